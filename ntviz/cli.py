@@ -1,0 +1,316 @@
+"""The command `ntviz`: run notebooks as jobs, collect what they found, look after models, data and kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import textwrap
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ntviz.environment import Finding
+    from ntviz.runs.manifest import Manifest
+    from ntviz.runs.parameters import Parameter
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    help="See what DNA language models see: notebooks as jobs, models, data and kernels.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="Models: list them, verify a checkpoint directory.", invoke_without_command=True)
+data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", invoke_without_command=True)
+kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
+for name, group in (("models", models_app), ("data", data_app), ("kernel", kernel_app)):
+    app.add_typer(group, name=name, rich_help_panel=None)
+
+
+def main() -> None:
+    """Run the command; bad arguments end it with 2, what failed with 1."""
+    app()
+
+
+def _say(text: str = "") -> None:
+    typer.echo(text)
+
+
+def _note(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def _usage(*errors: type[Exception]) -> Generator[None]:
+    """Turn errors about what the user typed into one message and exit code 2."""
+    try:
+        yield
+    except errors as error:
+        _note(f"ntviz: {error}")
+        raise typer.Exit(USAGE) from None
+
+
+@contextlib.contextmanager
+def _failing(*errors: type[Exception]) -> Generator[None]:
+    """Turn errors about what was attempted into one message and exit code 1."""
+    try:
+        yield
+    except errors as error:
+        _note(f"ntviz: {error}")
+        raise typer.Exit(FAILED) from None
+
+
+def _table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
+    """Columns of text, as wide as needed; the last one is cut at the terminal's width if that is one."""
+    texts = [[str(value) for value in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+    if sys.stdout.isatty():
+        wide = os.get_terminal_size().columns
+        lines = [line if len(line) <= wide else line[: wide - 1] + "…" for line in lines]
+    return "\n".join(lines)
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+    if version:
+        from ntviz.environment import versions
+
+        _say(f"ntviz {versions()['ntviz']}")
+        raise typer.Exit(OK)
+
+
+@app.command()
+def run(
+    notebook: Annotated[str, typer.Argument(help="A notebook file, or the name of one of ntviz's own.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeat for more.")
+    ] = None,
+    profile: Annotated[str | None, typer.Option(help="ci, workshop or full: how much is computed.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="A registered Jupyter kernel; default: this Python.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in runs/.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Run again into a folder whose run ended well.")] = False,
+    help_parameters: Annotated[
+        bool, typer.Option("--help-parameters", help="Show the notebook's parameters and end.")
+    ] = False,
+) -> None:
+    """Run a notebook as a job: executed copy, offline HTML report, manifest.
+
+    Exit code: 0 it ran, 1 it failed, 2 the arguments were wrong, 130 it was interrupted.
+    """
+    from ntviz.runs import execute, parameters
+
+    if help_parameters:
+        with _usage(OSError, ValueError):
+            _, content = execute.load(notebook)
+            _say(_parameter_table(parameters.read(content)))
+        return
+    with _usage(OSError, ValueError):
+        job = execute.prepare(
+            notebook,
+            given=dict(_assignment(text) for text in parameter or []),
+            profile=profile,
+            kernel=kernel,
+            out=out,
+            overwrite=overwrite,
+        )
+    _note(f"{job.name}: profile {job.profile}, into {_shown(job.folder)}")
+    with _failing(OSError):
+        facts = execute.notebook(job, log=None if sys.stderr.isatty() else _note)
+    for label, file in (("report", execute.report.FILE), ("notebook", execute.EXECUTED), ("manifest", "manifest.json")):
+        _say(f"{label:<9} {_shown(job.folder / file)}")
+    if facts.status != "ok":
+        _note(_failure(facts))
+        raise typer.Exit(INTERRUPTED if facts.status == "interrupted" else FAILED)
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"a parameter must be given as NAME=VALUE, but {text!r} came. Write -p window=2000")
+    return name.strip(), value
+
+
+def _shown(path: Path) -> str:
+    """The path as the user can type it: relative where that is shorter."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
+def _failure(facts: Manifest) -> str:
+    error = facts.error or {}
+    if facts.status == "interrupted":
+        return f"ntviz: {facts.notebook} was {error.get('message', 'stopped')} in cell {error.get('cell')}"
+    lines = [f"ntviz: {facts.notebook} failed in cell {error.get('cell')}"]
+    code = error.get("line") or "\n".join(str(error.get("source", "")).strip().splitlines()[:5])
+    if code:
+        lines.append(textwrap.indent(code, "    "))
+    lines.append(f"{error.get('name')}: {error.get('message')}")
+    return "\n".join(lines)
+
+
+def _parameter_table(declared: dict[str, Parameter]) -> str:
+    if not declared:
+        return "This notebook has no parameters."
+    rows = [(entry.name, entry.kind, repr(entry.default), entry.help) for entry in declared.values()]
+    return _table(rows, ("parameter", "type", "default", "meaning"))
+
+
+@app.command()
+def collect(
+    folders: Annotated[list[Path], typer.Argument(help="Folders with runs, such as runs/.")],
+    out: Annotated[Path | None, typer.Option(help="Write the whole table to this .csv or .parquet file.")] = None,
+) -> None:
+    """Put many runs into one table: status, parameters, metrics, times."""
+    from ntviz.runs import collect as collecting
+
+    with _usage(FileNotFoundError, ValueError):
+        if out is not None and out.suffix not in (".csv", ".parquet"):
+            raise ValueError(f"--out must end in .csv or .parquet, but {out.name!r} came. Rename it")
+        table = collecting.runs(*folders)
+    if out is not None:
+        with _failing(OSError):
+            collecting.save(table, out)
+    if table.empty:
+        _say("No runs found.")
+        return
+    shown = collecting.brief(table)
+    _say(_table(shown.to_numpy().tolist(), list(shown.columns)))
+    counts = ", ".join(f"{number} {status}" for status, number in table["status"].value_counts().items())
+    _say(f"\n{len(table)} runs: {counts}" + (f"; all columns in {out}" if out is not None else ""))
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong with this environment, and what to type. Exit code 1 if something must be mended."""
+    from ntviz import environment
+
+    findings = [*environment.doctor(), *_bundle_findings()]
+    marks = {"ok": "  ok ", "note": " note", "warn": " WARN", "error": "ERROR"}
+    for finding in findings:
+        _say(f"{marks[finding.level]}  {finding.what}")
+        if finding.fix:
+            _say(f"       -> {finding.fix}")
+    counts = {level: sum(finding.level == level for finding in findings) for level in ("warn", "error")}
+    _say(f"\n{counts['error']} errors, {counts['warn']} warnings")
+    if counts["error"]:
+        raise typer.Exit(FAILED)
+
+
+def _bundle_findings() -> list[Finding]:
+    from ntviz import data
+    from ntviz.environment import Finding
+
+    found = []
+    for name, path, here in data.known().query("kind == 'bundle'")[["name", "path", "here"]].itertuples(index=False):
+        if here:
+            found.append(Finding("ok", f"bundled data '{name}' at {path}"))
+            continue
+        try:
+            data.bundle(name)
+        except FileNotFoundError as error:
+            found.append(Finding("warn", f"bundled data '{name}' is missing", str(error)))
+    return found
+
+
+@models_app.callback()
+def models(context: typer.Context) -> None:
+    """List the models that ntviz knows by name, and which are here."""
+    if context.invoked_subcommand is not None:
+        return
+    from ntviz.models import registry
+
+    rows = []
+    for spec in registry.SPECS.values():
+        size = f"{spec.parameters / 1e6:,.0f} M" if spec.parameters else ""
+        rows.append((spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence))
+    _say(_table(rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")))
+    _say("\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load.")
+
+
+def _model_place(spec: Any) -> str:
+    from ntviz.environment import data_dir
+
+    if "/" not in spec.repository:
+        return "bundle" if (data_dir() / spec.repository / "config.json").is_file() else "missing"
+    from huggingface_hub import try_to_load_from_cache
+
+    return "cache" if isinstance(try_to_load_from_cache(spec.repository, "config.json"), str) else "to download"
+
+
+@models_app.command()
+def verify(
+    directory: Annotated[Path, typer.Argument(help="Checkpoint with expected.npz beside config.json.")],
+    tolerance: Annotated[float, typer.Option(help="Largest absolute difference that passes.")] = 1e-4,
+) -> None:
+    """Compare a checkpoint's outputs with the expected.npz beside it; exit code 1 if they differ by more."""
+    from ntviz import models as package
+
+    with _failing(OSError, ValueError):
+        result = package.verify(directory, tolerance=tolerance)
+    for output, difference in result.differences.items():
+        verdict = "ok" if difference <= tolerance else f"more than {tolerance:g}"
+        _say(f"{output:<14} {difference:.2e}  {verdict}")
+    if not result.ok:
+        _note(f"ntviz: {directory} does not give the expected numbers within {tolerance:g}")
+        raise typer.Exit(FAILED)
+
+
+@data_app.callback()
+def data(context: typer.Context) -> None:
+    """List the data that ntviz knows, and which are here."""
+    if context.invoked_subcommand is not None:
+        return
+    from ntviz import data as package
+
+    table = package.known()
+    table["here"] = table["here"].map({True: "here", False: "-"})
+    columns = ["name", "kind", "here", "version", "what", "licence"]
+    _say(_table(table[columns].to_numpy().tolist(), columns))
+    _say("\nFetch with `ntviz data fetch NAME`; `ntviz data path NAME` prints where it is.")
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")],
+    dest: Annotated[Path | None, typer.Option(help="Folder for the files; default: the cache folder.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is here.")] = False,
+) -> None:
+    """Fetch data once, check them, and print where they are; what is here already is only checked for being whole."""
+    from ntviz import data as package
+
+    with _usage(ValueError), _failing(OSError, package.FetchError):
+        _say(str(package.fetch(name, dest, force=force)))
+
+
+@data_app.command()
+def path(name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")]) -> None:
+    """Print where data are on this machine; exit code 1 if they are not here."""
+    from ntviz import data as package
+
+    with _usage(ValueError), _failing(FileNotFoundError):
+        _say(str(package.local(name)))
+
+
+@kernel_app.command()
+def install(
+    user: Annotated[bool, typer.Option("--user", help="For this user, where each of their servers finds it.")] = False,
+    sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="Into this environment (the default).")] = False,
+    prefix: Annotated[Path | None, typer.Option(help="Into another prefix, such as a server's environment.")] = None,
+) -> None:
+    """Register the kernels ntviz and ntviz-gpu with this Python's absolute path, so that any server can start them."""
+    from ntviz.runs import kernel
+
+    if user + sys_prefix + (prefix is not None) > 1:
+        _note("ntviz: only one of --user, --sys-prefix and --prefix can be given. Leave the others out")
+        raise typer.Exit(USAGE)
+    with _failing(OSError):
+        for folder in kernel.install(user=user, prefix=prefix):
+            _say(str(folder))

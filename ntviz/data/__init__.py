@@ -1,0 +1,195 @@
+"""Where the data are: the bundle, what is built, and what is fetched once, checked, and then used offline."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ntviz import environment
+from ntviz.data.catalogue import BUILT, BUNDLE, CATALOGUE, External, File, Local
+from ntviz.data.fetching import complete, fetch_entry, home
+from ntviz.data.transfer import FetchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["CATALOGUE", "External", "FetchError", "File", "bundle", "fetch", "known", "local"]
+
+
+def bundle(name: str) -> Path:
+    """Path of a part of the bundle: `chr20`, `genes`, `motifs` or `ntviz-mini`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part.
+    FileNotFoundError
+        If it is not in the data folder.
+
+    Examples
+    --------
+    >>> bundle("genes").name
+    'chr20.GRCh37.gtf.gz'
+    """
+    if name not in BUNDLE:
+        raise ValueError(_unknown(name, BUNDLE, "A part of the bundle"))
+    return _present(name, BUNDLE[name], environment.data_dir())
+
+
+def local(name: str) -> Path:
+    """Path of data that are on this machine, without network: of the bundle, built, or fetched before.
+
+    Parameters
+    ----------
+    name
+        A name from `known`; `tasks-revised/H3K4me3` is one folder of an entry that has several.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    FileNotFoundError
+        If the data are not here; the message says what to type.
+    """
+    if name in BUNDLE:
+        return bundle(name)
+    if name in BUILT:
+        return _present(name, BUILT[name], environment.cache_dir())
+    entry = _entry(name)
+    for folder in _homes(entry):
+        if complete(entry, folder):
+            return _result(name, entry, folder)
+    raise FileNotFoundError(
+        f"{name} must be on this machine, and it is not in {' or '.join(map(str, _homes(entry)))}. "
+        f"With network, run `ntviz data fetch {name}`; without, copy its files there from another machine."
+    )
+
+
+def fetch(
+    name: str | External,
+    dest: str | Path | None = None,
+    *,
+    progress: bool = True,
+    force: bool = False,
+    timeout: float = 60.0,
+    attempts: int = 5,
+    wait: float = 2.0,
+) -> Path:
+    """Path of fetched data; what is here already and whole is not fetched again.
+
+    A transfer that broke off is taken up where it stopped, in this call or in a later one. A file appears under its
+    name only when it is whole and checked: against the publisher's checksum where there is one, else for being a whole
+    file of its kind. Its SHA-256 is written to `<file>.source.json` and checked at each later fetch.
+
+    Parameters
+    ----------
+    name
+        A name from `known`, one folder of it (`tasks-revised/H3K4me3`), or an entry of your own.
+    dest
+        Folder for the files; `external/<name>/<version>` of the cache folder when not given.
+    progress
+        Whether to show it.
+    force
+        Whether to fetch again what is here.
+    timeout
+        Seconds without any data after which an attempt is given up.
+    attempts
+        Attempts a file; the wait between them starts at `wait` seconds and doubles.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown or an address is not http or https.
+    FetchError
+        If the data cannot be fetched, differ from their checksum, or are being fetched by another process.
+    OSError
+        If they cannot be written; of a full disk nothing half-written is left.
+    """
+    if isinstance(name, External):
+        name, entry = name.name, name
+    else:
+        if name in BUNDLE or name in BUILT:
+            return local(name)
+        entry = _entry(name)
+    folder = Path(dest) if dest is not None else home(entry, environment.cache_dir())
+    if dest is None and not force:
+        provided = home(entry, environment.data_dir())
+        if complete(entry, provided):
+            return _result(name, entry, provided)
+    fetch_entry(entry, folder, progress=progress, force=force, timeout=timeout, attempts=attempts, wait=wait)
+    return _result(name, entry, folder)
+
+
+def known() -> pd.DataFrame:
+    """Table [name, kind, here, version, files, licence, what, path] of all data that ntviz knows.
+
+    `kind` is `bundle`, `built` or `external`; `path` is where the data are, or will be.
+    """
+    import pandas as pd
+
+    rows = []
+    for kind, entries, folder in (
+        ("bundle", BUNDLE, environment.data_dir()),
+        ("built", BUILT, environment.cache_dir()),
+    ):
+        for name, item in entries.items():
+            path = folder / item.path
+            rows.append((name, kind, path.exists(), "", 1, item.licence, item.what, str(path)))
+    for name, entry in CATALOGUE.items():
+        here = [folder for folder in _homes(entry) if complete(entry, folder)]
+        path = here[0] if here else home(entry, environment.cache_dir())
+        rows.append(
+            (
+                name,
+                "external",
+                bool(here),
+                entry.version,
+                len(entry.files),
+                entry.licence,
+                entry.what,
+                str(path),
+            )
+        )
+    return pd.DataFrame(rows, columns=["name", "kind", "here", "version", "files", "licence", "what", "path"])
+
+
+def _homes(entry: External) -> list[Path]:
+    # The data folder first: what an operator put there for everyone wins over a user's cache.
+    return [home(entry, environment.data_dir()), home(entry, environment.cache_dir())]
+
+
+def _entry(name: str) -> External:
+    first, _, part = name.partition("/")
+    if first not in CATALOGUE:
+        raise ValueError(_unknown(name, [*BUNDLE, *BUILT, *CATALOGUE], "A name of data"))
+    entry = CATALOGUE[first]
+    if not part:
+        return entry
+    if part not in entry.parts:
+        raise ValueError(_unknown(part, entry.parts, f"A part of {first}"))
+    return entry.part(part)
+
+
+def _result(name: str, entry: External, folder: Path) -> Path:
+    part = name.partition("/")[2]
+    if part:
+        return folder / part
+    return folder / entry.files[0].path if len(entry.files) == 1 else folder
+
+
+def _present(name: str, item: Local, folder: Path) -> Path:
+    path = folder / item.path
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{name} must be at {path}, and it is not. Run `{item.command}` in a clone of ntviz, or set "
+            f"{'NTVIZ_DATA' if name in BUNDLE else 'NTVIZ_CACHE'} to the folder that holds {item.path}."
+        )
+    return path
+
+
+def _unknown(name: str, names: object, what: str) -> str:
+    choices = [str(choice) for choice in names] if isinstance(names, (list, dict)) else []
+    nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{what} must be one of {', '.join(choices) or 'none'}; received {name!r}. {hint}See `ntviz data`."

@@ -1,0 +1,36 @@
+"""Where things are and what this machine is: paths, files written whole, progress, seed, device, versions, doctor."""
+
+from __future__ import annotations
+
+from ntviz.environment.diagnosis import Finding, doctor
+from ntviz.environment.files import atomic_directory, atomic_write, sha256
+from ntviz.environment.machine import (
+    Versions,
+    device,
+    in_jupyterlab,
+    machine,
+    seed_everything,
+    versions,
+)
+from ntviz.environment.paths import cache_dir, data_dir, project_dir, runs_dir
+from ntviz.environment.reporting import Progress, progress
+
+__all__ = [
+    "Finding",
+    "Progress",
+    "Versions",
+    "atomic_directory",
+    "atomic_write",
+    "cache_dir",
+    "data_dir",
+    "device",
+    "doctor",
+    "in_jupyterlab",
+    "machine",
+    "progress",
+    "project_dir",
+    "runs_dir",
+    "seed_everything",
+    "sha256",
+    "versions",
+]

@@ -1,0 +1,236 @@
+"""What is wrong with this environment, and what to type."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ntviz.environment.machine import gpus
+from ntviz.environment.paths import cache_dir, data_dir, runs_dir
+
+LEVELS = ("ok", "note", "warn", "error")
+_ENOUGH_DISK = 2 * 1024**3  # bytes; a run's figures and a checkpoint of the default model fit easily
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: `level` is ``ok``, ``note``, ``warn`` or ``error``, `fix` says what to type."""
+
+    level: str
+    what: str
+    fix: str = ""
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"level must be one of {', '.join(LEVELS)}, but {self.level!r} came. Choose one of these")
+
+
+def doctor() -> list[Finding]:
+    """Findings on Python, packages, GPU, kernels, network, folders and disk, in that order.
+
+    Takes a few seconds: torch is imported in a process of its own, so that nothing is left in this one.
+    """
+    return [
+        *_python(),
+        *_packages(),
+        *_gpu(),
+        *_kernels(),
+        *_server(),
+        *_network(),
+        *_folders(),
+    ]
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("ok", f"Python {version} at {sys.executable}")
+
+
+def _packages() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    try:
+        distribution = metadata.distribution("ntviz")
+    except metadata.PackageNotFoundError:
+        yield Finding("error", "ntviz is imported from a folder, but is not installed here", "pip install -e .")
+        return
+    yield Finding("ok", f"ntviz {distribution.version}")
+    core: list[str] = []
+    extras: dict[str, list[str]] = {extra: [] for extra in distribution.metadata.get_all("Provides-Extra") or []}
+    for line in distribution.requires or []:
+        requirement = Requirement(line)
+        problem = _unmet(requirement)
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            core += [problem] if problem else []
+            continue
+        for extra, problems in extras.items():
+            if problem and requirement.marker.evaluate({"extra": extra}):
+                problems.append(problem)
+    if core:
+        yield Finding("error", f"core packages are not as needed: {'; '.join(core)}", "pip install -r requirements.lock")
+    else:
+        yield Finding("ok", "all core packages are here")
+    for extra, problems in extras.items():
+        if problems:
+            yield Finding(
+                "note", f"optional extra '{extra}' is not complete: {'; '.join(problems)}", f"pip install 'ntviz[{extra}]'"
+            )
+
+
+def _unmet(requirement) -> str:
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return f"{requirement.name} is missing"
+    if not requirement.specifier.contains(version, prereleases=True):
+        return f"{requirement.name} is {version}, needed {requirement.specifier}"
+    return ""
+
+
+def _gpu() -> Iterator[Finding]:
+    code = (
+        "import torch; print(torch.__version__, torch.version.cuda or 'none', torch.cuda.is_available(),"
+        " torch.cuda.device_count())"
+    )
+    try:
+        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        yield Finding("error", f"torch could not be asked about the GPU: {error}", "python -c 'import torch'")
+        return
+    if answer.returncode:
+        reason = (answer.stderr.strip().splitlines() or ["no message"])[-1]
+        yield Finding("error", f"torch cannot be imported: {reason}", "pip install -r requirements.lock")
+        return
+    yield judge_gpu(answer.stdout.split()[-4:], gpus())
+
+
+def judge_gpu(torch_says: list[str], driver_says: list[dict[str, str]]) -> Finding:
+    """The finding for torch's words (version, CUDA version or ``none``, available, count) and the driver's GPUs."""
+    version, cuda, available, count = torch_says
+    if driver_says:
+        first = driver_says[0]
+        seen = f"{len(driver_says)} x {first['name']} ({first['memory']}, driver {first['driver']})"
+        if available == "True":
+            return Finding("ok", f"GPU: {seen}; torch {version} uses {count} of them, with CUDA {cuda}")
+        if cuda == "none":
+            return Finding(
+                "warn",
+                f"GPU: {seen}, but torch {version} is a CPU build",
+                f"Install the CUDA build of torch {version.split('+')[0]}, as pytorch.org's 'Get started' says",
+            )
+        return Finding(
+            "error",
+            f"GPU: {seen}, but torch {version} (CUDA {cuda}) cannot use it",
+            "Compare the driver with CUDA's minimum in `nvidia-smi`; update the driver or take an older CUDA build",
+        )
+    if available == "True":
+        return Finding("ok", f"GPU: torch {version} sees {count}; nvidia-smi is not on the path")
+    if cuda != "none":
+        return Finding("note", f"no GPU found; torch {version} is a CUDA {cuda} build and will use the CPU")
+    return Finding("note", f"no GPU found; torch {version} uses the CPU, which is enough for the default model")
+
+
+def _kernels() -> Iterator[Finding]:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    specs = KernelSpecManager().get_all_specs()
+    yield from judge_kernels({name: entry["spec"].get("argv", []) for name, entry in specs.items()})
+
+
+def judge_kernels(commands: dict[str, list[str]]) -> Iterator[Finding]:
+    """Findings for the registered kernels, given as name and command line."""
+    install = "ntviz kernel install --sys-prefix"
+    if "ntviz" not in commands:
+        yield Finding("warn", "the Jupyter kernel 'ntviz' is not registered", install)
+    for name in ("ntviz", "ntviz-gpu"):
+        if name not in commands:
+            continue
+        interpreter = commands[name][0] if commands[name] else ""
+        if not os.path.isabs(interpreter):
+            # The trap: Jupyter replaces "python" by the interpreter of the *server*, whichever environment that is.
+            yield Finding(
+                "warn",
+                f"kernel '{name}' starts '{interpreter}', which a Jupyter server of another environment takes for its own",
+                install,
+            )
+        elif not os.path.exists(interpreter):
+            yield Finding("error", f"kernel '{name}' starts {interpreter}, which does not exist any more", install)
+        elif not _same_environment(interpreter):
+            yield Finding("warn", f"kernel '{name}' starts {interpreter}, not this {sys.executable}", install)
+        else:
+            yield Finding("ok", f"kernel '{name}' starts this Python")
+
+
+def _same_environment(interpreter: str) -> bool:
+    # A virtual environment is named by the folder of its python, which itself links to a shared one.
+    here = Path(sys.executable)
+    return Path(interpreter).parent.resolve() == here.parent.resolve()
+
+
+def _server() -> Iterator[Finding]:
+    parent = os.environ.get("JPY_PARENT_PID")
+    if not parent or "JPY_SESSION_NAME" not in os.environ:
+        return
+    try:
+        server = Path(f"/proc/{int(parent)}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+    except (OSError, ValueError):
+        return  # Only Linux lets us look at the parent's command line.
+    if not server or not os.path.isabs(server):
+        return
+    if _same_environment(server):
+        yield Finding("ok", "this kernel and its Jupyter server share one environment")
+    else:
+        yield Finding(
+            "note",
+            f"this kernel runs {sys.executable}, its Jupyter server {server}: figures of ntviz work all the same, "
+            "widgets of other packages need their JupyterLab extension in the server's environment",
+        )
+
+
+def _network() -> Iterator[Finding]:
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        yield Finding("note", "HF_HUB_OFFLINE is set: models come from folders and the cache only", "unset HF_HUB_OFFLINE")
+        return
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    host, port = endpoint.hostname or "", endpoint.port or (80 if endpoint.scheme == "http" else 443)
+    try:
+        socket.create_connection((host, port), timeout=3).close()
+    except OSError as error:
+        yield Finding(
+            "note",
+            f"offline: {host} does not answer ({error}). The bundled data and model work without it",
+            "export HF_HUB_OFFLINE=1  (saves waiting for answers)",
+        )
+    else:
+        yield Finding("ok", f"{host} answers: models can be downloaded")
+
+
+def _folders() -> Iterator[Finding]:
+    data = data_dir()
+    if data.is_dir() and any(data.iterdir()):
+        yield Finding("ok", f"data folder {data}")
+    else:
+        yield Finding(
+            "warn",
+            f"the data folder {data} is missing or empty",
+            "export NTVIZ_DATA=/path/to/ntviz/data  (or work inside a clone of ntviz)",
+        )
+    for what, folder in (("cache", cache_dir()), ("runs", runs_dir())):
+        # The nearest folder that exists decides whether the rest can be made.
+        existing = next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            yield Finding("error", f"the {what} folder {folder} cannot be made", f"export NTVIZ_{what.upper()}=/elsewhere")
+            continue
+        free = shutil.disk_usage(existing).free
+        if free < _ENOUGH_DISK:
+            yield Finding("warn", f"the {what} folder {folder} has {free / 1024**3:.1f} GiB left", "Free some disk space")
+        else:
+            yield Finding("ok", f"{what} folder {folder}, {free / 1024**3:.0f} GiB free")

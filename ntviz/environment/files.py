@@ -1,0 +1,171 @@
+"""Files and folders that appear whole or not at all, and the checksum that names their content."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+
+
+def _explained(error: OSError, path: Path) -> OSError:
+    if error.errno not in _NO_ROOM:
+        return error
+    return OSError(
+        error.errno,
+        f"{path.name} must fit on the disk, but writing it ended with '{os.strerror(error.errno)}'. "
+        f"Nothing half-written is left. Free some space, or write elsewhere",
+        str(path),
+    )
+
+
+def _sync_folder(folder: Path) -> None:
+    # Makes the rename itself survive a power cut; folders cannot be opened on Windows, and some network file
+    # systems refuse to sync them, neither of which takes anything from the atomicity.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def atomic_write(path: str | Path, mode: str = "wb", *, encoding: str | None = None) -> Generator[IO]:
+    """File handle whose content appears at `path` all at once when the block ends well, and not at all otherwise.
+
+    The bytes go to a temporary file in the same folder (made if missing), which is synced and then renamed. On
+    any exception, Ctrl-C and a full disk included, the temporary file is removed and what was at `path` stays.
+
+    Parameters
+    ----------
+    path
+        The file to make or replace.
+    mode
+        ``"wb"`` for bytes, ``"w"`` for text (UTF-8 unless `encoding` says otherwise, lines ending in LF).
+
+    Raises
+    ------
+    ValueError
+        If `mode` is another one.
+    OSError
+        If the file cannot be written; the message of a full disk says that nothing is left.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic_write(folder / "answer.txt", "w") as handle:
+    ...     _ = handle.write("42")
+    >>> [file.name for file in folder.iterdir()], (folder / "answer.txt").read_text()
+    (['answer.txt'], '42')
+    """
+    if mode not in ("w", "wb"):
+        raise ValueError(f"mode must be 'w' or 'wb', but {mode!r} came. Read and append with open()")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    text = mode == "w"
+    try:
+        with open(
+            temporary,
+            mode.replace("w", "x"),
+            encoding=(encoding or "utf-8") if text else None,
+            newline="\n" if text else None,
+        ) as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        explained = _explained(error, path)
+        if explained is error:
+            raise
+        raise explained from error
+    finally:
+        # After a good end the name is gone already.
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_directory(path: str | Path) -> Generator[Path]:
+    """Empty folder to fill, which becomes `path` when the block ends well and vanishes otherwise.
+
+    A folder that stands at `path` already is replaced as a whole, and only at the end.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written; the message of a full disk says that nothing is left.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> target = Path(tempfile.mkdtemp()) / "checkpoint"
+    >>> with atomic_directory(target) as folder:
+    ...     _ = (folder / "step.txt").write_text("100")
+    >>> (target / "step.txt").read_text()
+    '100'
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(path)
+    replaced = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with open(file, "rb+") as handle:
+                    os.fsync(handle.fileno())
+        if path.exists():
+            # A folder cannot be renamed over a filled one: the old one steps aside for a moment.
+            os.replace(path, replaced)
+            try:
+                os.replace(temporary, path)
+            except BaseException:
+                os.replace(replaced, path)
+                raise
+        else:
+            os.replace(temporary, path)
+    except OSError as error:
+        explained = _explained(error, path)
+        if explained is error:
+            raise
+        raise explained from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "empty"
+    >>> file.touch()
+    >>> sha256(file)[:16]
+    'e3b0c44298fc1c14'
+    """
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,209 @@
+"""The one place through which progress is shown: a bar, a Jupyter display, or lines in a batch log."""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any, Generic, TextIO, TypeVar
+
+Item = TypeVar("Item")
+
+PATIENCE = 1.0  # s; loops shorter than this show nothing
+LIVE_EVERY = 0.5  # s between two states of a bar that a person watches
+BATCH_SHARE = 0.05  # share of the whole between two lines of a batch log ...
+BATCH_EVERY = 300.0  # ... or this many seconds, whichever comes first
+METADATA_KEY = "ntviz_progress"  # marks our displays, so that `ntviz run` can pass them on to its log
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them.
+
+    Examples
+    --------
+    >>> duration(7.2), duration(75), duration(3723)
+    ('0:07', '1:15', '1:02:03')
+    """
+    minutes, whole = divmod(round(max(seconds, 0)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"
+
+
+def _rate(count: float, seconds: float) -> str:
+    per_second = count / seconds if seconds > 0 else 0.0
+    # Of slow things the time is said already.
+    return f", {per_second:,.0f} a second" if per_second >= 10 else ""
+
+
+def _kernel() -> Any:
+    # IPython is looked up, not imported: outside of a kernel nobody pays for it.
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell if getattr(shell, "kernel", None) is not None else None
+
+
+class Progress(Generic[Item]):
+    """Progress of a loop, as an iterable or as a context with `update`; made by `progress`."""
+
+    def __init__(
+        self,
+        iterable: Iterable[Item] | None = None,
+        *,
+        total: int | None = None,
+        what: str = "",
+        unit: str = "",
+        batch_share: float = BATCH_SHARE,
+        surface: str | None = None,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if total is None and isinstance(iterable, Sized):
+            total = len(iterable)
+        self.total = total
+        self.done = 0
+        self.what = what or "progress"
+        self.unit = unit
+        self.note = ""
+        self._batch_share = batch_share
+        self._iterable = iterable
+        self._stream = sys.stderr if stream is None else stream
+        self._clock = clock
+        self._started = self._shown_at = clock()
+        self._shown_share = 0.0
+        self._shown = False
+        self._handle: Any = None
+        self.surface = surface or self._where()
+
+    def _where(self) -> str:
+        if _kernel() is not None:
+            from ntviz.environment.machine import in_jupyterlab
+
+            return "jupyter" if in_jupyterlab() else "kernel"
+        return "terminal" if self._stream.isatty() else "batch"
+
+    def __iter__(self) -> Iterator[Item]:
+        if self._iterable is None:
+            raise TypeError(
+                "progress() must be given an iterable to loop over, but it got none. "
+                "Pass one, or use it as `with progress(total=n) as bar:` with bar.update()"
+            )
+        with self:
+            for item in self._iterable:
+                yield item
+                self.update()
+
+    def __enter__(self) -> Progress[Item]:
+        self._started = self._shown_at = self._clock()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        # A loop that is left by `break` closes the generator, which is not a failure but not the end either.
+        complete = kind is None or (kind is GeneratorExit and self.done == self.total)
+        self._finish(complete)
+
+    def update(self, n: int = 1, *, note: str = "") -> None:
+        """Count `n` more as done; `note` is a few words for the end of the line, such as the current loss."""
+        self.done += n
+        if note:
+            self.note = note
+        now = self._clock()
+        share = self.done / self.total if self.total else 0.0
+        since = now - self._shown_at
+        if now - self._started < PATIENCE or self.done == self.total:
+            return  # Too short to be shown, or about to be followed by the final line.
+        if self.surface in ("terminal", "jupyter"):
+            due = since >= LIVE_EVERY
+        else:
+            due = since >= PATIENCE and (share - self._shown_share >= self._batch_share or since >= BATCH_EVERY)
+        if due or (not self._shown and self.surface in ("terminal", "jupyter")):
+            self._shown_at, self._shown_share = now, share
+            self._show(self._line(now), final=False)
+
+    def _line(self, now: float) -> str:
+        seconds = now - self._started
+        if self.total:
+            left = seconds / self.done * (self.total - self.done) if self.done else 0.0
+            percent = 100 * self.done / self.total
+            state = f"{percent:3.0f} % ({self.done:,} of {self.total:,}), {duration(left)} left"
+        else:
+            state = f"{self._counted()} so far{_rate(self.done, seconds)}"
+        return f"{self.what}: {state}" + (f", {self.note}" if self.note else "")
+
+    def _counted(self) -> str:
+        return f"{self.done:,} {self.unit}".rstrip()
+
+    def _finish(self, complete: bool) -> None:
+        seconds = self._clock() - self._started
+        if seconds < PATIENCE and not self._shown:
+            return
+        if complete:
+            state = f"{self._counted()} in {duration(seconds)}{_rate(self.done, seconds)}"
+        else:
+            of = f" of {self.total:,}" if self.total else ""
+            state = f"stopped at {self.done:,}{of} after {duration(seconds)}"
+        self._show(f"{self.what}: {state}" + (f", {self.note}" if self.note else ""), final=True)
+
+    def _show(self, line: str, *, final: bool) -> None:
+        self._shown = True
+        if self.surface in ("jupyter", "kernel"):
+            self._display(line, final)
+        elif self.surface == "terminal":
+            # "\x1b[K" clears what is left of a longer line before.
+            self._stream.write(f"\r{self._bar() if not final else ''}{line}\x1b[K" + ("\n" if final else ""))
+            self._stream.flush()
+        else:
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    def _bar(self) -> str:
+        if not self.total:
+            return ""
+        filled = round(20 * min(self.done / self.total, 1.0))
+        return f"[{'#' * filled}{'.' * (20 - filled)}] "
+
+    def _display(self, line: str, final: bool) -> None:
+        # One display that is updated leaves exactly one output in the notebook: the final state.
+        from IPython.display import display
+
+        bar = ""
+        if not final and self.total:
+            bar = f"<progress value='{self.done}' max='{self.total}' aria-label='{html.escape(self.what)}'></progress> "
+        bundle = {"text/plain": line, "text/html": f"<div>{bar}{html.escape(line)}</div>"}
+        metadata = {METADATA_KEY: "final" if final else "running"}
+        if self._handle is None:
+            self._handle = display(bundle, raw=True, metadata=metadata, display_id=True)
+        else:
+            self._handle.update(bundle, raw=True, metadata=metadata)
+
+
+def progress(
+    iterable: Iterable[Item] | None = None, *, total: int | None = None, what: str = "", unit: str = ""
+) -> Progress[Item]:
+    """Progress of a loop, shown where this process is watched.
+
+    A terminal gets a bar, JupyterLab one display that is updated, a batch job one line every five per cent (or
+    five minutes) with the time left; each ends in one line with the total and the time. A loop that is over
+    within a second shows nothing. Outside of kernels everything goes to stderr.
+
+    Parameters
+    ----------
+    iterable
+        What to loop over; None to count by hand with `update` in a ``with`` block.
+    total
+        How many there are; taken from `iterable` when that has a length.
+    what
+        What is being done, such as ``"scoring variants"``.
+    unit
+        What is counted, for the rate, such as ``"tokens"``.
+
+    Examples
+    --------
+    >>> [number**2 for number in progress(range(4), what="squares")]
+    [0, 1, 4, 9]
+    >>> with progress(total=100, what="training", unit="tokens") as bar:
+    ...     bar.update(60, note="loss 7.61")
+    >>> bar.done
+    60
+    """
+    return Progress(iterable, total=total, what=what, unit=unit)

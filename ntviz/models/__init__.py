@@ -1,0 +1,68 @@
+"""Named checkpoints, loading and the forward pass. `models.load` is the front door; torch is imported when it is used."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ntviz.models import registry
+from ntviz.models.protocol import OUTPUTS, DNAModel, Forward
+from ntviz.models.registry import SPECS, ModelSpec
+
+if TYPE_CHECKING:
+    from ntviz.models.nucleotide_transformer import NucleotideTransformer
+    from ntviz.models.verification import Verification
+
+__all__ = ["OUTPUTS", "SPECS", "DNAModel", "Forward", "ModelSpec", "load", "registry", "verify"]
+
+
+def load(
+    name_or_path: str | os.PathLike[str] = "ntviz-mini",
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    revision: str | None = None,
+    max_tokens: int | None = None,
+) -> NucleotideTransformer:
+    """A Nucleotide Transformer ready for `forward`, from a directory, the bundle, the Hugging Face cache or the hub.
+
+    Parameters
+    ----------
+    name_or_path
+        A checkpoint directory, a short name (`ntviz models` lists them), or a hub repository.
+    device
+        "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1" or "mps".
+    dtype
+        "float32", "bfloat16" or "float16".
+    revision
+        The hub's branch, tag or commit.
+    max_tokens
+        Overrides the length limit, `<cls>` included. Rotary models run beyond the published limit; quality falls.
+
+    Raises
+    ------
+    FileNotFoundError
+        The checkpoint, its config.json, its weights or one of its shards is not there.
+    ValueError
+        An unknown name, device or dtype; a corrupt file; a pickle that holds more than tensors; a tensor that is
+        missing, unknown or of another shape than config.json implies.
+
+    Notes
+    -----
+    Never runs code from the hub. Warns with `LicenceNotice` when the weights are not free for commercial use.
+
+    References
+    ----------
+    Dalla-Torre et al., Nucleotide Transformer, Nature Methods 2025.
+    """
+    from ntviz.models import checkpoints, nucleotide_transformer
+
+    located = checkpoints.locate(name_or_path, revision=revision)
+    return nucleotide_transformer.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
+
+
+def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Verification:
+    """Largest differences between a checkpoint directory and the expected.npz beside it; see `verification.verify`."""
+    from ntviz.models import verification
+
+    return verification.verify(directory, tolerance=tolerance)

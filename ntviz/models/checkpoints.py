@@ -1,0 +1,250 @@
+"""Checkpoint directories: where they are, and their tensors. Reads safetensors and weights-only .bin; nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntviz import environment
+from ntviz.models import registry
+
+if TYPE_CHECKING:
+    import torch
+
+SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
+BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+_WANTED = ("config.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A checkpoint directory and how it was found.
+
+    Attributes
+    ----------
+    directory
+        Folder with config.json and the weights.
+    spec
+        The named checkpoint it is, or None for a directory of somebody's own.
+    revision
+        The hub's commit, or "local".
+    """
+
+    directory: Path
+    spec: registry.ModelSpec | None
+    revision: str
+
+
+def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -> Located:
+    """The checkpoint's directory: a local one, the bundle's, the Hugging Face cache's, or freshly downloaded.
+
+    Parameters
+    ----------
+    name_or_path
+        A directory, a short name such as "v2-50m", or a hub repository such as "InstaDeepAI/...".
+    revision
+        Branch, tag or commit on the hub; ignored for local directories. Default: the hub's main branch.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown and no such directory exists.
+    FileNotFoundError
+        The checkpoint is known but neither here nor reachable.
+    """
+    name = os.fspath(name_or_path)
+    path = Path(name).expanduser()
+    spec = registry.find(name)
+    if path.is_dir():
+        return Located(path, registry.find(path.name), "local")
+    if spec is not None and "/" not in spec.repository:
+        directory = environment.data_dir() / spec.repository
+        if not (directory / "config.json").is_file():
+            raise FileNotFoundError(
+                f"The bundled model {spec.name} must be in {directory}, but there is no config.json there. "
+                "Set NTVIZ_DATA to a clone's data/ folder."
+            )
+        return Located(directory, spec, "bundle")
+    if spec is None and ("/" not in name or name.count("/") > 1 or path.is_absolute() or name.startswith(".")):
+        near = registry.suggestions(name)
+        raise ValueError(
+            f"A model is a checkpoint directory, a known name or a hub repository; got {name!r}, which is none. "
+            + (f"Did you mean {' or '.join(near)}? " if near else "")
+            + "`ntviz models` lists the names."
+        )
+    repository = spec.repository if spec is not None else name
+    return _from_hub(repository, spec, revision)
+
+
+def _from_hub(repository: str, spec: registry.ModelSpec | None, revision: str | None) -> Located:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    def snapshot(patterns: list[str], **kwargs: Any) -> Path:
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=patterns, **kwargs))
+
+    def complete(directory: Path) -> bool:
+        return (directory / "config.json").is_file() and weight_files(directory, missing_ok=True) != []
+
+    try:
+        cached = snapshot([*_WANTED, "*.safetensors*", "pytorch_model*"], local_files_only=True)
+        if complete(cached):
+            return Located(cached, spec, cached.name)
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, FileNotFoundError):
+        cached = None
+    advice = (
+        f"Connect once and run `python -c \"from ntviz import models; models.load('{repository}')\"`, copy the "
+        "directory here and pass its path, or set HF_HOME to a cache that has it."
+    )
+    try:
+        # Safetensors first: a repository that holds both formats is not downloaded twice.
+        fresh = snapshot([*_WANTED, "model*.safetensors", SAFE_INDEX])
+        if weight_files(fresh, missing_ok=True) == []:
+            fresh = snapshot([*_WANTED, "pytorch_model*.bin", BIN_INDEX])
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        raise FileNotFoundError(
+            f"The checkpoint {repository} is not in the Hugging Face cache and could not be downloaded "
+            f"({type(error).__name__}). {advice}"
+        ) from error
+    return Located(fresh, spec, fresh.name)
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The checkpoint's config.json as a dict.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no config.json.
+    ValueError
+        It is not JSON, or lacks a number that the encoder needs.
+    """
+    path = directory / "config.json"
+    if not path.is_file():
+        held = ", ".join(sorted(p.name for p in directory.iterdir())[:8]) or "nothing"
+        raise FileNotFoundError(
+            f"A model directory must hold config.json; {directory} holds {held}. "
+            "Pass the folder that `save_pretrained` wrote or that the hub shows."
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} must be JSON, but reading it failed: {error}. Download the file again.") from error
+    needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+    missing = [key for key in needed if not isinstance(config, dict) or key not in config]
+    if missing:
+        raise ValueError(
+            f"{path} must give {', '.join(needed)}; {', '.join(missing)} is missing. Is this an ESM-type checkpoint?"
+        )
+    return config
+
+
+def weight_files(directory: Path, *, missing_ok: bool = False) -> list[Path]:
+    """The files that hold the tensors: safetensors before .bin, one file before shards.
+
+    Raises
+    ------
+    FileNotFoundError
+        No weights, or a shard that the index names is not there.
+    """
+    if (directory / SAFE).is_file():
+        return [directory / SAFE]
+    for index_name, single in ((SAFE_INDEX, None), (None, BIN), (BIN_INDEX, None)):
+        if single is not None and (directory / single).is_file():
+            return [directory / single]
+        if index_name is not None and (directory / index_name).is_file():
+            index = json.loads((directory / index_name).read_text(encoding="utf-8"))
+            names = sorted(set(index["weight_map"].values()))
+            escaping = [name for name in names if Path(name).name != name]
+            if escaping:
+                raise ValueError(
+                    f"{directory / index_name} must name files beside it; it names {escaping[0]!r}. "
+                    "Do not use this checkpoint."
+                )
+            absent = [name for name in names if not (directory / name).is_file()]
+            if absent and not missing_ok:
+                raise FileNotFoundError(
+                    f"{index_name} names {len(names)} shards; {', '.join(absent)} not in {directory}. "
+                    "Download the missing shards."
+                )
+            return [] if absent else [directory / name for name in names]
+    if missing_ok:
+        return []
+    held = ", ".join(sorted(p.name for p in directory.iterdir())[:8]) or "nothing"
+    raise FileNotFoundError(
+        f"A model directory must hold {SAFE} or {BIN} (or their sharded forms); {directory} holds {held}. "
+        "Other pickles (.pt, .pth, .joblib) are not read, because loading them can run code."
+    )
+
+
+def read_tensors(directory: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of the checkpoint by name, on the CPU.
+
+    Safetensors are memory-mapped. A .bin is read with `weights_only=True`, which builds tensors and plain containers
+    and runs nothing.
+
+    Raises
+    ------
+    ValueError
+        A file is truncated, corrupt, or a pickle with more than tensors in it.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    tensors: dict[str, torch.Tensor] = {}
+    for path in weight_files(directory):
+        if path.suffix == ".safetensors":
+            try:
+                part = load_file(path)
+            except (SafetensorError, OSError) as error:
+                raise ValueError(
+                    f"{path} must be a whole safetensors file of tensors; reading it failed: {error}. "
+                    "It is truncated or corrupt: download it again."
+                ) from error
+        else:
+            try:
+                part = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+            except pickle.UnpicklingError as error:
+                raise ValueError(
+                    f"{path} must hold tensors only; it is corrupt or asks to run code ({_first_line(error)}). "
+                    "Refused. Ask for a safetensors file, or convert it where you trust it."
+                ) from error
+            except (RuntimeError, EOFError, OSError) as error:
+                raise ValueError(
+                    f"{path} must be a whole PyTorch weight file; reading it failed: {_first_line(error)}. "
+                    "It is truncated or corrupt: download it again."
+                ) from error
+        repeated = tensors.keys() & part.keys()
+        if repeated:
+            raise ValueError(
+                f"Each tensor must stand in one shard; {sorted(repeated)[0]} stands in two of {directory}. "
+                "Download the checkpoint again."
+            )
+        tensors.update(part)
+    odd = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
+    if odd:
+        raise ValueError(
+            f"{directory} must map names to tensors; {odd[0]!r} is a {type(tensors[odd[0]]).__name__}. "
+            "Is this an optimiser's state? Pass the model's directory."
+        )
+    return tensors
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def weight_hash(directory: Path) -> str:
+    """SHA-256 over the weight files, in name order: what tells two sets of weights apart."""
+    digest = hashlib.sha256()
+    for path in weight_files(directory):
+        with path.open("rb") as handle:
+            while block := handle.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

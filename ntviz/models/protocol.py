@@ -1,0 +1,77 @@
+"""What an analysis may ask of a model. Any class with these members fits; fakes with known answers do too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ntviz.tokens import Tokens
+
+OUTPUTS = ("logits", "hidden_states", "attentions")
+"""The outputs that `DNAModel.forward` can be asked for."""
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What one forward pass gave, as float32 numpy arrays; an output that was not asked for is None.
+
+    Attributes
+    ----------
+    input_ids
+        [sequence, token], padded on the right.
+    attention_mask
+        [sequence, token], True where a token is real.
+    logits
+        [sequence, token, vocab]. Values at padding mean nothing.
+    hidden_states
+        [sequence, layer + 1, token, hidden]. Index 0 is the embedding; index i, for 0 < i < last, the residual
+        stream after block i - 1; the last is after the final LayerNorm, so it is on another scale than the one before.
+    attentions
+        [sequence, layer, head, query, key], zero-based; each row over keys sums to one.
+    """
+
+    input_ids: np.ndarray
+    attention_mask: np.ndarray
+    logits: np.ndarray | None = None
+    hidden_states: np.ndarray | None = None
+    attentions: np.ndarray | None = None
+
+
+@runtime_checkable
+class DNAModel(Protocol):
+    """The protocol that analyses rely on.
+
+    `max_tokens` counts `<cls>`; `max_bp` is the longest N-free sequence that fits. `info` is plain data for a
+    manifest: name, revision, weight hash, licence, shape, dtype, device.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def max_bp(self) -> int: ...
+    @property
+    def mask_id(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def info(self) -> dict[str, Any]: ...
+
+    def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
+        """Tokens of an upper-case sequence, with their spans in bp."""
+        ...
+
+    def forward(
+        self, batch: Tokens | Sequence[Tokens] | np.ndarray, *, outputs: Sequence[str] = ("logits",)
+    ) -> Forward:
+        """One forward pass over one or several token sequences, or over ids [sequence, token]."""
+        ...

@@ -1,0 +1,83 @@
+"""Masked language modelling: which tokens are hidden, and by what they are replaced."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ntviz.tokens import Vocabulary
+
+FIELDS = ("input_ids", "selected", "targets")
+
+@dataclass(frozen=True)
+class Masked:
+    """Inputs with hidden tokens.
+
+    Attributes
+    ----------
+    input_ids
+        [sequence, token] with replacements in place.
+    selected
+        [sequence, token], True where the original token is to be predicted.
+    targets
+        [selected], original ids in row-major order of `selected`.
+    """
+
+    input_ids: np.ndarray
+    selected: np.ndarray
+    targets: np.ndarray
+
+
+def mask(
+    input_ids: np.ndarray,
+    vocabulary: Vocabulary,
+    *,
+    rng: np.random.Generator,
+    rate: float = 0.15,
+    random_replacement: bool = True,
+) -> Masked:
+    """Selects tokens at random: 80 % become `<mask>`, 10 % another k-mer, 10 % stay.
+
+    Parameters
+    ----------
+    input_ids
+        [sequence, token].
+    rng
+        Source of randomness.
+    rate
+        Share of the tokens with letters A, C, G, T that is selected. `<cls>`, padding and N never are.
+    random_replacement
+        False gives the random tenth to `<mask>` as well, as for models of individual genomes, where a wrong k-mer
+        would look like a variant.
+
+    Raises
+    ------
+    ValueError
+        The rate is not between 0 and 1.
+
+    References
+    ----------
+    Devlin et al. 2019, BERT; Dalla-Torre et al., Nature Methods 2025. A replacement k-mer differs from the original.
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"rate must lie between 0 and 1; got {rate}. The paper uses 0.15.")
+    predictable = np.isin(input_ids, predictable_ids(vocabulary))
+    selected = predictable & (rng.random(input_ids.shape) < rate)
+    targets = input_ids[selected]
+    draw = rng.random(len(targets))
+    kmers = np.arange(vocabulary.n_ids)[vocabulary.kmer_ids]
+    # A draw from all but one, shifted past the original, is uniform over the others.
+    other = kmers[0] + rng.integers(0, len(kmers) - 1, len(targets))
+    other += (other >= targets) & (targets <= kmers[-1])
+    replacement = np.where(draw < 0.9, np.where(draw < 0.8, vocabulary.mask_id, other), targets)
+    if not random_replacement:
+        replacement = np.where(draw < 0.9, vocabulary.mask_id, targets)
+    masked = input_ids.copy()
+    masked[selected] = replacement
+    return Masked(masked, selected, targets)
+
+
+def predictable_ids(vocabulary: Vocabulary) -> np.ndarray:
+    """Ids that may be hidden: k-mers and the single letters A, C, G, T."""
+    return np.concatenate([np.arange(vocabulary.n_ids)[vocabulary.kmer_ids], vocabulary.single_ids])

@@ -1,0 +1,146 @@
+"""The numbers of a training run: shape, length, batch, optimiser, schedule. Defaults are the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+OPTIMISERS = ("adam", "adamw", "muon")
+SCHEDULES = ("inverse-sqrt", "constant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A pretraining run in numbers.
+
+    Attributes
+    ----------
+    layers, heads, hidden, ffn
+        Shape of the encoder: rotary positions and gated FFN, as v2. Default: v2-50m.
+    max_tokens
+        Tokens a sequence, `<cls>` included.
+    step_tokens
+        Tokens an optimiser step, over all processes (the effective batch).
+    micro_tokens
+        Tokens a forward pass on one device: what memory allows. Gradients are accumulated up to `step_tokens`.
+    mask_rate, random_replacement
+        See `masking.mask`.
+    both_strands
+        Reads chunks from either strand.
+    optimiser
+        "adam" (the paper's), "adamw", or "muon" (matrices by Muon, the rest by AdamW).
+    learning_rate, first_learning_rate, warmup_steps
+        Linear warm-up from the first to the peak.
+    schedule
+        After the warm-up: "inverse-sqrt" decay (the paper's) or "constant".
+    cooldown_steps
+        Linear decay to zero over the last so many of `steps`.
+    weight_decay
+        For adamw and muon.
+    clip
+        Largest norm of the gradient; 0 for none (the paper's).
+    precision
+        "auto" (bfloat16 where a GPU has it, else float32), "float32" or "bfloat16".
+    seed
+        Of initial weights, chunk order, strands and masks.
+
+    References
+    ----------
+    Model cards of the Nucleotide Transformer: Adam (0.9, 0.999, 1e-8), 5e-5 to 1e-4 over 16k steps, then inverse
+    square root; 1M tokens a step; 15 % masked. Muon: Jordan et al. 2024.
+    """
+
+    layers: int = 12
+    heads: int = 16
+    hidden: int = 512
+    ffn: int = 2048
+    max_tokens: int = 1000
+    step_tokens: int = 1_000_000
+    micro_tokens: int = 32_000
+    mask_rate: float = 0.15
+    random_replacement: bool = True
+    both_strands: bool = True
+    optimiser: str = "adam"
+    learning_rate: float = 1e-4
+    first_learning_rate: float = 5e-5
+    warmup_steps: int = 16_000
+    schedule: str = "inverse-sqrt"
+    cooldown_steps: int = 0
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("precision", ("auto", "float32", "bfloat16")),
+        ):  # fmt: skip
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
+        if self.max_tokens < 2 or self.step_tokens < self.max_tokens or self.micro_tokens < self.max_tokens:
+            raise ValueError(
+                "step_tokens and micro_tokens must hold at least one sequence of max_tokens (2 or more); got "
+                f"step_tokens={self.step_tokens}, micro_tokens={self.micro_tokens}, max_tokens={self.max_tokens}."
+            )
+
+    @property
+    def sequences(self) -> int:
+        """Sequences an optimiser step."""
+        return self.step_tokens // self.max_tokens
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """Learning rate of a step (0-based) in a run of `steps`.
+
+        >>> [Recipe().learning_rate_at(s, 10**6) for s in (0, 16_000, 64_000)]
+        [5e-05, 0.0001, 5e-05]
+        """
+        if step < self.warmup_steps:
+            share = step / self.warmup_steps
+            rate = self.first_learning_rate + share * (self.learning_rate - self.first_learning_rate)
+        elif self.schedule == "inverse-sqrt":
+            rate = self.learning_rate * math.sqrt(max(1, self.warmup_steps) / max(1, step))
+        else:
+            rate = self.learning_rate
+        left = steps - step
+        return rate * min(1.0, left / self.cooldown_steps) if self.cooldown_steps else rate
+
+    def config(self) -> dict[str, Any]:
+        """The config.json of the model, in the published v2 layout."""
+        return {
+            "architectures": ["EsmForMaskedLM"],
+            "model_type": "esm",
+            "add_bias_fnn": False,
+            "attention_probs_dropout_prob": 0.0,
+            "emb_layer_norm_before": False,
+            "hidden_dropout_prob": 0.0,
+            "hidden_size": self.hidden,
+            "initializer_range": 0.02,
+            "intermediate_size": self.ffn,
+            "layer_norm_eps": 1e-12,
+            "mask_token_id": 2,
+            "max_position_embeddings": self.max_tokens + 2,
+            "num_attention_heads": self.heads,
+            "num_hidden_layers": self.layers,
+            "pad_token_id": 1,
+            "position_embedding_type": "rotary",
+            "tie_word_embeddings": False,
+            "token_dropout": False,
+            "vocab_size": 4107,
+        }
+
+    def flops_per_token(self) -> float:
+        """Floating-point operations to train on one token: three times the forward pass's.
+
+        Linears, attention over `max_tokens`, and the output layer for the masked share of tokens, where it is
+        computed. Kaplan et al. 2020 count likewise.
+        """
+        linears = 4 * self.hidden**2 + 3 * self.hidden * self.ffn
+        attention = 2 * self.max_tokens * self.hidden
+        head = self.mask_rate * (self.hidden**2 + self.hidden * 4107)
+        return 3 * 2 * (self.layers * (linears + attention) + head)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe as plain data, for manifests and model cards."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,151 @@
+"""A trained model as a small folder to hand on: half-precision weights, recipe, curve and model card."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+
+from ntviz import environment
+from ntviz.pretraining.recipe import Recipe
+
+CHECKSUMS = "checksums.sha256"
+
+
+def ship(
+    trained: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    history: pd.DataFrame,
+    held_out: pd.DataFrame,
+    baselines: pd.DataFrame,
+    facts: Mapping[str, Any],
+) -> Path:
+    """The folder written: weights in float16, config, vocabulary, training.json, curve.csv and the card README.md.
+
+    A checksums.sha256 beside the folder is brought up to date.
+
+    Parameters
+    ----------
+    trained
+        A model directory that `training.train` wrote, such as its best/.
+    target
+        Replaced as a whole.
+    history
+        One row a step; the evaluated steps are kept.
+    held_out
+        Loss and accuracy by element, as `evaluation.by_element` gives: element, measure, value, low, high, tokens.
+    baselines
+        As `baselines.baselines` gives.
+    facts
+        What else the card says: model, corpus, held_out (region), machine, made_with (the command).
+
+    Raises
+    ------
+    FileNotFoundError
+        `trained` is no model directory.
+    """
+    trained, target = Path(trained), Path(target)
+    if not (trained / "training.json").is_file():
+        raise FileNotFoundError(
+            f"A trained model must have a training.json; {trained} has none. Pass the best/ folder of a run."
+        )
+    training = json.loads((trained / "training.json").read_text(encoding="utf-8"))
+    curve = history[history["held_out_loss"].notna()]
+    with environment.atomic_directory(target) as folder:
+        tensors = {name: value.to(torch.float16) for name, value in load_file(trained / "model.safetensors").items()}
+        save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+        for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
+            (folder / name).write_bytes((trained / name).read_bytes())
+        record = training | {"held_out": json.loads(held_out.to_json(orient="records")), "facts": dict(facts)}
+        record["baselines"] = json.loads(baselines.to_json(orient="records"))
+        (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        curve.round(6).to_csv(folder / "curve.csv", index=False, lineterminator="\n")
+        (folder / "README.md").write_text(card(training, held_out, baselines, facts, tensors), encoding="utf-8")
+    _update_checksums(target)
+    return target
+
+
+def card(
+    training: Mapping[str, Any],
+    held_out: pd.DataFrame,
+    baselines: pd.DataFrame,
+    facts: Mapping[str, Any],
+    tensors: Mapping[str, torch.Tensor],
+) -> str:
+    """The model card as Markdown: what it is, how it was made, how good it is beside counting, what not to expect."""
+    recipe = Recipe(**training["recipe"])
+    size = sum(t.numel() for t in tensors.values()) / 1e6
+    loss = held_out[held_out["measure"] == "loss"].set_index("element")
+    accuracy = held_out[held_out["measure"] == "correct"].set_index("element")
+    unigram = float(baselines.loc[baselines["model"] == "unigram", "nats"].iloc[0])
+    markov = baselines[baselines["model"] == "Markov"].sort_values("nats").iloc[0]
+    overall = loss.loc["all"]
+    verdict = (
+        f"It beats the best counting model (Markov order {int(markov['order'])}, {markov['nats']:.2f}) by "
+        f"{markov['nats'] - overall['value']:.2f} nats."
+        if overall["high"] < markov["nats"]
+        else f"It does not beat the best counting model: Markov of order {int(markov['order'])} reaches "
+        f"{markov['nats']:.2f}, {overall['value'] - markov['nats']:.2f} nats lower. "
+        "Read its predictions as those of a small model that has learned local composition and frequent repeats."
+    )
+    lines = [
+        f"# {facts['model']}: a small DNA language model, trained by ntviz",
+        "",
+        f"{size:.1f} M parameters: {recipe.layers} layers, {recipe.heads} heads, width {recipe.hidden}, gated FFN "
+        f"{recipe.ffn}, rotary positions, 6-mer tokens in the order of Nucleotide Transformer v2; up to "
+        f"{recipe.max_tokens} tokens ({(recipe.max_tokens - 1) * 6:,} bp). Weights in half precision. Licence: "
+        "Apache-2.0, as ntviz.",
+        "",
+        "## How it was made",
+        "",
+        f"- Corpus: {facts['corpus']}; held out: {facts['held_out']} (1-based, closed).",
+        f"- {int(training['step']):,} steps of {recipe.sequences * recipe.max_tokens:,} tokens: "
+        f"{int(training['tokens']) / 1e6:.1f} M tokens, {training['seconds'] / 3600:.1f} h on {facts['machine']}.",
+        f"- {recipe.optimiser}, learning rate {recipe.learning_rate:g} ({recipe.schedule}, {recipe.warmup_steps} warm-up "
+        f"steps, {recipe.cooldown_steps} to cool down), {recipe.mask_rate:.0%} masked, {recipe.precision}, seed "
+        f"{recipe.seed}. All of it in training.json, the curve in curve.csv.",
+        f"- Made again, or replaced by a better one, by `{facts['made_with']}`.",
+        "",
+        "## What it has learned, and what not",
+        "",
+        f"Loss at masked 6-mers of the held-out region: **{overall['value']:.3f} nats** (95 % interval "
+        f"{overall['low']:.3f} to {overall['high']:.3f}, bootstrap over sequences); accuracy "
+        f"{accuracy.loc['all', 'value']:.1%} (guessing the most frequent 6-mer would give well under 1 %). The unigram "
+        f"over 6-mers reaches {unigram:.2f} nats. {verdict}",
+        "",
+        "| element | loss, nats per 6-mer | 95 % interval | unigram, same tokens | accuracy | tokens |",
+        "|---|---|---|---|---|---|",
+    ]
+    counted = held_out[held_out["measure"] == "unigram"].set_index("element")["value"]
+    for name, row in loss.iterrows():
+        if row["tokens"]:
+            lines.append(
+                f"| {name} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {counted[name]:.3f} | "
+                f"{accuracy.loc[name, 'value']:.1%} | {int(row['tokens']):,} |"
+            )
+    lines += [
+        "",
+        "A token counts in every element it touches. Markov chains read the whole left context and nothing to the "
+        "right; the model reads both sides with 15 % of the tokens hidden. It saw one or two human chromosomes and no "
+        "other species: do not use it to rank variants of patients or to call elements.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _update_checksums(target: Path) -> None:
+    path = target.parent / CHECKSUMS
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines()
+    others = [line for line in lines if not line.split(maxsplit=1)[1].startswith(f"{target.name}/")]
+    own = [f"{environment.sha256(file)}  {target.name}/{file.name}" for file in target.iterdir()]
+    with environment.atomic_write(path, "w") as handle:
+        handle.writelines(line + "\n" for line in sorted(others + own, key=lambda line: line.split(maxsplit=1)[1]))

@@ -1,0 +1,20 @@
+"""Sequence to tokens as the Nucleotide Transformer family cuts it, and the exact map between token and base.
+
+Every token but the special ones covers a span of bases, and the spans tile the sequence. Spans are 0-based
+half-open in bp within the sequence; `Tokens.on` puts them on the genome.
+
+References
+----------
+Dalla-Torre et al. (2025) Nature Methods 22:287-297. k-mers are cut from the left without overlap; between
+two N a run is cut by itself, its remainder as single letters; each N is a token of its own. `<cls>` comes
+first, and no `<eos>` last. The ids equal those of transformers' EsmTokenizer on the published vocab.txt.
+"""
+
+from __future__ import annotations
+
+from ntviz.tokens.marginals import base_log_probs
+from ntviz.tokens.tokenizer import Batch, Tokenizer
+from ntviz.tokens.tokens import Tokens
+from ntviz.tokens.vocabulary import VOCABULARIES, Vocabulary
+
+__all__ = ["VOCABULARIES", "Batch", "Tokenizer", "Tokens", "Vocabulary", "base_log_probs"]

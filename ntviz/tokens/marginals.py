@@ -1,0 +1,90 @@
+"""Probabilities of bases from those of tokens."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ntviz.sequence import BASES
+from ntviz.tokens.tokens import Tokens
+from ntviz.tokens.vocabulary import LETTERS
+
+_LETTER_OF_ACGT = np.array([LETTERS.index(base) for base in BASES])
+
+
+def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
+    """The log probability of each base at each position, in nats, float64 [base, 4] in order ACGT.
+
+    For a k-mer token the distribution over the k-mers is summed over all k-mers with a given base at a
+    given place. A single letter uses the four single-letter ids. Each is normalised over those ids alone,
+    so that logits do as well as log probabilities, and what the model gives to special tokens or other
+    lengths is left out. N is nan.
+
+    Parameters
+    ----------
+    tokens
+        The tokenized sequence. To say what a model expects at a place, mask the token before the forward
+        pass; the bases of one k-mer token are then predicted together, none of them given.
+    log_probs
+        Log probabilities or logits, [token, n_logits], one row for each token, `<cls>` included, without
+        padding.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not [token, n_logits].
+
+    References
+    ----------
+    Marginals as in masked-marginal scoring (Meier et al. 2021, NeurIPS), which is stated for single-letter
+    tokens; ours sum over the other bases of a k-mer.
+
+    Examples
+    --------
+    >>> from ntviz.tokens import VOCABULARIES, Tokenizer
+    >>> tokens = Tokenizer("nt-3mer")("ATTC")
+    >>> log_probs = np.full((3, 75), -np.inf)
+    >>> log_probs[1, VOCABULARIES["nt-3mer"].id_of("ATG")] = 0
+    >>> log_probs[2, VOCABULARIES["nt-3mer"].id_of("C")] = 0
+    >>> np.exp(base_log_probs(tokens, log_probs)).astype(int).tolist()
+    [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0]]
+    """
+    vocabulary = tokens.vocabulary
+    scores = np.asarray(log_probs)
+    if scores.shape != (len(tokens), vocabulary.n_logits):
+        raise ValueError(
+            f"Log probabilities must have shape [token, logit] = [{len(tokens):,}, {vocabulary.n_logits:,}] "
+            f"for {vocabulary.name}; received {list(scores.shape)}. Pass one sequence without padding."
+        )
+    result = np.full((len(tokens.sequence), 4), np.nan)
+    k = vocabulary.k
+    kmers = np.flatnonzero(tokens.is_kmer)
+    # Blocks keep the float64 copy of a long sequence's logits to some 10 MB.
+    for block in np.array_split(kmers, max(1, -(-len(kmers) // 256))):
+        marginals = _kmer_marginals(scores[block, vocabulary.kmer_ids].astype(np.float64), k)
+        result[tokens.spans[block, :1] + np.arange(k)] = marginals
+    singles = np.flatnonzero(~(tokens.is_kmer | tokens.is_n | tokens.is_special))
+    letters = scores[singles[:, None], vocabulary.single_ids].astype(np.float64)
+    result[tokens.spans[singles, 0]] = letters - _log_sum_exp(letters, axis=1)[:, None]
+    return result
+
+
+def _kmer_marginals(scores: np.ndarray, k: int) -> np.ndarray:
+    """Scores [token, 4 ** k], as the ids run, to log probabilities [token, place in the k-mer, ACGT]."""
+    left = k // 2
+    halves = scores.reshape(len(scores), 4**left, 4 ** (k - left))
+    result = np.empty((len(scores), k, 4))
+    # Sum out one half of the k-mer first: two passes over the large array in place of k.
+    for axis, first, width in ((2, 0, left), (1, left, k - left)):
+        half = _log_sum_exp(halves, axis=axis)
+        for place in range(width):
+            split = half.reshape(len(scores), 4**place, 4, 4 ** (width - 1 - place))
+            result[:, first + place] = _log_sum_exp(_log_sum_exp(split, axis=3), axis=1)[:, _LETTER_OF_ACGT]
+    return result - _log_sum_exp(result, axis=2)[:, :, None]
+
+
+def _log_sum_exp(scores: np.ndarray, axis: int) -> np.ndarray:
+    top = scores.max(axis=axis, keepdims=True)
+    # A group of impossible tokens (-inf) has probability zero, not nan.
+    shift = np.where(np.isneginf(top), 0.0, top)
+    with np.errstate(divide="ignore"):
+        return np.log(np.exp(scores - shift).sum(axis=axis)) + np.squeeze(shift, axis=axis)

@@ -1,0 +1,522 @@
+"""Annotations: each format to the same elements, brute force beside the arrays, and every broken line counted."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntviz import annotation, data
+from ntviz.annotation import Annotation
+from ntviz.annotation.elements import COLUMNS
+from ntviz.genome import Interval
+
+# One gene of two exons on each strand; 1-based closed. A: 101-200 and 301-400, CDS 151-200 and 301-350.
+TOY_GTF = """\
+#!genome-build toy
+chr1\tt\tgene\t101\t400\t.\t+\t.\tgene_id "G1.2"; gene_name "A";
+chr1\tt\ttranscript\t101\t400\t.\t+\t.\tgene_id "G1.2"; gene_name "A"; transcript_id "T1";
+chr1\tt\texon\t101\t200\t.\t+\t.\tgene_id "G1.2"; gene_name "A"; transcript_id "T1";
+chr1\tt\texon\t301\t400\t.\t+\t.\tgene_id "G1.2"; gene_name "A"; transcript_id "T1";
+chr1\tt\tCDS\t151\t200\t.\t+\t0\tgene_id "G1.2"; gene_name "A"; transcript_id "T1"; origin "longest ATG ORF";
+chr1\tt\tCDS\t301\t350\t.\t+\t1\tgene_id "G1.2"; gene_name "A"; transcript_id "T1";
+chr1\tt\tUTR\t101\t150\t.\t+\t.\tgene_id "G1.2"; gene_name "A"; transcript_id "T1";
+chr1\tt\tUTR\t351\t400\t.\t+\t.\tgene_id "G1.2"; gene_name "A"; transcript_id "T1";
+chr1\tt\tgene\t601\t900\t.\t-\t.\tgene_id "G2"; gene_name "B";
+chr1\tt\ttranscript\t601\t900\t.\t-\t.\tgene_id "G2"; gene_name "B"; transcript_id "T2";
+chr1\tt\texon\t801\t900\t.\t-\t.\tgene_id "G2"; gene_name "B"; transcript_id "T2";
+chr1\tt\texon\t601\t700\t.\t-\t.\tgene_id "G2"; gene_name "B"; transcript_id "T2";
+chr1\tt\tCDS\t801\t850\t.\t-\t0\tgene_id "G2"; gene_name "B"; transcript_id "T2";
+chr1\tt\tUTR\t851\t900\t.\t-\t.\tgene_id "G2"; gene_name "B"; transcript_id "T2";
+chr1\tt\tUTR\t601\t700\t.\t-\t.\tgene_id "G2"; gene_name "B"; transcript_id "T2";
+"""
+
+TOY_GFF3 = """\
+##gff-version 3
+chr1\tt\tgene\t101\t400\t.\t+\t.\tID=gene:G1;Name=A;gene_id=G1.2
+chr1\tt\tmRNA\t101\t400\t.\t+\t.\tID=transcript:T1;Parent=gene:G1;transcript_id=T1
+chr1\tt\texon\t101\t200\t.\t+\t.\tID=e1;Parent=transcript:T1
+chr1\tt\texon\t301\t400\t.\t+\t.\tID=e2;Parent=transcript:T1
+chr1\tt\tCDS\t151\t200\t.\t+\t0\tID=c1;Parent=transcript:T1;origin=longest%20ATG%20ORF
+chr1\tt\tCDS\t301\t350\t.\t+\t1\tID=c1;Parent=transcript:T1
+chr1\tt\tfive_prime_UTR\t101\t150\t.\t+\t.\tParent=transcript:T1
+chr1\tt\tthree_prime_UTR\t351\t400\t.\t+\t.\tParent=transcript:T1
+chr1\tt\tgene\t601\t900\t.\t-\t.\tID=gene:G2;Name=B
+chr1\tt\tlnc_RNA\t601\t900\t.\t-\t.\tID=transcript:T2;Parent=gene:G2
+chr1\tt\texon\t801\t900\t.\t-\t.\tParent=transcript:T2
+chr1\tt\texon\t601\t700\t.\t-\t.\tParent=transcript:T2
+##FASTA
+>chr1
+ACGT
+"""
+
+TOY_BED = (
+    "track name=toy\n"
+    "chr1\t100\t400\tA\t0\t+\t150\t350\t0\t2\t100,100,\t0,200,\n"
+    "chr1\t600\t900\tB\t0\t-\t800\t850\t0\t2\t100,100\t0,200\n"
+)
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Annotation:
+    return annotation.read(write(tmp_path / "toy.gtf", TOY_GTF))
+
+
+def stretches(found: Annotation, element: str) -> list[tuple[int, int]]:
+    table = found.elements(element)
+    return list(zip(table["start"], table["end"], strict=True))
+
+
+def table_of(*rows: tuple[str, int, int, str, str, str, str]) -> pd.DataFrame:
+    """Rows (chrom, start, end, strand, element, gene, transcript)."""
+    return pd.DataFrame(
+        [(*row[:6], row[5], row[6], "", "") for row in rows],
+        columns=list(COLUMNS),
+    )
+
+
+# Formats --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["toy.gtf", "toy.gtf.gz", "toy.gff3", "toy.gff3.gz", "toy.gff", "toy.bed", "toy.bed.gz"]
+)
+def test_each_format_gives_the_same_elements(tmp_path: Path, name: str) -> None:
+    text = TOY_GTF if ".gtf" in name else TOY_BED if ".bed" in name else TOY_GFF3
+    found = annotation.read(write(tmp_path / name, text))
+    assert len(found.broken) == 0
+    assert found.note == ""
+    assert stretches(found, "exon") == [(100, 200), (300, 400), (600, 700), (800, 900)]
+    assert stretches(found, "intron") == [(200, 300), (700, 800)]
+    assert stretches(found, "CDS")[:2] == [(150, 200), (300, 350)]
+    assert stretches(found, "five_prime_utr")[0] == (100, 150)
+    assert stretches(found, "three_prime_utr")[0] == (350, 400)
+    assert found.gene("A") == Interval("chr1", 100, 400, "+")
+    assert found.tss("B") == ("chr1", 899, "-")
+    if ".gff" not in name:
+        assert stretches(found, "CDS")[2:] == [(800, 850)]
+        assert stretches(found, "five_prime_utr")[1:] == [(850, 900)]
+        assert stretches(found, "three_prime_utr")[1:] == [(600, 700)]
+
+
+def test_table_of_gtf(toy: Annotation) -> None:
+    assert tuple(toy.table.columns) == COLUMNS
+    cds = toy.table[toy.table["element"] == "CDS"].iloc[0]
+    assert cds.to_dict() == {
+        "chrom": "chr1",
+        "start": 150,
+        "end": 200,
+        "strand": "+",
+        "element": "CDS",
+        "gene": "A",
+        "gene_id": "G1.2",
+        "transcript": "T1",
+        "name": "",
+        "origin": "longest ATG ORF",
+    }
+
+
+def test_gff3_names_come_from_the_parents(tmp_path: Path) -> None:
+    table = annotation.read(write(tmp_path / "toy.gff3", TOY_GFF3)).table
+    exon = table[table["element"] == "exon"].iloc[0]
+    assert (exon["gene"], exon["gene_id"], exon["transcript"]) == ("A", "G1.2", "T1")
+    assert table[table["element"] == "CDS"].iloc[0]["origin"] == "longest ATG ORF"
+    other = table[table["element"] == "exon"].iloc[3]
+    assert (other["gene"], other["gene_id"], other["transcript"]) == ("B", "gene:G2", "transcript:T2")
+
+
+def test_gff3_exon_of_two_transcripts_and_children_before_parents(tmp_path: Path) -> None:
+    lines = (
+        "1\tt\texon\t1\t10\t.\t+\t.\tParent=t1,t2\n"
+        "1\tt\tmRNA\t1\t10\t.\t+\t.\tID=t1;Parent=g\n"
+        "1\tt\tmRNA\t1\t10\t.\t+\t.\tID=t2;Parent=g\n"
+        "1\tt\tgene\t1\t10\t.\t+\t.\tID=g;Name=a%2Cb\n"
+    )
+    table = annotation.read(write(tmp_path / "a.gff3", lines)).table
+    exons = table[table["element"] == "exon"]
+    assert exons["transcript"].tolist() == ["t1", "t2"]
+    assert set(table["gene"]) == {"a,b"}
+
+
+def test_gff3_parents_in_a_circle_end(tmp_path: Path) -> None:
+    lines = "1\tt\tmRNA\t1\t10\t.\t+\t.\tID=a;Parent=b\n1\tt\tmRNA\t1\t10\t.\t+\t.\tID=b;Parent=a\n"
+    assert annotation.read(write(tmp_path / "a.gff3", lines)).table["gene"].tolist() == ["", ""]
+
+
+def test_gtf_without_names_and_quotes(tmp_path: Path) -> None:
+    line = '1\tt\texon\t1\t10\t.\t.\t.\tref_gene_id "X"; gene_id 7157; transcript_id "a;b";\n'
+    row = annotation.read(write(tmp_path / "a.gtf", line)).table.iloc[0]
+    assert (row["gene"], row["gene_id"], row["transcript"]) == ("7157", "7157", "a;b")
+
+
+def test_utr_without_cds_stays_utr(tmp_path: Path) -> None:
+    line = '1\tt\tUTR\t1\t10\t.\t+\t.\tgene_id "X"; transcript_id "T";\n'
+    assert annotation.read(write(tmp_path / "a.gtf", line)).table["element"].tolist() == ["UTR"]
+
+
+def test_bed_of_regions(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.bed", "browser hide all\n#x\nchr1 0 10\nchr1\t5\t20\tpeak\t7.5\t-\n")
+    found = annotation.read(path)
+    assert found.table["element"].tolist() == ["region", "region"]
+    assert found.table["name"].tolist() == ["", "peak"]
+    assert found.kinds == ("region",)
+    assert annotation.read(path, element="peak").kinds == ("peak",)
+    assert found.genes(Interval("chr1", 0, 100)).empty
+
+
+def test_encode_ccres(tmp_path: Path) -> None:
+    lines = "chr1\t10033\t10250\tEH38D4327497\tEH38E2776516\tpELS,CTCF-bound\nchr1\t20\t30\tEH38D1\tEH38E1234567\tPLS\n"
+    table = annotation.read(write(tmp_path / "GRCh38-cCREs.bed", lines)).table
+    assert table["element"].tolist() == ["pELS", "PLS"]
+    assert table["name"].tolist() == ["EH38E2776516", "EH38E1234567"]
+
+
+def test_format_can_be_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "peaks.txt", "chr1\t0\t10\n")
+    assert len(annotation.read(path, format="bed")) == 1
+    with pytest.raises(
+        ValueError, match=r"must be GTF, GFF3 or BED; the name peaks.txt says neither\. Pass format="
+    ):
+        annotation.read(path)
+    with pytest.raises(ValueError, match=r"format='vcf' is none of them"):
+        annotation.read(path, format="vcf")
+
+
+def test_only_within_an_interval(tmp_path: Path, toy: Annotation) -> None:
+    path = write(tmp_path / "toy.gtf", TOY_GTF)
+    region = Interval("1", 700, 850)
+    found = annotation.read(path, within=region)
+    pd.testing.assert_frame_equal(found.table, toy.within(region).table)
+    nothing = annotation.read(path, within=Interval("chr2", 0, 10))
+    assert len(nothing) == 0
+    assert set(nothing.kinds) == set(toy.kinds)
+    assert not nothing.indicator(Interval("chr2", 0, 10), "exon").any()
+
+
+# Broken files ---------------------------------------------------------------------------------------------------------
+
+GOOD = '1\tt\texon\t1\t10\t.\t+\t.\tgene_id "X";\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "reason"),
+    [
+        ("a.gtf", "1\tt\texon\t1\t10", "it must have 9 columns separated by tabs and has 5"),
+        ("a.gtf", '1\tt\texon\tone\t10\t.\t+\t.\tgene_id "X";', "the start must be an integer and is 'one'"),
+        ("a.gtf", '1\tt\texon\t1\t1e3\t.\t+\t.\tgene_id "X";', "the end must be an integer and is '1e3'"),
+        ("a.gtf", '1\tt\texon\t11\t10\t.\t+\t.\tgene_id "X";', "not after the end, and they are 11 and 10"),
+        ("a.gtf", '1\tt\texon\t0\t10\t.\t+\t.\tgene_id "X";', "the start must be at least 1"),
+        ("a.gtf", '1\tt\texon\t1\t10\t.\t*\t.\tgene_id "X";', r"the strand must be \+, - or \. and is '\*'"),
+        (
+            "a.gtf",
+            '1\tt\texon\t1\t10\t.\t+\t.\ttranscript_id "X";',
+            "the attributes must name a gene_id and do not",
+        ),
+        ("a.gtf", '\tt\texon\t1\t10\t.\t+\t.\tgene_id "X";', "the contig must have a name"),
+        ("a.gff3", '1\tt\texon\t1\t10\t.\t+\t.\tgene_id "X"', "the attributes must be key=value"),
+        ("a.bed", "chr1\t10", "it must have at least 3 columns and has 2"),
+        ("a.bed", "chr1\t10\t10", "before the end, and they are 10 and 10"),
+        ("a.bed", "chr1\t-1\t10", "the start must be at least 0"),
+        ("a.bed", "chr1\t1\t10\tx\t0\tplus", r"the strand must be \+, - or \. and is 'plus'"),
+        (
+            "a.bed",
+            "chr1\t1\t10\tx\t0\t+\t1\t1\t0\t2\t5\t0",
+            "it must have 2 block sizes and starts and has 1 and 1",
+        ),
+        (
+            "a.bed",
+            "chr1\t1\t10\tx\t0\t+\t1\t1\t0\t1\t5\t0",
+            "blocks must begin at 1 and end at 10, and they go from 1 to 6",
+        ),
+        ("a.bed", "chr1\t1\t10\tx\t0\t+\t1\t1\t0\t1\tfive\t0", "the block must be an integer"),
+    ],
+)
+def test_broken_line_is_counted_with_its_number(tmp_path: Path, name: str, line: str, reason: str) -> None:
+    good = {"a.gtf": GOOD, "a.gff3": "1\tt\texon\t1\t10\t.\t+\t.\tID=e\n", "a.bed": "chr1\t1\t10\n"}[name]
+    path = write(tmp_path / name, f"# a comment\n{good}{line}\n{good}")
+    found = annotation.read(path)
+    assert len(found) == 2
+    assert found.broken["line"].tolist() == [3]
+    assert found.broken["text"].tolist() == [line]
+    assert found.lines == 3
+    assert found.note.startswith(f"1 of 3 lines of {name} could not be read; the first, line 3: ")
+    with pytest.raises(ValueError, match=rf"Line 3 of {name} must be a feature, but .*{reason}"):
+        annotation.read(path, on_error="raise")
+
+
+def test_file_of_broken_lines_only(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none of 2 can be read; line 1: it must have 9 columns"):
+        annotation.read(write(tmp_path / "a.gtf", "chr1\t1\t2\nchr1\t3\t4\n"))
+
+
+def test_file_without_features(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a.gtf must hold at least one feature"):
+        annotation.read(write(tmp_path / "a.gtf", "#only a comment\n\n"))
+
+
+def test_truncated_gzip(tmp_path: Path) -> None:
+    random_lines = "".join(GOOD.replace("X", str(number * 7919 % 10007)) for number in range(20_000))
+    content = gzip.compress(random_lines.encode())
+    (tmp_path / "a.gtf.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(
+        ValueError, match=r"a.gtf.gz must be a whole gzip file, but reading it ended after line [\d,]+"
+    ):
+        annotation.read(tmp_path / "a.gtf.gz")
+
+
+def test_missing_file_and_wrong_choices(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent.gtf, and there is none"):
+        annotation.read(tmp_path / "absent.gtf")
+    path = write(tmp_path / "a.gtf", GOOD)
+    with pytest.raises(ValueError, match=r"on_error must be 'collect' or 'raise'; received 'ignore'"):
+        annotation.read(path, on_error="ignore")
+    with pytest.raises(ValueError, match=r"element is for BED files; a.gtf is GTF"):
+        annotation.read(path, element="exon")
+
+
+def test_letters_that_are_no_text_do_not_stop(tmp_path: Path) -> None:
+    (tmp_path / "a.gtf").write_bytes(GOOD.encode() + b"1\tt\texon\t1\t\xff\t.\t+\t.\tgene_id\n")
+    assert annotation.read(tmp_path / "a.gtf").broken["line"].tolist() == [2]
+
+
+def test_table_must_have_the_columns() -> None:
+    with pytest.raises(ValueError, match=r"the table lacks gene, gene_id"):
+        Annotation(pd.DataFrame(columns=[column for column in COLUMNS if not column.startswith("gene")]))
+
+
+# Genes ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["A", "a", "G1.2", "G1", "g1"])
+def test_gene_by_name_and_identifier(toy: Annotation, name: str) -> None:
+    assert toy.gene(name) == Interval("chr1", 100, 400, "+")
+    assert toy.tss(name) == ("chr1", 100, "+")
+
+
+def test_unknown_gene_names_the_nearest() -> None:
+    genes = annotation.read(data.bundle("genes"))
+    with pytest.raises(
+        ValueError, match=r"one of the 544 of chr20.GRCh37.gtf.gz; received 'HNF4'\. Nearest: HNF4A"
+    ):
+        genes.gene("HNF4")
+    with pytest.raises(ValueError, match=r"received ''"):
+        genes.gene("")
+
+
+def test_gene_of_two_places() -> None:
+    rows = table_of(("chrX", 0, 10, "+", "gene", "P", ""), ("chrY", 5, 9, "+", "gene", "P", ""))
+    rows["gene_id"] = ["one", "two"]
+    found = Annotation(rows)
+    with pytest.raises(ValueError, match=r"'P' is 2: one at chrX:1-10, two at chrY:6-9"):
+        found.gene("P")
+    assert found.gene("two") == Interval("chrY", 5, 9, "+")
+
+
+def test_gene_without_strand_has_no_start() -> None:
+    found = Annotation(table_of(("chr1", 0, 10, ".", "gene", "P", "")))
+    assert found.gene("P") == Interval("chr1", 0, 10)
+    with pytest.raises(ValueError, match=r"must have one strand for a start; P of the table has none"):
+        found.tss("P")
+
+
+def test_genes_for_drawing(toy: Annotation) -> None:
+    table = toy.genes(Interval("chr1", 150, 320))
+    assert table.to_dict("records") == [
+        {
+            "gene": "A",
+            "gene_id": "G1.2",
+            "transcript": "T1",
+            "chrom": "chr1",
+            "start": 100,
+            "end": 400,
+            "strand": "+",
+            "exons": ((100, 200), (300, 400)),
+            "cds": ((150, 200), (300, 350)),
+        }
+    ]
+    assert toy.genes(Interval("chr1", 0, 1000))["gene"].tolist() == ["A", "B"]
+    assert toy.genes(Interval("chr1", 450, 500)).empty
+
+
+def test_gene_without_transcripts_is_drawn() -> None:
+    found = Annotation(table_of(("chr1", 0, 10, "+", "gene", "P", "")))
+    row = found.genes(Interval("chr1", 5, 6)).iloc[0]
+    assert (row["gene"], row["start"], row["end"], row["exons"]) == ("P", 0, 10, ())
+
+
+# Elements and indicators ----------------------------------------------------------------------------------------------
+
+
+def test_known_answers_on_one_gene(toy: Annotation) -> None:
+    region = Interval("chr1", 95, 105)
+    assert toy.indicator(region, "exon").astype(int).tolist() == [0] * 5 + [1] * 5
+    assert toy.indicator(region, "intergenic").astype(int).tolist() == [1] * 5 + [0] * 5
+    assert toy.indicator(region, "promoter", promoter=(3, 1)).astype(int).tolist() == [
+        0,
+        0,
+        1,
+        1,
+        1,
+        1,
+        0,
+        0,
+        0,
+        0,
+    ]
+    # Gene B starts at 899 and goes to the left: its promoter is to the right.
+    assert toy.indicator(Interval("chr1", 895, 905), "promoter", promoter=(3, 1)).astype(int).tolist() == [
+        0, 0, 0, 0, 1, 1, 1, 1, 0, 0,
+    ]  # fmt: skip
+    assert stretches(toy, "promoter") == [(0, 200), (800, 1900)]
+
+
+def test_strand_turns_the_indicator(toy: Annotation) -> None:
+    forward = toy.indicator(Interval("chr1", 90, 110, "+"), "exon")
+    backward = toy.indicator(Interval("chr1", 90, 110, "-"), "exon")
+    assert (forward == backward[::-1]).all()
+    assert forward.sum() == 10
+
+
+def test_beyond_the_contig_nothing_is_in_an_element(toy: Annotation) -> None:
+    assert not toy.indicator(Interval("chr1", -10, 5), "exon").any()
+    assert toy.indicator(Interval("chr1", -2000, 2000), "exon").sum() == 400
+
+
+def random_annotation(seed: int) -> tuple[Annotation, list[tuple[str, int, int]]]:
+    generator = random.Random(seed)
+    rows = []
+    for number in range(60):
+        start = generator.randrange(0, 900)
+        strand = generator.choice("+-")
+        for _ in range(generator.randrange(1, 4)):
+            end = start + generator.randrange(1, 60)
+            chrom = generator.choice(["1", "chr1"])
+            rows.append((chrom, start, end, strand, "exon", f"g{number}", f"t{number}"))
+            start = end + generator.randrange(0, 30)
+    generator.shuffle(rows)
+    return Annotation(table_of(*rows)), [(row[4], row[1], row[2]) for row in rows]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_arrays_equal_brute_force(seed: int) -> None:
+    found, rows = random_annotation(seed)
+    generator = random.Random(seed + 100)
+    for _ in range(30):
+        start = generator.randrange(-50, 1000)
+        region = Interval("NC_000001.10", start, start + generator.randrange(1, 200))
+        expected = [
+            any(left <= base < right for _, left, right in rows) for base in range(region.start, region.end)
+        ]
+        assert found.indicator(region, "exon").tolist() == expected
+        overlapping = [row for row in rows if row[1] < region.end and row[2] > region.start]
+        inside = found.within(region).table
+        assert list(zip(inside["element"], inside["start"], inside["end"], strict=True)) == overlapping
+
+
+def brute_introns(found: Annotation) -> set[int]:
+    bases: set[int] = set()
+    for _, part in found.table.groupby(["chrom", "transcript"]):
+        spans = sorted(zip(part["start"], part["end"], strict=True))
+        for (_, end), (start, _) in itertools.pairwise(spans):
+            bases.update(range(end, start))
+    return bases
+
+
+def test_introns_equal_brute_force() -> None:
+    found, _ = random_annotation(7)
+    bases = brute_introns(found)
+    indicator = found.indicator(Interval("chr1", 0, 1200), "intron")
+    assert set(np.flatnonzero(indicator).tolist()) == bases
+    assert bases
+
+
+def spans_of(text: Sequence[tuple[int, int]]) -> np.ndarray:
+    return np.array(text, dtype=np.int64)
+
+
+def test_tokens_count_when_any_base_does(toy: Annotation) -> None:
+    region = Interval("chr1", 94, 108)
+    spans = spans_of([(0, 0), (0, 6), (6, 12), (12, 13), (13, 14)])
+    assert toy.indicator(region, "exon", spans=spans).tolist() == [False, False, True, True, True]
+    by_base = toy.indicator(region, "exon")
+    generator = random.Random(3)
+    for _ in range(50):
+        start = generator.randrange(0, 14)
+        end = generator.randrange(start, 15)
+        expected = bool(by_base[start:end].any())
+        assert toy.indicator(region, "exon", spans=spans_of([(start, end)])).tolist() == [expected]
+
+
+def test_several_elements_are_their_union(toy: Annotation) -> None:
+    region = Interval("chr1", 0, 1000)
+    either = toy.indicator(region, ["CDS", "intron"])
+    assert (either == (toy.indicator(region, "CDS") | toy.indicator(region, "intron"))).all()
+    everywhere = toy.indicator(region, ["gene", "intergenic"])
+    assert everywhere.all()
+
+
+def test_touching_stretches_are_merged() -> None:
+    rows = [("chr1", start, start + 10, "+", "exon", "", "") for start in (20, 10, 0, 40)]
+    assert stretches(Annotation(table_of(*rows)), "exon") == [(0, 30), (40, 50)]
+
+
+def test_elements_of_all_kinds(toy: Annotation) -> None:
+    table = toy.elements()
+    assert set(table["element"]) == set(toy.kinds) - {"intergenic"}
+    assert list(table.columns) == ["chrom", "start", "end", "element"]
+    assert (table["start"] < table["end"]).all()
+    with pytest.raises(ValueError, match=r"intergenic has none without the length of the contig"):
+        toy.elements("intergenic")
+
+
+def test_unknown_element_proposes_the_nearest(toy: Annotation) -> None:
+    with pytest.raises(
+        ValueError, match=r"one of those in toy.gtf: gene, .*received 'exons'\. Did you mean 'exon'\?"
+    ):
+        toy.indicator(Interval("chr1", 0, 10), "exons")
+
+
+@pytest.mark.parametrize("promoter", [(-1, 5), (0, 0)])
+def test_promoter_must_have_bases(toy: Annotation, promoter: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"A promoter must have bases"):
+        toy.elements("promoter", promoter=promoter)
+
+
+@pytest.mark.parametrize(
+    ("spans", "message"),
+    [
+        (np.zeros((3, 3), dtype=int), r"received int64 \[3, 3\]"),
+        (np.zeros((3, 2)), r"received float64 \[3, 2\]"),
+        (spans_of([(100, 106)]), r"within the interval's 10 bp.*received 100 to 106"),
+        (spans_of([(-1, 3)]), r"received -1 to 3"),
+        (spans_of([(5, 3)]), r"start before end"),
+    ],
+)
+def test_spans_must_fit(toy: Annotation, spans: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toy.indicator(Interval("chr1", 0, 10), "exon", spans=spans)
+
+
+def test_no_tokens_no_values(toy: Annotation) -> None:
+    assert toy.indicator(Interval("chr1", 0, 10), "exon", spans=np.zeros((0, 2), dtype=int)).shape == (0,)
+
+
+def test_planted_markup_stays_text(tmp_path: Path) -> None:
+    line = '<script>\tt\tgene\t1\t10\t.\t+\t.\tgene_id "<script>alert(1)</script>";\n'
+    found = annotation.read(write(tmp_path / "a.gtf", line))
+    assert found.gene("<script>alert(1)</script>").chrom == "<script>"
+
+
+def test_repr_says_what_is_there(toy: Annotation) -> None:
+    assert repr(toy).startswith("Annotation(toy.gtf: 15 features; gene, transcript, exon, CDS, ")

@@ -1,0 +1,313 @@
+"""The bundle is what its README says: checksums, sizes, and the numbers that are known of its content."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import importlib.util
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from ntviz import annotation, data, environment
+from ntviz.annotation import Annotation
+from ntviz.genome import Interval
+from ntviz.reference import Reference
+from ntviz.sequence import reverse_complement
+
+LIMIT = 45_000_000
+CODONS = dict(
+    zip(
+        (first + second + third for first in "TCAG" for second in "TCAG" for third in "TCAG"),
+        "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG",
+        strict=True,
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    specification = importlib.util.spec_from_file_location(
+        "ntviz_data_build", environment.data_dir() / "build.py"
+    )
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    # Dataclasses look their module up while they are made.
+    sys.modules[specification.name] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def chromosome() -> str:
+    with Reference(data.bundle("chr20")) as reference:
+        return reference.fetch(reference.whole("20")).sequence
+
+
+@pytest.fixture(scope="module")
+def genes() -> Annotation:
+    return annotation.read(data.bundle("genes"), on_error="raise")
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def test_checksums_of_every_file(build: ModuleType) -> None:
+    folder = environment.data_dir()
+    assert build.checksums(folder) == (folder / build.CHECKSUMS).read_text(encoding="utf-8")
+    listed = [
+        line.split("  ")[1] for line in (folder / build.CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    ]
+    assert {build.FASTA, f"{build.FASTA}.fai", f"{build.FASTA}.gzi", build.GENES, build.MOTIFS} <= set(listed)
+
+
+def test_readme_states_every_checksum(build: ModuleType) -> None:
+    folder = environment.data_dir()
+    readme = (folder / "README.md").read_text(encoding="utf-8")
+    for line in (folder / build.CHECKSUMS).read_text(encoding="utf-8").splitlines():
+        digest, name = line.split("  ")
+        # The model's own card states those of the model.
+        if not name.startswith("ntviz-mini/"):
+            assert name in readme
+            assert digest[:16] in readme
+    for name in data.CATALOGUE:
+        assert f"`{name}`" in readme
+
+
+def test_bundle_is_small(build: ModuleType) -> None:
+    folder = environment.data_dir()
+    assert sum((folder / name).stat().st_size for name in build.bundled(folder)) < LIMIT
+
+
+def test_changed_file_is_found(build: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "genes").mkdir()
+    (tmp_path / "genes" / "a").write_text("a")
+    (tmp_path / build.CHECKSUMS).write_text(build.checksums(tmp_path))
+    assert build.main(["--to", str(tmp_path), "--check"]) == 0
+    (tmp_path / "genes" / "a").write_text("b")
+    (tmp_path / "new").write_text("c")
+    assert build.main(["--to", str(tmp_path), "--check"]) == 1
+    said = capsys.readouterr().out
+    assert "missing or changed: genes/a" in said
+    assert "not as listed: new" in said
+    assert build.main(["--to", str(tmp_path), "--checksums"]) == 0
+    assert build.main(["--to", str(tmp_path), "--check"]) == 0
+
+
+# Genome ---------------------------------------------------------------------------------------------------------------
+
+
+def test_chromosome_20(chromosome: str) -> None:
+    assert len(chromosome) == 63_025_520
+    assert hashlib.md5(chromosome.encode("ascii")).hexdigest() == "0dec9660ec1efaaf33281c0d5ea2560f"
+
+
+def test_the_index_is_that_of_the_file(build: ModuleType, tmp_path: Path) -> None:
+    copy = tmp_path / "chr20.fa.gz"
+    copy.write_bytes(data.bundle("chr20").read_bytes())
+    build.index_fasta(copy)
+    for suffix in (".fai", ".gzi"):
+        assert Path(f"{copy}{suffix}").read_bytes() == Path(f"{data.bundle('chr20')}{suffix}").read_bytes()
+
+
+# Genes ----------------------------------------------------------------------------------------------------------------
+
+
+def test_transcripts_and_introns(genes: Annotation, chromosome: str) -> None:
+    table = genes.table
+    assert (table["element"] == "transcript").sum() == 544
+    assert table["gene"].nunique() == 544
+    introns = donors = acceptors = 0
+    for _, exons in table[table["element"] == "exon"].groupby("transcript"):
+        exons = exons.sort_values("start")
+        for start, end in zip(exons["end"].iloc[:-1], exons["start"].iloc[1:], strict=True):
+            intron = chromosome[start:end]
+            if exons["strand"].iloc[0] == "-":
+                intron = reverse_complement(intron)
+            introns += 1
+            donors += intron.startswith("GT")
+            acceptors += intron.endswith("AG")
+    assert (introns, donors, acceptors) == (4533, 4490, 4520)
+    assert min(donors, acceptors) / introns > 0.99
+
+
+def gtf_lines() -> list[list[str]]:
+    with gzip.open(data.bundle("genes"), "rt", encoding="utf-8") as handle:
+        return [line.rstrip("\n").split("\t") for line in handle if not line.startswith("#")]
+
+
+def coding_sequences(chromosome: str) -> dict[str, list[tuple[str, int]]]:
+    """Pieces of CDS, 5' to 3', with the frame that the file states, by gene."""
+    pieces = defaultdict(list)
+    for fields in gtf_lines():
+        if fields[2] == "CDS":
+            bases = chromosome[int(fields[3]) - 1 : int(fields[4])]
+            gene = fields[8].split('"')[1]
+            pieces[gene].append((bases if fields[6] == "+" else reverse_complement(bases), int(fields[7])))
+    return pieces
+
+
+def translate(bases: str) -> str:
+    return "".join(CODONS[bases[start : start + 3]] for start in range(0, len(bases) - 2, 3))
+
+
+def test_each_cds_is_an_open_reading_frame(genes: Annotation, chromosome: str) -> None:
+    coding = coding_sequences(chromosome)
+    assert len(coding) == 540
+    stops = genes.table[genes.table["element"] == "stop_codon"].groupby("gene")
+    for gene, pieces in coding.items():
+        joined = "".join(bases for bases, _ in pieces)
+        protein = translate(joined)
+        assert len(joined) % 3 == 0
+        assert protein.startswith("M")
+        assert "*" not in protein
+        done = 0
+        for bases, frame in pieces:
+            assert frame == -done % 3
+            done += len(bases)
+        rows = stops.get_group(gene).sort_values("start")
+        stop = "".join(chromosome[start:end] for start, end in zip(rows["start"], rows["end"], strict=True))
+        assert CODONS[stop if rows["strand"].iloc[0] == "+" else reverse_complement(stop)] == "*"
+
+
+@pytest.mark.parametrize(
+    ("gene", "residues", "begins"),
+    [
+        # Lengths of the canonical proteins in UniProt.
+        ("HNF4A", 474, "MRLSKTLVDM"),
+        ("SRC", 536, "MGSNKSKPKD"),
+        ("PRNP", 253, "MANLGCWMLV"),
+        ("AURKA", 403, "MDRSKENCIS"),
+        ("BMP2", 396, "MVAGTRCLLA"),
+        ("TOP1", 765, "MSGDHLHNDS"),
+        ("ADA", 363, "MAQTPAFDKP"),
+    ],
+)
+def test_known_proteins(chromosome: str, gene: str, residues: int, begins: str) -> None:
+    protein = translate("".join(bases for bases, _ in coding_sequences(chromosome)[gene]))
+    assert len(protein) == residues
+    assert protein.startswith(begins)
+
+
+def test_parts_tile_the_exons(genes: Annotation) -> None:
+    parts = ("CDS", "stop_codon", "five_prime_utr", "three_prime_utr")
+    coding = set(genes.table[genes.table["element"] == "CDS"]["transcript"])
+    for transcript, rows in genes.table.groupby("transcript"):
+        if transcript not in coding:
+            continue
+        lengths = (rows["end"] - rows["start"]).groupby(rows["element"]).sum()
+        assert sum(lengths.get(part, 0) for part in parts) == lengths["exon"]
+
+
+def test_origin_is_labelled(genes: Annotation) -> None:
+    origins = genes.table.groupby("element")["origin"].agg(set)
+    assert origins["exon"] == {"GENCODE V24 canonical transcript"}
+    for element in ("CDS", "start_codon", "stop_codon", "five_prime_utr", "three_prime_utr"):
+        assert origins[element] == {"longest ATG ORF"}
+
+
+def test_genes_and_genome_speak_of_the_same_contig(genes: Annotation) -> None:
+    with Reference(data.bundle("chr20")) as reference:
+        assert set(genes.table["chrom"]) == set(reference.contigs)
+        chrom, start, strand = genes.tss("HNF4A")
+        assert (start, strand) == (43_029_923, "+")
+        assert len(reference.fetch(Interval.around(chrom, start, 600, strand))) == 600
+
+
+# Building -------------------------------------------------------------------------------------------------------------
+
+
+def brute_longest_orf(sequence: str) -> tuple[int, int] | None:
+    best: tuple[int, int] | None = None
+    for start in range(len(sequence) - 2):
+        if sequence[start : start + 3] != "ATG":
+            continue
+        for position in range(start, len(sequence) - 2, 3):
+            if sequence[position : position + 3] in ("TAA", "TAG", "TGA"):
+                if best is None or position + 3 - start > best[1] - best[0]:
+                    best = (start, position + 3)
+                break
+    return best
+
+
+def test_longest_orf_equals_brute_force(build: ModuleType) -> None:
+    import random
+
+    generator = random.Random(1)
+    for _ in range(300):
+        sequence = "".join(generator.choices("ACGT", k=generator.randrange(0, 200)))
+        assert build.longest_orf(sequence) == brute_longest_orf(sequence)
+    assert build.longest_orf("CCATGAAATAGCC") == (2, 11)
+    assert build.longest_orf("ATGAAA") is None
+
+
+def test_transcript_pieces_on_both_strands(build: ModuleType) -> None:
+    exons = ((10, 14), (20, 26))
+    forward, backward = build.Transcript("a", "+", exons), build.Transcript("a", "-", exons)
+    assert forward.on_genome(2, 6) == [(12, 14), (20, 22)]
+    assert backward.on_genome(2, 8) == [(20, 24), (12, 14)]
+    chromosome = "N" * 10 + "AACC" + "N" * 6 + "GGTTAC"
+    assert forward.spliced(chromosome) == "AACCGGTTAC"
+    assert backward.spliced(chromosome) == reverse_complement("AACCGGTTAC")
+    for transcript in (forward, backward):
+        for start in range(10):
+            for end in range(start + 1, 11):
+                bases = [chromosome[left:right] for left, right in transcript.on_genome(start, end)]
+                joined = "".join(bases if transcript.strand == "+" else map(reverse_complement, bases))
+                assert joined == transcript.spliced(chromosome)[start:end]
+
+
+def test_gzip_has_no_time_inside(build: ModuleType, tmp_path: Path) -> None:
+    build.write_gzip(tmp_path / "a.gz", "text")
+    build.write_gzip(tmp_path / "other name.gz", "text")
+    assert (tmp_path / "a.gz").read_bytes() == (tmp_path / "other name.gz").read_bytes()
+    for name in ("genes", "motifs"):
+        assert data.bundle(name).read_bytes()[4:8] == bytes(4)
+
+
+def test_wrong_packages_end_the_script(build: ModuleType, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"must hold one file vt-examples_\*\.deb, but it holds 0"):
+        build.main(["--to", str(tmp_path), "--packages", str(tmp_path)])
+    (tmp_path / "vt-examples_1_all.deb").write_bytes(b"no package")
+    with pytest.raises(SystemExit, match=r"must be a Debian package, but it has no ar header"):
+        build.main(["--to", str(tmp_path), "--packages", str(tmp_path)])
+    with pytest.raises(
+        SystemExit, match=r"Chromosome 20 must have 63,025,520 bp and MD5 0dec.*, but it has 4 bp"
+    ):
+        build.build_genome(gzip.compress(b">20\nACGT\n"), tmp_path)
+
+
+def test_script_runs_by_itself() -> None:
+    command = [sys.executable, str(environment.data_dir() / "build.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout == "every file is as listed\n"
+    assert done.returncode == 0
+
+
+# Motifs ---------------------------------------------------------------------------------------------------------------
+
+
+def test_motifs() -> None:
+    with gzip.open(data.bundle("motifs"), "rt", encoding="utf-8") as handle:
+        blocks = handle.read().split("\nMOTIF ")
+    assert blocks[0].startswith("MEME version 4\n")
+    assert "ALPHABET= ACGT" in blocks[0]
+    assert len(blocks) - 1 == 1019
+    names = {}
+    for block in blocks[1:]:
+        header, shape, *rows = block.strip().splitlines()
+        identifier, name = header.split(" ")
+        names[identifier] = name
+        width = int(shape.split("w= ")[1].split()[0])
+        values = [[float(value) for value in row.split()] for row in rows[:width]]
+        assert all(len(row) == 4 and abs(sum(row) - 1) < 1e-5 for row in values)
+        assert rows[width] == f"URL https://jaspar.elixir.no/matrix/{identifier}"
+        assert len(rows) == width + 1
+    assert names["MA0114.5"] == "HNF4A"
+    # One version a matrix.
+    assert len({identifier.split(".")[0] for identifier in names}) == 1019

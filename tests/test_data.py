@@ -1,0 +1,617 @@
+"""The catalogue, and fetching from a server that does all that servers do wrong."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from ntviz import data
+from ntviz.data import External, FetchError, File, transfer
+
+CONTENT = gzip.compress(bytes(range(256)) * 4_000, compresslevel=0, mtime=0)
+MD5 = hashlib.md5(CONTENT).hexdigest()
+QUICK = {"progress": False, "wait": 0.0, "timeout": 5.0}
+
+
+class Server:
+    """HTTP server on this machine whose behaviour a test writes; it keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {}
+        self.behaviours: dict[str, Callable[[BaseHTTPRequestHandler, bytes], None]] = {}
+        self.ranges: list[str | None] = []
+        self.requests: list[str] = []
+        self.etag: str | None = '"one"'
+        self.supports_range = True
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.requests.append(self.path)
+                outer.ranges.append(self.headers.get("Range"))
+                if self.path not in outer.files:
+                    self.send_error(404)
+                    return
+                behaviour = outer.behaviours.get(self.path, outer.serve)
+                behaviour(self, outer.files[self.path])
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread.start()
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}{path}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    def serve(self, handler: BaseHTTPRequestHandler, content: bytes, *, send: int | None = None) -> None:
+        """Answer well, or with the first `send` bytes only."""
+        start = 0
+        asked = handler.headers.get("Range")
+        condition = handler.headers.get("If-Range")
+        if self.supports_range and asked and (condition is None or condition == self.etag):
+            start = int(asked.removeprefix("bytes=").partition("-")[0])
+            if start >= len(content):
+                handler.send_error(416)
+                return
+            handler.send_response(206)
+            handler.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        else:
+            handler.send_response(200)
+        if self.etag is not None:
+            handler.send_header("ETag", self.etag)
+        handler.send_header("Content-Length", str(len(content) - start))
+        handler.end_headers()
+        handler.wfile.write(content[start : len(content) if send is None else send])
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    server = Server()
+    server.files["/a.gz"] = CONTENT
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("NTVIZ_CACHE", str(cache))
+    return cache
+
+
+def entry(server: Server, path: str = "/a.gz", **more: object) -> External:
+    file = File(path.rpartition("/")[2], server.url(path), **more)  # type: ignore[arg-type]
+    return External("toy", "v1", "a toy", "CC0", (file,))
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+# A good server --------------------------------------------------------------------------------------------------------
+
+
+def test_fetch_puts_the_file_and_its_record(server: Server, own_cache: Path) -> None:
+    path = data.fetch(entry(server), **QUICK)
+    assert path == own_cache / "external" / "toy" / "v1" / "a.gz"
+    assert path.read_bytes() == CONTENT
+    assert names(path.parent) == ["a.gz", "a.gz.source.json"]
+    record = json.loads((path.parent / "a.gz.source.json").read_text(encoding="utf-8"))
+    assert record["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+    assert record["bytes"] == len(CONTENT)
+    assert record["url"] == server.url("/a.gz")
+    assert record["checked_against"].startswith("nothing stated")
+
+
+def test_what_is_here_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
+    for _ in range(2):
+        data.fetch(entry(server), tmp_path, **QUICK)
+    assert server.requests == ["/a.gz"]
+    data.fetch(entry(server), tmp_path, force=True, **QUICK)
+    assert server.requests == ["/a.gz", "/a.gz"]
+
+
+def test_several_files_and_one_folder_of_them(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = ["x/train.txt", "x/test.txt", "y/train.txt"]
+    server.files |= {f"/{path}": path.encode() for path in paths}
+    toy = External("toy", "v1", "a toy", "CC0", tuple(File(path, server.url(f"/{path}")) for path in paths))
+    monkeypatch.setitem(data.CATALOGUE, "toy", toy)
+    with pytest.raises(FileNotFoundError, match=r"run `ntviz data fetch toy/x`"):
+        data.local("toy/x")
+    folder = data.fetch("toy/x", **QUICK)
+    assert folder.name == "x"
+    assert (folder / "train.txt").read_text() == "x/train.txt"
+    assert data.local("toy/x") == folder
+    assert sorted(server.requests) == ["/x/test.txt", "/x/train.txt"]
+    whole = data.fetch("toy", **QUICK)
+    assert whole == folder.parent == data.local("toy")
+    assert len(server.requests) == 3
+    with pytest.raises(ValueError, match=r"A part of toy must be one of x, y; received 'z'"):
+        data.fetch("toy/z", **QUICK)
+
+
+def test_data_folder_wins_over_the_cache(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(data.CATALOGUE, "toy", entry(server))
+    monkeypatch.setenv("NTVIZ_DATA", str(tmp_path))
+    provided = tmp_path / "external" / "toy" / "v1" / "a.gz"
+    provided.parent.mkdir(parents=True)
+    provided.write_bytes(CONTENT)
+    assert data.fetch("toy", **QUICK) == data.local("toy") == provided
+    assert server.requests == []
+
+
+def test_progress_is_shown_in_one_place(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.fetch(entry(server), tmp_path, timeout=5.0)
+    assert capsys.readouterr().out == ""
+
+
+# Breaking off and going on --------------------------------------------------------------------------------------------
+
+
+def cut_first(server: Server, times: int, at: int = 500_000) -> None:
+    left = [times]
+
+    def behaviour(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        if left[0]:
+            left[0] -= 1
+            server.serve(handler, content, send=at)
+        else:
+            server.serve(handler, content)
+
+    server.behaviours["/a.gz"] = behaviour
+
+
+def test_truncated_transfer_is_resumed(server: Server, tmp_path: Path) -> None:
+    cut_first(server, 1)
+    path = data.fetch(entry(server), tmp_path, **QUICK)
+    assert path.read_bytes() == CONTENT
+    assert server.ranges == [None, "bytes=500000-"]
+    assert names(tmp_path) == ["a.gz", "a.gz.source.json"]
+
+
+def test_resumed_in_a_later_call(server: Server, tmp_path: Path) -> None:
+    cut_first(server, 2)
+    with pytest.raises(
+        FetchError,
+        match=r"within 1 attempts.*cut off at 500,000 of 1,024,[0-9]+ bytes.*bytes that came are kept",
+    ):
+        data.fetch(entry(server), tmp_path, attempts=1, **QUICK)
+    assert not (tmp_path / "a.gz").exists()
+    assert (tmp_path / "a.gz.part").stat().st_size == 500_000
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert server.ranges[-1] == "bytes=500000-"
+
+
+def test_server_without_ranges_starts_over(server: Server, tmp_path: Path) -> None:
+    server.supports_range = False
+    cut_first(server, 2)
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert len(server.requests) == 3
+
+
+def test_changed_file_is_not_glued_to_the_old_part(server: Server, tmp_path: Path) -> None:
+    cut_first(server, 1)
+    with pytest.raises(FetchError, match=r"cut off"):
+        data.fetch(entry(server), tmp_path, attempts=1, **QUICK)
+    server.etag = '"two"'
+    server.files["/a.gz"] = other = gzip.compress(b"other" * 300_000, compresslevel=0)
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == other
+
+
+def test_without_validator_only_a_checksum_allows_resuming(server: Server, tmp_path: Path) -> None:
+    server.etag = None
+    cut_first(server, 1)
+    data.fetch(entry(server), tmp_path / "unknown", **QUICK)
+    assert server.ranges == [None, None]
+    cut_first(server, 1)
+    data.fetch(entry(server, md5=MD5), tmp_path / "stated", **QUICK)
+    assert server.ranges[2:] == [None, "bytes=500000-"]
+
+
+def test_part_of_the_full_length_that_does_not_fit(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a.gz.part").write_bytes(bytes(len(CONTENT)))
+    (tmp_path / "a.gz.part.json").write_text(json.dumps({"url": server.url("/a.gz"), "validator": '"one"'}))
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert server.ranges == [f"bytes={len(CONTENT)}-", None]
+
+
+def test_wrong_range_starts_over(server: Server, tmp_path: Path) -> None:
+    cut_first(server, 1)
+    with pytest.raises(FetchError, match=r"cut off"):
+        data.fetch(entry(server), tmp_path, attempts=1, **QUICK)
+    served = []
+
+    def wrong(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        if served:
+            server.serve(handler, content)
+            return
+        served.append(True)
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 0-{len(content) - 1}/{len(content)}")
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content)
+
+    server.behaviours["/a.gz"] = wrong
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
+
+
+def test_interrupt_keeps_the_part_and_no_file(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_first(server, 1)
+    monkeypatch.setattr(transfer.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        data.fetch(entry(server), tmp_path, **QUICK)
+    assert not (tmp_path / "a.gz").exists()
+    monkeypatch.undo()
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
+
+
+# A bad server ---------------------------------------------------------------------------------------------------------
+
+
+def test_not_found_is_final(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(
+        FetchError, match=r"/absent.gz must be there to fetch, but the server answered 404.*moved or removed"
+    ):
+        data.fetch(entry(server, "/absent.gz"), tmp_path, **QUICK)
+    assert server.requests == ["/absent.gz"]
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [(403, "proxy refuses"), (401, "needs a login"), (410, "removed it"), (418, "browser")],
+)
+def test_refusals_are_final(server: Server, tmp_path: Path, code: int, message: str) -> None:
+    server.behaviours["/a.gz"] = lambda handler, content: handler.send_error(code)
+    with pytest.raises(FetchError, match=rf"answered {code}.*{message}"):
+        data.fetch(entry(server), tmp_path, **QUICK)
+    assert len(server.requests) == 1
+
+
+def test_passing_faults_are_tried_again(server: Server, tmp_path: Path) -> None:
+    faults = [503, 429, 500]
+
+    def behaviour(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        if faults:
+            handler.send_error(faults.pop())
+        else:
+            server.serve(handler, content)
+
+    server.behaviours["/a.gz"] = behaviour
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert len(server.requests) == 4
+
+
+def test_faults_that_stay_end_with_the_last_one(server: Server, tmp_path: Path) -> None:
+    server.behaviours["/a.gz"] = lambda handler, content: handler.send_error(503)
+    with pytest.raises(FetchError, match=r"within 3 attempts.*the server answered 503"):
+        data.fetch(entry(server), tmp_path, attempts=3, **QUICK)
+    assert len(server.requests) == 3
+    assert names(tmp_path) == []
+
+
+def test_waits_double(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(transfer.time, "sleep", waits.append)
+    server.behaviours["/a.gz"] = lambda handler, content: handler.send_error(503)
+    with pytest.raises(FetchError, match=r"within 4 attempts"):
+        data.fetch(entry(server), tmp_path, attempts=4, wait=1.0, progress=False)
+    assert waits == [1.0, 2.0, 4.0]
+
+
+def test_silent_server_times_out(server: Server, tmp_path: Path) -> None:
+    asleep = threading.Event()
+
+    def silent(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[:1000])
+        handler.wfile.flush()
+        asleep.wait(5)
+
+    server.behaviours["/a.gz"] = silent
+    began = time.monotonic()
+    with pytest.raises(
+        FetchError, match=r"no data came for a while, at 1,000 bytes|no data came for a while, at 0 bytes"
+    ):
+        data.fetch(entry(server), tmp_path, progress=False, wait=0.0, timeout=0.3, attempts=1)
+    asleep.set()
+    assert time.monotonic() - began < 4
+
+
+def test_server_that_never_answers_times_out(server: Server, tmp_path: Path) -> None:
+    asleep = threading.Event()
+    server.behaviours["/a.gz"] = lambda handler, content: asleep.wait(5)
+    with pytest.raises(FetchError, match=r"did not answer in time|broke off"):
+        data.fetch(entry(server), tmp_path, progress=False, wait=0.0, timeout=0.3, attempts=2)
+    asleep.set()
+
+
+def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    toy = External("toy", "v1", "", "", (File("a.gz", f"http://127.0.0.1:{port}/a.gz"),))
+    with pytest.raises(FetchError, match=r"within 2 attempts.*could not be reached"):
+        data.fetch(toy, tmp_path, attempts=2, **QUICK)
+
+
+def test_offline_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_names(*arguments: object, **named: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_names)
+    for proxy in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(proxy, raising=False)
+    toy = External("toy", "v1", "", "", (File("a.gz", "http://genome.invalid/a.gz"),))
+    with pytest.raises(
+        FetchError, match=r"genome.invalid must be reachable.*Are you offline\?.*copy it here"
+    ):
+        data.fetch(toy, tmp_path, **QUICK)
+    assert names(tmp_path) == []
+
+
+# Content that is not right --------------------------------------------------------------------------------------------
+
+
+def corrupt(content: bytes) -> bytes:
+    damaged = bytearray(content)
+    damaged[700_000] ^= 0xFF
+    return bytes(damaged)
+
+
+def test_corrupted_once_is_fetched_again(server: Server, tmp_path: Path) -> None:
+    served = []
+
+    def behaviour(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+        served.append(True)
+        server.serve(handler, corrupt(content) if len(served) == 1 else content)
+
+    server.behaviours["/a.gz"] = behaviour
+    assert data.fetch(entry(server, md5=MD5), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert len(served) == 2
+
+
+def test_wrong_md5_keeps_nothing(server: Server, tmp_path: Path) -> None:
+    server.files["/a.gz"] = corrupt(CONTENT)
+    with pytest.raises(
+        FetchError,
+        match=rf"must have the MD5 {MD5} \(MD5 in the catalogue\), but what came has [0-9a-f]+\. .*Nothing was kept",
+    ):
+        data.fetch(entry(server, md5=MD5), tmp_path, **QUICK)
+    assert names(tmp_path) == []
+
+
+def test_wrong_size_keeps_nothing(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"must have 17 bytes, but 1,024,[0-9]+ came"):
+        data.fetch(entry(server, size=17), tmp_path, **QUICK)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("listed", "checked"),
+    [
+        (f"{'0' * 32}  other.gz\n{MD5}  ./a.gz\n", True),
+        (f"MD5 (a.gz) = {MD5}\n", True),
+        (f"{MD5}\n", True),
+        ("nothing of that kind\n", False),
+    ],
+)
+def test_published_list_of_checksums(server: Server, tmp_path: Path, listed: str, checked: bool) -> None:
+    server.files["/MD5SUMS"] = listed.encode()
+    toy = entry(server, checksum_url=server.url("/MD5SUMS"))
+    record = json.loads(Path(f"{data.fetch(toy, tmp_path, **QUICK)}.source.json").read_text(encoding="utf-8"))
+    assert record["checked_against"].startswith("MD5 at http" if checked else "nothing stated")
+    if checked:
+        server.files["/a.gz"] = corrupt(CONTENT)
+        with pytest.raises(FetchError, match=r"must have the MD5 .*\(MD5 at http"):
+            data.fetch(toy, tmp_path / "again", **QUICK)
+
+
+def test_list_of_checksums_that_is_gone_is_said_in_the_record(server: Server, tmp_path: Path) -> None:
+    toy = entry(server, checksum_url=server.url("/absent"))
+    record = json.loads(Path(f"{data.fetch(toy, tmp_path, **QUICK)}.source.json").read_text(encoding="utf-8"))
+    assert record["checked_against"].startswith("nothing stated")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.gz", b"<html>Log in to the network</html>", "a whole gzip file"),
+        ("a.gz", corrupt(CONTENT), "a whole gzip file"),
+        ("a.gz", CONTENT[:-8], "a whole gzip file"),
+        ("a.parquet", b"PAR1 and then nothing", "a whole parquet file"),
+        ("a.bed", b"<!DOCTYPE html><html></html>", "data, but it is a web page"),
+        ("a.bed", b"", "a file with content"),
+    ],
+)
+def test_wrong_kind_is_found_without_a_checksum(
+    server: Server, tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    server.files[f"/{name}"] = content
+    with pytest.raises(FetchError, match=rf"/{name} must be {message}"):
+        data.fetch(entry(server, f"/{name}"), tmp_path, **QUICK)
+    assert names(tmp_path) == []
+
+
+def test_first_fetch_is_what_later_ones_are_checked_against(server: Server, tmp_path: Path) -> None:
+    path = data.fetch(entry(server), tmp_path, **QUICK)
+    path.unlink()
+    server.files["/a.gz"] = gzip.compress(b"a new release")
+    with pytest.raises(FetchError, match=r"must have the SHA-256 of its first fetch.*fetch it with --force"):
+        data.fetch(entry(server), tmp_path, **QUICK)
+    assert not path.exists()
+    assert data.fetch(entry(server), tmp_path, force=True, **QUICK).read_bytes() == server.files["/a.gz"]
+
+
+def test_file_damaged_on_this_machine(server: Server, tmp_path: Path) -> None:
+    path = data.fetch(entry(server), tmp_path, **QUICK)
+    path.write_bytes(corrupt(CONTENT))
+    with pytest.raises(
+        FetchError, match=r"recorded when it was fetched.*Fetch it again with --force|--force"
+    ):
+        data.fetch(entry(server), tmp_path, **QUICK)
+
+
+def test_file_copied_here_by_hand(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "a.gz").write_bytes(CONTENT)
+    data.fetch(entry(server, md5=MD5), tmp_path, **QUICK)
+    record = json.loads((tmp_path / "a.gz.source.json").read_text(encoding="utf-8"))
+    assert "found" in record
+    assert record["checked_against"] == "MD5 in the catalogue"
+    (tmp_path / "a.gz").write_bytes(corrupt(CONTENT))
+    (tmp_path / "a.gz.source.json").unlink()
+    with pytest.raises(FetchError, match=r"MD5 that its publisher states"):
+        data.fetch(entry(server, md5=MD5), tmp_path, **QUICK)
+    assert server.requests == []
+
+
+# This machine ---------------------------------------------------------------------------------------------------------
+
+
+def test_full_disk_leaves_nothing(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        free = 1_000
+
+    monkeypatch.setattr(transfer.shutil, "disk_usage", lambda path: Full)
+    with pytest.raises(OSError, match=r"a.gz must fit on the disk.*Nothing half-written is left") as caught:
+        data.fetch(entry(server), tmp_path, **QUICK)
+    assert caught.value.errno == errno.ENOSPC
+    assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_disk_that_fills_while_writing(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def into_full(response: object, part: Path, have: int, total: int | None, name: str) -> int:
+        part.write_bytes(CONTENT[:1000])
+        with open("/dev/full", "wb") as full:
+            full.write(CONTENT)
+        return 0
+
+    monkeypatch.setattr(transfer, "_copy", into_full)
+    with pytest.raises(OSError, match=r"must fit on the disk") as caught:
+        data.fetch(entry(server), tmp_path, **QUICK)
+    assert caught.value.errno == errno.ENOSPC
+    assert names(tmp_path) == []
+
+
+def test_two_fetches_of_one_file_at_a_time(server: Server, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with open(tmp_path / "a.gz.part", "ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(FetchError, match=r"a.gz.part is held by another"):
+            data.fetch(entry(server), tmp_path, **QUICK)
+    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("url", ["ftp://example.org/a.gz", "file:///etc/hostname", "a.gz"])
+def test_other_kinds_of_address_are_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ValueError, match=r"must begin with http:// or https://"):
+        data.fetch(External("toy", "v1", "", "", (File("a.gz", url),)), tmp_path, **QUICK)
+
+
+def test_attempts_must_be_positive(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"attempts must be at least 1; received 0"):
+        data.fetch(entry(server), tmp_path, attempts=0, **QUICK)
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+def test_unknown_names_propose_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"received 'chr2o'\. Did you mean 'chr20'"):
+        data.bundle("chr2o")
+    with pytest.raises(ValueError, match=r"received 'gencode-37'\. Did you mean 'gencode-grch37'"):
+        data.fetch("gencode-37")
+
+
+def test_missing_bundle_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NTVIZ_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"chr20 must be at .*Run `python data/build.py`.*NTVIZ_DATA"):
+        data.bundle("chr20")
+    with pytest.raises(FileNotFoundError, match=r"build.py --extra`.*NTVIZ_CACHE"):
+        data.local("chrX-70mb")
+
+
+def test_known_lists_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    table = data.known()
+    assert list(table.columns) == ["name", "kind", "here", "version", "files", "licence", "what", "path"]
+    assert table["name"].is_unique
+    here = table.set_index("name")["here"]
+    assert here["chr20"]
+    assert not here["grch38"]
+    assert (table["licence"].str.len() > 0).all()
+    monkeypatch.setenv("NTVIZ_DATA", str(tmp_path))
+    assert not data.known()["here"].any()
+
+
+def test_fetching_what_is_in_the_bundle_is_its_path() -> None:
+    assert data.fetch("genes") == data.bundle("genes")
+
+
+def test_catalogue_holds_what_is_promised() -> None:
+    assert {
+        "grch37",
+        "grch38",
+        "gencode-grch37",
+        "gencode-grch38",
+        "ccres-grch38",
+        "clinvar-grch37",
+        "clinvar-grch38",
+    } <= set(data.CATALOGUE)
+    for item in data.CATALOGUE.values():
+        assert item.version
+        paths = [file.path for file in item.files]
+        assert len(set(paths)) == len(paths)
+        for file in item.files:
+            address = urlsplit(file.url)
+            assert address.scheme == "https"
+            assert not Path(file.path).is_absolute()
+            assert ".." not in Path(file.path).parts
+            # Pinned: nothing that moves under the same address.
+            assert not any(moving in file.url for moving in ("latest", "/main/", "/current"))
+
+
+@pytest.mark.parametrize("name", ["tasks-revised", "tasks-revised-fasta", "tasks-original-fasta"])
+def test_each_benchmark_has_18_tasks_in_two_splits(name: str) -> None:
+    item = data.CATALOGUE[name]
+    assert len(item.parts) == 18
+    assert len(item.files) == 36
+    assert [file.path for file in item.part("enhancers").files] == [
+        file.path for file in item.files if file.path.split("/")[0] == "enhancers"
+    ]
+    assert len(item.part("enhancers").files) == 2

@@ -1,0 +1,371 @@
+"""environment: folders, files that appear whole, progress on every surface, seeds, device, versions, diagnosis."""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntviz import environment
+from ntviz.environment import diagnosis, reporting
+
+
+def leftovers(folder):
+    return [file.name for file in folder.rglob("*") if file.name.endswith(".part")]
+
+
+# Folders
+
+
+def test_folders_follow_their_variables(monkeypatch, tmp_path):
+    for variable, folder in (
+        ("NTVIZ_DATA", environment.data_dir),
+        ("NTVIZ_CACHE", environment.cache_dir),
+        ("NTVIZ_RUNS", environment.runs_dir),
+    ):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+        assert folder() == tmp_path / variable
+
+
+def test_the_clone_is_found_beside_the_package(monkeypatch):
+    for variable in ("NTVIZ_DATA", "NTVIZ_RUNS"):
+        monkeypatch.delenv(variable, raising=False)
+    clone = environment.project_dir()
+    assert clone is not None
+    assert (clone / "ntviz" / "environment").is_dir()
+    assert environment.data_dir() == clone / "data"
+    assert environment.runs_dir() == clone / "runs"
+
+
+def test_a_wheel_finds_the_clone_upwards_of_the_working_directory(monkeypatch, tmp_path):
+    clone, elsewhere = tmp_path / "clone", tmp_path / "site-packages" / "ntviz" / "environment"
+    (clone / "notebooks").mkdir(parents=True)
+    elsewhere.mkdir(parents=True)
+    (clone / "pyproject.toml").write_text('[project]\nname = "ntviz"\n')
+    monkeypatch.delenv("NTVIZ_DATA", raising=False)
+    monkeypatch.setattr("ntviz.environment.paths.__file__", str(elsewhere / "paths.py"))
+    monkeypatch.chdir(clone / "notebooks")
+    assert environment.data_dir() == clone / "data"
+    (clone / "pyproject.toml").write_text('[project]\nname = "other"\n')
+    assert environment.project_dir() is None
+    assert environment.data_dir().name == "ntviz"
+    assert environment.runs_dir() == clone / "notebooks" / "runs" or "NTVIZ_RUNS" in os.environ
+
+
+# Files
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_file_appears_whole_or_not_at_all(tmp_path, error):
+    path = tmp_path / "deep" / "file.txt"
+    with environment.atomic_write(path, "w") as handle:
+        handle.write("first\n")
+        assert not path.exists()
+    with pytest.raises(error, match="stop"), environment.atomic_write(path, "w") as handle:
+        handle.write("second")
+        raise error("stop")
+    assert path.read_bytes() == b"first\n"
+    assert leftovers(tmp_path) == []
+
+
+def test_a_file_has_the_usual_permissions(tmp_path):
+    with environment.atomic_write(tmp_path / "ours") as handle:
+        handle.write(b"x")
+    (tmp_path / "plain").write_bytes(b"x")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_other_modes_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="mode must be 'w' or 'wb', but 'a' came"), environment.atomic_write(tmp_path / "x", "a"):
+        pass
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_folder_appears_whole_or_not_at_all(tmp_path, error):
+    target = tmp_path / "checkpoint"
+    for step in ("1", "2"):
+        with environment.atomic_directory(target) as folder:
+            (folder / f"step-{step}").write_text(step)
+            assert not (target / f"step-{step}").exists()
+    with pytest.raises(error, match="stop"), environment.atomic_directory(target) as folder:
+        (folder / "step-3").write_text("3")
+        raise error("stop")
+    assert [file.name for file in target.iterdir()] == ["step-2"]
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path):
+    # A limit on the size of files makes a real write fail as on a full disk, without a disk to fill.
+    script = """
+        import resource, sys
+        from ntviz import environment
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+        folder = sys.argv[1]
+        try:
+            with environment.atomic_write(folder + "/file") as handle:
+                handle.write(b"x" * 200_000)
+        except OSError as error:
+            print("file:", error)
+        try:
+            with environment.atomic_directory(folder + "/folder") as inner:
+                (inner / "weights").write_bytes(b"x" * 200_000)
+        except OSError as error:
+            print("folder:", error)
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert "file: [Errno 27] file must fit on the disk" in answer.stdout
+    assert "folder: [Errno 27] folder must fit on the disk" in answer.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+# Progress
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def lines_of(surface, count, seconds, **options):
+    clock, stream = Clock(), io.StringIO()
+    bar = reporting.Progress(range(count), what="scoring", surface=surface, stream=stream, clock=clock, **options)
+    for _ in bar:
+        clock.now += seconds
+    return stream.getvalue()
+
+
+def test_a_batch_log_gets_a_line_every_five_per_cent_and_a_final_one():
+    lines = lines_of("batch", 1000, 0.1).splitlines()
+    assert len(lines) == 20
+    assert lines[0] == "scoring:   5 % (50 of 1,000), 1:35 left"
+    assert lines[-1] == "scoring: 1,000 in 1:40, 10 a second"
+    assert not any("\r" in line for line in lines)
+
+
+def test_a_batch_log_of_a_slow_loop_gets_a_line_every_five_minutes():
+    lines = lines_of("batch", 100, 400.0).splitlines()
+    assert len(lines) == 100
+    assert lines[0] == "scoring:   1 % (1 of 100), 11:00:00 left"
+
+
+def test_a_terminal_gets_one_line_that_is_drawn_over():
+    text = lines_of("terminal", 100, 0.1)
+    assert text.count("\n") == 1
+    assert text.endswith("\rscoring: 100 in 0:10, 10 a second\x1b[K\n")
+    assert "\r[###.................] scoring:  16 % (16 of 100), 0:08 left\x1b[K" in text
+
+
+@pytest.mark.parametrize("surface", ["batch", "terminal"])
+def test_a_short_loop_shows_nothing(surface):
+    assert lines_of(surface, 100, 0.001) == ""
+
+
+def test_a_loop_that_fails_says_where_it_stopped():
+    clock, stream = Clock(), io.StringIO()
+
+    def work():
+        for _ in reporting.Progress(range(10), what="scoring", surface="batch", stream=stream, clock=clock, batch_share=1):
+            clock.now += 2
+            if clock.now > 5:
+                raise ValueError("bad record")
+
+    with pytest.raises(ValueError, match="bad record"):
+        work()
+    assert stream.getvalue() == "scoring: stopped at 2 of 10 after 0:06\n"
+
+
+def test_unknown_totals_and_notes():
+    clock, stream = Clock(), io.StringIO()
+    with reporting.Progress(what="training", unit="tokens", surface="batch", stream=stream, clock=clock) as bar:
+        for _ in range(3):
+            clock.now += 200
+            bar.update(4000, note="loss 7.6")
+    assert stream.getvalue().splitlines() == [
+        "training: 8,000 tokens so far, 20 a second, loss 7.6",
+        "training: 12,000 tokens in 10:00, 20 a second, loss 7.6",
+    ]
+
+
+def test_progress_without_an_iterable_cannot_be_looped_over():
+    with pytest.raises(TypeError, match="must be given an iterable to loop over, but it got none"):
+        list(environment.progress(total=3))
+
+
+# Machine
+
+
+def test_seeds_reach_python_numpy_and_torch():
+    import torch
+
+    def draw():
+        generator = environment.seed_everything(7)
+        return random.random(), np.random.rand(), torch.rand(1).item(), generator.random()
+
+    assert draw() == draw()
+    with pytest.raises(ValueError, match="seed must be from 0 to 4294967295, but -1 came"):
+        environment.seed_everything(-1)
+
+
+def test_the_device_is_checked(monkeypatch):
+    import torch
+
+    assert environment.device("cpu") == "cpu"
+    monkeypatch.setenv("NTVIZ_DEVICE", "cpu")
+    assert environment.device() == "cpu"
+    monkeypatch.delenv("NTVIZ_DEVICE")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device 'cuda' needs a CUDA build of torch and a GPU"):
+            environment.device("cuda")
+    else:
+        count = torch.cuda.device_count()
+        with pytest.raises(ValueError, match=f"must be one of the {count} GPUs here"):
+            environment.device(f"cuda:{count}")
+    for name in ("gpu", "cuda:x", "cpu:0", "cuda:-1"):
+        with pytest.raises(ValueError, match="device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"):
+            environment.device(name)
+
+
+def test_versions_name_every_core_dependency():
+    import tomllib
+
+    project = tomllib.loads((environment.project_dir() / "pyproject.toml").read_text())["project"]
+    names = {line.split(">")[0] for line in project["dependencies"]}
+    found = environment.versions()
+    assert names <= set(found)
+    assert found["numpy"] == np.__version__
+    assert f"numpy {np.__version__}" in str(found)
+    assert f"numpy&nbsp;<b>{np.__version__}</b>" in found._repr_html_()
+
+
+def test_the_machine_is_described():
+    found = environment.machine()
+    assert found["cores"] >= 1
+    assert found["memory_bytes"] > 1e8
+    assert isinstance(found["gpus"], list)
+
+
+def test_jupyterlab_is_told_by_its_variable(monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    assert not environment.in_jupyterlab()
+    monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
+    assert environment.in_jupyterlab()
+
+
+# Diagnosis
+
+H200 = [{"name": "H200", "memory": "143771 MiB", "driver": "570.1"}]
+
+
+@pytest.mark.parametrize(
+    ("torch_says", "driver_says", "level", "words"),
+    [
+        (["2.13.0", "13.0", "True", "1"], H200, "ok", "uses 1 of them, with CUDA 13.0"),
+        (["2.13.0+cpu", "none", "False", "0"], H200, "warn", "is a CPU build"),
+        (["2.13.0", "13.0", "False", "0"], H200, "error", "cannot use it"),
+        (["2.13.0+cpu", "none", "False", "0"], [], "note", "no GPU found"),
+        (["2.13.0", "13.0", "False", "0"], [], "note", "will use the CPU"),
+        (["2.13.0", "13.0", "True", "2"], [], "ok", "sees 2"),
+    ],
+)
+def test_gpu_and_driver_are_compared(torch_says, driver_says, level, words):
+    finding = diagnosis.judge_gpu(torch_says, driver_says)
+    assert finding.level == level
+    assert words in finding.what
+    assert finding.fix or level in ("ok", "note")
+
+
+@pytest.mark.parametrize(
+    ("commands", "level", "words"),
+    [
+        ({}, "warn", "'ntviz' is not registered"),
+        ({"ntviz": ["python", "-m", "ipykernel_launcher"]}, "warn", "takes for its own"),
+        ({"ntviz": ["/nowhere/bin/python"]}, "error", "does not exist any more"),
+        ({"ntviz": ["/bin/sh"]}, "warn", "not this"),
+        ({"ntviz": [sys.executable]}, "ok", "starts this Python"),
+    ],
+)
+def test_kernels_of_other_environments_are_found(commands, level, words):
+    (finding,) = diagnosis.judge_kernels(commands)
+    assert finding.level == level
+    assert words in finding.what
+    assert level == "ok" or finding.fix == "ntviz kernel install --sys-prefix"
+
+
+def test_offline_is_noticed(monkeypatch):
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    (finding,) = diagnosis._network()
+    assert finding.level == "note"
+    assert "offline: 127.0.0.1 does not answer" in finding.what
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (finding,) = diagnosis._network()
+    assert finding.fix == "unset HF_HUB_OFFLINE"
+
+
+def test_a_network_that_answers_is_noticed(monkeypatch):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        (finding,) = diagnosis._network()
+    assert finding == environment.Finding("ok", "127.0.0.1 answers: models can be downloaded")
+
+
+def test_a_server_of_another_environment_is_noticed(monkeypatch):
+    other = subprocess.Popen(["/bin/sleep", "60"])
+    try:
+        while not Path(f"/proc/{other.pid}/cmdline").read_bytes().startswith(b"/bin/sleep"):
+            time.sleep(0.01)  # the kernel shows the new command line a moment after the process has started
+        monkeypatch.setenv("JPY_SESSION_NAME", "a.ipynb")
+        monkeypatch.setenv("JPY_PARENT_PID", str(other.pid))
+        (finding,) = diagnosis._server()
+        assert finding.level == "note"
+        assert "its Jupyter server /bin/sleep" in finding.what
+    finally:
+        other.kill()
+        other.wait()
+    monkeypatch.delenv("JPY_PARENT_PID")
+    assert list(diagnosis._server()) == []
+
+
+def test_missing_and_unwritable_folders_are_noticed(monkeypatch, tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("NTVIZ_DATA", str(tmp_path / "nothing"))
+    monkeypatch.setenv("NTVIZ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("NTVIZ_RUNS", str(tmp_path / "runs"))
+    data, cache, runs = diagnosis._folders()
+    assert data.level == "warn"
+    assert "is missing or empty" in data.what
+    assert cache.level in ("ok", "warn")
+    assert runs.level in ("ok", "warn")
+    monkeypatch.setenv("NTVIZ_RUNS", str(blocked / "runs"))
+    *_, runs = diagnosis._folders()
+    assert runs == environment.Finding("error", f"the runs folder {blocked / 'runs'} cannot be made", "export NTVIZ_RUNS=/elsewhere")
+
+
+def test_levels_of_findings_are_checked():
+    with pytest.raises(ValueError, match="level must be one of ok, note, warn, error, but 'bad' came"):
+        environment.Finding("bad", "x")
+
+
+def test_unmet_requirements_are_named():
+    from packaging.requirements import Requirement
+
+    assert diagnosis._unmet(Requirement("numpy>=1")) == ""
+    assert diagnosis._unmet(Requirement("numpy<1")) == f"numpy is {np.__version__}, needed <1"
+    assert diagnosis._unmet(Requirement("no-such-package-of-ntviz")) == "no-such-package-of-ntviz is missing"

@@ -1,0 +1,528 @@
+"""Loading and the forward pass, against numbers of the reference implementation and against bad files."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ntviz import models, tokens
+from ntviz.models import checkpoints, nucleotide_transformer, registry
+
+FIXTURES = Path(__file__).parent / "fixtures"
+GENERATIONS = ("nt_v1_tiny", "nt_v2_tiny")
+
+
+@pytest.fixture(scope="module", params=GENERATIONS)
+def tiny(request):
+    return models.load(FIXTURES / request.param, device="cpu")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    def make(name: str = "nt_v2_tiny") -> Path:
+        target = tmp_path / name
+        shutil.copytree(FIXTURES / name, target)
+        return target
+
+    return make
+
+
+def random_sequence(length: int, seed: int = 0, letters: str = "ACGT") -> str:
+    return "".join(np.random.default_rng(seed).choice(list(letters), length))
+
+
+# Parity
+
+
+@pytest.mark.parametrize("name", GENERATIONS)
+def test_outputs_equal_the_reference_implementation(name):
+    result = models.verify(FIXTURES / name)
+    assert set(result.differences) == {"logits", "hidden_states", "attentions"}
+    assert result.ok, result.differences
+    assert max(result.differences.values()) < 1e-4
+
+
+def test_verification_fails_when_a_weight_differs(copy):
+    directory = copy()
+    tensors = load_file(directory / "model.safetensors")
+    tensors["esm.encoder.layer.1.output.dense.weight"] *= 1.5
+    save_file(tensors, directory / "model.safetensors")
+    result = models.verify(directory)
+    assert not result.ok
+    assert result.differences["logits"] > 1e-3
+
+
+def test_verification_needs_an_expectation(copy):
+    directory = copy()
+    (directory / "expected.npz").unlink()
+    with pytest.raises(FileNotFoundError, match=r"expected\.npz must lie beside"):
+        models.verify(directory)
+
+
+def test_verification_refuses_other_shapes_and_pickles(copy):
+    directory = copy()
+    with np.load(directory / "expected.npz") as stored:
+        arrays = dict(stored)
+    np.savez(directory / "expected.npz", input_ids=arrays["input_ids"], logits=arrays["logits"][..., :-1])
+    with pytest.raises(ValueError, match="logits in .* must have shape"):
+        models.verify(directory)
+    np.savez(directory / "expected.npz", input_ids=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(ValueError, match="must be an npz of plain arrays"):
+        models.verify(directory)
+
+
+def test_head_axis_is_zero_based(tiny):
+    """The reference figure code returns head n + 1; here head n is the softmax of head n's own query and key."""
+    sequence = tiny.tokenize(random_sequence(60))
+    seen = {}
+    attention = tiny.module.esm.encoder.layer[0].attention
+    hook = attention.LayerNorm.register_forward_hook(lambda _m, _i, out: seen.setdefault("x", out))
+    maps = tiny.forward(sequence, outputs=("attentions",)).attentions[0, 0]
+    hook.remove()
+    heads, size = tiny.heads, tiny.hidden_size // tiny.heads
+    seen["x"] = seen["x"].clone()
+    query, key = (
+        getattr(attention.self, name)(seen["x"]).detach()[0].view(-1, heads, size).transpose(0, 1)
+        for name in ("query", "key")
+    )
+    if tiny.module.config.position_embedding_type == "rotary":
+        angle = torch.outer(torch.arange(query.shape[1]), 10000.0 ** (-torch.arange(0, size, 2) / size))
+        pairs = [t[..., : size // 2] + 1j * t[..., size // 2 :] for t in (query, key)]
+        query, key = (
+            torch.view_as_real(p * torch.polar(torch.ones_like(angle), angle)).flatten(-2) for p in pairs
+        )
+    expected = torch.softmax(query @ key.transpose(1, 2) / size**0.5, dim=-1).numpy()
+    np.testing.assert_allclose(maps, expected, atol=1e-5)
+
+
+def test_last_hidden_state_is_the_one_the_head_reads(tiny):
+    out = tiny.forward(tiny.tokenize(random_sequence(60)), outputs=("logits", "hidden_states"))
+    assert out.hidden_states.shape == (1, tiny.layers + 1, 11, tiny.hidden_size)
+    with torch.inference_mode():
+        logits = tiny.module.lm_head(torch.from_numpy(out.hidden_states[:, -1])).numpy()
+    np.testing.assert_allclose(logits, out.logits, atol=1e-5)
+    np.testing.assert_allclose(
+        out.hidden_states[0, -1].mean(axis=1),
+        tiny.module.esm.encoder.emb_layer_norm_after.bias.detach().mean(),
+        atol=1,
+    )
+
+
+def test_padding_and_batching_change_nothing(tiny):
+    texts = [random_sequence(n, seed=n) + "NACGN" + random_sequence(9) for n in (17, 60, 41)]
+    batch = [tiny.tokenize(text) for text in texts]
+    together = tiny.forward(batch, outputs=models.OUTPUTS)
+    for row, sequence in enumerate(batch):
+        alone = tiny.forward(sequence, outputs=models.OUTPUTS)
+        n = len(sequence.ids)
+        assert together.attention_mask[row].sum() == n
+        np.testing.assert_allclose(together.logits[row, :n], alone.logits[0], atol=1e-5)
+        np.testing.assert_allclose(together.hidden_states[row, :, :n], alone.hidden_states[0], atol=1e-5)
+        np.testing.assert_allclose(together.attentions[row, :, :, :n, :n], alone.attentions[0], atol=1e-5)
+        assert together.attentions[row, :, :, :n, n:].max(initial=0) == 0
+        np.testing.assert_allclose(alone.attentions.sum(-1), 1, atol=1e-5)
+
+
+def test_the_attention_kernel_is_put_back_also_after_an_error(tiny, monkeypatch):
+    before = tiny.module.config._attn_implementation
+    tiny.forward(tiny.tokenize("ACGTACGT"), outputs=("attentions",))
+    assert tiny.module.config._attn_implementation == before != "eager"
+    monkeypatch.setattr(type(tiny.module.lm_head), "forward", _fail)
+    with pytest.raises(RuntimeError, match="planted"):
+        tiny.forward(tiny.tokenize("ACGTACGT"), outputs=("attentions",))
+    assert tiny.module.config._attn_implementation == before
+    assert not tiny.module.training
+
+
+def _fail(*_args, **_kwargs):
+    raise RuntimeError("planted")
+
+
+def test_missing_layers_are_an_error_not_an_empty_result(tiny, monkeypatch):
+    monkeypatch.setattr(nucleotide_transformer.NucleotideTransformer, "layers", 7)
+    with pytest.raises(RuntimeError, match="must return 7 layers; it returned 3"):
+        tiny.forward(tiny.tokenize("ACGTACGT"), outputs=("attentions",))
+
+
+# Registry
+
+
+@pytest.mark.parametrize("spec", registry.SPECS.values(), ids=lambda spec: spec.name)
+def test_named_shapes_have_the_published_number_of_parameters(spec):
+    config = {
+        "hidden_size": spec.hidden, "num_hidden_layers": spec.layers, "num_attention_heads": spec.heads,
+        "intermediate_size": spec.ffn, "max_position_embeddings": spec.max_tokens + 2,
+        "position_embedding_type": "rotary" if spec.rotary else "absolute",
+        "vocab_size": tokens.VOCABULARIES[spec.vocabulary].n_logits, "token_dropout": spec.token_dropout,
+    } | ({"add_bias_fnn": False} if spec.rotary else {})  # fmt: skip
+    with torch.device("meta"):
+        module = nucleotide_transformer.build(config)
+    count = sum(p.numel() for p in module.parameters())
+    unused_positions = (spec.max_tokens + 2) * spec.hidden if spec.rotary else 0
+    if spec.parameters is not None:
+        assert count + unused_positions == spec.parameters
+    assert spec.max_bp == (spec.max_tokens - 1) * tokens.VOCABULARIES[spec.vocabulary].k
+
+
+def test_published_limits():
+    assert registry.SPECS["v1-500m-human-ref"].max_bp == 5_994
+    assert registry.SPECS["v2-50m"].max_bp == 12_282
+
+
+def test_names_are_found_in_every_spelling():
+    for name in ("v2-50m", "V2-50M", "nucleotide-transformer-v2-50m-multi-species"):
+        assert registry.find(name) is registry.SPECS["v2-50m"]
+    with pytest.raises(ValueError, match="Did you mean v2-50m"):
+        models.load("v2-50")
+
+
+# Directories and files
+
+
+def save_layout(directory: Path, layout: str) -> None:
+    tensors = load_file(directory / "model.safetensors")
+    names = sorted(tensors)
+    if layout == "safetensors":
+        return
+    (directory / "model.safetensors").unlink()
+    halves = {"00001": names[: len(names) // 2], "00002": names[len(names) // 2 :]}
+    if layout == "bin":
+        torch.save(tensors, directory / "pytorch_model.bin")
+        return
+    stem, suffix = ("model", "safetensors") if layout == "sharded safetensors" else ("pytorch_model", "bin")
+    weight_map = {}
+    for number, part in halves.items():
+        file = f"{stem}-{number}-of-00002.{suffix}"
+        weight_map |= dict.fromkeys(part, file)
+        content = {name: tensors[name] for name in part}
+        (save_file if suffix == "safetensors" else torch.save)(content, directory / file)
+    (directory / f"{stem}.{suffix}.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "sharded safetensors", "bin", "sharded bin"])
+@pytest.mark.parametrize("name", GENERATIONS)
+def test_every_published_file_layout_loads(copy, name, layout):
+    directory = copy(name)
+    save_layout(directory, layout)
+    assert models.verify(directory).ok
+
+
+def test_three_mer_model_loads_by_its_vocabulary(tmp_path):
+    config = {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48,
+        "vocab_size": 75, "max_position_embeddings": 102, "position_embedding_type": "rotary", "add_bias_fnn": False,
+        "layer_norm_eps": 1e-12, "token_dropout": False,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    module = nucleotide_transformer.build(config)
+    save_file(module.state_dict(), tmp_path / "model.safetensors")
+    model = models.load(tmp_path, device="cpu")
+    assert model.tokenizer.vocabulary.name == "nt-3mer"
+    assert model.max_bp == 297
+    assert model.forward(model.tokenize("ACGTAC")).logits.shape == (1, 3, 75)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_stays_close_and_keeps_angles_exact(dtype):
+    full = models.load(FIXTURES / "nt_v2_tiny", device="cpu")
+    half = models.load(FIXTURES / "nt_v2_tiny", device="cpu", dtype=dtype)
+    assert half.module.dtype == getattr(torch, dtype)
+    assert half.module.esm.rotary_embeddings.inv_freq.dtype == torch.float32
+    text = random_sequence(120)
+    ours, theirs = (m.forward(m.tokenize(text)).logits for m in (half, full))
+    assert np.sqrt(np.mean((ours - theirs) ** 2)) < 0.05 * theirs.std()
+
+
+def test_info_is_plain_and_tells_weights_apart(copy):
+    directory = copy()
+    info = models.load(directory, device="cpu").info
+    assert json.loads(json.dumps(info)) == info
+    assert (
+        info["weights_sha256"] == hashlib.sha256((directory / "model.safetensors").read_bytes()).hexdigest()
+    )
+    tensors = load_file(directory / "model.safetensors")
+    tensors["lm_head.bias"] += 1
+    save_file(tensors, directory / "model.safetensors")
+    assert models.load(directory, device="cpu").info["weights_sha256"] != info["weights_sha256"]
+
+
+class Planted:
+    def __reduce__(self):
+        return (os.system, ("touch planted-code-ran",))
+
+
+@pytest.mark.parametrize("torch_format", [True, False])
+def test_a_pickle_that_runs_code_is_refused(copy, tmp_path, monkeypatch, torch_format):
+    monkeypatch.chdir(tmp_path)
+    directory = copy()
+    (directory / "model.safetensors").unlink()
+    if torch_format:
+        torch.save({"lm_head.bias": Planted()}, directory / "pytorch_model.bin")
+    else:
+        (directory / "pytorch_model.bin").write_bytes(pickle.dumps({"lm_head.bias": Planted()}))
+    with pytest.raises(ValueError, match=r"must hold tensors only; .* Refused"):
+        models.load(directory)
+    assert not (tmp_path / "planted-code-ran").exists()
+
+
+def test_other_pickles_are_not_looked_at(copy):
+    directory = copy()
+    (directory / "model.safetensors").rename(directory / "weights.pt")
+    with pytest.raises(FileNotFoundError, match=r"Other pickles \(\.pt, \.pth, \.joblib\) are not read"):
+        models.load(directory)
+
+
+def test_bin_with_an_optimiser_state_is_refused(copy):
+    directory = copy()
+    (directory / "model.safetensors").unlink()
+    torch.save({"state": {}, "param_groups": [1]}, directory / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="must map names to tensors"):
+        models.load(directory)
+
+
+@pytest.mark.parametrize("layout", ["safetensors", "bin"])
+@pytest.mark.parametrize("damage", ["truncate", "garbage", "empty"])
+def test_corrupt_weights_say_so(copy, layout, damage):
+    directory = copy()
+    save_layout(directory, layout)
+    path = checkpoints.weight_files(directory)[0]
+    content = path.read_bytes()
+    path.write_bytes(
+        {"truncate": content[: len(content) // 2], "garbage": b"\x07not weights" * 400, "empty": b""}[damage]
+    )
+    with pytest.raises(ValueError, match="download it again|Refused"):
+        models.load(directory)
+
+
+def test_missing_shard_is_named(copy):
+    directory = copy()
+    save_layout(directory, "sharded safetensors")
+    (directory / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"2 shards; model-00002-of-00002\.safetensors not in"):
+        models.load(directory)
+
+
+def test_shards_outside_the_directory_are_refused(copy):
+    directory = copy()
+    (directory / "model.safetensors").rename(directory.parent / "elsewhere.safetensors")
+    index = {"weight_map": {"lm_head.bias": "../elsewhere.safetensors"}}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="must name files beside it"):
+        models.load(directory)
+
+
+def edit_config(directory: Path, **changes) -> None:
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_tensors(directory: Path, change) -> None:
+    tensors = load_file(directory / "model.safetensors")
+    change(tensors)
+    save_file(tensors, directory / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("lm_head.bias"), r"it has 1 missing \(lm_head\.bias\)"),
+        (lambda t: t.update({"esm.surprise": torch.zeros(2)}), r"1 unknown \(esm\.surprise\)"),
+        (lambda t: t.update({"classifier.weight": torch.zeros(2)}), "fine-tuned or PEFT"),
+        (
+            lambda t: t.update({"lm_head.bias": torch.zeros(4)}),
+            r"lm_head\.bias: expected \(4107,\), got \(4,\)",
+        ),
+    ],
+)
+def test_tensors_that_do_not_fit_are_refused(copy, change, message):
+    directory = copy()
+    edit_tensors(directory, change)
+    with pytest.raises(ValueError, match=message):
+        models.load(directory)
+
+
+def test_gated_weights_in_a_plain_config_are_refused_with_the_reason(copy):
+    directory = copy("nt_v2_tiny")
+    edit_config(directory, add_bias_fnn=True)
+    with pytest.raises(ValueError, match="gated \\(v2\\) checkpoint with a v1 config"):
+        models.load(directory)
+
+
+def test_a_rescaled_rotary_table_is_refused(copy):
+    directory = copy("nt_v2_tiny")
+    edit_tensors(
+        directory,
+        lambda t: t["esm.encoder.layer.0.attention.self.rotary_embeddings.inv_freq"].mul_(
+            torch.linspace(1, 3, 6)
+        ),
+    )
+    with pytest.raises(ValueError, match="rotary frequencies must be"):
+        models.load(directory)
+
+
+def test_bad_configs(copy, tmp_path):
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"must hold config\.json; .* holds nothing"):
+        models.load(tmp_path / "bare")
+    directory = copy()
+    edit_config(directory, num_attention_heads=5)
+    with pytest.raises(ValueError, match="must be a multiple of num_attention_heads; got 48 and 5"):
+        models.load(directory)
+    edit_config(directory, num_attention_heads=4, position_embedding_type="alibi")
+    with pytest.raises(ValueError, match="position_embedding_type must be"):
+        models.load(directory)
+    edit_config(directory, position_embedding_type="rotary", vocab_size=4105)
+    with pytest.raises(ValueError, match="vocab_size in config.json must be 4107"):
+        models.load(directory)
+    (directory / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="must be JSON"):
+        models.load(directory)
+    (directory / "config.json").write_text('{"hidden_size": 3}')
+    with pytest.raises(ValueError, match="num_hidden_layers.* is missing"):
+        models.load(directory)
+
+
+# Input
+
+
+def test_limits_are_told_in_tokens_and_bp(tiny):
+    assert (tiny.max_tokens, tiny.max_bp) == (40, 234)
+    tiny.forward(tiny.tokenize(random_sequence(234)))
+    with pytest.raises(ValueError, match=r"40 tokens.*234 bp"):
+        tiny.tokenize(random_sequence(240))
+    with pytest.raises(ValueError, match=r"up to 40 tokens \(234 bp without N\); got 41 tokens"):
+        tiny.forward(np.full((1, 41), 10))
+
+
+def test_only_rotary_models_may_go_beyond_their_limit():
+    longer = models.load(FIXTURES / "nt_v2_tiny", device="cpu", max_tokens=60)
+    assert longer.forward(longer.tokenize(random_sequence(300))).logits.shape[1] == 51
+    with pytest.raises(ValueError, match="learned positions for 40 tokens; max_tokens=60"):
+        models.load(FIXTURES / "nt_v1_tiny", device="cpu", max_tokens=60)
+
+
+def test_ids_are_checked(tiny):
+    with pytest.raises(ValueError, match="Token ids must lie in 0 to"):
+        tiny.forward(np.array([[3, 4107]]))
+    with pytest.raises(ValueError, match="Padding .* must come after the last token"):
+        tiny.forward(np.array([[3, 1, 10]]))
+    with pytest.raises(ValueError, match="outputs must be among .*; got 'maps'"):
+        tiny.forward(np.array([[3, 10]]), outputs=("maps",))
+
+
+def test_models_fit_the_protocol(tiny):
+    assert isinstance(tiny, models.DNAModel)
+    assert tiny.mask_id == 2
+    assert f"{tiny.layers} layers x {tiny.heads} heads" in repr(tiny)
+
+
+def test_unknown_dtype():
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16; got 'int8'"):
+        models.load(FIXTURES / "nt_v2_tiny", dtype="int8")
+
+
+# Licence and hub
+
+
+def test_non_commercial_weights_are_announced(copy, tmp_path):
+    directory = copy("nt_v2_tiny").rename(tmp_path / "nucleotide-transformer-v2-50m-multi-species")
+    with pytest.warns(
+        nucleotide_transformer.LicenceNotice, match=r"CC BY-NC-SA 4\.0: not for commercial use"
+    ):
+        models.load(directory, device="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        models.load(FIXTURES / "nt_v2_tiny", device="cpu")
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """As much of the hub's protocol as a snapshot download uses, over one local directory."""
+
+    def __init__(self, directory: Path, *args) -> None:
+        self.directory = directory
+        super().__init__(*args)
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/api/models/"):
+            siblings = [{"rfilename": p.name, "size": p.stat().st_size} for p in self.directory.iterdir()]
+            tree = [
+                {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": "0" * 40}
+                for p in self.directory.iterdir()
+            ]
+            body = tree if "/tree/" in self.path else {"id": "x/y", "sha": COMMIT, "siblings": siblings}
+            self._send(json.dumps(body).encode(), {"Content-Type": "application/json"})
+            return
+        file = self.directory / self.path.split("?")[0].rpartition("/")[2]
+        if not file.is_file():
+            self.send_error(404)
+            return
+        content = file.read_bytes()
+        self._send(content, {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT})
+
+    do_HEAD = do_GET
+
+    def _send(self, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for key, value in headers.items():
+            self.send_header(key, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, *_args) -> None:
+        return
+
+
+def in_fresh_process(code: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_hub_download_then_cache_then_offline(copy, tmp_path):
+    """The first load downloads, the second finds the cache with the network gone; remote code beside it never runs."""
+    directory = copy("nt_v2_tiny")
+    (directory / "expected.npz").unlink()
+    (directory / "modeling_esm.py").write_text("raise SystemExit('remote code ran')")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Hub, directory))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    variables = {
+        "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_XET": "1", "HF_HUB_OFFLINE": "0",
+    }  # fmt: skip
+    code = "from ntviz import models; m = models.load('someone/tiny-nt', device='cpu'); print(m.name, m.info['revision'])"
+    first = in_fresh_process(code, **variables)
+    server.shutdown()
+    server.server_close()
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.split()[-1] == COMMIT
+    assert not list((tmp_path / "hf").rglob("modeling_esm.py"))
+    offline = in_fresh_process(code, **(variables | {"HF_HUB_OFFLINE": "1"}))
+    assert offline.returncode == 0, offline.stderr
+    assert offline.stdout == first.stdout
+    absent = in_fresh_process(code.replace("tiny-nt", "other"), **(variables | {"HF_HUB_OFFLINE": "1"}))
+    assert "is not in the Hugging Face cache and could not be downloaded" in absent.stderr

@@ -1,0 +1,434 @@
+"""Corpora, masking, counting baselines and the training run, on sequences with known answers."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ntviz import models, tokens
+from ntviz.genome import Interval
+from ntviz.pretraining import baselines, corpus, evaluation, masking, training
+from ntviz.pretraining.recipe import Recipe
+
+VOCABULARY = tokens.VOCABULARIES["nt-v2"]
+TOKENIZER = tokens.Tokenizer(VOCABULARY)
+
+
+def write_fasta(path: Path, **contigs: str) -> Path:
+    path.write_text("".join(f">{name}\n{text}\n" for name, text in contigs.items()))
+    return path
+
+
+def random_dna(length: int, seed: int = 0) -> str:
+    return "".join(np.random.default_rng(seed).choice(list("ACGT"), length))
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("genomes")
+    text = random_dna(40_000)
+    first = write_fasta(
+        folder / "first.fa", chr1=text[:20_000] + "N" * 2_000 + text[22_000:], chr2=random_dna(9_000, 1)
+    )
+    second = write_fasta(folder / "second.fa", chrA=random_dna(12_000, 2))
+    return folder, first, second
+
+
+@pytest.fixture(scope="module")
+def small(genome):
+    _, first, second = genome
+    return corpus.read(
+        [first, second], held_out=[Interval("1", 30_000, 36_000)], chunk_bp=206, overlap_bp=50, tokens_bp=180
+    )
+
+
+# Corpus
+
+
+def test_chunks_overlap_cover_and_leave_out_held_out_regions_and_n(small, genome):
+    chunks = small.chunks
+    assert list(small.report["source"]) == ["first.fa", "first.fa", "second.fa"]
+    chr1 = chunks[chunks["chrom"] == "chr1"]
+    steps = chr1["start"].diff().dropna()
+    assert (steps >= 156).all() and (steps == 156).mean() > 0.9
+    assert ((chr1["end"] <= 30_000) | (chr1["start"] >= 36_000)).all()
+    assert ((chr1["end"] - chr1["start"]) == 206).all()
+    for row in chunks.itertuples():
+        assert (small.codes[row.contig][row.start : row.end] == corpus.N).mean() <= 0.1
+    held = small.held_out
+    assert held["start"].min() == 30_000 and held["end"].max() <= 36_000 and len(held) == 33
+    assert small.report["n"].tolist() == [2_000, 0, 0]
+    assert small.report["skipped"].iloc[0] > 0
+    assert small.report["held_out"].tolist() == [6_000, 0, 0]
+
+
+def test_codes_are_the_letters(genome, small):
+    _, first, _ = genome
+    letters = first.read_text().splitlines()[3]
+    assert corpus.decode(small.codes[1]) == letters
+    assert np.array_equal(corpus.encode(letters), small.codes[1])
+
+
+def test_corpus_refuses_what_cannot_be(genome, tmp_path):
+    _, first, _ = genome
+    with pytest.raises(ValueError, match="held-out region must lie on a contig of the corpus; chr9"):
+        corpus.read([first], held_out=[Interval("chr9", 0, 10)])
+    with pytest.raises(ValueError, match="chr1 of first.fa, which has 40,000 bp"):
+        corpus.read([first], held_out=[Interval("chr1", 39_000, 41_000)])
+    with pytest.raises(ValueError, match="chunk_bp=100, tokens_bp=180"):
+        corpus.read([first], chunk_bp=100, tokens_bp=180)
+    unknown = write_fasta(tmp_path / "n.fa", chr1="N" * 9_000)
+    with pytest.raises(ValueError, match="with at most 10% N"):
+        corpus.read([unknown])
+
+
+def sampler(small, **changes):
+    options = {"max_tokens": 31, "sequences": 16, "seed": 3} | changes
+    return corpus.Sampler(small, TOKENIZER, **options)
+
+
+def test_rows_follow_from_seed_step_and_number_alone(small):
+    whole = sampler(small).rows(5, range(16))
+    again = sampler(small)
+    again.rows(0, range(16))
+    parts = [again.rows(5, range(rank, 16, 2)) for rank in range(2)]
+    assert np.array_equal(whole[0::2], parts[0]) and np.array_equal(whole[1::2], parts[1])
+    assert not np.array_equal(whole, sampler(small, seed=4).rows(5, range(16)))
+
+
+def test_an_epoch_reads_every_chunk_once_from_a_random_start(small):
+    reader = sampler(small, sequences=1, both_strands=False)
+    texts = [corpus.decode(codes) for codes in small.codes]
+    found = []
+    for step in range(len(small.chunks)):
+        ids = reader.rows(step, range(1))[0]
+        text = "".join(VOCABULARY.token_of(i) for i in ids[1:] if i != VOCABULARY.pad_id)
+        chunk = reader._chunk(step)
+        row = small.chunks.iloc[chunk]
+        offset = texts[row["contig"]][row["start"] : row["end"]].find(text)
+        assert 0 <= offset <= 26
+        found.append((chunk, offset))
+    chunks, offsets = zip(*found, strict=True)
+    assert sorted(chunks) == list(range(len(small.chunks)))
+    assert len(set(offsets)) > 20
+
+
+def test_both_strands_are_read(small):
+    from ntviz.sequence import reverse_complement
+
+    texts = [corpus.decode(codes) for codes in small.codes]
+    strands = {True: 0, False: 0}
+    for ids in sampler(small, sequences=200).rows(0, range(200)):
+        text = "".join(VOCABULARY.token_of(i) for i in ids[1:] if i != VOCABULARY.pad_id)
+        forward = any(text in t for t in texts)
+        assert forward or any(reverse_complement(text) in t for t in texts)
+        strands[forward] += 1
+    assert 60 < strands[True] < 140
+
+
+# Masking
+
+
+def test_masking_shares_and_targets():
+    ids = np.stack([TOKENIZER(random_dna(1200, s) + "N").ids for s in range(100)])
+    masked = masking.mask(ids, VOCABULARY, rng=np.random.default_rng(0))
+    assert not masked.selected[:, 0].any() and not masked.selected[:, -1].any()
+    assert masked.selected[:, 1:-1].mean() == pytest.approx(0.15, abs=0.005)
+    assert np.array_equal(masked.targets, ids[masked.selected])
+    assert np.array_equal(masked.input_ids[~masked.selected], ids[~masked.selected])
+    now = masked.input_ids[masked.selected]
+    hidden, kept = now == VOCABULARY.mask_id, now == masked.targets
+    assert hidden.mean() == pytest.approx(0.8, abs=0.02)
+    assert kept.mean() == pytest.approx(0.1, abs=0.02)
+    other = now[~hidden & ~kept]
+    assert other.min() >= VOCABULARY.kmer_ids.start and other.max() < VOCABULARY.kmer_ids.stop
+
+
+def test_random_replacement_is_uniform_over_the_others():
+    ids = np.full((200, 500), VOCABULARY.kmer_ids.start + 5)
+    masked = masking.mask(ids, VOCABULARY, rng=np.random.default_rng(1), rate=0.9)
+    drawn = masked.input_ids[(masked.input_ids != ids) & (masked.input_ids != VOCABULARY.mask_id)]
+    counts = np.bincount(drawn - VOCABULARY.kmer_ids.start, minlength=4096)
+    assert counts[5] == 0 and (counts == 0).sum() < 550 and counts.max() < 16
+
+
+def test_no_random_replacement_and_bad_rate():
+    ids = TOKENIZER(random_dna(6000)).ids[None]
+    masked = masking.mask(ids, VOCABULARY, rng=np.random.default_rng(0), random_replacement=False)
+    now = masked.input_ids[masked.selected]
+    assert set(np.unique(now[now != masked.targets])) == {VOCABULARY.mask_id}
+    with pytest.raises(ValueError, match="rate must lie between 0 and 1; got 1.5"):
+        masking.mask(ids, VOCABULARY, rng=np.random.default_rng(0), rate=1.5)
+
+
+# Baselines
+
+
+def brute_markov(train: str, test: str, order: int) -> float:
+    from ntviz.sequence import reverse_complement
+
+    def windows(text):
+        return [
+            text[i : i + order + 1] for i in range(len(text) - order) if "N" not in text[i : i + order + 1]
+        ]
+
+    seen = windows(train) + windows(reverse_complement(train))
+    losses = []
+    for window in windows(test):
+        context = [w for w in seen if w[:-1] == window[:-1]]
+        losses.append(-np.log((context.count(window) + 1) / (len(context) + 4)))
+    return float(np.mean(losses))
+
+
+@pytest.mark.parametrize("order", [0, 1, 3])
+def test_markov_equals_brute_force(order):
+    train, test = random_dna(300) + "NN" + random_dna(50, 5), random_dna(120, 9)
+    ours = baselines.markov([corpus.encode(train)], [corpus.encode(test)], order=order)
+    assert ours == pytest.approx(brute_markov(train, test, order), rel=1e-5)
+
+
+def test_unigram_equals_brute_force():
+    from ntviz.sequence import reverse_complement
+
+    train, test = random_dna(400), random_dna(60, 3)
+    seen = [s[i : i + 2] for s in (train, reverse_complement(train)) for i in range(len(s) - 1)]
+    cut = [test[i : i + 2] for i in range(0, 60, 2)]
+    expected = np.mean([-np.log((seen.count(w) + 1) / (len(seen) + 16)) for w in cut])
+    assert baselines.unigram([corpus.encode(train)], [corpus.encode(test)], k=2) == pytest.approx(expected)
+
+
+def test_a_periodic_genome_is_predicted_by_its_order_and_not_below(tmp_path):
+    fasta = write_fasta(tmp_path / "periodic.fa", chr1="ACGGT" * 4_000)
+    read = corpus.read(
+        [fasta], held_out=[Interval("chr1", 10_000, 12_000)], chunk_bp=200, overlap_bp=0, tokens_bp=180
+    )
+    table = baselines.baselines(read, orders=(0, 3)).set_index(["model", "order"])["nats"]
+    assert table["Markov", 3] < 6 * np.log(2) < table["Markov", 0]
+    uniform = corpus.read(
+        [write_fasta(tmp_path / "r.fa", chr1=random_dna(60_000))], held_out=[Interval("chr1", 0, 6_000)],
+        chunk_bp=200, overlap_bp=0, tokens_bp=180,
+    )  # fmt: skip
+    assert baselines.baselines(uniform, orders=(0,))["nats"].iloc[1] == pytest.approx(6 * np.log(4), abs=0.01)
+
+
+def test_baselines_count_no_held_out_base(small):
+    covered = [corpus.decode(run) for run in baselines._training_runs(small)]
+    held = corpus.decode(small.codes[0][30_000:36_000])
+    assert all(held[i : i + 30] not in run for run in covered for i in range(0, 5_900, 30))
+    with pytest.raises(ValueError, match=r"orders must lie in 0 to 12; got \[13\]"):
+        baselines.baselines(small, orders=(13,))
+
+
+# Recipe
+
+
+def test_the_default_recipe_is_the_published_one():
+    recipe = Recipe()
+    assert (recipe.layers, recipe.heads, recipe.hidden, recipe.ffn) == (12, 16, 512, 2048)
+    rates = [recipe.learning_rate_at(step, 10**6) for step in (0, 8_000, 16_000, 64_000)]
+    assert rates == pytest.approx([5e-5, 7.5e-5, 1e-4, 5e-5])
+    assert recipe.sequences * recipe.max_tokens == 1_000_000
+
+
+def test_cooldown_ends_at_nothing():
+    recipe = Recipe(
+        schedule="constant", warmup_steps=2, cooldown_steps=10, learning_rate=1.0, first_learning_rate=0.0
+    )
+    assert [recipe.learning_rate_at(s, 100) for s in (1, 50, 90, 95, 99)] == pytest.approx(
+        [0.5, 1, 1, 0.5, 0.1]
+    )
+
+
+def test_bad_recipes():
+    with pytest.raises(ValueError, match="optimiser must be one of adam, adamw, muon; got 'sgd'"):
+        Recipe(optimiser="sgd")
+    with pytest.raises(ValueError, match="step_tokens and micro_tokens must hold at least one sequence"):
+        Recipe(max_tokens=100, step_tokens=50)
+
+
+# Training
+
+TINY = Recipe(
+    layers=1, heads=2, hidden=16, ffn=24, max_tokens=31, step_tokens=31 * 8, micro_tokens=31 * 8, optimiser="muon",
+    learning_rate=1e-2, first_learning_rate=1e-3, warmup_steps=3, schedule="constant", precision="float32", seed=5,
+)  # fmt: skip
+
+
+def train(small, directory, steps, recipe=TINY, **options):
+    defaults = {"device": "cpu", "evaluate_every": 4, "evaluate_sequences": 8, "checkpoint_every": 3}
+    return training.train(recipe, small, directory, steps=steps, **(defaults | options))
+
+
+def variant(**changes) -> Recipe:
+    return Recipe(**(TINY.as_dict() | changes))
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "muon"])
+def test_an_interrupted_run_goes_on_exactly(small, tmp_path, optimiser):
+    recipe = variant(optimiser=optimiser)
+    whole = train(small, tmp_path / "whole", 8, recipe)
+
+    class Stop(Exception):
+        pass
+
+    def stop(row):
+        if row["step"] == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(small, tmp_path / "parts", 8, recipe, on_step=stop)
+    assert len(training.read_history(tmp_path / "parts")) == 5
+    rest = train(small, tmp_path / "parts", 8, recipe)
+    columns = ["step", "tokens", "loss", "learning_rate", "held_out_loss", "held_out_accuracy"]
+    pd.testing.assert_frame_equal(whole.history[columns], rest.history[columns], check_exact=True)
+
+
+def test_accumulation_changes_nothing(small, tmp_path):
+    whole = train(small, tmp_path / "a", 4)
+    parts = train(small, tmp_path / "b", 4, variant(micro_tokens=31 * 3))
+    np.testing.assert_allclose(whole.history["loss"], parts.history["loss"], rtol=1e-5)
+
+
+def test_two_processes_give_the_losses_of_one(genome, tmp_path):
+    """The same step on two processes (gloo, on the CPU) as on one."""
+    folder, first, second = genome
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import json, sys, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "from ntviz.genome import Interval\n"
+        "from ntviz.pretraining import corpus, training\n"
+        "from ntviz.pretraining.recipe import Recipe\n"
+        "recipe = Recipe(**json.loads(sys.argv[1]))\n"
+        "c = corpus.read(sys.argv[3:], held_out=[Interval('1', 30_000, 36_000)],"
+        " chunk_bp=206, overlap_bp=50, tokens_bp=180)\n"
+        "training.train(recipe, c, sys.argv[2], steps=3, device='cpu', evaluate_every=3, checkpoint_every=3)\n"
+    )
+    arguments = [str(script), json.dumps(TINY.as_dict()), str(tmp_path / "two"), str(first), str(second)]
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    read = corpus.read(
+        [first, second], held_out=[Interval("1", 30_000, 36_000)], chunk_bp=206, overlap_bp=50, tokens_bp=180
+    )
+    one = train(read, tmp_path / "one", 3)
+    two = training.read_history(tmp_path / "two")
+    np.testing.assert_allclose(two["loss"], one.history["loss"], rtol=1e-5)
+
+
+def test_a_run_of_another_recipe_is_not_continued(small, tmp_path):
+    train(small, tmp_path, 3)
+    with pytest.raises(ValueError, match="hidden was 16 and is now 32"):
+        train(small, tmp_path, 6, variant(hidden=32))
+
+
+def test_time_runs_out_after_a_checkpoint(small, tmp_path):
+    run = train(small, tmp_path, 1000, max_seconds=0.0)
+    assert len(run.history) == 1
+    assert train(small, tmp_path, 2).history["step"].tolist() == [1, 2]
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(small, tmp_path, monkeypatch):
+    train(small, tmp_path, 3)
+    before = {p: p.read_bytes() for p in (tmp_path / "checkpoint").iterdir()}
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training.torch, "save", full)
+    with pytest.raises(OSError, match="Nothing half-written is left"):
+        train(small, tmp_path, 6)
+    assert {p: p.read_bytes() for p in (tmp_path / "checkpoint").iterdir()} == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "checkpoint", "history.jsonl"]
+
+
+def test_learning_a_genome_of_one_repeat(tmp_path):
+    """A genome of one repeated 6-mer unit in all frames is learned to well below the unigram."""
+    fasta = write_fasta(tmp_path / "repeat.fa", chr1="ACGGTCATTGCA" * 1_500)
+    read = corpus.read(
+        [fasta], held_out=[Interval("chr1", 9_000, 12_000)], chunk_bp=206, overlap_bp=50, tokens_bp=180
+    )
+    recipe = variant(hidden=32, learning_rate=3e-2, step_tokens=31 * 16, both_strands=False)
+    run = train(read, tmp_path / "run", 100, recipe, evaluate_every=100)
+    counted = baselines.baselines(read, orders=()).set_index("model")["nats"]["unigram"]
+    assert run.history["held_out_loss"].iloc[-1] < 0.5 * counted
+    assert run.history["held_out_accuracy"].iloc[-1] > 0.5
+
+
+def test_saved_model_loads_and_predicts_the_same(small, tmp_path):
+    run = train(small, tmp_path, 4)
+    model = models.load(tmp_path / "best", device="cpu")
+    assert (model.max_tokens, model.layers, model.heads) == (31, 1, 2)
+    table = corpus.held_out_table(small, limit=8)
+    again = evaluation.evaluate(model.module, small, table, TOKENIZER)
+    best = run.history.loc[run.history["held_out_loss"].idxmin()]
+    assert again.loss == pytest.approx(best["held_out_loss"], rel=1e-5)
+    assert json.loads((tmp_path / "best" / "training.json").read_text())["recipe"] == TINY.as_dict()
+
+
+def test_evaluation_speaks_genome_coordinates_and_leaves_no_trace(small):
+    table = corpus.held_out_table(small, limit=8)
+    torch.manual_seed(0)
+    module = training.nucleotide_transformer.build(TINY.config()).train()
+    result = evaluation.evaluate(module, small, table, TOKENIZER)
+    assert module.training
+    assert ((result.table["end"] - result.table["start"]) == 6).all()
+    assert result.table["start"].between(30_000, 36_000).all()
+    assert result.loss == pytest.approx(np.log(4107), abs=0.2)
+    low, high = result.interval()
+    assert low < result.loss < high
+    one_by_one = evaluation.evaluate(module, small, table, TOKENIZER, batch_tokens=1)
+    np.testing.assert_allclose(one_by_one.table["loss"], result.table["loss"], rtol=1e-4)
+
+
+def test_output_layer_at_masked_positions_equals_the_whole(small):
+    torch.manual_seed(0)
+    module = training.nucleotide_transformer.build(TINY.config()).eval()
+    ids = np.stack([TOKENIZER(random_dna(180, s)).ids for s in range(3)])
+    masked = masking.mask(ids, VOCABULARY, rng=np.random.default_rng(0))
+    with torch.inference_mode():
+        some, _ = evaluation.masked_logits(module, np.ones_like(masked.selected), masked)
+        everything = module(input_ids=torch.from_numpy(masked.input_ids)).logits
+    np.testing.assert_allclose(some, everything[torch.from_numpy(masked.selected)], atol=1e-5)
+
+
+def test_flops_per_token_counts_the_products():
+    recipe = variant(layers=2, hidden=8, heads=2, ffn=12, max_tokens=10, step_tokens=10, micro_tokens=10)
+    per_layer = sum(a * b for a, b in itertools.chain([(8, 8)] * 4, [(8, 24)], [(12, 8)])) + 2 * 10 * 8
+    assert recipe.flops_per_token() == pytest.approx(6 * (2 * per_layer + 0.15 * (64 + 8 * 4107)))
+
+
+def test_means_by_element_count_tokens_that_touch_it():
+    table = pd.DataFrame(
+        {"sequence": [0, 0, 1, 1], "start": [100, 106, 112, 400], "end": [106, 112, 118, 406], "loss": [1.0, 2, 6, 99]}
+    )
+    region = Interval("chr1", 100, 120)
+    exon = np.zeros(20, bool)
+    exon[11:13] = True
+    found = evaluation.by_element(evaluation.Evaluation(table), region, {"exon": exon, "CDS": np.zeros(20, bool)})
+    assert found.set_index("element")["value"].iloc[:2].tolist() == [3.0, 4.0]
+    assert found["tokens"].tolist() == [3, 2, 0]
+    with pytest.raises(ValueError, match="'exon' covers 5"):
+        evaluation.by_element(evaluation.Evaluation(table), region, {"exon": exon[:5]})
+
+
+def test_unigram_losses_by_id_are_the_unigram(small):
+    losses = baselines.unigram_losses(small, VOCABULARY)
+    ids = np.concatenate(
+        [TOKENIZER(corpus.decode(small.codes[r.contig][r.start : r.end])).ids[1:] for r in small.held_out.itertuples()]
+    )
+    expected = baselines.baselines(small, orders=()).iloc[0]["nats"]
+    assert losses[ids].mean() == pytest.approx(expected)
+    assert np.isnan(losses[VOCABULARY.mask_id])

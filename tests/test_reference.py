@@ -1,0 +1,406 @@
+"""Reading bases from a FASTA: known answers, brute force beside it, and every broken file that users bring."""
+
+from __future__ import annotations
+
+import gzip
+import multiprocessing
+import os
+import pickle
+import random
+import shutil
+import struct
+from pathlib import Path
+
+import pysam
+import pytest
+
+from ntviz import data
+from ntviz.genome import Interval
+from ntviz.reference import Reference, build_index, recompress
+from ntviz.sequence import reverse_complement
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("NTVIZ_CACHE", str(cache))
+    return cache
+
+
+def write_fasta(path: Path, contigs: dict[str, str], *, width: int = 60, bgzip: bool = False) -> Path:
+    lines = []
+    for name, sequence in contigs.items():
+        lines += [f">{name}", *(sequence[start : start + width] for start in range(0, len(sequence), width))]
+    content = ("\n".join(lines) + "\n").encode("ascii")
+    if bgzip:
+        with pysam.BGZFile(str(path), "wb") as handle:
+            handle.write(content)
+    else:
+        path.write_bytes(content)
+    return path
+
+
+def random_bases(length: int, seed: int = 1) -> str:
+    return "".join(random.Random(seed).choices("ACGT", k=length))
+
+
+@pytest.fixture
+def bases() -> str:
+    return random_bases(200_000)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "bgzip"])
+def fasta(request: pytest.FixtureRequest, tmp_path: Path, bases: str) -> Path:
+    name = "two.fa.gz" if request.param else "two.fa"
+    return write_fasta(tmp_path / name, {"chr1": bases, "chrM": "ACGTN"}, bgzip=request.param)
+
+
+def age(path: Path, seconds: float) -> None:
+    stat = path.stat()
+    os.utime(path, (stat.st_atime, stat.st_mtime + seconds))
+
+
+# Known answers --------------------------------------------------------------------------------------------------------
+
+
+def test_every_region_equals_the_slice_of_the_whole(fasta: Path, bases: str) -> None:
+    reference = Reference(fasta)
+    assert reference.contigs == {"chr1": 200_000, "chrM": 5}
+    generator = random.Random(2)
+    for _ in range(200):
+        start = generator.randrange(-50, len(bases))
+        end = generator.randrange(max(start + 1, 1), min(start + 2_000, len(bases) + 50) + 1)
+        strand = generator.choice("+-.")
+        found = reference.fetch(Interval("chr1", start, end, strand))
+        left, right = max(0, -start), max(0, end - len(bases))
+        expected = "N" * left + bases[max(start, 0) : end] + "N" * right
+        assert found.sequence == (reverse_complement(expected) if strand == "-" else expected)
+        assert found.padded == (left, right)
+        assert len(found) == end - start
+
+
+def test_text_region_is_one_based_closed(fasta: Path, bases: str) -> None:
+    assert Reference(fasta).fetch("chr1:1,001-1,010").sequence == bases[1000:1010]
+
+
+def test_contig_aliases(fasta: Path, bases: str) -> None:
+    reference = Reference(fasta)
+    for alias in ("1", "chr1", "NC_000001.10", "NC_000001.11"):
+        assert reference.fetch(Interval(alias, 0, 20)).sequence == bases[:20]
+    assert reference.fetch(Interval("MT", 0, 5)).sequence == "ACGTN"
+    assert reference.whole("1") == Interval("1", 0, 200_000)
+
+
+def test_the_interval_comes_back_as_it_was_asked_for(fasta: Path) -> None:
+    asked = Interval("1", 5, 15, "-")
+    assert Reference(fasta).fetch(asked).interval == asked
+
+
+def test_lower_case_and_iupac_are_counted_and_said(tmp_path: Path) -> None:
+    found = Reference(write_fasta(tmp_path / "a.fa", {"chr3": "ACGTacgtRYMN"})).fetch("chr3:1-12")
+    assert found.sequence == "ACGTACGTNNNN"
+    assert (found.soft_masked, found.ambiguous) == (4, 3)
+    assert found.note == "4 soft-masked (lower-case) letters were upper-cased. 3 IUPAC letters became N."
+
+
+def test_padding_is_in_genome_orientation_on_both_strands(tmp_path: Path) -> None:
+    reference = Reference(write_fasta(tmp_path / "a.fa", {"chr3": "AACC"}))
+    forward = reference.fetch(Interval("chr3", -2, 3, "+"))
+    backward = reference.fetch(Interval("chr3", -2, 3, "-"))
+    assert (forward.sequence, backward.sequence) == ("NNAAC", "GTTNN")
+    assert forward.padded == backward.padded == (2, 0)
+    assert "2 N added before its start" in forward.note
+
+
+def test_clean_region_has_no_note(fasta: Path) -> None:
+    assert Reference(fasta).fetch("chr1:1-10").note == ""
+
+
+@pytest.mark.parametrize(
+    ("contigs", "assembly"),
+    [
+        ({"20": 63_025_520}, "GRCh37"),
+        ({"chr20": 64_444_167, "chrX": 156_040_895, "chrUn_KI270302v1": 2_274}, "GRCh38"),
+        ({"chr20": 64_444_167, "chr21": 48_129_895}, None),
+        ({"chr20": 1_000}, None),
+        ({"chr1": 249_250_621, "chr2": 1_000}, None),
+        ({"plasmid": 5_000}, None),
+    ],
+)
+def test_contig_lengths_name_the_assembly(
+    contigs: dict[str, int], assembly: str | None, tmp_path: Path
+) -> None:
+    reference = Reference(write_fasta(tmp_path / "a.fa", {"chr1": "ACGT"}))
+    reference.contigs = contigs
+    assert reference.assembly == assembly
+
+
+def test_bundled_chromosome() -> None:
+    with Reference(data.bundle("chr20")) as reference:
+        assert reference.assembly == "GRCh37"
+        assert reference.contigs == {"20": 63_025_520}
+        assert repr(reference) == "Reference(chr20.GRCh37.fa.gz: 1 contigs, 63,025,520 bp, GRCh37)"
+        # The start codon of HNF4A's canonical transcript.
+        assert reference.fetch("chr20:43,030,013-43,030,015").sequence == "ATG"
+        assert reference.fetch("NC_000020.10:1-5").sequence == "NNNNN"
+
+
+# Processes ------------------------------------------------------------------------------------------------------------
+
+
+def _fetch_in_child(reference: Reference, start: int) -> str:
+    return reference.fetch(Interval("chr1", start, start + 100)).sequence
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_other_processes_read_the_same(fasta: Path, bases: str, method: str) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system has no {method}")
+    reference = Reference(fasta)
+    assert _fetch_in_child(reference, 0) == bases[:100]
+    with multiprocessing.get_context(method).Pool(2) as pool:
+        found = pool.starmap(_fetch_in_child, [(reference, start) for start in range(0, 5_000, 500)])
+    assert found == [bases[start : start + 100] for start in range(0, 5_000, 500)]
+
+
+def test_pickle_and_close_open_again(fasta: Path, bases: str) -> None:
+    reference = Reference(fasta)
+    reference.fetch("chr1:1-10")
+    copy = pickle.loads(pickle.dumps(reference))
+    reference.close()
+    assert copy.fetch("chr1:1-10").sequence == reference.fetch("chr1:1-10").sequence == bases[:10]
+
+
+# Regions that cannot be read ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("interval", [Interval("chr1", 200_000, 200_010), Interval("chr1", -10, 0)])
+def test_region_outside_of_the_contig(fasta: Path, interval: Interval) -> None:
+    with pytest.raises(ValueError, match=r"at least one base on its contig.*chr1 has 200,000 bp"):
+        Reference(fasta).fetch(interval)
+
+
+def test_empty_region(fasta: Path) -> None:
+    with pytest.raises(ValueError, match=r"(?i)at least one base|end"):
+        Reference(fasta).fetch(Interval("chr1", 10, 10))
+
+
+def test_unknown_contig_names_the_nearest(fasta: Path) -> None:
+    with pytest.raises(ValueError, match=r"'chr7'.*Nearest: .*chr1"):
+        Reference(fasta).fetch("chr7:1-10")
+
+
+def test_contig_of_the_other_assembly() -> None:
+    with pytest.raises(
+        ValueError, match=r"NC_000020.11, which is of GRCh38, and chr20.GRCh37.fa.gz is GRCh37"
+    ):
+        Reference(data.bundle("chr20")).fetch("NC_000020.11:43,000,000-43,000,010")
+
+
+def test_letters_that_are_no_bases(tmp_path: Path) -> None:
+    reference = Reference(write_fasta(tmp_path / "a.fa", {"chr1": "ACG*"}))
+    with pytest.raises(ValueError, match=r"\*"):
+        reference.fetch("chr1:1-4")
+
+
+# Files that cannot be read --------------------------------------------------------------------------------------------
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"must exist.*absent\.fa, which is no such file"):
+        Reference(tmp_path / "absent.fa")
+    with pytest.raises(FileNotFoundError, match=r"which is a folder"):
+        Reference(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"chr1\t1\t2\n", "begins with b'chr1"),
+        (b"\x1aA'C0000", "begins with"),
+    ],
+)
+def test_file_that_is_not_fasta(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "a.fa").write_bytes(content)
+    with pytest.raises(ValueError, match=f"must begin with '>'.*{message}"):
+        Reference(tmp_path / "a.fa")
+
+
+def test_plain_gzip_is_refused_and_recompressed(tmp_path: Path, bases: str) -> None:
+    zipped = tmp_path / "genome.fa.gz"
+    zipped.write_bytes(gzip.compress(write_fasta(tmp_path / "genome.fa", {"chr1": bases}).read_bytes()))
+    with pytest.raises(ValueError, match=r"plain gzip\. Run ntviz.reference.recompress\("):
+        Reference(zipped)
+    made = recompress(zipped)
+    assert made.name == "genome.bgzip.fa.gz"
+    assert Reference(made).fetch(Interval("chr1", 0, len(bases))).sequence == bases
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "genome.bgzip.fa.gz",
+        "genome.bgzip.fa.gz.fai",
+        "genome.bgzip.fa.gz.gzi",
+        "genome.fa",
+        "genome.fa.gz",
+    ]
+
+
+@pytest.mark.parametrize("damage", ["truncated", "corrupt"])
+def test_recompress_leaves_nothing_of_a_broken_file(tmp_path: Path, bases: str, damage: str) -> None:
+    content = bytearray(gzip.compress(f">chr1\n{bases}\n".encode()))
+    if damage == "truncated":
+        del content[-1000:]
+    else:
+        content[5000:5100] = bytes(100)
+    (tmp_path / "genome.fa.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"must be a whole gzip file.*fetch it again"):
+        recompress(tmp_path / "genome.fa.gz")
+    assert [file.name for file in tmp_path.iterdir()] == ["genome.fa.gz"]
+
+
+def test_truncated_bgzip(tmp_path: Path, bases: str) -> None:
+    path = write_fasta(tmp_path / "a.fa.gz", {"chr1": bases}, bgzip=True)
+    Reference(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ValueError, match=r"must end with its end marker.*truncated\. Fetch or copy it again"):
+        Reference(path)
+
+
+def test_corrupt_bgzip_is_found_when_it_is_read(
+    tmp_path: Path, bases: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_fasta(tmp_path / "a.fa.gz", {"chr1": bases}, bgzip=True)
+    Reference(path)
+    content = bytearray(path.read_bytes())
+    content[30_000:30_050] = bytes(50)
+    path.write_bytes(content)
+    for part in (path, path.with_name("a.fa.gz.gzi"), path.with_name("a.fa.gz.fai")):
+        os.utime(part, (1e9, 1e9))
+    reference = Reference(path)
+    assert reference.fetch("chr1:1-10").sequence == bases[:10]
+    with pytest.raises(ValueError, match=r"chr1:90,001-150,000 of a.fa.gz is not\. The file is corrupt"):
+        reference.fetch("chr1:90,001-150,000")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_corrupt_bgzip_without_index(tmp_path: Path, bases: str) -> None:
+    path = write_fasta(tmp_path / "a.fa.gz", {"chr1": bases}, bgzip=True)
+    content = bytearray(path.read_bytes())
+    content[30_000:30_050] = bytes(50)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a.fa.gz is not: .*fetch it again"):
+        Reference(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.fa.gz"]
+
+
+def test_truncated_plain_file_with_its_index(tmp_path: Path, bases: str) -> None:
+    path = write_fasta(tmp_path / "a.fa", {"chr1": bases})
+    Reference(path)
+    path.write_bytes(path.read_bytes()[:-5_000])
+    age(path, -3600)
+    with pytest.raises(
+        ValueError, match=r"needs data at byte 203,339, and a.fa \(198,340 bytes\) does not have it"
+    ):
+        Reference(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b">chr1\nACGT\nAC\nACGT\n", r"line 4 of a.fa, in 'chr1', follows a line of another length"),
+        (b">chr1\nACGT\n>chr1\nACGT\n", r"a.fa has 2 contigs, 1 repeated"),
+        (b">\nACGT\n", r"a.fa has 1 contigs, one without"),
+    ],
+)
+def test_fasta_that_cannot_be_indexed(
+    tmp_path: Path, content: bytes, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.fa").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        Reference(tmp_path / "a.fa")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.fa"]
+    assert capfd.readouterr() == ("", "")
+
+
+# Index ----------------------------------------------------------------------------------------------------------------
+
+
+def test_index_is_made_beside_the_file(fasta: Path) -> None:
+    Reference(fasta)
+    suffixes = {".fai", ".gzi"} if fasta.suffix == ".gz" else {".fai"}
+    assert {file.name for file in fasta.parent.iterdir()} == {fasta.name} | {
+        fasta.name + suffix for suffix in suffixes
+    }
+
+
+def test_index_goes_to_the_cache_when_the_folder_is_read_only(
+    fasta: Path, bases: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert Reference(fasta).fetch("chr1:1-10").sequence == bases[:10]
+    assert [file.name for file in fasta.parent.iterdir()] == [fasta.name]
+    made = list((own_cache / "indexes").rglob("*.fai"))
+    assert len(made) == 1
+    before = made[0].stat().st_mtime_ns
+    assert Reference(fasta).fetch("chr1:1-10").sequence == bases[:10]
+    assert made[0].stat().st_mtime_ns == before
+
+
+def test_index_older_than_a_changed_file(fasta: Path, bases: str) -> None:
+    Reference(fasta)
+    write_fasta(fasta, {"chr1": "ACGTA" * 7, "chr2": bases}, bgzip=fasta.suffix == ".gz")
+    age(fasta, 10)
+    with pytest.raises(
+        ValueError, match=r"is older than two.fa(.gz)? and differs.*Run .*build_index\(.*samtools faidx"
+    ):
+        Reference(fasta)
+    assert build_index(fasta) == fasta.with_name(fasta.name + ".fai")
+    assert Reference.build_index(fasta) == fasta.with_name(fasta.name + ".fai")
+    age(fasta, -20)
+    assert Reference(fasta).fetch("chr2:1-10").sequence == bases[:10]
+
+
+def test_index_that_only_looks_older_is_used(fasta: Path, bases: str) -> None:
+    Reference(fasta)
+    age(fasta, 3600)
+    assert Reference(fasta).fetch("chr1:11-20").sequence == bases[10:20]
+
+
+def test_index_that_looks_older_where_nothing_can_be_kept(
+    fasta: Path, bases: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Reference(fasta)
+    age(fasta, 3600)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NTVIZ_CACHE", str(tmp_path / "file" / "cache"))
+    assert Reference(fasta).fetch("chr1:11-20").sequence == bases[10:20]
+
+
+def test_index_elsewhere(fasta: Path, bases: str, tmp_path: Path) -> None:
+    Reference(fasta)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for suffix in (".fai", ".gzi"):
+        if (beside := fasta.with_name(fasta.name + suffix)).exists():
+            shutil.move(beside, elsewhere / f"index{suffix}")
+    assert Reference(fasta, index=elsewhere / "index.fai").fetch("chr1:1-10").sequence == bases[:10]
+    with pytest.raises(FileNotFoundError, match=r"The index must exist.*absent.fai"):
+        Reference(fasta, index=elsewhere / "absent.fai")
+
+
+def test_index_that_is_none(fasta: Path) -> None:
+    Reference(fasta)
+    index = fasta.with_name(fasta.name + ".fai")
+    index.write_text("chr1\t20\tsix\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"line 1 of two.fa(.gz)?.fai is 'chr1"):
+        Reference(fasta)
+    index.write_text("", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"at least one contig"):
+        Reference(fasta)
+
+
+def test_block_index_of_another_file(tmp_path: Path, bases: str) -> None:
+    path = write_fasta(tmp_path / "a.fa.gz", {"chr1": bases}, bgzip=True)
+    Reference(path)
+    path.with_name("a.fa.gz.gzi").write_bytes(struct.pack("<QQQ", 1, 12_345, 65_280))
+    with pytest.raises(ValueError, match=r"needs data at byte 12,345"):
+        Reference(path)

@@ -1,0 +1,181 @@
+"""runs.current and its Run: profiles, folders, what is recorded, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib.figure
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntviz import runs
+from ntviz.runs import handle, manifest
+
+
+@pytest.fixture
+def job(tmp_path):
+    return runs.Run("ci", tmp_path, "toy")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_current(monkeypatch, tmp_path):
+    monkeypatch.setattr(handle, "_current", None)
+    monkeypatch.setenv("NTVIZ_RUNS", str(tmp_path / "runs"))
+    for variable in ("NTVIZ_RUN_DIR", "NTVIZ_PROFILE", "JPY_SESSION_NAME"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+class Model:
+    info = {"name": "toy-model", "revision": "abc", "sha256": "0" * 64, "layers": np.int64(4)}
+
+
+def test_profiles_choose_sizes():
+    for profile, value in (("ci", 1), ("workshop", 2), ("full", 3)):
+        assert runs.Run(profile).sized(ci=1, workshop=2, full=3) == value
+    with pytest.raises(ValueError, match="profile must be one of ci, workshop, full, but 'big' came"):
+        runs.current(profile="big")
+
+
+def test_a_live_run_makes_its_folder_when_it_is_needed(monkeypatch, tmp_path):
+    monkeypatch.setenv("JPY_SESSION_NAME", str(tmp_path / "00_start.ipynb"))
+    run = runs.current()
+    assert (run.profile, run.job) == ("workshop", False)
+    assert runs.current() is run
+    assert not (tmp_path / "runs").exists()
+    run.record(loss=1.5)
+    assert run.dir.parent == tmp_path / "runs" / "00_start"
+    found = manifest.read(run.dir)
+    assert (found.status, found.notebook, found.metrics) == ("live", "00_start", {"loss": 1.5})
+
+
+def test_a_job_uses_the_folder_and_profile_it_was_given(monkeypatch, tmp_path):
+    monkeypatch.setenv("NTVIZ_RUN_DIR", str(tmp_path))
+    monkeypatch.setenv("NTVIZ_PROFILE", "full")
+    run = runs.current()
+    assert (run.dir, run.profile, run.job) == (tmp_path, "full", True)
+    assert runs.current(profile="ci").profile == "ci"
+
+
+def test_everything_recorded_reaches_the_manifest(job, tmp_path):
+    file = tmp_path / "sequence.fa"
+    file.write_text(">a\nACGT\n")
+    job.record(loss=np.float32(0.5), gap=float("nan"), shape=(2, 3), per_layer=np.arange(2))
+    job.record(loss=0.25)
+    job.record_model(Model())
+    job.record_data(file)
+    job.record_data(file)
+    found = manifest.Manifest("ok", "toy")
+    found.merge(manifest.records(job.dir))
+    assert found.metrics == {"loss": 0.25, "gap": None, "shape": [2, 3], "per_layer": [0, 1]}
+    assert found.models == [{"name": "toy-model", "revision": "abc", "sha256": "0" * 64, "layers": 4}]
+    (data,) = found.data
+    assert data["path"].endswith("sequence.fa")
+    assert data["bytes"] == 8
+    assert len(data["sha256"]) == 64
+    found.write(tmp_path)
+    assert manifest.read(tmp_path) == found
+
+
+def test_data_of_the_bundle_are_named_without_the_path_of_this_machine(job, tmp_path, monkeypatch):
+    monkeypatch.setenv("NTVIZ_DATA", str(tmp_path / "data"))
+    (tmp_path / "data" / "genome").mkdir(parents=True)
+    (tmp_path / "data" / "genome" / "x.fa").write_text("x")
+    job.record_data(tmp_path / "data" / "genome" / "x.fa")
+    assert manifest.records(job.dir)[0]["value"]["path"] == "data/genome/x.fa"
+
+
+def test_tables_are_parquet_and_csv(job, monkeypatch):
+    table = pd.DataFrame({"gene": ["HNF4A"], "score": [0.5]})
+    path = job.save_table(table, "scores")
+    pd.testing.assert_frame_equal(pd.read_parquet(path), table)
+    pd.testing.assert_frame_equal(pd.read_csv(path.with_suffix(".csv")), table)
+    monkeypatch.setattr(handle, "_CSV_ROWS", 0)
+    assert not job.save_table(table.set_index("gene"), "long").with_suffix(".csv").exists()
+    assert pd.read_parquet(job.dir / "tables" / "long.parquet").index.name == "gene"
+    assert [record["value"] for record in manifest.records(job.dir)] == ["tables/scores.parquet", "tables/long.parquet"]
+
+
+def test_figures_are_saved(job):
+    figure = matplotlib.figure.Figure(figsize=(1, 1))
+    figure.subplots().plot([0, 1])
+    path = job.save_figure(figure, "line")
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+    class Ours:
+        alt = "a line"
+
+        def save(self, path):
+            Path(path).write_text(path.suffix)
+
+    path = job.save_figure(Ours(), "ours")
+    assert (path.read_text(), path.with_suffix(".html").read_text()) == (".png", ".html")
+    assert [record["value"] for record in manifest.records(job.dir)] == ["figures/line.png", "figures/ours.png"]
+
+
+@pytest.mark.parametrize("name", ["../up", "a b", "", ".hidden", "a/b"])
+def test_names_are_plain(job, name):
+    with pytest.raises(ValueError, match="a name must consist of letters, digits"):
+        job.save_table(pd.DataFrame({"a": [1]}), name)
+
+
+def test_what_cannot_be_recorded_is_refused(job, tmp_path):
+    with pytest.raises(TypeError, match="a recorded value must be a number, text, list or dict, but object came"):
+        job.record(thing=object())
+    with pytest.raises(TypeError, match="a model must have an `info` dict to be recorded, but object has None"):
+        job.record_model(object())
+    with pytest.raises(FileNotFoundError, match="a file must exist to be recorded"):
+        job.record_data(tmp_path / "nothing")
+    with pytest.raises(TypeError, match="a figure must come from ntviz.plot or matplotlib, but int came"):
+        job.save_figure(3, "x")
+    assert manifest.records(job.dir) == []
+
+
+def test_a_record_that_was_cut_off_is_left_out(job):
+    job.record(a=1)
+    with open(job.dir / manifest.RECORDS, "a") as handle:
+        handle.write('{"kind": "metrics", "val')
+    assert [record["value"] for record in manifest.records(job.dir)] == [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "must be JSON, but reading it gave"),
+        ("[]", "must have schema 'ntviz-run/1', but it has None"),
+        ('{"schema": "ntviz-run/9"}', "but it has 'ntviz-run/9'"),
+        ('{"schema": "ntviz-run/1", "status": "ok"}', "but it has no notebook"),
+        ('{"schema": "ntviz-run/1", "status": "fine", "notebook": "x"}', "but it has status 'fine'"),
+    ],
+)
+def test_broken_manifests_are_named(tmp_path, content, message):
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        manifest.read(tmp_path)
+
+
+def test_a_manifest_of_a_newer_minor_version_is_read(tmp_path):
+    manifest.Manifest("ok", "toy").write(tmp_path)
+    content = json.loads((tmp_path / "manifest.json").read_text()) | {"new_field": 1}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    assert manifest.read(tmp_path).notebook == "toy"
+
+
+def test_git_states(tmp_path):
+    import subprocess
+
+    assert manifest.git_state(tmp_path) is None
+    commands = (
+        ["init", "-q"],
+        ["add", "file"],
+        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first"],
+    )
+    (tmp_path / "file").write_text("1")
+    for arguments in commands:
+        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, capture_output=True)
+    state = manifest.git_state(tmp_path)
+    assert len(state["commit"]) == 40
+    assert state["modified"] is False
+    (tmp_path / "file").write_text("2")
+    assert manifest.git_state(tmp_path)["modified"] is True

@@ -1,0 +1,542 @@
+"""Vocabularies, tokenization against a plain loop and transformers, the token-base map, and base marginals."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntviz.genome import Interval
+from ntviz.sequence import clean, reverse_complement
+from ntviz.tokens import VOCABULARIES, Tokenizer, Tokens, Vocabulary, base_log_probs
+
+FIXTURES = Path(__file__).parent / "fixtures"
+NAMES = list(VOCABULARIES)
+
+
+def _random(rng: random.Random, longest: int, n_share: float) -> str:
+    weights = [1 - n_share] * 4 + [4 * n_share]
+    return "".join(rng.choices("ACGTN", weights, k=rng.randint(1, longest)))
+
+
+def _plain(sequence: str, k: int, phase: int = 0) -> list[str]:
+    """The published rule, base by base: the reference that the fast path must equal."""
+    tokens = list(sequence[:phase])
+    at = phase
+    while at < len(sequence):
+        word = sequence[at : at + k]
+        # A k-mer needs k bases before the next N; what is left of a run goes letter by letter.
+        tokens.append(word if len(word) == k and "N" not in word else sequence[at])
+        at += len(tokens[-1])
+    return tokens
+
+
+# --- vocabularies ------------------------------------------------------------------------------------------------
+
+
+def test_published_vocabularies_byte_for_byte() -> None:
+    digests = {name: hashlib.sha256(VOCABULARIES[name].to_text().encode()).hexdigest() for name in NAMES}
+    assert digests["nt-v1"] == "f1b544e27897936b50bbd925850fa8a08b421c33bb9c26e3711c140c061d0d4c"
+    assert digests["nt-v2"] == "c00e0ad166d6ab3f7540ebc92270392e581bb3106763412f29034b49323e1052"
+    assert len(VOCABULARIES["nt-v2"].to_text()) == 28_718
+    for name, folder in (("nt-v1", "nt_v1_tiny"), ("nt-v2", "nt_v2_tiny")):
+        path = FIXTURES / folder / "vocab.txt"
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == digests[name]
+        assert Vocabulary.from_file(path) is VOCABULARIES[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        (
+            "nt-v1",
+            {"<unk>": 0, "<pad>": 1, "<mask>": 2, "<cls>": 3, "AAAAAA": 4, "AAAAAT": 5, "GGGGGG": 4099},
+        ),
+        ("nt-v1", {"A": 4100, "T": 4101, "C": 4102, "G": 4103, "N": 4104, "<eos>": 4105, "<bos>": 4106}),
+        ("nt-v2", {"<cls>": 3, "<eos>": 4, "<bos>": 5, "AAAAAA": 6, "GGGGGG": 4101}),
+        ("nt-v2", {"A": 4102, "T": 4103, "C": 4104, "G": 4105, "N": 4106}),
+        ("nt-3mer", {"<bos>": 5, "AAA": 6, "AAT": 7, "GGG": 69, "A": 70, "T": 71, "C": 72, "G": 73, "N": 74}),
+        ("single-base", {"<unk>": 0, "<pad>": 1, "<mask>": 2, "<cls>": 3, "<eos>": 4, "<bos>": 5}),
+        ("single-base", {"A": 6, "T": 7, "C": 8, "G": 9, "N": 10}),
+    ],
+)
+def test_known_ids(name: str, known: dict[str, int]) -> None:
+    vocabulary = VOCABULARIES[name]
+    for token, index in known.items():
+        assert vocabulary.id_of(token) == index
+        assert vocabulary.token_of(index) == token
+
+
+@pytest.mark.parametrize(
+    ("name", "n_ids", "n_logits"),
+    [("nt-v1", 4107, 4105), ("nt-v2", 4107, 4107), ("nt-3mer", 75, 75), ("single-base", 11, 11)],
+)
+def test_sizes_specials_and_slices(name: str, n_ids: int, n_logits: int) -> None:
+    vocabulary = VOCABULARIES[name]
+    assert (vocabulary.n_ids, len(vocabulary), vocabulary.n_logits) == (n_ids, n_ids, n_logits)
+    assert (vocabulary.unk_id, vocabulary.pad_id, vocabulary.mask_id) == (0, 1, 2)
+    assert vocabulary.cls_id == (None if name == "single-base" else 3)
+    assert len(set(vocabulary.tokens)) == n_ids
+    kmers = vocabulary.tokens[vocabulary.kmer_ids]
+    assert kmers == tuple("".join(p) for p in itertools.product("ATCG", repeat=vocabulary.k))
+    # Base codes count A, C, G, T, whatever the order of the ids.
+    assert ["".join("ACGT"[c] for c in row) for row in vocabulary.kmer_base_codes] == list(kmers)
+    assert [vocabulary.tokens[i] for i in vocabulary.single_ids] == list("ACGT")
+    assert vocabulary.tokens[vocabulary.n_id] == "N"
+    assert repr(vocabulary) == f"Vocabulary({name!r}, k={vocabulary.k}, {n_ids:,} tokens)"
+
+
+def test_closed_form_of_v2_ids() -> None:
+    vocabulary = VOCABULARIES["nt-v2"]
+    rng = random.Random(1)
+    for _ in range(200):
+        word = "".join(rng.choices("ACGT", k=6))
+        assert vocabulary.id_of(word) == 6 + sum(
+            "ATCG".index(base) * 4 ** (5 - i) for i, base in enumerate(word)
+        )
+
+
+def test_vocabulary_refuses_unknown_tokens_and_ids() -> None:
+    vocabulary = VOCABULARIES["nt-v1"]
+    for token in ("AAA", "AAAAAN", "acgtac", "<sep>", ""):
+        with pytest.raises(ValueError, match=rf"A token of nt-v1 must be a 6-mer.*received '{token}'"):
+            vocabulary.id_of(token)
+    for index in (-1, 4107):
+        with pytest.raises(ValueError, match=rf"must be in 0 to 4,106; received {index}"):
+            vocabulary.token_of(index)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_vocabulary_file_round_trips(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "vocab.txt"
+    for text in (VOCABULARIES[name].to_text(), VOCABULARIES[name].to_text().replace("\n", "\r\n") + "\r\n"):
+        path.write_bytes(text.encode())
+        assert Vocabulary.from_file(path) is VOCABULARIES[name]
+
+
+def test_unknown_vocabulary_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vocab.txt"
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*vocab\.txt'\. Copy vocab\.txt"):
+        Vocabulary.from_file(path)
+    lines = VOCABULARIES["nt-v1"].to_text().split("\n")
+    lines[100], lines[101] = lines[101], lines[100]
+    path.write_text("\n".join(lines))
+    message = (
+        r"with 4,107 tokens\. The nearest is nt-v1 with 4,107: at id 100 it has 'AATCAA', the file 'AATCAT'"
+    )
+    with pytest.raises(ValueError, match=message):
+        Vocabulary.from_file(path)
+    path.write_text("\n".join(VOCABULARIES["nt-v2"].tokens[:-1]))
+    with pytest.raises(
+        ValueError, match="nearest is nt-v2 with 4,107: at id 4,106 it has 'N', the file no more tokens"
+    ):
+        Vocabulary.from_file(path)
+    path.write_text(VOCABULARIES["nt-v1"].to_text() + "\n<extra>")
+    with pytest.raises(
+        ValueError, match="nearest is nt-v1 with 4,107: at id 4,107 it has no more tokens, the file '<extra>'"
+    ):
+        Vocabulary.from_file(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match="with 0 tokens"):
+        Vocabulary.from_file(path)
+    path.write_bytes(bytes(range(128, 256)))
+    with pytest.raises(ValueError, match="with 1 tokens"):
+        Vocabulary.from_file(path)
+
+
+# --- tokenizing --------------------------------------------------------------------------------------------------
+
+
+def test_examples_of_the_published_tokenizers() -> None:
+    assert Tokenizer("nt-v1")("ATTCCGATTCCGATTCCG").ids.tolist() == [3, 367, 367, 367]
+    assert Tokenizer("nt-v2")("ATTCCGATTCCGATTCCG").ids.tolist() == [3, 369, 369, 369]
+    assert len(Tokenizer("nt-v1")("A" * 251)) == 1 + 41 + 5
+    assert Tokenizer("single-base")("ATCGN").ids.tolist() == [6, 7, 8, 9, 10]
+    tokens = Tokenizer("nt-v2")("ATTCCGANNATTCCGC")
+    assert tokens.strings == ["<cls>", "ATTCCG", "A", "N", "N", "ATTCCG", "C"]
+    assert tokens.spans.tolist() == [[0, 0], [0, 6], [6, 7], [7, 8], [8, 9], [9, 15], [15, 16]]
+    assert tokens.is_special.tolist() == [True] + [False] * 6
+    assert tokens.is_kmer.tolist() == [False, True, False, False, False, True, False]
+    assert tokens.is_n.tolist() == [False, False, False, True, True, False, False]
+    assert (tokens.ids.dtype, tokens.spans.dtype) == (np.int64, np.int64)
+    assert repr(tokens) == "Tokens(7 tokens of nt-v2 over 16 bp)"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("n_share", [0.0, 0.01, 0.1, 0.5])
+def test_fast_path_equals_plain_loop_in_every_phase(name: str, n_share: float) -> None:
+    tokenizer = Tokenizer(name)
+    vocabulary = tokenizer.vocabulary
+    rng = random.Random(2)
+    for _ in range(150):
+        sequence = _random(rng, 90, n_share)
+        for phase in range(vocabulary.k):
+            tokens = tokenizer(sequence, phase=phase)
+            expected = _plain(sequence, vocabulary.k, phase)
+            specials = [] if vocabulary.cls_id is None else ["<cls>"]
+            assert tokens.strings == specials + expected
+            assert "".join(tokens.strings[len(specials) :]) == sequence
+            assert tokens.is_special.tolist() == [True] * len(specials) + [False] * len(expected)
+            assert tokens.is_kmer.tolist() == [
+                not t.startswith("<") and "N" not in t and len(t) == vocabulary.k for t in tokens.strings
+            ]
+            assert tokens.is_n.tolist() == [t == "N" for t in tokens.strings]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_sequence_of_up_to_seven_letters(name: str) -> None:
+    """No corner of runs, remainders and N is left to chance."""
+    tokenizer = Tokenizer(name)
+    for length in range(1, 8):
+        for letters in itertools.product("AN" if length > 4 else "ACGTN", repeat=length):
+            sequence = "".join(letters)
+            tokens = tokenizer(sequence)
+            assert tokens.strings[tokens.vocabulary.n_special :] == _plain(sequence, tokens.vocabulary.k)
+
+
+@pytest.fixture(scope="module")
+def esm_tokenizers(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    """Transformers' tokenizer over vocab.txt as we write it, with the settings of the published repositories."""
+    from transformers import EsmTokenizer
+
+    made = {}
+    for name in ("nt-v1", "nt-v2", "nt-3mer"):
+        folder = tmp_path_factory.mktemp(name)
+        (folder / "vocab.txt").write_bytes(VOCABULARIES[name].to_text().encode())
+        for settings in ("tokenizer_config.json", "special_tokens_map.json"):
+            (folder / settings).write_bytes((FIXTURES / "nt_v2_tiny" / settings).read_bytes())
+        made[name] = EsmTokenizer.from_pretrained(folder)
+        made[name].model_max_length = 100_000
+    return made
+
+
+@pytest.mark.parametrize("name", ["nt-v1", "nt-v2", "nt-3mer"])
+def test_ids_equal_those_of_transformers(name: str, esm_tokenizers: dict) -> None:
+    reference, tokenizer = esm_tokenizers[name], Tokenizer(name)
+    rng = random.Random(3)
+    sequences = [_random(rng, 100, n_share) for n_share in (0.0, 0.02, 0.1, 0.4) for _ in range(600)]
+    sequences += [_random(rng, 2000, 0.01) for _ in range(20)]
+    sequences += ["A", "N", "NN", "ACGTAC", "ACGTACN", "NACGTAC", "N" * 50]
+    for sequence, expected in zip(sequences, reference(sequences)["input_ids"], strict=True):
+        assert tokenizer(sequence).ids.tolist() == expected
+
+
+def test_padded_batches_equal_those_of_transformers(esm_tokenizers: dict) -> None:
+    rng = random.Random(4)
+    for name, reference in esm_tokenizers.items():
+        tokenizer = Tokenizer(name)
+        sequences = [_random(rng, 60, 0.05) for _ in range(9)]
+        expected = reference(sequences, padding=True, return_tensors="np")
+        batch = tokenizer.batch([tokenizer(sequence) for sequence in sequences])
+        np.testing.assert_array_equal(batch.input_ids, expected["input_ids"])
+        np.testing.assert_array_equal(batch.attention_mask, expected["attention_mask"])
+        assert batch.input_ids.dtype == batch.attention_mask.dtype == np.int64
+
+
+def test_soft_masked_text_keeps_its_tokens_after_cleaning_where_transformers_loses_them(
+    esm_tokenizers: dict,
+) -> None:
+    soft_masked = "ACGTACacgtacgtACGTAC"
+    assert 0 in esm_tokenizers["nt-v2"](soft_masked)["input_ids"]
+    assert (
+        Tokenizer("nt-v2")(clean(soft_masked, typed=False).sequence).ids.tolist()
+        == Tokenizer("nt-v2")(soft_masked.upper()).ids.tolist()
+    )
+
+
+def test_tokenizer_refuses_what_is_not_clean() -> None:
+    tokenizer = Tokenizer("nt-v1")
+    for text, letter, position in (
+        ("ACGa", "a", 4),
+        ("RACG", "R", 1),
+        ("AC GT", " ", 3),
+        ("AC<mask>", "<", 3),
+        ("ÀC", "À", 1),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"received '{letter}' at position {position}\. .*sequence\.clean"
+        ):
+            tokenizer(text)
+    with pytest.raises(ValueError, match="at least one base; received an empty one"):
+        tokenizer("")
+    with pytest.raises(TypeError, match="must be text; received bytes"):
+        tokenizer(b"ACGT")  # ty: ignore[invalid-argument-type]
+
+
+def test_tokenizer_refuses_unknown_vocabularies_and_phases() -> None:
+    with pytest.raises(ValueError, match="one of nt-v1, nt-v2, nt-3mer, single-base; received 'nt-v3'"):
+        Tokenizer("nt-v3")
+    for phase in (-1, 6):
+        with pytest.raises(ValueError, match=rf"The phase of nt-v2 must be in 0 to 5; received {phase}"):
+            Tokenizer("nt-v2")("ACGT", phase=phase)
+    with pytest.raises(ValueError, match="The phase of single-base must be in 0 to 0; received 1"):
+        Tokenizer("single-base")("ACGT", phase=1)
+    assert repr(Tokenizer(VOCABULARIES["nt-v2"])) == "Tokenizer('nt-v2')"
+
+
+def test_token_limit_is_exact_and_named_in_tokens_and_bp() -> None:
+    assert VOCABULARIES["nt-v1"].max_bases(1000) == 5994
+    assert VOCABULARIES["nt-v2"].max_bases(2048) == 12_282
+    assert VOCABULARIES["single-base"].max_bases(128) == 128
+    tokenizer = Tokenizer("nt-v1")
+    assert len(tokenizer("A" * 5994, max_tokens=1000)) == 1000
+    message = (
+        r"fit into 1,000 tokens \(5,994 bp as whole 6-mers\); received 1,001 tokens \(5,995 bp\)\. Narrow"
+    )
+    with pytest.raises(ValueError, match=message):
+        tokenizer("A" * 5995, max_tokens=1000)
+    with pytest.raises(ValueError, match=r"received 1,004 tokens \(5,993 bp\)"):
+        tokenizer("A" * 5993, max_tokens=1000)  # the five bases left over are five tokens
+
+
+def test_batch_refuses() -> None:
+    tokenizer = Tokenizer("nt-v1")
+    with pytest.raises(ValueError, match="A batch must hold at least one sequence"):
+        tokenizer.batch([])
+    with pytest.raises(ValueError, match="tokenized by nt-v1; received nt-v2 at index 1"):
+        tokenizer.batch([tokenizer("ACGT"), Tokenizer("nt-v2")("ACGT")])
+
+
+# --- tokens and bases --------------------------------------------------------------------------------------------
+
+
+def _cases(name: str) -> list[Tokens]:
+    rng = random.Random(5)
+    tokenizer = Tokenizer(name)
+    shares = [0.0, 0.02, 0.2, 0.9] * 40
+    return [
+        tokenizer(_random(rng, 80, share), phase=rng.randrange(tokenizer.vocabulary.k)) for share in shares
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_spans_tile_the_sequence_and_map_back(name: str) -> None:
+    for tokens in _cases(name):
+        covered = []
+        for index in range(len(tokens)):
+            start, end = tokens.bases_of(index)
+            assert (start, end) == tuple(tokens.spans[index])
+            if tokens.is_special[index]:
+                assert (start, end) == (0, 0)
+                continue
+            assert tokens.sequence[start:end] == tokens.strings[index]
+            covered += range(start, end)
+            for base in range(start, end):
+                assert tokens.token_at(base) == index  # token to base to token
+        assert covered == list(range(len(tokens.sequence)))
+        every = np.arange(len(tokens.sequence))
+        np.testing.assert_array_equal(tokens.token_at(every), [tokens.token_at(int(base)) for base in every])
+        np.testing.assert_array_equal(tokens.to_bases(np.arange(len(tokens))), tokens.token_at(every))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_values_survive_token_to_base_to_token(name: str) -> None:
+    rng = np.random.default_rng(6)
+    for tokens in _cases(name):
+        for values in (rng.normal(size=len(tokens)), rng.normal(size=(len(tokens), 3)).astype(np.float32)):
+            bases = tokens.to_bases(values)
+            assert bases.shape == (len(tokens.sequence), *values.shape[1:])
+            for reduce in ("mean", "max"):
+                back = tokens.from_bases(bases, reduce=reduce)
+                assert back.dtype == values.dtype
+                np.testing.assert_allclose(back[~tokens.is_special], values[~tokens.is_special], rtol=1e-6)
+                assert np.isnan(back[tokens.is_special]).all()
+        flags = rng.random(len(tokens)) < 0.5
+        np.testing.assert_array_equal(
+            tokens.from_bases(tokens.to_bases(flags), reduce="any"), flags & ~tokens.is_special
+        )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reductions_equal_brute_force(name: str) -> None:
+    rng = np.random.default_rng(7)
+    functions = {
+        "any": (np.any, False),
+        "sum": (np.sum, 0),
+        "mean": (np.mean, np.nan),
+        "max": (np.max, np.nan),
+    }
+    for tokens in _cases(name):
+        n = len(tokens.sequence)
+        for values in (rng.integers(-3, 4, n), rng.normal(size=(n, 2)), rng.random(n) < 0.3):
+            for reduce, (function, nothing) in functions.items():
+                expected = np.array(
+                    [
+                        np.full(values.shape[1:], nothing) if special else function(values[start:end], axis=0)
+                        for (start, end), special in zip(tokens.spans, tokens.is_special, strict=True)
+                    ]
+                )
+                np.testing.assert_allclose(tokens.from_bases(values, reduce=reduce), expected)
+
+
+def test_reduced_types() -> None:
+    tokens = Tokenizer("nt-3mer")("ATTCA")
+    assert tokens.from_bases([True, True, False, True, False], reduce="sum").tolist() == [0, 2, 1, 0]
+    assert tokens.from_bases(np.ones(5, dtype=int), reduce="sum").dtype == np.int64
+    assert tokens.from_bases([1, 2, 3, 4, 5]).tolist()[1:] == [2.0, 4.0, 5.0]
+    assert tokens.from_bases([1, 2, 3, 4, 5], reduce="any").dtype == bool
+
+
+def test_map_refuses() -> None:
+    tokens = Tokenizer("nt-v1")("ACGTACGT")
+    for base in (-1, 8, np.array([0, 8])):
+        with pytest.raises(ValueError, match=r"A base must lie in the sequence, 0 to 7; received (-1|8)\."):
+            tokens.token_at(base)
+    with pytest.raises(TypeError, match="must be a 0-based integer; received float64"):
+        tokens.token_at(1.0)  # ty: ignore[invalid-argument-type]
+    for index in (-1, 4):
+        with pytest.raises(ValueError, match=rf"A token index must be in 0 to 3; received {index}"):
+            tokens.bases_of(index)
+    with pytest.raises(
+        ValueError, match=r"each of the 4 tokens, special ones included; received shape \[8\]"
+    ):
+        tokens.to_bases(np.zeros(8))
+    with pytest.raises(ValueError, match=r"each of the 8 bases; received shape \[4\]"):
+        tokens.from_bases(np.zeros(4))
+    with pytest.raises(ValueError, match="received 'median'"):
+        tokens.from_bases(np.zeros(8), reduce="median")  # ty: ignore[invalid-argument-type]
+
+
+def test_tokens_on_the_genome() -> None:
+    tokens = Tokenizer("nt-v1")("ACGTACGN")
+    assert tokens.on(Interval("20", 100, 108)).tolist() == [[100, 100], [100, 106], [106, 107], [107, 108]]
+    assert tokens.on(Interval("20", 100, 108, "-")).tolist() == [
+        [108, 108],
+        [102, 108],
+        [101, 102],
+        [100, 101],
+    ]
+    assert tokens.on(Interval("20", -2, 6)).tolist()[1] == [-2, 4]
+    with pytest.raises(ValueError, match=r"received 20:101-107 with 7 bp for 8 bases"):
+        tokens.on(Interval("20", 100, 107))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_genome_spans_hold_the_bases_of_the_tokens(name: str) -> None:
+    rng = random.Random(8)
+    chromosome = "".join(rng.choices("ACGTN", [5, 5, 5, 5, 1], k=300))
+    for strand in "+-.":
+        interval = Interval("20", 50, 200, strand)
+        forward = chromosome[50:200]
+        tokens = Tokenizer(name)(reverse_complement(forward) if strand == "-" else forward)
+        for string, (start, end), special in zip(
+            tokens.strings, tokens.on(interval), tokens.is_special, strict=True
+        ):
+            bases = chromosome[start:end]
+            if special:
+                assert bases == ""
+            else:
+                assert (reverse_complement(bases) if strand == "-" else bases) == string
+
+
+def test_arrays_are_read_only() -> None:
+    tokens = Tokenizer("nt-v1")("ACGTACG")
+    for array in (tokens.ids, tokens.spans, tokens.is_special, tokens.is_kmer, tokens.is_n):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+    for array in (tokens.vocabulary.single_ids, tokens.vocabulary.kmer_base_codes):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
+# --- base marginals ----------------------------------------------------------------------------------------------
+
+
+def _plain_marginals(tokens: Tokens, scores: np.ndarray) -> np.ndarray:
+    """Sums over the k-mers of the vocabulary, one by one."""
+    vocabulary = tokens.vocabulary
+    result = np.full((len(tokens.sequence), 4), np.nan)
+    for (start, end), row in zip(tokens.spans, scores.astype(np.float64), strict=True):
+        if start == end or tokens.sequence[start] == "N":
+            continue
+        # Ids of as many letters as the token covers, and nothing else.
+        candidates = [
+            i for i, t in enumerate(vocabulary.tokens) if len(t) == end - start and set(t) <= set("ACGT")
+        ]
+        total = np.logaddexp.reduce(row[candidates])
+        for place in range(end - start):
+            for column, base in enumerate("ACGT"):
+                matching = [i for i in candidates if vocabulary.tokens[i][place] == base]
+                result[start + place, column] = np.logaddexp.reduce(row[matching]) - total
+    return result
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_base_log_probs_equal_brute_force(name: str) -> None:
+    rng = np.random.default_rng(9)
+    tokens = Tokenizer(name)("ACGTACGTACGTANNCGTACGA")
+    scores = rng.normal(scale=5, size=(len(tokens), tokens.vocabulary.n_logits))
+    marginals = base_log_probs(tokens, scores)
+    np.testing.assert_allclose(marginals, _plain_marginals(tokens, scores), atol=1e-10)
+    is_n = np.array(list(tokens.sequence)) == "N"
+    assert np.isnan(marginals[is_n]).all()
+    np.testing.assert_allclose(np.exp(marginals[~is_n]).sum(axis=1), 1)
+    # Logits and log probabilities say the same.
+    np.testing.assert_allclose(
+        base_log_probs(tokens, scores + rng.normal(size=(len(tokens), 1))), marginals, atol=1e-10
+    )
+    single = base_log_probs(tokens, scores.astype(np.float32))
+    assert single.dtype == np.float64
+    np.testing.assert_allclose(single, marginals, atol=1e-4)
+
+
+def test_base_log_probs_known_answers() -> None:
+    tokenizer = Tokenizer("nt-v1")
+    vocabulary = tokenizer.vocabulary
+    tokens = tokenizer("ACGTACG")
+    scores = np.full((3, 4105), -np.inf)
+    scores[1, vocabulary.id_of("ACGTAC")] = np.log(0.75)
+    scores[1, vocabulary.id_of("ACGTAT")] = np.log(0.25)
+    scores[2, vocabulary.single_ids] = np.log([0.1, 0.2, 0.3, 0.4])
+    probabilities = np.exp(base_log_probs(tokens, scores))
+    expected = np.eye(4)[[0, 1, 2, 3, 0, 0]]
+    expected[5] = [0, 0.75, 0, 0.25]
+    np.testing.assert_allclose(probabilities, np.vstack([expected, [0.1, 0.2, 0.3, 0.4]]), atol=1e-12)
+    # Flat scores are flat bases, and far apart ones do not underflow.
+    np.testing.assert_allclose(base_log_probs(tokens, np.zeros((3, 4105))), np.log(0.25))
+    scores = np.full((3, 4105), -5000.0)
+    scores[1, vocabulary.id_of("AAAAAA")] = 0
+    marginals = base_log_probs(tokens, scores)
+    np.testing.assert_allclose(marginals[0], [0, *[np.log(4**5) - 5000] * 3], atol=1e-9)
+
+
+def test_base_log_probs_follow_the_sequence_when_ids_are_masked() -> None:
+    from dataclasses import replace
+
+    tokens = Tokenizer("nt-3mer")("ACGTN")
+    masked = replace(tokens, ids=np.full(len(tokens), tokens.vocabulary.mask_id))
+    scores = np.random.default_rng(10).normal(size=(len(tokens), 75))
+    np.testing.assert_array_equal(base_log_probs(masked, scores), base_log_probs(tokens, scores))
+
+
+def test_base_log_probs_of_many_tokens_equal_those_of_few() -> None:
+    """Long sequences go through in blocks."""
+    rng = np.random.default_rng(11)
+    tokens = Tokenizer("nt-3mer")("".join(rng.choice(list("ACGT"), 3000)))
+    scores = rng.normal(size=(len(tokens), 75)).astype(np.float32)
+    marginals = base_log_probs(tokens, scores)
+    for first in (0, 256, 999):
+        few = Tokenizer("nt-3mer")(tokens.sequence[3 * first : 3 * first + 3])
+        np.testing.assert_allclose(
+            marginals[3 * first : 3 * first + 3], base_log_probs(few, scores[[0, first + 1]])
+        )
+
+
+def test_base_log_probs_refuse_other_shapes() -> None:
+    tokens = Tokenizer("nt-v1")("ACGTAC")
+    for shape in ((2, 4107), (1, 4105), (3, 4105), (4105,)):
+        with pytest.raises(ValueError, match=r"\[token, logit\] = \[2, 4,105\] for nt-v1; received \["):
+            base_log_probs(tokens, np.zeros(shape))
+
+
+def test_importing_tokens_loads_no_heavy_package() -> None:
+    heavy = "torch", "transformers", "matplotlib", "pandas"
+    code = f"import sys, ntviz.tokens; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
