@@ -39,13 +39,13 @@ $(STAMP): requirements.lock pyproject.toml $(wildcard kernels/*/kernel.json)
 	@echo "Installing the versions of requirements.lock into $(VENV); the first time this takes some minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/ntviz kernel install --sys-prefix >/dev/null
 	@touch $(STAMP)
 
 tour: $(STAMP)
 	@HF_HUB_OFFLINE=1 $(BIN)/ntviz run notebooks/00_start.ipynb
 
 lab: $(STAMP)
-	@$(BIN)/ntviz kernel install --sys-prefix
 	$(BIN)/jupyter lab notebooks/00_start.ipynb
 
 lint: $(STAMP)

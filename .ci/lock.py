@@ -43,7 +43,9 @@ def resolve(upgrade: bool) -> dict[str, str]:
         subprocess.run([*command, "--report", str(report), "-c", str(constraints), *wanted], check=True)
         found = json.loads(report.read_text())["install"]
     return {
-        re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower(): item["metadata"]["version"].partition("+")[0]
+        re.sub(r"[-_.]+", "-", item["metadata"]["name"]).lower(): item["metadata"]["version"].partition("+")[
+            0
+        ]
         for item in found
     }
 
@@ -51,7 +53,9 @@ def resolve(upgrade: bool) -> dict[str, str]:
 def main() -> None:
     """Resolve and write."""
     pins = resolve(upgrade="--upgrade" in sys.argv[1:])
-    lines = "".join(f"{name}=={version}\n" for name, version in sorted(pins.items()) if not name.startswith("nvidia-"))
+    lines = "".join(
+        f"{name}=={version}\n" for name, version in sorted(pins.items()) if not name.startswith("nvidia-")
+    )
     LOCK.write_text(HEADER.format(extras=", ".join(EXTRAS), torch=TORCH) + lines)
 
 

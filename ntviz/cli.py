@@ -26,7 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(help="Models: list them, verify a checkpoint directory.", invoke_without_command=True)
+models_app = typer.Typer(
+    help="Models: list them, verify a checkpoint directory.", invoke_without_command=True
+)
 data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", invoke_without_command=True)
 kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
 for name, group in (("models", models_app), ("data", data_app), ("kernel", kernel_app)):
@@ -70,7 +72,10 @@ def _table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
     """Columns of text, as wide as needed; the last one is cut at the terminal's width if that is one."""
     texts = [[str(value) for value in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in texts
+    ]
     if sys.stdout.isatty():
         wide = os.get_terminal_size().columns
         lines = [line if len(line) <= wide else line[: wide - 1] + "…" for line in lines]
@@ -78,7 +83,9 @@ def _table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False) -> None:
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
     if version:
         from ntviz.environment import versions
 
@@ -90,12 +97,17 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 def run(
     notebook: Annotated[str, typer.Argument(help="A notebook file, or the name of one of ntviz's own.")],
     parameter: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeat for more.")
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeat for more."),
     ] = None,
     profile: Annotated[str | None, typer.Option(help="ci, workshop or full: how much is computed.")] = None,
-    kernel: Annotated[str | None, typer.Option(help="A registered Jupyter kernel; default: this Python.")] = None,
+    kernel: Annotated[
+        str | None, typer.Option(help="A registered Jupyter kernel; default: this Python.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in runs/.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Run again into a folder whose run ended well.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Run again into a folder whose run ended well.")
+    ] = False,
     help_parameters: Annotated[
         bool, typer.Option("--help-parameters", help="Show the notebook's parameters and end.")
     ] = False,
@@ -123,7 +135,11 @@ def run(
     _note(f"{job.name}: profile {job.profile}, into {_shown(job.folder)}")
     with _failing(OSError):
         facts = execute.notebook(job, log=None if sys.stderr.isatty() else _note)
-    for label, file in (("report", execute.report.FILE), ("notebook", execute.EXECUTED), ("manifest", "manifest.json")):
+    for label, file in (
+        ("report", execute.report.FILE),
+        ("notebook", execute.EXECUTED),
+        ("manifest", "manifest.json"),
+    ):
         _say(f"{label:<9} {_shown(job.folder / file)}")
     if facts.status != "ok":
         _note(_failure(facts))
@@ -166,7 +182,9 @@ def _parameter_table(declared: dict[str, Parameter]) -> str:
 @app.command()
 def collect(
     folders: Annotated[list[Path], typer.Argument(help="Folders with runs, such as runs/.")],
-    out: Annotated[Path | None, typer.Option(help="Write the whole table to this .csv or .parquet file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the whole table to this .csv or .parquet file.")
+    ] = None,
 ) -> None:
     """Put many runs into one table: status, parameters, metrics, times."""
     from ntviz.runs import collect as collecting
@@ -209,7 +227,9 @@ def _bundle_findings() -> list[Finding]:
     from ntviz.environment import Finding
 
     found = []
-    for name, path, here in data.known().query("kind == 'bundle'")[["name", "path", "here"]].itertuples(index=False):
+    for name, path, here in (
+        data.known().query("kind == 'bundle'")[["name", "path", "here"]].itertuples(index=False)
+    ):
         if here:
             found.append(Finding("ok", f"bundled data '{name}' at {path}"))
             continue
@@ -230,9 +250,17 @@ def models(context: typer.Context) -> None:
     rows = []
     for spec in registry.SPECS.values():
         size = f"{spec.parameters / 1e6:,.0f} M" if spec.parameters else ""
-        rows.append((spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence))
-    _say(_table(rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")))
-    _say("\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load.")
+        rows.append(
+            (spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence)
+        )
+    _say(
+        _table(
+            rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")
+        )
+    )
+    _say(
+        "\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load."
+    )
 
 
 def _model_place(spec: Any) -> str:
@@ -242,7 +270,9 @@ def _model_place(spec: Any) -> str:
         return "bundle" if (data_dir() / spec.repository / "config.json").is_file() else "missing"
     from huggingface_hub import try_to_load_from_cache
 
-    return "cache" if isinstance(try_to_load_from_cache(spec.repository, "config.json"), str) else "to download"
+    return (
+        "cache" if isinstance(try_to_load_from_cache(spec.repository, "config.json"), str) else "to download"
+    )
 
 
 @models_app.command()
@@ -280,7 +310,9 @@ def data(context: typer.Context) -> None:
 @data_app.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")],
-    dest: Annotated[Path | None, typer.Option(help="Folder for the files; default: the cache folder.")] = None,
+    dest: Annotated[
+        Path | None, typer.Option(help="Folder for the files; default: the cache folder.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is here.")] = False,
 ) -> None:
     """Fetch data once, check them, and print where they are; what is here already is only checked for being whole."""
@@ -301,9 +333,15 @@ def path(name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")])
 
 @kernel_app.command()
 def install(
-    user: Annotated[bool, typer.Option("--user", help="For this user, where each of their servers finds it.")] = False,
-    sys_prefix: Annotated[bool, typer.Option("--sys-prefix", help="Into this environment (the default).")] = False,
-    prefix: Annotated[Path | None, typer.Option(help="Into another prefix, such as a server's environment.")] = None,
+    user: Annotated[
+        bool, typer.Option("--user", help="For this user, where each of their servers finds it.")
+    ] = False,
+    sys_prefix: Annotated[
+        bool, typer.Option("--sys-prefix", help="Into this environment (the default).")
+    ] = False,
+    prefix: Annotated[
+        Path | None, typer.Option(help="Into another prefix, such as a server's environment.")
+    ] = None,
 ) -> None:
     """Register the kernels ntviz and ntviz-gpu with this Python's absolute path, so that any server can start them."""
     from ntviz.runs import kernel

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ class Masker(Protocol):
     @property
     def mask_id(self) -> int: ...
     def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens: ...
-    def forward(self, batch: Any, *, outputs: Any = ("logits",)) -> Any: ...
+    def forward(self, batch: Any, *, outputs: Any = ("logits",), at: Any = None) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def masked(
     frames: int | None = None,
     both_strands: bool = True,
     batch_tokens: int = 16_384,
-    what: str = "masking",
+    what: str | None = "masking",
 ) -> Expectation:
     """Base probabilities from one forward pass for each hidden token, averaged over frames and both strands.
 
@@ -98,7 +99,7 @@ def masked(
     batch_tokens
         Tokens a forward pass holds.
     what
-        Name of the progress bar.
+        Name of the progress bar; None for none.
 
     Raises
     ------
@@ -112,22 +113,27 @@ def masked(
     k = model.tokenize(sequence[:1]).vocabulary.k
     count = k if frames is None else frames
     if not 1 <= count <= k:
-        raise ValueError(f"frames must lie in 1 to {k}, the bases of a token; got {frames}. Leave it out for all of them.")
+        raise ValueError(
+            f"frames must lie in 1 to {k}, the bases of a token; got {frames}. Leave it out for all of them."
+        )
     strands = (sequence, dna.reverse_complement(sequence)) if both_strands else (sequence,)
-    work = [(strand, model.tokenize(text, phase=phase)) for strand, text in enumerate(strands) for phase in range(count)]
+    work = [
+        (strand, model.tokenize(text, phase=phase))
+        for strand, text in enumerate(strands)
+        for phase in range(count)
+    ]
     total = sum(int(tokens.is_kmer.sum()) for _, tokens in work)
     readings = np.full((len(work), len(sequence), 4), np.nan)
-    with progress(total=total, what=what) as bar:
+    with progress(total=total, what=what) if what is not None else nullcontext() as bar:
         for index, (strand, tokens) in enumerate(work):
-            rows = np.full((len(sequence), 4), np.nan)
-            for positions, logits in _passes(model, tokens, batch_tokens):
-                whole = np.zeros((len(tokens), logits.shape[-1]), logits.dtype)
-                whole[positions] = logits
-                marginals = base_log_probs(tokens, whole)
-                for token in positions:
-                    start, end = tokens.spans[token]
-                    rows[start:end] = np.exp(marginals[start:end])
-                bar.update(len(positions))
+            # Tokens that were not hidden keep zeros and are dropped again below.
+            logits = np.zeros((len(tokens), tokens.vocabulary.n_logits), np.float32)
+            for positions, found in _passes(model, tokens, batch_tokens):
+                logits[positions] = found
+                if bar is not None:
+                    bar.update(len(positions))
+            rows = np.exp(base_log_probs(tokens, logits))
+            rows[~tokens.to_bases(tokens.is_kmer)] = np.nan
             readings[index] = rows[::-1, ::-1] if strand else rows
     return _summary(sequence, readings)
 
@@ -143,7 +149,7 @@ def _passes(model: Masker, tokens: Tokens, batch_tokens: int) -> Iterator[tuple[
             ids = tokens.ids.copy()
             ids[position] = model.mask_id
             hidden.append(replace(tokens, ids=ids))
-        yield part, model.forward(hidden, outputs=("logits",)).logits[np.arange(len(part)), part]
+        yield part, model.forward(hidden, outputs=("logits",), at=part[:, None]).logits[:, 0]
 
 
 def _summary(sequence: str, readings: np.ndarray) -> Expectation:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 TOP = Path(__file__).resolve().parents[1]
 
 
@@ -20,7 +22,11 @@ def make_notebook(tmp_path: Path) -> Callable[..., Path]:
     """Write a notebook: `parameters` is the source of its tagged cell, cells that begin with '#' or '>' are Markdown."""
 
     def make(*cells: str, parameters: str | None = None, name: str = "toy") -> Path:
-        made = [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})] if parameters is not None else []
+        made = (
+            [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
+            if parameters is not None
+            else []
+        )
         for source in cells:
             text = source.startswith(("# ", "## ", ">"))
             made.append((nbformat.v4.new_markdown_cell if text else nbformat.v4.new_code_cell)(source))
@@ -35,8 +41,14 @@ def make_notebook(tmp_path: Path) -> Callable[..., Path]:
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start `ntviz ARGUMENTS` as a user would, with runs going to a folder of the test."""
 
-    def begin(*arguments: object, variables: dict[str, str] | None = None, **options) -> subprocess.Popen[str]:
-        kept = {name: value for name, value in os.environ.items() if name not in ("NTVIZ_PROFILE", "NTVIZ_RUN_DIR")}
+    def begin(
+        *arguments: object, variables: dict[str, str] | None = None, **options
+    ) -> subprocess.Popen[str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("NTVIZ_PROFILE", "NTVIZ_RUN_DIR")
+        }
         # PYTHONPATH lets the kernel find the package under test from every working directory.
         ours = {"NTVIZ_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(TOP), "HF_HUB_OFFLINE": "1"}
         return subprocess.Popen(
@@ -63,14 +75,18 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
     return run
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator:
-    """A headless Chromium, driven by playwright."""
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "the browser tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium of this machine; without one the tests fail, as a page nobody saw has not been tested."""
+    executable = next((path for name in CHROMIUM if (path := shutil.which(name))), None)
+    if executable is None:
+        pytest.fail(
+            f"The browser tests need one of {', '.join(CHROMIUM)} on the PATH, and found none. "
+            f"On Debian and Ubuntu: apt-get install chromium"
+        )
+    # One driver a session: playwright refuses a second one in the same thread.
+    with sync_playwright() as driver:
+        # Chromium's own sandbox does not start as root, which is who CI is in a container.
+        started = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield started
+        started.close()

@@ -84,7 +84,10 @@ def test_a_file_has_the_usual_permissions(tmp_path):
 
 
 def test_other_modes_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="mode must be 'w' or 'wb', but 'a' came"), environment.atomic_write(tmp_path / "x", "a"):
+    with (
+        pytest.raises(ValueError, match="mode must be 'w' or 'wb', but 'a' came"),
+        environment.atomic_write(tmp_path / "x", "a"),
+    ):
         pass
 
 
@@ -121,7 +124,10 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
             print("folder:", error)
     """
     answer = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "file: [Errno 27] file must fit on the disk" in answer.stdout
     assert "folder: [Errno 27] folder must fit on the disk" in answer.stdout
@@ -141,7 +147,9 @@ class Clock:
 
 def lines_of(surface, count, seconds, **options):
     clock, stream = Clock(), io.StringIO()
-    bar = reporting.Progress(range(count), what="scoring", surface=surface, stream=stream, clock=clock, **options)
+    bar = reporting.Progress(
+        range(count), what="scoring", surface=surface, stream=stream, clock=clock, **options
+    )
     for _ in bar:
         clock.now += seconds
     return stream.getvalue()
@@ -177,7 +185,9 @@ def test_a_loop_that_fails_says_where_it_stopped():
     clock, stream = Clock(), io.StringIO()
 
     def work():
-        for _ in reporting.Progress(range(10), what="scoring", surface="batch", stream=stream, clock=clock, batch_share=1):
+        for _ in reporting.Progress(
+            range(10), what="scoring", surface="batch", stream=stream, clock=clock, batch_share=1
+        ):
             clock.now += 2
             if clock.now > 5:
                 raise ValueError("bad record")
@@ -189,7 +199,9 @@ def test_a_loop_that_fails_says_where_it_stopped():
 
 def test_unknown_totals_and_notes():
     clock, stream = Clock(), io.StringIO()
-    with reporting.Progress(what="training", unit="tokens", surface="batch", stream=stream, clock=clock) as bar:
+    with reporting.Progress(
+        what="training", unit="tokens", surface="batch", stream=stream, clock=clock
+    ) as bar:
         for _ in range(3):
             clock.now += 200
             bar.update(4000, note="loss 7.6")
@@ -355,7 +367,9 @@ def test_missing_and_unwritable_folders_are_noticed(monkeypatch, tmp_path):
     assert runs.level in ("ok", "warn")
     monkeypatch.setenv("NTVIZ_RUNS", str(blocked / "runs"))
     *_, runs = diagnosis._folders()
-    assert runs == environment.Finding("error", f"the runs folder {blocked / 'runs'} cannot be made", "export NTVIZ_RUNS=/elsewhere")
+    assert runs == environment.Finding(
+        "error", f"the runs folder {blocked / 'runs'} cannot be made", "export NTVIZ_RUNS=/elsewhere"
+    )
 
 
 def test_levels_of_findings_are_checked():

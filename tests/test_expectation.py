@@ -33,11 +33,12 @@ class OneKmer:
     def tokenize(self, sequence, *, phase=0):
         return self.tokenizer(sequence, phase=phase)
 
-    def forward(self, batch, *, outputs=("logits",)):
+    def forward(self, batch, *, outputs=("logits",), at=None):
         assert outputs == ("logits",)
         ids = np.stack([b.ids for b in batch])
         assert ((ids == self.mask_id).sum(axis=1) == 1).all()
-        logits = np.full((*ids.shape, self.tokenizer.vocabulary.n_logits), -50.0)
+        assert (np.take_along_axis(ids, at, axis=1) == self.mask_id).all()
+        logits = np.full((*at.shape, self.tokenizer.vocabulary.n_logits), -50.0)
         logits[..., self.expected] = 0
         return SimpleNamespace(logits=logits)
 
@@ -55,8 +56,10 @@ def test_a_model_that_expects_one_kmer():
 
 def test_a_uniform_model_says_nothing():
     class Uniform(OneKmer):
-        def forward(self, batch, *, outputs=("logits",)):
-            return SimpleNamespace(logits=np.zeros_like(super().forward(batch, outputs=outputs).logits))
+        def forward(self, batch, *, outputs=("logits",), at=None):
+            return SimpleNamespace(
+                logits=np.zeros_like(super().forward(batch, outputs=outputs, at=at).logits)
+            )
 
     found = expectation.masked(Uniform("AAAAAA"), SEQUENCE)
     np.testing.assert_allclose(found.probabilities, 0.25)

@@ -21,7 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ntviz import models, tokens
-from ntviz.models import checkpoints, nucleotide_transformer, registry
+from ntviz.models import checkpoints, encoder, nucleotide_transformer, registry
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GENERATIONS = ("nt_v1_tiny", "nt_v2_tiny")
@@ -144,7 +144,7 @@ def test_the_attention_kernel_is_put_back_also_after_an_error(tiny, monkeypatch)
     assert tiny.module.config._attn_implementation == before != "eager"
     monkeypatch.setattr(type(tiny.module.lm_head), "forward", _fail)
     with pytest.raises(RuntimeError, match="planted"):
-        tiny.forward(tiny.tokenize("ACGTACGT"), outputs=("attentions",))
+        tiny.forward(tiny.tokenize("ACGTACGT"), outputs=("logits", "attentions"))
     assert tiny.module.config._attn_implementation == before
     assert not tiny.module.training
 
@@ -171,7 +171,7 @@ def test_named_shapes_have_the_published_number_of_parameters(spec):
         "vocab_size": tokens.VOCABULARIES[spec.vocabulary].n_logits, "token_dropout": spec.token_dropout,
     } | ({"add_bias_fnn": False} if spec.rotary else {})  # fmt: skip
     with torch.device("meta"):
-        module = nucleotide_transformer.build(config)
+        module = encoder.build(config)
     count = sum(p.numel() for p in module.parameters())
     unused_positions = (spec.max_tokens + 2) * spec.hidden if spec.rotary else 0
     if spec.parameters is not None:
@@ -230,7 +230,7 @@ def test_three_mer_model_loads_by_its_vocabulary(tmp_path):
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(config))
     torch.manual_seed(0)
-    module = nucleotide_transformer.build(config)
+    module = encoder.build(config)
     save_file(module.state_dict(), tmp_path / "model.safetensors")
     model = models.load(tmp_path, device="cpu")
     assert model.tokenizer.vocabulary.name == "nt-3mer"
@@ -424,6 +424,17 @@ def test_ids_are_checked(tiny):
         tiny.forward(np.array([[3, 1, 10]]))
     with pytest.raises(ValueError, match="outputs must be among .*; got 'maps'"):
         tiny.forward(np.array([[3, 10]]), outputs=("maps",))
+
+
+def test_logits_at_some_tokens_are_those_of_all(tiny):
+    batch = [tiny.tokenize(random_sequence(n, seed=n)) for n in (30, 60)]
+    whole = tiny.forward(batch).logits
+    some = tiny.forward(batch, at=np.array([[1, 4], [0, 10]])).logits
+    np.testing.assert_allclose(some, [[whole[0, 1], whole[0, 4]], [whole[1, 0], whole[1, 10]]], atol=1e-5)
+    with pytest.raises(
+        ValueError, match=r"2 rows of token positions in 0 to 10; got shape \(2, 1\) with values 11"
+    ):
+        tiny.forward(batch, at=np.array([[11], [11]]))
 
 
 def test_models_fit_the_protocol(tiny):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,7 +60,7 @@ def test_lines_and_baselines_are_named_at_the_right_edge_without_touching():
     assert {text.get_text() for text in names} == {"training", "held out", *baselines}
     figure.drawing.canvas.draw()
     boxes = sorted((text.get_window_extent() for text in names), key=lambda box: box.y0)
-    assert all(upper.y0 > lower.y1 for lower, upper in zip(boxes, boxes[1:], strict=False))
+    assert all(upper.y0 > lower.y1 for lower, upper in itertools.pairwise(boxes))
     page = figure.drawing.bbox
     assert all(box.x1 <= page.x1 for box in boxes)
     assert found(figure, "baseline Markov order 10")[0].get_ydata()[0] == 7.45
@@ -106,6 +108,15 @@ def test_a_logarithmic_axis_leaves_out_zero():
     assert figure.drawing.axes[0].get_xscale() == "log"
     assert figure.readout.n == 3
     assert figure.png()
+
+
+def test_steps_are_counted_in_whole_numbers():
+    table = pd.DataFrame({"step": [1, 2, 3], "loss": [8.0, 7.5, 7.25]})
+    figure = plot.curves(table, x="step", y=["loss"], title="t")
+    figure.png()
+    labels = [text.get_text() for text in figure.drawing.axes[0].get_xticklabels()]
+    assert {"1", "2", "3"} <= set(labels)
+    assert not any("." in label for label in labels)
 
 
 def test_long_tables_give_the_cursor_evenly_spaced_rows():
@@ -309,3 +320,17 @@ def test_the_legend_names_single_bases_and_n_only_when_there():
 def test_strips_that_cannot_be_drawn_say_why(tokens, options, message):
     with pytest.raises(ValueError, match=message):
         plot.token_strip(tokens, title="t", **options)
+
+
+def test_a_bar_without_an_interval_has_no_error_bar():
+    table = ELEMENTS.assign(low=[np.nan, 7.7, 7.4, 7.5], high=[np.nan, 7.85, 7.6, 7.6])
+    figure = bars(table=table, low="low", high="high", zero=False)
+    assert sum(len(container) == 3 for container in figure.drawing.axes[0].containers) == 3
+    assert "exon, mini 7.7; exon, Markov 7.8 (7.7 to 7.85);" in figure.alt
+    assert len(found(figure, "value")) == 4
+
+
+def test_the_axis_of_values_that_are_never_negative_starts_at_zero_or_above():
+    table = pd.DataFrame({"step": [1, 2], "accuracy": [0.0, 0.0]})
+    figure = plot.curves(table, x="step", y=["accuracy"], title="t")
+    assert figure.drawing.axes[0].get_ylim()[0] == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -70,7 +72,7 @@ def test_ticks_never_touch(width):
     interval = Interval.around("chr1", 248_000_000, width)
     positions = tick_positions(interval, 8.9)
     assert 2 <= len(positions) <= 9
-    assert len({b - a for a, b in zip(positions, positions[1:], strict=False)}) == 1
+    assert len({b - a for a, b in itertools.pairwise(positions)}) == 1
     assert interval.start < positions[0] <= positions[-1] <= interval.end
 
 
@@ -161,8 +163,8 @@ def test_rows_do_not_overlap_and_stay_on_the_page():
         (ax.get_position() for ax in figure.drawing.axes if ax.get_label() != "background"),
         key=lambda box: -box.y1,
     )
-    assert all(0 < box.y0 and box.y1 < 1 and 0 < box.x0 and box.x1 < 1 for box in boxes)
-    assert all(upper.y0 > lower.y1 for upper, lower in zip(boxes, boxes[1:], strict=False))
+    assert all(box.y0 > 0 and box.y1 < 1 and box.x0 > 0 and box.x1 < 1 for box in boxes)
+    assert all(upper.y0 > lower.y1 for upper, lower in itertools.pairwise(boxes))
 
 
 def test_marks_run_through_all_rows_and_are_read_out():

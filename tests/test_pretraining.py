@@ -300,7 +300,7 @@ def test_accumulation_changes_nothing(small, tmp_path):
 
 def test_two_processes_give_the_losses_of_one(genome, tmp_path):
     """The same step on two processes (gloo, on the CPU) as on one."""
-    folder, first, second = genome
+    _, first, second = genome
     script = tmp_path / "two.py"
     script.write_text(
         "import json, sys, warnings\n"
@@ -315,7 +315,7 @@ def test_two_processes_give_the_losses_of_one(genome, tmp_path):
     )
     arguments = [str(script), json.dumps(TINY.as_dict()), str(tmp_path / "two"), str(first), str(second)]
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", *arguments],
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *arguments],
         env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
         capture_output=True, text=True, timeout=300,
     )  # fmt: skip
@@ -381,7 +381,7 @@ def test_saved_model_loads_and_predicts_the_same(small, tmp_path):
 def test_evaluation_speaks_genome_coordinates_and_leaves_no_trace(small):
     table = corpus.held_out_table(small, limit=8)
     torch.manual_seed(0)
-    module = training.nucleotide_transformer.build(TINY.config()).train()
+    module = training.encoder.build(TINY.config()).train()
     result = evaluation.evaluate(module, small, table, TOKENIZER)
     assert module.training
     assert ((result.table["end"] - result.table["start"]) == 6).all()
@@ -395,7 +395,7 @@ def test_evaluation_speaks_genome_coordinates_and_leaves_no_trace(small):
 
 def test_output_layer_at_masked_positions_equals_the_whole(small):
     torch.manual_seed(0)
-    module = training.nucleotide_transformer.build(TINY.config()).eval()
+    module = training.encoder.build(TINY.config()).eval()
     ids = np.stack([TOKENIZER(random_dna(180, s)).ids for s in range(3)])
     masked = masking.mask(ids, VOCABULARY, rng=np.random.default_rng(0))
     with torch.inference_mode():
@@ -412,12 +412,19 @@ def test_flops_per_token_counts_the_products():
 
 def test_means_by_element_count_tokens_that_touch_it():
     table = pd.DataFrame(
-        {"sequence": [0, 0, 1, 1], "start": [100, 106, 112, 400], "end": [106, 112, 118, 406], "loss": [1.0, 2, 6, 99]}
+        {
+            "sequence": [0, 0, 1, 1],
+            "start": [100, 106, 112, 400],
+            "end": [106, 112, 118, 406],
+            "loss": [1.0, 2, 6, 99],
+        }
     )
     region = Interval("chr1", 100, 120)
     exon = np.zeros(20, bool)
     exon[11:13] = True
-    found = evaluation.by_element(evaluation.Evaluation(table), region, {"exon": exon, "CDS": np.zeros(20, bool)})
+    found = evaluation.by_element(
+        evaluation.Evaluation(table), region, {"exon": exon, "CDS": np.zeros(20, bool)}
+    )
     assert found.set_index("element")["value"].iloc[:2].tolist() == [3.0, 4.0]
     assert found["tokens"].tolist() == [3, 2, 0]
     with pytest.raises(ValueError, match="'exon' covers 5"):
@@ -427,7 +434,10 @@ def test_means_by_element_count_tokens_that_touch_it():
 def test_unigram_losses_by_id_are_the_unigram(small):
     losses = baselines.unigram_losses(small, VOCABULARY)
     ids = np.concatenate(
-        [TOKENIZER(corpus.decode(small.codes[r.contig][r.start : r.end])).ids[1:] for r in small.held_out.itertuples()]
+        [
+            TOKENIZER(corpus.decode(small.codes[r.contig][r.start : r.end])).ids[1:]
+            for r in small.held_out.itertuples()
+        ]
     )
     expected = baselines.baselines(small, orders=()).iloc[0]["nats"]
     assert losses[ids].mean() == pytest.approx(expected)

@@ -25,7 +25,9 @@ def outputs(path: Path) -> str:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.rglob("*") if ".part" in file.name or file.name == manifest.RECORDS)
+    return sorted(
+        file.name for file in folder.rglob("*") if ".part" in file.name or file.name == manifest.RECORDS
+    )
 
 
 def test_a_run_that_ends_well(make_notebook, command, tmp_path):
@@ -35,7 +37,18 @@ def test_a_run_that_ends_well(make_notebook, command, tmp_path):
         "import pandas as pd\nrun.save_table(pd.DataFrame({'a': [1]}), 't')\nprint(repr(chrom), window, run.profile)",
         parameters=PARAMETERS,
     )
-    answer = command("run", path, "-p", "chrom=7", "--parameter", "window=2e3", "--profile", "ci", "--out", tmp_path / "out")
+    answer = command(
+        "run",
+        path,
+        "-p",
+        "chrom=7",
+        "--parameter",
+        "window=2e3",
+        "--profile",
+        "ci",
+        "--out",
+        tmp_path / "out",
+    )
     assert answer.returncode == 0, answer.stderr
     # The log of a batch job: where it goes, and one line when it is done.
     assert [line.split(" in ")[0] for line in answer.stderr.splitlines()] in (
@@ -235,7 +248,10 @@ def test_a_folder_is_used_again_unless_its_run_ended_well(make_notebook, command
         (["-p", "window"], "a parameter must be given as NAME=VALUE, but 'window' came"),
         (["--profile", "big"], "profile must be one of ci, workshop, full, but 'big' came"),
         (["--profile", "ci", "-p", "profile=full"], "the profile must be given once"),
-        (["--kernel", "no-such"], "a kernel must be registered to be used, but 'no-such' is not. Choose one of"),
+        (
+            ["--kernel", "no-such"],
+            "a kernel must be registered to be used, but 'no-such' is not. Choose one of",
+        ),
         (["--no-such"], "No such option"),
     ],
 )
@@ -252,11 +268,27 @@ def test_a_notebook_that_is_none(command, tmp_path):
     answer = command("run", tmp_path / "toy.ipynb")
     assert answer.returncode == 2
     assert f"is not there. Did you mean {tmp_path / 'toys.ipynb'}?" in answer.stderr
-    for content in ("{", "[]", '{"cells": 3}', '{"nbformat": 4}', "\x00\xff"):
-        (tmp_path / "toys.ipynb").write_text(content)
-        answer = command("run", tmp_path / "toys.ipynb")
-        assert answer.returncode == 2, content
-        assert "must be a Jupyter notebook, but it cannot be read as one" in answer.stderr
+    answer = command("run", tmp_path / "toys.ipynb")
+    assert answer.returncode == 2
+    assert "must be a Jupyter notebook, but it cannot be read as one" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"cells": 3}',
+        b'{"nbformat": 4}',
+        b"\x00\xff",
+        b'{"nbformat": 99, "nbformat_minor": 0, "cells": []}',
+    ],
+)
+def test_files_that_are_no_notebooks_are_refused(tmp_path, content):
+    (tmp_path / "x.ipynb").write_bytes(content)
+    with pytest.raises(ValueError, match="must be a Jupyter notebook, but it cannot be read as one"):
+        execute.load(tmp_path / "x.ipynb")
 
 
 def test_a_notebook_without_parameters_takes_none(make_notebook, command):
@@ -292,7 +324,9 @@ def test_our_own_notebooks_are_found_by_name(monkeypatch, tmp_path):
 def test_an_earlier_injected_cell_does_not_stay(make_notebook, tmp_path):
     path = make_notebook("1", parameters=PARAMETERS)
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells.insert(1, nbformat.v4.new_code_cell("window = 5", metadata={"tags": ["injected-parameters"]}))
+    notebook.cells.insert(
+        1, nbformat.v4.new_code_cell("window = 5", metadata={"tags": ["injected-parameters"]})
+    )
     notebook.metadata["widgets"] = {}
     nbformat.write(notebook, path)
     copy = execute._parameterized(execute.prepare(path, given={"window": 7}, out=tmp_path / "out"))
@@ -331,7 +365,37 @@ def test_kernels_that_cannot_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(
         kernel.KernelSpecManager,
         "install_kernel_spec",
-        lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied", "/usr/share/jupyter")),
+        lambda *_, **__: (_ for _ in ()).throw(
+            PermissionError(13, "Permission denied", "/usr/share/jupyter")
+        ),
     )
-    with pytest.raises(PermissionError, match="the kernels' folder must be writable, but /usr/share/jupyter is not"):
+    with pytest.raises(
+        PermissionError, match="the kernels' folder must be writable, but /usr/share/jupyter is not"
+    ):
         kernel.install()
+
+
+def test_a_crash_in_compiled_code_leaves_its_report(make_notebook, command):
+    path = make_notebook("import ctypes\nctypes.string_at(0)")
+    answer = command("run", path)
+    assert answer.returncode == 1
+    assert "killed by signal 11 (SIGSEGV, a crash in compiled code)" in answer.stderr
+    assert "string_at" in answer.stderr
+
+
+def test_a_kernel_that_does_not_start(make_notebook, command, tmp_path):
+    folder = tmp_path / "jupyter" / "kernels" / "broken"
+    folder.mkdir(parents=True)
+    spec = {
+        "argv": ["sh", "-c", "echo no such module >&2; exit 3"],
+        "display_name": "broken",
+        "language": "python",
+    }
+    (folder / "kernel.json").write_text(json.dumps(spec))
+    answer = command(
+        "run", make_notebook("1"), "--kernel", "broken", variables={"JUPYTER_PATH": str(tmp_path / "jupyter")}
+    )
+    assert answer.returncode == 1
+    assert "the kernel did not start, in 3 tries" in answer.stderr
+    assert "no such module" in answer.stderr
+    assert "Traceback" not in answer.stderr

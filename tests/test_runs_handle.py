@@ -94,7 +94,10 @@ def test_tables_are_parquet_and_csv(job, monkeypatch):
     monkeypatch.setattr(handle, "_CSV_ROWS", 0)
     assert not job.save_table(table.set_index("gene"), "long").with_suffix(".csv").exists()
     assert pd.read_parquet(job.dir / "tables" / "long.parquet").index.name == "gene"
-    assert [record["value"] for record in manifest.records(job.dir)] == ["tables/scores.parquet", "tables/long.parquet"]
+    assert [record["value"] for record in manifest.records(job.dir)] == [
+        "tables/scores.parquet",
+        "tables/long.parquet",
+    ]
 
 
 def test_figures_are_saved(job):
@@ -111,7 +114,10 @@ def test_figures_are_saved(job):
 
     path = job.save_figure(Ours(), "ours")
     assert (path.read_text(), path.with_suffix(".html").read_text()) == (".png", ".html")
-    assert [record["value"] for record in manifest.records(job.dir)] == ["figures/line.png", "figures/ours.png"]
+    assert [record["value"] for record in manifest.records(job.dir)] == [
+        "figures/line.png",
+        "figures/ours.png",
+    ]
 
 
 @pytest.mark.parametrize("name", ["../up", "a b", "", ".hidden", "a/b"])
@@ -121,9 +127,13 @@ def test_names_are_plain(job, name):
 
 
 def test_what_cannot_be_recorded_is_refused(job, tmp_path):
-    with pytest.raises(TypeError, match="a recorded value must be a number, text, list or dict, but object came"):
+    with pytest.raises(
+        TypeError, match="a recorded value must be a number, text, list or dict, but object came"
+    ):
         job.record(thing=object())
-    with pytest.raises(TypeError, match="a model must have an `info` dict to be recorded, but object has None"):
+    with pytest.raises(
+        TypeError, match="a model must have an `info` dict to be recorded, but object has None"
+    ):
         job.record_model(object())
     with pytest.raises(FileNotFoundError, match="a file must exist to be recorded"):
         job.record_data(tmp_path / "nothing")

@@ -131,7 +131,9 @@ def test_without_an_annotation_the_default_decides(default):
     ],
 )
 def test_what_does_not_fit_is_refused(annotation, value):
-    with pytest.raises(ValueError, match=r"parameter 'p' must be .*, but .* came. Give a value like its default, 0"):
+    with pytest.raises(
+        ValueError, match=r"parameter 'p' must be .*, but .* came. Give a value like its default, 0"
+    ):
         parameters.coerce(value, Parameter("p", annotation, 0))
 
 
@@ -152,7 +154,16 @@ def test_unknown_names_propose_the_nearest():
 
 
 def test_the_injected_source_gives_the_values_back():
-    values = {"a": "x'\"\\\n</script>", "b": None, "c": (1, 2), "d": -math.inf, "e": [True, math.inf], "f": {"k": "ä"}, "g": (), "h": (1,)}
+    values = {
+        "a": "x'\"\\\n</script>",
+        "b": None,
+        "c": (1, 2),
+        "d": -math.inf,
+        "e": [True, math.inf],
+        "f": {"k": "ä"},
+        "g": (),
+        "h": (1,),
+    }
     scope: dict = {}
     exec(parameters.source_of(values), scope)
     assert {name: scope[name] for name in values} == values

@@ -30,7 +30,9 @@ class Finding:
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
-            raise ValueError(f"level must be one of {', '.join(LEVELS)}, but {self.level!r} came. Choose one of these")
+            raise ValueError(
+                f"level must be one of {', '.join(LEVELS)}, but {self.level!r} came. Choose one of these"
+            )
 
 
 def doctor() -> list[Finding]:
@@ -60,11 +62,15 @@ def _packages() -> Iterator[Finding]:
     try:
         distribution = metadata.distribution("ntviz")
     except metadata.PackageNotFoundError:
-        yield Finding("error", "ntviz is imported from a folder, but is not installed here", "pip install -e .")
+        yield Finding(
+            "error", "ntviz is imported from a folder, but is not installed here", "pip install -e ."
+        )
         return
     yield Finding("ok", f"ntviz {distribution.version}")
     core: list[str] = []
-    extras: dict[str, list[str]] = {extra: [] for extra in distribution.metadata.get_all("Provides-Extra") or []}
+    extras: dict[str, list[str]] = {
+        extra: [] for extra in distribution.metadata.get_all("Provides-Extra") or []
+    }
     for line in distribution.requires or []:
         requirement = Requirement(line)
         problem = _unmet(requirement)
@@ -75,13 +81,17 @@ def _packages() -> Iterator[Finding]:
             if problem and requirement.marker.evaluate({"extra": extra}):
                 problems.append(problem)
     if core:
-        yield Finding("error", f"core packages are not as needed: {'; '.join(core)}", "pip install -r requirements.lock")
+        yield Finding(
+            "error", f"core packages are not as needed: {'; '.join(core)}", "pip install -r requirements.lock"
+        )
     else:
         yield Finding("ok", "all core packages are here")
     for extra, problems in extras.items():
         if problems:
             yield Finding(
-                "note", f"optional extra '{extra}' is not complete: {'; '.join(problems)}", f"pip install 'ntviz[{extra}]'"
+                "note",
+                f"optional extra '{extra}' is not complete: {'; '.join(problems)}",
+                f"pip install 'ntviz[{extra}]'",
             )
 
 
@@ -101,7 +111,9 @@ def _gpu() -> Iterator[Finding]:
         " torch.cuda.device_count())"
     )
     try:
-        answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+        answer = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        )
     except (OSError, subprocess.SubprocessError) as error:
         yield Finding("error", f"torch could not be asked about the GPU: {error}", "python -c 'import torch'")
         return
@@ -135,7 +147,9 @@ def judge_gpu(torch_says: list[str], driver_says: list[dict[str, str]]) -> Findi
         return Finding("ok", f"GPU: torch {version} sees {count}; nvidia-smi is not on the path")
     if cuda != "none":
         return Finding("note", f"no GPU found; torch {version} is a CUDA {cuda} build and will use the CPU")
-    return Finding("note", f"no GPU found; torch {version} uses the CPU, which is enough for the default model")
+    return Finding(
+        "note", f"no GPU found; torch {version} uses the CPU, which is enough for the default model"
+    )
 
 
 def _kernels() -> Iterator[Finding]:
@@ -162,7 +176,9 @@ def judge_kernels(commands: dict[str, list[str]]) -> Iterator[Finding]:
                 install,
             )
         elif not os.path.exists(interpreter):
-            yield Finding("error", f"kernel '{name}' starts {interpreter}, which does not exist any more", install)
+            yield Finding(
+                "error", f"kernel '{name}' starts {interpreter}, which does not exist any more", install
+            )
         elif not _same_environment(interpreter):
             yield Finding("warn", f"kernel '{name}' starts {interpreter}, not this {sys.executable}", install)
         else:
@@ -197,7 +213,11 @@ def _server() -> Iterator[Finding]:
 
 def _network() -> Iterator[Finding]:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        yield Finding("note", "HF_HUB_OFFLINE is set: models come from folders and the cache only", "unset HF_HUB_OFFLINE")
+        yield Finding(
+            "note",
+            "HF_HUB_OFFLINE is set: models come from folders and the cache only",
+            "unset HF_HUB_OFFLINE",
+        )
         return
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     host, port = endpoint.hostname or "", endpoint.port or (80 if endpoint.scheme == "http" else 443)
@@ -227,10 +247,18 @@ def _folders() -> Iterator[Finding]:
         # The nearest folder that exists decides whether the rest can be made.
         existing = next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK):
-            yield Finding("error", f"the {what} folder {folder} cannot be made", f"export NTVIZ_{what.upper()}=/elsewhere")
+            yield Finding(
+                "error",
+                f"the {what} folder {folder} cannot be made",
+                f"export NTVIZ_{what.upper()}=/elsewhere",
+            )
             continue
         free = shutil.disk_usage(existing).free
         if free < _ENOUGH_DISK:
-            yield Finding("warn", f"the {what} folder {folder} has {free / 1024**3:.1f} GiB left", "Free some disk space")
+            yield Finding(
+                "warn",
+                f"the {what} folder {folder} has {free / 1024**3:.1f} GiB left",
+                "Free some disk space",
+            )
         else:
             yield Finding("ok", f"{what} folder {folder}, {free / 1024**3:.0f} GiB free")

@@ -42,7 +42,9 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def atomic_write(path: str | Path, mode: str = "wb", *, encoding: str | None = None) -> Generator[IO]:
+def atomic_write(
+    path: str | os.PathLike[str], mode: str = "wb", *, encoding: str | None = None
+) -> Generator[IO]:
     """File handle whose content appears at `path` all at once when the block ends well, and not at all otherwise.
 
     The bytes go to a temporary file in the same folder (made if missing), which is synced and then renamed. On
@@ -100,7 +102,7 @@ def atomic_write(path: str | Path, mode: str = "wb", *, encoding: str | None = N
 
 
 @contextmanager
-def atomic_directory(path: str | Path) -> Generator[Path]:
+def atomic_directory(path: str | os.PathLike[str]) -> Generator[Path]:
     """Empty folder to fill, which becomes `path` when the block ends well and vanishes otherwise.
 
     A folder that stands at `path` already is replaced as a whole, and only at the end.
@@ -151,7 +153,7 @@ def atomic_directory(path: str | Path) -> Generator[Path]:
     _sync_folder(path.parent)
 
 
-def sha256(path: str | Path) -> str:
+def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, in hexadecimal.
 
     Raises

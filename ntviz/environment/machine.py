@@ -25,7 +25,6 @@ _REPORTED = (
     "pyarrow",
     "pysam",
     "matplotlib",
-    "logomaker",
     "papermill",
     "nbconvert",
     "ipykernel",
@@ -44,7 +43,7 @@ class Versions(dict[str, str]):
 
     def _repr_html_(self) -> str:
         parts = (f"{html.escape(name)}&nbsp;<b>{html.escape(version)}</b>" for name, version in self.items())
-        return f"<p>{' &middot; '.join(parts)}</p>"
+        return f"<p style='font-size: .85em'>{' &middot; '.join(parts)}</p>"
 
 
 def versions() -> Versions:
@@ -82,7 +81,9 @@ def seed_everything(seed: int, *, deterministic: bool = False) -> np.random.Gene
         If `seed` is out of range.
     """
     if not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be from 0 to {2**32 - 1}, but {seed!r} came. Take a smaller whole number")
+        raise ValueError(
+            f"seed must be from 0 to {2**32 - 1}, but {seed!r} came. Take a smaller whole number"
+        )
     import numpy as np
 
     random.seed(seed)
@@ -135,17 +136,25 @@ def device(choice: str = "auto") -> str:
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "mps":
         if not torch.backends.mps.is_available():
-            raise ValueError("device 'mps' needs a Mac with Apple silicon, which is not here. Use 'auto' or 'cpu'")
+            raise ValueError(
+                "device 'mps' needs a Mac with Apple silicon, which is not here. Use 'auto' or 'cpu'"
+            )
         return choice
     if not torch.cuda.is_available():
-        why = "this torch is a CPU build" if torch.version.cuda is None else "torch finds no working GPU and driver"
+        why = (
+            "this torch is a CPU build"
+            if torch.version.cuda is None
+            else "torch finds no working GPU and driver"
+        )
         raise ValueError(
             f"device {choice!r} needs a CUDA build of torch and a GPU, but {why} (torch {torch.__version__}). "
             f"Use 'auto' or 'cpu', or ask `ntviz doctor` what to install"
         )
     count = torch.cuda.device_count()
     if index and int(index) >= count:
-        raise ValueError(f"device {choice!r} must be one of the {count} GPUs here. Use cuda:0 to cuda:{count - 1}")
+        raise ValueError(
+            f"device {choice!r} must be one of the {count} GPUs here. Use cuda:0 to cuda:{count - 1}"
+        )
     return choice
 
 
@@ -161,7 +170,9 @@ def gpus() -> list[dict[str, str]]:
         )
     except (OSError, subprocess.SubprocessError):
         return []
-    rows = [[field.strip() for field in line.split(",")] for line in answer.stdout.splitlines() if line.strip()]
+    rows = [
+        [field.strip() for field in line.split(",")] for line in answer.stdout.splitlines() if line.strip()
+    ]
     return [{"name": row[0], "memory": row[1], "driver": row[2]} for row in rows if len(row) == 3]
 
 

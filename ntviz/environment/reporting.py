@@ -115,7 +115,9 @@ class Progress(Generic[Item]):
         if self.surface in ("terminal", "jupyter"):
             due = since >= LIVE_EVERY
         else:
-            due = since >= PATIENCE and (share - self._shown_share >= self._batch_share or since >= BATCH_EVERY)
+            due = since >= PATIENCE and (
+                share - self._shown_share >= self._batch_share or since >= BATCH_EVERY
+            )
         if due or (not self._shown and self.surface in ("terminal", "jupyter")):
             self._shown_at, self._shown_share = now, share
             self._show(self._line(now), final=False)

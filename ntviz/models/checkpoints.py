@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,9 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
                 "Set NTVIZ_DATA to a clone's data/ folder."
             )
         return Located(directory, spec, "bundle")
-    if spec is None and ("/" not in name or name.count("/") > 1 or path.is_absolute() or name.startswith(".")):
+    if spec is None and (
+        "/" not in name or name.count("/") > 1 or path.is_absolute() or name.startswith(".")
+    ):
         near = registry.suggestions(name)
         raise ValueError(
             f"A model is a checkpoint directory, a known name or a hub repository; got {name!r}, which is none. "
@@ -134,7 +137,9 @@ def read_config(directory: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} must be JSON, but reading it failed: {error}. Download the file again.") from error
+        raise ValueError(
+            f"{path} must be JSON, but reading it failed: {error}. Download the file again."
+        ) from error
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     missing = [key for key in needed if not isinstance(config, dict) or key not in config]
     if missing:
@@ -209,7 +214,10 @@ def read_tensors(directory: Path) -> dict[str, torch.Tensor]:
                 ) from error
         else:
             try:
-                part = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
+                with warnings.catch_warnings():
+                    # A foreign pickle protocol is worth a warning to torch; here it ends in the error below.
+                    warnings.filterwarnings("ignore", message="Detected pickle protocol")
+                    part = torch.load(path, map_location="cpu", weights_only=True, mmap=False)
             except pickle.UnpicklingError as error:
                 raise ValueError(
                     f"{path} must hold tensors only; it is corrupt or asks to run code ({_first_line(error)}). "

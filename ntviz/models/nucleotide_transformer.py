@@ -1,16 +1,9 @@
-"""The Nucleotide Transformer encoder: v1 is transformers' ESM, v2 the same with a gated FFN. No remote code.
-
-References
-----------
-Dalla-Torre et al., Nucleotide Transformer, Nature Methods 2025. The gated FFN is one fused bias-free linear of width
-2f; its first half goes through SiLU and multiplies the second (Shazeer 2020, arXiv:2002.05202).
-"""
+"""The Nucleotide Transformer, v1 and v2, as an object that analyses can ask: tokens in, arrays out. No remote code."""
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,130 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
-from transformers import EsmConfig, EsmForMaskedLM
+from transformers import EsmForMaskedLM
 
 from ntviz import environment, tokens
-from ntviz.models import checkpoints, registry
+from ntviz.models import checkpoints, encoder, registry
 from ntviz.models.protocol import OUTPUTS, Forward
 
-_INV_FREQ = re.compile(r"esm\.encoder\.layer\.\d+\.attention\.self\.rotary_embeddings\.inv_freq")
-_UNUSED = re.compile(r"esm\.contact_head\..*|esm\.embeddings\.position_ids|esm\.pooler\..*|lm_head\.decoder\.bias")
-_CONFIG_KEYS = (
-    "vocab_size", "mask_token_id", "pad_token_id", "hidden_size", "num_hidden_layers", "num_attention_heads",
-    "intermediate_size", "hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings",
-    "initializer_range", "layer_norm_eps", "position_embedding_type", "emb_layer_norm_before", "token_dropout",
-)  # fmt: skip
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-class GatedIntermediate(nn.Module):
-    """[.., hidden] to [.., ffn]: SiLU of the first half of one linear, times its second half."""
-
-    def __init__(self, hidden: int, ffn: int) -> None:
-        super().__init__()
-        self.dense = nn.Linear(hidden, 2 * ffn, bias=False)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        gate, value = self.dense(hidden_states).chunk(2, dim=-1)
-        return nn.functional.silu(gate) * value
-
-
-def is_gated(config: dict[str, Any]) -> bool:
-    """Whether a config.json describes the gated FFN (v2): it says `add_bias_fnn: false`."""
-    return not config.get("add_bias_fnn", True)
-
-
-def build(config: dict[str, Any]) -> EsmForMaskedLM:
-    """The encoder with its masked-language-model head, randomly initialised, as config.json describes it.
-
-    Raises
-    ------
-    ValueError
-        The hidden size is no multiple of the heads, or the position type is not absolute or rotary.
-    """
-    hidden, heads = config["hidden_size"], config["num_attention_heads"]
-    if hidden % heads:
-        raise ValueError(
-            f"hidden_size must be a multiple of num_attention_heads; got {hidden} and {heads}. Check config.json."
-        )
-    if config.get("position_embedding_type", "absolute") not in ("absolute", "rotary"):
-        raise ValueError(
-            "position_embedding_type must be 'absolute' or 'rotary'; got "
-            f"{config['position_embedding_type']!r}. This is not a Nucleotide Transformer encoder."
-        )
-    known = {key: config[key] for key in _CONFIG_KEYS if key in config}
-    known.setdefault("pad_token_id", 1)
-    known.setdefault("mask_token_id", 2)
-    known.setdefault("hidden_dropout_prob", 0.0)
-    known.setdefault("attention_probs_dropout_prob", 0.0)
-    # Ids of ESM's own protein vocabulary would otherwise be assumed for the end of a sequence.
-    module = EsmForMaskedLM(EsmConfig(**known, tie_word_embeddings=False, eos_token_id=None))
-    if is_gated(config):
-        for layer in module.esm.encoder.layer:
-            layer.intermediate = GatedIntermediate(hidden, config["intermediate_size"])
-            layer.output.dense = nn.Linear(config["intermediate_size"], hidden, bias=False)
-            for linear in (layer.intermediate.dense, layer.output.dense):
-                nn.init.normal_(linear.weight, std=config.get("initializer_range", 0.02))
-    # The contact head reads protein contacts off attention maps; nothing uses it for DNA.
-    module.esm.contact_head.requires_grad_(False)
-    return module
-
-
-def assign(module: EsmForMaskedLM, tensors: dict[str, torch.Tensor], *, origin: str = "the checkpoint") -> None:
-    """Copies a checkpoint's tensors into the module: every one of them, or an error that says which does not fit.
-
-    Raises
-    ------
-    ValueError
-        A tensor is missing, unknown, of another shape, or not finite in the rotary table.
-    """
-    own = module.state_dict()
-    rotary = sorted(name for name in tensors if _INV_FREQ.fullmatch(name))
-    given = {name: value for name, value in tensors.items() if name not in rotary}
-    table = "esm.rotary_embeddings.inv_freq"
-    if module.config.position_embedding_type == "rotary":
-        given.pop("esm.embeddings.position_embeddings.weight", None)
-        if rotary:
-            given.setdefault(table, tensors[rotary[0]])
-    shaped = {name: tuple(value.shape) for name, value in given.items()}
-    wrong = [name for name in own if name in shaped and shaped[name] != tuple(own[name].shape)]
-    optional = {name for name in own if name.startswith("esm.contact_head.")} | {table}
-    missing = [name for name in own if name not in given and name not in optional]
-    extra = [name for name in given if name not in own and not _UNUSED.fullmatch(name)]
-    if wrong:
-        name = wrong[0]
-        gated_hint = (
-            " A first dimension twice or half as large means a gated (v2) checkpoint with a v1 config, or the reverse:"
-            " v2's config.json says \"add_bias_fnn\": false." if ".intermediate." in name else ""
-        )  # fmt: skip
-        raise ValueError(
-            f"{len(wrong)} tensors of {origin} do not have the shape that its config.json implies, first {name}: "
-            f"expected {tuple(own[name].shape)}, got {shaped[name]}.{gated_hint} Nothing was loaded."
-        )
-    if missing or extra:
-        parts = [
-            f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-            for what, names in (("missing", missing), ("unknown", extra))
-            if names
-        ]
-        hint = (
-            " `classifier.` and `base_model.` names come from a fine-tuned or PEFT checkpoint: pass the base model."
-            if any(name.startswith(("classifier.", "base_model.")) for name in extra)
-            else ""
-        )
-        raise ValueError(
-            f"{origin} must hold each tensor of its config's encoder and no other; it has {' and '.join(parts)}. "
-            f"Nothing was loaded.{hint}"
-        )
-    expected = own.get(table)
-    if table in given and expected is not None and not torch.allclose(given[table].float(), expected, rtol=2e-2):
-        raise ValueError(
-            f"{origin}'s rotary frequencies must be 10000^(-2i/d); the first differ: expected "
-            f"{expected[:3].tolist()}, got {given[table][:3].tolist()}. It uses a rescaled context: not supported."
-        )
-    fitting = {name: value for name, value in given.items() if name in own}
-    module.load_state_dict(fitting, strict=False, assign=True)
 
 
 @dataclass(frozen=True)
@@ -205,7 +81,11 @@ class NucleotideTransformer:
         return self.tokenizer(sequence, max_tokens=self.max_tokens, phase=phase)
 
     def forward(
-        self, batch: tokens.Tokens | Sequence[tokens.Tokens] | np.ndarray, *, outputs: Sequence[str] = ("logits",)
+        self,
+        batch: tokens.Tokens | Sequence[tokens.Tokens] | np.ndarray,
+        *,
+        outputs: Sequence[str] = ("logits",),
+        at: np.ndarray | None = None,
     ) -> Forward:
         """The outputs asked for, as float32 arrays; see `models.Forward` for their axes.
 
@@ -216,11 +96,14 @@ class NucleotideTransformer:
         outputs
             Of "logits", "hidden_states", "attentions". Attentions switch the model to the eager kernel for this call
             and hold layers x heads x tokens x tokens numbers a sequence: ask for windows of long sequences only.
+        at
+            [sequence, n] token positions: logits are computed there only.
 
         Raises
         ------
         ValueError
-            An unknown output, an id outside the vocabulary, padding before a token, or more tokens than fit.
+            An unknown output, an id outside the vocabulary, padding before a token, more tokens than fit, or `at` of
+            another shape or outside the sequence.
         RuntimeError
             transformers returned another number of layers than the model has.
         """
@@ -230,17 +113,27 @@ class NucleotideTransformer:
         input_ids, mask = self._padded(batch)
         device = self.module.device
         with torch.inference_mode(), self._kernel("eager" if "attentions" in outputs else "sdpa"):
-            result = self.module(
+            result = self.module.esm(
                 input_ids=torch.from_numpy(input_ids).to(device),
-                attention_mask=torch.from_numpy(mask.astype(np.int64)).to(device),
+                # Without padding no mask: fused attention takes its fastest kernel.
+                attention_mask=None if mask.all() else torch.from_numpy(mask.astype(np.int64)).to(device),
                 output_hidden_states="hidden_states" in outputs,
                 output_attentions="attentions" in outputs,
             )
+            last = result.last_hidden_state
+            if at is not None:
+                last = last[
+                    torch.arange(len(last))[:, None],
+                    torch.from_numpy(_checked(at, input_ids.shape)).to(device),
+                ]
+            logits = _float32(self.module.lm_head(last)) if "logits" in outputs else None
         return Forward(
             input_ids,
             mask,
-            logits=_float32(result.logits) if "logits" in outputs else None,
-            hidden_states=self._stacked(result.hidden_states, self.layers + 1) if "hidden_states" in outputs else None,
+            logits=logits,
+            hidden_states=self._stacked(result.hidden_states, self.layers + 1)
+            if "hidden_states" in outputs
+            else None,
             attentions=self._stacked(result.attentions, self.layers) if "attentions" in outputs else None,
         )
 
@@ -262,7 +155,7 @@ class NucleotideTransformer:
                 f"{self.name} takes up to {self.max_tokens:,} tokens ({self.max_bp:,} bp without N); got "
                 f"{ids.shape[1]:,} tokens. Take a shorter interval or tile it."
             )
-        size = self.module.config.vocab_size
+        size = vocabulary.n_logits
         if ids.size and (ids.min() < 0 or ids.max() >= size):
             raise ValueError(
                 f"Token ids must lie in 0 to {size - 1} for {self.name}; got {int(ids.min())} to {int(ids.max())}. "
@@ -271,7 +164,7 @@ class NucleotideTransformer:
         return ids, mask
 
     @contextmanager
-    def _kernel(self, name: str) -> Iterator[None]:
+    def _kernel(self, name: str) -> Generator[None]:
         # Fused attention returns no maps, without an error; only the eager kernel has them.
         before = self.module.config._attn_implementation
         if before == name or name == "sdpa":
@@ -293,11 +186,23 @@ class NucleotideTransformer:
         return np.stack([_float32(layer) for layer in layers], axis=1)
 
 
+def _checked(at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    at = np.asarray(at, dtype=np.int64)
+    if at.ndim != 2 or len(at) != shape[0] or (at.size and (at.min() < 0 or at.max() >= shape[1])):
+        raise ValueError(
+            f"at must be [sequence, n] with {shape[0]} rows of token positions in 0 to {shape[1] - 1}; got shape "
+            f"{at.shape}" + (f" with values {at.min()} to {at.max()}." if at.size else ".")
+        )
+    return at
+
+
 def _float32(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().to("cpu", torch.float32).numpy()
 
 
-def read_vocabulary(directory: Path, config: dict[str, Any], spec: registry.ModelSpec | None) -> tokens.Vocabulary:
+def read_vocabulary(
+    directory: Path, config: dict[str, Any], spec: registry.ModelSpec | None
+) -> tokens.Vocabulary:
     """The vocabulary of a checkpoint: its vocab.txt, else the named model's, else by the number of logits.
 
     Raises
@@ -327,7 +232,11 @@ def read_vocabulary(directory: Path, config: dict[str, Any], spec: registry.Mode
 
 
 def load(
-    located: checkpoints.Located, *, device: str = "auto", dtype: str = "float32", max_tokens: int | None = None
+    located: checkpoints.Located,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    max_tokens: int | None = None,
 ) -> NucleotideTransformer:
     """Loads a located checkpoint; `models.load` is the front door."""
     if dtype not in _DTYPES:
@@ -336,13 +245,13 @@ def load(
     config = checkpoints.read_config(directory)
     vocabulary = read_vocabulary(directory, config, spec)
     with torch.device("meta"):
-        module = build(config)
-    _fill_buffers(module)
-    assign(module, checkpoints.read_tensors(directory), origin=str(directory))
+        module = encoder.build(config)
+    encoder.fill_buffers(module)
+    encoder.assign(module, checkpoints.read_tensors(directory), origin=str(directory))
     module = module.to(environment.device(device), _DTYPES[dtype]).eval()
     if module.esm.rotary_embeddings is not None:
         # Half precision would round the angles: the table stays in float32.
-        module.esm.rotary_embeddings.inv_freq = _inverse_frequencies(module).to(module.device)
+        module.esm.rotary_embeddings.inv_freq = encoder.inverse_frequencies(module).to(module.device)
     rotary = config.get("position_embedding_type") == "rotary"
     positions = config.get("max_position_embeddings", 1026) - 2
     limit = max_tokens or positions
@@ -378,18 +287,3 @@ def load(
 
 class LicenceNotice(UserWarning):
     """Says that the weights just loaded are not free for commercial use."""
-
-
-def _inverse_frequencies(module: EsmForMaskedLM) -> torch.Tensor:
-    return module.esm.rotary_embeddings.compute_default_rope_parameters(module.config)[0]
-
-
-def _fill_buffers(module: EsmForMaskedLM) -> None:
-    # A module built without memory has no buffers either; a checkpoint holds weights only.
-    embeddings = module.esm.embeddings
-    embeddings.position_ids = torch.arange(embeddings.position_ids.shape[-1]).expand((1, -1))
-    if module.esm.rotary_embeddings is not None:
-        module.esm.rotary_embeddings.inv_freq = _inverse_frequencies(module)
-    module.esm.contact_head.to_empty(device="cpu")
-    for parameter in module.esm.contact_head.parameters():
-        nn.init.zeros_(parameter)

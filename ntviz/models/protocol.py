@@ -26,7 +26,7 @@ class Forward:
     attention_mask
         [sequence, token], True where a token is real.
     logits
-        [sequence, token, vocab]. Values at padding mean nothing.
+        [sequence, token, vocab], or [sequence, n, vocab] where `at` named n tokens. Values at padding mean nothing.
     hidden_states
         [sequence, layer + 1, token, hidden]. Index 0 is the embedding; index i, for 0 < i < last, the residual
         stream after block i - 1; the last is after the final LayerNorm, so it is on another scale than the one before.
@@ -71,7 +71,15 @@ class DNAModel(Protocol):
         ...
 
     def forward(
-        self, batch: Tokens | Sequence[Tokens] | np.ndarray, *, outputs: Sequence[str] = ("logits",)
+        self,
+        batch: Tokens | Sequence[Tokens] | np.ndarray,
+        *,
+        outputs: Sequence[str] = ("logits",),
+        at: np.ndarray | None = None,
     ) -> Forward:
-        """One forward pass over one or several token sequences, or over ids [sequence, token]."""
+        """One forward pass over one or several token sequences, or over ids [sequence, token].
+
+        With `at` [sequence, n], logits are given at those tokens only, as [sequence, n, vocab]: over thousands of
+        words the output layer is a large part of the work.
+        """
         ...

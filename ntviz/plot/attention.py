@@ -258,7 +258,7 @@ def attention_track(
     return AttentionTrack(
         checked[0],
         places.astype(np.int64),
-        plain(label),
+        plain(label, most=90),
         plain(unit),
         query,
         checked[1] if control is not None else None,

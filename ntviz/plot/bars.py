@@ -52,7 +52,8 @@ def bars(
     label
         Of the horizontal axis, with its unit; the column's name when empty.
     low, high
-        Columns of the two ends of each error bar, on the scale of the value. Give both or neither.
+        Columns of the two ends of each error bar, on the scale of the value; NaN for a bar without one. Give both
+        or neither.
     n
         Column of the number of observations, written beside the category.
     series
@@ -241,9 +242,13 @@ def _draw(
                 zorder=5,
                 label=group,
             )
-        tip = size
+        # Beyond a point, half its marker is in the way.
+        tip, gap = size, 4 if zero else 8
         if low is not None and high is not None:
             ends = float(table[low].iloc[row]), float(table[high].iloc[row])
+        else:
+            ends = (np.nan, np.nan)
+        if np.isfinite(ends).all():
             ax.errorbar(
                 size,
                 middle,
@@ -258,7 +263,7 @@ def _draw(
         text = ax.annotate(
             written[row],
             (tip, middle),
-            xytext=(4 if size >= 0 else -4, 0),
+            xytext=(gap if size >= 0 else -gap, 0),
             textcoords="offset points",
             va="center",
             ha="left" if size >= 0 else "right",
@@ -381,8 +386,11 @@ def _said(
         if series:
             name += f", {plain(table[series].iloc[row])}"
         text = f"{name} {number(float(table[value].iloc[row]))}"
-        if low is not None and high is not None:
-            text += f" ({number(float(table[low].iloc[row]))} to {number(float(table[high].iloc[row]))})"
+        ends = (
+            [] if low is None or high is None else [float(table[column].iloc[row]) for column in (low, high)]
+        )
+        if ends and np.isfinite(ends).all():
+            text += f" ({number(ends[0])} to {number(ends[1])})"
         said.append(text)
     left_out = len(said) - 24
     if left_out > 0:

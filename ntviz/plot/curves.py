@@ -189,7 +189,7 @@ def _draw(ax: Axes, table: pd.DataFrame, x: str, panel: Panel, *, x_log: bool, h
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _compact(value)))
         ax.xaxis.set_minor_formatter(NullFormatter())
     else:
-        numbers(ax.xaxis, most=7, short=True)
+        numbers(ax.xaxis, most=7, short=True, whole=pd.api.types.is_integer_dtype(table[x]))
     numbers(ax.yaxis, most=6)
     ax.grid(axis="y", color=palette.FAINT, linewidth=0.5)
     ax.set_axisbelow(True)
@@ -220,10 +220,15 @@ def _draw(ax: Axes, table: pd.DataFrame, x: str, panel: Panel, *, x_log: bool, h
             markeredgecolor=palette.PAPER,
             markeredgewidth=0.6,
             label=plain(name),
+            clip_on=False,
             zorder=3,
         )
         ends.append((float(ys[-1]), plain(name, most=28), colour))
     low, high = ax.get_ylim()
+    if low < 0 and all(np.nanmin(table[column]) >= 0 for column in panel.lines):
+        # A loss or a share does not go below zero, and neither should its axis.
+        low = 0.0
+        ax.set_ylim(low, high)
     if any(value < low or value > high for value, _, _ in ends):
         low, high = min(low, *(value for value, _, _ in ends)), max(high, *(value for value, _, _ in ends))
         ax.set_ylim(low - 0.05 * (high - low), high + 0.05 * (high - low))

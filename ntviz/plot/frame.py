@@ -133,7 +133,10 @@ def _genome_axis(block: Block, assembly: str | None) -> None:
     # The label of a base stands under its middle.
     ax.set_xticks([position - 0.5 for position in positions], [f"{position:,}" for position in positions])
     ax.spines["bottom"].set_visible(True)
-    name = f"Position on {plain(view.interval.chrom)}, bp" + (f" ({plain(assembly)})" if assembly else "")
+    chrom = plain(view.interval.chrom)
+    # A bare 20 would read as a number.
+    chrom = f"chromosome {chrom}" if chrom.isdigit() or chrom in ("X", "Y") else chrom
+    name = f"Position on {chrom}, bp" + (f" ({plain(assembly)})" if assembly else "")
     ax.set_xlabel(name + (", falling to the right" if view.reverse else ""), fontsize=9, labelpad=2.5)
 
 

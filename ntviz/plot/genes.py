@@ -123,7 +123,7 @@ def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int 
         raise ValueError(
             f"A gene track must have at least one line; received most_lanes={most_lanes}. Pass 1 or more."
         )
-    return GenesTrack(annotation, plain(label), most_lanes)
+    return GenesTrack(annotation, plain(label, most=90), most_lanes)
 
 
 def _draw(ax: Axes, view: View, item: Transcript | Region, name: str, y: float) -> None:

@@ -83,7 +83,7 @@ def locus(
     marks
         Names and intervals shaded through every track.
     caption
-        Text under the figure; the region when empty.
+        Text under the figure; the title when empty.
     width
         Of the figure, in inches of 96 CSS pixels.
 
@@ -147,7 +147,7 @@ def locus(
         drawing,
         title=title,
         alt=" ".join(spoken),
-        caption=caption or region,
+        caption=caption,
         readout=_readout(view, blocks, lanes, height, starts),
     )
 

@@ -77,6 +77,12 @@ def letter_path(
     return Path((vertices[None] * size + corner).reshape(-1, 2), np.tile(codes, len(left)))
 
 
+def _add(ax: Axes, patch: PathPatch) -> None:
+    """Add a compound path without measuring it: limits are set by hand, and measuring costs more than drawing."""
+    ax.add_artist(patch)
+    patch.set_clip_path(ax.patch)
+
+
 def information(probabilities: np.ndarray) -> np.ndarray:
     """Information of each base's distribution, in bits: 2 when one base is certain, 0 when all are alike.
 
@@ -138,7 +144,7 @@ class LogoTrack:
             return 1.0
         both = [self.probabilities] if self.control is None else [self.probabilities, self.control]
         peak = float(np.nanmax(information(np.concatenate(both)), initial=0.0))
-        return next((step for step in (0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5) if peak <= step), 2.0)
+        return next((step for step in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5) if peak <= step), 2.0)
 
     def _strength(self, probabilities: np.ndarray) -> np.ndarray:
         return information(probabilities) if self.kind == "bits" else probabilities.max(axis=1)
@@ -158,6 +164,8 @@ class LogoTrack:
             aside = note
         elif letters:
             aside = "letter height: information" if self.kind == "bits" else "letter height: probability"
+            if top < 1:
+                aside += f"; the axis ends at {top:g} of at most 2 bits"
         else:
             what = (
                 "information of the base distribution"
@@ -256,7 +264,7 @@ def logo_track(
     return LogoTrack(
         _distributions(probabilities, label),
         kind,
-        plain(label),
+        plain(label, most=90),
         None if control is None else _distributions(control, f"{label}: control"),
         plain(control_label),
         over,
@@ -302,9 +310,7 @@ def draw_logo(ax: Axes, view: View, probabilities: np.ndarray, *, kind: str) -> 
             width = np.full(tall.size, step)
             path = letter_path(letter, edges[tall], floors[tall, column], width, heights[tall, column])
             colour = palette.BASE_COLOURS[letter]
-            ax.add_patch(
-                PathPatch(path, facecolor=colour, edgecolor="none", linewidth=0, gid=f"logo {letter}")
-            )
+            _add(ax, PathPatch(path, facecolor=colour, edgecolor="none", linewidth=0, gid=f"logo {letter}"))
     ax.yaxis.set_major_locator(MaxNLocator(3))
 
 
@@ -346,8 +352,8 @@ class SequenceTrack:
                     path = Path(
                         (square[None] * size + corner).reshape(-1, 2), np.tile([1, 2, 2, 2, 79], at.size)
                     )
-                ax.add_patch(
-                    PathPatch(path, facecolor=colour, edgecolor="none", linewidth=0, gid=f"base {letter}")
+                _add(
+                    ax, PathPatch(path, facecolor=colour, edgecolor="none", linewidth=0, gid=f"base {letter}")
                 )
             ax.set_ylim(0, 1)
             ax.set_yticks([])
@@ -383,4 +389,4 @@ def sequence_track(
             f"A sequence track must hold A, C, G, T and N only; received {sequence[at]!r} at base {at + 1:,}. "
             f"Pass it through sequence.clean first."
         )
-    return SequenceTrack(sequence, plain(label), over)
+    return SequenceTrack(sequence, plain(label, most=90), over)

@@ -24,7 +24,8 @@
       return stage.appendChild(mark);
     });
     var line = document.createElement("div");
-    line.style.cssText = "min-height:3em;padding-top:4px;color:#1f2328;font-variant-numeric:tabular-nums";
+    line.style.cssText = "position:sticky;bottom:0;min-height:" + (data.lanes.length > 2 ? 3 : 1.5) + "em;padding-top:4px;background:#fff;color:#1f2328;" +
+      "font-variant-numeric:tabular-nums";
     stage.parentNode.insertBefore(line, stage.nextSibling);
     line.textContent = "Point at the figure, or focus it and press \u2190 \u2192 (Shift: 10 steps, Home, End), to read values.";
     line.setAttribute("data-readout", "");
@@ -40,7 +41,7 @@
     set("aria-valuemax", String(data.n - 1));
     set("aria-valuenow", String(start));
     set("aria-valuetext", describe(start));
-    // JupyterLab binds the arrow keys; this attribute tells it to leave them to us.
+    // JupyterLab binds the arrow keys. Versions that listen before us heed this attribute; others, preventDefault below.
     set("data-lm-suppress-shortcuts", "true");
 
     stage.addEventListener("pointermove", function (event) {
@@ -69,12 +70,10 @@
     stage.addEventListener("blur", function () { stage.style.outline = "none"; });
 
     function unpack(lane) {
-      if (lane.q === undefined) return;
-      var bytes = atob(lane.q);
-      lane.at = function (i) {
-        var code = bytes.charCodeAt(2 * i) + 256 * bytes.charCodeAt(2 * i + 1);
-        return code === 65535 ? null : lane.lo + (lane.hi - lane.lo) * code / 65534;
-      };
+      if (lane.values === undefined) return;
+      var bytes = Uint8Array.from(atob(lane.values), function (c) { return c.charCodeAt(0); });
+      var view = new DataView(bytes.buffer);
+      lane.at = function (i) { return view.getFloat32(4 * i, true); };
     }
     function find(x, y) {
       var best = -1, far = Infinity;
@@ -112,8 +111,8 @@
     function number(v) {
       if (v === 0) return "0";
       var s = Math.abs(v);
-      if (s >= 1e15 || s < 1e-3) return v.toExponential(1);
-      return s >= 1e3 ? group(Math.round(v)) : String(Number(v.toPrecision(3)));
+      var text = s >= 1e15 || s < 1e-3 ? v.toExponential(1) : s >= 1e3 ? group(Math.round(v)) : String(Number(v.toPrecision(3)));
+      return text.replace(/-/g, "\u2212");
     }
     function describe(i) {
       var parts = [data.heads ? data.heads[i] : genome(data.genome, i)];
@@ -121,7 +120,7 @@
         var text = null;
         if (lane.at) {
           var v = lane.at(i);
-          text = v === null ? "no value" : (lane.letters ? lane.letters[i] + " " : "") + number(v) +
+          text = v !== v ? "no value" : (lane.letters ? lane.letters[i] + " " : "") + number(v) +
             (lane.unit ? " " + lane.unit : "");
         } else if (lane.texts) text = lane.texts[i];
         else lane.runs.forEach(function (r) { if (i >= r[0] && i < r[1]) text = text ? text + ", " + r[2] : r[2]; });

@@ -113,7 +113,7 @@ def signal_track(
     """
     return SignalTrack(
         vector(values, label),
-        plain(label),
+        plain(label, most=90),
         plain(unit),
         None if control is None else vector(control, f"{label}: control"),
         plain(control_label),

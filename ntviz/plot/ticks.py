@@ -9,7 +9,7 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import Formatter, MaxNLocator
 
 from ntviz.genome import Interval
-from ntviz.plot.words import text_width
+from ntviz.plot.words import number, text_width
 
 
 class StepFormatter(Formatter):
@@ -38,15 +38,15 @@ class StepFormatter(Formatter):
         gaps = [b - a for a, b in pairwise(places) if b > a]
         step = min(gaps, default=top) / size
         if step < 1e-4:
-            return [f"{value:g}".replace("-", "−") for value in values]
+            return [number(value) for value in values]
         decimals = next((d for d in range(6) if abs(step * 10**d - round(step * 10**d)) < 1e-6 * 10**d), 6)
         labels = [f"{value / size:,.{decimals}f}{letter}".replace("-", "−") for value in values]
         return ["0" if value == 0 else label for value, label in zip(values, labels, strict=True)]
 
 
-def numbers(axis: Axis, *, most: int, short: bool = False) -> None:
-    """Give an axis at most `most` ticks at steps of 1, 2 or 5, labelled by `StepFormatter`."""
-    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10]))
+def numbers(axis: Axis, *, most: int, short: bool = False, whole: bool = False) -> None:
+    """Give an axis at most `most` ticks at steps of 1, 2 or 5, labelled by `StepFormatter`; whole numbers only if so said."""
+    axis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10], integer=whole))
     axis.set_major_formatter(StepFormatter(short=short))
 
 

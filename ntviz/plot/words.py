@@ -91,8 +91,7 @@ def text_width(
     text: str, size: float, *, weight: str = "normal", slant: Literal["normal", "italic"] = "normal"
 ) -> float:
     """Width of one line of text, in inches, at a type size in points."""
-    family = "DejaVu Sans" if any(ord(character) > 0x24F for character in text) else families()[0]
-    properties = FontProperties(family=family, size=size, weight=weight, style=slant)
+    properties = FontProperties(family=list(families()), size=size, weight=weight, style=slant)
     with warnings.catch_warnings():
         # As when drawing: a character that no font here has takes the width of a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
-from ntviz.pretraining.corpus import N, Corpus
+from ntviz.pretraining.corpus import Corpus, N
 from ntviz.tokens import Vocabulary
 
 
 def baselines(
-    corpus: Corpus, *, k: int = 6, orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11), pseudocount: float = 1.0
+    corpus: Corpus,
+    *,
+    k: int = 6,
+    orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11),
+    pseudocount: float = 1.0,
 ) -> pd.DataFrame:
     """Loss of each counting model on the held-out chunks: model, order, nats (per k-mer), trained_on (bases).
 
@@ -34,22 +38,25 @@ def baselines(
         Nothing was held out, or an order is negative or above 12 (its table would not fit).
     """
     if corpus.held_out.empty:
-        raise ValueError("Baselines need held-out chunks; the corpus has none. Pass held_out=[...] to corpus.read.")
+        raise ValueError(
+            "Baselines need held-out chunks; the corpus has none. Pass held_out=[...] to corpus.read."
+        )
     if min(orders, default=0) < 0 or max(orders, default=0) > 12:
         raise ValueError(f"Markov orders must lie in 0 to 12; got {list(orders)}.")
     train = list(_training_runs(corpus))
-    test = [
-        corpus.codes[row.contig][row.start : row.end] for row in corpus.held_out.itertuples(index=False)
-    ]
+    test = [corpus.codes[row.contig][row.start : row.end] for row in corpus.held_out.itertuples(index=False)]
     seen = sum(len(run) for run in train)
     rows = [("unigram", k, unigram(train, test, k=k, pseudocount=pseudocount), seen)]
     rows += [
-        ("Markov", order, k * markov(train, test, order=order, pseudocount=pseudocount), seen) for order in orders
+        ("Markov", order, k * markov(train, test, order=order, pseudocount=pseudocount), seen)
+        for order in orders
     ]
     return pd.DataFrame(rows, columns=["model", "order", "nats", "trained_on"])
 
 
-def unigram(train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, k: int = 6, pseudocount: float = 1.0) -> float:
+def unigram(
+    train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, k: int = 6, pseudocount: float = 1.0
+) -> float:
     """Mean negative log-likelihood, in nats per k-mer, of the test runs cut in k-mers.
 
     Counts every k-mer of the training runs in all frames and on both strands.
@@ -80,7 +87,9 @@ def _unigram_losses(train: Iterable[np.ndarray], *, k: int, pseudocount: float) 
     return -np.log(counts / counts.sum())
 
 
-def markov(train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, order: int, pseudocount: float = 1.0) -> float:
+def markov(
+    train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, order: int, pseudocount: float = 1.0
+) -> float:
     """Mean negative log-likelihood, in nats per base, of each base given the `order` bases to its left."""
     counts = np.full(4 ** (order + 1), float(pseudocount), dtype=np.float32)
     for run in train:
@@ -110,14 +119,16 @@ def _windows(run: np.ndarray, k: int, *, step: int = 1) -> np.ndarray:
     return number[clean]
 
 
-def _training_runs(corpus: Corpus) -> Iterable[np.ndarray]:
+def _training_runs(corpus: Corpus) -> Iterator[np.ndarray]:
     """Stretches that training chunks cover, each base once."""
-    for contig, rows in corpus.chunks.groupby("contig"):
-        start = end = -1
-        for chunk_start, chunk_end in rows[["start", "end"]].sort_values("start").to_numpy():
+    for contig, codes in enumerate(corpus.codes):
+        chunks = corpus.chunks.loc[corpus.chunks["contig"] == contig, ["start", "end"]].sort_values("start")
+        start = end = 0
+        for chunk_start, chunk_end in chunks.to_numpy():
             if chunk_start > end:
                 if end > start:
-                    yield corpus.codes[contig][start:end]
+                    yield codes[start:end]
                 start = chunk_start
             end = max(end, chunk_end)
-        yield corpus.codes[contig][start:end]
+        if end > start:
+            yield codes[start:end]

@@ -127,7 +127,9 @@ def read(
             f"Each held-out region must lie on a contig of the corpus; {pending[0]} does not "
             f"(contigs: {', '.join(str(r['chrom']) for r in report[:10])})."
         )
-    chunks = pd.concat(train, ignore_index=True) if train else _rows(0, Path("-"), "-", np.zeros(0), np.zeros(0))
+    chunks = (
+        pd.concat(train, ignore_index=True) if train else _rows(0, Path("-"), "-", np.zeros(0), np.zeros(0))
+    )
     if chunks.empty:
         raise ValueError(
             f"The corpus must have a chunk of {chunk_bp:,} bp outside the held-out regions with at most "
@@ -202,9 +204,16 @@ class Sampler:
         both_strands: bool = True,
     ) -> None:
         self.corpus, self.tokenizer = corpus, tokenizer
-        self.max_tokens, self.sequences, self.seed, self.both_strands = max_tokens, sequences, seed, both_strands
+        self.max_tokens, self.sequences, self.seed, self.both_strands = (
+            max_tokens,
+            sequences,
+            seed,
+            both_strands,
+        )
         self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
-        self._contig, self._start, self._end = (corpus.chunks[name].to_numpy() for name in ("contig", "start", "end"))
+        self._contig, self._start, self._end = (
+            corpus.chunks[name].to_numpy() for name in ("contig", "start", "end")
+        )
 
     @property
     def steps_per_epoch(self) -> float:
@@ -243,7 +252,9 @@ def held_out_ids(corpus: Corpus, tokenizer: tokens.Tokenizer, *, limit: int | No
         Nothing was held out.
     """
     table = held_out_table(corpus, limit=limit)
-    return np.stack([tokenizer(decode(corpus.codes[r.contig][r.start : r.end])).ids for r in table.itertuples()])
+    return np.stack(
+        [tokenizer(decode(corpus.codes[r.contig][r.start : r.end])).ids for r in table.itertuples()]
+    )
 
 
 def held_out_table(corpus: Corpus, *, limit: int | None = None) -> pd.DataFrame:
@@ -257,4 +268,3 @@ def held_out_table(corpus: Corpus, *, limit: int | None = None) -> pd.DataFrame:
     if limit is not None and len(table) > limit:
         table = table.iloc[np.linspace(0, len(table) - 1, limit).astype(int)]
     return table.reset_index(drop=True)
-

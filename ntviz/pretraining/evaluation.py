@@ -54,7 +54,11 @@ def bootstrap(table: pd.DataFrame, column: str, *, draws: int = 1000, seed: int 
 
 
 def by_element(
-    result: Evaluation, region: Interval, indicators: Mapping[str, np.ndarray], *, columns: Sequence[str] = ("loss",)
+    result: Evaluation,
+    region: Interval,
+    indicators: Mapping[str, np.ndarray],
+    *,
+    columns: Sequence[str] = ("loss",),
 ) -> pd.DataFrame:
     """Means by genomic element: element, measure, value, low, high (95 % interval over sequences), tokens.
 

@@ -10,6 +10,7 @@ from ntviz.tokens import Vocabulary
 
 FIELDS = ("input_ids", "selected", "targets")
 
+
 @dataclass(frozen=True)
 class Masked:
     """Inputs with hidden tokens.

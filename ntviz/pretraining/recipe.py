@@ -42,7 +42,7 @@ class Recipe:
     clip
         Largest norm of the gradient; 0 for none (the paper's).
     precision
-        "auto" (bfloat16 where a GPU has it, else float32), "float32" or "bfloat16".
+        "auto" (bfloat16 where the GPU or the CPU has it in hardware, else float32), "float32" or "bfloat16".
     seed
         Of initial weights, chunk order, strands and masks.
 

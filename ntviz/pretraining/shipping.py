@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
@@ -59,15 +60,21 @@ def ship(
     training = json.loads((trained / "training.json").read_text(encoding="utf-8"))
     curve = history[history["held_out_loss"].notna()]
     with environment.atomic_directory(target) as folder:
-        tensors = {name: value.to(torch.float16) for name, value in load_file(trained / "model.safetensors").items()}
+        tensors = {
+            name: value.to(torch.float16) for name, value in load_file(trained / "model.safetensors").items()
+        }
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         for name in ("config.json", "vocab.txt", "tokenizer_config.json"):
             (folder / name).write_bytes((trained / name).read_bytes())
-        record = training | {"held_out": json.loads(held_out.to_json(orient="records")), "facts": dict(facts)}
-        record["baselines"] = json.loads(baselines.to_json(orient="records"))
+        record = training | {"held_out": _records(held_out), "facts": dict(facts)}
+        record["baselines"] = _records(baselines)
         (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         curve.round(6).to_csv(folder / "curve.csv", index=False, lineterminator="\n")
-        (folder / "README.md").write_text(card(training, held_out, baselines, facts, tensors), encoding="utf-8")
+        # safetensors writes for the owner alone; a shipped file is for everybody.
+        (folder / "model.safetensors").chmod(0o644)
+        (folder / "README.md").write_text(
+            card(training, held_out, baselines, facts, tensors), encoding="utf-8"
+        )
     _update_checksums(target)
     return target
 
@@ -140,6 +147,14 @@ def card(
     return "\n".join(lines)
 
 
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    # JSON has no NaN: an element without tokens gets null.
+    return [
+        {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
+        for row in table.to_dict(orient="records")
+    ]
+
+
 def _update_checksums(target: Path) -> None:
     path = target.parent / CHECKSUMS
     if not path.is_file():
@@ -148,4 +163,6 @@ def _update_checksums(target: Path) -> None:
     others = [line for line in lines if not line.split(maxsplit=1)[1].startswith(f"{target.name}/")]
     own = [f"{environment.sha256(file)}  {target.name}/{file.name}" for file in target.iterdir()]
     with environment.atomic_write(path, "w") as handle:
-        handle.writelines(line + "\n" for line in sorted(others + own, key=lambda line: line.split(maxsplit=1)[1]))
+        handle.writelines(
+            line + "\n" for line in sorted(others + own, key=lambda line: line.split(maxsplit=1)[1])
+        )

@@ -9,7 +9,9 @@ import torch
 from ntviz import environment
 
 
-def matmul_flops(device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5) -> float:
+def matmul_flops(
+    device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5
+) -> float:
     """Floating-point operations a second of a square matrix product, the best of some repeats.
 
     Measured rather than looked up: a shared or throttled machine does not reach its data sheet.

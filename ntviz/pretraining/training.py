@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from transformers import EsmForMaskedLM
 
 from ntviz import environment
-from ntviz.models import nucleotide_transformer
+from ntviz.models import encoder
 from ntviz.pretraining import evaluation, masking
 from ntviz.pretraining.corpus import Corpus, Sampler, held_out_table
 from ntviz.pretraining.recipe import Recipe
@@ -112,7 +112,7 @@ def train(
     accelerator = _accelerator(recipe, device)
     torch.manual_seed(recipe.seed)
     tokenizer = Tokenizer(VOCABULARIES[VOCABULARY])
-    module = nucleotide_transformer.build(recipe.config())
+    module = encoder.build(recipe.config())
     optimisers = _optimisers(module, recipe)
     done, seconds, best = _resume(directory, recipe, module, optimisers)
     objective, *prepared = accelerator.prepare(_Objective(module), *optimisers)
@@ -198,16 +198,24 @@ def save(
 def read_history(directory: str | os.PathLike[str]) -> pd.DataFrame:
     """The history of a run directory, one row a step; see `Run`."""
     path = Path(directory) / "history.jsonl"
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    rows = (
+        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    )
     columns = ["step", "tokens", "loss", "learning_rate", "seconds", "held_out_loss", "held_out_accuracy"]
     return pd.DataFrame(rows, columns=columns)
 
 
+def has_bfloat16(device: str) -> bool:
+    """Whether a device multiplies bfloat16 in hardware: recent GPUs, and CPUs with AVX512-BF16 or AMX."""
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return device == "cpu" and any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
 def _accelerator(recipe: Recipe, device: str) -> Accelerator:
     chosen = environment.device(device)
-    half = recipe.precision == "bfloat16" or (
-        recipe.precision == "auto" and chosen.startswith("cuda") and torch.cuda.is_bf16_supported()
-    )
+    half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and has_bfloat16(chosen))
     # accelerate keeps the first precision for the whole process; a notebook may train twice.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     return Accelerator(cpu=chosen == "cpu", mixed_precision="bf16" if half else "no")
@@ -272,7 +280,9 @@ def _step(
     clip: float,
 ) -> float:
     """One optimiser step; returns the mean loss over the masked tokens of all processes, in nats."""
-    count = torch.tensor(sum(len(m.targets) for _, m in batches), device=accelerator.device, dtype=torch.float32)
+    count = torch.tensor(
+        sum(len(m.targets) for _, m in batches), device=accelerator.device, dtype=torch.float32
+    )
     total = accelerator.reduce(count, reduction="sum")
     losses = torch.zeros((), device=accelerator.device)
     objective.train()
@@ -300,7 +310,10 @@ def _checkpoint(
     state: dict[str, Any],
 ) -> None:
     with environment.atomic_directory(directory / "checkpoint") as folder:
-        save_file({k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()}, folder / "weights.safetensors")
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()},
+            folder / "weights.safetensors",
+        )
         for index, optimiser in enumerate(optimisers):
             torch.save(optimiser.state_dict(), folder / f"optimiser{index}.pt")
         _write_json(folder / "state.json", {**state, "recipe": recipe.as_dict()})
@@ -328,8 +341,8 @@ def _resume(
     return state["step"], state["seconds"], state["best"]
 
 
-_FREE = ("micro_tokens", "cooldown_steps", "learning_rate", "schedule")
-"""What may change when a run goes on: memory, and the end of the schedule."""
+_FREE = ("micro_tokens", "precision", "cooldown_steps", "learning_rate", "schedule")
+"""What may change when a run goes on: memory, the device's arithmetic, and the end of the schedule."""
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -1,0 +1,222 @@
+"""A real Chromium for the tests of what people see: pages opened offline, and JupyterLab."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.request
+import venv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Opened:
+    """A page opened without a network, with what it asked for and complained about."""
+
+    page: Page
+    refused: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def figures(self) -> list[Locator]:
+        """The ntviz figures of the page."""
+        return self.page.locator("figure[data-ntviz]").all()
+
+    def clean(self) -> None:
+        """Fail if the page asked the network for anything, or wrote an error to the console."""
+        assert self.refused == []
+        assert self.failed == []
+        assert self.errors == []
+
+
+@pytest.fixture
+def open_offline(browser: Browser) -> Iterator[Callable[..., Opened]]:
+    """Open a file with the network off; every request that is not for a file or inline data is refused and counted."""
+    contexts = []
+
+    def open_(path: Path, **options: object) -> Opened:
+        settings = {"viewport": {"width": 1200, "height": 900}, "offline": True} | options
+        context = browser.new_context(**settings)
+        contexts.append(context)
+        opened = Opened(context.new_page())
+
+        def route(asked: Route) -> None:
+            if asked.request.url.startswith(("file:", "data:", "blob:")):
+                asked.continue_()
+            else:
+                opened.refused.append(asked.request.url)
+                asked.abort()
+
+        def console(message: ConsoleMessage) -> None:
+            if message.type in ("error", "warning"):
+                opened.errors.append(message.text)
+
+        context.route("**/*", route)
+        opened.page.on("console", console)
+        opened.page.on("pageerror", lambda error: opened.errors.append(str(error)))
+        opened.page.on("requestfailed", lambda request: opened.failed.append(request.url[:200]))
+        opened.page.goto(path.resolve().as_uri(), wait_until="load")
+        return opened
+
+    yield open_
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def check_figure() -> Callable[[Locator], dict]:
+    """Check that a figure is seen: a loaded image of some height on light paper, with alt text; returns what was measured."""
+
+    def check(figure: Locator) -> dict:
+        image = figure.locator("img")
+        assert image.count() == 1
+        seen = image.evaluate(
+            """(node) => {
+              const box = node.getBoundingClientRect(), style = getComputedStyle(node);
+              const canvas = document.createElement('canvas');
+              canvas.width = node.naturalWidth; canvas.height = node.naturalHeight;
+              const pen = canvas.getContext('2d');
+              pen.drawImage(node, 0, 0);
+              const corner = Array.from(pen.getImageData(2, 2, 1, 1).data);
+              return {width: box.width, height: box.height, natural: node.naturalWidth, alt: node.alt, corner: corner,
+                      visible: style.visibility === 'visible' && style.display !== 'none' && +style.opacity === 1};
+            }"""
+        )
+        assert seen["visible"]
+        assert seen["height"] > 100
+        assert seen["width"] > 200
+        assert seen["natural"] > seen["width"]
+        assert len(seen["alt"]) > 20
+        # The image brings its own opaque white paper, whatever the theme around it.
+        assert seen["corner"] == [255, 255, 255, 255]
+        return seen
+
+    return check
+
+
+# JupyterLab -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Lab:
+    """A running JupyterLab server and the folder it serves."""
+
+    url: str
+    folder: Path
+
+
+SERVER = """
+import sys
+# The server of a hub or a cluster lives in an environment of its own: here ntviz cannot be imported.
+sys.modules["ntviz"] = None
+try:
+    import ntviz
+except ImportError:
+    pass
+else:
+    sys.exit("ntviz could be imported in the server")
+from jupyterlab.labapp import main
+sys.argv[0] = "jupyter-lab"
+sys.exit(main())
+"""
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab without ntviz in its process, with a kernel `elsewhere` whose interpreter has another prefix."""
+    home = tmp_path_factory.mktemp("lab")
+    folder = home / "notebooks"
+    folder.mkdir()
+    _kernel_elsewhere(home / "share" / "kernels" / "elsewhere", home / "environment")
+    settings = home / "settings" / "@jupyterlab"
+    _write_json(
+        settings / "apputils-extension" / "notification.jupyterlab-settings",
+        {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "JPY_", "NTVIZ"))
+    }
+    environment |= {
+        "HOME": str(home),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"),
+        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_PATH": str(home / "share"),
+        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        "PYTHONPATH": str(ROOT),
+        "MPLCONFIGDIR": str(home / "matplotlib"),
+    }
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}",
+        "--IdentityProvider.token=",
+        "--LabApp.expose_app_in_browser=True",
+        "--LabApp.extension_manager=readonly",
+    ]
+    log = home / "server.log"
+    with log.open("w") as sink:
+        server = subprocess.Popen(
+            [sys.executable, "-c", SERVER, *options], env=environment, cwd=folder, stdout=sink, stderr=sink
+        )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        _wait_for(f"{url}/api/status", server, log)
+        yield Lab(url, folder)
+    finally:
+        server.terminate()
+        try:
+            server.wait(20)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+
+
+def _kernel_elsewhere(spec: Path, prefix: Path) -> None:
+    """A kernelspec whose interpreter lives in another prefix, which alone knows where the packages are."""
+    venv.create(prefix, with_pip=False, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(prefix), "platbase": str(prefix)}))
+    packages.mkdir(parents=True, exist_ok=True)
+    (packages / "elsewhere.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
+    command = [str(prefix / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    content = {"argv": command, "display_name": "Elsewhere", "language": "python", "env": {"PYTHONPATH": ""}}
+    _write_json(spec / "kernel.json", content)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+
+
+def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")

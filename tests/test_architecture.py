@@ -1,0 +1,157 @@
+"""The layers: what each module may import, how light the package is, and names that would tell nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "ntviz"
+
+ANYTHING = {"*"}
+LAYERS: dict[int, dict[str, set[str]]] = {
+    0: {
+        "genome": set(),
+        "environment": set(),
+    },
+    1: {
+        "sequence": {"genome"},
+        "data": {"environment"},  # the bundle, the catalogue of files elsewhere, and fetching them
+    },
+    2: {
+        "reference": {"genome", "sequence", "environment"},  # environment: where an index goes, and progress
+        "annotation": {"genome", "environment"},
+        "tokens": {"genome", "sequence"},
+    },
+    3: {
+        "models": {"environment", "sequence", "tokens"},
+    },
+    4: {
+        "attention": {"genome", "annotation", "tokens", "models.protocol"},
+        "embeddings": {"genome", "tokens"},
+        "expectation": {"environment", "sequence", "tokens"},  # what a model expects at each base
+        "variants": {"genome", "sequence", "reference", "annotation", "tokens"},
+        "attribution": {"genome", "sequence", "tokens"},
+        "motifs": {"genome", "sequence"},
+        "pretraining": {"genome", "environment", "sequence", "reference", "tokens", "models"},
+    },
+    5: {
+        "probing": {"embeddings", "sequence"},
+        "finetuning": {"models", "tokens"},
+        "benchmark": {"probing", "finetuning", "embeddings", "models", "sequence"},
+    },
+    6: {
+        "plot": {"genome", "annotation", "tokens"},
+        "explore": {"plot", "attention", "embeddings", "expectation", "variants", "attribution", "motifs"},
+    },
+    7: {
+        "runs": ANYTHING,
+        "cli": ANYTHING,
+        "__main__": {"cli"},
+    },
+}
+ALLOWED = {module: allowed for modules in LAYERS.values() for module, allowed in modules.items()}
+LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(source: str) -> set[str]:
+    """Modules of ntviz that Python source imports, without the leading package, wherever the statement stands."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: imports are absolute here"
+            if node.module == "ntviz":
+                found |= {f"ntviz.{alias.name}" for alias in node.names}
+            else:
+                found.add(str(node.module))
+    return {name.removeprefix("ntviz.") for name in found if name.startswith("ntviz.")}
+
+
+def allows(allowed: set[str], name: str) -> bool:
+    return allowed == ANYTHING or any(name == entry or name.startswith(f"{entry}.") for entry in allowed)
+
+
+def test_imports_are_found_everywhere():
+    source = "import ntviz.genome\nfrom ntviz import tokens, plot\ndef f():\n    from ntviz.models.registry import SPECS\nimport os"
+    assert imported(source) == {"genome", "tokens", "plot", "models.registry"}
+    with pytest.raises(AssertionError, match="line 1: imports are absolute here"):
+        imported("from . import genome")
+    assert allows({"models.protocol"}, "models.protocol")
+    assert not allows({"models.protocol"}, "models.registry")
+    assert allows({"models"}, "models.registry")
+
+
+def test_the_table_itself_only_points_downwards():
+    for module, allowed in ALLOWED.items():
+        for name in allowed - ANYTHING:
+            below = LAYER_OF[name.partition(".")[0]]
+            # Within a layer, only what the design lists: benchmark stands on probing and finetuning.
+            assert below <= LAYER_OF[module], f"{module} may not import {name} from a layer above"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_layer_allows(path):
+    module = module_of(path)
+    if path == PACKAGE / "__init__.py":
+        assert imported(path.read_text()) == set()
+        return
+    assert module in ALLOWED, f"{module} is not in the table of layers: add it, with what it may import"
+    for name in imported(path.read_text()):
+        own = name == module or name.startswith(f"{module}.")
+        assert own or allows(ALLOWED[module], name), f"{module} must not import ntviz.{name}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_file_says_what_it_holds(path):
+    assert path.stem not in {"utils", "helpers", "common", "io", "config", "misc"}
+    lines = path.read_text().splitlines()
+    assert len(lines) <= 420, "split it by noun"
+    assert "from __future__ import annotations" in lines or not any(
+        "import" in line.split() for line in lines
+    )
+
+
+HEAVY = ("torch", "transformers", "matplotlib", "plotly", "pandas", "IPython", "papermill", "nbconvert")
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys; {statement}; print(*[name for name in sys.modules if '.' not in name])"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(answer.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("statement", "without"),
+    [
+        ("import ntviz", HEAVY),
+        ("from ntviz import environment, genome", HEAVY),
+        ("from ntviz import runs", HEAVY),
+        ("from ntviz import cli", HEAVY),
+        ("from ntviz import sequence, tokens", ("torch", "transformers", "matplotlib", "pandas")),
+        ("from ntviz import models", ("torch", "transformers", "matplotlib")),
+        ("from ntviz import data, reference, annotation", ("torch", "transformers", "matplotlib")),
+        ("from ntviz import plot", ("torch", "transformers")),
+    ],
+)
+def test_imports_stay_light(statement, without):
+    assert loaded_by(statement) & set(without) == set()
+
+
+def test_the_package_imports_within_half_a_second():
+    code = "import time; start = time.perf_counter(); import ntviz; print(time.perf_counter() - start)"
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+        for _ in range(5)
+    ]
+    # The fastest of several: what else the machine does says nothing about the package.
+    assert min(times) < 0.5

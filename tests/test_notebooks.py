@@ -1,0 +1,200 @@
+"""Every notebook: how it is written, and that it runs as a job at profile `ci`, with a report that opens offline."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from ntviz.runs import manifest, parameters, report
+
+TOP = Path(__file__).resolve().parents[1]
+NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))
+SOURCES = {path.stem: nbformat.read(path, as_version=4) for path in NOTEBOOKS}
+LARGEST = 8_000_000  # bytes of an executed notebook or a report; what people mail to each other
+
+
+@dataclass(frozen=True)
+class Done:
+    """One notebook that was run: its folder, what the command said, and its manifest."""
+
+    folder: Path
+    returncode: int
+    stderr: str
+    facts: manifest.Manifest
+
+
+@pytest.fixture(params=sorted(SOURCES))
+def name(request):
+    return request.param
+
+
+_done: dict[str, Done] = {}
+
+
+@pytest.fixture
+def done(name, command, tmp_path_factory):
+    """The run of a notebook; each is run once, whatever the number of tests that look at it."""
+    if name not in _done:
+        folder = tmp_path_factory.mktemp("notebooks") / name
+        answer = command(
+            "run",
+            TOP / "notebooks" / f"{name}.ipynb",
+            "--profile",
+            "ci",
+            "--out",
+            folder,
+            cwd=TOP,
+            timeout=400,
+        )
+        _done[name] = Done(folder, answer.returncode, answer.stderr, manifest.read(folder))
+    return _done[name]
+
+
+def code_of(name):
+    return [cell.source for cell in SOURCES[name].cells if cell.cell_type == "code"]
+
+
+def text_of(name):
+    return "\n".join(cell.source for cell in SOURCES[name].cells if cell.cell_type == "markdown")
+
+
+# As written
+
+
+def test_there_are_notebooks():
+    assert "00_start" in SOURCES
+    assert all(re.fullmatch(r"\d\d_[a-z_]+", name) for name in SOURCES)
+
+
+def test_the_title_is_a_question_and_comes_first(name):
+    first = SOURCES[name].cells[0]
+    assert first.cell_type == "markdown"
+    title = report.title_of(SOURCES[name])
+    assert title.endswith("?")
+    assert first.source.startswith("# ")
+    for word in ("learn", "Needs", "Takes"):
+        assert word in first.source, (
+            f"the first cell says what you will learn, what is needed, and how long it takes: {word}"
+        )
+
+
+def test_no_outputs_are_committed(name):
+    text = (TOP / "notebooks" / f"{name}.ipynb").read_text()
+    assert '"output_type"' not in text
+    for cell in SOURCES[name].cells:
+        assert cell.get("execution_count") is None
+        assert set(cell.metadata) <= {"tags", "jp-MarkdownHeadingCollapsed"}
+    metadata = SOURCES[name].metadata
+    assert set(metadata) <= {"kernelspec", "language_info"}
+    # Any other kernel name would be unknown to whoever opens it.
+    assert metadata.kernelspec.name == "python3"
+
+
+def test_parameters_are_typed_and_explained(name):
+    declared = parameters.read(SOURCES[name])
+    assert declared["profile"].default in ("ci", "workshop", "full")
+    for parameter in declared.values():
+        assert parameter.annotation, f"{parameter.name} has no type"
+        assert parameter.help, f"{parameter.name} has no comment"
+        parameters.coerce(parameter.default, parameter)
+    tagged = [cell for cell in SOURCES[name].cells if "parameters" in cell.metadata.get("tags", [])]
+    assert len(tagged) == 1
+
+
+def test_the_code_is_in_the_library(name):
+    for source in code_of(name):
+        tree = ast.parse(source)
+        assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    whole = "\n".join(code_of(name))
+    assert "runs.current(profile=profile)" in whole
+    assert "versions()" in whole
+    assert "assert " in whole, "a check cell fails when its section is wrong"
+
+
+def test_nothing_ties_it_to_one_machine(name):
+    whole = "\n".join(code_of(name)) + text_of(name)
+    assert not re.search(r"/(?:home|Users|root|work|mnt|scratch)/", whole)
+    assert "pip install" not in whole
+    assert "trust_remote_code" not in whole
+
+
+def test_the_report_can_show_its_text(name):
+    # The offline report has no MathJax.
+    assert not re.search(r"(?<!\\)\$[^$\n]+(?<!\\)\$", text_of(name))
+    assert "## Exercises" in text_of(name)
+    prose, code = len(text_of(name)), sum(map(len, code_of(name)))
+    assert prose > 0.3 * code
+
+
+# As run
+
+
+def test_it_runs(done):
+    assert done.returncode == 0, done.stderr
+    assert done.facts.status == "ok"
+    assert done.facts.profile == "ci"
+    assert done.facts.error is None
+    assert done.facts.metrics
+    assert done.facts.models, "run.record_model(model) puts the model into the manifest"
+    assert done.facts.data, "run.record_data(path) puts the data into the manifest"
+    assert all(len(item["sha256"]) == 64 for item in done.facts.data)
+
+
+def test_all_numbers_are_numbers(done):
+    for key, value in done.facts.metrics.items():
+        assert value is not None, f"{key} is not a finite number"
+
+
+def test_it_leaves_what_it_says(done):
+    for file in [*done.facts.tables, *done.facts.figures, "executed.ipynb", "report.html"]:
+        assert (done.folder / file).stat().st_size > 0
+    assert (done.folder / "executed.ipynb").stat().st_size < LARGEST
+    assert (done.folder / "report.html").stat().st_size < LARGEST
+    assert not list(done.folder.rglob("*.part"))
+
+
+def test_the_executed_copy_is_clean(done, name):
+    executed = nbformat.read(done.folder / "executed.ipynb", as_version=4)
+    nbformat.validate(executed)
+    assert "widgets" not in executed.metadata
+    ours = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    assert [cell.source for cell in ours] == [cell.source for cell in SOURCES[name].cells]
+    for cell in executed.cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.text
+            # A repr with an address is a displayed object that nobody made readable.
+            assert not re.search(r"<[\w.]+ object at 0x[0-9a-f]+>", json.dumps(output))
+
+
+def test_the_report_opens_offline(done, browser):
+    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on(
+        "console",
+        lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None,
+    )
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("requestfailed", lambda request: complaints.append(request.url))
+    try:
+        page.goto((done.folder / "report.html").as_uri())
+        assert page.title() == done.facts.title
+        images = page.locator("img")
+        assert images.count() >= len(done.facts.figures)
+        for image in images.all():
+            assert len(image.get_attribute("alt")) > 20
+            box = image.bounding_box()
+            assert box["height"] > 100
+            assert image.evaluate("element => element.naturalWidth") > 100
+        assert not page.locator("details.code[open]").count()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1200
+        assert complaints == []
+    finally:
+        context.close()

@@ -1,0 +1,213 @@
+"""pyproject.toml, requirements.lock, environment.yml, the wheel, and the commands around them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+TOP = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins() -> dict[str, str]:
+    lines = [
+        line for line in (TOP / "requirements.lock").read_text().splitlines() if not line.startswith("#")
+    ]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*", line) for line in lines), (
+        "only plain pins: name==version"
+    )
+    assert lines == sorted(set(lines), key=lambda line: line.partition("==")[0])
+    return dict(line.split("==") for line in lines)
+
+
+def test_the_lock_holds_the_core_and_every_extra():
+    locked = pins()
+    for line in [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]:
+        requirement = Requirement(line)
+        name = canonical(requirement.name)
+        assert name in locked, f"run `make lock`: {name} is not in requirements.lock"
+        assert requirement.specifier.contains(locked[name], prereleases=True)
+        assert requirement.specifier, f"{name} needs a lowest version"
+    assert locked["torch"] == "2.13.0"
+    assert not [name for name in locked if name.startswith("nvidia") or name == "ntviz"]
+
+
+def test_the_lock_is_closed():
+    """Whatever a locked package needs on this system is locked as well, so that an installation is the same each time."""
+    from importlib import metadata
+
+    locked = pins()
+    for name in locked:
+        try:
+            needed = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:
+            continue  # An environment may lack an extra; what it has is looked at.
+        for line in needed:
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                assert canonical(requirement.name) in locked, f"{name} needs {requirement.name}"
+
+
+def test_conda_users_get_the_same_ranges():
+    environment = yaml.safe_load((TOP / "environment.yml").read_text())
+    assert environment["channels"][-1] == "nodefaults"
+    listed = [entry for entry in environment["dependencies"] if isinstance(entry, str)]
+    wanted = {f"python{PROJECT['requires-python']}", "pip"}
+    for line in [*PROJECT["dependencies"], *EXTRAS["lab"], *EXTRAS["pretraining"]]:
+        name = Requirement(line).name
+        wanted.add(line.replace(name, CONDA_NAMES.get(name, name), 1))
+    assert set(listed) == wanted
+    assert environment["dependencies"][-1] == {"pip": ["--editable ."]}
+
+
+def test_core_dependencies_stay_few():
+    assert len(PROJECT["dependencies"]) <= 12
+
+
+def test_every_import_is_declared():
+    """What ntviz imports comes from the standard library, a declared package, or one that a declared one brings."""
+    import ast
+
+    brought = {
+        "bs4": "nbconvert", "nbclient": "papermill", "nbformat": "papermill", "traitlets": "nbconvert",
+        "jupyter_client": "ipykernel", "IPython": "ipykernel", "huggingface_hub": "transformers", "packaging": "matplotlib",
+    }  # fmt: skip
+    declared = {canonical(Requirement(line).name) for line in PROJECT["dependencies"]}
+    extras = {canonical(Requirement(line).name) for extra in EXTRAS.values() for line in extra}
+    for path in sorted((TOP / "ntviz").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            for name in (
+                {name.partition(".")[0] for name in names}
+                - {"ntviz", "__future__"}
+                - set(sys.stdlib_module_names)
+            ):
+                owner = brought.get(name, canonical(name))
+                assert owner in declared | extras, (
+                    f"{path.relative_to(TOP)} imports {name}, which nothing declares"
+                )
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    # A copy: building must not leave anything in the clone, nor pick up what lies around in it.
+    source = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(TOP / name, source / name)
+    for name in ("ntviz", "kernels"):
+        shutil.copytree(TOP / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    target = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(target),
+        ".",
+    ]
+    subprocess.run(command, cwd=source, check=True, capture_output=True)
+    (path,) = target.glob("ntviz-*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_holds_the_package_and_the_kernels(wheel):
+    names = set(wheel.namelist())
+    version = PROJECT["version"]
+    for kernel in ("ntviz", "ntviz-gpu"):
+        spec = json.loads(wheel.read(f"ntviz-{version}.data/data/share/jupyter/kernels/{kernel}/kernel.json"))
+        assert spec["argv"][1:3] == ["-m", "ipykernel_launcher"]
+    for path in (TOP / "ntviz").rglob("*"):
+        if path.is_file() and "__pycache__" not in path.parts:
+            assert path.relative_to(TOP).as_posix() in names
+    assert f"ntviz-{version}.dist-info/licenses/LICENSE" in names
+    assert not [name for name in names if name.startswith(("data/", "tests/", "notebooks/"))]
+    assert sum(item.file_size for item in wheel.infolist()) < 2_000_000
+    assert b"ntviz = ntviz.cli:main" in wheel.read(f"ntviz-{version}.dist-info/entry_points.txt")
+
+
+def test_the_shipped_kernels_choose_their_device():
+    for name, device in (("ntviz", "cpu"), ("ntviz-gpu", "cuda")):
+        spec = json.loads((TOP / "kernels" / name / "kernel.json").read_text())
+        assert spec["env"] == {"NTVIZ_DEVICE": device}
+        assert spec["language"] == "python"
+
+
+# The commands
+
+
+def make(*arguments, **variables):
+    settings = [f"{name}={value}" for name, value in variables.items()]
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"
+    }
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments, *settings],
+        cwd=TOP,
+        env=clean,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_old_python_is_refused_with_words(tmp_path):
+    old = tmp_path / "python3"
+    old.write_text('#!/bin/sh\ncase "$2" in *print*) echo 3.9;; *) exit 1;; esac\n')
+    old.chmod(0o755)
+    answer = make("env", VENV=tmp_path / "venv", CANDIDATES=f"{old} {tmp_path / 'nothing'}")
+    assert answer.returncode != 0
+    assert f"ntviz needs Python 3.11 or newer, but found: {old}=3.9." in answer.stderr
+    assert "make tour PYTHON=/path/to/python3.11" in answer.stderr
+    assert "found: none." in make("env", VENV=tmp_path / "venv", CANDIDATES=tmp_path / "nothing").stderr
+    assert not (tmp_path / "venv").exists()
+
+
+def test_a_python_without_venv_is_refused_with_words(tmp_path):
+    bare = tmp_path / "python3"
+    bare.write_text('#!/bin/sh\ncase "$2" in *print*) echo 3.11;; venv) exit 1;; *) exit 0;; esac\n')
+    bare.chmod(0o755)
+    answer = make("env", VENV=tmp_path / "venv", CANDIDATES=bare)
+    assert answer.returncode != 0
+    assert "apt-get install python3-venv" in answer.stderr
+
+
+def test_an_environment_that_is_there_is_not_made_again(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".installed").touch()
+    answer = make("env", VENV=tmp_path)
+    assert (answer.returncode, answer.stderr) == (0, "")
+    assert "Nothing to be done" in answer.stdout
+
+
+def test_the_makefile_explains_itself():
+    answer = make()
+    for target in ("make tour", "make lab", "make test", "make env", "PYTHON="):
+        assert target in answer.stdout
+
+
+def test_ci_runs_the_tests():
+    script = TOP / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert script.read_text().rstrip().endswith("make test")
+    subprocess.run(["bash", "-n", str(script)], check=True)
