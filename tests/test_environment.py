@@ -134,6 +134,27 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_half_a_line_is_cut_off_again(tmp_path):
+    path = tmp_path / "log.jsonl"
+    script = """
+        import resource, sys
+        from ntviz import environment
+        environment.append_line(sys.argv[1], "a" * 600)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 2000))
+        try:
+            environment.append_line(sys.argv[1], "b" * 600)
+        except OSError as error:
+            print(error)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+        environment.append_line(sys.argv[1], "c")
+    """
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(path)], capture_output=True, text=True, check=True
+    )
+    assert "log.jsonl must fit on the disk" in answer.stdout
+    assert path.read_text() == "a" * 600 + "\nc\n"
+
+
 # Progress
 
 

@@ -334,3 +334,35 @@ def test_the_axis_of_values_that_are_never_negative_starts_at_zero_or_above():
     table = pd.DataFrame({"step": [1, 2], "accuracy": [0.0, 0.0]})
     figure = plot.curves(table, x="step", y=["accuracy"], title="t")
     assert figure.drawing.axes[0].get_ylim()[0] == 0
+
+
+def test_live_curves_are_one_display_that_is_updated():
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    live = plot.LiveCurves(
+        x="step",
+        y=[
+            plot.Panel({"loss": "training", "held_out": "held out"}, "loss, nats", {"unigram": 8.0}),
+            plot.Panel({"accuracy": "held out"}, "accuracy"),
+        ],
+        title="A run",
+        smooth=("loss",),
+        every=0.0,
+    )
+    with pytest.raises(ValueError, match="at least one row to be drawn; received none"):
+        _ = live.figure
+    live.add({"step": 1, "loss": 8.3})
+    shell = InteractiveShell.instance()
+    try:
+        with capture_output() as captured:
+            live.add({"step": 2, "loss": 8.1, "held_out": 8.2, "accuracy": 0.01})
+            live.add({"step": 3, "loss": 8.0})
+            live.draw()
+    finally:
+        InteractiveShell.clear_instance()
+        del shell
+    shown = [output for output in captured._outputs if "text/html" in output["data"]]
+    assert [output["update"] for output in shown] == [False, True, True]
+    assert len({output["transient"]["display_id"] for output in shown}) == 1
+    assert "training from 8.3 to 8" in live.figure.alt and "held out" in live.figure.alt

@@ -16,7 +16,7 @@ import torch
 
 from ntviz import models, tokens
 from ntviz.genome import Interval
-from ntviz.pretraining import baselines, corpus, evaluation, masking, training
+from ntviz.pretraining import baselines, corpus, evaluation, masking, speed, training
 from ntviz.pretraining.recipe import Recipe
 
 VOCABULARY = tokens.VOCABULARIES["nt-v2"]
@@ -86,6 +86,12 @@ def test_corpus_refuses_what_cannot_be(genome, tmp_path):
         corpus.read([first], held_out=[Interval("chr1", 39_000, 41_000)])
     with pytest.raises(ValueError, match="chunk_bp=100, tokens_bp=180"):
         corpus.read([first], chunk_bp=100, tokens_bp=180)
+    with pytest.raises(ValueError, match=r"180 bp without N; chr1:1-100 of first\.fa has 100 bp and none"):
+        corpus.read([first], held_out=[Interval("chr1", 0, 100)], chunk_bp=206, tokens_bp=180)
+    with pytest.raises(ValueError, match=r"without N; chr1:20,001-21,000 of first\.fa has 1,000 bp and none"):
+        corpus.read([first], held_out=[Interval("chr1", 20_000, 21_000)], chunk_bp=206, tokens_bp=180)
+    with pytest.raises(FileNotFoundError, match=r"absent\.fa"):
+        corpus.read([first, tmp_path / "absent.fa"])
     unknown = write_fasta(tmp_path / "n.fa", chr1="N" * 9_000)
     with pytest.raises(ValueError, match="with at most 10% N"):
         corpus.read([unknown])
@@ -354,6 +360,31 @@ def test_a_full_disk_leaves_the_last_checkpoint(small, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "checkpoint", "history.jsonl"]
 
 
+def test_a_history_that_was_cut_off_does_not_stop_the_run(small, tmp_path):
+    whole = train(small, tmp_path / "whole", 6).history
+    train(small, tmp_path / "cut", 3)
+    path = tmp_path / "cut" / "history.jsonl"
+    # What a killed process leaves: a row beyond the checkpoint, and half of the one after it.
+    path.write_text(path.read_text() + '{"step": 4, "loss": 1.0}\n{"step": 5, "lo')
+    assert training.read_history(tmp_path / "cut")["step"].tolist() == [1, 2, 3, 4]
+    history = train(small, tmp_path / "cut", 6).history
+    assert history["loss"].tolist() == whole["loss"].tolist()
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(["{", *lines]))
+    with pytest.raises(ValueError, match="line 1 is not .*Remove that line"):
+        training.read_history(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("name", ["state.json", "weights.safetensors", "optimiser0.pt"])
+@pytest.mark.parametrize("left", [0, 40])
+def test_a_damaged_checkpoint_is_named(small, tmp_path, name, left):
+    train(small, tmp_path, 3)
+    path = tmp_path / "checkpoint" / name
+    path.write_bytes(path.read_bytes()[:left])
+    with pytest.raises(ValueError, match="checkpoint must be a whole checkpoint.*delete it to begin anew"):
+        train(small, tmp_path, 6)
+
+
 def test_learning_a_genome_of_one_repeat(tmp_path):
     """A genome of one repeated 6-mer unit in all frames is learned to well below the unigram."""
     fasta = write_fasta(tmp_path / "repeat.fa", chr1="ACGGTCATTGCA" * 1_500)
@@ -408,6 +439,44 @@ def test_flops_per_token_counts_the_products():
     recipe = variant(layers=2, hidden=8, heads=2, ffn=12, max_tokens=10, step_tokens=10, micro_tokens=10)
     per_layer = sum(a * b for a, b in itertools.chain([(8, 8)] * 4, [(8, 24)], [(12, 8)])) + 2 * 10 * 8
     assert recipe.flops_per_token() == pytest.approx(6 * (2 * per_layer + 0.15 * (64 + 8 * 4107)))
+
+
+def test_the_measured_rate_is_that_of_the_product(monkeypatch):
+    # A clock that gives each product its time: the best of them counts, 2 n^3 operations each.
+    times = iter([0.0, 9.0, 10.0, 10.5, 20.0, 24.0])
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: next(times))
+    assert speed.matmul_flops("cpu", size=64, repeats=2) == 2 * 64**3 / 0.5
+    monkeypatch.undo()
+    assert speed.matmul_flops("cpu", dtype="bfloat16", size=64, repeats=1) > 1e6
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"dtype": "int7"}, "dtype must be one of float32"), ({"size": 0}, "at least 1; got size=0")],
+)
+def test_the_rate_of_what_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        speed.matmul_flops("cpu", **options)
+
+
+def test_utilisation_is_a_share_of_the_peak():
+    history = pd.DataFrame({"step": [1, 2], "tokens": [100, 200], "seconds": [1.0, 4.0]})
+    run = training.Run(Path(), history, TINY)
+    assert run.tokens_per_second == 50
+    assert run.utilisation(100 * TINY.flops_per_token()) == 0.5
+
+
+def test_bfloat16_is_used_where_the_device_has_it(monkeypatch):
+    # Only Linux lists the processor's flags; the two that matter exist on none of the machines without such a list.
+    listing = Path("/proc/cpuinfo")
+    flags = set(listing.read_text().split()) if listing.is_file() else set()
+    assert training.has_bfloat16("cpu") == bool({"avx512_bf16", "amx_bf16"} & flags)
+    assert not training.has_bfloat16("mps")
+    # What a GPU emulates is slower than float32.
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    assert not training.has_bfloat16("cuda:0")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
+    assert training.has_bfloat16("cuda")
 
 
 def test_means_by_element_count_tokens_that_touch_it():

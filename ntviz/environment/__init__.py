@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ntviz.environment.diagnosis import Finding, doctor
-from ntviz.environment.files import atomic_directory, atomic_write, sha256
+from ntviz.environment.files import append_line, atomic_directory, atomic_write, sha256
 from ntviz.environment.machine import (
     Versions,
     device,
@@ -19,6 +19,7 @@ __all__ = [
     "Finding",
     "Progress",
     "Versions",
+    "append_line",
     "atomic_directory",
     "atomic_write",
     "cache_dir",

@@ -153,6 +153,39 @@ def atomic_directory(path: str | os.PathLike[str]) -> Generator[Path]:
     _sync_folder(path.parent)
 
 
+def append_line(path: str | os.PathLike[str], text: str) -> None:
+    r"""Add `text` and a line end to a file, wholly or not at all, making the file if missing.
+
+    Half a line, as a full disk leaves it, would swallow the next one: it is cut off again.
+
+    Raises
+    ------
+    OSError
+        If the line cannot be written; the file is then as it was.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> log = Path(tempfile.mkdtemp()) / "log.jsonl"
+    >>> append_line(log, "1")
+    >>> append_line(log, "2")
+    >>> log.read_text()
+    '1\n2\n'
+    """
+    rest = memoryview((text + "\n").encode())
+    with open(path, "ab", buffering=0) as handle:
+        end = handle.seek(0, os.SEEK_END)
+        try:
+            while rest:
+                rest = rest[handle.write(rest) :]
+        except OSError as error:
+            os.ftruncate(handle.fileno(), end)
+            explained = _explained(error, Path(path))
+            if explained is error:
+                raise
+            raise explained from error
+
+
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, in hexadecimal.
 

@@ -7,8 +7,16 @@ VCF. Only the text forms, and `Variant.pos`, are 1-based; each docstring says so
 
 from __future__ import annotations
 
-from ntviz.genome.contigs import accession_assembly, canonical_contig, resolve_contig
+from ntviz.genome.contigs import accession_assembly, browser_contig, canonical_contig, resolve_contig
 from ntviz.genome.interval import STRANDS, Interval
 from ntviz.genome.variant import Variant
 
-__all__ = ["STRANDS", "Interval", "Variant", "accession_assembly", "canonical_contig", "resolve_contig"]
+__all__ = [
+    "STRANDS",
+    "Interval",
+    "Variant",
+    "accession_assembly",
+    "browser_contig",
+    "canonical_contig",
+    "resolve_contig",
+]

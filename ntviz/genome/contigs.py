@@ -39,6 +39,20 @@ def canonical_contig(name: str) -> str:
     return "MT" if bare == "M" else bare
 
 
+def browser_contig(name: str) -> str:
+    """The name that a genome browser shows: `chr20` for `20` and `NC_000020.10`; unknown names stay as they are.
+
+    Examples
+    --------
+    >>> [browser_contig(name) for name in ("20", "NC_000020.10", "MT", "scaffold_1")]
+    ['chr20', 'chr20', 'chrM', 'scaffold_1']
+    """
+    bare = canonical_contig(name)
+    if _PREFIXED.fullmatch(bare) is None:
+        return name
+    return "chrM" if bare == "MT" else f"chr{bare}"
+
+
 def accession_assembly(name: str) -> str | None:
     """`GRCh37` or `GRCh38` when the contig name is a RefSeq accession of a human chromosome in it, else None.
 

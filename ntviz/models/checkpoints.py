@@ -156,6 +156,8 @@ def weight_files(directory: Path, *, missing_ok: bool = False) -> list[Path]:
     ------
     FileNotFoundError
         No weights, or a shard that the index names is not there.
+    ValueError
+        The index of the shards is damaged, or names files elsewhere.
     """
     if (directory / SAFE).is_file():
         return [directory / SAFE]
@@ -163,8 +165,14 @@ def weight_files(directory: Path, *, missing_ok: bool = False) -> list[Path]:
         if single is not None and (directory / single).is_file():
             return [directory / single]
         if index_name is not None and (directory / index_name).is_file():
-            index = json.loads((directory / index_name).read_text(encoding="utf-8"))
-            names = sorted(set(index["weight_map"].values()))
+            try:
+                index = json.loads((directory / index_name).read_text(encoding="utf-8"))
+                names = sorted({str(name) for name in index["weight_map"].values()})
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"{directory / index_name} must be JSON with a weight_map from tensors to files; reading it "
+                    f"failed: {type(error).__name__}: {error}. Download it again."
+                ) from error
             escaping = [name for name in names if Path(name).name != name]
             if escaping:
                 raise ValueError(

@@ -28,7 +28,7 @@ class ModelSpec:
     rotary
         True for rotary positions and the gated FFN (v2), False for learned positions and GELU (v1).
     parameters
-        Number of parameters as published for the masked language model.
+        Parameters of the masked language model, as published (with the position table that rotary models never use).
     licence
         Licence of the weights.
     source
@@ -75,7 +75,7 @@ SPECS: dict[str, ModelSpec] = {
     spec.name: spec
     for spec in (
         ModelSpec(
-            "ntviz-mini", "ntviz-mini", 4, 8, 256, 512, 256, "nt-v2", True, False, None,
+            "ntviz-mini", "ntviz-mini", 4, 8, 256, 512, 256, "nt-v2", True, False, 4_803_372,
             "Apache-2.0", "trained by notebooks/10_pretraining.ipynb",
         ),
         _v1("v1-500m-human-ref", 24, 1280, 5120, 485_699_306),

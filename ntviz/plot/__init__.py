@@ -11,6 +11,7 @@ from ntviz.plot.bars import bars
 from ntviz.plot.curves import Panel, curves
 from ntviz.plot.figure import Figure
 from ntviz.plot.genes import genes_track
+from ntviz.plot.live import LiveCurves
 from ntviz.plot.locus import locus
 from ntviz.plot.logo import logo_track, sequence_track
 from ntviz.plot.signals import signal_track
@@ -18,6 +19,7 @@ from ntviz.plot.strips import token_strip
 
 __all__ = [
     "Figure",
+    "LiveCurves",
     "Panel",
     "attention_track",
     "bars",

@@ -63,7 +63,7 @@ def read(
     Parameters
     ----------
     fastas
-        FASTA files (plain, gzip or bgzip), one or several species.
+        FASTA files (plain or bgzip), one or several species.
     held_out
         Regions kept for evaluation, 0-based half-open; a training chunk that touches one is left out. Contig names
         may be aliases (chr20 for 20); a region applies to the first file that has its contig.
@@ -77,7 +77,8 @@ def read(
     Raises
     ------
     ValueError
-        Lengths that do not fit each other, a held-out contig that no file has, or nothing left to train on.
+        Lengths that do not fit each other, a held-out region that no file has or that holds no whole sequence, or
+        nothing left to train on.
 
     References
     ----------
@@ -113,6 +114,11 @@ def read(
             for region in here:
                 begin = np.arange(region.start, region.end - tokens_bp + 1, tokens_bp)
                 known = (unknown[begin + tokens_bp] - unknown[begin]) == 0
+                if not known.any():
+                    raise ValueError(
+                        f"A held-out region must hold a sequence of {tokens_bp:,} bp without N; {region.label()} of "
+                        f"{path.name} has {len(region):,} bp and none. Choose another region, or shorter sequences."
+                    )
                 test.append(_rows(len(codes), path, chrom, begin[known], begin[known] + tokens_bp))
             report.append(
                 {
@@ -152,9 +158,9 @@ def _rows(contig: int, path: Path, chrom: str, starts: np.ndarray, ends: np.ndar
 
 
 def _contigs(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    reference = Reference(path)
-    for chrom, length in reference.contigs.items():
-        yield chrom, encode(reference.fetch(Interval(chrom, 0, length)).sequence)
+    with Reference(path) as reference:
+        for chrom, length in reference.contigs.items():
+            yield chrom, encode(reference.fetch(Interval(chrom, 0, length)).sequence)
 
 
 def encode(text: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from ntviz import environment
 from ntviz.pretraining.recipe import Recipe
 
 CHECKSUMS = "checksums.sha256"
+_TRAINING = ("recipe", "step", "tokens", "seconds")
+_FACTS = ("model", "corpus", "held_out", "machine", "made_with")
 
 
 def ship(
@@ -51,13 +54,14 @@ def ship(
     ------
     FileNotFoundError
         `trained` is no model directory.
+    ValueError
+        Its training.json is damaged or was not written by a run, or a fact for the card is missing.
+    OSError
+        The disk is full; what was at `target` stays.
     """
     trained, target = Path(trained), Path(target)
-    if not (trained / "training.json").is_file():
-        raise FileNotFoundError(
-            f"A trained model must have a training.json; {trained} has none. Pass the best/ folder of a run."
-        )
-    training = json.loads((trained / "training.json").read_text(encoding="utf-8"))
+    training = _training_of(trained)
+    _require(facts, _FACTS, "facts", "Add them.")
     curve = history[history["held_out_loss"].notna()]
     with environment.atomic_directory(target) as folder:
         tensors = {
@@ -68,7 +72,8 @@ def ship(
             (folder / name).write_bytes((trained / name).read_bytes())
         record = training | {"held_out": _records(held_out), "facts": dict(facts)}
         record["baselines"] = _records(baselines)
-        (folder / "training.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(record, indent=1, allow_nan=False)
+        (folder / "training.json").write_text(text + "\n", encoding="utf-8")
         curve.round(6).to_csv(folder / "curve.csv", index=False, lineterminator="\n")
         # safetensors writes for the owner alone; a shipped file is for everybody.
         (folder / "model.safetensors").chmod(0o644)
@@ -88,22 +93,17 @@ def card(
 ) -> str:
     """The model card as Markdown: what it is, how it was made, how good it is beside counting, what not to expect."""
     recipe = Recipe(**training["recipe"])
+    # Contig and file names come from users' files, and Markdown passes HTML on.
+    said = {name: html.escape(str(facts[name]), quote=False) for name in _FACTS}
     size = sum(t.numel() for t in tensors.values()) / 1e6
     loss = held_out[held_out["measure"] == "loss"].set_index("element")
     accuracy = held_out[held_out["measure"] == "correct"].set_index("element")
     unigram = float(baselines.loc[baselines["model"] == "unigram", "nats"].iloc[0])
     markov = baselines[baselines["model"] == "Markov"].sort_values("nats").iloc[0]
     overall = loss.loc["all"]
-    verdict = (
-        f"It beats the best counting model (Markov order {int(markov['order'])}, {markov['nats']:.2f}) by "
-        f"{markov['nats'] - overall['value']:.2f} nats."
-        if overall["high"] < markov["nats"]
-        else f"It does not beat the best counting model: Markov of order {int(markov['order'])} reaches "
-        f"{markov['nats']:.2f}, {overall['value'] - markov['nats']:.2f} nats lower. "
-        "Read its predictions as those of a small model that has learned local composition and frequent repeats."
-    )
+    verdict = _verdict(overall, markov)
     lines = [
-        f"# {facts['model']}: a small DNA language model, trained by ntviz",
+        f"# {said['model']}: a small DNA language model, trained by ntviz",
         "",
         f"{size:.1f} M parameters: {recipe.layers} layers, {recipe.heads} heads, width {recipe.hidden}, gated FFN "
         f"{recipe.ffn}, rotary positions, 6-mer tokens in the order of Nucleotide Transformer v2; up to "
@@ -112,13 +112,13 @@ def card(
         "",
         "## How it was made",
         "",
-        f"- Corpus: {facts['corpus']}; held out: {facts['held_out']} (1-based, closed).",
+        f"- Corpus: {said['corpus']}; held out: {said['held_out']} (1-based, closed).",
         f"- {int(training['step']):,} steps of {recipe.sequences * recipe.max_tokens:,} tokens: "
-        f"{int(training['tokens']) / 1e6:.1f} M tokens, {training['seconds'] / 3600:.1f} h on {facts['machine']}.",
+        f"{int(training['tokens']) / 1e6:.1f} M tokens, {training['seconds'] / 3600:.1f} h on {said['machine']}.",
         f"- {recipe.optimiser}, learning rate {recipe.learning_rate:g} ({recipe.schedule}, {recipe.warmup_steps} warm-up "
         f"steps, {recipe.cooldown_steps} to cool down), {recipe.mask_rate:.0%} masked, {recipe.precision}, seed "
         f"{recipe.seed}. All of it in training.json, the curve in curve.csv.",
-        f"- Made again, or replaced by a better one, by `{facts['made_with']}`.",
+        f"- Made again, or replaced by a better one, by `{said['made_with']}`.",
         "",
         "## What it has learned, and what not",
         "",
@@ -147,6 +147,45 @@ def card(
     return "\n".join(lines)
 
 
+def _verdict(overall: pd.Series, markov: pd.Series) -> str:
+    order, counted = int(markov["order"]), markov["nats"]
+    gap = overall["value"] - counted
+    if overall["high"] < counted:
+        return f"It beats the best counting model (Markov order {order}, {counted:.2f}) by {-gap:.2f} nats."
+    limits = "Read its predictions as those of a small model that has learned local composition and frequent repeats."
+    if gap < 0:
+        return (
+            f"It does not clearly beat the best counting model: Markov of order {order} reaches {counted:.2f}, "
+            f"{-gap:.2f} nats higher, which lies within the 95 % interval. {limits}"
+        )
+    return (
+        f"It does not beat the best counting model: Markov of order {order} reaches {counted:.2f}, {gap:.2f} nats "
+        f"lower. {limits}"
+    )
+
+
+def _training_of(trained: Path) -> dict[str, Any]:
+    path = trained / "training.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A trained model must have a training.json; {trained} has none. Pass the best/ folder of a run."
+        )
+    try:
+        training = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path} must be JSON, but reading it failed: {error}. Pass the best/ folder of a run that ended well."
+        ) from error
+    _require(training, _TRAINING, str(path), "Pass the best/ folder of a run.")
+    return training
+
+
+def _require(given: Any, names: tuple[str, ...], what: str, advice: str) -> None:
+    absent = [name for name in names if not isinstance(given, Mapping) or name not in given]
+    if absent:
+        raise ValueError(f"{what} must say {', '.join(names)}; {', '.join(absent)} missing. {advice}")
+
+
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     # JSON has no NaN: an element without tokens gets null.
     return [
@@ -159,7 +198,7 @@ def _update_checksums(target: Path) -> None:
     path = target.parent / CHECKSUMS
     if not path.is_file():
         return
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     others = [line for line in lines if not line.split(maxsplit=1)[1].startswith(f"{target.name}/")]
     own = [f"{environment.sha256(file)}  {target.name}/{file.name}" for file in target.iterdir()]
     with environment.atomic_write(path, "w") as handle:

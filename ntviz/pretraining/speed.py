@@ -8,6 +8,8 @@ import torch
 
 from ntviz import environment
 
+_DTYPES = ("float32", "bfloat16", "float16")
+
 
 def matmul_flops(
     device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5
@@ -22,7 +24,18 @@ def matmul_flops(
         "float32", "bfloat16" or "float16".
     size
         Rows and columns of the matrices.
+    repeats
+        Products timed after a first one, in which caches fill and a kernel is chosen.
+
+    Raises
+    ------
+    ValueError
+        Another type, no rows or no repeats, or a device that is not here.
     """
+    if dtype not in _DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}.")
+    if size < 1 or repeats < 1:
+        raise ValueError(f"size and repeats must be at least 1; got size={size}, repeats={repeats}.")
     chosen = environment.device(device)
     a, b = (torch.randn(size, size, device=chosen).to(getattr(torch, dtype)) for _ in range(2))
     best = float("inf")

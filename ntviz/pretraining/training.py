@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import EsmForMaskedLM
 
@@ -105,7 +107,9 @@ def train(
     Raises
     ------
     ValueError
-        The directory holds a run of another recipe.
+        The directory holds a run of another recipe, or a damaged checkpoint.
+    OSError
+        The disk is full; the last checkpoint stays, and the same call goes on from it.
     """
     directory = Path(directory)
     began = time.monotonic()
@@ -197,10 +201,7 @@ def save(
 
 def read_history(directory: str | os.PathLike[str]) -> pd.DataFrame:
     """The history of a run directory, one row a step; see `Run`."""
-    path = Path(directory) / "history.jsonl"
-    rows = (
-        [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-    )
+    rows = _rows(Path(directory) / "history.jsonl")
     columns = ["step", "tokens", "loss", "learning_rate", "seconds", "held_out_loss", "held_out_accuracy"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -326,8 +327,10 @@ def _resume(
     folder = directory / "checkpoint"
     if not (folder / "state.json").is_file():
         return 0, 0.0, float("inf")
-    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    ours, theirs = recipe.as_dict(), state["recipe"]
+    with _whole(folder):
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        theirs, found = state["recipe"], (state["step"], state["seconds"], state["best"])
+    ours = recipe.as_dict()
     changed = sorted(key for key in ours if ours[key] != theirs.get(key) and key not in _FREE)
     if changed:
         key = changed[0]
@@ -335,10 +338,24 @@ def _resume(
             f"{directory} must hold a run of the same recipe to go on; {key} was {theirs.get(key)!r} and is now "
             f"{ours[key]!r}. Train in another directory, or delete this one."
         )
-    module.load_state_dict(load_file(folder / "weights.safetensors"))
-    for index, optimiser in enumerate(optimisers):
-        optimiser.load_state_dict(torch.load(folder / f"optimiser{index}.pt", weights_only=True))
-    return state["step"], state["seconds"], state["best"]
+    with _whole(folder):
+        module.load_state_dict(load_file(folder / "weights.safetensors"))
+        for index, optimiser in enumerate(optimisers):
+            # A GPU's checkpoint goes on elsewhere, too: each optimiser moves its state to where its parameters are.
+            kept = torch.load(folder / f"optimiser{index}.pt", weights_only=True, map_location="cpu")
+            optimiser.load_state_dict(kept)
+    return found
+
+
+@contextmanager
+def _whole(folder: Path) -> Generator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
+        raise ValueError(
+            f"{folder} must be a whole checkpoint to go on from; reading it failed: {type(error).__name__}: {error}. "
+            "It was damaged after it was written: delete it to begin anew, or train in another directory."
+        ) from error
 
 
 _FREE = ("micro_tokens", "precision", "cooldown_steps", "learning_rate", "schedule")
@@ -357,12 +374,26 @@ class _Log:
         if not write:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= keep]
+        kept = [row for row in _rows(path) if row["step"] <= keep]
         with environment.atomic_write(path, "w") as handle:
-            handle.writelines(line + "\n" for line in kept)
+            handle.writelines(json.dumps(row) + "\n" for row in kept)
 
     def append(self, row: dict[str, Any]) -> None:
         if self.write:
-            with self.path.open("a", encoding="utf-8") as handle:
-                handle.write(json.dumps(row) + "\n")
+            environment.append_line(self.path, json.dumps(row))
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a history.jsonl, none without the file; a last line that a killed process cut off is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(
+                    f"Each line of {path} must be a JSON row; line {number} is not ({error}). "
+                    "Remove that line, or train in another directory."
+                ) from error
+    return rows
