@@ -162,9 +162,10 @@ def _shown(path: Path) -> str:
 
 def _failure(facts: Manifest) -> str:
     error = facts.error or {}
+    place = f"in cell {error['cell']}" if error.get("cell") else "outside of its cells"
     if facts.status == "interrupted":
-        return f"ntviz: {facts.notebook} was {error.get('message', 'stopped')} in cell {error.get('cell')}"
-    lines = [f"ntviz: {facts.notebook} failed in cell {error.get('cell')}"]
+        return f"ntviz: {facts.notebook} was {error.get('message', 'stopped')} {place}"
+    lines = [f"ntviz: {facts.notebook} failed {place}"]
     code = error.get("line") or "\n".join(str(error.get("source", "")).strip().splitlines()[:5])
     if code:
         lines.append(textwrap.indent(code, "    "))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.message
 import io
 import os
 import random
@@ -391,6 +392,45 @@ def test_missing_and_unwritable_folders_are_noticed(monkeypatch, tmp_path):
     assert runs == environment.Finding(
         "error", f"the runs folder {blocked / 'runs'} cannot be made", "export NTVIZ_RUNS=/elsewhere"
     )
+
+
+def test_missing_packages_and_extras_are_noticed(monkeypatch):
+    requires = [
+        "numpy>=1",
+        "absent-core>=2",
+        'absent-lab>=4; extra == "lab"',
+        'numpy>=999; extra == "benchmark"',
+        'pytest; extra == "test"',
+    ]
+
+    class Distribution:
+        version = "0.1.0"
+        metadata = email.message.Message()
+
+    for extra in ("lab", "benchmark", "test"):
+        Distribution.metadata["Provides-Extra"] = extra
+    Distribution.requires = requires
+    real = diagnosis.metadata.distribution
+    monkeypatch.setattr(
+        diagnosis.metadata, "distribution", lambda name: Distribution if name == "ntviz" else real(name)
+    )
+    installed, core, lab, benchmark = diagnosis._packages()
+    assert installed == environment.Finding("ok", "ntviz 0.1.0")
+    assert (core.level, core.fix) == ("error", "pip install -r requirements.lock")
+    assert core.what == "core packages are not as needed: absent-core is missing"
+    assert (lab.level, lab.fix) == ("note", "pip install 'ntviz[lab]'")
+    assert lab.what == "optional extra 'lab' is not complete: absent-lab is missing"
+    assert "numpy is " in benchmark.what
+    assert "needed >=999" in benchmark.what
+    Distribution.requires = requires[:1]
+    assert [finding.level for finding in diagnosis._packages()] == ["ok", "ok"]
+
+    def absent(name):
+        raise diagnosis.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(diagnosis.metadata, "distribution", absent)
+    (finding,) = diagnosis._packages()
+    assert (finding.level, finding.fix) == ("error", "pip install -e .")
 
 
 def test_levels_of_findings_are_checked():

@@ -366,7 +366,10 @@ def test_code_beside_a_checkpoint_never_runs(copy, tmp_path):
         (directory / name).write_text(f"open({str(marker)!r}, 'w').close()")
     edit_config(
         directory,
-        auto_map={"AutoConfig": "esm_config.EsmConfig", "AutoModelForMaskedLM": "modeling_esm.EsmForMaskedLM"},
+        auto_map={
+            "AutoConfig": "esm_config.EsmConfig",
+            "AutoModelForMaskedLM": "modeling_esm.EsmForMaskedLM",
+        },
     )
     assert models.verify(directory).ok
     assert not marker.exists()
@@ -467,6 +470,12 @@ def test_ids_are_checked(tiny):
         tiny.forward(np.array([[3, 4107]]))
     with pytest.raises(ValueError, match="Padding .* must come after the last token"):
         tiny.forward(np.array([[3, 1, 10]]))
+    # Nothing to attend to gives numbers that are none, without an error.
+    with pytest.raises(ValueError, match="a row begins with padding"):
+        tiny.forward(np.array([[3, 10], [1, 1]]))
+    for odd in (np.array([[3.0, 10.5]]), np.zeros((1, 0), int), np.zeros((1, 1, 2), int), np.array(3)):
+        with pytest.raises(ValueError, match=r"Ids must be integers \[sequence, token\], at least one"):
+            tiny.forward(odd)
     with pytest.raises(ValueError, match="outputs must be among .*; got 'maps'"):
         tiny.forward(np.array([[3, 10]]), outputs=("maps",))
 

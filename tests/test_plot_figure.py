@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import base64
+import functools
 import html
 import json
 import os
@@ -11,19 +12,25 @@ import re
 import struct
 import subprocess
 import sys
+import textwrap
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
 from ntviz import plot
+from ntviz.annotation import Annotation
+from ntviz.annotation.elements import COLUMNS
 from ntviz.genome import Interval
 from ntviz.plot import readout as readouts
 from ntviz.plot.figure import Figure, cursor_script
 from ntviz.plot.readout import GenomeStops, Lane, Pane, Readout, packed_floats
+from ntviz.tokens import Tokenizer
 
 HOSTILE = '</script><script>window.planted=1</script><img src=x onerror="window.planted=1">'
 
@@ -127,6 +134,57 @@ def test_names_from_data_are_escaped_on_every_surface(tmp_path):
     assert "<script" not in figure.svg()
 
 
+@functools.cache
+def hostile_figures() -> dict[str, Figure]:
+    # Neither a FASTA nor a GTF file forbids such a contig; only whitespace ends a contig's name.
+    contig = "<script>window.planted=1</script>"
+    interval = Interval(contig, 0, 60, "-")
+    features = pd.DataFrame(
+        [
+            (contig, 5, 50, "+", kind, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)
+            for kind in ("transcript", "exon")
+        ],
+        columns=list(COLUMNS),
+    )
+    table = pd.DataFrame({HOSTILE: [HOSTILE, "b"], "x": [1.0, 2.0], "set": ["s", HOSTILE]})
+    named = {"title": HOSTILE, "caption": HOSTILE}
+    tokens = Tokenizer("nt-v2")("ACGTNN" * 10)
+    values = np.linspace(0, 1, 60)
+    tracks = [
+        plot.genes_track(Annotation(features), label=f"{HOSTILE} 1"),
+        plot.sequence_track("ACGTNN" * 10),
+        plot.logo_track(np.full((60, 4), 0.25), label=f"{HOSTILE} 2"),
+        plot.signal_track(values, label=f"{HOSTILE} 3", unit=HOSTILE, control=values, control_label=HOSTILE),
+        plot.attention_track(np.full(len(tokens), 0.1), tokens.spans, label=f"{HOSTILE} 4", unit=HOSTILE),
+    ]
+    return {
+        "locus": plot.locus(interval, tracks, assembly=HOSTILE, marks={HOSTILE: Interval(contig, 10, 11)}, **named),
+        "curves": plot.curves(
+            table.rename(columns={"x": contig}).assign(step=[1, 2]), x="step", y={contig: HOSTILE}, x_label=HOSTILE,
+            y_label=HOSTILE, baselines={HOSTILE: 1.5}, **named,
+        ),
+        "bars": plot.bars(
+            table, category=HOSTILE, value="x", label=HOSTILE, series="set", baselines={HOSTILE: 1.5}, **named
+        ),
+        "strip": plot.token_strip({HOSTILE: tokens}, interval=interval, **named),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["locus", "curves", "bars", "strip"])
+def test_contigs_genes_and_labels_are_escaped_in_every_figure(kind):
+    figure = hostile_figures()[kind]
+    for text in (figure.html(), figure.page()):
+        elements = parsed(text)
+        tags = Counter(tag for tag, _ in elements.found)
+        assert (tags["script"], tags["img"]) == (2 if figure.readout else 0, 1)
+        assert not any("onerror" in attributes for _, attributes in elements.found)
+        for script in elements.scripts[:1]:
+            json.loads(script)
+    assert "window.planted" in figure.alt
+    assert "<script" not in figure.svg()
+    assert "<img" not in figure.svg()
+
+
 def test_json_cannot_end_its_script_element():
     lane = Lane("<!--<script>\u2028&", texts=["</ScRiPt>"])
     text = Readout(1, [lane], heads=["a"], boxes=[(0, 0, 1, 1)]).json("t")
@@ -161,6 +219,39 @@ def test_save_leaves_nothing_half_written(tmp_path):
     with pytest.raises(OSError, match="figure.png"):
         locus().save(target)
     assert os.listdir(tmp_path) == ["figure.png"]
+
+
+def test_a_full_disk_leaves_the_figure_that_was_there(tmp_path):
+    # A limit on the size of files makes real writes fail as on a full disk.
+    script = """
+        import resource, sys
+        import numpy as np
+        from ntviz import plot
+        from ntviz.genome import Interval
+        track = plot.signal_track(np.arange(100.0), label="ramp", unit="nats")
+        figure = plot.locus(Interval("chr20", 0, 100), [track], title="t")
+        figure.png(), figure.svg()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+        for ending in ("png", "html", "svg"):
+            try:
+                figure.save(f"{sys.argv[1]}/figure.{ending}")
+            except OSError as error:
+                print(error)
+    """
+    (tmp_path / "figure.png").write_text("old")
+    answer = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for ending in ("png", "html", "svg"):
+        assert (
+            f"A figure must be written whole; writing figure.{ending} ended with 'File too large'"
+            in answer.stdout
+        )
+    assert os.listdir(tmp_path) == ["figure.png"]
+    assert (tmp_path / "figure.png").read_text() == "old"
 
 
 def test_settings_of_matplotlib_are_the_callers_again():

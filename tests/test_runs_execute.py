@@ -11,7 +11,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ntviz.runs import execute, kernel, manifest
+from ntviz import cli
+from ntviz.runs import collect, execute, kernel, manifest
 
 PARAMETERS = """\
 chrom: str = "20"  # contig
@@ -167,20 +168,46 @@ def test_an_interrupted_run_says_so(make_notebook, start, tmp_path, number, word
     assert leftovers(tmp_path) == []
 
 
-def test_a_full_disk_leaves_nothing_half_written(make_notebook, command, tmp_path):
+@pytest.mark.parametrize(("stop", "words"), [(execute.Stopped, "SIGTERM"), (KeyboardInterrupt, "Ctrl-C")])
+def test_a_run_that_is_interrupted_before_its_first_cell_says_so(
+    make_notebook, tmp_path, monkeypatch, stop, words
+):
+    def interrupted(**_):
+        raise stop
+
+    monkeypatch.setattr(execute, "Progress", interrupted)
+    facts = execute.notebook(execute.prepare(make_notebook("1"), out=tmp_path / "out"))
+    found = manifest.read(tmp_path / "out")
+    assert found.status == facts.status == "interrupted"
+    assert found.error == {"cell": None, "name": stop.__name__, "message": f"stopped by {words}"}
+    assert f"stopped by {words}" in (tmp_path / "out" / "report.html").read_text()
+    assert cli._failure(facts) == f"ntviz: toy was stopped by {words} outside of its cells"
+    assert collect.runs(tmp_path)["error"].tolist() == [f"{stop.__name__}: stopped by {words}"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "source", "file", "left"),
+    [
+        (500, "1", "manifest.json", []),
+        (60_000, "print('x' * 100_000)", "executed.ipynb", ["manifest.json"]),
+        # Coloured code is many times as long as the code.
+        (60_000, "x = [1, 2, 3, 4]\n" * 2_000, "report.html", ["executed.ipynb", "manifest.json"]),
+    ],
+)
+def test_a_full_disk_leaves_nothing_half_written(make_notebook, command, tmp_path, limit, source, file, left):
     # A limit on the size of files makes real writes fail as on a full disk.
     def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    path = make_notebook("print('x' * 100_000)")
-    answer = command("run", path, "--out", tmp_path / "out", preexec_fn=limited)
+    answer = command("run", make_notebook(source), "--out", tmp_path / "out", preexec_fn=limited)
     assert answer.returncode == 1
-    assert "executed.ipynb must fit on the disk" in answer.stderr
+    assert f"{file} must fit on the disk" in answer.stderr
     assert "Traceback" not in answer.stderr
-    found = manifest.read(tmp_path / "out")
-    assert found.status == "failed"
-    assert "must fit on the disk" in found.error["message"]
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["manifest.json"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == left
+    if left:
+        found = manifest.read(tmp_path / "out")
+        assert found.status == "failed"
+        assert "must fit on the disk" in found.error["message"]
 
 
 def test_a_table_that_does_not_fit_fails_the_cell(make_notebook, command, tmp_path):

@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from ntviz import models, tokens
+from ntviz import data, models, tokens
 from ntviz.genome import Interval
 from ntviz.pretraining import corpus, evaluation, shipping, training
 from ntviz.pretraining.recipe import Recipe
@@ -159,7 +160,9 @@ def test_without_a_list_of_checksums_none_is_made(trained, tmp_path):
 
 def test_a_folder_that_no_run_wrote_is_refused(trained, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"must have a training\.json; .*empty has none\. Pass the best/"):
+    with pytest.raises(
+        FileNotFoundError, match=r"must have a training\.json; .*empty has none\. Pass the best/"
+    ):
         ship(tmp_path / "empty", tmp_path / "toy")
     (trained / "training.json").write_text('{"recipe": {"layers"')
     with pytest.raises(ValueError, match=r"training\.json must be JSON.*Pass the best/ folder"):
@@ -199,3 +202,31 @@ def test_names_in_the_card_are_text(trained, tmp_path):
     text = (ship(trained, tmp_path / "toy", facts=facts) / "README.md").read_text(encoding="utf-8")
     assert "<script" not in text
     assert text.count("&lt;script&gt;") == 3
+
+
+# The model of the bundle
+
+
+def test_the_bundled_card_says_what_was_measured():
+    folder = data.bundle("ntviz-mini")
+    record = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    tensors = load_file(folder / "model.safetensors")
+    assert {value.dtype for value in tensors.values()} == {torch.float16}
+    loss, counted = pd.DataFrame(record["held_out"]), pd.DataFrame(record["baselines"])
+    assert (folder / "README.md").read_text(encoding="utf-8") == shipping.card(
+        record, loss, counted, record["facts"], tensors
+    )
+    spec = models.SPECS["ntviz-mini"]
+    recipe = Recipe(**record["recipe"])
+    assert (spec.layers, spec.heads, spec.hidden, spec.ffn, spec.max_tokens) == (
+        recipe.layers, recipe.heads, recipe.hidden, recipe.ffn, recipe.max_tokens,
+    )  # fmt: skip
+
+
+def test_the_bundled_model_clearly_beats_the_unigram():
+    record = json.loads((data.bundle("ntviz-mini") / "training.json").read_text(encoding="utf-8"))
+    rows = {(row["element"], row["measure"]): row for row in record["held_out"]}
+    unigram = next(row["nats"] for row in record["baselines"] if row["model"] == "unigram")
+    assert rows["all", "loss"]["high"] < min(unigram, rows["all", "unigram"]["value"])
+    best = min(row["nats"] for row in record["baselines"] if row["model"] == "Markov")
+    assert 6.5 < best < unigram

@@ -140,11 +140,17 @@ class NucleotideTransformer:
     def _padded(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
         vocabulary = self.tokenizer.vocabulary
         if isinstance(batch, np.ndarray):
+            if batch.ndim not in (1, 2) or not batch.size or not np.issubdtype(batch.dtype, np.integer):
+                raise ValueError(
+                    f"Ids must be integers [sequence, token], at least one; got {batch.dtype} of shape {batch.shape}. "
+                    "Pass Tokens, or the input_ids of Tokenizer.batch."
+                )
             ids = np.ascontiguousarray(batch if batch.ndim == 2 else batch[None], dtype=np.int64)
             mask = ids != vocabulary.pad_id
-            if (mask[:, 1:] & ~mask[:, :-1]).any():
+            if not mask[:, 0].all() or (mask[:, 1:] & ~mask[:, :-1]).any():
                 raise ValueError(
-                    f"Padding (id {vocabulary.pad_id}) must come after the last token; a row has tokens behind padding. "
+                    f"Padding (id {vocabulary.pad_id}) must come after the last token; a row begins with padding "
+                    "or has tokens behind it. "
                     "Pass Tokens, which are padded here."
                 )
         else:

@@ -164,6 +164,8 @@ class Figure:
         ------
         ValueError
             If the ending is none of the three.
+        OSError
+            If the file cannot be written; what was there before stays.
         """
         path = Path(path)
         kind = path.suffix.lower()
@@ -178,9 +180,16 @@ class Figure:
         try:
             part.write_bytes(content)
             part.replace(path)
-        except BaseException:
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"A figure must be written whole; writing {path.name} ended with '{error.strerror}', and nothing of it "
+                f"is left. Free some space, or save it elsewhere",
+                str(path),
+            ) from error
+        finally:
+            # After a good end the name is gone already.
             part.unlink(missing_ok=True)
-            raise
         return path
 
 

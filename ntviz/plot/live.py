@@ -82,7 +82,9 @@ class LiveCurves:
         """
         table = pd.DataFrame(self._rows)
         if table.empty:
-            raise ValueError("Live curves must have at least one row to be drawn; received none. Call add(row) first.")
+            raise ValueError(
+                "Live curves must have at least one row to be drawn; received none. Call add(row) first."
+            )
         for column in self._smooth:
             table[column] = table[column].rolling(max(1, len(table) // 50), min_periods=1).mean()
         panels = []

@@ -144,3 +144,41 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The recipe as plain data, for manifests and model cards."""
         return dataclasses.asdict(self)
+
+
+RECIPES: dict[str, Recipe] = {
+    "paper": Recipe(),
+    "small": Recipe(
+        layers=4,
+        heads=8,
+        hidden=256,
+        ffn=512,
+        max_tokens=256,
+        step_tokens=8192,
+        micro_tokens=8192,
+        optimiser="muon",
+        learning_rate=2e-3,
+        first_learning_rate=1e-4,
+        warmup_steps=100,
+        schedule="constant",
+    ),
+}
+"""By name: the published recipe with the shape of v2-50m, and the one of ntviz-mini for small budgets."""
+
+
+def named(name: str, **changes: Any) -> Recipe:
+    """The recipe called `name`, with some of its numbers changed.
+
+    Raises
+    ------
+    ValueError
+        There is no such recipe, or a change does not fit.
+
+    Examples
+    --------
+    >>> named("small", seed=3).optimiser
+    'muon'
+    """
+    if name not in RECIPES:
+        raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}.")
+    return dataclasses.replace(RECIPES[name], **changes)

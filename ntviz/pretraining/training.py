@@ -100,7 +100,7 @@ def train(
     checkpoint_every
         Steps between checkpoints; one is also written at the end. An interruption loses what came after the last.
     max_seconds
-        Stops after a checkpoint when this much time has gone in this call.
+        Evaluates, writes a checkpoint and stops when this much time has gone in this call.
     on_step
         Called with each row of the history, for live curves.
 
@@ -142,8 +142,10 @@ def train(
                 "learning_rate": rate,
                 "seconds": seconds + time.monotonic() - began,
             }
-            last = step + 1 == steps
-            out_of_time = max_seconds is not None and time.monotonic() - began > max_seconds
+            out_of_time = max_seconds is not None and _anywhere(
+                accelerator, time.monotonic() - began > max_seconds
+            )
+            last = out_of_time or step + 1 == steps
             if held_out is not None and (last or (step + 1) % evaluate_every == 0):
                 result = evaluation.evaluate(
                     module, corpus, held_out, tokenizer, batch_tokens=recipe.micro_tokens
@@ -155,12 +157,11 @@ def train(
             history.append(row)
             if on_step is not None:
                 on_step(row)
-            if accelerator.is_main_process and (last or out_of_time or (step + 1) % checkpoint_every == 0):
+            if accelerator.is_main_process and (last or (step + 1) % checkpoint_every == 0):
                 state = {"step": step + 1, "seconds": row["seconds"], "best": best}
                 _checkpoint(directory, recipe, module, optimisers, state)
-                if out_of_time:
-                    upcoming.cancel()
-                    break
+            if out_of_time:
+                break
     accelerator.wait_for_everyone()
     return Run(directory, read_history(directory), recipe)
 
@@ -301,6 +302,11 @@ def _step(
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
     return float(accelerator.reduce(losses, reduction="sum") / total)
+
+
+def _anywhere(accelerator: Accelerator, here: bool) -> bool:
+    """Whether it holds in any process: all must leave the loop at the same step."""
+    return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), reduction="sum") > 0)
 
 
 def _checkpoint(

@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = '</script><script>window.planted=1</script><img src=x onerror="window.planted=1">'
-PARAMETERS = 'gene: str = "HNF4A"  # shown in the figures\n'
+# A contig's name has no whitespace; FASTA and GTF allow all the rest.
+CONTIG = "</script><script>window.planted=1</script>"
+PARAMETERS = 'gene: str = "HNF4A"  # shown in the figures\nchrom: str = "chr20"  # contig of the last one\n'
 FIGURES = """
 import numpy as np
 from ntviz import plot
@@ -28,11 +30,23 @@ import pandas as pd
 table = pd.DataFrame({"step": [1, 2, 3], "loss": [8.0, 7.5, 7.25]})
 plot.curves(table, x="step", y=["loss"], y_label="loss, nats", title=f"Loss at {gene}")
 """
+THIRD = """
+from IPython.display import display
+
+from ntviz.annotation import Annotation
+from ntviz.annotation.elements import COLUMNS
+
+row = (chrom, 1010, 1060, "+", "exon", gene, gene, gene, gene, "")
+genes = Annotation(pd.DataFrame([row], columns=list(COLUMNS)))
+display(genes.table, genes)
+print(chrom, gene)
+plot.locus(Interval(chrom, 1000, 1101), [plot.genes_track(genes), track], title=chrom)
+"""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A report with two figures, made by the command, with a script tag planted in a parameter."""
+    """A report with three figures, made by the command, with script tags planted in gene and contig."""
     folder = tmp_path_factory.mktemp("report")
     parameters = nbformat.v4.new_code_cell(PARAMETERS)
     parameters.metadata["tags"] = ["parameters"]
@@ -41,6 +55,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parameters,
         nbformat.v4.new_code_cell(FIGURES),
         nbformat.v4.new_code_cell(SECOND),
+        nbformat.v4.new_code_cell(THIRD),
     ]
     source = folder / "small.ipynb"
     nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
@@ -53,6 +68,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(source),
         "-p",
         f"gene={HOSTILE}",
+        "-p",
+        f"chrom={CONTIG}",
         "--out",
         str(folder / "run"),
     ]
@@ -66,7 +83,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_report_shows_every_figure_without_a_network(report, open_offline, check_figure, scheme):
     opened = open_offline(report, color_scheme=scheme)
-    assert len(opened.figures) == 2
+    assert len(opened.figures) == 3
     for figure in opened.figures:
         check_figure(figure)
     for image in opened.page.locator("img").all():
