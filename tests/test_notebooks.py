@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ class Done:
     returncode: int
     stderr: str
     facts: manifest.Manifest
+    connections: str
 
 
 @pytest.fixture(params=sorted(SOURCES))
@@ -36,12 +38,29 @@ def name(request):
 
 _done: dict[str, Done] = {}
 
+# Read by every Python process of a run: connections that leave this machine are refused, and written down.
+NO_NETWORK = """
+import socket
+connect = socket.socket.connect
+def refused(self, address):
+    if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+        with open({log!r}, "a") as handle:
+            print(address, file=handle)
+        raise OSError("no network in this test")
+    return connect(self, address)
+socket.socket.connect = refused
+"""
+
 
 @pytest.fixture
 def done(name, command, tmp_path_factory):
     """The run of a notebook; each is run once, whatever the number of tests that look at it."""
     if name not in _done:
         folder = tmp_path_factory.mktemp("notebooks") / name
+        guard = tmp_path_factory.mktemp("guard")
+        calls = guard / "calls"
+        calls.touch()
+        (guard / "sitecustomize.py").write_text(NO_NETWORK.format(log=str(calls)))
         answer = command(
             "run",
             TOP / "notebooks" / f"{name}.ipynb",
@@ -50,9 +69,10 @@ def done(name, command, tmp_path_factory):
             "--out",
             folder,
             cwd=TOP,
-            timeout=400,
+            timeout=600,
+            variables={"PYTHONPATH": f"{guard}{os.pathsep}{TOP}"},
         )
-        _done[name] = Done(folder, answer.returncode, answer.stderr, manifest.read(folder))
+        _done[name] = Done(folder, answer.returncode, answer.stderr, manifest.read(folder), calls.read_text())
     return _done[name]
 
 
@@ -144,6 +164,10 @@ def test_it_runs(done):
     assert done.facts.models, "run.record_model(model) puts the model into the manifest"
     assert done.facts.data, "run.record_data(path) puts the data into the manifest"
     assert all(len(item["sha256"]) == 64 for item in done.facts.data)
+
+
+def test_it_asks_no_network(done):
+    assert done.connections == ""
 
 
 def test_all_numbers_are_numbers(done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -35,3 +36,12 @@ def test_the_commands_of_the_readme_exist(command):
 def test_the_files_of_the_readme_exist():
     for path in set(re.findall(r"(?:notebooks|data|benchmarks)/[\w./-]+\w", TEXT)):
         assert (TOP / path).exists(), path
+
+
+def test_the_readme_says_how_good_the_shipped_model_is():
+    record = json.loads((TOP / "data" / "ntviz-mini" / "training.json").read_text(encoding="utf-8"))
+    overall = next(row for row in record["held_out"] if row["element"] == "all" and row["measure"] == "loss")
+    counted = {(row["model"], row["order"]): row["nats"] for row in record["baselines"]}
+    best = min(value for (model, _), value in counted.items() if model == "Markov")
+    for number in (overall["value"], counted["unigram", 6], best):
+        assert f"{number:.2f}" in TEXT
