@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ def baselines(
         )
     if min(orders, default=0) < 0 or max(orders, default=0) > 12:
         raise ValueError(f"Markov orders must lie in 0 to 12; got {list(orders)}.")
-    train = list(_training_runs(corpus))
+    train = list(corpus.runs())
     test = [corpus.codes[row.contig][row.start : row.end] for row in corpus.held_out.itertuples(index=False)]
     seen = sum(len(run) for run in train)
     rows = [("unigram", k, unigram(train, test, k=k, pseudocount=pseudocount), seen)]
@@ -73,7 +73,7 @@ def unigram_losses(corpus: Corpus, vocabulary: Vocabulary, *, pseudocount: float
     between elements is composition alone.
     """
     k = vocabulary.k
-    loss = _unigram_losses(_training_runs(corpus), k=k, pseudocount=pseudocount)
+    loss = _unigram_losses(corpus.runs(), k=k, pseudocount=pseudocount)
     out = np.full(vocabulary.n_ids, np.nan)
     out[vocabulary.kmer_ids] = loss[vocabulary.kmer_base_codes @ (4 ** np.arange(k - 1, -1, -1))]
     return out
@@ -117,18 +117,3 @@ def _windows(run: np.ndarray, k: int, *, step: int = 1) -> np.ndarray:
         number = number * 4 + letter
         clean &= letter < N
     return number[clean]
-
-
-def _training_runs(corpus: Corpus) -> Iterator[np.ndarray]:
-    """Stretches that training chunks cover, each base once."""
-    for contig, codes in enumerate(corpus.codes):
-        chunks = corpus.chunks.loc[corpus.chunks["contig"] == contig, ["start", "end"]].sort_values("start")
-        start = end = 0
-        for chunk_start, chunk_end in chunks.to_numpy():
-            if chunk_start > end:
-                if end > start:
-                    yield codes[start:end]
-                start = chunk_start
-            end = max(end, chunk_end)
-        if end > start:
-            yield codes[start:end]

@@ -46,7 +46,21 @@ class Corpus:
     @property
     def bases(self) -> int:
         """Bases that training chunks cover, overlaps counted once."""
-        return int(self.report["bases"].sum() - self.report["n"].sum())
+        return sum(len(run) for run in self.runs())
+
+    def runs(self) -> Iterator[np.ndarray]:
+        """Stretches that training chunks cover, as base codes [base], each base once."""
+        for contig, codes in enumerate(self.codes):
+            chunks = self.chunks.loc[self.chunks["contig"] == contig, ["start", "end"]].sort_values("start")
+            start = end = 0
+            for chunk_start, chunk_end in chunks.to_numpy():
+                if chunk_start > end:
+                    if end > start:
+                        yield codes[start:end]
+                    start = chunk_start
+                end = max(end, chunk_end)
+            if end > start:
+                yield codes[start:end]
 
 
 def read(

@@ -1,0 +1,356 @@
+"""Executing a notebook as a job: parameters in, manifest, executed notebook and report out."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import difflib
+import hashlib
+import os
+import re
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntviz.environment import Progress, atomic_write, machine, project_dir, runs_dir, versions
+from ntviz.runs import manifest, parameters, report
+from ntviz.runs.handle import DIR_VARIABLE, PROFILE_VARIABLE, check_profile
+from ntviz.runs.manifest import Manifest
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+EXECUTED = "executed.ipynb"
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Stopped(KeyboardInterrupt):
+    """The job was asked to end by SIGTERM, as batch systems do before they kill."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A notebook with everything settled that can be settled before it runs; made by `prepare`."""
+
+    path: Path
+    notebook: NotebookNode
+    declared: dict[str, parameters.Parameter]
+    given: dict[str, Any]
+    profile: str
+    kernel: str
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the notebook file without its ending."""
+        return self.path.stem
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All parameters with the values that the notebook will use."""
+        return {name: entry.default for name, entry in self.declared.items()} | self.given
+
+
+def load(path: str | Path) -> tuple[Path, NotebookNode]:
+    """Path and content of a notebook, given as a path or as the name of one of ntviz's own.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; similar ones are named.
+    ValueError
+        If the file is not a notebook.
+    """
+    import nbformat
+
+    path = Path(path)
+    project = project_dir()
+    ours = project / "notebooks" if project else None
+    if ours is not None and path.parent == Path() and not path.exists():
+        own = ours / f"{path.name.removesuffix('.ipynb')}.ipynb"
+        path = own if own.exists() else path
+    if not path.is_file():
+        places = [folder for folder in (path.parent, ours) if folder is not None and folder.is_dir()]
+        known = {file.stem: file for folder in places for file in folder.glob("*.ipynb")}
+        near = difflib.get_close_matches(path.name.removesuffix(".ipynb"), known, n=3, cutoff=0.5)
+        hint = f"Did you mean {', '.join(str(known[name]) for name in near)}?" if near else "Check the path"
+        raise FileNotFoundError(f"a notebook must be a file, but {path} is not there. {hint}")
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        notebook = nbformat.v4.upgrade(notebook) or notebook
+        nbformat.validate(notebook)
+    except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
+        # nbformat has no common error: broken JSON, JSON that is no notebook, and unknown versions all differ.
+        raise ValueError(
+            f"{path} must be a Jupyter notebook, but it cannot be read as one ({type(error).__name__}). "
+            "Open it in JupyterLab and save it again"
+        ) from error
+    return path, notebook
+
+
+def prepare(
+    path: str | Path,
+    *,
+    given: Mapping[str, Any] | None = None,
+    profile: str | None = None,
+    kernel: str | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+) -> Job:
+    """The job that would run a notebook, with its folder made; everything that can be wrong before it runs is found.
+
+    Parameters
+    ----------
+    path
+        A notebook, or the name of one of ntviz's own.
+    given
+        Parameters by name; text is coerced to the notebook's annotations.
+    profile
+        ``ci``, ``workshop`` or ``full``. Without it: the notebook's `profile` parameter, or ``workshop``.
+    kernel
+        Name of a registered kernel; without it, the interpreter that runs this.
+    out
+        The run's folder. Without it, a new one in ``runs/NAME/``. A folder of a run that did not end well is
+        used again with what is in it, so that a notebook can go on from its own checkpoints.
+    overwrite
+        Run again into `out` although the run there ended well.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such notebook.
+    FileExistsError
+        If `out` holds a run that ended well.
+    ValueError
+        If a parameter, the profile or the kernel is not right.
+    """
+    from ntviz.runs import kernel as kernels
+
+    path, notebook = load(path)
+    declared = parameters.read(notebook)
+    values = parameters.assign(declared, given or {})
+    if "profile" in declared:
+        if profile and values.setdefault("profile", check_profile(profile)) != profile:
+            raise ValueError(
+                f"the profile must be given once, but --profile {profile} and profile={values['profile']} came. "
+                "Leave one of them out"
+            )
+        profile = values.get("profile", declared["profile"].default)
+    profile = check_profile(profile or "workshop")
+    chosen = kernels.check(kernel) if kernel else kernels.HERE
+    return Job(path, notebook, declared, values, profile, chosen, _folder(path.stem, out, overwrite))
+
+
+def _folder(name: str, out: str | Path | None, overwrite: bool) -> Path:
+    if out is None:
+        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+        folder = runs_dir() / name / f"{stamp}-{secrets.token_hex(3)}"
+        folder.mkdir(parents=True)
+        return folder
+    folder = Path(out)
+    if (folder / manifest.FILE).exists() and not overwrite:
+        # A manifest that cannot be read belongs to no run that ended well.
+        with contextlib.suppress(ValueError):
+            if manifest.read(folder).status == "ok":
+                raise FileExistsError(
+                    f"the folder of a new run must not hold one that ended well, but {folder} does. "
+                    "Choose another --out, or add --overwrite"
+                )
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
+    """The manifest of `job`, after running it; the folder then holds manifest, executed notebook and report.
+
+    A failing cell, a dead kernel, Ctrl-C and SIGTERM end the run, not this function: they are the manifest's
+    `status` and `error`.
+
+    Parameters
+    ----------
+    job
+        From `prepare`.
+    log
+        Takes each line of progress that the notebook shows, while it runs; without it they are left out.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written; the manifest, where it could be, says so.
+    """
+    facts = Manifest(
+        "running",
+        job.name,
+        notebook_sha256=hashlib.sha256(job.path.read_bytes()).hexdigest(),
+        title=report.title_of(job.notebook) or job.name,
+        profile=job.profile,
+        kernel=job.kernel,
+        parameters=manifest.plain(job.values),
+        given=sorted(job.given),
+        started=manifest.now(),
+        machine=machine(),
+        versions=versions(),
+        git=manifest.git_state(job.path.resolve().parent),
+    )
+    (job.folder / manifest.RECORDS).unlink(missing_ok=True)
+    for stale in (EXECUTED, report.FILE):
+        (job.folder / stale).unlink(missing_ok=True)
+    facts.write(job.folder)
+    started = time.monotonic()
+    finished = _parameterized(job)
+    try:
+        with _sigterm():
+            facts.status, facts.error, facts.peak_memory_bytes = _run(job, finished, log)
+    finally:
+        facts.seconds = round(time.monotonic() - started, 2)
+        facts.ended = manifest.now()
+        facts.merge(manifest.records(job.folder))
+        if facts.status == "running":
+            # Something outside of the notebook's cells ended it, such as a full disk: say so before it is raised.
+            failure = sys.exc_info()[1]
+            stopped = isinstance(failure, KeyboardInterrupt)
+            facts.status = "interrupted" if stopped else "failed"
+            message = _stopped(failure) if stopped else str(failure)
+            facts.error = {"cell": None, "name": type(failure).__name__, "message": message}
+        _write(job, facts, finished)
+    return facts
+
+
+def _write(job: Job, facts: Manifest, finished: NotebookNode) -> None:
+    try:
+        _save(finished, job.folder / EXECUTED)
+        with atomic_write(job.folder / report.FILE, "w") as handle:
+            handle.write(report.render(finished, facts))
+    except OSError as error:
+        facts.status = "failed"
+        facts.error = facts.error or {"cell": None, "name": type(error).__name__, "message": str(error)}
+        # On a full disk there may be no room for this either; then the manifest still says "running" and names
+        # the process, which `ntviz collect` finds gone.
+        with contextlib.suppress(OSError):
+            facts.write(job.folder)
+        raise
+    facts.write(job.folder)
+    (job.folder / manifest.RECORDS).unlink(missing_ok=True)
+
+
+def _save(finished: NotebookNode, path: Path) -> None:
+    import nbformat
+
+    with atomic_write(path, "w") as handle:
+        handle.write(nbformat.writes(finished))
+
+
+def _parameterized(job: Job) -> NotebookNode:
+    """A copy of the notebook with our values in a cell after the parameters cell, and no trace of earlier runs."""
+    import nbformat
+
+    copy = deepcopy(job.notebook)
+    copy.cells = [cell for cell in copy.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    copy.metadata.pop("widgets", None)
+    copy.metadata["kernelspec"] = {"name": job.kernel, "display_name": job.kernel, "language": "python"}
+    if job.given:
+        cell = nbformat.v4.new_code_cell(
+            parameters.source_of(job.given), metadata={"tags": ["injected-parameters"]}
+        )
+        position = copy.cells.index(parameters.cell_of(copy)) + 1
+        copy.cells.insert(position, cell)
+    copy.metadata["papermill"] = {"parameters": manifest.plain(job.values)}
+    for cell in copy.cells:
+        cell.metadata.setdefault("tags", [])
+    return copy
+
+
+@contextlib.contextmanager
+def _sigterm() -> Generator[None]:
+    """SIGTERM raises `Stopped`, like Ctrl-C; only where signals can be had, which is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(*_: object) -> None:
+        raise Stopped
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(
+    job: Job, finished: NotebookNode, log: Callable[[str], None] | None
+) -> tuple[str, dict[str, Any] | None, int | None]:
+    """Status, error and peak memory in bytes, after executing `finished` in place."""
+    environment = {**os.environ, DIR_VARIABLE: str(job.folder.resolve()), PROFILE_VARIABLE: job.profile}
+    # A notebook that is started from within a notebook is a job all the same.
+    environment.pop("JPY_SESSION_NAME", None)
+    watch = None
+    status, name, message = "ok", "", ""
+    try:
+        # Takes a second or more, in which Ctrl-C may come as well.
+        from ntviz.runs import engine
+
+        # In a log the notebook's own loops tell where it is; of the cells one line at the end is enough.
+        bar = Progress(total=len(finished.cells), what=job.name, unit="cells", batch_share=1.0)
+        watch = engine.Watch(
+            save=lambda: _save(finished, job.folder / EXECUTED),
+            advance=bar.update,
+            log=log,
+            environment=environment,
+        )
+        with bar:
+            engine.execute(finished, job.kernel, watch)
+    except KeyboardInterrupt as stop:
+        status, name, message = "interrupted", type(stop).__name__, _stopped(stop)
+    except engine.CellError as failure:
+        name, message = failure.name, failure.message
+        status = "ok" if name == "SystemExit" and message in ("", "0") else "failed"
+    except engine.KernelError as death:
+        status, name, message = "failed", "KernelError", str(death)
+    if watch is None:
+        return status, {"cell": None, "name": name, "message": message}, None
+    error = None if status == "ok" else _described(finished, watch.cell, name, message)
+    return status, error, watch.peak_memory
+
+
+def _stopped(stop: KeyboardInterrupt) -> str:
+    return f"stopped by {'SIGTERM' if isinstance(stop, Stopped) else 'Ctrl-C'}"
+
+
+def _described(finished: NotebookNode, index: int, name: str, message: str) -> dict[str, Any]:
+    """The manifest's error; cells are counted from 1, as in a person's own copy of the notebook."""
+    cell = finished.cells[index]
+    before = [
+        other
+        for other in finished.cells[:index]
+        if "injected-parameters" not in other.metadata.get("tags", [])
+    ]
+    return {
+        "cell": len(before) + 1,
+        "cell_id": cell.get("id", ""),
+        "name": name,
+        "message": _ANSI.sub("", message),
+        "line": _failing_line(cell),
+        "source": cell.source,
+    }
+
+
+def _failing_line(cell: NotebookNode) -> str:
+    """The line of the cell that its traceback points to, or the empty string."""
+    for output in cell.get("outputs", []):
+        if output.output_type == "error":
+            lines = _ANSI.sub("", "\n".join(output.traceback)).splitlines()
+            for position, line in enumerate(lines):
+                if line.startswith("Cell In["):
+                    for shown in lines[position + 1 :]:
+                        match = re.match(r"-+> ?\d+ (.*)", shown)
+                        if match:
+                            return match[1].strip()
+    return ""
