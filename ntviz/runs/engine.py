@@ -124,7 +124,7 @@ class _Client(PapermillNotebookClient):
         super().__init__(nb_man, store_widget_state=False, coalesce_streams=True, **kwargs)
         self.failure: CellExecutionError | None = None
         # The kernel's own words, such as a crash report: shown only when it dies, since cells' output comes by messages.
-        self._words = tempfile.TemporaryFile()
+        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the kernel
         self.start_options = {"env": nb_man.watch.environment, "stdout": self._words, "stderr": self._words}
         self._pid: int | None = None
         self._process: Any = None
