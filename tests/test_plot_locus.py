@@ -459,3 +459,15 @@ def test_regions_without_transcripts_are_boxes_with_names():
 def test_a_gene_track_has_at_least_one_line():
     with pytest.raises(ValueError, match="at least one line; received most_lanes=0"):
         plot.genes_track(annotation(PLUS), most_lanes=0)
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_no_position_runs_over_the_edge(strand):
+    region = Interval("chr20", 43_034_599, 43_034_900, strand)
+    figure = plot.locus(region, [plot.signal_track(np.ones(len(region)), label="x", unit="y")], title="Edges")
+    drawing = figure.drawing
+    drawing.canvas.draw()
+    labels = drawing.axes[-1].get_xticklabels()
+    assert "43,034,900" in [label.get_text() for label in labels]
+    assert all(0 <= label.get_window_extent().x0 for label in labels)
+    assert all(label.get_window_extent().x1 <= drawing.bbox.x1 for label in labels)

@@ -132,6 +132,12 @@ def _genome_axis(block: Block, assembly: str | None) -> None:
     positions = tick_positions(view.interval, view.width)
     # The label of a base stands under its middle.
     ax.set_xticks([position - 0.5 for position in positions], [f"{position:,}" for position in positions])
+    for label in ax.get_xticklabels():
+        # What would run over the figure's right edge ends at its tick instead.
+        left, right = ax.get_xlim()
+        room = (right - label.get_position()[0]) / (right - left) * view.width + RIGHT
+        if text_width(label.get_text(), 9.0) / 2 > room - 0.02:
+            label.set_horizontalalignment("right")
     ax.spines["bottom"].set_visible(True)
     chrom = plain(view.interval.chrom)
     # A bare 20 would read as a number.
