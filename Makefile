@@ -10,6 +10,9 @@ STAMP := $(VENV)/.installed
 PYTHON ?=
 CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python
 
+# In a container one is root, which JupyterLab asks to be told.
+LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
+
 .DEFAULT_GOAL := help
 .PHONY: help env tour lab lint test lock clean
 
@@ -46,7 +49,7 @@ tour: $(STAMP)
 	@HF_HUB_OFFLINE=1 $(BIN)/ntviz run notebooks/00_start.ipynb
 
 lab: $(STAMP)
-	$(BIN)/jupyter lab notebooks/00_start.ipynb
+	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/00_start.ipynb
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
