@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ntviz.tokens import Vocabulary
-
-FIELDS = ("input_ids", "selected", "targets")
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,15 @@ def mask(
     masked = input_ids.copy()
     masked[selected] = replacement
     return Masked(masked, selected, targets)
+
+
+def join(parts: Sequence[Masked]) -> Masked:
+    """One batch of several masked ones of equal length, in their order."""
+    return Masked(
+        np.concatenate([part.input_ids for part in parts]),
+        np.concatenate([part.selected for part in parts]),
+        np.concatenate([part.targets for part in parts]),
+    )
 
 
 def predictable_ids(vocabulary: Vocabulary) -> np.ndarray:

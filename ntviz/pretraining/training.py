@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,14 @@ import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import EsmForMaskedLM
 
 from ntviz import environment
 from ntviz.models import encoder
-from ntviz.pretraining import evaluation, masking
+from ntviz.pretraining import checkpoints, evaluation, masking
 from ntviz.pretraining.corpus import Corpus, Sampler, held_out_table
+from ntviz.pretraining.history import Log, read_history
 from ntviz.pretraining.recipe import Recipe
 from ntviz.tokens import VOCABULARIES, Tokenizer
 
@@ -118,9 +117,9 @@ def train(
     tokenizer = Tokenizer(VOCABULARIES[VOCABULARY])
     module = encoder.build(recipe.config())
     optimisers = _optimisers(module, recipe)
-    done, seconds, best = _resume(directory, recipe, module, optimisers)
+    done, seconds, best = checkpoints.resume(directory, recipe, module, optimisers)
     objective, *prepared = accelerator.prepare(_Objective(module), *optimisers)
-    history = _Log(directory / "history.jsonl", keep=done, write=accelerator.is_main_process)
+    history = Log(directory, keep=done, write=accelerator.is_main_process)
     sampler = Sampler(
         corpus, tokenizer, max_tokens=recipe.max_tokens, sequences=recipe.sequences, seed=recipe.seed,
         both_strands=recipe.both_strands,
@@ -159,7 +158,7 @@ def train(
                 on_step(row)
             if accelerator.is_main_process and (last or (step + 1) % checkpoint_every == 0):
                 state = {"step": step + 1, "seconds": row["seconds"], "best": best}
-                _checkpoint(directory, recipe, module, optimisers, state)
+                checkpoints.write(directory, recipe, module, optimisers, state)
             if out_of_time:
                 break
     accelerator.wait_for_everyone()
@@ -190,8 +189,7 @@ def save(
             if not name.startswith("esm.contact_head.") and not name.endswith("inv_freq")
         }
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-        vocabulary = VOCABULARIES[VOCABULARY]
-        (folder / "vocab.txt").write_text("\n".join(vocabulary.tokens), encoding="utf-8")
+        (folder / "vocab.txt").write_text(VOCABULARIES[VOCABULARY].to_text(), encoding="utf-8")
         _write_json(folder / "config.json", recipe.config())
         _write_json(
             folder / "tokenizer_config.json",
@@ -200,11 +198,8 @@ def save(
         _write_json(folder / "training.json", {"recipe": recipe.as_dict(), **(extra or {})})
 
 
-def read_history(directory: str | os.PathLike[str]) -> pd.DataFrame:
-    """The history of a run directory, one row a step; see `Run`."""
-    rows = _rows(Path(directory) / "history.jsonl")
-    columns = ["step", "tokens", "loss", "learning_rate", "seconds", "held_out_loss", "held_out_accuracy"]
-    return pd.DataFrame(rows, columns=columns)
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def has_bfloat16(device: str) -> bool:
@@ -256,8 +251,7 @@ def _micro_batches(
             )
             for i, row in enumerate(part)
         ]  # fmt: skip
-        joined = masking.Masked(*(np.concatenate([getattr(m, f) for m in masked]) for f in masking.FIELDS))
-        batches.append((ids != sampler.tokenizer.vocabulary.pad_id, joined))
+        batches.append((ids != sampler.tokenizer.vocabulary.pad_id, masking.join(masked)))
     return batches
 
 
@@ -307,99 +301,3 @@ def _step(
 def _anywhere(accelerator: Accelerator, here: bool) -> bool:
     """Whether it holds in any process: all must leave the loop at the same step."""
     return bool(accelerator.reduce(torch.tensor(float(here), device=accelerator.device), reduction="sum") > 0)
-
-
-def _checkpoint(
-    directory: Path,
-    recipe: Recipe,
-    module: EsmForMaskedLM,
-    optimisers: list[torch.optim.Optimizer],
-    state: dict[str, Any],
-) -> None:
-    with environment.atomic_directory(directory / "checkpoint") as folder:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()},
-            folder / "weights.safetensors",
-        )
-        for index, optimiser in enumerate(optimisers):
-            torch.save(optimiser.state_dict(), folder / f"optimiser{index}.pt")
-        _write_json(folder / "state.json", {**state, "recipe": recipe.as_dict()})
-
-
-def _resume(
-    directory: Path, recipe: Recipe, module: EsmForMaskedLM, optimisers: list[torch.optim.Optimizer]
-) -> tuple[int, float, float]:
-    """Steps done, seconds used and best held-out loss of the checkpoint; it is loaded into module and optimisers."""
-    folder = directory / "checkpoint"
-    if not (folder / "state.json").is_file():
-        return 0, 0.0, float("inf")
-    with _whole(folder):
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        theirs, found = state["recipe"], (state["step"], state["seconds"], state["best"])
-    ours = recipe.as_dict()
-    changed = sorted(key for key in ours if ours[key] != theirs.get(key) and key not in _FREE)
-    if changed:
-        key = changed[0]
-        raise ValueError(
-            f"{directory} must hold a run of the same recipe to go on; {key} was {theirs.get(key)!r} and is now "
-            f"{ours[key]!r}. Train in another directory, or delete this one."
-        )
-    with _whole(folder):
-        module.load_state_dict(load_file(folder / "weights.safetensors"))
-        for index, optimiser in enumerate(optimisers):
-            # A GPU's checkpoint goes on elsewhere, too: each optimiser moves its state to where its parameters are.
-            kept = torch.load(folder / f"optimiser{index}.pt", weights_only=True, map_location="cpu")
-            optimiser.load_state_dict(kept)
-    return found
-
-
-@contextmanager
-def _whole(folder: Path) -> Generator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise ValueError(
-            f"{folder} must be a whole checkpoint to go on from; reading it failed: {type(error).__name__}: {error}. "
-            "It was damaged after it was written: delete it to begin anew, or train in another directory."
-        ) from error
-
-
-_FREE = ("micro_tokens", "precision", "cooldown_steps", "learning_rate", "schedule")
-"""What may change when a run goes on: memory, the device's arithmetic, and the end of the schedule."""
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-class _Log:
-    """history.jsonl: rows beyond the checkpoint that a run goes on from are dropped first."""
-
-    def __init__(self, path: Path, *, keep: int, write: bool) -> None:
-        self.path, self.write = path, write
-        if not write:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        kept = [row for row in _rows(path) if row["step"] <= keep]
-        with environment.atomic_write(path, "w") as handle:
-            handle.writelines(json.dumps(row) + "\n" for row in kept)
-
-    def append(self, row: dict[str, Any]) -> None:
-        if self.write:
-            environment.append_line(self.path, json.dumps(row))
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a history.jsonl, none without the file; a last line that a killed process cut off is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            if number < len(lines):
-                raise ValueError(
-                    f"Each line of {path} must be a JSON row; line {number} is not ({error}). "
-                    "Remove that line, or train in another directory."
-                ) from error
-    return rows
