@@ -30,12 +30,15 @@ LAYERS: dict[int, dict[str, set[str]]] = {
         "models": {"environment", "sequence", "tokens"},
     },
     4: {
-        "attention": {"genome", "annotation", "tokens", "models.protocol"},
+        "attention": {
+            *("environment", "genome", "sequence", "reference", "annotation", "tokens", "motifs"),
+            "models.protocol",
+        },
         "embeddings": {"genome", "tokens"},
         "expectation": {"environment", "sequence", "tokens"},  # what a model expects at each base
         "variants": {"genome", "sequence", "reference", "annotation", "tokens"},
         "attribution": {"genome", "sequence", "tokens"},
-        "motifs": {"genome", "sequence"},
+        "motifs": {"environment", "genome", "sequence"},
         "pretraining": {"genome", "environment", "sequence", "reference", "tokens", "models"},
     },
     5: {
@@ -45,7 +48,10 @@ LAYERS: dict[int, dict[str, set[str]]] = {
     },
     6: {
         "plot": {"genome", "annotation", "tokens"},
-        "explore": {"plot", "attention", "embeddings", "expectation", "variants", "attribution", "motifs"},
+        "explore": {
+            *("environment", "genome", "sequence", "reference", "annotation", "tokens", "models.protocol"),
+            *("plot", "attention", "embeddings", "expectation", "variants", "attribution", "motifs"),
+        },
     },
     7: {
         "runs": ANYTHING,
@@ -141,6 +147,7 @@ def loaded_by(statement: str) -> set[str]:
         ("from ntviz import models", ("torch", "transformers", "matplotlib")),
         ("from ntviz import data, reference, annotation", ("torch", "transformers", "matplotlib")),
         ("from ntviz import plot", ("torch", "transformers")),
+        ("from ntviz import attention, explore, motifs", ("torch", "transformers", "matplotlib", "anywidget")),
     ],
 )
 def test_imports_stay_light(statement, without):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -204,3 +205,30 @@ def machine() -> dict:
         "gpus": gpus(),
         "python": sys.executable,
     }
+
+
+def free_memory() -> int:
+    """Bytes of memory that a process could still take: what is available, or the rest of this container's limit.
+
+    Where the system does not say what is available (macOS), half of what is installed.
+    """
+    available = None
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                available = int(line.split()[1]) * 1024
+    except OSError:
+        available = None
+    if available is None:
+        available = (machine()["memory_bytes"] or 8 << 30) // 2
+    for limit, used in (
+        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+    ):
+        try:
+            most, now = Path(limit).read_text().strip(), Path(used).read_text().strip()
+        except OSError:
+            continue
+        if most.isdigit() and now.isdigit():
+            available = min(available, max(int(most) - int(now), 0))
+    return available

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,24 @@ class NucleotideTransformer:
             else None,
             attentions=self._stacked(result.attentions, self.layers) if "attentions" in outputs else None,
         )
+
+    def random_twin(self, seed: int = 0) -> NucleotideTransformer:
+        """The same architecture and tokenizer with fresh random weights: what a result owes to the shape alone.
+
+        Its `info` says so: weights_sha256 is "random weights, seed N".
+        """
+        config = self.module.config.to_dict()
+        if isinstance(self.module.esm.encoder.layer[0].intermediate, encoder.GatedIntermediate):
+            config["add_bias_fnn"] = False
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = encoder.build(config)
+        module = module.to(self.module.device, self.module.dtype).eval()
+        if module.esm.rotary_embeddings is not None:
+            module.esm.rotary_embeddings.inv_freq = encoder.inverse_frequencies(module).to(module.device)
+        name = f"random twin of {self.name}"
+        info = {**self.info, "name": name, "revision": None, "weights_sha256": f"random weights, seed {seed}"}
+        return replace(self, module=module, name=name, info=info)
 
     def _padded(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
         vocabulary = self.tokenizer.vocabulary

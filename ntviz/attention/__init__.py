@@ -1,0 +1,51 @@
+"""Attention, observed while a model runs: exact statistics, parts of maps, and tests against nulls. Maps are never stored."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ntviz.attention.above import Above
+    from ntviz.attention.blocks import Accumulator, Block, Context, Grid, Observer
+    from ntviz.attention.interface import Observation, observe
+    from ntviz.attention.maps import Thumbnails, TopPairs, Window
+    from ntviz.attention.observers import Distance, Entropy, MassByElement, Received
+    from ntviz.attention.planning import Plan, plan
+
+_HOMES = {
+    "above": ("Above",),
+    "blocks": ("Accumulator", "Block", "Context", "Grid", "Observer"),
+    "interface": ("Observation", "observe"),
+    "maps": ("Thumbnails", "TopPairs", "Window"),
+    "observers": ("Distance", "Entropy", "MassByElement", "Received"),
+    "planning": ("Plan", "plan"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Above",
+    "Accumulator",
+    "Block",
+    "Context",
+    "Distance",
+    "Entropy",
+    "Grid",
+    "MassByElement",
+    "Observation",
+    "Observer",
+    "Plan",
+    "Received",
+    "Thumbnails",
+    "TopPairs",
+    "Window",
+    "observe",
+    "plan",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # torch is loaded by what is used, not by the import.
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)

@@ -1,0 +1,120 @@
+"""Pairs of tokens whose attention exceeds a threshold, counted by key: what the enrichment of elements is made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from ntviz.attention.blocks import Block, Context, Observer
+
+
+@dataclass(frozen=True)
+class Above(Observer):
+    """How many queries give each key more than a threshold of their attention. Result: `Above.Result`.
+
+    Parameters
+    ----------
+    threshold
+        Share of attention, strictly between 0 and 1. 0.3 is the paper's.
+
+    Raises
+    ------
+    ValueError
+        The threshold is not between 0 and 1.
+
+    References
+    ----------
+    Dalla-Torre et al., Nature Methods 2025, after Vig et al. 2021 (arXiv:2006.15222). On a GPU with Triton one
+    kernel counts a layer without writing any block; counts then differ from these for pairs at the threshold only.
+    """
+
+    threshold: float = 0.3
+
+    @dataclass(frozen=True)
+    class Result:
+        """Numbers of (query, key) pairs above the threshold, int64, by key.
+
+        Attributes
+        ----------
+        counts
+            [layer, head, key], over queries that lie on bases.
+        from_special
+            [layer, head, key], over the queries that are special tokens.
+        paired
+            [layer, head, key]: those of `counts` whose key lies on a base and whose mirror image, the token as far
+            from the query on its other side, is a base token too.
+        mirrored
+            [layer, head, token]: where those mirror images lie. Each pair of `paired` has one here, at the same
+            distance from the same query.
+        """
+
+        counts: np.ndarray
+        from_special: np.ndarray
+        paired: np.ndarray
+        mirrored: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(
+                f"threshold must be a share of attention strictly between 0 and 1; received {self.threshold}. "
+                "The paper's is 0.3."
+            )
+
+    def start(self, context: Context) -> _AboveSum:
+        """An accumulator for one sequence."""
+        return _AboveSum(self, context)
+
+
+class _AboveSum:
+    def __init__(self, observer: Above, context: Context) -> None:
+        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
+        self.threshold = observer.threshold
+        shape = (4, *self.grid.shape, context.n_tokens)
+        self.sums = torch.zeros(shape, dtype=torch.int64, device=context.device)
+
+    def see(self, block: Block) -> None:
+        first, _ = block.queries
+        n = self.context.n_tokens
+        limit = block.lse + math.log(self.threshold)
+        # At most 1 / threshold keys of a query exceed it, and in most rows none: only rows whose largest does are read.
+        head, query = (block.scores.amax(-1) > limit).nonzero(as_tuple=True)
+        if not len(head):
+            return
+        row, key = (block.scores[head, query] > limit[head, query, None]).nonzero(as_tuple=True)
+        head, query = head[row], query[row] + first
+        from_base = ~self.context.special[query]
+        mirror = 2 * query - key
+        inside = from_base & ~self.context.special[key] & (mirror >= 0) & (mirror < n)
+        inside[inside.clone()] = ~self.context.special[mirror[inside]]
+        kinds = ((from_base, key), (~from_base, key), (inside, key), (inside, mirror))
+        layer, heads = self.grid.place(block)
+        for kind, (which, token) in enumerate(kinds):
+            counts = torch.bincount((head * n + token)[which], minlength=len(heads) * n)
+            self.sums[kind, layer, heads] += counts.view(len(heads), n)
+
+    def see_layer(self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor) -> bool:
+        """Counts a whole layer in one kernel where there is one; False where there is none."""
+        if query.device.type != "cuda":
+            return False
+        from ntviz.attention import triton_counts
+
+        if not triton_counts.available(query.device):
+            return False
+        place = [self.grid.heads.index(head) for head in heads]
+        found = triton_counts.above(
+            query[None, list(heads)],
+            key[None, list(heads)],
+            scaling=1.0,
+            threshold=self.threshold,
+            lengths=torch.tensor([self.context.n_tokens], device=query.device),
+            is_special=self.context.special[None],
+        )
+        for kind, counts in enumerate(found):
+            self.sums[kind, self.grid.layers.index(layer), place] += counts[0]
+        return True
+
+    def finish(self) -> Above.Result:
+        return Above.Result(*self.sums.cpu().numpy())

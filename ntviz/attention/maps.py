@@ -1,0 +1,242 @@
+"""Parts of attention maps: an exact window of some heads, the strongest pairs, and small pictures of every head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from ntviz.attention.blocks import Block, Context, Observer
+
+
+@dataclass(frozen=True)
+class Window(Observer):
+    """The exact weights of a range of queries on a range of keys, for a few heads. Result: `Window.Result`.
+
+    Parameters
+    ----------
+    query, key
+        First token and the one after the last; all tokens when None. The first token is `<cls>` in our models.
+    at
+        (layer, head) pairs, zero-based.
+
+    Raises
+    ------
+    ValueError
+        A range is empty or outside the sequence, or no head is named.
+    """
+
+    query: tuple[int, int] | None = None
+    key: tuple[int, int] | None = None
+    at: Sequence[tuple[int, int]] = field(default=(), kw_only=True)
+
+    @dataclass(frozen=True)
+    class Result:
+        """`weights` [head, query, key] float32, in the order of `at`; `query` and `key` are the ranges, in tokens."""
+
+        weights: np.ndarray
+        query: tuple[int, int]
+        key: tuple[int, int]
+
+    def needs(self, context: Context) -> dict[int, tuple[int, ...]]:
+        """The heads needed of each layer needed."""
+        if not self.at:
+            raise ValueError("at must name at least one (layer, head); received none. Pass e.g. at=[(2, 5)].")
+        needed: dict[int, tuple[int, ...]] = {}
+        for layer in dict.fromkeys(layer for layer, _ in self.at):
+            heads = dict.fromkeys(head for where, head in self.at if where == layer)
+            grid = context.grid([layer], list(heads))
+            needed[layer] = grid.heads
+        return needed
+
+    def queries(self, context: Context) -> tuple[int, int]:
+        """The run of queries needed."""
+        return _range(self.query, context.n_tokens, "query")
+
+    def start(self, context: Context) -> _WindowCut:
+        """An accumulator for one sequence."""
+        return _WindowCut(self, context)
+
+
+class _WindowCut:
+    def __init__(self, observer: Window, context: Context) -> None:
+        self.at = [(int(layer), int(head)) for layer, head in observer.at]
+        self.query, self.key = observer.queries(context), _range(observer.key, context.n_tokens, "key")
+        shape = (len(self.at), self.query[1] - self.query[0], self.key[1] - self.key[0])
+        self.weights = torch.zeros(shape, device=context.device)
+
+    def see(self, block: Block) -> None:
+        first, last = max(block.queries[0], self.query[0]), min(block.queries[1], self.query[1])
+        rows = slice(first - block.queries[0], last - block.queries[0])
+        for place, (layer, head) in enumerate(self.at):
+            if layer == block.layer and head in block.heads:
+                index = block.heads.index(head)
+                weights = block.scores[index, rows, slice(*self.key)] - block.lse[index, rows, None]
+                self.weights[place, first - self.query[0] : last - self.query[0]] = weights.exp_()
+
+    def finish(self) -> Window.Result:
+        return Window.Result(self.weights.cpu().numpy(), self.query, self.key)
+
+
+@dataclass(frozen=True)
+class TopPairs(Observer):
+    """The strongest (query, key) pairs of each head. Result: `TopPairs.Result`.
+
+    Parameters
+    ----------
+    k
+        How many of each head. Among pairs that tie for the last place, any may be kept.
+    special
+        Whether pairs with a special token count.
+
+    Raises
+    ------
+    ValueError
+        k is below 1.
+    """
+
+    k: int = 20
+    special: bool = False
+
+    @dataclass(frozen=True)
+    class Result:
+        """`query` and `key` [layer, head, k] token indices, `weight` [layer, head, k], the strongest first.
+
+        Where a sequence has fewer pairs, indices are -1 and weights 0.
+        """
+
+        query: np.ndarray
+        key: np.ndarray
+        weight: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise ValueError(f"k must be at least 1 pair a head; received {self.k}. Give the number wanted.")
+
+    def start(self, context: Context) -> _TopKeeper:
+        """An accumulator for one sequence."""
+        return _TopKeeper(self, context)
+
+
+class _TopKeeper:
+    def __init__(self, observer: TopPairs, context: Context) -> None:
+        self.context, self.grid, self.k = context, context.grid(observer.layers, observer.heads), observer.k
+        self.banned = torch.zeros_like(context.special) if observer.special else context.special
+        self.log_weight = torch.full((*self.grid.shape, self.k), -torch.inf, device=context.device)
+        self.pair = torch.full((*self.grid.shape, self.k), -1, dtype=torch.int64, device=context.device)
+
+    def see(self, block: Block) -> None:
+        layer, heads = self.grid.place(block)
+        first, last = block.queries
+        n = self.context.n_tokens
+        for row, head in enumerate(heads):
+            kept = self.log_weight[layer, head]
+            # Rows whose largest weight is below the weakest kept have nothing to add.
+            best = block.scores[row].amax(-1) - block.lse[row]
+            best = best.masked_fill(self.banned[first:last], -torch.inf)
+            queries = (best > kept[-1]).nonzero()[:, 0]
+            if not len(queries):
+                continue
+            weights = block.scores[row, queries] - block.lse[row, queries, None]
+            weights = weights.masked_fill(self.banned, -torch.inf)
+            top, place = weights.flatten().topk(min(self.k, weights.numel()))
+            pairs = (queries[place // n] + first) * n + place % n
+            both, pairs = torch.cat([kept, top]), torch.cat([self.pair[layer, head], pairs])
+            self.log_weight[layer, head], order = both.topk(self.k)
+            self.pair[layer, head] = pairs[order]
+
+    def finish(self) -> TopPairs.Result:
+        weight = self.log_weight.exp().cpu().numpy()
+        pair = np.where(weight > 0, self.pair.cpu().numpy(), -1)
+        n = self.context.n_tokens
+        return TopPairs.Result(np.where(pair < 0, -1, pair // n), np.where(pair < 0, -1, pair % n), weight)
+
+
+@dataclass(frozen=True)
+class Thumbnails(Observer):
+    """A small picture of each head's map: the largest weight in each cell. Result: `Thumbnails.Result`.
+
+    Parameters
+    ----------
+    size
+        Cells along each side; as many as base tokens where there are fewer of those.
+
+    Raises
+    ------
+    ValueError
+        The size is below 1.
+
+    Notes
+    -----
+    Special tokens are left out. Cell i covers base tokens floor(i n / size) to ceil((i + 1) n / size): where n is no
+    multiple of the size, neighbours share a token, and no token is left out.
+    """
+
+    size: int = 64
+
+    @dataclass(frozen=True)
+    class Result:
+        """`maps` [layer, head, query cell, key cell]; `edges` [cell, 2] base tokens of each cell, half-open.
+
+        Base tokens are counted without special ones.
+        """
+
+        maps: np.ndarray
+        edges: np.ndarray
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1 cell; received {self.size}. Give the number of cells.")
+
+    def start(self, context: Context) -> _ThumbnailKeeper:
+        """An accumulator for one sequence."""
+        return _ThumbnailKeeper(self, context)
+
+
+class _ThumbnailKeeper:
+    def __init__(self, observer: Thumbnails, context: Context) -> None:
+        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
+        n = len(context.base)
+        self.size = max(1, min(observer.size, n))
+        cells = np.arange(self.size)
+        self.edges = np.stack([cells * n // self.size, -(-(cells + 1) * n // self.size)], axis=1)
+        self.maps = torch.zeros(*self.grid.shape, self.size, self.size, device=context.device)
+        self.rank = torch.cumsum(context.is_base, 0).long() - 1
+        whole = n == context.n_tokens - int(context.is_special[0]) and not context.is_special[1:].any()
+        self.keys = slice(int(context.is_special[0]), None) if whole else context.base
+
+    def see(self, block: Block) -> None:
+        first, last = block.queries
+        queries = torch.arange(first, last, device=self.context.device)
+        queries = queries[self.context.is_base[first:last] > 0]
+        if not len(queries):
+            return
+        layer, heads = self.grid.place(block)
+        # exp is monotonous: pooled before, it is computed for the cells only.
+        scores = block.scores[..., self.keys]
+        pooled = torch.nn.functional.adaptive_max_pool1d(scores, self.size)[:, queries - first]
+        weights = (pooled - block.lse[:, queries - first, None]).exp_()
+        ranks = self.rank[queries].cpu().numpy()
+        low = np.searchsorted(self.edges[:, 1], ranks[0], side="right")
+        high = np.searchsorted(self.edges[:, 0], ranks[-1], side="right")
+        for cell in range(low, high):
+            rows = slice(*np.searchsorted(ranks, self.edges[cell]))
+            largest = weights[:, rows].amax(1)
+            self.maps[layer, heads, cell] = torch.maximum(self.maps[layer, heads, cell], largest)
+
+    def finish(self) -> Thumbnails.Result:
+        return Thumbnails.Result(self.maps.cpu().numpy(), self.edges)
+
+
+def _range(wanted: tuple[int, int] | None, n: int, what: str) -> tuple[int, int]:
+    if wanted is None:
+        return 0, n
+    first, last = int(wanted[0]), int(wanted[1])
+    if not 0 <= first < last <= n:
+        raise ValueError(
+            f"{what} must be a range of tokens within 0 to {n}, first before last; received ({first}, {last}). "
+            "tokens.token_at(base) gives the token of a base."
+        )
+    return first, last
