@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -19,14 +19,15 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ntviz.attention.blocks import Accumulator, Block, Context, Observer
+from ntviz.attention.blocks import Context, Observer
+from ntviz.attention.watch import Bias, EnoughSeen, Watch
 from ntviz.models.protocol import DNAModel, Forward
 from ntviz.tokens import Tokens
 
 NAME = "ntviz_observed"
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}
 _fused_with_lse = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
-_watching: ContextVar[_Watch | None] = ContextVar("_watching", default=None)
+_watching: ContextVar[Watch | None] = ContextVar("_watching", default=None)
 
 
 @dataclass(frozen=True)
@@ -56,132 +57,6 @@ class Observation:
                 f"No observer was called {name!r}; there are {', '.join(self.__dict__.get('results', {}))}."
             )
         return self.results[name]
-
-
-class _EnoughSeen(Exception):
-    """Ends a forward pass after the last layer that anybody needs."""
-
-
-@dataclass
-class _Watch:
-    """One forward pass under observation."""
-
-    contexts: list[Context]
-    offsets: list[int]
-    seats: list[list[tuple[Observer, Accumulator, dict[int, tuple[int, ...]], tuple[int, int]]]]
-    stop_after: int | None
-    block: int
-    seen: int = 0
-    buffers: dict[str, torch.Tensor] = field(default_factory=dict)
-
-    def layer(self, query: torch.Tensor, key: torch.Tensor, lse: torch.Tensor | None, bias: _Bias) -> None:
-        layer, self.seen = self.seen, self.seen + 1
-        for context, offset, seats in zip(self.contexts, self.offsets, self.seats, strict=True):
-            wanting = [seat for seat in seats if layer in seat[2]]
-            if wanting:
-                real = slice(offset, offset + context.n_tokens)
-                self._sequence(
-                    layer,
-                    wanting,
-                    query[context.index, :, real],
-                    key[context.index, :, real],
-                    None if lse is None else lse[context.index, :, real],
-                    bias.of(context.index, real),
-                )
-        if self.stop_after is not None and layer >= self.stop_after:
-            raise _EnoughSeen
-
-    def _sequence(
-        self,
-        layer: int,
-        seats: list[tuple[Observer, Accumulator, dict[int, tuple[int, ...]], tuple[int, int]]],
-        query: torch.Tensor,
-        key: torch.Tensor,
-        lse: torch.Tensor | None,
-        bias: _Bias,
-    ) -> None:
-        left = []
-        for seat in seats:
-            whole = getattr(seat[1], "see_layer", None)
-            # A kernel that never writes a block, where there is one for this device and nothing is masked.
-            if whole is None or bias.terms or not whole(layer, seat[2][layer], query, key):
-                left.append(seat)
-        if not left:
-            return
-        needed = {head for _, _, needs, _ in left for head in needs[layer]}
-        heads = sorted(needed)
-        first, last = min(queries[0] for *_, queries in left), max(queries[1] for *_, queries in left)
-        per_block = max(1, min(len(heads), self.block // (128 * len(key[0])) or 1))
-        rows = max(1, min(last - first, self.block // (per_block * key.shape[1])))
-        for start in range(0, len(heads), per_block):
-            chunk = heads[start : start + per_block]
-            keys = key[chunk].float().transpose(-1, -2).contiguous()
-            for top in range(first, last, rows):
-                bottom = min(top + rows, last)
-                block = self._block(layer, chunk, (top, bottom), query, keys, lse, bias)
-                for _, accumulator, needs, queries in left:
-                    own = [head for head in chunk if head in needs[layer]]
-                    if own and queries[0] < bottom and top < queries[1]:
-                        accumulator.see(block.of(own))
-
-    def _block(
-        self,
-        layer: int,
-        heads: list[int],
-        queries: tuple[int, int],
-        query: torch.Tensor,
-        keys: torch.Tensor,
-        lse: torch.Tensor | None,
-        bias: _Bias,
-    ) -> Block:
-        shape = (len(heads), queries[1] - queries[0], keys.shape[-1])
-        rows = query[heads, queries[0] : queries[1]].float()
-        scores = torch.bmm(rows, keys, out=self._buffer("scores", shape, keys.device))
-        bias.add(scores, heads, queries)
-        own = torch.logsumexp(scores, -1) if lse is None else lse[heads, queries[0] : queries[1]]
-        buffer = self._buffer("weights", shape, keys.device)
-        return Block(layer, tuple(heads), queries, scores, own, {"buffer": buffer})
-
-    def _buffer(self, name: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
-        size = int(np.prod(shape))
-        held = self.buffers.get(name)
-        if held is None or held.numel() < size or held.device != device:
-            self.buffers[name] = held = torch.empty(size, dtype=torch.float32, device=device)
-        return held[:size].view(shape)
-
-
-@dataclass(frozen=True)
-class _Bias:
-    """What is added to scores before softmax: masks and position biases, [sequence or 1, head or 1, query or 1, key]."""
-
-    terms: tuple[torch.Tensor, ...] = ()
-
-    @classmethod
-    def made(cls, mask: torch.Tensor | None, position: torch.Tensor | None, causal: bool, n: int) -> _Bias:
-        terms = [term for term in (mask, position) if term is not None]
-        if causal and mask is None and n > 1:
-            device = None if position is None else position.device
-            terms.append(torch.ones(n, n, dtype=torch.bool, device=device).tril()[None, None])
-        return cls(tuple(terms))
-
-    def of(self, index: int, real: slice) -> _Bias:
-        """For one sequence, without padding; masks that hide nothing there are gone."""
-        cut = []
-        for term in self.terms:
-            own = term[index if term.shape[0] > 1 else 0]
-            own = own[:, real if own.shape[1] > 1 else slice(None), real]
-            if not (bool(own.all()) if own.dtype == torch.bool else not bool(own.any())):
-                cut.append(own)
-        return _Bias(tuple(cut))
-
-    def add(self, scores: torch.Tensor, heads: Sequence[int], queries: tuple[int, int]) -> None:
-        for term in self.terms:
-            rows = term[:, slice(*queries) if term.shape[1] > 1 else slice(None)]
-            rows = (rows[list(heads)] if rows.shape[0] > 1 else rows).to(scores.device)
-            if rows.dtype == torch.bool:
-                scores.masked_fill_(~rows, -torch.inf)
-            else:
-                scores.add_(rows)
 
 
 def _observed(
@@ -227,13 +102,13 @@ def _observed(
         )  # fmt: skip
     if watch is not None:
         keys = key if groups == 1 else key.repeat_interleave(groups, dim=1)
-        bias = _Bias.made(attention_mask, position_bias, causal, query.shape[2])
+        bias = Bias.made(attention_mask, position_bias, causal, query.shape[2])
         watch.layer(query if scale == 1 else query * scale, keys, lse, bias)
     return output, None
 
 
 @contextmanager
-def _watched(module: PreTrainedModel, watch: _Watch) -> Generator[None]:
+def _watched(module: PreTrainedModel, watch: Watch) -> Generator[None]:
     """The module with observed attention in eval mode; as it was afterwards, whatever happens."""
     ALL_ATTENTION_FUNCTIONS.register(NAME, _observed)
     # Without a mask function of its own, a custom attention would be given no mask, and padding would be attended.
@@ -347,12 +222,12 @@ def observe(
     ]
     deepest = max(layer for row in seats for _, _, needs, _ in row for layer in needs)
     size = block or _BLOCK.get(module.device.type, _BLOCK["cpu"])
-    watch = _Watch(contexts, offsets, seats, None if outputs else deepest, size)
+    watch = Watch(contexts, offsets, seats, None if outputs else deepest, size)
     output = None
     try:
         with _watched(module, watch), torch.inference_mode():
             output = _run(model, module, batch, outputs)
-    except _EnoughSeen:
+    except EnoughSeen:
         pass
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():

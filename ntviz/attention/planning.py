@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ class Plan:
             f"{self.n_tokens:,} tokens, {self.n_layers} layers x {self.n_heads} heads; {size(self.free)} free, "
             f"forward pass alone about {self.forward_seconds:.1f} s"
         ]
-        for row in _rows(self.requests):
+        for row in self.requests.itertuples():
             lines.append(
                 f"  {row.request}: {size(row.memory)} of memory, {size(row.output)} of answer, about "
                 f"{row.seconds:.1f} s: {'fits' if row.fits else 'does not fit'}"
@@ -148,7 +148,7 @@ def smaller(model: Any, contexts: Sequence[Context]) -> str:
     )
     fitting = forecast.requests[forecast.requests["fits"]].sort_values("memory")
     advice = (
-        "; ".join(f"{row.request} ({size(row.memory)})" for row in _rows(fitting))
+        "; ".join(f"{row.request} ({size(row.memory)})" for row in fitting.itertuples())
         or f"no request at {longest:,} tokens: take a shorter interval"
     )
     together = " one at a time" if len(contexts) > 1 else ""
@@ -165,10 +165,6 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.0f} {unit}" if n_bytes >= 10 or unit == "B" else f"{n_bytes:.1f} {unit}"
         n_bytes /= 1000
     return f"{n_bytes:.1f} GB"
-
-
-def _rows(requests: pd.DataFrame) -> Iterator[Any]:
-    yield from requests.itertuples()
 
 
 def _free(device: torch.device) -> int:

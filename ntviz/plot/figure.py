@@ -22,7 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Drawing
 
 from ntviz.plot.palette import CSS_DPI, style
-from ntviz.plot.readout import Readout
+from ntviz.plot.readout import Cursor
 
 FORMATS = (".png", ".html", ".svg")
 
@@ -73,7 +73,7 @@ class Figure:
     """
 
     def __init__(
-        self, drawing: Drawing, *, title: str, alt: str, caption: str = "", readout: Readout | None = None
+        self, drawing: Drawing, *, title: str, alt: str, caption: str = "", readout: Cursor | None = None
     ) -> None:
         self.drawing = drawing
         self.title = title
@@ -142,8 +142,8 @@ class Figure:
             f'<figcaption style="{_CAPTION}">{html.escape(self.caption)}</figcaption>',
         ]
         if self.readout is not None:
-            parts.append(f'<script type="application/json">{self.readout.json(self.title)}</script>')
-            parts.append(f"<script>{cursor_script()}</script>")
+            parts.append(f'<script type="{self.readout.kind}">{self.readout.json(self.title)}</script>')
+            parts.append(f"<script>{cursor_script(self.readout.script)}</script>")
         parts.append("</figure>")
         return "\n".join(parts)
 
@@ -194,8 +194,8 @@ class Figure:
 
 
 @cache
-def cursor_script() -> str:
-    """The script of the cursor, without its comments and indentation."""
-    source = resources.files("ntviz.plot").joinpath("readout.js").read_text(encoding="utf-8")
+def cursor_script(name: str = "readout.js") -> str:
+    """The script of a cursor, without its comments and indentation."""
+    source = resources.files("ntviz.plot").joinpath(name).read_text(encoding="utf-8")
     lines = (line.strip() for line in source.splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))

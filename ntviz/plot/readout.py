@@ -10,12 +10,30 @@ import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 MOST_STOPS = 20_000
 """Cursor positions at most; a longer window is binned, and the readout then names the bases of a bin."""
+
+
+class Cursor(Protocol):
+    """What a figure needs of a readout: its data, and the script that shows them."""
+
+    @property
+    def script(self) -> str:
+        """File name of the script, beside this module."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Type of the script element that holds the data: each script leaves the data of others alone."""
+        ...
+
+    def json(self, title: str) -> str:
+        """The data as JSON that may stand inside an HTML script element."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +167,9 @@ class Readout:
         Stop at which the keyboard cursor begins; the middle by default.
     """
 
+    script: ClassVar[str] = "readout.js"
+    kind: ClassVar[str] = "application/json"
+
     n: int
     lanes: Sequence[Lane]
     genome: GenomeStops | None = None
@@ -197,7 +218,18 @@ class Readout:
 
     def json(self, title: str) -> str:
         """The readout as JSON that may stand inside an HTML script element, whatever the names in it are."""
-        text = json.dumps(self.packed(title), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        for character in "<>&\u2028\u2029":
-            text = text.replace(character, f"\\u{ord(character):04x}")
-        return text
+        return script_json(self.packed(title))
+
+
+def script_json(data: dict[str, Any]) -> str:
+    """JSON that may stand inside an HTML script element, whatever the text in it is.
+
+    Examples
+    --------
+    >>> script_json({"name": "</script>"})
+    '{"name":"\\\\u003c/script\\\\u003e"}'
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
