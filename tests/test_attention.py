@@ -314,7 +314,7 @@ def test_only_what_is_asked_for_is_computed(mini):
         attention.observe(mini, tokens, spy=Spy(layers=[1], heads=[2, 5]))
         assert passed == [0]
         assert [(block.layer, block.heads, block.queries) for block in blocks] == [(1, (2, 5), (10, 14))]
-        assert blocks[0].scores.shape == (2, 4, len(tokens))
+        assert blocks[0].log_weights.shape == (2, 4, len(tokens))
         passed.clear()
         attention.observe(mini, tokens, outputs=("logits",), spy=Spy(layers=[1]))
         assert passed == [0, 1, 2, 3]

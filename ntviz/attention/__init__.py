@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ntviz.attention.above import Above
     from ntviz.attention.blocks import Accumulator, Block, Context, Grid, Observer
+    from ntviz.attention.enriching import Unfinished, enrichment, merge
+    from ntviz.attention.enrichment_table import Enrichment
     from ntviz.attention.interface import Observation, observe
     from ntviz.attention.maps import Thumbnails, TopPairs, Window
     from ntviz.attention.observers import Distance, Entropy, MassByElement, Received
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "above": ("Above",),
     "blocks": ("Accumulator", "Block", "Context", "Grid", "Observer"),
+    "enriching": ("Unfinished", "enrichment", "merge"),
+    "enrichment_table": ("Enrichment",),
     "interface": ("Observation", "observe"),
     "maps": ("Thumbnails", "TopPairs", "Window"),
     "observers": ("Distance", "Entropy", "MassByElement", "Received"),
@@ -29,6 +33,7 @@ __all__ = [
     "Block",
     "Context",
     "Distance",
+    "Enrichment",
     "Entropy",
     "Grid",
     "MassByElement",
@@ -38,7 +43,10 @@ __all__ = [
     "Received",
     "Thumbnails",
     "TopPairs",
+    "Unfinished",
     "Window",
+    "enrichment",
+    "merge",
     "observe",
     "plan",
 ]

@@ -74,23 +74,31 @@ class _AboveSum:
         self.threshold = observer.threshold
         shape = (4, *self.grid.shape, context.n_tokens)
         self.sums = torch.zeros(shape, dtype=torch.int64, device=context.device)
+        self.found: list[torch.Tensor] = []
 
     def see(self, block: Block) -> None:
-        first, _ = block.queries
-        n = self.context.n_tokens
-        head, query, key = _exceeding(block.scores, block.lse + math.log(self.threshold))
-        if not len(head):
-            return
-        query = query + first
-        from_base = ~self.context.special[query]
-        mirror = 2 * query - key
-        inside = from_base & ~self.context.special[key] & (mirror >= 0) & (mirror < n)
-        inside[inside.clone()] = ~self.context.special[mirror[inside]]
-        kinds = ((from_base, key), (~from_base, key), (inside, key), (inside, mirror))
         layer, heads = self.grid.place(block)
+        row, query, key = _exceeding(block.log_weights, math.log(self.threshold))
+        if len(row):
+            head = torch.tensor(heads, device=row.device)[row] + layer * len(self.grid.heads)
+            self.found.append(torch.stack([head, query + block.queries[0], key]))
+        if sum(pairs.shape[1] for pairs in self.found) > 1 << 20:
+            self._count()
+
+    def _count(self) -> None:
+        if not self.found:
+            return
+        head, query, key = torch.cat(self.found, dim=1)
+        self.found = []
+        n, special = self.context.n_tokens, self.context.special
+        from_base = ~special[query]
+        mirror = 2 * query - key
+        inside = from_base & ~special[key] & (mirror >= 0) & (mirror < n)
+        inside[inside.clone()] = ~special[mirror[inside]]
+        kinds = ((from_base, key), (~from_base, key), (inside, key), (inside, mirror))
         for kind, (which, token) in enumerate(kinds):
-            counts = torch.bincount((head * n + token)[which], minlength=len(heads) * n)
-            self.sums[kind, layer, heads] += counts.view(len(heads), n)
+            sums = self.sums[kind]
+            sums += torch.bincount((head * n + token)[which], minlength=sums.numel()).view(sums.shape)
 
     def see_layer(self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor) -> bool:
         """Counts a whole layer in one kernel where there is one; False where there is none."""
@@ -114,22 +122,22 @@ class _AboveSum:
         return True
 
     def finish(self) -> Above.Result:
+        self._count()
         return Above.Result(*self.sums.cpu().numpy())
 
 
-def _exceeding(scores: torch.Tensor, limit: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Head, query and key of the scores [head, query, key] that exceed the limit [head, query] of their row.
+def _exceeding(values: torch.Tensor, limit: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Head, query and key, as indices into the block, of the values [head, query, key] above a limit.
 
-    At most 1 / threshold keys of a row do, in most rows none: the largest of each row, then of each piece of the rows
-    that are left, is found much faster than every score is compared.
+    At most 1 / threshold keys of a row are, in most rows none: the largest of each row, then of each piece of the rows
+    that are left, is found much faster than every value is compared.
     """
     piece = 32
-    rows = (scores.amax(-1) > limit).flatten().nonzero()[:, 0]
-    few = scores.flatten(0, 1).index_select(0, rows)
-    limits = limit.flatten().index_select(0, rows)
+    rows = (values.amax(-1) > limit).flatten().nonzero()[:, 0]
+    few = values.flatten(0, 1).index_select(0, rows)
     few = torch.nn.functional.pad(few, (0, -few.shape[1] % piece), value=-torch.inf).unflatten(1, (-1, piece))
-    row, part = (few.amax(-1) > limits[:, None]).nonzero(as_tuple=True)
+    row, part = (few.amax(-1) > limit).nonzero(as_tuple=True)
     pieces = few.flatten(0, 1).index_select(0, row * few.shape[1] + part)
-    found, key = (pieces > limits[row, None]).nonzero(as_tuple=True)
+    found, key = (pieces > limit).nonzero(as_tuple=True)
     rows = rows[row[found]]
-    return rows // limit.shape[1], rows % limit.shape[1], part[found] * piece + key
+    return rows // values.shape[1], rows % values.shape[1], part[found] * piece + key

@@ -115,26 +115,21 @@ class Block:
         Zero-based.
     queries
         First query and the one after the last, as token indices.
-    scores
-        [head, query, key] float32: scaled and masked logits, before softmax.
-    lse
-        [head, query] float32: log-sum-exp of the scores over keys; exp(scores - lse) are the weights.
+    log_weights
+        [head, query, key] float32: logarithm of the attention weights; minus infinity where a key is masked.
     """
 
     layer: int
     heads: tuple[int, ...]
     queries: tuple[int, int]
-    scores: torch.Tensor
-    lse: torch.Tensor
+    log_weights: torch.Tensor
     shared: dict[str, torch.Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def probabilities(self) -> torch.Tensor:
         """[head, query, key] weights; each row sums to one. Computed once for all observers of the block."""
         if "probabilities" not in self.shared:
-            out = self.shared.get("buffer")
-            weights = torch.sub(self.scores, self.lse[..., None], out=None if out is None else out)
-            self.shared["probabilities"] = weights.exp_()
+            self.shared["probabilities"] = torch.exp(self.log_weights, out=self.shared.get("buffer"))
         return self.shared["probabilities"]
 
     def of(self, heads: Sequence[int]) -> Block:
@@ -143,7 +138,7 @@ class Block:
             return self
         rows = [self.heads.index(head) for head in heads]
         shared = {"probabilities": self.probabilities[rows]} if "probabilities" in self.shared else {}
-        return Block(self.layer, tuple(heads), self.queries, self.scores[rows], self.lse[rows], shared)
+        return Block(self.layer, tuple(heads), self.queries, self.log_weights[rows], shared)
 
 
 class Accumulator(Protocol):

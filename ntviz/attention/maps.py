@@ -73,8 +73,8 @@ class _WindowCut:
         for place, (layer, head) in enumerate(self.at):
             if layer == block.layer and head in block.heads:
                 index = block.heads.index(head)
-                weights = block.scores[index, rows, slice(*self.key)] - block.lse[index, rows, None]
-                self.weights[place, first - self.query[0] : last - self.query[0]] = weights.exp_()
+                weights = block.log_weights[index, rows, slice(*self.key)].exp()
+                self.weights[place, first - self.query[0] : last - self.query[0]] = weights
 
     def finish(self) -> Window.Result:
         return Window.Result(self.weights.cpu().numpy(), self.query, self.key)
@@ -134,13 +134,11 @@ class _TopKeeper:
         for row, head in enumerate(heads):
             kept = self.log_weight[layer, head]
             # Rows whose largest weight is below the weakest kept have nothing to add.
-            best = block.scores[row].amax(-1) - block.lse[row]
-            best = best.masked_fill(self.banned[first:last], -torch.inf)
+            best = block.log_weights[row].amax(-1).masked_fill(self.banned[first:last], -torch.inf)
             queries = (best > kept[-1]).nonzero()[:, 0]
             if not len(queries):
                 continue
-            weights = block.scores[row, queries] - block.lse[row, queries, None]
-            weights = weights.masked_fill(self.banned, -torch.inf)
+            weights = block.log_weights[row, queries].masked_fill(self.banned, -torch.inf)
             top, place = weights.flatten().topk(min(self.k, weights.numel()))
             pairs = (queries[place // n] + first) * n + place % n
             both, pairs = torch.cat([kept, top]), torch.cat([self.pair[layer, head], pairs])
@@ -215,9 +213,8 @@ class _ThumbnailKeeper:
             return
         layer, heads = self.grid.place(block)
         # exp is monotonous: pooled before, it is computed for the cells only.
-        scores = block.scores[..., self.keys]
-        pooled = torch.nn.functional.adaptive_max_pool1d(scores, self.size)[:, queries - first]
-        weights = (pooled - block.lse[:, queries - first, None]).exp_()
+        placed = block.log_weights[..., self.keys]
+        weights = torch.nn.functional.adaptive_max_pool1d(placed, self.size)[:, queries - first].exp_()
         ranks = self.rank[queries].cpu().numpy()
         low = np.searchsorted(self.edges[:, 1], ranks[0], side="right")
         high = np.searchsorted(self.edges[:, 0], ranks[-1], side="right")

@@ -52,11 +52,12 @@ class _PerQuery:
 
 class _EntropySum(_PerQuery):
     def see(self, block: Block) -> None:
-        scores = block.scores
-        expected = torch.linalg.vecdot(block.probabilities, scores)
-        if not bool(expected.isfinite().all()):  # a masked key has weight 0 and a score of minus infinity
-            expected = torch.linalg.vecdot(block.probabilities, scores.clamp(min=-1e30))
-        self.keep(block, block.lse - expected)
+        expected = torch.linalg.vecdot(block.probabilities, block.log_weights)
+        if not bool(
+            expected.isfinite().all()
+        ):  # a masked key has weight 0 and minus infinity for its logarithm
+            expected = torch.linalg.vecdot(block.probabilities, block.log_weights.clamp(min=-1e30))
+        self.keep(block, -expected)
 
     def finish(self) -> Entropy.Result:
         return Entropy.Result(self.mean(), self.by_query.cpu().numpy())
@@ -92,10 +93,14 @@ class _DistanceSum(_PerQuery):
         super().__init__(observer, context)
         middle = context.need_spans("Distance").mean(axis=1)
         self.middle = torch.from_numpy(middle.astype(np.float32)).to(context.device)
+        self.apart: tuple[tuple[int, int], torch.Tensor] = (0, 0), self.middle
 
     def see(self, block: Block) -> None:
         first, last = block.queries
-        apart = (self.middle[first:last, None] - self.middle[None]).abs() * self.context.is_base
+        if self.apart[0] != block.queries:
+            apart = (self.middle[first:last, None] - self.middle[None]).abs_().mul_(self.context.is_base)
+            self.apart = block.queries, apart
+        apart = self.apart[1]
         weights = block.probabilities
         total = torch.matmul(weights, self.context.is_base)
         self.keep(block, torch.einsum("hqk,qk->hq", weights, apart) / total)

@@ -67,36 +67,31 @@ class Watch:
         needed = {head for _, _, needs, _ in left for head in needs[layer]}
         heads = sorted(needed)
         first, last = min(queries[0] for *_, queries in left), max(queries[1] for *_, queries in left)
-        per_block = max(1, min(len(heads), self.block // (128 * len(key[0])) or 1))
-        rows = max(1, min(last - first, self.block // (per_block * key.shape[1])))
+        n = key.shape[1]
+        per_block = max(1, min(len(heads), self.block // (128 * n)))
+        rows = max(1, min(last - first, self.block // (per_block * n)))
+        if lse is not None:
+            # One more column makes the matrix product subtract the log-sum-exp: query . key - lse . 1.
+            query = torch.cat([query, -lse[..., None]], dim=-1)
+            key = torch.cat([key, key.new_ones(*key.shape[:2], 1)], dim=-1)
         for start in range(0, len(heads), per_block):
             chunk = heads[start : start + per_block]
-            keys = key[chunk].float().transpose(-1, -2).contiguous()
+            queries, keys = query[chunk].float(), key[chunk].float().transpose(-1, -2).contiguous()
             for top in range(first, last, rows):
                 bottom = min(top + rows, last)
-                block = self._block(layer, chunk, (top, bottom), query, keys, lse, bias)
-                for _, accumulator, needs, queries in left:
+                shape = (len(chunk), bottom - top, n)
+                log_weights = torch.bmm(
+                    queries[:, top:bottom], keys, out=self._buffer("log", shape, key.device)
+                )
+                if lse is None:
+                    bias.add(log_weights, chunk, (top, bottom))
+                    log_weights.sub_(torch.logsumexp(log_weights, -1, keepdim=True))
+                shared = {"buffer": self._buffer("weights", shape, key.device)}
+                block = Block(layer, tuple(chunk), (top, bottom), log_weights, shared)
+                for _, accumulator, needs, wanted in left:
                     own = [head for head in chunk if head in needs[layer]]
-                    if own and queries[0] < bottom and top < queries[1]:
+                    if own and wanted[0] < bottom and top < wanted[1]:
                         accumulator.see(block.of(own))
-
-    def _block(
-        self,
-        layer: int,
-        heads: list[int],
-        queries: tuple[int, int],
-        query: torch.Tensor,
-        keys: torch.Tensor,
-        lse: torch.Tensor | None,
-        bias: Bias,
-    ) -> Block:
-        shape = (len(heads), queries[1] - queries[0], keys.shape[-1])
-        rows = query[heads, queries[0] : queries[1]].float()
-        scores = torch.bmm(rows, keys, out=self._buffer("scores", shape, keys.device))
-        bias.add(scores, heads, queries)
-        own = torch.logsumexp(scores, -1) if lse is None else lse[heads, queries[0] : queries[1]]
-        buffer = self._buffer("weights", shape, keys.device)
-        return Block(layer, tuple(heads), queries, scores, own, {"buffer": buffer})
 
     def _buffer(self, name: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         size = int(np.prod(shape))
