@@ -17,7 +17,7 @@ LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 .PHONY: help env tour lab lint test lock clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile
+	@sed -n '/^VENV/q; s/^# \{0,1\}//p' Makefile
 
 env: $(STAMP)
 
@@ -55,7 +55,11 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ty check
 
+# A CUDA build of torch brings its own triton; beside a CPU build it comes from here, to run the kernel interpreted.
 test: lint
+	@if [ "$$(uname)" = Linux ]; then \
+	  $(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.9.0; \
+	fi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 lock: $(STAMP)
