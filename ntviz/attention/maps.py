@@ -159,7 +159,7 @@ class Thumbnails(Observer):
     Parameters
     ----------
     size
-        Cells along each side; as many as base tokens where there are fewer of those.
+        Cells along each side, at most: a cell is the smallest whole number of tokens for which that many are enough.
 
     Raises
     ------
@@ -168,15 +168,14 @@ class Thumbnails(Observer):
 
     Notes
     -----
-    Special tokens are left out. Cell i covers base tokens floor(i n / size) to ceil((i + 1) n / size): where n is no
-    multiple of the size, neighbours share a token, and no token is left out.
+    Special tokens are left out. Every base token is in one cell; the last cell may hold fewer than the others.
     """
 
     size: int = 64
 
     @dataclass(frozen=True)
     class Result:
-        """`maps` [layer, head, query cell, key cell]; `edges` [cell, 2] base tokens of each cell, half-open.
+        """`maps` [layer, head, query cell, key cell]; cell i holds base tokens `edges[i]` to `edges[i + 1]`, half-open.
 
         Base tokens are counted without special ones.
         """
@@ -197,9 +196,9 @@ class _ThumbnailKeeper:
     def __init__(self, observer: Thumbnails, context: Context) -> None:
         self.context, self.grid = context, context.grid(observer.layers, observer.heads)
         n = len(context.base)
-        self.size = max(1, min(observer.size, n))
-        cells = np.arange(self.size)
-        self.edges = np.stack([cells * n // self.size, -(-(cells + 1) * n // self.size)], axis=1)
+        self.width = max(1, -(-n // observer.size))
+        self.size = -(-n // self.width)
+        self.edges = np.minimum(np.arange(self.size + 1) * self.width, n)
         self.maps = torch.zeros(*self.grid.shape, self.size, self.size, device=context.device)
         self.rank = torch.cumsum(context.is_base, 0).long() - 1
         whole = n == context.n_tokens - int(context.is_special[0]) and not context.is_special[1:].any()
@@ -213,14 +212,11 @@ class _ThumbnailKeeper:
             return
         layer, heads = self.grid.place(block)
         # exp is monotonous: pooled before, it is computed for the cells only.
-        placed = block.log_weights[..., self.keys]
-        weights = torch.nn.functional.adaptive_max_pool1d(placed, self.size)[:, queries - first].exp_()
-        ranks = self.rank[queries].cpu().numpy()
-        low = np.searchsorted(self.edges[:, 1], ranks[0], side="right")
-        high = np.searchsorted(self.edges[:, 0], ranks[-1], side="right")
-        for cell in range(low, high):
-            rows = slice(*np.searchsorted(ranks, self.edges[cell]))
-            largest = weights[:, rows].amax(1)
+        pooled = torch.nn.functional.max_pool1d(block.log_weights[..., self.keys], self.width, ceil_mode=True)
+        weights = pooled[:, queries - first].exp_()
+        cells = self.rank[queries] // self.width
+        for cell in range(int(cells[0]), int(cells[-1]) + 1):
+            largest = weights[:, cells == cell].amax(1)
             self.maps[layer, heads, cell] = torch.maximum(self.maps[layer, heads, cell], largest)
 
     def finish(self) -> Thumbnails.Result:
