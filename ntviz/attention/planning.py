@@ -113,7 +113,8 @@ def _plan(module: Any, layers: int, heads: int, width: int, n: int, free: int | 
     # Residual stream, query, key, value and the widest layer of the feed-forward, a few copies of each.
     activations = _FLOAT * n * (10 * width + 2 * getattr(module.config, "intermediate_size", 4 * width))
     every = layers * heads * n * n
-    cells = -(-n // -(-n // 64))
+    base = max(n - 1, 1)  # without <cls>
+    cells = -(-base // -(-base // 64))
     rows = [
         ("counts above a threshold, all heads", 4 * 8 * layers * heads * n, 0.3),
         ("entropy, distance and received attention, all heads", 3 * 8 * layers * heads * n, 3.0),
