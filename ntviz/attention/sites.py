@@ -37,6 +37,8 @@ class AttendedSites:
         [position, 4] numbers of A, C, G, T over the sites.
     control
         [position, 4] the same over as many random tokens of the same windows, summed over `DRAWS` draws.
+    random
+        [position, 4] shares in one of those draws, a control to draw beneath the sites.
     chance
         [position] bits: the 95 % quantile, over those draws, of the information that random tokens show.
     token
@@ -50,6 +52,7 @@ class AttendedSites:
     table: pd.DataFrame
     counts: np.ndarray
     control: np.ndarray
+    random: np.ndarray
     chance: np.ndarray
     token: tuple[int, int]
     layer: int
@@ -164,8 +167,9 @@ def attended_sites(
     control = draws.sum(0)
     bits = _bits(_shares(draws), _shares(control))
     k = counts.shape[0] - 2 * flank
+    chance = np.quantile(bits, 0.95, axis=0)
     return AttendedSites(
-        table, counts, control, np.quantile(bits, 0.95, axis=0), (flank, flank + k), layer, head, windows
+        table, counts, control, _shares(draws[0]), chance, (flank, flank + k), layer, head, windows
     )
 
 
