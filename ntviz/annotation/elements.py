@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz.annotation.stretches import PROMOTER, any_in_span, introns, merge, promoters
+from ntviz.annotation.derived import derivable, derived_stretches
+from ntviz.annotation.genes import drawn_transcripts, find_gene
+from ntviz.annotation.stretches import PROMOTER, any_in_span, merge
 from ntviz.genome import Interval, canonical_contig
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("chrom", "start", "end", "strand", "element", "gene", "gene_id", "transcript", "name", "origin")
-_DERIVED = ("intron", "promoter", "intergenic")
 
 
 class Annotation:
@@ -32,13 +33,34 @@ class Annotation:
     lines
         Number of lines of the file that should be features, broken ones included.
     kinds
-        Elements to know beside those in the table, such as the ones elsewhere in the genome.
+        Elements to know beside those in the table, such as the ones elsewhere in the genome. Nothing is derived for
+        them.
+    stop_in_cds
+        Whether CDS ends with the stop codon, as in GFF3, or before it, as in GTF. It matters where stop codons or
+        UTRs are derived.
+    derive
+        Whether to derive elements at all; see `kinds`.
+    notes
+        Sentences to say in `note`.
+    parts
+        Annotations that the table is made of, each of which derives its own elements; see `combine`.
 
     Attributes
     ----------
     kinds
-        Elements that can be asked for: those in the table, those given, and intron, promoter and intergenic where
-        they can be derived.
+        Elements that can be asked for: those in the table, those given, and those that follow from them and are in
+        neither. From exons follow, transcript by transcript:
+
+        - intron: the gaps between them;
+        - splice_donor and splice_acceptor: the first two and the last two bases of each intron of 4 bp and more, on
+          its strand (mostly GT and AG).
+
+        From exons and CDS:
+
+        - five_prime_utr and three_prime_utr: exon outside of CDS and stop codon;
+        - start_codon and stop_codon, of transcripts whose CDS is whole codons; they may lie on two exons.
+
+        From genes or transcripts: promoter and intergenic.
     table
         Columns [chrom, start, end, strand, element, gene, gene_id, transcript, name, origin]: `gene` is its name, or
         its identifier where it has no name; `name` is that of a BED or GFF3 line; `origin` says where a feature comes
@@ -58,6 +80,10 @@ class Annotation:
         source: str = "the table",
         lines: int | None = None,
         kinds: Sequence[str] = (),
+        stop_in_cds: bool = False,
+        derive: bool = True,
+        notes: Sequence[str] = (),
+        parts: Sequence[Annotation] = (),
     ) -> None:
         import pandas as pd
 
@@ -71,13 +97,14 @@ class Annotation:
         self.broken = pd.DataFrame({"line": [], "reason": [], "text": []}) if broken is None else broken
         self.source = source
         self.lines = len(table) + len(self.broken) if lines is None else lines
-        present = dict.fromkeys([*self.table["element"], *(kind for kind in kinds if kind not in _DERIVED)])
-        derived = []
-        if "exon" in present and "intron" not in present:
-            derived.append("intron")
-        if present.keys() & {"gene", "transcript"}:
-            derived += ["promoter", "intergenic"]
-        self.kinds: tuple[str, ...] = (*present, *(kind for kind in derived if kind not in present))
+        self.stop_in_cds = stop_in_cds
+        self.derive = derive
+        self.notes = tuple(notes)
+        self.parts = tuple(parts)
+        theirs = [kind for part in self.parts for kind in part.kinds]
+        self._stated = tuple(dict.fromkeys([*kinds, *self.table["element"]]))
+        own = derivable(self._stated) if derive and not self.parts else []
+        self.kinds: tuple[str, ...] = tuple(dict.fromkeys([*self._stated, *own, *theirs]))
         self._index: dict[str, tuple[np.ndarray, ...]] | None = None
         self._merged: dict[Any, dict[str, tuple[str, np.ndarray, np.ndarray]]] = {}
         self._groups: dict[str, dict[str, np.ndarray]] = {}
@@ -91,28 +118,35 @@ class Annotation:
 
     @property
     def note(self) -> str:
-        """What could not be read, in words; empty when everything was."""
-        if not len(self.broken):
-            return ""
-        first = self.broken.iloc[0]
-        return (
-            f"{len(self.broken):,} of {self.lines:,} lines of {self.source} could not be read; the first, line "
-            f"{first['line']}: {first['reason']}."
-        )
+        """What could not be read and what else there is to say, in words; empty when there is nothing."""
+        said = [part.note for part in self.parts if part.note]
+        if len(self.broken) and not self.parts:
+            first = self.broken.iloc[0]
+            said.append(
+                f"{len(self.broken):,} of {self.lines:,} lines of {self.source} could not be read; the first, line "
+                f"{first['line']}: {first['reason']}."
+            )
+        return " ".join([*said, *self.notes])
 
     # Features ---------------------------------------------------------------------------------------------------------
 
     def within(self, interval: Interval) -> Annotation:
         """The features that overlap an interval, whole; contig aliases match, strands are ignored.
 
-        The kinds of elements stay those of the whole, so that asking for one that is not here is no error.
+        The kinds of elements stay those of the whole, so that asking for one that is not here is no error. What is
+        derived, such as an intron between two exons that do not overlap, is derived from what overlaps; ask the whole
+        for such elements.
         """
         return Annotation(
             self.table.iloc[self._overlapping(interval)],
             broken=self.broken,
             source=self.source,
             lines=self.lines,
-            kinds=self.kinds,
+            kinds=self._stated,
+            stop_in_cds=self.stop_in_cds,
+            derive=self.derive,
+            notes=self.notes,
+            parts=[part.within(interval) for part in self.parts],
         )
 
     def _overlapping(self, interval: Interval) -> np.ndarray:
@@ -152,49 +186,7 @@ class Annotation:
         ValueError
             If there is no such gene (the message names the nearest), or there are several of that name.
         """
-        rows = self._find_gene(name)
-        found = self.table.iloc[rows]
-        places = found.groupby(["chrom", "gene_id"], sort=False).agg(
-            start=("start", "min"), end=("end", "max")
-        )
-        intervals = [
-            Interval(str(chrom), int(start), int(end))
-            for (chrom, _), (start, end) in zip(places.index, places.to_numpy(), strict=True)
-        ]
-        if len(intervals) > 1:
-            listed = ", ".join(
-                f"{identifier} at {place.label()}"
-                for (_, identifier), place in zip(places.index, intervals, strict=True)
-            )
-            raise ValueError(
-                f"A gene must be one place; {name!r} is {len(intervals)}: {listed}. Use an identifier that is one."
-            )
-        strands = set(found["strand"])
-        strand = strands.pop() if len(strands) == 1 else "."
-        return Interval(intervals[0].chrom, intervals[0].start, intervals[0].end, strand)
-
-    def _find_gene(self, name: str) -> np.ndarray:
-        names, identifiers = self._rows_of("gene"), self._rows_of("gene_id")
-        for groups in (names, identifiers):
-            if name and name in groups:
-                return groups[name]
-        lower = name.lower()
-        for groups, key in (
-            (identifiers, lambda text: text.partition(".")[0].lower()),
-            (names, str.lower),
-        ):
-            found = [rows for text, rows in groups.items() if text and key(text) == lower]
-            if found:
-                return np.concatenate(found)
-        known = [text for text in names if text]
-        # Upper case, because nearest means fewest wrong letters, not fewest wrong cases.
-        upper = {text.upper(): text for text in known}
-        nearest = [upper[text] for text in difflib.get_close_matches(name.upper(), upper, n=3, cutoff=0.6)]
-        hint = f"Nearest: {', '.join(nearest)}. " if nearest else ""
-        raise ValueError(
-            f"A gene must be one of the {len(known):,} of {self.source}; received {name!r}. {hint}"
-            f"Use another name of it, or an annotation that holds it."
-        )
+        return find_gene(self.table, name, self._rows_of("gene"), self._rows_of("gene_id"), self.source)
 
     def tss(self, gene: str) -> tuple[str, int, str]:
         """Contig, 0-based position and strand of the first base of a gene.
@@ -218,26 +210,7 @@ class Annotation:
         whole transcript; `exons` and `cds` are tuples of (start, end), sorted, of those that overlap the interval. A gene
         without transcripts has one row with its own ends.
         """
-        import pandas as pd
-
-        local = self.table.iloc[self._overlapping(interval)]
-        rows = []
-        keys = ["chrom", "gene_id", "transcript"]
-        for (chrom, gene_id, transcript), part in local[local["gene"] != ""].groupby(keys, sort=False):
-            parts = {kind: part[part["element"] == kind] for kind in ("transcript", "exon", "CDS")}
-            if not transcript and (local[local["gene_id"] == gene_id]["transcript"] != "").any():
-                continue
-            whole = parts["transcript"] if len(parts["transcript"]) else part
-            pieces = [
-                tuple(sorted(zip(parts[kind]["start"].tolist(), parts[kind]["end"].tolist(), strict=True)))
-                for kind in ("exon", "CDS")
-            ]
-            rows.append(
-                (part["gene"].iloc[0], gene_id, transcript, chrom, int(whole["start"].min()), int(whole["end"].max()),
-                 part["strand"].iloc[0], *pieces)
-            )  # fmt: skip
-        columns = ["gene", "gene_id", "transcript", "chrom", "start", "end", "strand", "exons", "cds"]
-        return pd.DataFrame(rows, columns=columns).sort_values(["start", "end"], ignore_index=True)
+        return drawn_transcripts(self.table.iloc[self._overlapping(interval)])
 
     # Elements ---------------------------------------------------------------------------------------------------------
 
@@ -262,11 +235,13 @@ class Annotation:
         import pandas as pd
 
         chosen = (
-            [kind for kind in self.kinds if kind != "intergenic"] if kinds is None else self._chosen(kinds)
+            [kind for kind in self.kinds if kind in self._stated or kind != "intergenic"]
+            if kinds is None
+            else self._chosen(kinds)
         )
         parts = []
         for kind in chosen:
-            if kind == "intergenic":
+            if kind == "intergenic" and kind not in self._stated:
                 raise ValueError(
                     "elements() lists kinds that have ends; intergenic has none without the length of the contig. "
                     "Use indicator() for it."
@@ -323,7 +298,7 @@ class Annotation:
         """
         inside = np.zeros(len(interval), dtype=bool)
         for kind in self._chosen(element):
-            if kind == "intergenic":
+            if kind == "intergenic" and kind not in self._stated:
                 genes = [kind for kind in ("gene", "transcript") if kind in self.kinds]
                 inside |= ~self._forward(interval, genes, promoter)
             else:
@@ -380,13 +355,13 @@ class Annotation:
         return self._merged[key]
 
     def _raw(self, kind: str, promoter: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        present = self.table["element"] == kind
-        if kind == "intron" and not present.any():
-            return introns(self.table[self.table["element"] == "exon"])
-        if kind == "promoter" and not present.any():
-            starting = "transcript" if (self.table["element"] == "transcript").any() else "gene"
-            return promoters(self.table[self.table["element"] == starting], *promoter)
-        part = self.table[present]
+        if self.parts:
+            found = [part._raw(kind, promoter) for part in self.parts if kind in part.kinds]
+            chroms, starts, ends = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+            return chroms, starts, ends
+        if kind not in self._stated:
+            return derived_stretches(kind, self.table, promoter=promoter, stop_in_cds=self.stop_in_cds)
+        part = self.table[self.table["element"] == kind]
         return (
             part["chrom"].to_numpy(object),
             part["start"].to_numpy(np.int64),

@@ -1,4 +1,4 @@
-"""Stretches of a genome as arrays of starts and ends: merged, derived from exons and starts, projected on tokens."""
+"""Stretches of a genome as arrays of starts and ends: merged, taken from starts of features, projected on tokens."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PROMOTER = (1000, 100)  # bp before and after the first base of a transcript
-
-
-def introns(exons: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Contigs, starts and ends of the gaps between the exons of each transcript."""
-    exons = exons.sort_values(["chrom", "gene_id", "transcript", "start", "end"])
-    starts, ends = exons["start"].to_numpy(np.int64), exons["end"].to_numpy(np.int64)
-    keys = exons[["chrom", "gene_id", "transcript"]].to_numpy(object)
-    same = (keys[1:] == keys[:-1]).all(axis=1) if len(keys) else np.zeros(0, dtype=bool)
-    gap = same & (starts[1:] > ends[:-1])
-    return exons["chrom"].to_numpy(object)[1:][gap], ends[:-1][gap], starts[1:][gap]
 
 
 def promoters(starting: pd.DataFrame, before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

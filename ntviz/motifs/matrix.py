@@ -1,0 +1,160 @@
+"""Motif: base probabilities by position, and the scores that come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ntviz.sequence import BASES, one_hot
+
+UNIFORM = (0.25, 0.25, 0.25, 0.25)
+NSITES = 20  # sites of a motif that does not say, as in MEME's own programs
+PSEUDOCOUNT = 0.1  # sites, FIMO's default
+
+
+@dataclass(frozen=True, eq=False)
+class Motif:
+    """A motif: how probable each base is at each of its positions.
+
+    Parameters
+    ----------
+    id
+        Identifier, such as ``MA0139.2``.
+    probabilities
+        [position, base] in the order ACGT; each row sums to one, and is made to exactly.
+    name
+        Name of the protein or of what it is otherwise known by; the identifier when not given.
+    nsites
+        Number of aligned sites that the probabilities are from, where it is known.
+
+    Raises
+    ------
+    ValueError
+        If the probabilities are not [position, 4] with a position, or a row is negative or does not sum to one.
+
+    Examples
+    --------
+    >>> tata = Motif.from_sites("toy", ["TATA", "TATA", "TAAA", "TATA"])
+    >>> tata.probabilities[2].tolist(), tata.nsites
+    ([0.25, 0.0, 0.0, 0.75], 4)
+    >>> tata.information.round(2).tolist()
+    [2.0, 2.0, 1.19, 2.0]
+    """
+
+    id: str
+    probabilities: np.ndarray
+    name: str = ""
+    nsites: int | None = None
+
+    def __post_init__(self) -> None:
+        values = np.array(self.probabilities, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != 4 or not len(values):
+            raise ValueError(
+                f"The probabilities of a motif must be [position, 4], in the order ACGT; received {list(values.shape)} for "
+                f"{self.id}. Put positions first."
+            )
+        sums = values.sum(axis=1)
+        wrong = np.flatnonzero(~np.isclose(sums, 1, atol=0.01) | ~(values >= 0).all(axis=1))
+        if len(wrong):
+            raise ValueError(
+                f"The base probabilities at each position of a motif must sum to one and not be negative; received "
+                f"{values[wrong[0]].tolist()} at position {wrong[0] + 1} of {self.id}. Divide counts by their sum."
+            )
+        if self.nsites is not None and self.nsites < 1:
+            raise ValueError(
+                f"A motif must be of one site or more; received nsites={self.nsites} for {self.id}. Leave it out where it is "
+                f"not known."
+            )
+        values /= sums[:, None]
+        values.flags.writeable = False
+        object.__setattr__(self, "probabilities", values)
+        object.__setattr__(self, "name", self.name or self.id)
+
+    def __repr__(self) -> str:
+        named = "" if self.name == self.id else f" {self.name}"
+        return f"Motif({self.id}{named}, {len(self)} bp)"
+
+    def __len__(self) -> int:
+        """Number of positions."""
+        return len(self.probabilities)
+
+    @classmethod
+    def from_sites(cls, id: str, sites: Sequence[str], *, name: str = "") -> Motif:  # noqa: A002
+        """The motif of aligned sites; an N counts for no base.
+
+        Raises
+        ------
+        ValueError
+            If there is no site, sites differ in length, hold other letters, or a position is N in all of them.
+        """
+        widths = {len(site) for site in sites}
+        if len(widths) != 1:
+            raise ValueError(
+                f"A motif must be made of aligned sites of one length; received {len(sites)} sites of "
+                f"{', '.join(map(str, sorted(widths))) or 'no'} bp for {id}. Cut them to the same window."
+            )
+        counts = np.sum([one_hot(site) for site in sites], axis=0, dtype=np.float64)
+        known = counts.sum(axis=1)
+        if not known.all():
+            raise ValueError(
+                f"Each position of a motif must be known in one site at least; position {int(known.argmin()) + 1} of {id} is N "
+                f"in all {len(sites):,}. Leave this position out."
+            )
+        return cls(id, counts / known[:, None], name=name, nsites=len(sites))
+
+    @property
+    def counts(self) -> np.ndarray:
+        """Sites [position, base] with each base: probabilities times `nsites`, or times 20 where that is not known."""
+        return self.probabilities * (self.nsites or NSITES)
+
+    @property
+    def information(self) -> np.ndarray:
+        """Information content [position] in bits: 2 minus the entropy; no correction for few sites."""
+        p = self.probabilities
+        return 2 + (p * np.log2(p, where=p > 0, out=np.zeros_like(p))).sum(axis=1)
+
+    def smoothed(
+        self, background: Sequence[float] | np.ndarray = UNIFORM, pseudocount: float = PSEUDOCOUNT
+    ) -> np.ndarray:
+        """Probabilities [position, base] after `pseudocount` more sites, whose bases are those of the background.
+
+        Raises
+        ------
+        ValueError
+            If the pseudocount is not positive, or the background is not four positive numbers that sum to one.
+        """
+        if not pseudocount > 0:
+            raise ValueError(
+                f"pseudocount must be positive, so that no base is impossible; received {pseudocount}. FIMO's is {PSEUDOCOUNT}."
+            )
+        added = pseudocount * as_background(background)
+        return (self.counts + added) / ((self.nsites or NSITES) + pseudocount)
+
+    def log_odds(
+        self, background: Sequence[float] | np.ndarray = UNIFORM, pseudocount: float = PSEUDOCOUNT
+    ) -> np.ndarray:
+        """Log of probability over background [position, base] in bits, after `smoothed`; always finite.
+
+        Examples
+        --------
+        >>> Motif("toy", np.array([[0.5, 0.5, 0, 0]]), nsites=1).log_odds(pseudocount=1).round(2).tolist()
+        [[0.58, 0.58, -1.0, -1.0]]
+        """
+        return np.log2(self.smoothed(background, pseudocount) / as_background(background))
+
+    def reverse_complement(self) -> Motif:
+        """The same motif on the other strand, under the same names."""
+        return replace(self, probabilities=self.probabilities[::-1, ::-1])
+
+
+def as_background(background: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The background as an array of four probabilities, in the order ACGT."""
+    values = np.asarray(background, dtype=np.float64)
+    if values.shape != (4,) or not (values > 0).all() or not np.isclose(values.sum(), 1, atol=0.01):
+        raise ValueError(
+            f"A background must be four positive probabilities in the order {BASES} that sum to one; received "
+            f"{values.tolist()}. Leave it out for 0.25 each."
+        )
+    return values / values.sum()

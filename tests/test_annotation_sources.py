@@ -1,0 +1,341 @@
+"""Elements beyond genes: regulatory regions under the paper's names, tables, CpG islands, and one annotation of several."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntviz import annotation, data
+from ntviz.annotation import REGULATORY, Annotation
+from ntviz.genome import Interval
+from ntviz.reference import Reference
+from ntviz.sequence import reverse_complement
+
+
+def elements(found: Annotation) -> list[tuple[str, int, int]]:
+    return list(found.table[["element", "start", "end"]].itertuples(index=False, name=None))
+
+
+# Regulatory regions ---------------------------------------------------------------------------------------------------
+
+CCRES = """\
+chr1\t0\t10\tEH38D0000001\tEH38E0000001\tPLS,CTCF-bound
+chr1\t10\t20\tEH38D0000002\tEH38E0000002\tpELS
+chr1\t20\t30\tEH38D0000003\tEH38E0000003\tdELS,CTCF-bound
+chr1\t30\t40\tEH38D0000004\tEH38E0000004\t{ctcf}
+chr1\t40\t50\tEH38D0000005\tEH38E0000005\t{mark}
+chr1\t50\t60\tEH38D0000006\tEH38E0000006\t{open}
+"""
+ORDER = ["promoter", "enhancer", "enhancer", "CTCF_binding_site", "open_chromatin", "open_chromatin"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"ctcf": "CTCF-only,CTCF-bound", "mark": "DNase-H3K4me3", "open": "DNase-only"},
+        {"ctcf": "CA-CTCF", "mark": "CA-H3K4me3", "open": "CA"},
+    ],
+    ids=["V3", "V4"],
+)
+def test_ccres_under_the_names_of_the_paper(tmp_path: Path, names: dict[str, str]) -> None:
+    path = tmp_path / "cCREs.bed"
+    path.write_text(CCRES.format(**names))
+    assert annotation.read(path, rename=REGULATORY).table["element"].tolist() == ORDER
+    assert annotation.read(path).table["element"].tolist()[:2] == ["PLS", "pELS"]
+    # What is elsewhere is known under its new name too.
+    near = annotation.read(path, rename=REGULATORY, within=Interval("1", 12, 15))
+    assert near.table["element"].tolist() == ["enhancer"]
+    assert set(near.kinds) == set(ORDER)
+
+
+@pytest.mark.parametrize(
+    "extra", ["\tAll-data/Full-classification", "\tdELS\t2.2\tenhD\tE1\tdistal enhancer"]
+)
+def test_ccres_in_nine_columns_and_more(tmp_path: Path, extra: str) -> None:
+    path = tmp_path / "ENCFF420VPZ.bed"
+    path.write_text(f"chr1\t5\t9\tEH38E0000009\t224\t.\t5\t9\t255,205,0\tdELS,CTCF-bound{extra}\n")
+    found = annotation.read(path, rename=REGULATORY)
+    assert elements(found) == [("enhancer", 5, 9)]
+    assert found.table["name"].tolist() == ["EH38E0000009"]
+
+
+def test_regulatory_build_of_ensembl(tmp_path: Path) -> None:
+    features = (
+        "enhancer",
+        "promoter",
+        "CTCF_binding_site",
+        "open_chromatin_region",
+        "TF_binding_site",
+        "promoter_flanking_region",
+    )
+    path = tmp_path / "build.gff.gz.gff"
+    path.write_text(
+        "".join(
+            f"20\tRegulatory_Build\t{kind}\t{10 * index + 1}\t{10 * index + 10}\t.\t.\t.\tID={kind}:ENSR{index};feature_type=x\n"
+            for index, kind in enumerate(features)
+        )
+    )
+    found = annotation.read(path, rename=REGULATORY)
+    assert found.kinds == (
+        *("enhancer", "promoter", "CTCF_binding_site", "open_chromatin", "TF_binding_site"),
+        "promoter_flanking_region",
+    )
+    assert (
+        found.indicator(Interval("chr20", 28, 42), "open_chromatin").tolist()
+        == [False] * 2 + [True] * 10 + [False] * 2
+    )
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def places(**columns: object) -> pd.DataFrame:
+    return pd.DataFrame({"chrom": ["1", "chr2"], "start": [0, 5], "end": [3, 9], **columns})
+
+
+def test_a_table_is_an_annotation() -> None:
+    found = annotation.from_table(
+        places(element=["a", "b"], strand=["-", None], name=["x", np.nan], score=[1, 2]),
+        kinds=["c"],
+        note="By hand.",
+    )
+    assert found.kinds == ("c", "a", "b")
+    assert found.table["strand"].tolist() == ["-", "."]
+    assert found.table["name"].tolist() == ["x", ""]
+    assert found.note == "By hand."
+    assert found.within(Interval("2", 0, 9)).note == "By hand."
+    assert found.indicator(Interval("2", 4, 7), "b").tolist() == [False, True, True]
+    assert not found.indicator(Interval("2", 4, 7), "c").any()
+
+
+def test_nothing_is_derived_in_a_table() -> None:
+    found = annotation.from_table(places(), element="exon")
+    assert found.kinds == ("exon",)
+    assert found.within(Interval("1", 0, 2)).kinds == ("exon",)
+
+
+def test_an_empty_table() -> None:
+    found = annotation.from_table(places().iloc[:0], element="peak")
+    assert len(found) == 0
+    assert found.kinds == ("peak",)
+    assert found.elements("peak").empty
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (places(), r"lacks element\. Name its columns so, or pass element="),
+        (pd.DataFrame({"chrom": ["1"], "begin": [1], "end": [2], "element": "a"}), r"it lacks start\. Name"),
+        (
+            places(element="a", strand=["+", "x"]),
+            r"must have the strand \+, - or \.; received chr2 5 9 x, 1 of 2 rows",
+        ),
+        (
+            places(element="a").assign(start=3.5),
+            r"start of an element must be an integer, 0-based; received float64 such as 3\.5",
+        ),
+        (places(element="a").assign(end=[3, 5]), r"hold a base.*received chr2 5 5 \., 1 of 2 rows"),
+        (places(element="a").assign(start=-1), r"start at 0 or later; received 1 -1 3 \., 2 of 2 rows"),
+        (places(element="a").assign(chrom=["1", ""]), r"must name its contig; received  5 9"),
+    ],
+)
+def test_a_table_must_be_in_order(table: pd.DataFrame, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        annotation.from_table(table)
+
+
+# Several --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def several(tmp_path: Path) -> tuple[Annotation, Annotation, Annotation]:
+    (tmp_path / "a.gtf").write_text(
+        "".join(
+            f'chr1\tt\t{kind}\t{start}\t{end}\t.\t+\t.\tgene_id "A"; transcript_id "A";\n'
+            for kind, start, end in (("transcript", 101, 300), ("exon", 101, 150), ("exon", 201, 300))
+        )
+        + "broken\n"
+    )
+    (tmp_path / "b.gtf").write_text(
+        "".join(
+            f'1\tt\t{kind}\t{start}\t{end}\t.\t-\t.\tgene_id "B"; transcript_id "B";\n'
+            for kind, start, end in (("exon", 401, 420), ("exon", 441, 460), ("intron", 421, 430))
+        )
+        + "broken too\n"
+    )
+    peaks = annotation.from_table(
+        pd.DataFrame(
+            {"chrom": ["1", "2"], "start": [10, 0], "end": [20, 5], "element": ["promoter", "exon"]}
+        ),
+        note="By hand.",
+    )
+    return annotation.read(tmp_path / "a.gtf"), annotation.read(tmp_path / "b.gtf"), peaks
+
+
+def test_the_elements_of_several_are_the_union(several: tuple[Annotation, ...]) -> None:
+    both = annotation.combine(*several)
+    assert set(both.kinds) == {kind for part in several for kind in part.kinds}
+    assert len(both) == sum(len(part) for part in several)
+    region = Interval("chr1", 0, 600, "-")
+    for kind in set(both.kinds) - {"intergenic"}:
+        union = np.any([part.indicator(region, kind) for part in several if kind in part.kinds], axis=0)
+        assert (both.indicator(region, kind) == union).all(), kind
+    assert (both.indicator(region, "intergenic") == several[0].indicator(region, "intergenic")).all()
+    # What one derives another states: the file's intron, not the gap between its exons.
+    assert both.elements("intron")[["start", "end"]].values.tolist() == [[150, 200], [420, 430]]
+    assert both.elements("promoter")[["start", "end"]].values.tolist() == [[0, 200]]
+
+
+def test_parts_of_several(several: tuple[Annotation, ...]) -> None:
+    both = annotation.combine(annotation.combine(*several[:2]), several[2])
+    near = both.within(Interval("1", 390, 600))
+    assert near.kinds == both.kinds
+    assert near.elements("intron")[["start", "end"]].values.tolist() == [[420, 430]]
+    assert both.gene("A").label() == "chr1:101-300(+)"
+    assert both.genes(Interval("1", 0, 200))["gene"].tolist() == ["A"]
+
+
+def test_broken_lines_and_notes_of_several_are_kept(several: tuple[Annotation, ...]) -> None:
+    both = annotation.combine(*several)
+    assert both.broken[["line", "source"]].values.tolist() == [[4, "a.gtf"], [4, "b.gtf"]]
+    assert both.lines == 10
+    assert both.note == " ".join(part.note for part in several)
+    assert both.note.count("could not be read") == 2
+    assert both.source == "a.gtf and b.gtf and the table"
+    again = annotation.combine(both, several[2])
+    assert again.broken["source"].tolist() == ["a.gtf", "b.gtf"]
+    assert annotation.combine(several[2]).broken.empty
+
+
+def test_only_annotations_combine() -> None:
+    with pytest.raises(ValueError, match=r"There must be an annotation to combine; received none"):
+        annotation.combine()
+    with pytest.raises(TypeError, match=r"combine takes Annotations; received DataFrame\. Read files"):
+        annotation.combine(pd.DataFrame())
+
+
+def test_intergenic_that_is_stated() -> None:
+    found = annotation.from_table(places(), element="intergenic")
+    assert found.indicator(Interval("1", 0, 5), "intergenic").tolist() == [True] * 3 + [False] * 2
+    assert len(found.elements()) == 2
+
+
+# CpG islands ----------------------------------------------------------------------------------------------------------
+
+
+def passing_bases(sequence: str, length: int, gc: tuple[int, int], ratio: tuple[int, int]) -> list[bool]:
+    """The definition, window by window; the limits are fractions."""
+    inside = [False] * len(sequence)
+    for start in range(len(sequence) - length + 1):
+        window = sequence[start : start + length]
+        c, g, cpg = window.count("C"), window.count("G"), window.count("CG")
+        enough = (c + g) * gc[1] >= gc[0] * length
+        dense = c * g > 0 and cpg * length * ratio[1] >= ratio[0] * c * g
+        if "N" not in window and enough and dense:
+            inside[start : start + length] = [True] * length
+    return inside
+
+
+def random_sequence(generator: random.Random, length: int) -> str:
+    """Bases whose composition changes along the way, with an N now and then."""
+    parts: list[str] = []
+    while sum(map(len, parts)) < length:
+        weak = generator.choice([1, 2, 4])
+        letters = "AT" * weak + "CG" * 2 + ("N" if generator.random() < 0.05 else "")
+        parts.append("".join(generator.choices(letters, k=generator.randrange(5, 60))))
+        parts.append("CG" * generator.randrange(0, 4))
+    return "".join(parts)[:length]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_islands_equal_brute_force(seed: int) -> None:
+    generator = random.Random(seed)
+    sequence = random_sequence(generator, 1500)
+    length = generator.choice([2, 7, 20, 60])
+    gc, ratio = (
+        generator.choice([(1, 2), (11, 20), (3, 4)]),
+        generator.choice([(0, 1), (3, 5), (13, 20), (1, 1)]),
+    )
+    place = Interval("chr20", 1000, 1000 + len(sequence))
+    found = annotation.cpg_islands(
+        sequence, place, length=length, gc=gc[0] / gc[1], ratio=ratio[0] / ratio[1]
+    )
+    expected = passing_bases(sequence, length, gc, ratio)
+    assert found.indicator(place, "cpg_island").tolist() == expected
+    sizes = found.table["end"] - found.table["start"]
+    assert (sizes >= length).all()
+    # The other strand has the same islands at the same places.
+    turned = annotation.cpg_islands(
+        reverse_complement(sequence),
+        Interval("chr20", 1000, 1000 + len(sequence), "-"),
+        length=length,
+        gc=gc[0] / gc[1],
+        ratio=ratio[0] / ratio[1],
+    )
+    pd.testing.assert_frame_equal(turned.table, found.table)
+
+
+def test_islands_at_the_seams_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    sequence = random_sequence(random.Random(5), 3000)
+    place = Interval("chr20", 0, len(sequence))
+    whole = annotation.cpg_islands(sequence, place, length=30)
+    assert len(whole) > 3
+    monkeypatch.setattr("ntviz.annotation.islands._PIECE", 17)
+    pd.testing.assert_frame_equal(annotation.cpg_islands(sequence, place, length=30).table, whole.table)
+
+
+def test_islands_at_exactly_the_limits() -> None:
+    # 11 of 20 bases are C or G, and 0.55 * 20 is more than 11 in floating point.
+    sequence = "CG" * 5 + "C" + "A" * 9
+    place = Interval("1", 0, 20)
+    assert len(annotation.cpg_islands(sequence, place, length=20, gc=0.55)) == 1
+    assert len(annotation.cpg_islands(sequence, place, length=20, gc=0.56)) == 0
+
+
+def test_no_islands() -> None:
+    short = annotation.cpg_islands("CG" * 50, Interval("1", 0, 100))
+    assert len(short) == 0
+    assert short.kinds == ("cpg_island",)
+    assert len(annotation.cpg_islands("N" * 500, Interval("1", 0, 500))) == 0
+    assert len(annotation.cpg_islands("A" * 500, Interval("1", 0, 500), gc=0, ratio=0)) == 0
+
+
+@pytest.mark.parametrize(
+    ("sequence", "options", "message"),
+    [
+        ("ACG", {}, r"as long as its interval; received 3 bases for chr1:1-4, which has 4"),
+        ("ACgT", {}, r"upper-case A, C, G, T, N; received \['g'\] too"),
+        ("ACGé", {}, r"upper-case A, C, G, T, N; received \['é'\] too"),
+        ("ACGT", {"length": 1}, r"length of at least 2 bp.*received length=1, gc=0\.5, ratio=0\.6"),
+        ("ACGT", {"gc": 50}, r"between 0 and 1.*received length=200, gc=50"),
+        ("ACGT", {"ratio": -1}, r"ratio of 0 or more; received .*ratio=-1"),
+    ],
+)
+def test_islands_need_bases_and_limits(sequence: str, options: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        annotation.cpg_islands(sequence, Interval("chr1", 0, 4), **options)
+
+
+def test_real_islands_lie_at_starts_of_genes() -> None:
+    reference = Reference(data.bundle("chr20"))
+    region = Interval("20", 30_000_000, 40_000_000)
+    islands = annotation.cpg_islands(reference.fetch(region).sequence, region)
+    starts = annotation.read(data.bundle("genes"), within=region).elements("promoter")
+    starts = starts[(starts["start"] >= region.start) & (starts["end"] <= region.end)]
+
+    def share(moved: int) -> float:
+        places = [
+            Interval("20", start + moved, end + moved)
+            for start, end in zip(starts["start"], starts["end"], strict=True)
+        ]
+        return float(np.mean([islands.indicator(place, "cpg_island").any() for place in places]))
+
+    assert len(starts) > 50
+    assert share(0) > 0.6
+    assert share(0) > 2 * max(share(-50_000), share(50_000))
+    sizes = islands.table["end"] - islands.table["start"]
+    assert 0.02 < sizes.sum() / len(region) < 0.15

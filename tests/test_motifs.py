@@ -1,0 +1,438 @@
+"""Motifs: files in MEME format, scores, exact p-values against all sequences, and matches against a plain scan."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import random
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntviz import annotation, data, motifs
+from ntviz.genome import Interval
+from ntviz.motifs import Motif, Motifs
+from ntviz.motifs.scoring import STEP, Scoring
+from ntviz.reference import Reference
+from ntviz.sequence import reverse_complement
+
+# The core of CTCF's sites in the literature, CCASYAGRKGGC; a random site of 15 bp holds its right half in 2 of 100 cases.
+CTCF = re.compile("AG[AG].GG")
+UNEVEN = (0.3, 0.2, 0.2, 0.3)
+
+
+def random_motif(seed: int, width: int, name: str = "toy") -> Motif:
+    values = np.random.default_rng(seed).dirichlet([0.4] * 4, size=width)
+    return Motif(name, values, nsites=50)
+
+
+def random_bases(seed: int, length: int, letters: str = "ACGT") -> str:
+    return "".join(random.Random(seed).choices(letters, k=length))
+
+
+# Matrices -------------------------------------------------------------------------------------------------------------
+
+
+def test_motif_of_sites() -> None:
+    motif = Motif.from_sites("M1", ["ACGT", "ACGN", "AGGA", "ACTT"], name="toy")
+    assert motif.counts[:3].tolist() == [[4, 0, 0, 0], [0, 3, 1, 0], [0, 0, 3, 1]]
+    # The N counts for no base: of three known bases two are T.
+    assert motif.probabilities[3] == pytest.approx([1 / 3, 0, 0, 2 / 3])
+    assert (motif.id, motif.name, motif.nsites, len(motif)) == ("M1", "toy", 4, 4)
+    assert repr(motif) == "Motif(M1 toy, 4 bp)"
+    assert repr(Motif.from_sites("M1", ["A"])) == "Motif(M1, 1 bp)"
+
+
+def test_information_by_hand() -> None:
+    motif = Motif("toy", np.array([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4]))
+    assert motif.information.tolist() == [2, 1, 0]
+
+
+def test_log_odds_by_hand() -> None:
+    # 3 of 4 sites, one pseudosite: (3 + 0.25) / 5 against 0.25 is log2(2.6).
+    motif = Motif.from_sites("toy", ["A", "A", "A", "C"])
+    assert motif.log_odds(pseudocount=1)[0, 0] == pytest.approx(np.log2(2.6))
+    assert motif.log_odds(pseudocount=1)[0, 2] == pytest.approx(np.log2(0.2))
+    assert motif.log_odds(UNEVEN, pseudocount=1)[0, 1] == pytest.approx(np.log2((1 + 0.2) / 5 / 0.2))
+    assert np.isfinite(motif.log_odds()).all()
+    # A motif that says nothing of its sites counts as twenty, as in MEME.
+    unknown = Motif("toy", np.array([[1, 0, 0, 0]]))
+    assert unknown.smoothed(pseudocount=5)[0].tolist() == [21.25 / 25, 0.05, 0.05, 0.05]
+
+
+def test_reverse_complement_twice_is_the_motif() -> None:
+    motif = random_motif(0, 7)
+    turned = motif.reverse_complement()
+    site = "ACCGTTA"
+    assert Motif.from_sites("a", [site]).reverse_complement().probabilities.tolist() == (
+        Motif.from_sites("a", [reverse_complement(site)]).probabilities.tolist()
+    )
+    assert turned.reverse_complement().probabilities == pytest.approx(motif.probabilities, rel=1e-12)
+    assert (turned.id, turned.nsites) == (motif.id, motif.nsites)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.zeros((0, 4)), r"must be \[position, 4\].*received \[0, 4\] for toy"),
+        (np.full((3, 5), 0.2), r"received \[3, 5\] for toy"),
+        (np.array([[0.25] * 4, [1, 1, 0, 0]]), r"received \[1\.0, 1\.0, 0\.0, 0\.0\] at position 2 of toy"),
+        (np.array([[1.5, -0.5, 0, 0]]), r"not be negative; received \[1\.5, -0\.5"),
+        (np.array([[np.nan] * 4]), r"received \[nan, nan, nan, nan\] at position 1"),
+    ],
+)
+def test_a_motif_needs_probabilities(values: np.ndarray, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Motif("toy", values)
+
+
+def test_a_motif_needs_sites() -> None:
+    with pytest.raises(ValueError, match=r"aligned sites of one length; received 2 sites of 2, 3 bp for toy"):
+        Motif.from_sites("toy", ["AC", "ACG"])
+    with pytest.raises(ValueError, match=r"received 0 sites of no bp"):
+        Motif.from_sites("toy", [])
+    with pytest.raises(ValueError, match=r"position 2 of toy is N in all 2\. Leave"):
+        Motif.from_sites("toy", ["AN", "CN"])
+    with pytest.raises(ValueError, match=r"one site or more; received nsites=0 for toy"):
+        Motif("toy", np.full((1, 4), 0.25), nsites=0)
+
+
+@pytest.mark.parametrize("background", [(0.5, 0.5), (0, 0.5, 0.25, 0.25), (1, 1, 1, 1)])
+def test_a_background_is_four_probabilities(background: tuple[float, ...]) -> None:
+    with pytest.raises(ValueError, match=r"four positive probabilities in the order ACGT"):
+        random_motif(0, 3).log_odds(background)
+    with pytest.raises(ValueError, match=r"four positive probabilities in the order ACGT"):
+        motifs.scan("ACGT", random_motif(0, 3), p=0.5, background=background)
+
+
+def test_a_pseudocount_is_positive() -> None:
+    with pytest.raises(ValueError, match=r"pseudocount must be positive.*received 0"):
+        random_motif(0, 3).log_odds(pseudocount=0)
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+MEME = """\
+MEME version 5.5.1
+
+ALPHABET= ACGT
+
+strands: + -
+
+Background letter frequencies (from somewhere):
+A 0.30 C 0.20 G 0.20
+T 0.30
+
+MOTIF MA1.2 Ab::c <b>
+letter-probability matrix: alength= 4 w= 2 nsites= 8 E= 1e-5
+ 0.5 0.5 0 0
+\t0 0 1.000 0
+
+URL http://example.org
+-----
+MOTIF MA2.1
+letter-probability matrix:
+1 0 0 0
+"""
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_read_a_file(tmp_path: Path, *, zipped: bool) -> None:
+    path = tmp_path / "toy.meme"
+    path.write_bytes(gzip.compress(MEME.encode()) if zipped else MEME.encode())
+    found = motifs.read(path)
+    assert [(motif.id, motif.name, motif.nsites, len(motif)) for motif in found] == [
+        ("MA1.2", "Ab::c <b>", 8, 2),
+        ("MA2.1", "MA2.1", None, 1),
+    ]
+    assert found["MA1.2"].probabilities.tolist() == [[0.5, 0.5, 0, 0], [0, 0, 1, 0]]
+    assert found.background == (0.3, 0.2, 0.2, 0.3)
+    assert repr(found) == "Motifs(toy.meme: 2 motifs)"
+
+
+def test_motifs_by_identifier_and_name() -> None:
+    found = Motifs(
+        [
+            Motif(text, [[1, 0, 0, 0]], name=name)
+            for text, name in (("MA1.1", "One"), ("MA2.1", "Two"), ("MA3.3", "two"))
+        ]
+    )
+    assert found["MA1.1"] is found["MA1"] is found["one"]
+    assert [motif.id for motif in found.named("TWO")] == ["MA2.1", "MA3.3"]
+    assert found.named("three") == []
+    with pytest.raises(
+        ValueError, match=r"'two' is MA2\.1, MA3\.3 in the collection\. Use an identifier, or named\('two'\)"
+    ):
+        found["two"]
+    with pytest.raises(
+        ValueError, match=r"one of the 3 of the collection; received 'MA1\.2'\. Nearest: MA1\.1"
+    ):
+        found["MA1.2"]
+    with pytest.raises(ValueError, match=r"the collection has 'a' twice"):
+        Motifs([random_motif(0, 3, "a"), random_motif(1, 3, "a")])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("MEME version", "TRANSFAC", r"begin with 'MEME version'; a.meme begins with 'TRANSFAC 5"),
+        (
+            "ALPHABET= ACGT",
+            "ALPHABET= ACDE",
+            r"Line 3 of a.meme must be MEME format, but the alphabet must be ACGT: 'ALPHABET= ACDE'",
+        ),
+        ("ALPHABET= ACGT", 'ALPHABET "RNA"', r"Line 3 .*the alphabet must be ACGT"),
+        ("A 0.30 C", "A C", r"Line 8 .*letters with numbers"),
+        ("T 0.30", "U 0.30", r"Line 9 .*frequencies must be of ACGT"),
+        ("0.5 0.5 0 0", "0.5 0.5 0", r"Line 13 .*a row of a matrix must have 4 numbers: ' 0\.5 0\.5 0'"),
+        ("0.5 0.5 0 0", "0.5 x 0 0", r"Line 13 .*'x' must be a number"),
+        ("0.5 0.5 0 0", "0.5 nan 0 0", r"Line 13 .*'nan' must be a number"),
+        (
+            "0.5 0.5 0 0",
+            "0.5 0.9 0 0",
+            r"Line 14 of a.meme: The base probabilities .*at position 1 of MA1\.2",
+        ),
+        ("w= 2", "w= 3", r"Line 14 .*MA1\.2 must have w= 3 rows and has 2"),
+        ("nsites= 8", "nsites= many", r"'many' must be a number"),
+        ("MOTIF MA2.1", "MOTIF", r"Line 18 .*a motif must have an identifier"),
+        ("MOTIF MA2.1", "MOTIF MA1.2", r"a.meme has 'MA1\.2' twice"),
+        ("MOTIF MA1.2 Ab::c <b>", "", r"Line 12 .*a matrix must follow a line MOTIF"),
+        ("letter-probability", "log-odds", r"must hold a motif; a.meme holds none"),
+    ],
+)
+def test_broken_files_name_the_line(tmp_path: Path, old: str, new: str, message: str) -> None:
+    (tmp_path / "a.meme").write_text(MEME.replace(old, new))
+    with pytest.raises(ValueError, match=message):
+        motifs.read(tmp_path / "a.meme")
+
+
+def test_missing_and_truncated_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"absent.meme, and there is none"):
+        motifs.read(tmp_path / "absent.meme")
+    (tmp_path / "empty.meme").write_text("")
+    with pytest.raises(ValueError, match=r"empty.meme begins with ''"):
+        motifs.read(tmp_path / "empty.meme")
+    (tmp_path / "a.meme.gz").write_bytes(gzip.compress(MEME.encode() * 50)[:-20])
+    with pytest.raises(ValueError, match=r"a.meme.gz must be a whole gzip file"):
+        motifs.read(tmp_path / "a.meme.gz")
+
+
+# p-values -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("background", [(0.25,) * 4, (0.1, 0.2, 0.3, 0.4)])
+@pytest.mark.parametrize("width", [1, 3, 6])
+def test_p_values_equal_those_of_all_sequences(width: int, background: tuple[float, ...]) -> None:
+    motif = random_motif(width, width)
+    scoring = Scoring.of(motif, np.array(background), 0.1)
+    rounded = np.rint(motif.log_odds(background) / STEP).astype(int)
+    sites = list(itertools.product(range(4), repeat=width))
+    scores = np.array([sum(int(rounded[i, base]) for i, base in enumerate(site)) for site in sites])
+    chances = np.array([np.prod([background[base] for base in site]) for site in sites])
+    for score in np.unique(scores):
+        assert scoring.tail[score - scoring.lowest] == pytest.approx(
+            chances[scores >= score].sum(), rel=1e-12
+        )
+    assert scoring.tail[0] == pytest.approx(1)
+    for p in (0.5, 0.1, 0.01, 1e-3, 1e-9):
+        least = scoring.threshold(p)
+        expected = [score for score in np.unique(scores) if chances[scores >= score].sum() <= p * (1 + 1e-9)]
+        if expected:
+            assert least is not None
+            assert scores[scores >= least + scoring.lowest].min() == expected[0]
+        else:
+            assert least is None
+
+
+def test_rounding_is_small() -> None:
+    motif = random_motif(3, 20)
+    scoring = Scoring.of(motif, np.full(4, 0.25), 0.1)
+    base = np.random.default_rng(0).integers(0, 4, size=(500, 20))
+    exact = motif.log_odds()[np.arange(20), base].sum(axis=1)
+    assert np.abs(scoring.bits(scoring.steps[np.arange(20), base].sum(axis=1)) - exact).max() <= 20 * STEP / 2
+
+
+def test_share_of_matches_in_random_bases_is_p() -> None:
+    # Known truth: of a random sequence, a share p of the places matches on each strand.
+    sequence = random_bases(0, 2_000_000)
+    for p in (1e-2, 1e-3):
+        found = motifs.scan(sequence, random_motif(5, 12), p=p)
+        for strand in "+-":
+            share = (found["strand"] == strand).sum() / len(sequence)
+            assert share == pytest.approx(p, rel=0.1)
+
+
+# Scans ----------------------------------------------------------------------------------------------------------------
+
+
+def naive(sequence: str, motif: Motif, p: float, background: tuple[float, ...]) -> list[tuple[int, str, int]]:
+    """Start, strand and score in steps of each match, place by place."""
+    scoring = Scoring.of(motif, np.array(background), 0.1)
+    found = []
+    for start in range(len(sequence) - len(motif) + 1):
+        site = sequence[start : start + len(motif)]
+        if "N" in site:
+            continue
+        for strand, read in (("+", site), ("-", reverse_complement(site))):
+            score = sum(int(scoring.steps[i, "ACGT".index(base)]) for i, base in enumerate(read))
+            if scoring.tail[score] <= p:
+                found.append((start, strand, score + scoring.lowest))
+    return found
+
+
+@pytest.mark.parametrize("width", [1, 4, 5, 7, 8, 9, 16, 19])
+def test_matches_equal_a_plain_scan(width: int) -> None:
+    motif, p = random_motif(width, width), 0.26 if width < 3 else 0.02
+    sequence = random_bases(width, 2000, "ACGT" * 20 + "N")
+    found = motifs.scan(sequence, motif, p=p, background=UNEVEN)
+    expected = naive(sequence, motif, p, UNEVEN)
+    assert expected
+    scores = np.rint(found["score"] / STEP).astype(int)
+    assert list(zip(found["start"], found["strand"], scores, strict=True)) == expected
+    assert (found["end"] - found["start"] == width).all()
+    assert (found["p"] <= p).all()
+    one_strand = motifs.scan(sequence, motif, p=p, background=UNEVEN, both_strands=False)
+    pd.testing.assert_frame_equal(one_strand, found[found["strand"] == "+"].reset_index(drop=True))
+
+
+def test_long_sequences_have_the_same_matches() -> None:
+    # Longer words are looked up in them.
+    sequence = random_bases(1, 1 << 17, "ACGT" * 30 + "N")
+    chosen = [random_motif(seed, width, f"M{width}") for seed, width in enumerate((6, 11, 21))]
+    found = motifs.scan(sequence, chosen, p=1e-3)
+    cut = 40_000
+    part = motifs.scan(sequence[:cut], chosen, p=1e-3)
+    whole = found[found["end"] <= cut].reset_index(drop=True)
+    assert len(part) > 100
+    pd.testing.assert_frame_equal(part, whole)
+
+
+def test_the_other_strand_has_the_same_matches() -> None:
+    sequence, motif = random_bases(2, 3000, "ACGTN"), random_motif(2, 9)
+    forward = motifs.scan(sequence, motif, p=0.01)
+    backward = motifs.scan(reverse_complement(sequence), motif, p=0.01)
+    turned = {
+        (len(sequence) - end, len(sequence) - start, {"+": "-", "-": "+"}[strand], score)
+        for start, end, strand, score in backward[["start", "end", "strand", "score"]].itertuples(index=False)
+    }
+    assert turned == set(forward[["start", "end", "strand", "score"]].itertuples(index=False, name=None))
+    other = motifs.scan(sequence, motif.reverse_complement(), p=0.01)
+    assert other["start"].tolist() == forward["start"].tolist()
+
+
+def test_planted_sites_are_found() -> None:
+    sequence = list(random_bases(3, 1000))
+    sequence[100:107], sequence[500:507] = "GATTACA", reverse_complement("GATTACA")
+    found = motifs.scan("".join(sequence), Motif.from_sites("toy", ["GATTACA"] * 9), p=1e-4)
+    assert {(100, "+"), (500, "-")} <= set(zip(found["start"], found["strand"], strict=True))
+    assert found.columns.tolist() == ["start", "end", "strand", "score", "p", "motif", "name"]
+
+
+def test_a_palindrome_matches_on_both_strands() -> None:
+    found = motifs.scan("TTGAATTCTT", Motif.from_sites("EcoRI", ["GAATTC"] * 9), p=1e-3)
+    assert found[["start", "strand"]].values.tolist() == [[2, "+"], [2, "-"]]
+
+
+def test_no_match_is_an_empty_table() -> None:
+    motif = Motif.from_sites("toy", ["GATTACA"])
+    for sequence in ("N" * 50, "AAA", "A" * 50):
+        found = motifs.scan(sequence, motif, p=1e-3)
+        assert found.empty
+        assert found.columns.tolist() == ["start", "end", "strand", "score", "p", "motif", "name"]
+
+
+def test_motifs_too_short_for_p_are_said() -> None:
+    short, long = Motif.from_sites("S", ["ACG"]), Motif.from_sites("L", ["ACGTTGCATT"])
+    found = motifs.scan(random_bases(0, 100), [short, long], p=1e-4)
+    assert found.attrs["too_short"] == ("S",)
+    with pytest.raises(
+        ValueError, match=r"match with p of at most 0\.0001; the best match of S has 0\.016\. Raise p"
+    ):
+        motifs.scan("ACGT", short)
+    with pytest.raises(ValueError, match=r"has 0\.016, and that of the 1 others is no better"):
+        motifs.scan("ACGT", [short, Motif.from_sites("S2", ["AC"])])
+
+
+def test_bad_questions_are_refused() -> None:
+    motif = random_motif(0, 8)
+    with pytest.raises(ValueError, match=r"p must be a probability between 0 and 1; received 0\. "):
+        motifs.scan("ACGT", motif, p=0)
+    with pytest.raises(ValueError, match=r"There must be a motif to look for; received none"):
+        motifs.scan("ACGT", [])
+    with pytest.raises(ValueError, match=r"upper-case A, C, G, T, N; received 'a'"):
+        motifs.scan("aCGT", motif)
+    with pytest.raises(ValueError, match=r"hold A or T, and C or G; received a sequence with 3 and 0"):
+        motifs.composition("AATN")
+
+
+def test_background_is_the_same_for_both_strands() -> None:
+    sequence, motif = random_bases(4, 2000), random_motif(4, 8)
+    skewed = motifs.scan(sequence, motif, p=0.01, background=(0.4, 0.1, 0.3, 0.2))
+    even = motifs.scan(sequence, motif, p=0.01, background=(0.3, 0.2, 0.2, 0.3))
+    pd.testing.assert_frame_equal(skewed, even)
+    assert motifs.composition("AAACG") == (0.3, 0.2, 0.2, 0.3)
+
+
+# A genome -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def jaspar() -> Motifs:
+    return motifs.read(data.bundle("motifs"))
+
+
+def test_the_bundle(jaspar: Motifs) -> None:
+    assert len(jaspar) == 1019
+    ctcf = jaspar["MA0139"]
+    assert (ctcf.id, ctcf.name, ctcf.nsites) == ("MA0139.2", "CTCF", 913)
+    assert {motif.id for motif in jaspar.named("CTCF")} == {"MA0139.2", "MA1929.2", "MA1930.2"}
+    assert CTCF.search("".join("ACGT"[base] for base in ctcf.probabilities.argmax(axis=1)))
+
+
+def test_matches_of_ctcf_are_as_dense_as_expected(jaspar: Motifs) -> None:
+    reference = Reference(data.bundle("chr20"))
+    region = Interval("chr20", 30_000_000, 33_000_000)
+    found = motifs.hits(reference, region, jaspar["MA0139"])
+    by_chance = 2 * 1e-4 * len(region)
+    # The genome holds its sites beside those that chance makes.
+    assert by_chance < len(found) < 3 * by_chance
+    sequence = reference.fetch(region).sequence
+    sites = [
+        sequence[row.start - region.start : row.end - region.start]
+        if row.strand == "+"
+        else reverse_complement(sequence[row.start - region.start : row.end - region.start])
+        for row in found.nsmallest(50, "p").itertuples()
+    ]
+    assert sum(CTCF.search(site) is not None for site in sites) > 40
+
+
+def test_hits_are_those_of_a_scan(jaspar: Motifs, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference = Reference(data.bundle("chr20"))
+    chosen = [jaspar["MA0139"], jaspar["MA0002"]]
+    region = Interval("20", 30_000_000, 30_030_000)
+    expected = motifs.scan(reference.fetch(region).sequence, chosen, p=1e-3)
+    # Pieces that end within matches.
+    monkeypatch.setattr("ntviz.motifs.scanning._PIECE", 997)
+    found = motifs.hits(reference, Interval("20", 30_000_000, 30_030_000, "-"), chosen, p=1e-3)
+    assert (found["start"] - region.start).tolist() == expected["start"].tolist()
+    pd.testing.assert_frame_equal(
+        found[["strand", "score", "p", "motif"]], expected[["strand", "score", "p", "motif"]]
+    )
+    assert set(found["element"]) == {"CTCF motif", "Runx1 motif"}
+    text = motifs.hits(reference, "20:30,000,001-30,030,000", chosen, p=1e-3)
+    pd.testing.assert_frame_equal(text, found)
+
+
+def test_hits_are_elements(jaspar: Motifs) -> None:
+    reference = Reference(data.bundle("chr20"))
+    region = Interval("20", 30_000_000, 30_100_000)
+    table = motifs.hits(reference, region, [jaspar["MA0139"], jaspar["MA0006"]])
+    assert table.attrs["too_short"] == ("MA0006.2",)
+    found = annotation.from_table(table)
+    assert found.kinds == ("CTCF motif",)
+    first = table.iloc[0]
+    inside = found.indicator(Interval("chr20", first["start"] - 1, first["end"]), "CTCF motif")
+    assert inside.tolist() == [False] + [True] * (first["end"] - first["start"])
