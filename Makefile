@@ -58,7 +58,7 @@ lint: $(STAMP)
 # A CUDA build of torch brings its own triton; beside a CPU build it comes from here, to run the kernel interpreted.
 test: lint
 	@if [ "$$(uname)" = Linux ]; then \
-	  $(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.9.0; \
+	  $(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.7.1; \
 	fi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ntviz.attention import triton_counts
 from ntviz.attention.blocks import Block, Context, Observer
 
 
@@ -75,6 +76,7 @@ class _AboveSum:
         shape = (4, *self.grid.shape, context.n_tokens)
         self.sums = torch.zeros(shape, dtype=torch.int64, device=context.device)
         self.found: list[torch.Tensor] = []
+        self.length = torch.tensor([context.n_tokens], device=context.device)
 
     def see(self, block: Block) -> None:
         layer, heads = self.grid.place(block)
@@ -102,23 +104,19 @@ class _AboveSum:
 
     def see_layer(self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor) -> bool:
         """Counts a whole layer in one kernel where there is one; False where there is none."""
-        if query.device.type != "cuda":
-            return False
-        from ntviz.attention import triton_counts
-
         if not triton_counts.available(query.device):
             return False
-        place = [self.grid.heads.index(head) for head in heads]
-        found = triton_counts.above(
-            query[None, list(heads)],
-            key[None, list(heads)],
+        if heads != tuple(range(len(query))):
+            query, key = query[list(heads)], key[list(heads)]
+        triton_counts.above(
+            query[None],
+            key[None],
             scaling=1.0,
             threshold=self.threshold,
-            lengths=torch.tensor([self.context.n_tokens], device=query.device),
+            lengths=self.length,
             is_special=self.context.special[None],
+            out=self.sums[:, self.grid.layers.index(layer)][:, None],
         )
-        for kind, counts in enumerate(found):
-            self.sums[kind, self.grid.layers.index(layer), place] += counts[0]
         return True
 
     def finish(self) -> Above.Result:
