@@ -6,28 +6,38 @@ the last line of a cell and which saves itself as PNG, SVG or an HTML page that 
 
 from __future__ import annotations
 
+from ntviz.plot.aligned import aligned_logo
 from ntviz.plot.attention import attention_track
+from ntviz.plot.attention_map import attention_map
 from ntviz.plot.bars import bars
 from ntviz.plot.curves import Panel, curves
+from ntviz.plot.enrichment import enrichment
 from ntviz.plot.figure import Figure
 from ntviz.plot.genes import genes_track
+from ntviz.plot.heads import head_atlas
 from ntviz.plot.live import LiveCurves
 from ntviz.plot.locus import locus
 from ntviz.plot.logo import logo_track, sequence_track
 from ntviz.plot.signals import signal_track
 from ntviz.plot.strips import token_strip
+from ntviz.plot.thumbnails import thumbnails
 
 __all__ = [
     "Figure",
     "LiveCurves",
     "Panel",
+    "aligned_logo",
+    "attention_map",
     "attention_track",
     "bars",
     "curves",
+    "enrichment",
     "genes_track",
+    "head_atlas",
     "locus",
     "logo_track",
     "sequence_track",
     "signal_track",
+    "thumbnails",
     "token_strip",
 ]

@@ -75,7 +75,12 @@
         .then(function (buffer) { return new Uint8Array(buffer); });
     }
     function unpack(lane) {
-      function level(q, top) { return q > lane.levels ? NaN : top * Math.pow(q / lane.levels, lane.power); }
+      function level(q, top) {
+        if (q > lane.levels) return NaN;
+        // A value is told to one digit where the next level is far.
+        var v = top * Math.pow(q / lane.levels, lane.power);
+        return lane.digits > 2 ? v : Number(v.toPrecision(lane.power < 0.06 * q ? 2 : 1));
+      }
       function ready(read) { lane.at = read; if (at) move(at); }
       function none() { lane.at = null; }
       if (lane.values !== undefined) {
@@ -161,13 +166,17 @@
         var b = p.box, reach = p.reach || b, dark = "#d0006f";
         if ((p.s || 0) !== at[0]) return;
         var x = along(C, at[2], p.c, b[0], b[1]), y = along(R, at[1], p.r, b[2], b[3]);
-        var thin = "min-width:1px;min-height:1px;background:rgba(208,0,111,.16)";
-        if (x) mark(k++, x[0], x[1], reach[2], reach[3], thin);
-        if (y) mark(k++, reach[0], reach[1], y[0], y[1], thin);
+        if (x) mark(k++, x[0], x[1], reach[2], reach[3], band((x[1] - x[0]) * image.clientWidth, "0 1px"));
+        if (y) mark(k++, reach[0], reach[1], y[0], y[1], band((y[1] - y[0]) * image.clientHeight, "1px 0"));
         if (x && y) mark(k++, x[0], x[1], y[0], y[1], "min-width:5px;min-height:5px;border:1.5px solid " + dark);
       });
       while (k < marks.length) marks[k++].style.display = "none";
       line.textContent = describe(at[0], at[1], at[2]);
+    }
+    // A thin row is filled; of a thick one the edges are drawn, since colours are what the map is about.
+    function band(size, width) {
+      return "min-width:1px;min-height:1px;" + (size < 5 ? "background:rgba(208,0,111,.3)" :
+        "border:solid rgba(208,0,111,.4);border-width:" + width);
     }
     function limit(i, n) { return Math.max(0, Math.min(n - 1, i)); }
     function largest(to) {
@@ -192,7 +201,7 @@
       return parts.join("  \u00b7  ");
     }
     function place(axis, i) {
-      if (axis.names) return axis.name + " " + axis.names[i];
+      if (axis.names) return (axis.name ? axis.name + " " : "") + axis.names[i];
       var a = axis.from[i], n = axis.size(i);
       var text = axis.name + " " + axis.chrom + ":" + group(a + 1) + (n > 1 ? "\u2013" + group(a + n) : "");
       if (axis.bases) {
@@ -207,6 +216,8 @@
       if (v !== v) return "no value";
       if (v === 0) return "0";
       var s = Math.abs(v);
+      // So near zero, levels are too far apart to be told as numbers.
+      if (digits < 3 && s < 1e-4) return "under 0.0001";
       var text = s >= 1e15 || s < 1e-4 ? v.toExponential(Math.min(1, digits - 1)) : s >= 1e3 ? group(Math.round(v)) :
         String(Number(v.toPrecision(digits)));
       return (digits < 3 ? "about " : "") + text.replace(/-/g, "\u2212");

@@ -20,11 +20,11 @@ from ntviz.plot.readout import packed_floats, script_json
 POWER = 4
 """Level q of L stands for top · (q / L)⁴: steps near zero are fine, and zero is zero."""
 
-LEVELS = (65_534, 254, 126, 62, 30)
+LEVELS = (65_534, 254, 180, 126, 90, 62, 44, 30, 20)
 """Levels to choose from, finest first."""
 
-DIGITS = {65_534: 3, 254: 2, 126: 2}
-"""Digits worth showing with so many levels; one with fewer."""
+DIGITS = {65_534: 3}
+"""Digits worth showing with so many levels; two, or one near zero, with fewer."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +109,7 @@ class CellLane:
     levels: int = 0
 
     def packed(self, most: int) -> dict[str, Any]:
-        """The lane as JSON-ready plain values; levels take at most `most` characters where 30 levels can."""
+        """The lane as JSON-ready plain values; levels take at most `most` characters where the fewest can."""
         data: dict[str, Any] = {"label": self.label}
         if self.unit:
             data["unit"] = self.unit
@@ -141,23 +141,26 @@ def packed_levels(values: np.ndarray, *, most: int) -> dict[str, Any]:
     top = float(np.max(values, initial=0.0, where=~missing)) or 1.0
     # JSON carries the top exactly, so both sides compute with the same number.
     roots = np.where(missing, 0.0, values / top) ** (1 / POWER)
-    text, n = "", LEVELS[0]
     for n in LEVELS:
         levels = np.where(missing, n + 1, np.rint(roots * n)).ravel()
+        if n != LEVELS[-1] and _least(levels) > most:
+            continue
         if n > 255:
             # High bytes first, then low ones: each half packs better by itself.
-            wide = levels.astype("<u2").view(np.uint8).reshape(-1, 2)
-            raw = wide.T.tobytes()
+            raw = levels.astype("<u2").view(np.uint8).reshape(-1, 2).T.tobytes()
         else:
             raw = levels.astype(np.uint8).tobytes()
-        if len(raw) * 0.2 > most:
-            continue
-        text = base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
-        if len(text) <= most:
+        text = base64.b64encode(zlib.compress(raw, 6)).decode("ascii")
+        if len(text) <= most or n == LEVELS[-1]:
             break
-    if not text:
-        text = base64.b64encode(zlib.compress(raw, 9)).decode("ascii")
-    return {"deflated": text, "levels": n, "top": top, "power": POWER, "digits": DIGITS.get(n, 1)}
+    return {"deflated": text, "levels": n, "top": top, "power": POWER, "digits": DIGITS.get(n, 2)}
+
+
+def _least(levels: np.ndarray) -> float:
+    """Characters that levels take at least if neighbours say nothing of each other, less an eighth because they may."""
+    _, counts = np.unique(levels.astype(np.int32), return_counts=True)
+    bits = -float((counts * np.log2(counts / levels.size)).sum())
+    return bits / 8 * 4 / 3 * 0.875
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +230,7 @@ class Cells:
     panes: Sequence[CellPane]
     sheets: Sequence[str] = ()
     start: tuple[int, int, int] = (0, 0, 0)
-    most: int = 900_000
+    most: int = 1_150_000
 
     def packed(self, title: str) -> dict[str, Any]:
         """The readout as JSON-ready plain values."""

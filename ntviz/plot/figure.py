@@ -125,7 +125,9 @@ class Figure:
         )
         return buffer.getvalue().decode("utf-8")
 
-    def _render(self, buffer: BytesIO, kind: str, *, dpi: float, metadata: dict[str, str | None]) -> None:
+    def _render(
+        self, buffer: BytesIO, kind: str, *, dpi: float, metadata: dict[str, str | None] | None
+    ) -> None:
         with style(), warnings.catch_warnings():
             # A name from a file may hold any character; one that no font here draws becomes a box, not a warning.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")

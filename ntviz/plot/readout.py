@@ -222,12 +222,12 @@ class Readout:
 
 
 def script_json(data: dict[str, Any]) -> str:
-    """JSON that may stand inside an HTML script element, whatever the text in it is.
+    r"""JSON that may stand inside an HTML script element, whatever the text in it is.
 
     Examples
     --------
     >>> script_json({"name": "</script>"})
-    '{"name":"\\\\u003c/script\\\\u003e"}'
+    '{"name":"\\u003c/script\\u003e"}'
     """
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for character in "<>&\u2028\u2029":
