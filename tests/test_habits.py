@@ -145,14 +145,14 @@ def test_an_atlas_has_one_row_a_head_and_comes_back_from_its_file(tmp_path):
         table = pd.DataFrame(
             {
                 "layer": np.repeat([0, 1], 8), "head": np.tile(np.repeat(range(4), 2), 2),
-                "element": ["exon", "CpG_island"] * 8, "ratio": np.linspace(0.5, 2.9, 16),
+                "element": ["exon", "cpg_island"] * 8, "ratio": np.linspace(0.5, 2.9, 16),
                 "significant": [True] * 8 + [False, True] * 4,
             }
         )  # fmt: skip
 
     made = attention.atlas(detection, Enriched)
     assert made.label(0, 0) == "offset -1"
-    assert made.label(1, 3) == "other, CpG island 2.9x"
+    assert made.label(1, 3) == "CpG island 2.9x"
     assert made.grid("entropy").shape == (2, 4)
     assert made.grid("element_ratio")[1, 3] == pytest.approx(2.9)
     assert np.isnan(made.grid("element_ratio")[0, 0])

@@ -11,6 +11,9 @@ import numpy as np
 
 from ntviz import environment
 
+LEAST_RATIO = 1.2
+"""Ratio to its share of the windows from which an element names a head: less may be sure, and says little."""
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -25,8 +28,8 @@ class Atlas:
     ----------
     table
         One row a head: [layer, head, label, habit, entropy, distance_bp, to_special, element, element_ratio] and the
-        ratio to chance of each template under its name. `element` is that with the largest ratio among those that
-        stand against the shift null, empty where none does.
+        ratio to chance of each template under its name. `element` is that with the largest ratio, at least
+        `LEAST_RATIO`, among those that stand against the shift null; empty where none does.
     """
 
     table: pd.DataFrame
@@ -111,11 +114,19 @@ def atlas(detection: Detection, enrichment: Any = None) -> Atlas:
                 f"Detection and enrichment must be of the same model; received {len(known)} and {len(own)} heads, "
                 f"{len(own & known)} of them in both. Run both on one model."
             )
-        found = tested[tested["significant"] & (tested["ratio"] > 1)].sort_values("ratio", ascending=False)
+        found = tested[tested["significant"] & (tested["ratio"] >= LEAST_RATIO)]
+        found = found.sort_values("ratio", ascending=False)
         best = found.drop_duplicates(["layer", "head"]).set_index(["layer", "head"])
         for place, key in enumerate(zip(table["layer"], table["head"], strict=True)):
             if key in best.index:
                 table.loc[place, ["element", "element_ratio"]] = best.loc[key, ["element", "ratio"]].tolist()
-    looks = [f"{element.replace('_', ' ')} {ratio:.1f}x" if element else "" for element, ratio in zip(table["element"], table["element_ratio"], strict=True)]  # fmt: skip
-    table.insert(2, "label", [f"{habit}, {look}" if look else habit for habit, look in zip(table["habit"], looks, strict=True)])  # fmt: skip
+    words = [_words(*row) for row in table[["habit", "element", "element_ratio"]].itertuples(index=False)]
+    table.insert(2, "label", words)
     return Atlas(table)
+
+
+def _words(habit: str, element: str, ratio: float) -> str:
+    if not element:
+        return habit
+    name = element.replace("_", " ").replace("cpg", "CpG").replace("utr", "UTR")
+    return f"{name} {ratio:.1f}x" if habit == "other" else f"{habit}, {name} {ratio:.1f}x"

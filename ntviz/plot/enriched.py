@@ -14,6 +14,9 @@ NEEDED = ("layer", "head", "element", "ratio", "ratio_low", "ratio_high", "signi
 CONTROLS = {"shuffle": "shuffled sequence", "twin": "random weights"}
 """Column prefixes of the controls, and what each is."""
 
+FEWEST = 5
+"""Pairs that chance must put on an element for a ratio to be worth a colour."""
+
 PASSED, PUBLISHED = "passes the shift null", "passes the published test only"
 """What marks stand for."""
 
@@ -40,6 +43,11 @@ class Element:
         [row] false discovery rate under the shift null; NaN without.
     n_above
         [row] pairs above the threshold; -1 when the table does not say.
+    few
+        [row] whether chance puts fewer than `FEWEST` of them on the element, so that the ratio is mostly noise; never
+        where a test stands.
+    few_controls
+        [row] the same of each control, by prefix.
     status
         [row] why there is no test, "ok" where there is one.
     """
@@ -56,7 +64,18 @@ class Element:
     published: np.ndarray
     q: np.ndarray
     n_above: np.ndarray
+    few: np.ndarray
+    few_controls: dict[str, np.ndarray]
     status: np.ndarray
+
+    def coloured(self, control: str | None = None) -> np.ndarray:
+        """[row] ratios, of the model or of a control, that are worth a colour; NaN elsewhere."""
+        ratio, few = (
+            (self.ratio, self.few)
+            if control is None
+            else (self.controls[control], self.few_controls[control])
+        )
+        return np.where(few, np.nan, ratio)
 
     @property
     def published_only(self) -> np.ndarray:
@@ -128,6 +147,12 @@ def _element(rows: pd.DataFrame, name: str) -> Element:
     passed = (
         flags("significant") if "significant" in rows else np.nan_to_num(numbers("q_shift"), nan=1.0) <= 0.05
     )
+
+    def too_few(column: str) -> np.ndarray:
+        expected_pairs = numbers(column) * background
+        return np.isfinite(expected_pairs) & (expected_pairs < FEWEST)
+
+    controls = {key: numbers(f"{key}_ratio") for key in CONTROLS if f"{key}_ratio" in rows}
     return Element(
         name,
         rows["layer"].to_numpy(np.int64),
@@ -136,10 +161,12 @@ def _element(rows: pd.DataFrame, name: str) -> Element:
         numbers("ratio_low"),
         numbers("ratio_high"),
         expected,
-        {key: numbers(f"{key}_ratio") for key in CONTROLS if f"{key}_ratio" in rows},
+        controls,
         passed,
         flags("significant_published"),
         numbers("q_shift"),
         np.nan_to_num(numbers("n_above"), nan=-1).astype(np.int64),
+        too_few("n_above") & ~passed,
+        {key: too_few(f"{key}_n_above") for key in controls},
         rows["status"].astype(str).to_numpy() if "status" in rows else np.full(n, "ok", dtype=object),
     )

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 
 from ntviz.plot import palette
 from ntviz.plot.cells import CellLane, CellPane, Cells, Places
-from ntviz.plot.enriched import CONTROLS, PASSED, PUBLISHED, Element
+from ntviz.plot.enriched import CONTROLS, FEWEST, PASSED, PUBLISHED, Element
 from ntviz.plot.figure import Figure
 from ntviz.plot.grids import Grid, draw_grid, number_axes, score_colours
 from ntviz.plot.indexed import IndexedFigure, palette_of
@@ -54,8 +54,8 @@ class HeatMap:
     ) -> None:
         self.found, self.shape, self.control = found, shape, control
         self.title, self.caption, self.width = title, caption, width
-        shown = [each.ratio for each in found]
-        shown += [each.controls[control] for each in found] if control else []
+        shown = [each.coloured() for each in found]
+        shown += [each.coloured(control) for each in found] if control else []
         logs = np.abs(_log2(np.concatenate(shown)))
         largest = float(np.nanmax(logs, initial=0.0))
         self.limit = min(FOLD, max(0.5, np.ceil(largest * 2) / 2))
@@ -112,7 +112,7 @@ class HeatMap:
             top += HEADING if self.control else 0.0
             if index:
                 control_paper(drawing, left - 0.1, top - HEADING, across + 0.2, block - 0.06)
-            ratios = [each.controls[self.control or ""] if index else each.ratio for each in self.found]
+            ratios = [each.coloured(self.control if index else None) for each in self.found]
             values = np.stack(
                 [each.grid(_log2(r), self.shape).ravel() for each, r in zip(self.found, ratios, strict=True)]
             )
@@ -173,7 +173,7 @@ class HeatMap:
                     control_paper(
                         drawing, left - GAP / 2 - 0.05, top - HEADING + 0.03, across + GAP, block - 0.04
                     )
-                values = item.controls[self.control or ""] if is_control else item.ratio
+                values = item.coloured(self.control if is_control else None)
                 grid = Grid(
                     np.clip(item.grid(_log2(values), self.shape), -self.limit, self.limit),
                     marks={} if is_control else self._marks(item),
@@ -283,7 +283,7 @@ class HeatMap:
     def _notes(self) -> list[str]:
         said = [
             "Orange: the head looks at the element more than its share of positions; blue: less; hatched: no test is "
-            "possible."
+            f"possible, or chance puts fewer than {FEWEST} pairs there."
         ]
         if not any(each.passed.any() or np.isfinite(each.q).any() for each in self.found):
             said.append("The table has no shift null, so nothing can be marked as passing it.")
@@ -299,7 +299,8 @@ class HeatMap:
         said = [f"{sentence(self.title)} Attention on {len(self.found)} elements over their share of positions, {heads:,} head{plural} as layer.head."]  # fmt: skip
         for each in self.found:
             text = f"{element_name(each.name)}: {int(each.passed.sum()):,} pass the shift null, {int(each.published_only.sum()):,} more the published test only"
-            known = np.where(np.isfinite(each.ratio), each.ratio, -1.0)
+            worth = each.coloured()
+            known = np.where(np.isfinite(worth), worth, -1.0)
             best = int(known.argmax())
             if known[best] >= 0:
                 text += (

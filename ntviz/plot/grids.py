@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator
 from ntviz.plot import palette
 from ntviz.plot.indexed import stepped
 from ntviz.plot.mapping import weight_colours
-from ntviz.plot.words import number, plain, text_width
+from ntviz.plot.words import number, plain, text_width, wrapped
 
 MOST_LAYERS, MOST_HEADS = 200, 200
 """Larger grids are refused: nobody reads them."""
@@ -206,9 +206,14 @@ def draw_grid(
         decimals = decimals_for([values]) if grid.decimals is None else grid.decimals
         texts = short_numbers(values, decimals)
     else:
-        texts = [[plain(text, most=24) for text in row] for row in grid.texts]
-    widest = max((text_width(text, NUMBER) for row in texts for text in row), default=0.0)
-    fits = numbers and widest <= cell[0] - 0.04 and cell[1] >= 0.15
+        texts = [
+            ["\n".join(wrapped(plain(text, most=40), cell[0] - 0.06, NUMBER)) for text in row]
+            for row in grid.texts
+        ]
+    flat = [text for row in texts for text in row]
+    widest = max((text_width(line, NUMBER) for text in flat for line in text.split("\n")), default=0.0)
+    most = max((text.count("\n") + 1 for text in flat), default=1)
+    fits = numbers and widest <= cell[0] - 0.04 and cell[1] >= 0.03 + 0.12 * most
     if fits:
         dark = contrasting(colours, norm, values)
         for layer, row in enumerate(texts):
@@ -219,8 +224,9 @@ def draw_grid(
                         layer + 0.5,
                         text,
                         ha="center",
-                        va="center_baseline",
+                        va="center" if "\n" in text else "center_baseline",
                         fontsize=NUMBER,
+                        linespacing=1.1,
                         color=palette.PAPER
                         if dark[layer, head] and np.isfinite(values[layer, head])
                         else palette.INK,

@@ -32,6 +32,7 @@ from ntviz.plot.words import listing, number, plain, sentence, text_width, wrapp
 LEFT, BAR, GAP, AXIS = 0.62, 1.0, 0.42, 0.46
 HEADING = 0.28
 WIDEST, TALLEST, SHORTEST = 0.66, 0.34, 0.235
+WORDY, LINES = 1.1, 0.42
 """Of a cell, in inches."""
 
 
@@ -111,8 +112,10 @@ def head_atlas(
     title = plain(title, most=200)
 
     free = width - EDGE - LEFT - BAR - (len(grids) - 1) * GAP
-    wide = min(WIDEST, free / len(grids) / n_heads)
+    wide = min(WIDEST if texts is None else WORDY, free / len(grids) / n_heads)
     tall = min(TALLEST, max(SHORTEST, 0.6 * wide)) if wide > 0.2 else max(0.11, wide)
+    if texts is not None and wide > 0.6:
+        tall = LINES  # room for three lines of words
     width = min(width, max(EDGE + LEFT + BAR + len(grids) * wide * n_heads + (len(grids) - 1) * GAP, 5.6))
     lines = wrapped(title, width - 2 * EDGE, 13.0, weight="bold")
     top = 0.14 + 0.24 * len(lines) + 0.3 + (0.26 if marked else 0.0) + (HEADING if len(grids) > 1 else 0.06)
@@ -188,7 +191,7 @@ def _texts(
 ) -> list[list[str]] | None:
     if labels is None:
         return None
-    texts = [[plain(text, most=24) for text in row] for row in labels]
+    texts = [[plain(text, most=40) for text in row] for row in labels]
     if len(texts) != shape[0] or any(len(row) != shape[1] for row in texts):
         raise ValueError(
             f"Labels must be one text for each of {shape[0]} layers by {shape[1]} heads; received "
