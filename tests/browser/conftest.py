@@ -12,6 +12,7 @@ import time
 import urllib.request
 import venv
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,7 +138,22 @@ sys.exit(main())
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab without ntviz in its process, with a kernel `elsewhere` whose interpreter has another prefix."""
-    home = tmp_path_factory.mktemp("lab")
+    with _started(tmp_path_factory.mktemp("lab")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def lab_without_widgets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """The same where the server's environment has no widget extensions, as on a hub that others look after."""
+    home = tmp_path_factory.mktemp("bare")
+    off = {"@jupyter-widgets/jupyterlab-manager": True, "anywidget": True}
+    _write_json(home / "config" / "labconfig" / "page_config.json", {"disabledExtensions": off})
+    with _started(home) as started:
+        yield started
+
+
+@contextmanager
+def _started(home: Path) -> Iterator[Lab]:
     folder = home / "notebooks"
     folder.mkdir()
     _kernel_elsewhere(home / "share" / "kernels" / "elsewhere", home / "environment")
