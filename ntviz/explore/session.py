@@ -119,12 +119,12 @@ class Look:
         trained = self.sources.trained
         if len(self.sequence) > trained:
             said.append(
-                f"{self.sources.model.name} was trained on up to {trained:,} bp: attention over {len(self.sequence):,} bp is "
-                "extrapolation"
+                f"attention over {len(self.sequence):,} bp is extrapolation: {self.sources.model.name} was trained on up to "
+                f"{trained:,} bp"
             )
         if self._note:
             said.append(self._note)
-        return ". ".join(part.rstrip(".") for part in said) + "."
+        return ". ".join(part[:1].upper() + part[1:].rstrip(".") for part in said) + "."
 
     # Tracks -----------------------------------------------------------------------------------------------------------
 
