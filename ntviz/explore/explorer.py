@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ntviz import annotation as annotations
 from ntviz.annotation import Annotation
+from ntviz.annotation import read as read_annotation
 from ntviz.environment import in_jupyterlab
 from ntviz.explore.session import Look, Sources, widened
 from ntviz.explore.still import still
@@ -156,7 +156,7 @@ class Explorer:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / name
             file.write_text(text, encoding="utf-8")
-            read = annotations.read(file, format=None if file.suffix in (".gtf", ".gff", ".gff3") else "bed")
+            read = read_annotation(file, format=None if file.suffix in (".gtf", ".gff", ".gff3") else "bed")
         self.sources.beds[name] = read
         for part in ("elements", "scores"):
             self.look.__dict__.pop(part, None)
@@ -259,7 +259,7 @@ class Explorer:
 def _beds(beds: Mapping[str, Annotation] | Sequence[str]) -> dict[str, Annotation]:
     if isinstance(beds, Mapping):
         return dict(beds)
-    read = [annotations.read(path) for path in beds]
+    read = [read_annotation(path) for path in beds]
     return {one.source: one for one in read}
 
 

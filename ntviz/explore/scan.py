@@ -126,9 +126,9 @@ class Scan:
 
     # Observing --------------------------------------------------------------------------------------------------------
 
-    def observe(self, **observers: Observer) -> Any:
+    def observe(self, **observers: Any) -> Any:
         """What observers see; queries and keys are kept on the way when all layers fit into the budget."""
-        extra = {}
+        extra: dict[str, Any] = {}
         kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         if self._products and self.model.layers * self._size() <= self.budget:
             extra = {"_kept": _QueriesAndKeys(kept)}
