@@ -8,34 +8,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ntviz.attention.above import Above
     from ntviz.attention.blocks import Accumulator, Block, Context, Grid, Observer
+    from ntviz.attention.characters import Atlas, atlas
+    from ntviz.attention.element_list import PAPER_ELEMENTS, paper_elements
     from ntviz.attention.enriching import Unfinished, enrichment, merge
     from ntviz.attention.enrichment_table import Enrichment
+    from ntviz.attention.habits import Detection, Habits, detect
     from ntviz.attention.interface import Observation, observe
     from ntviz.attention.maps import Thumbnails, TopPairs, Window
     from ntviz.attention.observers import Distance, Entropy, MassByElement, Received
     from ntviz.attention.planning import Plan, plan
+    from ntviz.attention.sampling import Windows, windows
+    from ntviz.attention.sites import AttendedSites, attended_sites
 
 _HOMES = {
     "above": ("Above",),
     "blocks": ("Accumulator", "Block", "Context", "Grid", "Observer"),
+    "element_list": ("PAPER_ELEMENTS", "paper_elements"),
     "enriching": ("Unfinished", "enrichment", "merge"),
     "enrichment_table": ("Enrichment",),
+    "characters": ("Atlas", "atlas"),
+    "habits": ("Detection", "Habits", "detect"),
     "interface": ("Observation", "observe"),
     "maps": ("Thumbnails", "TopPairs", "Window"),
     "observers": ("Distance", "Entropy", "MassByElement", "Received"),
     "planning": ("Plan", "plan"),
+    "sampling": ("Windows", "windows"),
+    "sites": ("AttendedSites", "attended_sites"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "PAPER_ELEMENTS",
     "Above",
     "Accumulator",
+    "Atlas",
+    "AttendedSites",
     "Block",
     "Context",
+    "Detection",
     "Distance",
     "Enrichment",
     "Entropy",
     "Grid",
+    "Habits",
     "MassByElement",
     "Observation",
     "Observer",
@@ -45,10 +60,16 @@ __all__ = [
     "TopPairs",
     "Unfinished",
     "Window",
+    "Windows",
+    "atlas",
+    "attended_sites",
+    "detect",
     "enrichment",
     "merge",
     "observe",
+    "paper_elements",
     "plan",
+    "windows",
 ]
 
 

@@ -6,7 +6,7 @@ Everything that is summed over windows is an integer, so sums are the same in an
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -15,14 +15,11 @@ import torch
 from ntviz.attention import nulls
 from ntviz.attention.above import Above
 from ntviz.attention.interface import observe
+from ntviz.attention.tabulating import ONE, WHOLE
 from ntviz.genome import Interval
 from ntviz.tokens import Tokens
 
-ONE = 1 << 40
-"""What a ratio of 1 is as a whole number."""
 Sums = dict[str, np.ndarray]
-TOTALS = ("shifted", "by_bin", "element_by_bin", "positions_by_bin")
-"""Sums over all windows; the others are kept for each group of windows."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Part:
     groups
         Numbers of the groups that the windows belong to.
     sums
-        Whole numbers by name; heads of all layers on one axis. [group, ...], but for `TOTALS`.
+        Whole numbers by name; heads of all layers on one axis. [group, ...], but for `WHOLE`.
     rows
         One a window, as plain data.
     """
@@ -84,7 +81,7 @@ class Part:
         """Adds what one window gave."""
         at = int(np.searchsorted(self.groups, group))
         for name, values in tally.items():
-            if name in TOTALS:
+            if name in WHOLE:
                 self.sums[name] = self.sums[name] + values if name in self.sums else values
                 continue
             if name not in self.sums:
@@ -95,7 +92,7 @@ class Part:
         """Adds what was counted in other windows; their groups must be among those here."""
         at = np.searchsorted(self.groups, other.groups)
         for name, values in other.sums.items():
-            if name in TOTALS:
+            if name in WHOLE:
                 self.sums[name] = self.sums[name] + values if name in self.sums else values
                 continue
             if name not in self.sums:
@@ -145,7 +142,9 @@ def count(
     for same in ready.values():
         for start in range(0, len(same), batch):
             together = same[start : start + batch]
-            for (window, tokens), seen in zip(together, _observed(model, twin, together, question), strict=True):
+            for (window, tokens), seen in zip(
+                together, _observed(model, twin, together, question), strict=True
+            ):
                 inside = np.array([elements.indicator(window.interval, kind) for kind in question.kinds])
                 moves = nulls.turns(window.block, question.shifts, question.seed)
                 part.add(window.group, tally(seen, tokens, inside, question, moves, window.interval.strand,
@@ -156,7 +155,7 @@ def count(
 
 def _tokens(model: Any, window: Window, reference: Any) -> tuple[Tokens | None, dict[str, Any]]:
     interval = window.interval
-    row = {"index": window.index, "status": "ok", "n_tokens": 0, "note": ""}
+    row = {"index": window.index, **asdict(interval), "status": "ok", "n_tokens": 0, "note": ""}
     try:
         found = reference.fetch(interval)
     except ValueError as error:
@@ -177,7 +176,9 @@ def _observed(
     above = Above(question.threshold)
     passes = {"": (model, [tokens for _, tokens in together])}
     if "shuffle" in question.nulls:
-        bases = [nulls.shuffled(tokens.sequence, window.interval, question.seed) for window, tokens in together]
+        bases = [
+            nulls.shuffled(tokens.sequence, window.interval, question.seed) for window, tokens in together
+        ]
         passes["shuffle_"] = (model, [model.tokenize(one) for one in bases])
     if "twin" in question.nulls:
         passes["twin_"] = (twin, passes[""][1])
@@ -213,16 +214,19 @@ def tally(
     Returns
     -------
     dict
-        `sequences` and `positions` []; `element` [element], positions on it; `above`, `special`, `speaking` [head],
-        pairs above the threshold, those whose key is a special token, and whether there is any; `on` [head, element]
+        `sequences` and `positions` []; `element` [element], positions on it; `above`, `special`, `pairs`,
+        `speaking` [head], pairs above the threshold, those whose key is a special token, both, and whether any counts; `on` [head, element]
         and `ratio`, on / above in units of 1 / `ONE`; `paired` and `mirrored` [head, element], see `Above.Result`;
-        `shuffle_above`, `shuffle_on`, `twin_above`, `twin_on`; `shifted` [1 + shift, head, element], `on` after each
-        shift, the elements as they are first; `by_bin` [head, bin], `element_by_bin` [1 + shift, element, bin] and
-        `positions_by_bin` [bin], the same numbers by position in the window, for what is due to position alone.
+        `shuffle_above`, `shuffle_on`, `twin_above`, `twin_on`; `shift_copies` [1 + shift, head, element], `on` after each
+        shift, the elements as they are first, and `distance_copies`, paired - mirrored likewise; `shift_by_bin` and
+        `distance_by_bin` [head, bin], `element_by_bin` [1 + shift, element, bin] and `positions_by_bin` [bin], the same
+        numbers by position in the window, for what is due to position alone.
     """
     bases = np.frombuffer(tokens.sequence.encode("ascii"), dtype=np.uint8)
     known = bases != ord("N")
-    shifts = nulls.offsets(moves, int(known.sum()), strand) if "shift" in question.nulls else np.zeros(0, np.int64)
+    shifts = nulls.offsets(moves, int(known.sum()), strand)
+    if not {"shift", "distance"} & set(question.nulls):
+        shifts = shifts[:0]
     counted = np.ones(len(tokens), dtype=bool) if question.special == "include" else ~tokens.is_special
     held = nulls.element_copies(inside, tokens.spans[counted], known, shifts, device)
     sums: Sums = {"sequences": np.int64(1), "positions": np.int64(counted.sum())}
@@ -233,21 +237,31 @@ def tally(
         sums[f"{name}above"] = counts[:, counted].sum(-1)
         sums[f"{name}on"] = _on(counts[:, counted], held[:1])[0]
         if name == "":
-            sums["special"] = counts[:, tokens.is_special].sum(-1)
             by_key = counts[:, counted]
+            sums["special"] = counts[:, tokens.is_special].sum(-1)
+            sums["pairs"] = counts.sum(-1)
     sums["speaking"] = (sums["above"] > 0).astype(np.int64)
     share = sums["on"] / np.maximum(sums["above"], 1)[:, None]
     sums["ratio"] = np.rint(share * ONE).astype(np.int64)
+    turned = {"shift": by_key}
     if "distance" in question.nulls:
-        for name in ("paired", "mirrored"):
-            pairs = getattr(seen[""], name).reshape(-1, len(tokens))
-            sums[name] = _on(pairs[:, counted], held[:1])[0]
-    if "shift" in question.nulls:
+        paired, mirrored = (
+            getattr(seen[""], name).reshape(-1, len(tokens))[:, counted] for name in ("paired", "mirrored")
+        )
+        sums["paired"], sums["mirrored"] = _on(paired, held[:1])[0], _on(mirrored, held[:1])[0]
+        turned["distance"] = paired - mirrored
+    turned = {name: counts for name, counts in turned.items() if name in question.nulls}
+    if turned:
         bins = np.eye(nulls.BINS, dtype=np.int64)[nulls.position_bins(int(counted.sum()))]
-        both = _on(np.vstack([by_key, bins.T]), held)
-        heads = len(by_key)
-        sums["shifted"], sums["element_by_bin"] = both[:, :heads], both[:, heads:].transpose(0, 2, 1)
-        sums["by_bin"], sums["positions_by_bin"] = by_key @ bins, bins.sum(0)
+        sums["positions_by_bin"] = bins.sum(0)
+        *copies, by_bin = np.split(
+            _on(np.vstack([*turned.values(), bins.T]), held),
+            np.arange(1, len(turned) + 1) * len(by_key),
+            axis=1,
+        )
+        sums["element_by_bin"] = by_bin.transpose(0, 2, 1)
+        for (name, counts), own in zip(turned.items(), copies, strict=True):
+            sums[f"{name}_copies"], sums[f"{name}_by_bin"] = own, counts @ bins
     return sums
 
 
@@ -255,7 +269,7 @@ def _on(counts: np.ndarray, held: torch.Tensor) -> np.ndarray:
     """Counts [row, token] that fall where each copy of each element holds, int64 [copy, row, element]."""
     copies, elements, n = held.shape
     # Whole numbers below 2^24 are exact in float32, below 2^53 in float64.
-    small = held.device.type == "cpu" and int(counts.sum(-1).max(initial=0)) < 1 << 24
+    small = held.device.type != "cuda" and int(np.abs(counts).sum(-1).max(initial=0)) < 1 << 24
     dtype = torch.float32 if small else torch.float64
     rows = torch.as_tensor(counts).to(held.device, dtype)
     found = torch.matmul(rows, held.reshape(copies * elements, n).to(dtype).T)

@@ -14,11 +14,9 @@ import torch
 from ntviz import sequence as dna
 from ntviz.genome import Interval
 
-# Distances from the nearer end, in tokens, where a new bin begins: single tokens at the ends, ever coarser inside.
-_BIN_STARTS = np.array(
-    [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096]
-)
-BINS = 2 * len(_BIN_STARTS)
+_SINGLE, _EVEN = 16, 64
+BINS = 2 * (_SINGLE + _EVEN)
+"""Bins of position: single tokens near the ends of a window, even ones inside."""
 
 
 def seed_of(*parts: object) -> int:
@@ -85,9 +83,11 @@ def element_copies(
 def position_bins(n: int) -> np.ndarray:
     """Bin of each of n positions of a window by its distance from the nearer end, int64 [position]."""
     place = np.arange(n)
-    mirrored = n - 1 - place
-    nearest = np.searchsorted(_BIN_STARTS, np.minimum(place, mirrored), side="right") - 1
-    return np.where(place <= mirrored, nearest, BINS - 1 - nearest)
+    away = np.minimum(place, n - 1 - place)
+    inner = max(n / 2 - _SINGLE, _EVEN)
+    even = _SINGLE + np.floor((away - _SINGLE) * (_EVEN / inner)).astype(np.int64)
+    nearest = np.where(away < _SINGLE, away, even)
+    return np.where(2 * place < n, nearest, BINS - 1 - nearest)
 
 
 def _summed(rows: torch.Tensor) -> torch.Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +11,9 @@ import numpy as np
 def two_proportion_z(
     on: np.ndarray, above: np.ndarray, element: np.ndarray, positions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """z and two-sided p of a share of attention, on / above, against a share of positions, element / positions.
+    """The published test, z and two-sided p: a share of attention, on / above, against one of positions.
 
-    Arrays are broadcast. Where both shares are 0 or both are 1 there is no test: NaN.
+    Positions are element / positions; arrays are broadcast. Where both shares are 0 or both are 1 there is no test: NaN.
 
     References
     ----------
@@ -35,7 +34,7 @@ def two_proportion_z(
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """q of each p [test]: the smallest false discovery rate at which it is a discovery; NaN stays out and stays NaN.
+    """The smallest false discovery rate at which each p [test] is a discovery; NaN stays out and stays NaN.
 
     Examples
     --------
@@ -54,12 +53,6 @@ def resamples(groups: int, times: int, seed: int) -> np.ndarray:
     """How often each group is drawn in each resample with replacement, float64 [resample, group] of whole numbers."""
     share = np.full(groups, 1 / groups)
     return np.random.default_rng(seed).multinomial(groups, share, size=times).astype(np.float64)
-
-
-def sign_flips(groups: int, times: int, seed: int) -> np.ndarray:
-    """A sign for each group, float64 [1 + times, group]; the first row flips nothing."""
-    signs = np.random.default_rng(seed).integers(0, 2, size=(times, groups)) * 2.0 - 1
-    return np.vstack([np.ones((1, groups)), signs])
 
 
 def middle(values: np.ndarray, share: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
@@ -150,12 +143,6 @@ def joint(copies: np.ndarray) -> Joint:
 def _up_to(falling: np.ndarray) -> np.ndarray:
     """How many values are at least as large as each, in a falling row."""
     return len(falling) - np.searchsorted(falling[::-1], falling, side="left")
-
-
-def runs(total: int, size: int) -> Iterator[slice]:
-    """Slices of at most `size` that cover `total`."""
-    for start in range(0, total, size):
-        yield slice(start, min(start + size, total))
 
 
 def _erfc(values: np.ndarray) -> np.ndarray:
