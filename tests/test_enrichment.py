@@ -1,0 +1,284 @@
+"""Which heads look at which elements: equal to a count by hand, planted truth named and nothing else, nulls that say no."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from attention_toy import motif, previous_token, random_keys, toy
+
+from ntviz import annotation, attention
+from ntviz.attention import counting, parts
+from ntviz.attention.enrichment_table import concluded
+from ntviz.genome import Interval
+from ntviz.reference import Reference
+
+WORD = "GATTACATAGGC"
+LENGTH = 600
+HEADS = [[previous_token, motif(WORD)], [random_keys(3), random_keys(4)]]
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
+    """Forty windows; the word stands in each at a random place, and elsewhere stand stretches that mean nothing."""
+    rng = np.random.default_rng(11)
+    bases = rng.choice(list("ACGT"), 40 * LENGTH)
+    rows = []
+    for start in range(0, len(bases), LENGTH):
+        at = start + 6 * int(rng.integers(0, LENGTH // 6 - 2))
+        bases[at : at + len(WORD)] = list(WORD)
+        rows.append(("chrT", at, at + len(WORD), "word"))
+        other = start + int(rng.integers(0, LENGTH - 90))
+        rows.append(("chrT", other, other + 90, "nothing"))
+    rows.append(("chrT", 0, len(bases), "everything"))
+    rows.append(("chrQ", 5, 50, "elsewhere"))
+    path = tmp_path_factory.mktemp("genome") / "toy.fa"
+    path.write_text(f">chrT\n{''.join(bases)}\n")
+    table = pd.DataFrame(rows, columns=["chrom", "start", "end", "element"])
+    return Reference(path), annotation.from_table(table)
+
+
+def windows(n: int = 40) -> list[Interval]:
+    return [Interval("chrT", i * LENGTH, (i + 1) * LENGTH, "-" if i % 3 == 0 else "+") for i in range(n)]
+
+
+def asked(genome, intervals=None, **options):
+    options = {"kinds": ["word", "nothing"], "shifts": 200, "bootstrap": 200, **options}
+    return attention.enrichment(toy(HEADS), windows() if intervals is None else intervals, *genome, **options)
+
+
+@pytest.fixture(scope="module")
+def found(genome):
+    return asked(genome, kinds=["word", "nothing", "everything", "elsewhere"])
+
+
+def test_the_head_made_for_the_word_is_named_and_no_other(found):
+    named = found.table[found.table["significant"]]
+    assert named[["layer", "head", "element"]].to_numpy().tolist() == [[0, 1, "word"]]
+    row = named.iloc[0]
+    # Strands turn the word around: on two windows of three the head finds it.
+    assert row["p_pooled"] > 0.9
+    assert row["ratio"] > 10
+    assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
+    assert row["shift_ratio"] > 10
+    # On shuffled bases the word is gone, and a twin looks anywhere.
+    assert row["shuffle_status"] == "nothing above" or row["shuffle_difference_low"] > 0
+    assert row["twin_difference_low"] > 0
+    assert row["distance_q"] < 0.05
+    others = found.table[(found.table["status"] == "ok") & ~found.table["significant"]]
+    assert (others["distance_q"] > 0.05).all()
+
+
+def test_counts_equal_those_by_hand(genome, found):
+    reference, elements = genome
+    model = toy(HEADS)
+    above, on, ratios, silent = np.zeros((2, 2)), np.zeros((2, 2)), [], np.zeros((2, 2))
+    held = positions = 0
+    for window in windows():
+        tokens = model.tokenize(reference.fetch(window).sequence)
+        base = ~tokens.is_special
+        pairs = (model.weights(tokens) > 0.3)[:, :, base][..., base]
+        inside = elements.indicator(window, "word", spans=tokens.spans)[base]
+        held, positions = held + inside.sum(), positions + base.sum()
+        above, on = above + pairs.sum((2, 3)), on + pairs[..., inside].sum((2, 3))
+        with np.errstate(invalid="ignore"):
+            ratios.append(pairs[..., inside].sum((2, 3)) / pairs.sum((2, 3)))
+        silent += pairs.sum((2, 3)) == 0
+    rows = found.table[found.table["element"] == "word"].set_index(["layer", "head"])
+    for layer, head in np.ndindex(2, 2):
+        row = rows.loc[(layer, head)]
+        assert row["n_above"] == above[layer, head]
+        assert row["p_pooled"] == pytest.approx(on[layer, head] / above[layer, head])
+        assert row["p_mean"] == pytest.approx(np.nanmean([one[layer, head] for one in ratios]), abs=1e-9)
+        assert row["background"] == pytest.approx(held / positions)
+        assert row["n_silent"] == silent[layer, head]
+        p1, p2 = row["p_pooled"], held / positions
+        pooled = (on[layer, head] + held) / (above[layer, head] + positions)
+        z = (p1 - p2) / np.sqrt(pooled * (1 - pooled) * (1 / above[layer, head] + 1 / positions))
+        assert row["z"] == pytest.approx(z)
+        assert row["p_bonferroni"] == pytest.approx(min(1, 4 * row["p_z"]))
+
+
+def test_where_no_test_is_possible_it_is_said(found):
+    status = found.table.set_index(["element", "layer", "head"])["status"]
+    assert (status["everything"] == "covers everything").all()
+    assert (status["elsewhere"] == "nothing there").all()
+    untested = found.table[found.table["status"] != "ok"]
+    assert not untested["significant"].any()
+    assert not untested["significant_published"].any()
+    assert "1 of 82 features lie on contigs that the reference lacks (chrQ)" in found.summary
+    assert "40 of 40 windows" in repr(found)
+
+
+def test_special_tokens_are_a_number_of_their_own(genome):
+    from attention_toy import first_token
+
+    rules = [[first_token, previous_token]]
+    options = {"kinds": ["word"], "nulls": (), "bootstrap": 10}
+    without = attention.enrichment(toy(rules), windows(5), *genome, **options).table
+    assert without["to_special"].iloc[0] == 1
+    assert without["status"].iloc[0] == "nothing above"
+    assert without["to_special"].iloc[1] == pytest.approx(1 / 100)
+    whole = attention.enrichment(toy(rules), windows(5), *genome, special="include", **options).table
+    assert whole["n_above"].tolist() == [5 * 101, 5 * 100]
+    assert whole["n_positions"].iloc[0] == 5 * 101
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_batches_and_shards_change_nothing(genome, found, batch, tmp_path):
+    whole = asked(genome, batch=batch).table
+    pd.testing.assert_frame_equal(whole, asked(genome).table, check_exact=True)
+    for n in (1, 3):
+        out = tmp_path / str(n)
+        results = [asked(genome, batch=batch, shard=(i, n), out=out) for i in reversed(range(n))]
+        assert all(isinstance(one, attention.Unfinished) for one in results[:-1])
+        pd.testing.assert_frame_equal(results[-1].table, whole, check_exact=True)
+        pd.testing.assert_frame_equal(attention.merge(out, bootstrap=200).table, whole, check_exact=True)
+
+
+def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(genome, tmp_path, monkeypatch):
+    count, calls = counting.count, []
+
+    def breaking(*arguments, **options):
+        if len(calls) == 2:
+            raise KeyboardInterrupt("the power went off")
+        calls.append(arguments[2])
+        return count(*arguments, **options)
+
+    monkeypatch.setattr(counting, "count", breaking)
+    with pytest.raises(KeyboardInterrupt, match="the power went off"):
+        asked(genome, out=tmp_path)
+    with pytest.raises(ValueError, match="are missing"):
+        attention.merge(tmp_path)
+    done = sum(map(len, calls))
+    again = []
+    monkeypatch.setattr(counting, "count", lambda *a, **o: (again.extend(a[2]), count(*a, **o))[1])
+    resumed = asked(genome, out=tmp_path).table
+    assert done + len(again) == 40
+    monkeypatch.setattr(counting, "count", count)
+    pd.testing.assert_frame_equal(resumed, asked(genome).table, check_exact=True)
+    with pytest.raises(ValueError, match="threshold"):
+        asked(genome, out=tmp_path, threshold=0.4)
+
+
+def test_it_comes_back_from_its_files(found, tmp_path):
+    found.save(tmp_path / "kept")
+    again = attention.Enrichment.load(tmp_path / "kept")
+    pd.testing.assert_frame_equal(again.table, found.table, check_exact=True)
+    pd.testing.assert_frame_equal(again.sequences, found.sequences)
+    np.testing.assert_array_equal(again.null("word"), found.null("word"))
+    assert repr(again) == repr(found)
+
+
+def test_windows_that_cannot_be_used_are_counted(genome):
+    model = toy(HEADS)
+    model.max_tokens = 60
+    mixed = [
+        Interval("chrT", 0, 300),
+        Interval("chrT", 0, 600),
+        Interval("chrQ", 0, 300),
+        Interval("chrT", 600, 900),
+    ]
+    some = attention.enrichment(model, mixed, *genome, kinds=["word"], nulls=(), bootstrap=10)
+    assert some.sequences["status"].tolist() == [
+        "ok",
+        "longer than the model's context",
+        "not in the reference",
+        "ok",
+    ]
+    assert "2 dropped" in repr(some)
+    with pytest.raises(ValueError, match="At least one window must be usable; of 1 none is"):
+        attention.enrichment(model, mixed[1:2], *genome, kinds=["word"], nulls=(), bootstrap=10)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"threshold": 1.0}, "strictly between 0 and 1; received 1.0"),
+        ({"threshold": 0}, "strictly between 0 and 1; received 0"),
+        ({"kinds": ["wrod"]}, "kinds must be among the elements there are: .*received 'wrod'"),
+        ({"nulls": ("shfit",)}, "nulls must be different ones of"),
+        ({"shifts": 5}, "shifts must be at least 19"),
+        ({"shard": (0, 2)}, "must have a folder where all shards meet"),
+        ({"shard": (2, 2), "out": "x"}, r"shard must be \(i, n\)"),
+        ({"special": "both"}, "special must be 'exclude' or 'include'"),
+        ({"alpha": 0}, "alpha must lie strictly between 0 and 1"),
+        ({"intervals": []}, "at least one; received none"),
+        ({"intervals": [5]}, "received int 5"),
+    ],
+)
+def test_bad_requests_say_what_was_expected(genome, options, match):
+    with pytest.raises(ValueError, match=match):
+        asked(genome, **options)
+
+
+# Nulls that can say no -----------------------------------------------------------------------------------------------
+
+SETS, LEVEL = 200, 0.05
+
+
+@pytest.fixture(scope="module")
+def observed(genome):
+    """What was counted above the threshold in each window, once for all sets of elements."""
+    reference, _ = genome
+    model = toy(
+        [[previous_token, motif("GATTA"), motif("CG")], [random_keys(3), motif("TTT"), random_keys(5)]]
+    )
+    seen = []
+    for window in windows():
+        tokens = model.tokenize(reference.fetch(window).sequence)
+        seen.append((window, tokens, attention.observe(model, tokens, above=attention.Above())["above"]))
+    return seen
+
+
+def random_elements(rng: np.random.Generator) -> np.ndarray:
+    """[element, window, base]: one long stretch, a cluster of short ones, and scattered sites, anywhere in each window."""
+    made = np.zeros((3, 40, LENGTH), dtype=bool)
+    for window in range(40):
+        place = np.arange(LENGTH)
+        made[0, window] = np.isin(place, (rng.integers(LENGTH) + np.arange(rng.integers(60, 240))) % LENGTH)
+        if rng.random() < 0.7:
+            centre = rng.integers(LENGTH)
+            for _ in range(rng.integers(2, 9)):
+                made[1, window, (centre + rng.integers(-60, 60) + np.arange(12)) % LENGTH] = True
+        for _ in range(rng.poisson(1.5)):
+            made[2, window, (rng.integers(LENGTH) + np.arange(6)) % LENGTH] = True
+    return made
+
+
+def test_the_false_discovery_rate_over_null_sets_stays_at_its_level(observed):
+    """Elements that know nothing of the sequence: any discovery is false. The published test is no match for them."""
+    kinds = ("long", "clustered", "scattered")
+    layout = parts.layout([window for window, *_ in observed])
+    placed = sorted(
+        (one for chunk in range(layout.chunks) for one in layout.of(chunk)), key=lambda one: one.index
+    )
+    ours = published = 0
+    for trial in range(SETS):
+        rng = np.random.default_rng([trial, 5])
+        elements = random_elements(rng)
+        question = counting.Question(kinds, shifts=99, nulls=("shift",), seed=trial)
+        total = counting.Part(np.arange(layout.groups))
+        for place, (window, tokens, above) in zip(placed, observed, strict=True):
+            turns = counting.nulls.turns(place.block, question.shifts, question.seed)
+            sums = counting.tally(
+                {"": above}, tokens, elements[:, place.index], question, turns, window.strand
+            )
+            total.add(place.group, sums)
+            total.rows.append({"index": place.index, "chrom": "chrT", "start": window.start, "end": window.end, "strand": window.strand, "status": "ok", "n_tokens": len(tokens), "note": ""})  # fmt: skip
+        about = {"kinds": kinds, "layers": 2, "heads": 3, "seed": trial, "elements": {"strangers": 0}}
+        table = concluded(total, about, bootstrap=1, alpha=LEVEL).table
+        ours += bool(table["significant"].any())
+        published += bool(table["significant_published"].any())
+    # Where everything is null, the rate is the share of sets with a discovery; 2.3 standard deviations of noise.
+    assert ours / SETS <= LEVEL + 2.3 * np.sqrt(LEVEL * (1 - LEVEL) / SETS), ours
+    assert published / SETS > 0.5, published
+
+
+def test_paths_may_be_text(genome, tmp_path):
+    first = asked(genome, intervals=["chrT:1-600", "chrT:601-1,200"], out=str(tmp_path / "kept"), nulls=())
+    assert isinstance(first, attention.Enrichment)
+    assert Path(tmp_path / "kept").is_dir()
+    assert first.sequences["start"].tolist() == [0, 600]
