@@ -154,6 +154,12 @@ def test_a_view_is_chosen_zoomed_and_saved(explorer, tmp_path):
         == row["key_bases"]
     )
     assert "0-based, half-open" in explorer.tsv().splitlines()[1]
+    # The picture is of the view, not of the window around it.
+    first, last = (explorer.look.tokens.on(explorer.look.interval)[i] for i in (30, 59))
+    alt = explorer.still().map.alt
+    assert f"30 queries by {len(explorer.look.tokens) - 1} keys" in alt
+    assert f"{first[0] + 1:,}" in alt
+    assert f"{last[1]:,}" in alt
     page = explorer.save(tmp_path / "view.html").read_text()
     assert page.count("<figure") == 2
     with pytest.raises(ValueError, match=r"4 layers by 8 heads, numbered from 0; received \(4, 0\)"):
@@ -176,10 +182,16 @@ def test_alleles_and_their_difference(genome, mini):
     names: dict = {}
     exec(compile(explorer.code(), "view.py", "exec"), names)
     np.testing.assert_allclose(names["weights"], explorer.weights, atol=1e-6)
-    assert "difference" in repr(explorer.still())
-    # An insertion moves every later word: the two alleles stand side by side, and no difference is made up.
+    assert explorer.look.bases("alternative")[5999 - explorer.look.interval.start] == other
+    explorer.allele = "alternative"
+    assert other in "".join(explorer.table()["key_bases"])
+    figure = explorer.still().map
+    assert "alternative allele" in figure.alt
+    assert "Control (reference allele)" in figure.alt
+    # An insertion moves every later word: it is said, and no word is shown in the wrong place.
     explorer.go(f"chrT:6,000 {base}>{base}G")
-    assert explorer.look.alleles == ["reference", "alternative"]
+    assert explorer.look.alleles == ["reference"]
+    assert "The alternative moves every later word" in explorer.look.note
     with pytest.raises(ValueError, match="REF"):
         explorer.go(f"chrT:6,000 {other}>{base}")
 
@@ -206,6 +218,8 @@ def test_lengths_follow_from_the_positions_of_the_model(mini, genome):
         in beyond.look.note
     )
     assert beyond.look.note in beyond.still().map.caption
+    raised = explore.attention(replace(mini, max_tokens=1002), reference, genes, at="chrT:1,001-7,000")
+    assert raised.look.note == beyond.look.note
     fixed = toy([[previous_token]])
     assert widened(fixed) == (fixed, fixed.max_bp)
     learned = models.load(TINY_V1, device="cpu")

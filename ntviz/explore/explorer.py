@@ -15,7 +15,7 @@ import pandas as pd
 from ntviz.annotation import Annotation
 from ntviz.annotation import read as read_annotation
 from ntviz.environment import in_jupyterlab
-from ntviz.explore.session import Look, Sources, widened
+from ntviz.explore.session import Look, Sources, trained_on, widened
 from ntviz.explore.still import still
 from ntviz.reference import Reference
 
@@ -64,7 +64,7 @@ def attention(
     """
     wide, longest = widened(model)
     sources = Sources(
-        wide, model.max_bp, longest, window or model.max_bp, reference, annotation, _beds(beds), atlas
+        wide, trained_on(model), longest, window or model.max_bp, reference, annotation, _beds(beds), atlas
     )
     return Explorer(sources, _first_gene(sources) if at is None else at, head)
 
@@ -168,11 +168,11 @@ class Explorer:
         look, weights = self.look, self.weights
         order = np.argsort(-np.abs(weights), axis=None, kind="stable")[:TABLE]
         query, key = np.unravel_index(order, weights.shape)
-        places = look.tokens.on(look.interval)
+        places, bases = look.tokens.on(look.interval), look.bases(self.allele)
         columns: dict[str, Any] = {"chrom": look.interval.chrom}
         for name, index in (("query", query + self.query[0]), ("key", key + self.key[0])):
             columns |= {f"{name}_start": places[index, 0], f"{name}_end": places[index, 1]}
-            columns[f"{name}_bases"] = [look.sequence[slice(*look.tokens.spans[i])] for i in index]
+            columns[f"{name}_bases"] = [bases[slice(*look.tokens.spans[i])] for i in index]
         columns["weight"] = weights[query, key]
         return pd.DataFrame(columns)
 
@@ -200,7 +200,7 @@ class Explorer:
             f"interval = Interval({interval.chrom!r}, {interval.start}, {interval.end}, {interval.strand!r})  # 0-based, half-open: {interval.label()}",
             f"bases = Reference({str(sources.reference.path)!r}).fetch(interval).sequence",
         ]
-        if sources.model.max_tokens != getattr(sources, "trained", 0):
+        if len(look.sequence) > sources.trained:
             lines.insert(7, f"model = dataclasses.replace(model, max_tokens={sources.model.max_tokens})")
         window = (
             f"window=attention.Window(query={self.query}, key={self.key}, at=[({self.layer}, {self.head})])"

@@ -45,7 +45,7 @@ class Live(anywidget.AnyWidget):
         asked = str(message.get("kind"))
         try:
             reply, parts = answers[asked](message)
-        except (ValueError, TypeError, KeyError, MemoryError) as error:
+        except (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError) as error:
             # Whatever a person typed must be answered in place; a traceback in the log helps nobody.
             self.send({"kind": "error", "asked": asked, "id": message.get("id"), "text": str(error)})
             return
@@ -66,6 +66,7 @@ class Live(anywidget.AnyWidget):
             "note": look.note,
             "assembly": explorer.sources.reference.assembly or "",
             "sequence": look.sequence,
+            "changed": look.bases(look.alleles[-1]),
             "spans": look.tokens.spans.tolist(),
             "first": explorer._whole()[0],
             "alleles": look.alleles,

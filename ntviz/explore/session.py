@@ -26,6 +26,15 @@ KINDS = (
 ALLELES = ("reference", "alternative", "difference")
 
 
+def trained_on(model: Any) -> int:
+    """The length of the windows that a model was made for, in bp, whatever length it is allowed now."""
+    config = getattr(getattr(model, "module", None), "config", None)
+    positions = getattr(config, "max_position_embeddings", None)
+    if not positions or not is_dataclass(model):
+        return model.max_bp
+    return min(model.max_bp, (positions - 3) * model.tokenizer.vocabulary.k)  # type: ignore[attr-defined]
+
+
 def widened(model: Any) -> tuple[Any, int]:
     """The model as it can be read, and bp of the longest locus: beyond its training where its positions allow that."""
     config = getattr(getattr(model, "module", None), "config", None)
@@ -78,11 +87,17 @@ class Sources:
         """
         place = locate(what, self.reference, self.annotation, window=self.window, longest=self.longest)
         bases = self.reference.fetch(place.interval)
+        note = bases.note
         scans = {"reference": Scan(self.model, self.model.tokenize(bases.sequence))}
         if place.variant is not None:
-            changed = apply_variant(bases.sequence, place.interval, place.variant)
-            scans["alternative"] = Scan(self.model, self.model.tokenize(changed))
-        return Look(self, place, bases.sequence, bases.note, scans)
+            changed = self.model.tokenize(apply_variant(bases.sequence, place.interval, place.variant))
+            if np.array_equal(changed.spans, scans["reference"].tokens.spans):
+                scans["alternative"] = Scan(self.model, changed)
+            else:
+                note = (
+                    f"{note} The alternative moves every later word, so only the reference is shown.".strip()
+                )
+        return Look(self, place, bases.sequence, note, scans)
 
 
 class Look:
@@ -106,11 +121,12 @@ class Look:
 
     @property
     def alleles(self) -> list[str]:
-        """What can be shown; a difference only where both alleles have the same tokens' places."""
-        if "alternative" not in self.scans:
-            return ["reference"]
-        same = np.array_equal(self.scans["alternative"].tokens.spans, self.tokens.spans)
-        return list(ALLELES) if same else list(ALLELES[:2])
+        """What can be shown: the alternative, and the difference, where its tokens lie where the reference's do."""
+        return list(ALLELES) if "alternative" in self.scans else ["reference"]
+
+    def bases(self, allele: str) -> str:
+        """The sequence of an allele; of a difference, that of the alternative."""
+        return self.scans["reference" if allele == "reference" else "alternative"].tokens.sequence
 
     @property
     def note(self) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ntviz import environment, plot
+from ntviz.genome import Interval
 
 
 @dataclass(frozen=True)
@@ -53,21 +54,35 @@ def still(explorer: Any) -> Still:
     )  # fmt: skip
     places = look.tokens.on(look.interval)
     query, key = (slice(*part) for part in (explorer.query, explorer.key))
-    tokens = len(look.tokens)
     first = explorer._whole()[0]
-    special = look.weights(
-        explorer.layer, explorer.head, explorer.query, (0, max(first, 1)), "reference"
-    ).sum(1)
-    weights = np.abs(explorer.weights)
-    elements = {name: _on_genome(look, name) for name in list(look.elements)[:6]}
+    compared = explorer.allele != "reference"
+    shown = "alternative" if compared else "reference"
+    at, special = (explorer.layer, explorer.head), (0, max(first, 1))
+    maps = {name: look.weights(*at, explorer.query, explorer.key, name) for name in (shown, "reference")}
+    to = {name: look.weights(*at, explorer.query, special, name).sum(1) for name in maps}
+    across, down = (_hull(places[part], look.interval) for part in (key, query))
+    ends = [look.tokens.spans[part] for part in (key, query)]
+    bases = [look.bases(shown)[part[0, 0] : part[-1, 1]] for part in ends]
+    label = f"Layer {at[0]}, head {at[1]}"
     drawn = plot.attention_map(
-        weights, places[key], look.interval, query_spans=places[query], to_special=special if first else None,
-        query_interval=look.interval,
-        title=f"{sources.model.name} at {look.place.name}: layer {explorer.layer}, head {explorer.head}",
-        label=f"Layer {explorer.layer}, head {explorer.head}" + ("" if explorer.allele == "reference" else f", {explorer.allele}"),
-        genes=sources.annotation, elements=elements, assembly=sources.reference.assembly, sequence=look.sequence,
-        caption=f"{tokens:,} tokens. {look.note}",
-    )  # fmt: skip
+        maps[shown],
+        places[key],
+        across,
+        query_spans=places[query],
+        query_interval=down,
+        to_special=to[shown] if first else None,
+        control=maps["reference"] if compared else None,
+        control_to_special=to["reference"] if compared and first else None,
+        control_label="reference allele",
+        title=f"{sources.model.name} at {look.place.name}: layer {at[0]}, head {at[1]}",
+        label=f"{label}, alternative allele" if compared else label,
+        genes=sources.annotation,
+        elements={name: _on_genome(look, name) for name in list(look.elements)[:6]},
+        assembly=sources.reference.assembly,
+        sequence=bases[0],
+        query_sequence=bases[1],
+        caption=f"{len(look.tokens):,} tokens. {look.note}",
+    )
     return Still(heads, drawn)
 
 
@@ -77,3 +92,8 @@ def _on_genome(look: Any, name: str) -> np.ndarray:
     if look.interval.strand == "-":
         return look.interval.end - stretches[::-1, ::-1]
     return look.interval.start + stretches
+
+
+def _hull(places: np.ndarray, interval: Interval) -> Interval:
+    """The stretch of the genome that tokens cover, in the direction of the interval."""
+    return Interval(interval.chrom, int(places[:, 0].min()), int(places[:, 1].max()), interval.strand)

@@ -112,7 +112,7 @@ def check_cursor(root: Locator, twin: explore.Explorer, allele: str = "reference
         first, last = places[token]
         where = f"{first + 1:,}" + (f"-{last:,}" if last > first + 1 else "")
         assert f"{twin.look.interval.chrom}:{where}" in text
-        assert twin.look.sequence[slice(*twin.look.tokens.spans[token])] in text
+        assert twin.look.bases(allele)[slice(*twin.look.tokens.spans[token])] in text
 
 
 def test_type_a_gene_click_a_head_and_zoom(live, twin):

@@ -1,7 +1,7 @@
 // The front end of explore.attention: asks the kernel for exactly what is shown, and draws it.
 // Positions are kept as bp within the sequence, in reading direction (0-based); people see 1-based genome coordinates.
 
-const MARGIN = { left: 104, top: 74, right: 12, bottom: 40 };
+const MARGIN = { left: 104, top: 74, right: 18, bottom: 50 };
 const SIDE = 560;
 
 function element(tag, options = {}, ...children) {
@@ -38,6 +38,7 @@ function render({ model, el }) {
   const map = element("canvas", { class: "ntv-map", tabindex: "0", role: "application", "aria-label": "Attention map; arrow keys move, plus and minus zoom, 0 shows all, Enter picks a word" });
   const mapScale = element("div", { class: "ntv-scale" });
   const readout = element("div", { class: "ntv-readout", "aria-live": "polite" });
+  const base = element("canvas");
   const profile = element("canvas", { class: "ntv-profile" });
   const strongest = element("div");
   const buttons = {};
@@ -125,7 +126,7 @@ function render({ model, el }) {
     const ends = [genome(a), genome(b - 1)].sort((x, y) => x - y);
     return `${place.chrom}:${thousands(ends[0])}${ends[0] === ends[1] ? "" : "-" + thousands(ends[1])}`;
   }
-  const bases = (token) => place.sequence.slice(...place.spans[token]);
+  const bases = (token) => (allele === "reference" ? place.sequence : place.changed).slice(...place.spans[token]);
   const extent = ([a, b]) => [place.spans[a][0], place.spans[b - 1][1]];
 
   // Heads ------------------------------------------------------------------------------------------------------------
@@ -176,8 +177,8 @@ function render({ model, el }) {
     for (let i = 0; i <= n; i++) { const token = Math.min(range[0] + i * pool, range[1]); edges.push(token === range[1] ? place.spans[token - 1][1] : place.spans[token][0]); }
     return edges;
   }
-  function sized(canvas, height) {
-    const width = Math.max(320, canvas.parentElement.clientWidth || SIDE + MARGIN.left + MARGIN.right);
+  function sized(canvas, height, across) {
+    const width = Math.max(320, across || canvas.parentElement.clientWidth || SIDE + MARGIN.left + MARGIN.right);
     const ratio = window.devicePixelRatio || 1;
     canvas.width = width * ratio; canvas.height = height * ratio; canvas.style.height = height + "px";
     const draw = canvas.getContext("2d");
@@ -205,7 +206,8 @@ function render({ model, el }) {
   function offsetOf(position) { return place.reverse ? place.end - position : position - place.start - 1; }
   function drawMap() {
     const at = frame();
-    const [draw] = sized(map, at.top + at.side + MARGIN.bottom);
+    const [draw] = sized(base, at.top + at.side + MARGIN.bottom, map.parentElement.clientWidth);
+    sized(map, at.top + at.side + MARGIN.bottom);
     const style = getComputedStyle(root);
     const ink = style.color, accent = style.getPropertyValue("--brand").trim() || "#0072b2";
     const key = extent(view.key), query = extent(view.query);
@@ -238,9 +240,9 @@ function render({ model, el }) {
     draw.fillStyle = ink; draw.textBaseline = "top"; draw.textAlign = "center";
     for (const position of ticks(key[0], key[1], at.side)) {
       const px = x(offsetOf(position) + 0.5);
-      draw.fillRect(px, at.top + at.side, 1, 4); draw.fillText(thousands(position), Math.min(px, at.left + at.side - 26), at.top + at.side + 6);
+      draw.fillRect(px, at.top + at.side, 1, 4); draw.fillText(thousands(position), Math.min(px, at.left + at.side - 26), at.top + at.side + 15);
     }
-    draw.fillText(`Key, looked at: position on ${place.chrom}, bp`, at.left + at.side / 2, at.top + at.side + 22);
+    draw.fillText(`Key, looked at: position on ${place.chrom}, bp`, at.left + at.side / 2, at.top + at.side + 31);
     draw.textAlign = "right"; draw.textBaseline = "middle";
     for (const position of ticks(query[0], query[1], at.side)) {
       const py = y(offsetOf(position) + 0.5);
@@ -248,13 +250,34 @@ function render({ model, el }) {
     }
     draw.save(); draw.translate(8, at.top + at.side / 2); draw.rotate(-Math.PI / 2); draw.textAlign = "center";
     draw.fillText("Query, looking", 0, 0); draw.restore();
-    if (picked !== null) band(draw, picked, "rgba(213, 94, 0, 0.9)");
-    if (cursor) { draw.strokeStyle = "#d55e00"; draw.lineWidth = 2; const b = box(cursor); draw.strokeRect(b[0], b[1], Math.max(b[2], 2), Math.max(b[3], 2)); }
-    if (drag && drag.to) { draw.strokeStyle = ink; draw.setLineDash([4, 3]); draw.strokeRect(Math.min(drag.from[0], drag.to[0]), Math.min(drag.from[1], drag.to[1]), Math.abs(drag.to[0] - drag.from[0]), Math.abs(drag.to[1] - drag.from[1])); draw.setLineDash([]); }
+    drawLetters(draw, at, key, x, true);
+    drawLetters(draw, at, query, y, false);
     ramp(mapScale, lut, signed ? short(-view.top) : "0", `${short(view.top)} share of attention${signed ? ", alternative minus reference" : ""} (square-root scale)`);
     const whole = place.spans.length - place.first;
     const pooled = view.pool[0] > 1 || view.pool[1] > 1 ? ` · each cell: the ${signed ? "largest change" : "largest"} of ${view.pool[0]} × ${view.pool[1]} words` : " · every word exactly";
     where.textContent = `Layer ${view.head[0]}, head ${view.head[1]} · ${view.query[1] - view.query[0]} × ${view.key[1] - view.key[0]} of ${whole} words, ${thousands(key[1] - key[0])} bp across${pooled}`;
+    overlay();
+  }
+  function overlay() {
+    // What moves with the pointer is drawn over the finished map, which stays as it is.
+    const { at } = view, ink = getComputedStyle(root).color, draw = map.getContext("2d");
+    draw.save(); draw.setTransform(1, 0, 0, 1, 0, 0); draw.clearRect(0, 0, map.width, map.height); draw.drawImage(base, 0, 0); draw.restore();
+    if (picked !== null) band(draw, picked, "rgba(213, 94, 0, 0.9)");
+    if (cursor) { draw.strokeStyle = "#d55e00"; draw.lineWidth = 2; const b = box(cursor); draw.strokeRect(b[0], b[1], Math.max(b[2], 2), Math.max(b[3], 2)); }
+    if (drag && drag.to) { draw.strokeStyle = ink; draw.setLineDash([4, 3]); draw.strokeRect(Math.min(drag.from[0], drag.to[0]), Math.min(drag.from[1], drag.to[1]), Math.abs(drag.to[0] - drag.from[0]), Math.abs(drag.to[1] - drag.from[1])); draw.setLineDash([]); }
+  }
+  function drawLetters(draw, at, range, scale, across) {
+    const wide = at.side / (range[1] - range[0]);
+    if (wide < 7) return;
+    const text = allele === "reference" ? place.sequence : place.changed;
+    draw.save();
+    draw.fillStyle = getComputedStyle(root).color; draw.textAlign = "center"; draw.textBaseline = "middle";
+    draw.font = `${Math.min(11, Math.floor(wide * 1.4))}px monospace`;
+    for (let p = range[0]; p < range[1]; p++) {
+      const middle = scale(p + 0.5);
+      if (across) draw.fillText(text[p], middle, at.top + at.side + 8); else draw.fillText(text[p], at.left + at.side + 8, middle);
+    }
+    draw.restore();
   }
   function band(draw, token, colour) {
     const { at } = view; const [a, b] = place.spans[token];
@@ -331,15 +354,15 @@ function render({ model, el }) {
     });
     look(moved[0], moved[1]);
   }
-  function pick(token) { picked = token; drawMap(); ask({ kind: "token", token }); }
+  function pick(token) { picked = token; overlay(); ask({ kind: "token", token }); }
 
   map.addEventListener("pointerdown", (event) => { map.focus({ preventScroll: true }); if (view && cellAt(...point(event))) { drag = { from: point(event) }; map.setPointerCapture(event.pointerId); } });
   map.addEventListener("pointermove", (event) => {
     if (!view) return;
     const at = point(event);
-    if (drag) { if (Math.hypot(at[0] - drag.from[0], at[1] - drag.from[1]) > 5 || drag.to) { drag.to = at; drawMap(); } return; }
+    if (drag) { if (Math.hypot(at[0] - drag.from[0], at[1] - drag.from[1]) > 5 || drag.to) { drag.to = at; overlay(); } return; }
     const cell = cellAt(...at);
-    if (cell && (!cursor || cell[0] !== cursor[0] || cell[1] !== cursor[1])) { cursor = cell; drawMap(); say(); }
+    if (cell && (!cursor || cell[0] !== cursor[0] || cell[1] !== cursor[1])) { cursor = cell; overlay(); say(); }
   });
   map.addEventListener("pointerup", (event) => {
     if (!drag) return;
@@ -347,7 +370,7 @@ function render({ model, el }) {
     const { at } = view, clamp = (v, low) => Math.min(Math.max(v, low), low + at.side - 1);
     if (!to) { const cell = cellAt(...from); if (cell) { cursor = cell; say(); pick(pairOf(cell)[0]); } return; }
     const a = cellAt(clamp(Math.min(from[0], to[0]), at.left), clamp(Math.min(from[1], to[1]), at.top)), b = cellAt(clamp(Math.max(from[0], to[0]), at.left), clamp(Math.max(from[1], to[1]), at.top));
-    if (!a || !b) { drawMap(); return; }
+    if (!a || !b) { overlay(); return; }
     const rangeOf = (low, high, start, pool, end) => [start + low * pool, Math.min(start + (high + 1) * pool, end)];
     cursor = null;
     look(rangeOf(a[0], b[0], view.query[0], view.pool[0], view.query[1]), rangeOf(a[1], b[1], view.key[0], view.pool[1], view.key[1]));
@@ -369,7 +392,7 @@ function render({ model, el }) {
       else {
         const [i, j] = cursor || [Math.floor(view.shape[0] / 2), Math.floor(view.shape[1] / 2)];
         cursor = [Math.min(Math.max(i + di, 0), view.shape[0] - 1), Math.min(Math.max(j + dj, 0), view.shape[1] - 1)];
-        drawMap(); say();
+        overlay(); say();
       }
     } else if (keys[event.key]) { const act = keys[event.key]; act(); if (event.key !== "Enter") cursor = null; } else return;
     // JupyterLab would scroll the page or run the cell.
