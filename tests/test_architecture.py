@@ -36,7 +36,10 @@ LAYERS: dict[int, dict[str, set[str]]] = {
         },
         "embeddings": {"genome", "tokens"},
         "expectation": {"environment", "sequence", "tokens"},  # what a model expects at each base
-        "variants": {"genome", "sequence", "reference", "annotation", "tokens"},
+        "variants": {
+            *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
+            "models.protocol",
+        },
         "attribution": {"genome", "sequence", "tokens"},
         "motifs": {"environment", "genome", "sequence"},
         "pretraining": {"genome", "environment", "sequence", "reference", "tokens", "models"},

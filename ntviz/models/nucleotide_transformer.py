@@ -86,6 +86,7 @@ class NucleotideTransformer:
         *,
         outputs: Sequence[str] = ("logits",),
         at: np.ndarray | None = None,
+        layers: Sequence[int] | None = None,
     ) -> Forward:
         """The outputs asked for, as float32 arrays; see `models.Forward` for their axes.
 
@@ -98,18 +99,26 @@ class NucleotideTransformer:
             and hold layers x heads x tokens x tokens numbers a sequence: ask for windows of long sequences only.
         at
             [sequence, n] token positions: logits are computed there only.
+        layers
+            Which hidden states to return, 0 (the embedding) to `layers`; None for all.
 
         Raises
         ------
         ValueError
             An unknown output, an id outside the vocabulary, padding before a token, more tokens than fit, or `at` of
-            another shape or outside the sequence.
+            another shape or outside the sequence, or a layer that the model does not have.
         RuntimeError
             transformers returned another number of layers than the model has.
         """
         unknown = [name for name in outputs if name not in OUTPUTS]
         if unknown:
             raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}; got {unknown[0]!r}.")
+        missing = [layer for layer in layers or () if not 0 <= layer <= self.layers]
+        if missing:
+            raise ValueError(
+                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}. "
+                "Ask for some of these."
+            )
         input_ids, mask = self._padded(batch)
         device = self.module.device
         with torch.inference_mode(), self._kernel("eager" if "attentions" in outputs else "sdpa"):
@@ -131,7 +140,7 @@ class NucleotideTransformer:
             input_ids,
             mask,
             logits=logits,
-            hidden_states=self._stacked(result.hidden_states, self.layers + 1)
+            hidden_states=self._stacked(result.hidden_states, self.layers + 1, layers)
             if "hidden_states" in outputs
             else None,
             attentions=self._stacked(result.attentions, self.layers) if "attentions" in outputs else None,
@@ -200,14 +209,17 @@ class NucleotideTransformer:
         finally:
             self.module.set_attn_implementation(before)
 
-    def _stacked(self, layers: Sequence[torch.Tensor] | None, expected: int) -> np.ndarray:
+    def _stacked(
+        self, layers: Sequence[torch.Tensor] | None, expected: int, wanted: Sequence[int] | None = None
+    ) -> np.ndarray:
         got = len(layers or ())
         if got != expected or layers is None:
             raise RuntimeError(
                 f"transformers must return {expected} layers; it returned {got}. This version of transformers "
                 "captures outputs differently: install the one in requirements.lock."
             )
-        return np.stack([_float32(layer) for layer in layers], axis=1)
+        chosen = layers if wanted is None else [layers[index] for index in wanted]
+        return np.stack([_float32(layer) for layer in chosen], axis=1)
 
 
 def _checked(at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

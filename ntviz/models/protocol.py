@@ -28,7 +28,7 @@ class Forward:
     logits
         [sequence, token, vocab], or [sequence, n, vocab] where `at` named n tokens. Values at padding mean nothing.
     hidden_states
-        [sequence, layer + 1, token, hidden]. Index 0 is the embedding; index i, for 0 < i < last, the residual
+        [sequence, layer + 1, token, hidden], or [sequence, n, token, hidden] where `layers` named n of them. Index 0 is the embedding; index i, for 0 < i < last, the residual
         stream after block i - 1; the last is after the final LayerNorm, so it is on another scale than the one before.
     attentions
         [sequence, layer, head, query, key], zero-based; each row over keys sums to one.
@@ -76,10 +76,12 @@ class DNAModel(Protocol):
         *,
         outputs: Sequence[str] = ("logits",),
         at: np.ndarray | None = None,
+        layers: Sequence[int] | None = None,
     ) -> Forward:
         """One forward pass over one or several token sequences, or over ids [sequence, token].
 
         With `at` [sequence, n], logits are given at those tokens only, as [sequence, n, vocab]: over thousands of
-        words the output layer is a large part of the work.
+        words the output layer is a large part of the work. With `layers`, hidden states are those of these layers only,
+        as [sequence, len(layers), token, hidden].
         """
         ...

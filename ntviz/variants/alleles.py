@@ -1,0 +1,149 @@
+"""`Allele`: one alternative as a file has it, what becomes of it, and its shortest, leftmost form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ntviz.genome import Variant
+
+STATUSES = {
+    "ok": "scored",
+    "swapped": "scored: the reference has the alternative base; alleles swapped, signs turned back",
+    "duplicate": "scored, and the same as an allele before it in the file",
+    "ref_mismatch": "REF is not what the reference has there",
+    "contig_missing": "the reference has no such contig",
+    "out_of_bounds": "the position, or a whole token around it, lies beyond the contig's end",
+    "n_in_window": "no window of full length without N holds it",
+    "ambiguous_base": "REF or ALT has N or another IUPAC letter",
+    "symbolic": "ALT has no sequence: <DEL>, *, a breakend",
+    "missing": "there is no ALT",
+    "same_as_ref": "ALT is REF",
+    "too_long": "the alleles do not fit into half a window",
+    "malformed": "the line cannot be read as a record",
+}
+"""What became of an allele, and its meaning."""
+
+SCORED = ("ok", "swapped", "duplicate")
+"""Statuses whose alleles have scores; `ref_mismatch` has them too where mismatches are only flagged."""
+
+_BASES = frozenset("ACGT")
+_LETTERS = frozenset("ACGTNRYSWKMBDHVU")
+
+
+class Allele(NamedTuple):
+    """One alternative of a record, as the file has it: any text, nothing checked.
+
+    Attributes
+    ----------
+    chrom
+        Contig name.
+    pos
+        **1-based** position of the first letter of `ref`, as in VCF.
+    ref, alt
+        Letters of the two alleles.
+    """
+
+    chrom: str
+    pos: int
+    ref: str
+    alt: str
+
+    @classmethod
+    def of(cls, variant: Variant | str) -> Allele:
+        """The allele of a variant, or of text in a dialect that `Variant.from_str` knows."""
+        if isinstance(variant, str):
+            variant = Variant.from_str(variant)
+        return cls(variant.chrom, variant.pos, variant.ref, variant.alt)
+
+
+class Change(NamedTuple):
+    """The change itself: bases [start, end) of the contig, 0-based half-open, are replaced by `alt`; either may be empty."""
+
+    start: int
+    end: int
+    ref: str
+    alt: str
+
+    @property
+    def kind(self) -> str:
+        """SNV, MNV, insertion, deletion or delins; the last replaces bases and changes the length."""
+        if len(self.ref) == len(self.alt):
+            return "SNV" if len(self.ref) == 1 else "MNV"
+        if not self.ref:
+            return "insertion"
+        return "delins" if self.alt else "deletion"
+
+    @property
+    def length(self) -> int:
+        """Length of the longer allele, in bp."""
+        return max(len(self.ref), len(self.alt))
+
+
+def letters_status(ref: str, alt: str) -> str:
+    """The status that the letters alone decide, for upper-case alleles; empty when both are bases and differ.
+
+    Examples
+    --------
+    >>> letters_status("A", "<DEL>"), letters_status("A", "R"), letters_status("AC", "A")
+    ('symbolic', 'ambiguous_base', '')
+    """
+    if alt in ("", "."):
+        return "missing"
+    if not _LETTERS.issuperset(alt):
+        return "symbolic"
+    if not _BASES.issuperset(alt) or not _BASES.issuperset(ref):
+        return "malformed" if not ref or not _LETTERS.issuperset(ref) else "ambiguous_base"
+    if not ref:
+        return "malformed"
+    return "same_as_ref" if ref == alt else ""
+
+
+def smallest(start: int, ref: str, alt: str) -> Change:
+    """The change without the bases that both alleles share at their ends, the right end first.
+
+    Examples
+    --------
+    >>> smallest(100, "CTT", "CT")
+    Change(start=101, end=102, ref='T', alt='')
+    """
+    shared = 0
+    while shared < min(len(ref), len(alt)) and ref[-1 - shared] == alt[-1 - shared]:
+        shared += 1
+    if shared:
+        ref, alt = ref[:-shared], alt[:-shared]
+    lead = 0
+    while lead < min(len(ref), len(alt)) and ref[lead] == alt[lead]:
+        lead += 1
+    return Change(start + lead, start + len(ref), ref[lead:], alt[lead:])
+
+
+def left_aligned(change: Change, before: Callable[[int], str]) -> Change:
+    """The same insertion or deletion as far left as it goes; other changes come back as they are.
+
+    Parameters
+    ----------
+    change
+        From `smallest`.
+    before
+        Gives the base at a 0-based position of the contig, and empty text before its start.
+
+    References
+    ----------
+    Tan A, Abecasis GR, Kang HM (2015) Bioinformatics 31:2202-2204. They extend by a base whenever an allele runs
+    empty; here the moving bases are rotated, which is the same.
+
+    Examples
+    --------
+    >>> genome = "GCACACAT"
+    >>> left_aligned(Change(5, 7, "CA", ""), lambda at: genome[at : at + 1] if at >= 0 else "")
+    Change(start=1, end=3, ref='CA', alt='')
+    """
+    if bool(change.ref) == bool(change.alt):
+        return change
+    moving, start = change.ref or change.alt, change.start
+    while (base := before(start - 1)) and base == moving[-1]:
+        moving = base + moving[:-1]
+        start -= 1
+    end = start + len(change.ref)
+    return Change(start, end, moving, "") if change.ref else Change(start, end, "", moving)

@@ -1,0 +1,281 @@
+"""What random substitutions score: the background that a score is given as a percentile of."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ntviz import environment
+from ntviz.models.protocol import DNAModel
+from ntviz.reference import Reference
+from ntviz.sequence import reverse_complement
+from ntviz.variants.alleles import Allele
+from ntviz.variants.options import Options
+from ntviz.variants.planning import Plan
+from ntviz.variants.scoring import Scorer
+from ntviz.variants.windows import Contig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASSES = ("A>C", "A>G", "A>T", "C>A", "C>G", "C>T", "CpG>ApG", "CpG>GpG", "CpG>TpG")
+"""Substitutions, both strands folded together; a C before G apart, because it changes ten times as often."""
+
+_TRIES = 2_000  # times the number wanted: a reference of N alone must come to an end
+
+
+def substitution_class(before: str, ref: str, alt: str, after: str) -> str:
+    """The class of a substitution between two neighbours (empty text where there is none).
+
+    Examples
+    --------
+    >>> substitution_class("A", "C", "T", "G"), substitution_class("C", "G", "A", "A"), substitution_class("A", "G", "A", "A")
+    ('CpG>TpG', 'CpG>TpG', 'C>T')
+    """
+    if ref in "GT":
+        ref, alt = reverse_complement(ref), reverse_complement(alt)
+        after = reverse_complement(before) if before else ""
+    return f"CpG>{alt}pG" if ref == "C" and after == "G" else f"{ref}>{alt}"
+
+
+@dataclass(frozen=True)
+class Background:
+    """Scores of random substitutions of a reference, by class.
+
+    Attributes
+    ----------
+    about
+        What the scores follow from, as `Scorer.about`, and `random`: how the substitutions were drawn.
+    scores
+        Names of the scores.
+    classes
+        [substitution] index into `CLASSES`.
+    values
+        [substitution, score].
+    """
+
+    about: dict[str, Any]
+    scores: tuple[str, ...]
+    classes: np.ndarray
+    values: np.ndarray
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its content."""
+        found = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode())
+        found.update(" ".join(self.scores).encode() + self.classes.tobytes() + self.values.tobytes())
+        return found.hexdigest()
+
+    @property
+    def statement(self) -> str:
+        """What a percentile means, in words."""
+        counts = np.bincount(self.classes, minlength=len(CLASSES))
+        said = (
+            f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
+        )
+        return (
+            f"percentile among {said} random substitutions of {self.about['random']['reference']} with the same bases "
+            "(strands folded, CpG apart); 50 is the middle; SNVs only"
+        )
+
+    def check(self, scorer: Scorer) -> None:
+        """Refuses a background that was scored in another way than `scorer` scores.
+
+        Raises
+        ------
+        ValueError
+            They differ; the message says in what.
+        """
+        ignored = {"scores", "on_mismatch", "background", "random", "model", "revision"}
+        differ = [
+            f"{name} is {self.about.get(name)!r} there and {value!r} here"
+            for name, value in scorer.about.items()
+            if name not in ignored and self.about.get(name) != value
+        ]
+        missing = [name for name in scorer.options.scores if name not in self.scores]
+        if missing:
+            differ.append(f"it has no {', '.join(missing)}")
+        if differ:
+            raise ValueError(
+                f"A background must be scored as the alleles are; received one that was not: {'; '.join(differ)}. Make "
+                "one with variants.background and the same options."
+            )
+
+    def kind_of(self, plan: Plan) -> str:
+        """The class of a planned substitution; empty for other changes."""
+        if plan.kind != "SNV" or not plan.pairs or plan.change is None:
+            return ""
+        pair = plan.pairs[0]
+        at = pair.changed[0]
+        before, after = pair.reference[max(at - 1, 0) : at], pair.reference[at + 1 : at + 2]
+        return substitution_class(before, plan.change.ref, plan.change.alt, after)
+
+    def percentiles(self, plans: Sequence[Plan], values: np.ndarray, options: Options) -> np.ndarray:
+        """[allele, score] percentiles of scores, given as the columns of `options`; NaN for other than SNVs.
+
+        The share of the background below, and half of what is equal, in per cent.
+        """
+        places = [options.columns.index(name) for name in options.scores]
+        kinds = [self.kind_of(plan) for plan in plans]
+        result = np.full((len(plans), len(places)), np.nan)
+        for column, (name, place) in enumerate(zip(options.scores, places, strict=True)):
+            for number, kind in enumerate(CLASSES):
+                rows = [row for row, one in enumerate(kinds) if one == kind]
+                known = np.sort(self.values[self.classes == number, self.scores.index(name)])
+                known = known[np.isfinite(known)]
+                if not rows or not len(known):
+                    continue
+                found = values[rows, place]
+                below = np.searchsorted(known, found, side="left")
+                upto = np.searchsorted(known, found, side="right")
+                result[rows, column] = np.where(np.isfinite(found), 50 * (below + upto) / len(known), np.nan)
+        return result
+
+    def table(self) -> pd.DataFrame:
+        """One row a random substitution: its class and scores."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.values, columns=list(self.scores))
+        frame.insert(0, "class", [CLASSES[number] for number in self.classes])
+        return frame
+
+    def save(self, path: str | Path) -> Path:
+        """Writes it to a .npz file, whole or not at all."""
+        path = Path(path)
+        with environment.atomic_write(path) as handle:
+            np.savez_compressed(
+                handle,
+                allow_pickle=False,
+                about=np.array(json.dumps(self.about)),
+                scores=np.array(self.scores),
+                classes=self.classes,
+                values=self.values,
+            )
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Background:
+        """Reads what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The file is none, or damaged.
+        """
+        content = Path(path).read_bytes()
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+                return cls(
+                    json.loads(str(arrays["about"])),
+                    tuple(map(str, arrays["scores"])),
+                    arrays["classes"],
+                    arrays["values"],
+                )
+        except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError) as error:
+            raise ValueError(
+                f"A background must be a file that Background.save wrote; {path} is not ({error}). Delete it and make "
+                "it again."
+            ) from error
+
+
+def background(
+    model: DNAModel,
+    reference: Reference,
+    options: Options | None = None,
+    *,
+    per_class: int = 200,
+    seed: int = 0,
+    folders: Iterable[str | Path] = (),
+    what: str | None = "random substitutions",
+) -> Background:
+    """Scores of random substitutions of a reference, drawn evenly over its bases, as many of each class.
+
+    Made once and kept: a file named by the content that the scores follow from is looked for in `folders` and in
+    ntviz's cache folder, and written to the latter.
+
+    Parameters
+    ----------
+    model, reference, options
+        As in `Scorer`.
+    per_class
+        Substitutions of each of the nine `CLASSES`.
+    seed
+        Of the draw.
+    folders
+        Where else to look for the file.
+    what
+        Name of the progress bar; None for none.
+
+    Raises
+    ------
+    ValueError
+        The reference has too few bases of a class.
+    """
+    options = options or Options()
+    scorer = Scorer(model, reference, options)
+    alleles, classes = draw(reference, per_class=per_class, seed=seed)
+    name = f"{scorer.identity(alleles)[:32]}.npz"
+    kept = environment.cache_dir() / "backgrounds"
+    for folder in (*map(Path, folders), kept):
+        if (folder / name).is_file():
+            return Background.load(folder / name)
+    scored = scorer.score(alleles, what=what)
+    places = [scored.columns.index(score) for score in options.scores]
+    random = {"reference": reference.path.name, "per_class": per_class, "seed": seed}
+    made = Background(scorer.about | {"random": random}, options.scores, classes, scored.values[:, places])
+    made.save(kept / name)
+    return made
+
+
+def draw(reference: Reference, *, per_class: int, seed: int) -> tuple[list[Allele], np.ndarray]:
+    """Random substitutions, as many of each class, and their classes [substitution]; no position twice.
+
+    Raises
+    ------
+    ValueError
+        The reference has too few bases of a class.
+    """
+    rng = np.random.default_rng(seed)
+    names = list(reference.contigs)
+    lengths = np.array([reference.contigs[name] for name in names])
+    contigs = {name: Contig(reference, name) for name in names}
+    ends = np.cumsum(lengths)
+    wanted = dict.fromkeys(CLASSES, per_class)
+    found: list[tuple[str, str, int, str, str]] = []
+    seen: set[int] = set()
+    for _ in range(_TRIES):
+        # In the order of the genome, so that each block of it is fetched once a round.
+        for place in np.sort(rng.integers(ends[-1], size=50 * per_class)):
+            which = int(np.searchsorted(ends, place, side="right"))
+            name, at = names[which], int(place - (ends[which] - lengths[which]))
+            around = contigs[name].bases(at - 1, at + 2)
+            if at == 0 or len(around) < 3 or "N" in around or int(place) in seen:
+                continue
+            ref = around[1]
+            alt = "ACGT".replace(ref, "")[int(rng.integers(3))]
+            kind = substitution_class(around[0], ref, alt, around[2])
+            if wanted[kind]:
+                wanted[kind] -= 1
+                seen.add(int(place))
+                found.append((kind, name, at + 1, ref, alt))
+        if not any(wanted.values()):
+            break
+        if not found:
+            break
+    if any(wanted.values()):
+        short = ", ".join(f"{kind} ({per_class - left})" for kind, left in wanted.items() if left)
+        raise ValueError(
+            f"A background must have {per_class} substitutions of each class; {reference.path.name} gives fewer of "
+            f"{short}. Lower per_class, or use a larger reference."
+        )
+    found.sort(key=lambda one: (names.index(one[1]), one[2], one[4]))
+    classes = np.array([CLASSES.index(kind) for kind, *_ in found])
+    return [Allele(name, pos, ref, alt) for _, name, pos, ref, alt in found], classes

@@ -1,0 +1,178 @@
+"""Nucleotide dependency maps: what a substitution at one base does to the prediction at every other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ntviz.genome import Interval
+from ntviz.models.protocol import DNAModel
+from ntviz.reference import Reference
+from ntviz.tokens import kmer_base_log_probs
+from ntviz.variants.options import Options
+from ntviz.variants.reading import Answer, Reader, Reading
+from ntviz.variants.windows import Contig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASES = "ACGT"
+
+
+@dataclass(frozen=True)
+class Dependency:
+    """How much the prediction at base j depends on base i.
+
+    Attributes
+    ----------
+    interval
+        The locus, 0-based half-open; axes run from its first base on the forward strand.
+    sequence
+        Its bases.
+    values
+        [i, j] largest |log2 odds ratio| of any of the four bases at j under any of the three substitutions at i. NaN
+        where i and j share a token, which the model reads as one, and at N.
+    same_token
+        [i, j] whether both are in one token.
+    forwards
+        Sequences that the model read.
+    model
+        Its name.
+    options
+        How it was made, as plain data.
+    """
+
+    interval: Interval
+    sequence: str
+    values: np.ndarray
+    same_token: np.ndarray
+    forwards: int
+    model: str
+    options: dict[str, Any]
+
+    def table(self) -> pd.DataFrame:
+        """One row a pair of bases in different tokens: chrom, pos_i, pos_j (1-based), log2_odds_ratio."""
+        import pandas as pd
+
+        i, j = np.nonzero(np.isfinite(self.values))
+        first = self.interval.start + 1
+        return pd.DataFrame(
+            {
+                "chrom": self.interval.chrom,
+                "pos_i": first + i,
+                "pos_j": first + j,
+                "log2_odds_ratio": self.values[i, j],
+            }
+        )
+
+
+def dependency(
+    model: DNAModel,
+    reference: Reference,
+    interval: Interval | str,
+    *,
+    both_strands: bool = False,
+    batch_tokens: int = 16_384,
+    what: str | None = "dependency map",
+) -> Dependency:
+    """The nucleotide dependency map of a locus of W bp, from 3 W + 1 readings (twice as many on both strands).
+
+    One window holds the locus in its middle. It is read as it is and with each substitution, nothing masked.
+
+    Parameters
+    ----------
+    model
+        Any `models.DNAModel`.
+    reference
+        Bases.
+    interval
+        An Interval, or text such as chr20:43,030,000-43,030,200 (1-based, both ends included), within one window.
+    both_strands
+        Averages the maps of both strands.
+    batch_tokens
+        Tokens of a forward pass at most.
+    what
+        Name of the progress bar; None for none.
+
+    Raises
+    ------
+    ValueError
+        The interval does not fit into the model's window, or no window without N holds it.
+
+    References
+    ----------
+    Tomaz da Silva et al. (2025) Nature Genetics, nucleotide dependency analysis: the largest absolute log2 odds ratio.
+    Theirs is over single-base tokens; here the bases of a token are told apart by summing over the others, and what
+    shares a token is left out.
+    """
+    place = Interval.from_str(interval) if isinstance(interval, str) else interval
+    place = Interval(place.chrom, place.start, place.end)
+    vocabulary = model.tokenize("A").vocabulary
+    k = vocabulary.k
+    tokens, layer = Options().fit(k, model.max_bp, model.layers, model.name)
+    contig = Contig(reference, place.chrom)
+    if place.start < 0 or place.end > contig.length or len(place) > (tokens - 2) * k:
+        raise ValueError(
+            f"A dependency map must lie on its contig and within {(tokens - 2) * k:,} bp for {model.name}; received "
+            f"{place.label()}, {len(place):,} bp of a contig of {contig.length:,}. Choose a shorter interval."
+        )
+    first = place.midpoint // k * k
+    window = contig.window(min(first, (contig.length - k) // k * k), k, tokens)
+    if window is None or not window.start <= place.start < place.end <= window.start + window.length:
+        raise ValueError(
+            f"A dependency map must have a window of {tokens * k:,} bp without N around it; there is none around "
+            f"{place.label()}. Choose another interval."
+        )
+    reader = Reader(model, layer, batch_tokens)
+    bases = window.bases[window.margin : window.margin + window.length]
+    low, high = place.start - window.start, place.end - window.start
+    asked = tuple(range(low // k, (high - 1) // k + 1))
+    maps = [
+        _one_strand(reader, bases, reverse, asked, (low, high), what)
+        for reverse in ((False, True) if both_strands else (False,))
+    ]
+    token = np.arange(low, high) // k
+    same = token[:, None] == token
+    values = np.where(same, np.nan, np.mean(maps, axis=0))
+    about = {"window_bp": window.length, "both_strands": both_strands, "vocabulary": vocabulary.name}
+    return Dependency(place, bases[low:high], values, same, reader.sequences, model.name, about)
+
+
+def _one_strand(
+    reader: Reader,
+    bases: str,
+    reverse: bool,
+    asked: tuple[int, ...],
+    locus: tuple[int, int],
+    what: str | None,
+) -> np.ndarray:
+    low, high = locus
+    changes = [(at, other) for at in range(low, high) for other in BASES if other != bases[at]]
+    sequences = [bases, *(bases[:at] + other + bases[at + 1 :] for at, other in changes)]
+    readings = [Reading(sequence, reverse) for sequence in sequences]
+    inside = slice(low - asked[0] * reader.k, high - asked[0] * reader.k)
+    values = np.zeros((high - low, high - low))
+    plain: np.ndarray | None = None
+    answers = reader.whole(readings, [asked] * len(readings), own=False, bases=False, hidden=False, what=what)
+    for number, (_, answer) in enumerate(answers):
+        odds = _log_odds(reader, answer, reverse)[inside]
+        if plain is None:
+            plain = odds
+            continue
+        row = changes[number - 1][0] - low
+        effect = np.abs(odds - plain).max(axis=1) / np.log(2)
+        values[row] = np.maximum(values[row], effect)
+    return values
+
+
+def _log_odds(reader: Reader, answer: Answer, reverse: bool) -> np.ndarray:
+    """Natural log odds of each base against the other three, [base, 4], of the tokens asked for."""
+    scores = answer.logits[:, reader.vocabulary.kmer_ids].astype(np.float64)
+    words = kmer_base_log_probs(scores, reader.k)
+    log_probs = (words[:, ::-1, ::-1] if reverse else words).reshape(-1, 4)
+    others = np.stack([np.delete(log_probs, base, axis=1) for base in range(4)], axis=1)
+    top = others.max(axis=2)
+    # The complement summed from its parts keeps what 1 - p would round away.
+    return log_probs - top - np.log(np.exp(others - top[..., None]).sum(axis=2))

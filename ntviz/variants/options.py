@@ -1,0 +1,214 @@
+"""What is scored and how: the scores by name, with units and directions, and the options that make a run what it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+ON_MISMATCH = ("skip", "flag", "swap", "fail")
+PAPER_WINDOW = 6_000
+"""bp around a variant in the paper; longer windows only on request."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score: its name in tables, its key in VCF, unit, what its direction means, and how it is computed."""
+
+    name: str
+    key: str
+    unit: str
+    direction: str
+    description: str
+
+
+_LESS = "negative: the alternative is less expected than the reference"
+_FAR = "larger: the alleles are further apart"
+
+SCORES = {
+    score.name: score
+    for score in (
+        Score(
+            "llr",
+            "NTV_LLR",
+            "nats",
+            _LESS,
+            "log p(alternative) - log p(reference) of the token that holds the base, that token masked; indels: "
+            "difference in pseudo-log-likelihood of the tokens around",
+        ),
+        Score(
+            "base_llr",
+            "NTV_BASE_LLR",
+            "nats",
+            _LESS,
+            "the same for the single base, summed over the other bases of the masked token; substitutions only",
+        ),
+        Score(
+            "wt_llr",
+            "NTV_WT_LLR",
+            "nats",
+            _LESS,
+            "wild-type marginal: as llr with nothing masked, an approximation",
+        ),
+        Score(
+            "entropy",
+            "NTV_ENTROPY",
+            "nats",
+            "smaller: the model is surer of the base; 0 to log 4 = 1.386",
+            "entropy of the four bases at the site, its token masked; substitutions only",
+        ),
+        Score("l1", "NTV_L1", "a.u.", _FAR, "L1 distance of reference and alternative embedding"),
+        Score("l2", "NTV_L2", "a.u.", _FAR, "L2 distance of reference and alternative embedding"),
+        Score(
+            "cosine",
+            "NTV_COSINE",
+            "-1 to 1",
+            "smaller: the alleles are further apart",
+            "cosine similarity of reference and alternative embedding",
+        ),
+        Score(
+            "dot",
+            "NTV_DOT",
+            "a.u.",
+            "smaller: the alleles are further apart, or their embeddings shorter",
+            "dot product of reference and alternative embedding",
+        ),
+        Score(
+            "alt_loss",
+            "NTV_ALT_LOSS",
+            "nats per token",
+            "larger: the alternative is less expected",
+            "mean -log p(token), nothing masked, with the alternative",
+        ),
+        Score(
+            "loss_diff",
+            "NTV_LOSS_DIFF",
+            "nats per token",
+            "positive: the alternative is less expected than the reference",
+            "the same minus that with the reference",
+        ),
+        Score(
+            "jsd",
+            "NTV_JSD",
+            "nats",
+            "larger: the alternative changes more of what the model predicts elsewhere; 0 to log 2 = 0.693",
+            "mean Jensen-Shannon divergence of the predicted A, C, G, T at the other bases of the window",
+        ),
+    )
+}
+DEFAULT = ("llr", "base_llr", "entropy", "l2", "jsd")
+
+MASKED = ("llr", "base_llr", "entropy")
+"""Scores that come from readings with a token masked; the others come from whole sequences of both alleles."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How alleles are scored. Equal options and equal content give equal scores.
+
+    Parameters
+    ----------
+    scores
+        Names from `SCORES`.
+    frames
+        1, or the bases of a token (6): the variant then stands at each place of its token in turn; the scores are means
+        over these, and their standard deviation is reported.
+    place
+        With one frame, the place of the variant's first base in its token, from 0: 3 is what others use for 6-mers
+        and gives each position a reading of its own. None puts tokens on a grid that starts at the contig's first
+        base, so that neighbours share a reading.
+    window
+        bp read around a token, made an odd number of tokens; None takes what the model reads, at most 6,000.
+    layer
+        Hidden states that embeddings come from: 0 to `layers`; None takes the last.
+    region
+        Tokens whose mean is the embedding and the loss: "token" (those that the change touches), "window" (all), or a
+        number of tokens to each side of "token".
+    both_strands
+        Scores are the mean over both strands; otherwise of the forward strand alone.
+    on_mismatch
+        A REF that is not the reference's: "skip" gives a status and no score; "flag" scores with the record's REF in
+        place of the reference's bases; "swap" scores alleles the other way round where ALT is what the reference has;
+        "fail" ends the run.
+
+    Raises
+    ------
+    ValueError
+        An option is outside of what is said above.
+    """
+
+    scores: tuple[str, ...] = DEFAULT
+    frames: int = 1
+    place: int | None = None
+    window: int | None = None
+    layer: int | None = None
+    region: str | int = "token"
+    both_strands: bool = True
+    on_mismatch: str = "skip"
+
+    def __post_init__(self) -> None:
+        scores = (self.scores,) if isinstance(self.scores, str) else tuple(self.scores)
+        scores = tuple(SCORES) if scores == ("all",) else tuple(dict.fromkeys(scores))
+        object.__setattr__(self, "scores", scores)
+        unknown = [name for name in scores if name not in SCORES]
+        if unknown or not scores:
+            raise ValueError(
+                f"scores must be among {', '.join(SCORES)}, or all; received {unknown[0] if unknown else 'none'!r}. "
+                "Name at least one of these."
+            )
+        if self.on_mismatch not in ON_MISMATCH:
+            raise ValueError(
+                f"on_mismatch must be one of {', '.join(ON_MISMATCH)}; received {self.on_mismatch!r}. Use one of these."
+            )
+        if self.region not in ("token", "window") and not (
+            isinstance(self.region, int) and not isinstance(self.region, bool) and self.region >= 0
+        ):
+            raise ValueError(
+                f"region must be 'token', 'window' or a number of tokens to each side; received {self.region!r}. "
+                "Use one of these."
+            )
+        if self.place is not None and self.frames != 1:
+            raise ValueError(
+                f"place goes with frames=1 only; received frames={self.frames} and place={self.place}. Leave place out: "
+                "all of them are read."
+            )
+
+    def fit(self, k: int, max_bp: int, layers: int, name: str) -> tuple[int, int]:
+        """Tokens of a window, an odd number, and the layer, for a model of these sizes.
+
+        Raises
+        ------
+        ValueError
+            The model has no such frames, place or layer, or the window does not fit.
+        """
+        if self.frames not in (1, k):
+            raise ValueError(
+                f"frames must be 1 or {k}, the bases of a token of {name}; received {self.frames}. Use one of these."
+            )
+        if self.place is not None and not 0 <= self.place < k:
+            raise ValueError(
+                f"place must be in 0 to {k - 1} for tokens of {k} bp; received {self.place}. Use one of these, or None."
+            )
+        bp = min(max_bp, PAPER_WINDOW) if self.window is None else self.window
+        if not 3 * k <= bp <= max_bp:
+            raise ValueError(
+                f"window must be {3 * k} to {max_bp:,} bp for {name}; received {bp:,}. Choose one in between."
+            )
+        layer = layers if self.layer is None else self.layer
+        if not 0 <= layer <= layers:
+            raise ValueError(
+                f"layer must be 0 (the embedding) to {layers} (after the last block) for {name}; received {layer}. "
+                "Use one of these."
+            )
+        return (bp // k - 1) // 2 * 2 + 1, layer
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of each score: itself, its value on each strand, forward minus reverse, the spread over frames."""
+        endings = ["", "_fwd", "_rev", "_gap"] if self.both_strands else [""]
+        endings += ["_spread"] if self.frames > 1 else []
+        return tuple(name + ending for name in self.scores for ending in endings)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The options as plain data."""
+        return asdict(self) | {"scores": list(self.scores)}

@@ -1,0 +1,264 @@
+"""What has to be read to score an allele: pairs of windows, one a frame and alignment, or the status that says why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from ntviz.reference import Reference
+from ntviz.variants.alleles import Allele, Change, left_aligned, letters_status, smallest
+from ntviz.variants.windows import Contig, Window
+
+LONG_INDEL = 50
+"""bp above which the score of an insertion or deletion comes with a warning."""
+
+
+class Mismatch(ValueError):
+    """A REF is not the reference's, and the run was to end on the first of these."""
+
+
+class Pair(NamedTuple):
+    """Two windows of the same length on the forward strand, one with each allele.
+
+    Attributes
+    ----------
+    frame
+        Which of the frames, from 0.
+    alignment
+        0: the windows begin at the same base; 1: they end at the same base. Substitutions have only 0.
+    reference, alternative
+        Bases of whole tokens.
+    tokens
+        [first, last) token that the change touches in either window, and that the scores are of.
+    changed
+        [first, last) base of the window that a substitution changes; empty for insertions and deletions.
+    shared
+        (first base of the reference, first base of the alternative, bases): stretches outside of `tokens` that are
+        the same bases of the genome.
+    """
+
+    frame: int
+    alignment: int
+    reference: str
+    alternative: str
+    tokens: tuple[int, int]
+    changed: tuple[int, int]
+    shared: tuple[tuple[int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of an allele: its status, and the pairs of windows that are read for it if it has scores.
+
+    Attributes
+    ----------
+    ref_agrees
+        Whether REF is the reference's; None where that could not be asked.
+    method
+        "masked" or "pll" (pseudo-log-likelihood).
+    note
+        What a reader of the score should know, in words; mostly empty.
+    """
+
+    status: str
+    ref_agrees: bool | None = None
+    change: Change | None = None
+    pairs: tuple[Pair, ...] = ()
+    method: str = ""
+    note: str = ""
+
+    @property
+    def kind(self) -> str:
+        """SNV, MNV, insertion, deletion, delins, or empty."""
+        return "" if self.change is None else self.change.kind
+
+
+@dataclass
+class Planner:
+    """Plans of alleles on one reference, for windows of so many tokens of k bp.
+
+    Parameters
+    ----------
+    frames, place, on_mismatch
+        As in `Options`.
+    """
+
+    reference: Reference
+    k: int
+    tokens: int
+    frames: int = 1
+    place: int | None = None
+    on_mismatch: str = "skip"
+    _contigs: dict[str, Contig | None] = field(default_factory=dict, repr=False)
+
+    def plan(self, allele: Allele) -> Plan:
+        """The plan of one allele; whatever is wrong with it is its status.
+
+        Raises
+        ------
+        Mismatch
+            REF is not the reference's, and `on_mismatch` is "fail".
+        """
+        ref, alt = allele.ref.upper(), allele.alt.upper()
+        contig = self._contig(allele.chrom)
+        if contig is None:
+            return Plan("contig_missing")
+        start = allele.pos - 1
+        known = set(ref) <= set("ACGTN") and bool(ref)
+        if start < 0 or start + len(ref) > contig.length:
+            return Plan("out_of_bounds")
+        here = contig.bases(start, start + len(ref))
+        # A reference that is unknown here neither agrees nor disagrees.
+        agrees = None if not known or "N" in here or "N" in ref else here == ref
+        status = letters_status(ref, alt)
+        if status:
+            return Plan(status, agrees)
+        if agrees is None:
+            return Plan("n_in_window", agrees)
+        status = "ok"
+        if not agrees:
+            status = self._mismatch(allele, here, alt)
+            if status == "ref_mismatch" and self.on_mismatch != "flag":
+                return Plan(status, agrees)
+        patched = _Patched(contig, start, ref)
+        change = left_aligned(smallest(start, ref, alt), lambda at: patched.bases(at, at + 1))
+        if change.length > self.tokens * self.k // 2 or len(ref) > self.tokens * self.k // 2:
+            return Plan("too_long", agrees, change)
+        pairs, moved = self._pairs(patched, change)
+        if not pairs:
+            reach = self.tokens * self.k
+            near = contig.bases(change.start - reach, change.end + reach)
+            return Plan("n_in_window" if "N" in near else "out_of_bounds", agrees, change)
+        method = "masked" if len(change.ref) == len(change.alt) else "pll"
+        return Plan(status, agrees, change, pairs, method, self._note(change, pairs, moved))
+
+    def _contig(self, name: str) -> Contig | None:
+        if name not in self._contigs:
+            try:
+                self._contigs[name] = Contig(self.reference, name)
+            except (ValueError, TypeError):
+                self._contigs[name] = None
+        return self._contigs[name]
+
+    def _mismatch(self, allele: Allele, here: str, alt: str) -> str:
+        if self.on_mismatch == "fail":
+            raise Mismatch(
+                f"REF must be what the reference has; received {allele.chrom}:{allele.pos} {allele.ref}>{allele.alt}, "
+                f"where the reference has {here[:50]}. Check that both are of the same assembly, or choose another "
+                "--on-mismatch (on_mismatch=)."
+            )
+        return "swapped" if self.on_mismatch == "swap" and here == alt else "ref_mismatch"
+
+    def _note(self, change: Change, pairs: tuple[Pair, ...], moved: int) -> str:
+        said = []
+        read = len({pair.frame for pair in pairs})
+        if read < self.frames:
+            said.append(f"{read} of {self.frames} frames fit")
+        if moved:
+            said.append(f"window moved {moved:+,} bp, off an end or N")
+        if len(pairs[0].reference) < self.tokens * self.k:
+            said.append(f"contig shorter than the window: {len(pairs[0].reference):,} bp read")
+        if len(change.ref) != len(change.alt):
+            if len({pair.alignment for pair in pairs}) < 2:
+                said.append("one boundary alignment only")
+            if change.length > LONG_INDEL:
+                said.append(f"{change.length} bp, above {LONG_INDEL} bp: read with caution")
+        return "; ".join(said)
+
+    def _pairs(self, patched: _Patched, change: Change) -> tuple[tuple[Pair, ...], int]:
+        """Pairs of every frame, and how far the first window lies off the middle, in bp."""
+        k, length = self.k, patched.contig.length
+        first = min(change.start, length - 1)
+        pairs: list[Pair] = []
+        moved = 0
+        for frame, token in enumerate(self._frame_tokens(first, length)):
+            middle = first + max(change.end - first - 1, 0) // 2
+            at = min(token + (middle - token) // k * k, token + (length - token) // k * k - k)
+            grown = max(len(change.ref) - len(change.alt), 0)
+            window = patched.contig.window(at, k, self.tokens, margin=grown)
+            if window is None:
+                continue
+            if not pairs:
+                moved = window.moved
+            bases = patched.over(window)
+            build = _substitution if len(change.ref) == len(change.alt) else _indel
+            pairs += build(frame, window, bases, change, k)
+        return tuple(pairs), moved
+
+    def _frame_tokens(self, first: int, length: int) -> list[int]:
+        """Where the token begins that holds a base, in each frame."""
+        k = self.k
+        if self.frames > 1:
+            return [first - place for place in range(k) if 0 <= first - place <= length - k]
+        token = first // k * k if self.place is None else first - self.place
+        return [max(0, min(token, length - k))] if length >= k else []
+
+
+class _Patched:
+    """Bases of a contig with a record's REF in place of its own."""
+
+    def __init__(self, contig: Contig, start: int, ref: str) -> None:
+        self.contig, self.start, self.ref = contig, start, ref
+
+    def bases(self, start: int, end: int) -> str:
+        return self._put(self.contig.bases(start, end), max(start, 0))
+
+    def over(self, window: Window) -> str:
+        return self._put(window.bases, window.start - window.margin)
+
+    def _put(self, bases: str, start: int) -> str:
+        low, high = max(self.start, start), min(self.start + len(self.ref), start + len(bases))
+        if low >= high:
+            return bases
+        return bases[: low - start] + self.ref[low - self.start : high - self.start] + bases[high - start :]
+
+
+def _substitution(frame: int, window: Window, bases: str, change: Change, k: int) -> list[Pair]:
+    reference = bases[window.margin : window.margin + window.length]
+    low, high = change.start - window.start, change.end - window.start
+    if low < 0 or high > len(reference):
+        return []
+    alternative = reference[:low] + change.alt + reference[high:]
+    tokens = (low // k, (high - 1) // k + 1)
+    left, right = tokens[0] * k, tokens[1] * k
+    shared = ((0, 0, left), (right, right, len(reference) - right))
+    return [Pair(frame, 0, reference, alternative, tokens, (low, high), shared)]
+
+
+def _indel(frame: int, window: Window, bases: str, change: Change, k: int) -> list[Pair]:
+    """Windows of the same length that begin, and that end, at the same base; a side that lacks bases is left out."""
+    length, total = window.length, window.length // k
+    reference = bases[window.margin : window.margin + length]
+    low, high = change.start - window.start + window.margin, change.end - window.start + window.margin
+    if low < window.margin or high > window.margin + length:
+        return []
+    other = bases[:low] + change.alt + bases[high:]
+    grown = len(change.alt) - len(change.ref)
+    count = -(-change.length // k) + 1
+    pairs = []
+    # Beginning at the same base: tokens before the change stay, those from it on are scored.
+    first = (low - window.margin) // k
+    if len(other) >= window.margin + length and first < total:
+        last = min(first + count, total)
+        end = last * k
+        shift = max(0, -grown)
+        shared = (
+            (0, 0, first * k),
+            (end + shift, end + shift + grown, max(0, length - end - max(grown, 0) - shift)),
+        )
+        alternative = other[window.margin : window.margin + length]
+        pairs.append(Pair(frame, 0, reference, alternative, (first, last), (0, 0), shared))
+    # Ending at the same base: tokens after the change stay, those up to it are scored.
+    begin = window.margin + grown
+    last = (high - window.margin - 1) // k + 1
+    if begin >= 0 and len(other) >= begin + length and last > 0:
+        first = max(last - count, 0)
+        left = first * k - max(0, -grown)
+        skip = max(0, grown)
+        shared = (
+            (skip, skip - grown, max(0, left - skip)),
+            (last * k, last * k, length - last * k),
+        )
+        alternative = other[begin : begin + length]
+        pairs.append(Pair(frame, 1, reference, alternative, (first, last), (0, 0), shared))
+    return pairs

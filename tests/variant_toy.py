@@ -1,0 +1,109 @@
+"""A model over k-mers on numpy alone, whose every number follows from a token and its two neighbours: for exact tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntviz.models import Forward
+from ntviz.reference import Reference
+from ntviz.tokens import VOCABULARIES, Tokenizer, Tokens
+
+WIDTH = 12
+REACH = 4
+
+
+class ToyModel:
+    """Implements `models.DNAModel`. Hidden states are sums of the embeddings of the tokens within 4 tokens, each weighed
+    by its distance, through a tanh; logits are their products with a second table."""
+
+    layers = 2
+    heads = 1
+    hidden_size = WIDTH
+
+    def __init__(self, vocabulary: str = "nt-v1", max_tokens: int = 64, seed: int = 0) -> None:
+        self.tokenizer = Tokenizer(vocabulary)
+        self.max_tokens = max_tokens
+        self.name = f"toy of {vocabulary}"
+        rng = np.random.default_rng(seed)
+        known = VOCABULARIES[vocabulary]
+        self.embedding = rng.normal(size=(len(known.tokens), WIDTH))
+        self.output = rng.normal(size=(known.n_logits, WIDTH))
+        self.weights = rng.normal(size=2 * REACH + 1)
+        self.forwards = 0
+        self.sequences = 0
+
+    @property
+    def max_bp(self) -> int:
+        return self.tokenizer.vocabulary.max_bases(self.max_tokens)
+
+    @property
+    def mask_id(self) -> int:
+        return self.tokenizer.vocabulary.mask_id
+
+    @property
+    def info(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "revision": None,
+            "weights_sha256": f"toy {self.embedding.sum():.6f}",
+            "vocabulary": self.tokenizer.vocabulary.name,
+            "licence": "none",
+        }
+
+    def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
+        return self.tokenizer(sequence, max_tokens=self.max_tokens, phase=phase)
+
+    def forward(
+        self,
+        batch: Any,
+        *,
+        outputs: Sequence[str] = ("logits",),
+        at: np.ndarray | None = None,
+        layers: Sequence[int] | None = None,
+    ) -> Forward:
+        ids, mask = self.tokenizer.batch([batch] if isinstance(batch, Tokens) else list(batch))
+        mask = mask.astype(bool)
+        self.forwards += 1
+        self.sequences += len(ids)
+        first = self.embedding[ids] * mask[..., None]
+        padded = np.pad(first, ((0, 0), (REACH, REACH), (0, 0)))
+        mixed = sum(
+            weight * padded[:, place : place + ids.shape[1]] for place, weight in enumerate(self.weights)
+        )
+        states = np.stack([first, np.tanh(mixed), np.tanh(0.5 * mixed) + first], axis=1)
+        hidden = states[:, list(range(3)) if layers is None else list(layers)]
+        last = states[:, -1]
+        if at is not None:
+            last = last[np.arange(len(last))[:, None], at]
+        logits = (last @ self.output.T).astype(np.float32)
+        return Forward(
+            ids,
+            mask,
+            logits=logits if "logits" in outputs else None,
+            hidden_states=hidden.astype(np.float32) if "hidden_states" in outputs else None,
+        )
+
+
+def toy_reference(
+    folder: Path,
+    seed: int = 0,
+    contigs: dict[str, int] | None = None,
+    n: Sequence[tuple[str, int, int]] = (),
+) -> Reference:
+    """Random bases, with N over the stretches (contig, start, end) of `n`, 0-based half-open."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for name, length in (contigs or {"20": 6_000}).items():
+        bases = bytearray("".join(rng.choice(list("ACGT"), size=length)).encode())
+        for contig, start, end in n:
+            if contig == name:
+                bases[start:end] = b"N" * (end - start)
+        text = bases.decode()
+        lines += [f">{name}", *(text[at : at + 60] for at in range(0, length, 60))]
+    path = Path(folder) / "toy.fa"
+    path.write_text("\n".join(lines) + "\n")
+    return Reference(path)
