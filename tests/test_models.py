@@ -144,6 +144,15 @@ def test_last_hidden_state_is_the_one_the_head_reads(tiny):
     )
 
 
+def test_some_layers_are_those_of_all(tiny):
+    sequence = tiny.tokenize(random_sequence(60))
+    every = tiny.forward(sequence, outputs=("hidden_states",)).hidden_states
+    some = tiny.forward(sequence, outputs=("hidden_states",), layers=(tiny.layers, 0)).hidden_states
+    np.testing.assert_array_equal(some, every[:, [-1, 0]])
+    with pytest.raises(ValueError, match=rf"layers must lie in 0 \(the embedding\) to {tiny.layers}"):
+        tiny.forward(sequence, outputs=("hidden_states",), layers=(tiny.layers + 1,))
+
+
 def test_padding_and_batching_change_nothing(tiny):
     texts = [random_sequence(n, seed=n) + "NACGN" + random_sequence(9) for n in (17, 60, 41)]
     batch = [tiny.tokenize(text) for text in texts]

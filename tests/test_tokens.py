@@ -14,7 +14,15 @@ import pytest
 
 from ntviz.genome import Interval
 from ntviz.sequence import clean, reverse_complement
-from ntviz.tokens import VOCABULARIES, Tokenizer, Tokens, Vocabulary, base_log_probs
+from ntviz.tokens import (
+    VOCABULARIES,
+    Tokenizer,
+    Tokens,
+    Vocabulary,
+    base_log_probs,
+    kmer_base_log_probs,
+    kmer_base_probs,
+)
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = list(VOCABULARIES)
@@ -526,6 +534,14 @@ def test_base_log_probs_of_many_tokens_equal_those_of_few() -> None:
         np.testing.assert_allclose(
             marginals[3 * first : 3 * first + 3], base_log_probs(few, scores[[0, first + 1]])
         )
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 6])
+def test_quick_base_probabilities_equal_the_exact_ones(k: int) -> None:
+    scores = np.random.default_rng(k).normal(size=(5, 4**k)) * 6
+    quick = kmer_base_probs(scores, k)
+    assert quick.shape == (5, k, 4)
+    np.testing.assert_allclose(quick, np.exp(kmer_base_log_probs(scores, k)), atol=2e-6)
 
 
 def test_base_log_probs_refuse_other_shapes() -> None:

@@ -11,6 +11,7 @@ from ntviz.plot.attention import attention_track
 from ntviz.plot.attention_map import attention_map
 from ntviz.plot.bars import bars
 from ntviz.plot.curves import Panel, curves
+from ntviz.plot.dependent import dependency
 from ntviz.plot.enrichment import enrichment
 from ntviz.plot.figure import Figure
 from ntviz.plot.genes import genes_track
@@ -18,6 +19,7 @@ from ntviz.plot.heads import head_atlas
 from ntviz.plot.live import LiveCurves
 from ntviz.plot.locus import locus
 from ntviz.plot.logo import logo_track, sequence_track
+from ntviz.plot.saturated import saturation
 from ntviz.plot.signals import signal_track
 from ntviz.plot.strips import token_strip
 from ntviz.plot.thumbnails import thumbnails
@@ -31,11 +33,13 @@ __all__ = [
     "attention_track",
     "bars",
     "curves",
+    "dependency",
     "enrichment",
     "genes_track",
     "head_atlas",
     "locus",
     "logo_track",
+    "saturation",
     "sequence_track",
     "signal_track",
     "thumbnails",

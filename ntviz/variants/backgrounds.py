@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CLASSES = ("A>C", "A>G", "A>T", "C>A", "C>G", "C>T", "CpG>ApG", "CpG>GpG", "CpG>TpG")
 """Substitutions, both strands folded together; a C before G apart, because it changes ten times as often."""
 
-_TRIES = 2_000  # times the number wanted: a reference of N alone must come to an end
+_ROUND = 20_000  # positions drawn at once
 
 
 def substitution_class(before: str, ref: str, alt: str, after: str) -> str:
@@ -251,9 +251,12 @@ def draw(reference: Reference, *, per_class: int, seed: int) -> tuple[list[Allel
     wanted = dict.fromkeys(CLASSES, per_class)
     found: list[tuple[str, str, int, str, str]] = []
     seen: set[int] = set()
-    for _ in range(_TRIES):
+    before = -1
+    # A round without a find means that the reference has no more of what is wanted.
+    while any(wanted.values()) and len(found) > before:
+        before = len(found)
         # In the order of the genome, so that each block of it is fetched once a round.
-        for place in np.sort(rng.integers(ends[-1], size=50 * per_class)):
+        for place in np.sort(rng.integers(ends[-1], size=_ROUND)):
             which = int(np.searchsorted(ends, place, side="right"))
             name, at = names[which], int(place - (ends[which] - lengths[which]))
             around = contigs[name].bases(at - 1, at + 2)
@@ -266,10 +269,6 @@ def draw(reference: Reference, *, per_class: int, seed: int) -> tuple[list[Allel
                 wanted[kind] -= 1
                 seen.add(int(place))
                 found.append((kind, name, at + 1, ref, alt))
-        if not any(wanted.values()):
-            break
-        if not found:
-            break
     if any(wanted.values()):
         short = ", ".join(f"{kind} ({per_class - left})" for kind, left in wanted.items() if left)
         raise ValueError(

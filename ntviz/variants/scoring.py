@@ -250,7 +250,7 @@ class Scorer:
             by_frame = _mean(frames, axis=3)
             square = (by_frame - _mean(by_frame, axis=2)[..., None]) ** 2
             columns.append(np.sqrt(_mean(square, axis=2)))
-        return np.stack(columns, axis=2).reshape(len(readings), -1)
+        return np.stack(columns, axis=2).reshape(len(readings), len(self.options.columns))
 
 
 def _pairs(plans: Sequence[Plan], both_strands: bool) -> Iterator[tuple[int, Pair, bool]]:

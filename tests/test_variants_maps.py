@@ -1,0 +1,339 @@
+"""Saturation, dependency maps, backgrounds and tables of variants, against the plain way to get the same numbers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from variant_toy import ToyModel, toy_reference
+
+from ntviz import variants
+from ntviz.genome import Interval, Variant
+from ntviz.tokens import base_log_probs
+from ntviz.variants import backgrounds
+from ntviz.variants.alleles import Allele
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return toy_reference(tmp_path, contigs={"20": 3_000, "21": 900}, n=[("20", 1500, 1520)])
+
+
+@pytest.fixture
+def model():
+    return ToyModel(max_tokens=32)
+
+
+# Saturation -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [1, 6])
+def test_saturation_equals_each_variant_alone(model, reference, frames):
+    place = Interval("chr20", 1001, 1015)
+    found = variants.saturation(model, reference, place, frames=frames, what=None)
+    for at, base in enumerate(found.sequence):
+        for column, other in enumerate("ACGT"):
+            if other == base:
+                assert found.llr[at, column] == found.llr_fwd[at, column] == found.base_llr[at, column] == 0
+                continue
+            alone = variants.score(
+                model,
+                reference,
+                Variant("20", place.start + at + 1, base, other),
+                scores=("llr", "base_llr"),
+                frames=frames,
+                progress=None,
+            ).iloc[0]
+            names = ("llr", "llr_fwd", "llr_rev", "base_llr")
+            np.testing.assert_allclose(
+                [getattr(found, name)[at, column] for name in names],
+                alone[list(names)].astype(float),
+                atol=1e-5,
+            )
+
+
+def test_saturation_reads_each_token_once_a_strand(model, reference):
+    assert variants.saturation(model, reference, "20:1-600", what=None).forwards == 2 * 600 / 6
+    assert variants.saturation(model, reference, "20:7-606", both_strands=False, what=None).forwards == 100
+    # One frame more for each base of a token, and the words that reach over the ends.
+    assert variants.saturation(model, reference, "20:601-700", frames=6, what=None).forwards == 2 * (100 + 5)
+
+
+def test_saturation_of_what_the_model_expects(model, reference):
+    found = variants.saturation(model, reference, "20:601-612", both_strands=False, what=None)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1)
+    # By hand: the window around each token, that token masked, its marginals.
+    for first in (600, 606):
+        window = reference.fetch(Interval("20", first - 15 * 6, first + 16 * 6)).sequence
+        tokens = model.tokenize(window)
+        ids = tokens.ids.copy()
+        ids[16] = model.mask_id
+        hidden = type(tokens)(tokens.vocabulary, tokens.sequence, ids, tokens.spans, tokens.is_special)
+        expected = np.exp(base_log_probs(tokens, model.forward(hidden).logits[0])[90:96])
+        np.testing.assert_allclose(found.probabilities[first - 600 : first - 594], expected, atol=1e-5)
+    np.testing.assert_allclose(
+        found.entropy, -(found.probabilities * np.log(found.probabilities)).sum(axis=1), atol=1e-9
+    )
+
+
+def test_saturation_leaves_n_empty_and_keeps_to_the_contig(model, reference):
+    found = variants.saturation(model, reference, Interval("20", 1490, 1530), what=None)
+    assert np.isnan(found.llr[10:30]).all()
+    assert np.isfinite(found.llr[:10]).all()
+    assert np.isnan(found.entropy[15])
+    assert "N" not in found.table()["ref"].tolist()
+    end = variants.saturation(model, reference, Interval("20", 2_990, 3_400), what=None)
+    assert end.interval == Interval("20", 2_990, 3_000)
+    assert np.isfinite(end.llr).all()
+
+
+def test_saturation_table_counts_from_one(model, reference):
+    table = variants.saturation(model, reference, "20:31-33", what=None).table()
+    assert table["pos"].tolist() == [31] * 3 + [32] * 3 + [33] * 3
+    assert (table["ref"] != table["alt"]).all()
+    assert reference.fetch("20:31-31").sequence == table["ref"][0]
+
+
+def test_saturation_refuses_another_contig(model, reference):
+    with pytest.raises(ValueError, match="chr7"):
+        variants.saturation(model, reference, "chr7:1-100")
+
+
+# Dependency maps ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_dependency_equals_the_definition(model, reference, both):
+    place = Interval("20", 603, 615)
+    found = variants.dependency(model, reference, place, both_strands=both, what=None)
+    assert found.forwards == (3 * 12 + 1) * (1 + both)
+    first = place.midpoint // 6 * 6 - 15 * 6
+    window = reference.fetch(Interval("20", first, first + 31 * 6)).sequence
+    low = place.start - first
+    complement = str.maketrans("ACGT", "TGCA")
+
+    def odds(text, reverse):
+        read = text.translate(complement)[::-1] if reverse else text
+        p = np.exp(base_log_probs(model.tokenize(read), model.forward(model.tokenize(read)).logits[0]))
+        p = p[::-1, ::-1] if reverse else p
+        return np.log2(p / (1 - p))[low : low + 12]
+
+    for i in range(12):
+        for j in range(12):
+            if (low + i) // 6 == (low + j) // 6:
+                assert found.same_token[i, j]
+                assert np.isnan(found.values[i, j])
+                continue
+            expected = []
+            for reverse in (False, True) if both else (False,):
+                changed = [window[: low + i] + base + window[low + i + 1 :] for base in "ACGT"]
+                expected.append(
+                    max(
+                        np.abs(odds(text, reverse)[j] - odds(window, reverse)[j]).max()
+                        for text in changed
+                        if text != window
+                    )
+                )
+            assert found.values[i, j] == pytest.approx(np.mean(expected), abs=1e-3)
+
+
+def test_dependency_reaches_as_far_as_the_model_does(model, reference):
+    found = variants.dependency(model, reference, "20:601-690", what=None)
+    # The toy mixes tokens up to four apart, and nothing further.
+    apart = np.abs(np.subtract.outer(np.arange(90) // 6, np.arange(90) // 6))
+    assert (found.values[apart > 4] < 1e-9).all()
+    assert (found.values[(apart > 0) & (apart <= 4)] > 1e-3).all()
+    table = found.table()
+    assert table["pos_i"].min() == 601
+    assert len(table) == np.isfinite(found.values).sum()
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("20:1-400", "within 174 bp"),
+        ("20:2990-3010", "on its contig"),
+        ("20:1495-1530", "without N around"),
+    ],
+)
+def test_dependency_refuses(model, reference, place, message):
+    with pytest.raises(ValueError, match=message):
+        variants.dependency(model, reference, place)
+
+
+# Backgrounds ----------------------------------------------------------------------------------------------------------
+
+
+def test_classes_of_substitutions_fold_the_strands():
+    complement = dict(zip("ACGT", "TGCA", strict=True))
+    for before in "ACGT":
+        for ref in "ACGT":
+            for alt in set("ACGT") - {ref}:
+                for after in "ACGT":
+                    here = backgrounds.substitution_class(before, ref, alt, after)
+                    there = backgrounds.substitution_class(
+                        *(complement[x] for x in (after, ref, alt, before))
+                    )
+                    assert here == there
+                    assert here in backgrounds.CLASSES
+                    assert here.startswith("CpG") == (
+                        (ref, after) == ("C", "G") or (before, ref) == ("C", "G")
+                    )
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("NTVIZ_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_percentiles_equal_counting(model, reference, kept):
+    options = variants.Options(scores=("llr", "l2"))
+    background = variants.background(model, reference, options, per_class=11, what=None)
+    assert np.bincount(background.classes).tolist() == [11] * 9
+    table = background.table()
+    rows = variants.score(
+        model, reference, _snvs(reference, 40), scores=("llr", "l2"), background=background, progress=None
+    )
+    for row in rows.itertuples():
+        around = reference.fetch(Interval("20", row.pos - 2, row.pos + 1)).sequence
+        kind = backgrounds.substitution_class(around[0], row.ref, row.alt, around[2])
+        for name in ("llr", "l2"):
+            same = table.loc[table["class"] == kind, name]
+            value = getattr(row, name)
+            expected = 100 * ((same < value).sum() + 0.5 * (same == value).sum()) / 11
+            assert getattr(row, f"{name}_percentile") == pytest.approx(expected)
+    assert "11 random substitutions of toy.fa" in background.statement
+
+
+def test_background_percentiles_of_itself_are_even(model, reference, kept):
+    options = variants.Options(scores=("llr",))
+    background = variants.background(model, reference, options, per_class=20, seed=3, what=None)
+    alleles, _ = backgrounds.draw(reference, per_class=20, seed=3)
+    scorer = variants.Scorer(model, reference, options, background=background)
+    percentiles = scorer.score(alleles).values[:, -1]
+    assert percentiles.mean() == pytest.approx(50)
+
+
+def test_only_substitutions_have_percentiles(model, reference, kept):
+    background = variants.background(model, reference, per_class=3, what=None)
+    base, after = reference.fetch("20:100-101").sequence
+    rows = variants.score(
+        model,
+        reference,
+        [f"20:100:{base}{after}>{base}", f"20:100:{base}>{base}GATTACA"],
+        background=background,
+    )
+    assert rows["llr"].notna().all()
+    assert rows["llr_percentile"].isna().all()
+
+
+def test_background_is_kept_by_content(model, reference, kept, tmp_path):
+    first = variants.background(model, reference, per_class=3, what=None)
+    files = list((kept / "backgrounds").iterdir())
+    assert len(files) == 1
+    before = model.sequences
+    again = variants.background(model, reference, per_class=3, what=None)
+    assert model.sequences == before
+    assert again.digest == first.digest
+    # Another name of the same content is the same; other weights are not.
+    shutil.copytree(kept / "backgrounds", tmp_path / "shipped")
+    files[0].unlink()
+    model.name = "renamed"
+    variants.background(model, reference, per_class=3, folders=[tmp_path / "shipped"], what=None)
+    assert model.sequences == before
+    variants.background(ToyModel(max_tokens=32, seed=1), reference, per_class=3, what=None)
+    assert len(list((kept / "backgrounds").iterdir())) == 1
+
+
+def test_background_refuses(model, reference, kept, tmp_path):
+    made = variants.background(model, reference, variants.Options(scores=("llr",)), per_class=3, what=None)
+    with pytest.raises(ValueError, match=r"frames is 1 there and 6 here"):
+        variants.Scorer(model, reference, variants.Options(scores=("llr",), frames=6), background=made)
+    with pytest.raises(ValueError, match="it has no l2"):
+        variants.Scorer(model, reference, variants.Options(scores=("l2",)), background=made)
+    with pytest.raises(ValueError, match="gives fewer of"):
+        variants.background(model, reference, per_class=10_000, what=None)
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(made.save(tmp_path / "good.npz").read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"broken\.npz is not"):
+        variants.Background.load(broken)
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def _snvs(reference, count):
+    rng = np.random.default_rng(5)
+    places = rng.choice(np.arange(100, 1400), size=count, replace=False)
+    bases = [reference.fetch(Interval("20", int(at), int(at) + 1)).sequence for at in places]
+    return pd.DataFrame(
+        {
+            "chrom": "chr20",
+            "pos": places + 1,
+            "ref": bases,
+            "alt": ["ACGT".replace(base, "")[0] for base in bases],
+        }
+    )
+
+
+def test_tables_of_every_kind_give_the_same(model, reference, tmp_path):
+    table = _snvs(reference, 12).assign(id=[f"rs{n}" for n in range(12)], depth=range(12))
+    frame = variants.score(model, reference, table, scores="llr", progress=None)
+    assert frame["id"].tolist() == table["id"].tolist()
+    assert frame["depth"].tolist() == list(range(12))
+    assert (frame["status"] == "ok").all()
+    table.rename(columns={"chrom": "#CHROM", "pos": "POS"}).to_csv(tmp_path / "t.tsv", sep="\t", index=False)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet")
+    texts = [f"{row.chrom}:{row.pos:,} {row.ref}>{row.alt}" for row in table.itertuples()]
+    for what in (tmp_path / "t.tsv", str(tmp_path / "t.csv"), tmp_path / "t.parquet", texts):
+        again = variants.score(model, reference, what, scores="llr", progress=None)
+        np.testing.assert_allclose(again["llr"], frame["llr"])
+        assert again["pos"].tolist() == frame["pos"].tolist()
+
+
+def test_bad_rows_have_a_status_and_cost_nothing_else(model, reference):
+    good = _snvs(reference, 3)
+    bad = pd.DataFrame(
+        {"chrom": ["20", "20", "99"], "pos": ["x", 12.5, 5], "ref": ["A", "C", "G"], "alt": ["C", "", "T"]}
+    )
+    both = pd.concat([bad, good, good.head(1)], ignore_index=True)
+    frame = variants.score(model, reference, both, scores="llr", progress=None)
+    assert frame["status"].tolist() == [
+        *("out_of_bounds", "out_of_bounds", "contig_missing"),
+        *("ok", "ok", "ok", "duplicate"),
+    ]
+    np.testing.assert_allclose(
+        frame["llr"][3:6],
+        variants.score(model, reference, good, scores="llr", progress=None)["llr"],
+        atol=1e-5,
+    )
+    assert frame["llr"][6] == pytest.approx(frame["llr"][3])
+    assert len(variants.score(model, reference, good.head(0), progress=None)) == 0
+
+
+def test_table_errors_say_what_to_do(model, reference, tmp_path):
+    with pytest.raises(ValueError, match="it lacks alt among chrom, pos, ref"):
+        variants.score(model, reference, _snvs(reference, 2).drop(columns="alt"))
+    with pytest.raises(FileNotFoundError, match=r"no file .*gone\.tsv"):
+        variants.score(model, reference, tmp_path / "gone.tsv")
+    with pytest.raises(ValueError, match="score_file for VCF"):
+        variants.score(model, reference, tmp_path / "in.vcf")
+    with pytest.raises(TypeError, match="received list"):
+        variants.score(model, reference, [3])
+    with pytest.raises(ValueError, match="rsID needs a database"):
+        variants.score(model, reference, "rs334")
+    with pytest.raises(ValueError, match="scores must be among"):
+        variants.score(model, reference, "20:1:A>C", scores="cadd")
+
+
+def test_scores_say_how_they_were_made(model, reference):
+    frame = variants.score(model, reference, _snvs(reference, 2), scores="llr", progress=None)
+    about = frame.attrs["scoring"]
+    assert about["window_bp"] == 186
+    assert json.loads(json.dumps(about)) == about
+    assert Allele.of("20:5:a>c") == Allele("20", 5, "A", "C")
