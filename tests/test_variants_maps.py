@@ -253,8 +253,9 @@ def test_background_refuses(model, reference, kept, tmp_path):
     made = variants.background(model, reference, variants.Options(scores=("llr",)), per_class=3, what=None)
     with pytest.raises(ValueError, match=r"frames is 1 there and 6 here"):
         variants.Scorer(model, reference, variants.Options(scores=("llr",), frames=6), background=made)
+    part = backgrounds.Background(made.about, made.scores[:1], made.classes, made.values[:, :1])
     with pytest.raises(ValueError, match="it has no l2"):
-        variants.Scorer(model, reference, variants.Options(scores=("l2",)), background=made)
+        variants.Scorer(model, reference, variants.Options(scores=("l2",)), background=part)
     with pytest.raises(ValueError, match="gives fewer of"):
         variants.background(model, reference, per_class=10_000, what=None)
     broken = tmp_path / "broken.npz"

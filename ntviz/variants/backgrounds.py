@@ -7,7 +7,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.sequence import reverse_complement
 from ntviz.variants.alleles import Allele
-from ntviz.variants.options import Options
+from ntviz.variants.options import SCORES, Options
 from ntviz.variants.planning import Plan
 from ntviz.variants.scoring import Scorer
 from ntviz.variants.windows import Contig
@@ -198,13 +198,13 @@ def background(
 ) -> Background:
     """Scores of random substitutions of a reference, drawn evenly over its bases, as many of each class.
 
-    Made once and kept: a file named by the content that the scores follow from is looked for in `folders` and in
-    ntviz's cache folder, and written to the latter.
+    All scores are made, once, and kept: a file named by the content that they follow from is looked for in `folders` and
+    in ntviz's cache folder, and written to the latter.
 
     Parameters
     ----------
     model, reference, options
-        As in `Scorer`.
+        As in `Scorer`; `scores` and `on_mismatch` make no difference.
     per_class
         Substitutions of each of the nine `CLASSES`.
     seed
@@ -219,7 +219,8 @@ def background(
     ValueError
         The reference has too few bases of a class.
     """
-    options = options or Options()
+    # All scores, so that one file serves every choice of them.
+    options = replace(options or Options(), scores=tuple(SCORES), on_mismatch="skip")
     scorer = Scorer(model, reference, options)
     alleles, classes = draw(reference, per_class=per_class, seed=seed)
     name = f"{scorer.identity(alleles)[:32]}.npz"
