@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import textwrap
-from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ntviz.cli.saying import FAILED, INTERRUPTED, OK, USAGE, aligned, failing, note, say, usage
+from ntviz.cli.scoring import score
+
 if TYPE_CHECKING:
     from ntviz.environment import Finding
     from ntviz.runs.manifest import Manifest
     from ntviz.runs.parameters import Parameter
-
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     help="See what DNA language models see: notebooks as jobs, models, data and kernels.",
@@ -33,53 +32,12 @@ data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", 
 kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
 for name, group in (("models", models_app), ("data", data_app), ("kernel", kernel_app)):
     app.add_typer(group, name=name, rich_help_panel=None)
+app.command()(score)
 
 
 def main() -> None:
     """Run the command; bad arguments end it with 2, what failed with 1."""
     app()
-
-
-def _say(text: str = "") -> None:
-    typer.echo(text)
-
-
-def _note(text: str) -> None:
-    typer.echo(text, err=True)
-
-
-@contextlib.contextmanager
-def _usage(*errors: type[Exception]) -> Generator[None]:
-    """Turn errors about what the user typed into one message and exit code 2."""
-    try:
-        yield
-    except errors as error:
-        _note(f"ntviz: {error}")
-        raise typer.Exit(USAGE) from None
-
-
-@contextlib.contextmanager
-def _failing(*errors: type[Exception]) -> Generator[None]:
-    """Turn errors about what was attempted into one message and exit code 1."""
-    try:
-        yield
-    except errors as error:
-        _note(f"ntviz: {error}")
-        raise typer.Exit(FAILED) from None
-
-
-def _table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
-    """Columns of text, as wide as needed; the last one is cut at the terminal's width if that is one."""
-    texts = [[str(value) for value in row] for row in [header, *rows]]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in texts
-    ]
-    if sys.stdout.isatty():
-        wide = os.get_terminal_size().columns
-        lines = [line if len(line) <= wide else line[: wide - 1] + "…" for line in lines]
-    return "\n".join(lines)
 
 
 @app.callback(invoke_without_command=True)
@@ -89,7 +47,7 @@ def _root(
     if version:
         from ntviz.environment import versions
 
-        _say(f"ntviz {versions()['ntviz']}")
+        say(f"ntviz {versions()['ntviz']}")
         raise typer.Exit(OK)
 
 
@@ -119,11 +77,11 @@ def run(
     from ntviz.runs import execute, parameters
 
     if help_parameters:
-        with _usage(OSError, ValueError):
+        with usage(OSError, ValueError):
             _, content = execute.load(notebook)
-            _say(_parameter_table(parameters.read(content)))
+            say(_parameter_table(parameters.read(content)))
         return
-    with _usage(OSError, ValueError):
+    with usage(OSError, ValueError):
         job = execute.prepare(
             notebook,
             given=dict(_assignment(text) for text in parameter or []),
@@ -132,17 +90,17 @@ def run(
             out=out,
             overwrite=overwrite,
         )
-    _note(f"{job.name}: profile {job.profile}, into {_shown(job.folder)}")
-    with _failing(OSError):
-        facts = execute.notebook(job, log=None if sys.stderr.isatty() else _note)
+    note(f"{job.name}: profile {job.profile}, into {_shown(job.folder)}")
+    with failing(OSError):
+        facts = execute.notebook(job, log=None if sys.stderr.isatty() else note)
     for label, file in (
         ("report", execute.report.FILE),
         ("notebook", execute.EXECUTED),
         ("manifest", "manifest.json"),
     ):
-        _say(f"{label:<9} {_shown(job.folder / file)}")
+        say(f"{label:<9} {_shown(job.folder / file)}")
     if facts.status != "ok":
-        _note(_failure(facts))
+        note(_failure(facts))
         raise typer.Exit(INTERRUPTED if facts.status == "interrupted" else FAILED)
 
 
@@ -177,7 +135,7 @@ def _parameter_table(declared: dict[str, Parameter]) -> str:
     if not declared:
         return "This notebook has no parameters."
     rows = [(entry.name, entry.kind, repr(entry.default), entry.help) for entry in declared.values()]
-    return _table(rows, ("parameter", "type", "default", "meaning"))
+    return aligned(rows, ("parameter", "type", "default", "meaning"))
 
 
 @app.command()
@@ -190,20 +148,20 @@ def collect(
     """Put many runs into one table: status, parameters, metrics, times."""
     from ntviz.runs import collect as collecting
 
-    with _usage(FileNotFoundError, ValueError):
+    with usage(FileNotFoundError, ValueError):
         if out is not None and out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"--out must end in .csv or .parquet, but {out.name!r} came. Rename it")
         table = collecting.runs(*folders)
     if out is not None:
-        with _failing(OSError):
+        with failing(OSError):
             collecting.save(table, out)
     if table.empty:
-        _say("No runs found.")
+        say("No runs found.")
         return
     shown = collecting.brief(table)
-    _say(_table(shown.to_numpy().tolist(), list(shown.columns)))
+    say(aligned(shown.to_numpy().tolist(), list(shown.columns)))
     counts = ", ".join(f"{number} {status}" for status, number in table["status"].value_counts().items())
-    _say(f"\n{len(table)} runs: {counts}" + (f"; all columns in {out}" if out is not None else ""))
+    say(f"\n{len(table)} runs: {counts}" + (f"; all columns in {out}" if out is not None else ""))
 
 
 @app.command()
@@ -214,11 +172,11 @@ def doctor() -> None:
     findings = [*environment.doctor(), *_bundle_findings()]
     marks = {"ok": "  ok ", "note": " note", "warn": " WARN", "error": "ERROR"}
     for finding in findings:
-        _say(f"{marks[finding.level]}  {finding.what}")
+        say(f"{marks[finding.level]}  {finding.what}")
         if finding.fix:
-            _say(f"       -> {finding.fix}")
+            say(f"       -> {finding.fix}")
     counts = {level: sum(finding.level == level for finding in findings) for level in ("warn", "error")}
-    _say(f"\n{counts['error']} errors, {counts['warn']} warnings")
+    say(f"\n{counts['error']} errors, {counts['warn']} warnings")
     if counts["error"]:
         raise typer.Exit(FAILED)
 
@@ -254,12 +212,12 @@ def models(context: typer.Context) -> None:
         rows.append(
             (spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence)
         )
-    _say(
-        _table(
+    say(
+        aligned(
             rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")
         )
     )
-    _say(
+    say(
         "\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load."
     )
 
@@ -284,13 +242,13 @@ def verify(
     """Compare a checkpoint's outputs with the expected.npz beside it; exit code 1 if they differ by more."""
     from ntviz import models as package
 
-    with _failing(OSError, ValueError):
+    with failing(OSError, ValueError):
         result = package.verify(directory, tolerance=tolerance)
     for output, difference in result.differences.items():
         verdict = "ok" if difference <= tolerance else f"more than {tolerance:g}"
-        _say(f"{output:<14} {difference:.2e}  {verdict}")
+        say(f"{output:<14} {difference:.2e}  {verdict}")
     if not result.ok:
-        _note(f"ntviz: {directory} does not give the expected numbers within {tolerance:g}")
+        note(f"ntviz: {directory} does not give the expected numbers within {tolerance:g}")
         raise typer.Exit(FAILED)
 
 
@@ -304,8 +262,8 @@ def data(context: typer.Context) -> None:
     table = package.known()
     table["here"] = table["here"].map({True: "here", False: "-"})
     columns = ["name", "kind", "here", "version", "what", "licence"]
-    _say(_table(table[columns].to_numpy().tolist(), columns))
-    _say("\nFetch with `ntviz data fetch NAME`; `ntviz data path NAME` prints where it is.")
+    say(aligned(table[columns].to_numpy().tolist(), columns))
+    say("\nFetch with `ntviz data fetch NAME`; `ntviz data path NAME` prints where it is.")
 
 
 @data_app.command()
@@ -319,8 +277,8 @@ def fetch(
     """Fetch data once, check them, and print where they are; what is here already is only checked for being whole."""
     from ntviz import data as package
 
-    with _usage(ValueError), _failing(OSError, package.FetchError):
-        _say(str(package.fetch(name, dest, force=force)))
+    with usage(ValueError), failing(OSError, package.FetchError):
+        say(str(package.fetch(name, dest, force=force)))
 
 
 @data_app.command()
@@ -328,8 +286,8 @@ def path(name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")])
     """Print where data are on this machine; exit code 1 if they are not here."""
     from ntviz import data as package
 
-    with _usage(ValueError), _failing(FileNotFoundError):
-        _say(str(package.local(name)))
+    with usage(ValueError), failing(FileNotFoundError):
+        say(str(package.local(name)))
 
 
 @kernel_app.command()
@@ -348,8 +306,8 @@ def install(
     from ntviz.runs import kernel
 
     if user + sys_prefix + (prefix is not None) > 1:
-        _note("ntviz: only one of --user, --sys-prefix and --prefix can be given. Leave the others out")
+        note("ntviz: only one of --user, --sys-prefix and --prefix can be given. Leave the others out")
         raise typer.Exit(USAGE)
-    with _failing(OSError):
+    with failing(OSError):
         for folder in kernel.install(user=user, prefix=prefix):
-            _say(str(folder))
+            say(str(folder))

@@ -1,0 +1,57 @@
+"""What the command says, and how it ends: exit codes, messages, tables."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Generator, Sequence
+from typing import Any
+
+import typer
+
+OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+def say(text: str = "") -> None:
+    """Writes to standard output what was asked for."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Writes to standard error what is said beside it."""
+    typer.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def usage(*errors: type[Exception]) -> Generator[None]:
+    """Turn errors about what the user typed into one message and exit code 2."""
+    try:
+        yield
+    except errors as error:
+        note(f"ntviz: {error}")
+        raise typer.Exit(USAGE) from None
+
+
+@contextlib.contextmanager
+def failing(*errors: type[Exception]) -> Generator[None]:
+    """Turn errors about what was attempted into one message and exit code 1."""
+    try:
+        yield
+    except errors as error:
+        note(f"ntviz: {error}")
+        raise typer.Exit(FAILED) from None
+
+
+def aligned(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
+    """Columns of text, as wide as needed; the last one is cut at the terminal's width if that is one."""
+    texts = [[str(value) for value in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
+    lines = [
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in texts
+    ]
+    if sys.stdout.isatty():
+        wide = os.get_terminal_size().columns
+        lines = [line if len(line) <= wide else line[: wide - 1] + "…" for line in lines]
+    return "\n".join(lines)

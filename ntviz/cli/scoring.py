@@ -1,0 +1,217 @@
+"""`ntviz score`: any VCF in, the same VCF out, scored."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ntviz.cli.saying import INTERRUPTED, failing, note, say, usage
+
+if TYPE_CHECKING:
+    from ntviz.variants import Scorer
+    from ntviz.variants.options import Options
+
+_TABLES = (".tsv", ".csv", ".parquet")
+
+
+def score(
+    path: Annotated[
+        Path, typer.Argument(metavar="IN", help="A VCF (plain, gzip, bgzip), or .tsv, .csv, .parquet.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Where to: .vcf.gz (bgzip and index) or .vcf; .tsv, .csv, .parquet of tables."),
+    ],
+    reference: Annotated[
+        Path | None, typer.Option(help="FASTA; default: the bundle's chromosome 20 (GRCh37).")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="A name of `ntviz models`, or a checkpoint directory.")
+    ] = "ntviz-mini",
+    scores: Annotated[
+        str,
+        typer.Option(
+            help="Some of llr, base_llr, wt_llr, entropy, l1, l2, cosine, dot, alt_loss, loss_diff, jsd; or all."
+        ),
+    ] = "llr,base_llr,entropy,l2,jsd",
+    frames: Annotated[int, typer.Option(help="1, or 6 to average over all offsets of 6-mers.")] = 1,
+    place: Annotated[
+        int | None,
+        typer.Option(help="Place of the variant in its token, from 0; default: a grid on the contig."),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option(help="bp read; default: what the model takes, at most 6,000.")
+    ] = None,
+    layer: Annotated[int | None, typer.Option(help="Layer of embeddings; default: the last.")] = None,
+    region: Annotated[
+        str, typer.Option(help="Of embeddings: token, window, or tokens to each side.")
+    ] = "token",
+    forward_only: Annotated[
+        bool, typer.Option("--forward-only", help="Read the forward strand alone.")
+    ] = False,
+    on_mismatch: Annotated[
+        str, typer.Option(help="A REF that is not the reference's: skip, flag, swap or fail.")
+    ] = "skip",
+    background: Annotated[
+        bool,
+        typer.Option(
+            help="Percentiles among random substitutions of the same kind, made once for each model."
+        ),
+    ] = True,
+    shard: Annotated[
+        str, typer.Option(help="i/n: score every n-th piece; without it, write the file.")
+    ] = "1/1",
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of finished pieces, kept; default: OUT.parts, removed.")
+    ] = None,
+    table: Annotated[Path | None, typer.Option(help="Parquet of alleles; default: beside OUT.")] = None,
+    no_table: Annotated[bool, typer.Option("--no-table", help="No parquet.")] = False,
+    piece: Annotated[int, typer.Option(help="Records scored and kept at once.")] = 500,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    batch_tokens: Annotated[int, typer.Option(help="Tokens of a forward pass.")] = 16_384,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+) -> None:
+    """Score every alternative of a VCF: the same records come out, with INFO keys NTV_... and a status for each.
+
+    POS counts from 1. Killed at any moment and run again, it goes on where it stopped. Exit code: 0 all was written, 1 it
+    failed, 2 the arguments were wrong, 130 it was interrupted.
+    """
+    from ntviz import variants
+    from ntviz.variants.planning import Mismatch
+    from ntviz.variants.vcf import VcfError
+
+    given = locals()
+    with usage(OSError, ValueError):
+        options = variants.Options(
+            tuple(name.strip() for name in scores.split(",") if name.strip()),
+            frames=frames,
+            place=place,
+            window=window,
+            layer=layer,
+            region=int(region) if region.isdigit() else region,
+            both_strands=not forward_only,
+            on_mismatch=on_mismatch,
+        )
+        number = _shard(shard)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"the variants must be in a file, but there is none at {path}. Check the path"
+            )
+        if piece < 1:
+            raise ValueError(f"--piece must be at least 1 record, but {piece} came")
+        scorer = _scorer(reference, model, options, background, device, dtype, batch_tokens)
+    try:
+        with usage(VcfError, FileExistsError, FileNotFoundError), failing(OSError, Mismatch):
+            if path.suffix in _TABLES:
+                _score_table(path, out, scorer, overwrite=overwrite)
+                return
+            summary = variants.score_file(
+                path,
+                out,
+                scorer,
+                shard=number,
+                cache=cache,
+                table=table,
+                with_table=not no_table,
+                piece=piece,
+                overwrite=overwrite,
+                command=_command(given),
+            )
+    except KeyboardInterrupt:
+        note("ntviz: interrupted; what was finished is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+    note(summary.text)
+    for file in summary.written:
+        say(str(file))
+
+
+def _shard(text: str) -> tuple[int, int]:
+    first, slash, of = text.partition("/")
+    if not (slash and first.isdigit() and of.isdigit() and 1 <= int(first) <= int(of)):
+        raise ValueError(
+            f"--shard must be i/n with i from 1 to n, but {text!r} came. Write 1/4 to 4/4 for four jobs"
+        )
+    return int(first), int(of)
+
+
+def _scorer(
+    reference: Path | None,
+    model: str,
+    options: Options,
+    background: bool,
+    device: str,
+    dtype: str,
+    batch_tokens: int,
+) -> Scorer:
+    from ntviz import data, models, variants
+    from ntviz.reference import Reference
+
+    bases = Reference(reference or data.bundle("chr20"))
+    loaded = models.load(model, device=device, dtype=dtype)
+    random = None
+    if background:
+        random = variants.background(loaded, bases, options, folders=_shipped())
+    return variants.Scorer(loaded, bases, options, background=random, batch_tokens=batch_tokens)
+
+
+def _shipped() -> list[Path]:
+    from ntviz import data
+
+    try:
+        return [data.bundle("backgrounds")]
+    except FileNotFoundError:
+        return []
+
+
+def _score_table(path: Path, out: Path, scorer: Scorer, *, overwrite: bool) -> None:
+    from ntviz import environment
+    from ntviz.variants import tables
+
+    if out.suffix not in _TABLES:
+        raise FileNotFoundError(
+            f"a table of variants must go to {', '.join(_TABLES)}, but {out.name} came. Rename it"
+        )
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} must not be there yet. Choose another name, or add --overwrite")
+    found = tables.score_table(scorer, path)
+    with environment.atomic_write(out) as handle:
+        if out.suffix == ".parquet":
+            found.attrs = {}
+            found.to_parquet(handle, index=False)
+        else:
+            handle.write(found.to_csv(index=False, sep="\t" if out.suffix == ".tsv" else ",").encode())
+    counts = ", ".join(f"{count:,} {status}" for status, count in found["status"].value_counts().items())
+    note(f"{len(found):,} alleles considered: {counts}")
+    say(str(out))
+
+
+def _command(given: dict[str, Any]) -> str:
+    """The command as it can be typed again, without folders, shards and what changes no number."""
+    left_out = {
+        "out",
+        "shard",
+        "cache",
+        "table",
+        "no_table",
+        "piece",
+        "device",
+        "batch_tokens",
+        "overwrite",
+        "path",
+    }
+    words = ["ntviz", "score", given["path"].name]
+    for name, value in given.items():
+        if name in left_out or name.startswith("_") or value is None or value is False or callable(value):
+            continue
+        if not isinstance(value, str | int | Path):
+            continue
+        option = "--" + name.replace("_", "-")
+        text = value.name if isinstance(value, Path) else str(value)
+        if name == "model" and Path(text).is_dir():
+            text = Path(text).name
+        words += [option] if value is True else [option, shlex.quote(text)]
+    return " ".join(words)
