@@ -9,18 +9,22 @@ if TYPE_CHECKING:
     from ntviz.variants.alleles import STATUSES, Allele
     from ntviz.variants.backgrounds import Background, background
     from ntviz.variants.dependencies import Dependency, dependency
+    from ntviz.variants.filing import score_file
     from ntviz.variants.options import SCORES, Options
     from ntviz.variants.saturating import Saturation, saturation
     from ntviz.variants.scoring import Scored, Scorer
+    from ntviz.variants.summary import Summary
     from ntviz.variants.tables import score
 
 _HOMES = {
     "alleles": ("STATUSES", "Allele"),
     "backgrounds": ("Background", "background"),
     "dependencies": ("Dependency", "dependency"),
+    "filing": ("score_file",),
     "options": ("SCORES", "Options"),
     "saturating": ("Saturation", "saturation"),
     "scoring": ("Scored", "Scorer"),
+    "summary": ("Summary",),
     "tables": ("score",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -35,10 +39,12 @@ __all__ = [
     "Saturation",
     "Scored",
     "Scorer",
+    "Summary",
     "background",
     "dependency",
     "saturation",
     "score",
+    "score_file",
 ]
 
 

@@ -91,7 +91,8 @@ SCORES = {
             "NTV_JSD",
             "nats",
             "larger: the alternative changes more of what the model predicts elsewhere; 0 to log 2 = 0.693",
-            "mean Jensen-Shannon divergence of the predicted A, C, G, T at the other bases of the window",
+            "mean Jensen-Shannon divergence of the predicted A, C, G, T at the other bases of the window; that of "
+            "insertions and deletions holds the shift of the frame as well",
         ),
     )
 }

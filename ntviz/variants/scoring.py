@@ -122,7 +122,7 @@ class Scorer:
         found = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for allele, plan in zip(alleles, self.plan(alleles), strict=True):
             found.update(f"\n{plan.status} {plan.ref_agrees} {plan.method} {plan.note} {plan.kind} ".encode())
-            found.update(f"{allele.ref} {allele.alt}".encode())
+            found.update(f"{allele.ref} {allele.alt}".encode("utf-8", "surrogateescape"))
             for pair in plan.pairs:
                 text = f"\n{pair.frame} {pair.alignment} {pair.tokens} {pair.reference} {pair.alternative}"
                 found.update(text.encode())

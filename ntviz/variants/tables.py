@@ -62,10 +62,14 @@ def score(
     TypeError
         `what` is nothing of the above, or an option is unknown.
     """
+    return score_table(Scorer(model, reference, Options(**options), background=background), what, progress)
+
+
+def score_table(scorer: Scorer, what: Any, progress: str | None = "variants") -> pd.DataFrame:
+    """As `score`, by a scorer that is there already."""
     import numpy as np
     import pandas as pd
 
-    scorer = Scorer(model, reference, Options(**options), background=background)
     given = _table(what)
     taken = {column: _column(given, column) for column in _NAMES}
     alleles = [
