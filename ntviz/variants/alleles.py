@@ -20,7 +20,7 @@ STATUSES = {
     "missing": "there is no ALT",
     "same_as_ref": "ALT is REF",
     "too_long": "the alleles do not fit into half a window",
-    "malformed": "the line cannot be read as a record",
+    "malformed": "the line cannot be read as a record, or REF is no bases",
 }
 """What became of an allele, and its meaning."""
 

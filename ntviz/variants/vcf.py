@@ -272,8 +272,8 @@ class VcfFile:
             problem = f"POS is {found[1][:20]!r}, not a whole number"
         elif not found[0] or " " in found[0]:
             problem = "CHROM is empty or has a space"
-        elif not found[3] or found[3] == ".":
-            problem = "REF is empty"
+        elif not found[3].isalpha():
+            problem = f"REF is {found[3][:20]!r}, not bases"
         elif "\x00" in line:
             problem = "it holds a NUL byte"
         if problem:

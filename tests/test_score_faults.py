@@ -1,0 +1,179 @@
+"""Scoring a file, killed at any moment: run again, it writes the bytes that an undisturbed run writes, and leaves nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import resource
+import signal
+import stat
+import time
+from pathlib import Path
+
+import pytest
+from variant_toy import ToyModel, toy_reference
+
+from ntviz import variants
+from ntviz.variants.filing import score_file
+
+KILLS = 200
+SHARDS = 2
+OPTIONS = variants.Options(scores=("llr", "l2"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a reference and a VCF of substitutions, insertions, and a line that cannot be read."""
+    folder = tmp_path_factory.mktemp("faults")
+    reference = toy_reference(folder, contigs={"20": 4_000})
+    rng = random.Random(0)
+    lines = [
+        "##fileformat=VCFv4.2",
+        "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO"]),
+    ]
+    for pos in sorted(rng.sample(range(300, 3_600), 60)):
+        base = reference.fetch(f"20:{pos}-{pos}").sequence
+        others = [other for other in "ACGT" if other != base]
+        alt = rng.choice([others[0], ",".join(others), base + "GAT"])
+        lines.append(f"20\t{pos}\trs{pos}\t{base}\t{alt}\t.\tPASS\tDP={pos}")
+    lines.append("20\t3700\t.\tA\tC")
+    (folder / "in.vcf").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def scorer(folder: Path) -> variants.Scorer:
+    return variants.Scorer(ToyModel(max_tokens=16), toy_reference(folder, contigs={"20": 4_000}), OPTIONS)
+
+
+_made: dict[Path, variants.Scorer] = {}
+
+
+def work(folder: Path, out: Path) -> None:
+    """All shards, then the file; the model is made once, and comes along into forked processes."""
+    if folder not in _made:
+        _made[folder] = scorer(folder)
+    one = _made[folder]
+    for shard in range(1, SHARDS + 1):
+        score_file(folder / "in.vcf", out, one, shard=(shard, SHARDS), piece=7, what=None, overwrite=True)
+    score_file(folder / "in.vcf", out, one, piece=7, what=None, overwrite=True)
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Checksums of all that lies in a folder, temporary files too."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def child(action) -> int:
+    """A forked process that does something and ends at once."""
+    process = os.fork()
+    if process == 0:
+        code = 1
+        try:
+            action()
+            code = 0
+        finally:
+            os._exit(code)
+    return process
+
+
+def test_two_hundred_kills_change_no_byte(place, tmp_path):
+    calm = tmp_path / "calm"
+    calm.mkdir()
+    work(place, tmp_path / "warm" / "out.vcf.gz")
+    begin = time.perf_counter()
+    work(place, calm / "out.vcf.gz")
+    lasts = time.perf_counter() - begin
+    expected = files(calm)
+    assert set(expected) == {"out.parquet", "out.vcf.gz", "out.vcf.gz.tbi"}
+    rng = random.Random(1)
+    ended = {"killed": 0, "finished": 0}
+    rough = tmp_path / "rough"
+    rough.mkdir()
+    for kill in range(KILLS):
+        if kill % 5 == 0:
+            # A fresh start now and then; otherwise what the last one left.
+            for path in sorted(rough.rglob("*"), reverse=True):
+                path.rmdir() if path.is_dir() else path.unlink()
+        process = child(lambda: work(place, rough / "out.vcf.gz"))
+        time.sleep(rng.uniform(0, 1.1 * lasts))
+        os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        ended["killed" if os.WIFSIGNALED(status) else "finished"] += 1
+        if os.WIFEXITED(status):
+            assert os.WEXITSTATUS(status) == 0
+        if kill % 5 == 4:
+            work(place, rough / "out.vcf.gz")
+            assert files(rough) == expected, f"after kill {kill}"
+    # Most were hit while they worked, or the test would show nothing.
+    assert ended["killed"] > KILLS / 3
+
+
+def test_every_kill_is_followed_by_a_whole_run(place, tmp_path):
+    """A kill in the middle of writing: the file is the old one or the new one, never half."""
+    out = tmp_path / "out.vcf.gz"
+    work(place, out)
+    expected = files(tmp_path)
+    rng = random.Random(2)
+    for _ in range(10):
+        process = child(lambda: work(place, out))
+        time.sleep(rng.uniform(0, 0.2))
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        assert hashlib.sha256(out.read_bytes()).hexdigest() == expected["out.vcf.gz"]
+
+
+def test_two_runs_at_once_both_end_right(place, tmp_path):
+    calm = tmp_path / "calm"
+    both = tmp_path / "both"
+    work(place, calm / "out.vcf.gz")
+    processes = [child(lambda: work(place, both / "out.vcf.gz")) for _ in range(2)]
+    assert [os.WEXITSTATUS(os.waitpid(process, 0)[1]) for process in processes] == [0, 0]
+    work(place, both / "out.vcf.gz")
+    assert files(both) == files(calm)
+
+
+def test_a_full_disk_leaves_nothing(place, tmp_path):
+    out = tmp_path / "out.vcf.gz"
+
+    def starved() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (900, 900))
+        try:
+            work(place, out)
+        except OSError:
+            return
+        raise AssertionError("a file of more than 900 bytes cannot have been written")
+
+    assert os.WEXITSTATUS(os.waitpid(child(starved), 0)[1]) == 0
+    assert not [name for name in files(tmp_path) if ".part" in Path(name).name]
+    assert not out.exists()
+    work(place, out)
+    assert out.exists()
+
+
+def test_damaged_pieces_are_made_again(place, tmp_path):
+    one = scorer(place)
+    calm = score_file(
+        place / "in.vcf", tmp_path / "a.vcf.gz", one, cache=tmp_path / "kept", piece=7, what=None
+    )
+    for number, path in enumerate(sorted((tmp_path / "kept").rglob("*.npz"))):
+        content = path.read_bytes()
+        path.write_bytes((b"", content[: len(content) // 2], b"x" * 100)[number % 3])
+    again = score_file(
+        place / "in.vcf", tmp_path / "b.vcf.gz", one, cache=tmp_path / "kept", piece=7, what=None
+    )
+    assert (tmp_path / "a.vcf.gz").read_bytes() == (tmp_path / "b.vcf.gz").read_bytes()
+    assert again.statuses == calm.statuses
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(place, tmp_path):
+    target = tmp_path / "file"
+    target.write_text("no folder")
+    with pytest.raises(OSError, match="file"):
+        score_file(place / "in.vcf", target / "out.vcf.gz", scorer(place), what=None)
+    assert stat.S_ISREG(target.stat().st_mode)
