@@ -81,6 +81,7 @@ def score(
     failed, 2 the arguments were wrong, 130 it was interrupted.
     """
     from ntviz import variants
+    from ntviz.variants import filing
     from ntviz.variants.planning import Mismatch
     from ntviz.variants.vcf import VcfError
 
@@ -101,13 +102,14 @@ def score(
             raise FileNotFoundError(
                 f"the variants must be in a file, but there is none at {path}. Check the path"
             )
+        filing.check_output(path, out, overwrite=overwrite)
         if piece < 1:
             raise ValueError(f"--piece must be at least 1 record, but {piece} came")
         scorer = _scorer(reference, model, options, background, device, dtype, batch_tokens)
     try:
-        with usage(VcfError, FileExistsError, FileNotFoundError), failing(OSError, Mismatch):
+        with failing(OSError, Mismatch), usage(VcfError, FileExistsError, FileNotFoundError):
             if path.suffix in _TABLES:
-                _score_table(path, out, scorer, overwrite=overwrite)
+                _score_table(path, out, scorer)
                 return
             summary = variants.score_file(
                 path,
@@ -167,7 +169,7 @@ def _shipped() -> list[Path]:
         return []
 
 
-def _score_table(path: Path, out: Path, scorer: Scorer, *, overwrite: bool) -> None:
+def _score_table(path: Path, out: Path, scorer: Scorer) -> None:
     from ntviz import environment
     from ntviz.variants import tables
 
@@ -175,8 +177,6 @@ def _score_table(path: Path, out: Path, scorer: Scorer, *, overwrite: bool) -> N
         raise FileNotFoundError(
             f"a table of variants must go to {', '.join(_TABLES)}, but {out.name} came. Rename it"
         )
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} must not be there yet. Choose another name, or add --overwrite")
     found = tables.score_table(scorer, path)
     with environment.atomic_write(out) as handle:
         if out.suffix == ".parquet":

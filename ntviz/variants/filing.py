@@ -90,13 +90,14 @@ def score_file(
     """
     begun = time.monotonic()
     path, out = Path(path), Path(out)
+    check_output(path, out, overwrite=overwrite)
     first, of = shard
     if not 1 <= first <= of:
         raise ValueError(
             f"A shard must be i/n with i from 1 to n; received {first}/{of}. Write 1/4 to 4/4 for four jobs."
         )
-    work = out.with_name(f"{out.name}.parts")
-    _check_out(path, out, work, overwrite=overwrite)
+    work = _work(out)
+    _clear(out)
     surveyed = survey(path)
     summary = Summary(path, out, shard, surveyed, scorer.reference.assembly)
     work.mkdir(parents=True, exist_ok=True)
@@ -121,16 +122,33 @@ def score_file(
     return summary
 
 
-def _check_out(path: Path, out: Path, work: Path, *, overwrite: bool) -> None:
+def check_output(path: Path, out: Path, *, overwrite: bool = False) -> None:
+    """Refuses an output that is the input, or is there already from a run that ended.
+
+    Raises
+    ------
+    FileExistsError
+        It is there, and may not be replaced.
+    ValueError
+        It is the input.
+    """
     if out.exists() and path.exists() and out.samefile(path):
         raise ValueError(
             f"The output must be another file than the input; received {out} for both. Choose another name."
         )
-    if out.exists() and not overwrite and not work.exists():
+    if out.exists() and not overwrite and not _work(out).exists():
         raise FileExistsError(
             f"The output must not be there yet; {out} is. Choose another name, or overwrite it (--overwrite, overwrite=True)."
         )
-    # What a killed process left under a name of its own.
+
+
+def _work(out: Path) -> Path:
+    """The folder that is there as long as a run has not ended, and holds its pieces unless they are kept elsewhere."""
+    return out.with_name(f"{out.name}.parts")
+
+
+def _clear(out: Path) -> None:
+    """Removes what killed processes left beside the output."""
     for left in out.parent.glob(f".{_stem(out)}*.part*") if out.parent.is_dir() else ():
         owner = (
             left.name.removesuffix(".tbi")

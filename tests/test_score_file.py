@@ -1,0 +1,389 @@
+"""A VCF scored: the same records come out, each alternative with its status, in one run, in shards, by the command."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pysam
+import pytest
+from variant_toy import ToyModel, toy_reference
+
+from ntviz import data, variants
+from ntviz.variants import keys
+from ntviz.variants.alleles import STATUSES
+from ntviz.variants.filing import score_file
+from ntviz.variants.planning import Mismatch
+
+COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
+OPTIONS = variants.Options(("llr", "entropy", "l2"))
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return toy_reference(tmp_path, contigs={"20": 3_000, "21": 900}, n=[("20", 1500, 1520)])
+
+
+@pytest.fixture
+def scorer(reference):
+    return variants.Scorer(ToyModel(max_tokens=32), reference, OPTIONS)
+
+
+def base(reference, pos, chrom="20"):
+    return reference.fetch(f"{chrom}:{pos}-{pos}").sequence
+
+
+def other(letter, which=0):
+    return "ACGT".replace(letter, "")[which]
+
+
+def write(folder, rows, *, name="in.vcf", contigs=True, samples=()):
+    head = ["##fileformat=VCFv4.3", '##INFO=<ID=DP,Number=1,Type=Integer,Description="d">']
+    head += ['##FORMAT=<ID=GT,Number=1,Type=String,Description="g">'] if samples else []
+    head += ["##contig=<ID=20,length=3000>", "##contig=<ID=21,length=900>"] if contigs else []
+    columns = COLUMNS + ("\tFORMAT\t" + "\t".join(samples) if samples else "")
+    rows = [f"{row}\t50\tPASS\tDP=3" + "\tGT\t0/1\t1/1" * bool(samples) for row in rows]
+    path = folder / name
+    path.write_text("\n".join([*head, columns, *rows]) + "\n")
+    return path
+
+
+def body(path):
+    content = path.read_bytes()
+    text = (gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content).decode()
+    return [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+
+
+def info(fields):
+    return dict(part.partition("=")[::2] for part in fields[7].split(";"))
+
+
+def some(reference, count=30, seed=0):
+    rng = np.random.default_rng(seed)
+    rows = []
+    for pos in np.sort(rng.choice(np.arange(200, 1_300), count, replace=False)):
+        ref = base(reference, pos)
+        alt = (other(ref), f"{other(ref)},{other(ref, 2)}", ref + "GATT")[int(rng.integers(3))]
+        rows.append(f"20\t{pos}\trs{pos}\t{ref}\t{alt}")
+    return rows
+
+
+def test_the_same_records_come_out(reference, scorer, tmp_path):
+    source = write(tmp_path, some(reference), samples=("a", "b"))
+    summary = score_file(source, tmp_path / "out.vcf.gz", scorer, piece=7, what=None)
+    asked = ["bcftools", "annotate", "--no-version", "--remove", ",".join(f"INFO/{key}" for key in _keys())]
+    stripped = subprocess.run([*asked, tmp_path / "out.vcf.gz"], capture_output=True, text=True, check=True)
+    plain = subprocess.run(
+        ["bcftools", "view", "--no-version", source], capture_output=True, text=True, check=True
+    )
+    ours = [line for line in stripped.stdout.splitlines() if not line.startswith("##ntviz")]
+    assert ours == plain.stdout.splitlines()
+    assert stripped.stderr == ""
+    assert summary.scored == summary.considered == sum(len(row[4].split(",")) for row in body(source))
+    assert {path.name for path in summary.written} == {"out.vcf.gz", "out.vcf.gz.tbi", "out.parquet"}
+
+
+def _keys():
+    return [*keys.columns(OPTIONS, percentiles=False).values(), "NTV_METHOD", "NTV_STATUS"]
+
+
+def test_each_alternative_has_its_own_score(reference, scorer, tmp_path):
+    ref = base(reference, 700)
+    alts = [other(ref, which) for which in range(3)]
+    source = write(tmp_path, [f"20\t700\t.\t{ref}\t{alts[2]},<DEL>,{alts[0]},*,{ref}CC,{alts[1]}"])
+    score_file(source, tmp_path / "out.vcf.gz", scorer, what=None)
+    with pysam.VariantFile(str(tmp_path / "out.vcf.gz")) as opened:
+        (one,) = opened
+        found = dict(one.info)
+    assert found["NTV_STATUS"] == ("ok", "symbolic", "ok", "symbolic", "ok", "ok")
+    for place, alt in enumerate((alts[2], None, alts[0], None, f"{ref}CC", alts[1])):
+        if alt is None:
+            assert found["NTV_LLR"][place] is None
+            continue
+        alone = variants.score(
+            scorer.reader.model, reference, f"20:700:{ref}:{alt}", scores="llr", progress=None
+        )
+        assert found["NTV_LLR"][place] == pytest.approx(alone["llr"][0], rel=1e-4)
+        assert found["NTV_LLR_FWD"][place] == pytest.approx(alone["llr_fwd"][0], rel=1e-4)
+
+
+def test_every_status_is_there_and_counted(reference, scorer, tmp_path):
+    at = {pos: base(reference, pos) for pos in (600, 601, 602, 603, 604, 605)}
+    long = reference.fetch("20:800-1000").sequence
+    rows = [
+        f"20\t600\tok\t{at[600]}\t{other(at[600])}",
+        f"20\t600\tduplicate\t{at[600]}\t{other(at[600])}",
+        f"20\t601\tref_mismatch\t{other(at[601])}\t{at[601]}",
+        f"99\t5\tcontig_missing\t{at[600]}\t{other(at[600])}",
+        "20\t3001\tout_of_bounds\tA\tC",
+        "20\t1505\tn_in_window\tA\tC",
+        f"20\t602\tambiguous_base\t{at[602]}\tR",
+        f"20\t603\tsymbolic\t{at[603]}\t<DUP>",
+        f"20\t604\tmissing\t{at[604]}\t.",
+        f"20\t605\tsame_as_ref\t{at[605]}\t{at[605].lower()}",
+        f"20\t800\ttoo_long\t{long}\t{long[0]}",
+        "20\t1\tmalformed\t?\tC",
+    ]
+    summary = score_file(write(tmp_path, rows), tmp_path / "out.vcf.gz", scorer, what=None)
+    for fields in body(tmp_path / "out.vcf.gz"):
+        assert info(fields).get("NTV_STATUS", "malformed") == fields[2]
+        assert ("NTV_LLR" in info(fields)) == (fields[2] in ("ok", "duplicate"))
+    assert dict(summary.statuses) == dict.fromkeys(STATUSES.keys() - {"swapped"}, 1)
+    for status in summary.statuses:
+        assert f"        1  {status}" in summary.text
+    assert (
+        "1 lines cannot be read and were passed on as they are: line 17: REF is '?', not bases"
+        in summary.text
+    )
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert table["status"].tolist() == [row.split("\t")[2] for row in rows if "missing\t" not in row.replace("contig_missing", "") and "malformed" not in row]  # fmt: skip
+
+
+def test_the_table_joins_back(reference, scorer, tmp_path):
+    source = write(tmp_path, some(reference))
+    score_file(source, tmp_path / "out.vcf.gz", scorer, piece=4, what=None)
+    table = pd.read_parquet(tmp_path / "out.parquet")
+    assert list(table.columns[:12]) == [
+        *("chrom", "pos", "id", "ref", "alt", "record", "line", "alternative"),
+        *("status", "kind", "method", "note"),
+    ]
+    assert tuple(table.columns[12:]) == scorer.columns
+    by_key = table.set_index(["chrom", "pos", "ref", "alt", "id"])["llr"]
+    assert by_key.index.is_unique
+    for fields in body(tmp_path / "out.vcf.gz"):
+        for alt, text in zip(fields[4].split(","), info(fields)["NTV_LLR"].split(","), strict=True):
+            assert by_key[fields[0], int(fields[1]), fields[3], alt, fields[2]] == pytest.approx(
+                float(text), rel=1e-5
+            )
+    whole = variants.score(
+        scorer.reader.model, reference, table[["chrom", "pos", "ref", "alt"]], scores="llr", progress=None
+    )
+    np.testing.assert_allclose(whole["llr"], table["llr"], atol=1e-5)
+
+
+def test_shards_write_what_one_run_writes(reference, scorer, tmp_path):
+    source = write(tmp_path, some(reference))
+    one, many = tmp_path / "one", tmp_path / "many"
+    for folder in (one, many):
+        folder.mkdir()
+    score_file(source, one / "out.vcf.gz", scorer, piece=4, what=None)
+    for shard in (3, 1, 2):
+        summary = score_file(source, many / "out.vcf.gz", scorer, shard=(shard, 3), piece=4, what=None)
+        assert summary.written == []
+        assert not (many / "out.vcf.gz").exists()
+    assert "run the same command without --shard to write out.vcf.gz" in summary.text
+    before = scorer.reader.sequences
+    score_file(source, many / "out.vcf.gz", scorer, piece=4, what=None)
+    assert scorer.reader.sequences == before
+    assert sorted(path.name for path in many.iterdir()) == ["out.parquet", "out.vcf.gz", "out.vcf.gz.tbi"]
+    for name in ("out.vcf.gz", "out.vcf.gz.tbi", "out.parquet"):
+        assert (one / name).read_bytes() == (many / name).read_bytes()
+
+
+def test_pieces_are_found_by_content_alone(reference, scorer, tmp_path):
+    kept = tmp_path / "kept"
+    source = write(tmp_path, some(reference))
+    score_file(source, tmp_path / "a.vcf.gz", scorer, cache=kept, piece=5, what=None)
+    assert kept.is_dir()
+    shutil.copy(source, tmp_path / "renamed.vcf")
+    before = scorer.reader.sequences
+    score_file(tmp_path / "renamed.vcf", tmp_path / "b.vcf.gz", scorer, cache=kept, piece=5, what=None)
+    assert scorer.reader.sequences == before
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    # The same names, another model: other numbers.
+    same_name = variants.Scorer(ToyModel(max_tokens=32, seed=1), reference, OPTIONS)
+    assert same_name.about["model"] == scorer.about["model"]
+    score_file(source, tmp_path / "c.vcf.gz", same_name, cache=kept, piece=5, what=None)
+    a, c = (pd.read_parquet(tmp_path / f"{name}.parquet")["llr"] for name in "ac")
+    assert not np.isclose(a, c).any()
+    # Other bases under the same names as well.
+    (tmp_path / "moved").mkdir()
+    elsewhere = toy_reference(tmp_path / "moved", seed=9, contigs={"20": 3_000, "21": 900})
+    moved = variants.Scorer(
+        scorer.reader.model, elsewhere, variants.Options(OPTIONS.scores, on_mismatch="flag")
+    )
+    score_file(source, tmp_path / "d.vcf.gz", moved, cache=kept, piece=5, what=None)
+    assert not np.isclose(a, pd.read_parquet(tmp_path / "d.parquet")["llr"]).any()
+
+
+def test_another_assembly_is_suspected(reference, scorer, tmp_path):
+    rows = [
+        f"20\t{pos}\t.\t{base(reference, pos + 1)}\t{other(base(reference, pos + 1))}"
+        for pos in range(700, 760)
+    ]
+    summary = score_file(write(tmp_path, rows), tmp_path / "out.vcf.gz", scorer, what=None)
+    assert 0.05 < summary.agreement < 0.6
+    assert f"{100 * summary.agreement:.0f} % of REF agree" in summary.text
+    assert "is this another assembly" in summary.text
+    summary.assembly = "GRCh37"
+    assert "(GRCh37), " in summary.text
+    assert "is this another assembly (GRCh38)?" in summary.text
+    fine = score_file(write(tmp_path, some(reference)), tmp_path / "fine.vcf.gz", scorer, what=None)
+    assert fine.agreement == 1
+    assert "assembly" not in fine.text
+
+
+@pytest.mark.parametrize("rule", ["skip", "flag", "swap", "fail"])
+def test_mismatches_by_rule(reference, tmp_path, rule):
+    here = base(reference, 700)
+    rows = [f"20\t700\tturned\t{other(here)}\t{here}", f"20\t700\twrong\t{other(here)}\t{other(here, 1)}"]
+    scorer = variants.Scorer(ToyModel(max_tokens=32), reference, variants.Options(("llr",), on_mismatch=rule))
+    out = tmp_path / "out.vcf.gz"
+    if rule == "fail":
+        with pytest.raises(Mismatch, match=f"20:700 {other(here)}>{here}, where the reference has {here}"):
+            score_file(write(tmp_path, rows), out, scorer, what=None)
+        assert not out.exists()
+        return
+    summary = score_file(write(tmp_path, rows), out, scorer, what=None)
+    turned, wrong = (info(fields) for fields in body(out))
+    assert turned["NTV_STATUS"] == ("swapped" if rule == "swap" else "ref_mismatch")
+    assert wrong["NTV_STATUS"] == "ref_mismatch"
+    assert ("NTV_LLR" in turned, "NTV_LLR" in wrong) == (rule != "skip", rule == "flag")
+    assert summary.scored == {"skip": 0, "flag": 2, "swap": 1}[rule]
+    if rule != "skip":
+        plain = variants.score(scorer.reader.model, reference, f"20:700:{here}:{other(here)}", scores="llr")
+        assert float(turned["NTV_LLR"]) == pytest.approx(-plain["llr"][0], rel=1e-4)
+
+
+def test_unsorted_crlf_and_no_contigs(reference, scorer, tmp_path):
+    source = write(tmp_path, some(reference)[::-1], contigs=False)
+    source.write_bytes(source.read_bytes().replace(b"\n", b"\r\n"))
+    summary = score_file(source, tmp_path / "out.vcf.gz", scorer, what=None)
+    assert "has no index: the records are not sorted by position" in summary.text
+    assert "CR LF" in summary.text
+    text = gzip.decompress((tmp_path / "out.vcf.gz").read_bytes())
+    assert b"\r" not in text
+    assert b"##contig=<ID=20,length=3000>\n" in text
+    checked = subprocess.run(
+        ["bcftools", "view", tmp_path / "out.vcf.gz"], capture_output=True, text=True, check=True
+    )
+    assert checked.stderr == ""
+    assert [row[1] for row in body(tmp_path / "out.vcf.gz")] == [row[1] for row in body(source)]
+
+
+def test_the_header_says_how(reference, scorer, tmp_path):
+    score_file(
+        write(tmp_path, some(reference, 3)),
+        tmp_path / "out.vcf.gz",
+        scorer,
+        what=None,
+        command="ntviz score x",
+    )
+    with pysam.VariantFile(str(tmp_path / "out.vcf.gz")) as opened:
+        found = {key: opened.header.info[key] for key in _keys()}
+        text = str(opened.header)
+    assert {one.number for one in found.values()} == {"A"}
+    assert "negative: the alternative is less expected" in found["NTV_LLR"].description
+    assert "nats" in found["NTV_LLR"].description
+    for said in ("##ntviz_version=", '##ntviz_model=<Name="toy of nt-v1"', "SHA256=", "##ntviz_window=186 bp", "##ntviz_command=ntviz score x", '"frames": 1'):  # fmt: skip
+        assert said in text
+    assert str(tmp_path) not in text
+    # Scored again, keys and lines are there once.
+    score_file(tmp_path / "out.vcf.gz", tmp_path / "again.vcf.gz", scorer, what=None, command="ntviz score x")
+    assert (tmp_path / "again.vcf.gz").read_bytes() == (tmp_path / "out.vcf.gz").read_bytes()
+
+
+def test_a_reference_without_index_in_a_folder_that_cannot_be_written_to(reference, tmp_path, monkeypatch):
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    shutil.copy(reference.path, locked / "toy.fa")
+    monkeypatch.setenv("NTVIZ_CACHE", str(tmp_path / "cache"))
+    source = write(tmp_path, some(reference, 5))
+    os.chmod(locked, 0o555)
+    try:
+        # The superuser may write here all the same; then the index lies beside the file.
+        opened = type(reference)(locked / "toy.fa")
+        summary = score_file(
+            source,
+            tmp_path / "out.vcf.gz",
+            variants.Scorer(ToyModel(max_tokens=32), opened, OPTIONS),
+            what=None,
+        )
+    finally:
+        os.chmod(locked, 0o755)
+    assert summary.scored == summary.considered
+
+
+def test_what_cannot_be_is_refused(reference, scorer, tmp_path):
+    source = write(tmp_path, some(reference, 3))
+    with pytest.raises(ValueError, match="another file than the input"):
+        score_file(source, source, scorer)
+    with pytest.raises(ValueError, match="received 3/2"):
+        score_file(source, tmp_path / "out.vcf.gz", scorer, shard=(3, 2))
+    score_file(source, tmp_path / "out.vcf.gz", scorer, what=None)
+    with pytest.raises(FileExistsError, match="must not be there yet"):
+        score_file(source, tmp_path / "out.vcf.gz", scorer, what=None)
+    score_file(source, tmp_path / "out.vcf.gz", scorer, what=None, overwrite=True)
+
+
+def test_an_empty_vcf_comes_back_empty(scorer, tmp_path):
+    summary = score_file(write(tmp_path, []), tmp_path / "out.vcf.gz", scorer, what=None)
+    assert (summary.considered, summary.scored, summary.written[0].name) == (0, 0, "out.vcf.gz")
+    assert len(pd.read_parquet(tmp_path / "out.parquet")) == 0
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chr20():
+    from ntviz.reference import Reference
+
+    return Reference(data.bundle("chr20"))
+
+
+def test_the_command_from_file_to_file(command, chr20, tmp_path):
+    rows = []
+    for pos in (43_030_000, 43_030_001, 43_042_364):
+        ref = base(chr20, pos)
+        rows.append(f"chr20\t{pos}\t.\t{ref}\t{other(ref)}")
+    source = write(tmp_path, rows, contigs=False)
+    done = command(
+        "score", source, "--out", tmp_path / "out.vcf.gz", "--shard", "1/1", cwd=tmp_path, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [
+        str(tmp_path / name) for name in ("out.vcf.gz", "out.vcf.gz.tbi", "out.parquet")
+    ]
+    assert "3 alleles considered, 3 scored" in done.stderr
+    # The bundle brings the background: percentiles without waiting.
+    assert 0 <= float(info(body(tmp_path / "out.vcf.gz")[0])["NTV_LLR_PCT"]) <= 100
+    again = command("score", source, "--out", tmp_path / "out.vcf.gz", cwd=tmp_path, timeout=300)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+
+
+def test_the_command_scores_tables(command, chr20, tmp_path):
+    ref = base(chr20, 43_030_000)
+    (tmp_path / "in.tsv").write_text(f"chrom\tpos\tref\talt\nchr20\t43030000\t{ref}\t{other(ref)}\n")
+    out = tmp_path / "out.csv"
+    done = command(
+        "score", "in.tsv", "--out", out, "--scores", "llr", "--no-background", cwd=tmp_path, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(out)["status"].tolist() == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("gone.vcf",), "there is none at gone.vcf"),
+        (("in.vcf", "--shard", "5/4"), "--shard must be i/n"),
+        (("in.vcf", "--scores", "cadd"), "scores must be among"),
+        (("in.vcf", "--on-mismatch", "guess"), "on_mismatch must be one of"),
+        (("in.vcf", "--model", "nt-v9"), "nt-v9"),
+        (("in.vcf", "--reference", "gone.fa"), "gone.fa"),
+        (("in.vcf", "--no-background"), "begin with ##fileformat"),
+    ],
+)
+def test_wrong_arguments_end_with_two(command, tmp_path, arguments, said):
+    (tmp_path / "in.vcf").write_text("no vcf\n")
+    done = command("score", *arguments, "--out", "out.vcf.gz", cwd=tmp_path, timeout=300)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.vcf.gz").exists()
