@@ -8,43 +8,65 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ntviz.variants.alleles import STATUSES, Allele
     from ntviz.variants.backgrounds import Background, background
+    from ntviz.variants.consequences import SEVERITY, consequence
     from ntviz.variants.dependencies import Dependency, dependency
+    from ntviz.variants.evaluation import auprc, auroc, evaluate, severity, spearman
     from ntviz.variants.filing import score_file
+    from ntviz.variants.labelled import read_clinvar, read_mpra
     from ntviz.variants.options import SCORES, Options
     from ntviz.variants.saturating import Saturation, saturation
     from ntviz.variants.scoring import Scored, Scorer
+    from ntviz.variants.simulation import simulate
     from ntviz.variants.summary import Summary
     from ntviz.variants.tables import score
+    from ntviz.variants.without_model import Markov, baselines
 
 _HOMES = {
     "alleles": ("STATUSES", "Allele"),
     "backgrounds": ("Background", "background"),
+    "consequences": ("SEVERITY", "consequence"),
     "dependencies": ("Dependency", "dependency"),
+    "evaluation": ("auprc", "auroc", "evaluate", "severity", "spearman"),
     "filing": ("score_file",),
+    "labelled": ("read_clinvar", "read_mpra"),
     "options": ("SCORES", "Options"),
     "saturating": ("Saturation", "saturation"),
     "scoring": ("Scored", "Scorer"),
+    "simulation": ("simulate",),
     "summary": ("Summary",),
     "tables": ("score",),
+    "without_model": ("Markov", "baselines"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "SCORES",
+    "SEVERITY",
     "STATUSES",
     "Allele",
     "Background",
     "Dependency",
+    "Markov",
     "Options",
     "Saturation",
     "Scored",
     "Scorer",
     "Summary",
+    "auprc",
+    "auroc",
     "background",
+    "baselines",
+    "consequence",
     "dependency",
+    "evaluate",
+    "read_clinvar",
+    "read_mpra",
     "saturation",
     "score",
     "score_file",
+    "severity",
+    "simulate",
+    "spearman",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -128,8 +129,8 @@ class Options:
         Scores are the mean over both strands; otherwise of the forward strand alone.
     on_mismatch
         A REF that is not the reference's: "skip" gives a status and no score; "flag" scores with the record's REF in
-        place of the reference's bases; "swap" scores alleles the other way round where ALT is what the reference has;
-        "fail" ends the run.
+        place of the reference's bases; "swap" does so for substitutions whose ALT is what the reference has; "fail" ends
+        the run.
 
     Raises
     ------
@@ -147,6 +148,12 @@ class Options:
     on_mismatch: str = "skip"
 
     def __post_init__(self) -> None:
+        for name in ("frames", "place", "window", "layer"):
+            object.__setattr__(self, name, _whole(name, getattr(self, name)))
+        if not isinstance(self.both_strands, bool):
+            raise TypeError(
+                f"both_strands must be True or False; received {self.both_strands!r}. Pass one of these."
+            )
         scores = (self.scores,) if isinstance(self.scores, str) else tuple(self.scores)
         scores = tuple(SCORES) if scores == ("all",) else tuple(dict.fromkeys(scores))
         object.__setattr__(self, "scores", scores)
@@ -213,3 +220,17 @@ class Options:
     def about(self) -> dict[str, Any]:
         """The options as plain data."""
         return asdict(self) | {"scores": list(self.scores)}
+
+
+def _whole(name: str, value: Any) -> int | None:
+    """The value as an int; NumPy's integers too."""
+    if value is None and name != "frames":
+        return None
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a whole number; received {value!r}. Pass an int{'' if name == 'frames' else ', or None'}."
+        ) from None

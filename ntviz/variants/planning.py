@@ -154,6 +154,9 @@ class Planner:
         read = len({pair.frame for pair in pairs})
         if read < self.frames:
             said.append(f"{read} of {self.frames} frames fit")
+        substituted = pairs[0].changed != (0, 0)
+        if self.place is not None and substituted and pairs[0].changed[0] % self.k != self.place:
+            said.append(f"place {pairs[0].changed[0] % self.k} of the token, off an end")
         if moved:
             said.append(f"window moved {moved:+,} bp, off an end or N")
         if len(pairs[0].reference) < self.tokens * self.k:
@@ -169,13 +172,17 @@ class Planner:
         """Pairs of every frame, and how far the first window lies off the middle, in bp."""
         k, length = self.k, patched.contig.length
         first = min(change.start, length - 1)
+        if not change.ref and first and patched.bases(first, first + 1) == "N":
+            # Something put in before N can be read from its left.
+            first -= 1
         pairs: list[Pair] = []
         moved = 0
-        for frame, token in enumerate(self._frame_tokens(first, length)):
+        for frame, token in enumerate(self._frame_tokens(first, change.end, length)):
             middle = first + max(change.end - first - 1, 0) // 2
             at = min(token + (middle - token) // k * k, token + (length - token) // k * k - k)
             grown = max(len(change.ref) - len(change.alt), 0)
-            window = patched.contig.window(at, k, self.tokens, margin=grown)
+            keep = (min(at, change.start), max(at + k, change.end))
+            window = patched.contig.window(at, k, self.tokens, grown, keep)
             if window is None:
                 continue
             if not pairs:
@@ -185,13 +192,19 @@ class Planner:
             pairs += build(frame, window, bases, change, k)
         return tuple(pairs), moved
 
-    def _frame_tokens(self, first: int, length: int) -> list[int]:
-        """Where the token begins that holds a base, in each frame."""
+    def _frame_tokens(self, first: int, end: int, length: int) -> list[int]:
+        """Where the token begins that holds the first base of a change, in each frame."""
         k = self.k
+        if length < k:
+            return []
         if self.frames > 1:
             return [first - place for place in range(k) if 0 <= first - place <= length - k]
-        token = first // k * k if self.place is None else first - self.place
-        return [max(0, min(token, length - k))] if length >= k else []
+        if self.place is not None:
+            return [max(0, min(first - self.place, length - k))]
+        if end > length // k * k:
+            # The grid leaves bases over at the end of the contig: there it is counted from that end.
+            return [max(0, length - -(-(length - first) // k) * k)]
+        return [first // k * k]
 
 
 class _Patched:

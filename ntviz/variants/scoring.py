@@ -117,7 +117,17 @@ class Scorer:
         """SHA-256 of everything the scores of these alleles follow from: weights, tokens, options, alleles, bases read.
 
         Names of files, models and contigs are not in it, so that neither keeps a result that is no longer true.
+
+        Raises
+        ------
+        ValueError
+            The model does not say which weights it has.
         """
+        if not self.about["weights_sha256"]:
+            raise ValueError(
+                f"A model must say which weights it has for its scores to be kept; info of {self.about['model']} has no "
+                "weights_sha256. Add it, or use variants.score, which keeps nothing."
+            )
         content = {name: value for name, value in self.about.items() if name not in ("model", "revision")}
         found = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
         for allele, plan in zip(alleles, self.plan(alleles), strict=True):

@@ -78,7 +78,9 @@ class Contig:
             self._blocks.popitem(last=False)
         return text
 
-    def window(self, token: int, k: int, tokens: int, margin: int = 0) -> Window | None:
+    def window(
+        self, token: int, k: int, tokens: int, margin: int = 0, keep: tuple[int, int] | None = None
+    ) -> Window | None:
         r"""The window of `tokens` tokens of k bp, one of which starts at `token`: in the middle, or as near as can be.
 
         A contig that is shorter than the window is read whole, as far as it holds whole tokens. N are walls as the
@@ -89,7 +91,9 @@ class Contig:
         token
             0-based position of the first base of a token.
         margin
-            bp wanted on both sides of the window; fewer, on the side where there are no more, if need be.
+            bp wanted on both sides of the window, else on its right, else on its left, else on none.
+        keep
+            Bases [start, end) that must be in it; those of the token if None.
 
         Examples
         --------
@@ -102,33 +106,62 @@ class Contig:
         """
         length = tokens * k
         wanted = token - tokens // 2 * k
+        first, last = (token, token + k) if keep is None else keep
         if token < 0 or token + k > self.length:
             return None
-        # As far as the window can move to either side, and no further.
-        low, high = max(0, token - length - margin), min(self.length, token + k + length + margin)
-        around = self.bases(low, high)
-        at = token - low
-        if "N" in around:
-            if "N" in around[at : at + k]:
-                return None
-            left, right = around.rfind("N", 0, at) + 1, around.find("N", at + k)
-            right = len(around) if right < 0 else right
-            low, around = low + left, around[left:right]
+        low, around = self._between_walls(token, k, length + margin)
         high = low + len(around)
-        room = len(around)
-        # The window keeps the token's frame: it moves by whole tokens.
-        spare = margin if room >= length + 2 * margin else 0
-        start = wanted
-        if start < low + spare:
-            start += -(-(low + spare - start) // k) * k
-        elif start + length > high - spare:
-            start -= -(-(start + length - high + spare) // k) * k
-        if start < low or start + length > high:
+        if not low <= token <= high - k:
+            return None
+
+        def up(place: int) -> int:
+            return token + -((token - place) // k) * k
+
+        def down(place: int) -> int:
+            return token + (place - token) // k * k
+
+        # The window keeps the token's frame: it begins whole tokens away from it, between these two.
+        least, most = up(max(low, last - length)), down(min(high - length, first))
+        if least > most:
             if low > 0 or high < self.length:
                 return None
-            # The whole contig is too short, and without N: as many whole tokens as it has in this frame.
-            before, after = token // k, (high - token) // k
-            start, length = token - before * k, (before + after) * k
-        left = max(start - margin, low)
-        bases = around[left - low : start + length + margin - low]
-        return Window(start, bases, start - left, length, start - wanted)
+            return self._short(around, first, last, margin, wanted, k, up(0))
+        left, right = max(least, up(low + margin)), min(most, down(high - length - margin))
+        for begin, end in ((left, right), (least, right), (left, most), (least, most)):
+            if begin <= end:
+                return _cut(around, low, min(max(wanted, begin), end), length, margin, wanted)
+        return None
+
+    def _between_walls(self, token: int, k: int, reach: int) -> tuple[int, str]:
+        """Where the bases begin that have no N between them and the token, and these bases, `reach` bp to each side."""
+        low = max(0, token - reach)
+        around = self.bases(low, token + k + reach)
+        at = token - low
+        if "N" not in around:
+            return low, around
+        if "N" in around[at : at + k]:
+            return token, ""
+        right = around.find("N", at + k)
+        around = around[: len(around) if right < 0 else right]
+        left = around.rfind("N", 0, at) + 1
+        return low + left, around[left:]
+
+    def _short(
+        self, around: str, first: int, last: int, margin: int, wanted: int, k: int, begin: int
+    ) -> Window | None:
+        """A window of a whole contig without N that is too short for a full one, with a margin on one side."""
+        for start, end in (
+            (begin, self.length - margin),
+            (begin + -(-max(margin - begin, 0) // k) * k, self.length),
+        ):
+            length = (end - start) // k * k
+            if start <= first and last <= start + length:
+                return _cut(around, 0, start, length, margin, wanted)
+        return None
+
+
+def _cut(around: str, low: int, start: int, length: int, margin: int, wanted: int) -> Window:
+    left = max(start - margin, low)
+    return Window(
+        start, around[left - low : start + length + margin - low], start - left, length, start - wanted
+    )

@@ -1,0 +1,292 @@
+"""What a variant does to the transcripts it lies in, from exons and CDS alone: from intergenic to a lost splice site."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ntviz.annotation import Annotation
+from ntviz.genome import Interval, Variant, canonical_contig
+from ntviz.reference import Reference
+from ntviz.sequence import reverse_complement
+from ntviz.variants.alleles import Change, smallest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEVERITY = (
+    *(
+        "splice_acceptor",
+        "splice_donor",
+        "stop_gained",
+        "frameshift",
+        "stop_lost",
+        "start_lost",
+        "inframe_indel",
+    ),
+    *("missense", "splice_region", "synonymous", "coding_unknown", "five_prime_utr", "three_prime_utr"),
+    *("non_coding_exon", "intron", "intergenic"),
+)
+"""Consequences, the gravest first, in the order of the Sequence Ontology as Ensembl ranks them."""
+
+_RANK = {name: rank for rank, name in enumerate(SEVERITY)}
+_CORE, _EXON_SIDE, _INTRON_SIDE = (
+    2,
+    3,
+    8,
+)  # bp of a splice site's core, and of its region in the exon and the intron
+_LETTERS = "TCAG"
+_AMINO_ACIDS = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
+CODE = {
+    first + second + third: _AMINO_ACIDS[16 * i + 4 * j + k]
+    for i, first in enumerate(_LETTERS)
+    for j, second in enumerate(_LETTERS)
+    for k, third in enumerate(_LETTERS)
+}
+"""The standard genetic code; * is a stop."""
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """One transcript: exons and CDS in the order of the genome, 0-based half-open.
+
+    Attributes
+    ----------
+    cds
+        First and last coding base + 1, the stop codon excluded; (0, 0) if it codes for nothing.
+    """
+
+    name: str
+    gene: str
+    chrom: str
+    strand: str
+    exons: tuple[tuple[int, int], ...]
+    cds: tuple[int, int]
+    stop_in_cds: bool
+
+    @cached_property
+    def coding(self) -> np.ndarray:
+        """Positions of the coding bases and of the stop codon, in the order of translation."""
+        if self.cds == (0, 0):
+            return np.zeros(0, np.int64)
+        places = np.concatenate([np.arange(*exon) for exon in self.exons])
+        places = places if self.strand == "+" else places[::-1]
+        inside = np.flatnonzero((places >= self.cds[0]) & (places < self.cds[1]))
+        more = 0 if self.stop_in_cds else 3
+        return places[inside[0] : inside[-1] + 1 + more] if len(inside) else places[:0]
+
+    def bases(self, reference: Reference) -> str:
+        """The coding bases, from start to stop codon."""
+        if not len(self.coding):
+            return ""
+        low, high = int(self.coding.min()), int(self.coding.max()) + 1
+        around = reference.fetch(Interval(self.chrom, low, high)).sequence
+        letters = "".join(around[at - low] for at in sorted(self.coding.tolist()))
+        return letters if self.strand == "+" else reverse_complement(letters)
+
+
+@dataclass(frozen=True)
+class _Found:
+    consequence: str
+    gene: str = ""
+    transcript: str = ""
+    protein: str = ""
+    codons: str = ""
+
+
+def consequence(
+    variants: Iterable[Variant] | pd.DataFrame, annotation: Annotation, reference: Reference
+) -> pd.DataFrame:
+    """The gravest consequence of each variant over all transcripts, in the order given.
+
+    Columns [consequence, rank, gene, transcript, protein, codons]. `rank` is the place in `SEVERITY`, 0 the gravest;
+    `protein` says what becomes of which residue (R175H, counted from 1, * is a stop), `codons` from which triplet to
+    which. A CDS that is not whole codons gives "coding_unknown", not a guess. Promoters and enhancers are no
+    consequence here: no such variant is told from any other outside of genes.
+
+    Parameters
+    ----------
+    variants
+        `Variant`s, or a table with chrom, pos (1-based), ref and alt.
+    annotation
+        With exons and CDS by transcript, as a GTF has them.
+    reference
+        Of the same assembly.
+
+    Raises
+    ------
+    ValueError
+        The annotation has no exons, or an allele is no sequence.
+
+    References
+    ----------
+    Terms and their order: Sequence Ontology as in Ensembl's Variant Effect Predictor (McLaren et al. 2016). Theirs know
+    more: regulatory regions, UTR starts, incomplete transcripts, nonsense-mediated decay.
+    """
+    import pandas as pd
+
+    if isinstance(variants, pd.DataFrame):
+        columns = (variants[name] for name in ("chrom", "pos", "ref", "alt"))
+        variants = [Variant(str(c), int(p), r, a) for c, p, r, a in zip(*columns, strict=True)]
+    index = _Index(annotation, reference)
+    found = [index.gravest(one) for one in variants]
+    return pd.DataFrame(
+        {
+            "consequence": [one.consequence for one in found],
+            "rank": [_RANK[one.consequence] for one in found],
+            "gene": [one.gene for one in found],
+            "transcript": [one.transcript for one in found],
+            "protein": [one.protein for one in found],
+            "codons": [one.codons for one in found],
+        }
+    )
+
+
+def transcripts(annotation: Annotation) -> list[Transcript]:
+    """The transcripts of an annotation that have exons.
+
+    Raises
+    ------
+    ValueError
+        There are none.
+    """
+    table = annotation.table
+    exons = table[table["element"] == "exon"]
+    if exons.empty:
+        raise ValueError(
+            f"An annotation must have exons to say what a variant does; {annotation.source} has none. Read a GTF or GFF3."
+        )
+    keys = ["chrom", "gene_id", "transcript"]
+    coding = table[table["element"] == "CDS"].groupby(keys, sort=False)[["start", "end"]]
+    ends = {key: (int(part["start"].min()), int(part["end"].max())) for key, part in coding}
+    found = []
+    for key, part in exons.groupby(keys, sort=False):
+        first = part.iloc[0]
+        places = sorted(zip(part["start"].tolist(), part["end"].tolist(), strict=True))
+        name, gene = str(first["transcript"]), str(first["gene"])
+        chrom, strand = str(first["chrom"]), str(first["strand"])
+        found.append(
+            Transcript(
+                name, gene, chrom, strand, tuple(places), ends.get(key, (0, 0)), annotation.stop_in_cds
+            )
+        )
+    return found
+
+
+class _Index:
+    """Transcripts by place, with their coding bases once they are asked for."""
+
+    def __init__(self, annotation: Annotation, reference: Reference) -> None:
+        self.reference = reference
+        self._bases: dict[int, str] = {}
+        by_contig: dict[str, list[Transcript]] = {}
+        for one in transcripts(annotation):
+            by_contig.setdefault(canonical_contig(one.chrom), []).append(one)
+        self._contigs: dict[str, tuple[list[Transcript], np.ndarray, np.ndarray]] = {}
+        for name, several in by_contig.items():
+            several.sort(key=lambda one: one.exons[0][0])
+            starts = np.array([one.exons[0][0] for one in several])
+            # The largest end so far, so that bisection finds those that may reach this far.
+            reached = np.maximum.accumulate([one.exons[-1][1] for one in several])
+            self._contigs[name] = (several, starts, reached)
+
+    def gravest(self, variant: Variant) -> _Found:
+        change = smallest(variant.start, variant.ref, variant.alt)
+        # An insertion lies between two bases: it touches both.
+        low, high = (change.start, change.end) if change.ref else (change.start - 1, change.start + 1)
+        several, starts, reached = self._contigs.get(
+            canonical_contig(variant.chrom), ([], np.array([]), np.array([]))
+        )
+        first = int(np.searchsorted(reached, low, side="right"))
+        last = int(np.searchsorted(starts, high, side="left"))
+        found = [
+            self._in(one, change, low, high)
+            for one in several[first:last]
+            if one.exons[-1][1] > low and one.exons[0][0] < high
+        ]
+        return min(found, key=lambda one: _RANK[one.consequence], default=_Found("intergenic"))
+
+    def _in(self, one: Transcript, change: Change, low: int, high: int) -> _Found:
+        names = set()
+        protein = codons = ""
+        for before, after in zip(one.exons, one.exons[1:], strict=False):
+            names |= _splicing(before[1], after[0], one.strand, low, high, inserted=not change.ref)
+        exonic = any(start < high and end > low for start, end in one.exons)
+        if exonic:
+            name, protein, codons = self._exonic(one, change, low, high)
+            names.add(name)
+        if not exonic or not names:
+            names.add("intron")
+        gravest = min(names, key=_RANK.__getitem__)
+        return _Found(gravest, one.gene, one.name, protein, codons)
+
+    def _exonic(self, one: Transcript, change: Change, low: int, high: int) -> tuple[str, str, str]:
+        if not len(one.coding):
+            return "non_coding_exon", "", ""
+        first, last = int(one.coding.min()), int(one.coding.max())
+        touched = np.flatnonzero((one.coding >= low) & (one.coding < high))
+        inside = (not change.ref and len(touched) == 2) or (bool(change.ref) and len(touched) > 0)
+        if not inside:
+            early = high <= first + (not change.ref) if one.strand == "+" else low >= last - (not change.ref)
+            return ("five_prime_utr" if early else "three_prime_utr"), "", ""
+        if len(one.coding) % 3:
+            return "coding_unknown", "", ""
+        if len(change.ref) != len(change.alt):
+            return ("inframe_indel" if (len(change.alt) - len(change.ref)) % 3 == 0 else "frameshift"), "", ""
+        return self._translated(one, change, touched)
+
+    def _translated(self, one: Transcript, change: Change, touched: np.ndarray) -> tuple[str, str, str]:
+        if id(one) not in self._bases:
+            self._bases[id(one)] = one.bases(self.reference)
+        bases = self._bases[id(one)]
+        letters = list(bases)
+        for at in touched.tolist():
+            base = change.alt[int(one.coding[at]) - change.start]
+            letters[at] = base if one.strand == "+" else reverse_complement(base)
+        begin, end = int(touched.min()) // 3 * 3, int(touched.max()) // 3 * 3 + 3
+        old, new = bases[begin:end], "".join(letters[begin:end])
+        before, after = (_translate(text) for text in (old, new))
+        protein = f"{before}{begin // 3 + 1}{after}" if before != after else ""
+        codons = f"{old}>{new}"
+        if "X" in before + after:
+            return "coding_unknown", "", codons
+        if begin == 0 and old.startswith("ATG") and not new.startswith("ATG"):
+            return "start_lost", protein, codons
+        if before == after:
+            return "synonymous", "", codons
+        if "*" in after and "*" not in before:
+            return "stop_gained", protein, codons
+        if "*" in before and "*" not in after:
+            return "stop_lost", protein, codons
+        return "missense", protein, codons
+
+
+def _splicing(donor: int, acceptor: int, strand: str, low: int, high: int, *, inserted: bool) -> set[str]:
+    """What bases [low, high) touch of the splice sites of an intron [donor, acceptor) of the forward strand."""
+    if acceptor - donor < 2 * _CORE or high <= donor - _EXON_SIDE or low >= acceptor + _EXON_SIDE:
+        return set()
+
+    def touches(start: int, end: int) -> bool:
+        # An insertion has to have a base of the stretch on both sides.
+        return low >= start and high <= end if inserted else low < end and high > start
+
+    left, right = (
+        ("splice_donor", "splice_acceptor") if strand == "+" else ("splice_acceptor", "splice_donor")
+    )
+    found = set()
+    if touches(donor, donor + _CORE):
+        found.add(left)
+    if touches(acceptor - _CORE, acceptor):
+        found.add(right)
+    near = ((donor - _EXON_SIDE, donor + _INTRON_SIDE), (acceptor - _INTRON_SIDE, acceptor + _EXON_SIDE))
+    if any(touches(*stretch) for stretch in near):
+        found.add("splice_region")
+    return found
+
+
+def _translate(bases: str) -> str:
+    return "".join(CODE.get(bases[at : at + 3], "X") for at in range(0, len(bases), 3))
