@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ntviz.explore.explorer import Explorer, attention
     from ntviz.explore.places import Place
+    from ntviz.explore.variant_explorer import VariantExplorer, variant
 
 _HOMES = {
     "explorer": ("Explorer", "attention"),
     "places": ("Place",),
+    "variant_explorer": ("VariantExplorer", "variant"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
-__all__ = ["Explorer", "Place", "attention"]
+__all__ = ["Explorer", "Place", "VariantExplorer", "attention", "variant"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,374 @@
+"""What the variant card says: statuses, scores, expected bases with either allele, attention, and what it saves."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from attention_toy import previous_token
+from attention_toy import toy as known_heads
+from matplotlib.image import imread
+from variant_toy import ToyModel, toy_reference
+
+from ntviz import annotation, data, expectation, explore, models, variants
+from ntviz.explore.variant_attention import shift
+from ntviz.explore.variant_contexts import in_both
+from ntviz.genome import Interval, Variant
+from ntviz.reference import Reference
+from ntviz.sequence import apply_variant, reverse_complement
+from ntviz.variants.alleles import Change
+from ntviz.variants.consequences import consequence
+from ntviz.variants.options import SCORES, Options
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
+    """6 kb of random bases with a gene and a run of N."""
+    folder = tmp_path_factory.mktemp("genome")
+    about = 'gene_id "ONE"; gene_name "ONE<b&"; transcript_id "ONE.1";'
+    lines = [
+        f"20\ttoy\t{kind}\t{first}\t{last}\t.\t+\t.\t{about}"
+        for kind, first, last in (
+            ("gene", 2001, 2900),
+            ("transcript", 2001, 2900),
+            ("exon", 2001, 2300),
+            ("exon", 2601, 2900),
+        )
+    ]
+    (folder / "toy.gtf").write_text("\n".join(lines) + "\n")
+    return toy_reference(folder, n=[("20", 4000, 4500)]), annotation.read(folder / "toy.gtf")
+
+
+@pytest.fixture(scope="module")
+def toy() -> ToyModel:
+    return ToyModel(vocabulary="nt-3mer")
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return models.load("ntviz-mini", device="cpu")
+
+
+@pytest.fixture
+def explorer(genome, toy) -> explore.VariantExplorer:
+    return explore.variant(toy, *genome, at=snv(genome[0]), around=20)
+
+
+def snv(reference: Reference, pos: int = 2101, contig: str = "20") -> Variant:
+    """A substitution of what the reference has."""
+    base = reference.fetch(f"{contig}:{pos}").sequence
+    return Variant(contig, pos, base, "ACGT"[("ACGT".find(base) + 1) % 4])
+
+
+# Status and scores ----------------------------------------------------------------------------------------------------
+
+
+def test_scores_are_those_of_variants_score(explorer, genome, toy):
+    card = explorer.card
+    assert (card.status, card.scored, card.here) == ("ok", True, card.variant.ref)
+    expected = variants.score(toy, genome[0], card.variant, scores="all", progress=None).iloc[0]
+    table = explorer.table().set_index("score")
+    assert list(table.index) == list(SCORES)
+    for name in SCORES:
+        for column, ending in (("value", ""), ("forward", "_fwd"), ("reverse", "_rev"), ("gap", "_gap")):
+            assert table.loc[name, column] == pytest.approx(expected[name + ending], abs=1e-6)
+        assert table.loc[name, "unit"] == SCORES[name].unit
+        assert table.loc[name, "direction"] == SCORES[name].direction
+    assert "percentile" not in table
+    said = explorer.part("head")
+    assert "REF agrees" in said
+    assert "A score is no verdict" in said
+    assert "chr20:2,101 (counted from 1), SNV" in said
+    assert "It lies in: exon" in said
+    assert "non coding exon in ONE&lt;b&amp;, transcript ONE.1, the gravest over its transcripts" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "says"),
+    [
+        ("20 2101 {other} {base}", "ref_mismatch", r"REF must be what the reference has; received {other}, and the reference toy.fa has {base} at chr20:2,101"),
+        ("chrQ:100 A>C", "contig_missing", "The contig must be in the reference; received chrQ, which toy.fa does not have"),
+        ("20:7000:A:C", "out_of_bounds", "Not scored: the position, or a whole token around it, lies beyond the contig"),
+        ("20:4101:N>C", "ambiguous_base", "Not scored: REF or ALT has N"),
+        ("20:4101:A>C", "n_in_window", "Not scored: no window of full length without N holds it. The reference has N here."),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, text, status, says):
+    base = genome[0].fetch("20:2101").sequence
+    letters = {"base": base, "other": "A" if base != "A" else "C"}
+    found = explore.variant(toy, *genome, at=text.format(**letters), around=20)
+    assert found.card.status == status
+    assert re.search(says.format(**letters), repr(found))
+    assert re.search(says.format(**letters), found.part("head"))
+    assert "no verdict" not in found.part("head")
+    assert found.part("scores") == found.part("expected") == found.part("attention") == ""
+    assert found.table()["value"].isna().all()
+    assert (found.part("substitutions") == "") == (status in ("contig_missing", "out_of_bounds"))
+    assert "<section" in found._repr_mimebundle_()["text/html"]
+
+
+def test_a_mismatch_is_a_change_of_base_away_from_a_card(genome, toy):
+    base = genome[0].fetch("20:2101").sequence
+    other = "A" if base != "A" else "C"
+    found = explore.variant(toy, *genome, at=f"20:2101:{other}>{base}", around=20)
+    found.change(2101, other)
+    assert (found.card.status, found.card.variant) == ("ok", Variant("chr20", 2101, base, other))
+    with pytest.raises(
+        ValueError,
+        match=r"must be among those shown; received position 2,150, and chr20:2,081-2,121 is shown",
+    ):
+        found.change(2150, "A")
+    with pytest.raises(ValueError, match="two alleles of a variant must differ"):
+        found.change(2101, base)
+    assert found.card.variant.alt == other
+
+
+def test_a_gene_or_a_region_is_a_place_to_pick_from(genome, toy):
+    found = explore.variant(toy, *genome, around=20)
+    assert (found.card.name, found.card.variant, found.card.status) == ("ONE<b&", None, "")
+    assert len(found.card.stretch) == 41
+    assert "Pick a substitution" in found.part("head")
+    assert "ONE&lt;b&amp;" in found.part("head")
+    assert "<b" not in found._repr_mimebundle_()["text/html"]
+    assert found.part("scores") == found.part("expected") == ""
+    assert found.part("substitutions")
+    found.go("chr20:2,101")
+    assert found.card.where == Interval("chr20", 2100, 2101)
+    with pytest.raises(ValueError, match="Type a gene"):
+        found.go("NOTHING")
+    assert found.card.name == "chr20:2,101-2,101"
+    with pytest.raises(ValueError, match="around must be 10 to 500 bp to each side; received 5"):
+        explore.variant(toy, *genome, around=5)
+
+
+def test_percentiles_come_with_their_statement(genome, toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("NTVIZ_CACHE", str(tmp_path / "cache"))
+    made = variants.background(toy, genome[0], Options(("llr", "jsd")), per_class=5, what=None)
+    places = [made.scores.index(name) for name in ("llr", "jsd")]
+    background = replace(made, scores=("llr", "jsd"), values=made.values[:, places])
+    found = explore.variant(toy, *genome, at=snv(genome[0]), around=20, background=background)
+    expected = variants.score(
+        toy, genome[0], snv(genome[0]), scores=("llr", "jsd"), background=background, progress=None
+    )
+    table = found.table().set_index("score")
+    for name in ("llr", "jsd"):
+        assert table.loc[name, "percentile"] == pytest.approx(expected[f"{name}_percentile"].iloc[0])
+    assert np.isnan(table.loc["l2", "percentile"])
+    assert "random substitutions of toy.fa with the same bases" in found.part("scores")
+    assert "Its LLR is at percentile" in found.part("head")
+    with pytest.raises(ValueError, match="window_bp is"):
+        explore.variant(toy, *genome, window=60, background=background)
+
+
+def test_the_rank_is_counted_among_the_substitutions_shown(explorer):
+    card = explorer.card
+    table = card.saturation.table()
+    share, count = card.rank()
+    assert count == len(table) == 3 * 41
+    assert share == pytest.approx((table["llr"] < card.value("llr")).mean())
+    own = table[(table["pos"] == 2101) & (table["alt"] == card.variant.alt)]["llr"].iloc[0]
+    assert own == pytest.approx(card.value("llr"), abs=1e-6)
+    assert card.expected()["A"] == pytest.approx(card.saturation.probabilities[20, 0])
+
+
+# Expected bases with either allele ------------------------------------------------------------------------------------
+
+
+def brute(
+    model, reference: Reference, place: Interval, change: Variant | None, k: int, width: int
+) -> np.ndarray:
+    """[base, 4] of each word hidden in its own window of the (changed) contig, by one forward pass each."""
+    contig = reference.fetch(reference.whole(place.chrom)).sequence
+    whole = Interval(place.chrom, 0, len(contig))
+    grown = 0 if change is None else len(change.alt) - len(change.ref)
+    text = contig if change is None else apply_variant(contig, whole, change)
+    found = np.full((len(place), 4), np.nan)
+    for base in range(place.start, place.end):
+        token = base // k * k
+        moved = token + (grown if change is not None and token >= change.end else 0)
+        if grown and change is not None and token + k > change.start + 1 and token < change.end:
+            continue
+        window = text[moved - width // 2 * k : moved + (width // 2 + 1) * k]
+        rows = []
+        for reverse in (False, True):
+            tokens = model.tokenize(reverse_complement(window) if reverse else window)
+            at = len(tokens) - 1 - width // 2 if reverse else width // 2 + 1
+            ids = tokens.ids.copy()
+            ids[at] = model.mask_id
+            logits = model.forward([replace(tokens, ids=ids)], at=np.array([[at]])).logits[0, 0]
+            scores = np.full((len(tokens), len(logits)), 0.0, np.float32)
+            scores[at] = logits
+            probabilities = np.exp(expectation.base_log_probs(tokens, scores))
+            probabilities = probabilities[::-1, ::-1] if reverse else probabilities
+            rows.append(np.log(probabilities[width // 2 * k + base - token]))
+        mean = np.exp(np.mean(rows, axis=0))
+        found[base - place.start] = mean / mean.sum()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["SNV", "MNV", "insertion", "deletion"])
+def test_both_contexts_equal_one_reading_a_word(genome, toy, kind):
+    reference = genome[0]
+    here = reference.fetch("20:2101-2104").sequence
+    turned = here.translate(str.maketrans("ACGT", "CATG"))
+    # Alleles whose first base stays are anchored as in VCF; none of these can move to the left.
+    variant = {
+        "SNV": Variant("20", 2101, here[0], turned[0]),
+        "MNV": Variant("20", 2101, here, turned),
+        "insertion": Variant("20", 2101, here[0], here[0] + turned[0] * 2),
+        "deletion": Variant("20", 2101, here[:3], here[0]),
+    }[kind]
+    found = explore.variant(toy, *genome, at=variant, around=15)
+    both = found.card.contexts
+    width = found.bench.scorer.window_bp // 3
+    place = found.card.stretch
+    np.testing.assert_allclose(both.reference, brute(toy, reference, place, None, 3, width), atol=1e-5)
+    change = found.card.plan.change
+    same = Variant("20", change.start, reference.fetch(f"20:{change.start}").sequence + change.ref,
+                   reference.fetch(f"20:{change.start}").sequence + change.alt)  # fmt: skip
+    expected = brute(toy, reference, place, variant if kind in ("SNV", "MNV") else same, 3, width)
+    np.testing.assert_allclose(both.alternative, expected, atol=1e-5)
+    if kind == "SNV":
+        # The word that holds it is hidden itself: nothing differs there, and it is not read again.
+        own = np.flatnonzero(np.arange(place.start, place.end) // 3 == 2100 // 3)
+        np.testing.assert_array_equal(both.divergence[own], 0)
+    assert np.nanmax(both.divergence) > 1e-4
+    assert np.nanmax(both.divergence) <= np.log(2) + 1e-9
+
+
+def test_words_beside_n_and_at_the_ends_have_no_reading_or_their_own(genome, toy):
+    reference = genome[0]
+    scorer = variants.Scorer(toy, reference, Options(("llr", "base_llr")))
+    for start, end in ((0, 30), (5_980, 6_000), (3_980, 4_010)):
+        place = Interval("20", start, end)
+        around = variants.saturation(toy, reference, place, what=None)
+        nowhere = in_both(scorer, around, Change(1000, 1001, "A", "C"))
+        assert nowhere.readings == 0
+        np.testing.assert_array_equal(nowhere.alternative, nowhere.reference)
+        base = reference.fetch(Interval("20", start + 3, start + 4)).sequence
+        near = in_both(scorer, around, Change(start + 3, start + 4, base, "A" if base != "A" else "C"))
+        assert near.readings > 0
+        np.testing.assert_array_equal(np.isnan(near.alternative), np.isnan(near.reference))
+
+
+# Attention ------------------------------------------------------------------------------------------------------------
+
+
+def test_attention_before_and_after_is_that_of_whole_maps(genome, mini):
+    found = explore.variant(mini, *genome, at=snv(genome[0]), around=10)
+    seen = found.card.attention
+    pair = found.card.plan.pairs[0]
+    assert genome[0].fetch(seen.interval).sequence == pair.reference
+    assert seen.tokens.on(seen.interval)[seen.token].tolist() == [2100, 2106]
+    for allele, text in enumerate((pair.reference, pair.alternative)):
+        maps = mini.forward(mini.tokenize(text), outputs=("attentions",)).attentions[0]
+        np.testing.assert_allclose(seen.looks[allele], maps[:, :, seen.token], atol=1e-5)
+        np.testing.assert_allclose(seen.seen[allele], maps[:, :, :, seen.token], atol=1e-5)
+    # The head shown is the one that changes most, until another is chosen.
+    assert (found.layer, found.head) == np.unravel_index(seen.moved.argmax(), seen.moved.shape)
+    assert 0 < seen.moved.max() <= 1
+    first = found.figure("attention").alt
+    assert f"layer {found.layer}, head {found.head}" in first
+    last = seen.order[-1]
+    found.choose(*last)
+    assert f"layer {last[0]}, head {last[1]}" in found.figure("attention").alt
+    with pytest.raises(ValueError, match=r"4 layers by 8 heads, numbered from 0; received \(4, 0\)"):
+        found.choose(4, 0)
+    found.go(found.card.variant)
+    assert (found.layer, found.head) == seen.order[0]
+
+
+def test_heads_that_look_by_place_alone_do_not_change():
+    model = known_heads([[previous_token], [previous_token]])
+    text = "ACGTTG" * 9
+    found = shift(model, Interval("1", 0, 54), text, text[:20] + "A" + text[21:], 4)
+    np.testing.assert_allclose(found.moved, 0, atol=1e-6)
+    assert found.looks[0, 0, 0].argmax() == 3
+    assert found.seen[1, 1, 0].argmax() == 5
+
+
+def test_where_attention_cannot_be_compared_it_is_said(explorer, genome):
+    assert explorer.part("attention").count("must run its attention through transformers") == 1
+    assert (explorer.layer, explorer.head) == (-1, -1)
+    base = genome[0].fetch("20:2101").sequence
+    explorer.go(f"20:2101:{base}>{base}{'AC' if base != 'A' else 'CA'}")
+    assert explorer.card.status == "ok"
+    assert "moves every later word" in explorer.part("attention")
+    table = explorer.table().set_index("score")
+    assert np.isnan(table.loc["entropy", "value"])
+    assert np.isfinite(table.loc["llr", "value"])
+    assert "summed over words" in explorer.part("head")
+    assert explorer.card.rank() is None
+
+
+# Showing and saving ---------------------------------------------------------------------------------------------------
+
+
+def test_a_card_is_saved_whole_in_three_formats(explorer, tmp_path):
+    page = explorer.save(tmp_path / "new" / "card.html").read_text()
+    assert page.count("<figure") == page.count("<img") == 3
+    assert len(re.findall(r'<img[^>]* alt="[^"]{20,}"', page)) == 3
+    assert "http" not in re.sub(r"data:image[^\"]*", "", page)
+    image = imread(BytesIO(explorer.save(tmp_path / "card.png").read_bytes()))
+    assert image.shape[1] == round(8.6 * 96 * 2)
+    assert image.shape[0] > image.shape[1]
+    svg = explorer.save(tmp_path / "card.svg").read_text()
+    root = ElementTree.fromstring(svg)
+    identifiers = [node.get("id") for node in root.iter() if node.get("id")]
+    referred = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
+    assert referred
+    assert all(identifiers.count(name) == 1 for name in referred)
+    assert explorer.card.name in "".join(root.itertext())
+    with pytest.raises(ValueError, match=r"saved as one of .html, .png, .svg; received 'card.pdf'"):
+        explorer.save(tmp_path / "card.pdf")
+
+
+def test_the_table_says_what_it_is(explorer):
+    lines = explorer.tsv().splitlines()
+    assert lines[0].startswith("# chr20:2,101 ")
+    assert lines[1] == "# status: ok"
+    assert "no verdict" in lines[2]
+    assert lines[3].split("\t")[:5] == ["score", "value", "forward", "reverse", "gap"]
+    assert len(lines) == 4 + len(SCORES)
+
+
+def test_outside_of_jupyterlab_there_is_no_widget(explorer, monkeypatch):
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    bundle = explorer._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert bundle["text/plain"] == repr(explorer)
+    monkeypatch.setenv("JPY_SESSION_NAME", "somewhere.ipynb")
+    assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
+
+
+def test_the_consequence_is_that_of_the_whole_annotation(mini):
+    reference, genes = Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
+    found = explore.variant(mini, reference, genes, at="20-43042364-C-T", around=10)
+    assert found.card.consequence["protein"] == "T139I"
+    assert "missense, T139I (codon ACT&gt;ATT) in HNF4A" in found.part("head")
+    start = genes.gene("HNF4A").start
+    places = [start, start + 100, start + 700, 43_030_102, 43_036_129, 43_042_300, 43_058_300, 43_060_000]
+    several = [snv(reference, place, "chr20") for place in [*places, 30_000_000]]
+    whole = consequence(several, genes, reference)
+    for one, expected in zip(several, whole.to_dict("records"), strict=True):
+        found.go(one)
+        assert {name: expected[name] for name in found.card.consequence} == found.card.consequence
+    assert found.card.consequence == {"consequence": "intergenic"}
+    # Of a REF that is not the reference's nothing can be said.
+    found.go("20-43042364-G-T")
+    assert found.card.consequence == {}
+
+
+def test_own_elements_are_named(genome, toy, tmp_path):
+    bed = Path(tmp_path / "<i>peaks.bed")
+    bed.write_text("20\t2090\t2120\tone\n")
+    found = explore.variant(toy, *genome, at=snv(genome[0]), around=20, beds=[bed])
+    assert "&lt;i&gt;peaks.bed" in found.part("head")
+    assert "<i>" not in found.part("head")
+    found.go(snv(genome[0], 2200))
+    assert "peaks.bed" not in found.part("head")
