@@ -104,11 +104,14 @@ def score_file(
     parts = Parts(Path(cache) if cache is not None else work)
     total = -(-surveyed.records // piece)
     mine = range(first - 1, total, of)
-    with vcf.VcfFile(path) as file, _bar(len(mine) * piece, what) as bar:
+    with (
+        vcf.VcfFile(path) as file,
+        _bar(sum(min(piece, surveyed.records - number * piece) for number in mine), what) as bar,
+    ):
         for one in pieces(file, piece):
             if one.number in mine:
                 _count(summary, one, _scored(parts, scorer, one))
-                bar.update(piece)
+                bar.update(len(one.records))
             elif parts.has(scorer.identity(one.alleles)):
                 summary.elsewhere += 1
     summary.sequences = scorer.reader.sequences

@@ -110,18 +110,22 @@ class Summary:
         if self.survey.malformed_lines:
             shown = "; ".join(f"line {line:,}: {why}" for line, why in self.survey.malformed)
             more = self.survey.malformed_lines - len(self.survey.malformed)
+            count = _count(self.survey.malformed_lines, "line")
             said.append(
-                f"{self.survey.malformed_lines:,} lines cannot be read and were passed on as they are: {shown}"
+                f"{count} that cannot be read, passed on unchanged: {shown}"
                 + (f"; and {more:,} more" if more else "")
             )
         if self.long:
-            said.append(
-                f"{self.long:,} insertions or deletions are above {LONG_INDEL} bp: read their scores with caution."
-            )
+            count = _count(self.long, "insertion or deletion", "insertions or deletions")
+            said.append(f"{count} above {LONG_INDEL} bp: read their scores with caution.")
         if self.survey.blank_lines:
-            said.append(f"{self.survey.blank_lines:,} blank lines were left out.")
+            said.append(f"{_count(self.survey.blank_lines, 'blank line')} left out.")
         if self.survey.crlf:
             said.append("Lines ended in CR LF; they end in LF now.")
         if self.reason:
             said.append(f"{self.out.name} has no index: {self.reason}.")
         return said
+
+
+def _count(number: int, one: str, many: str = "") -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
