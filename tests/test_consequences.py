@@ -1,0 +1,270 @@
+"""Consequences against translation of whole transcripts, simulated pairs, and baselines that need no model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from variant_toy import toy_reference
+
+from ntviz import annotation, data, variants
+from ntviz.annotation.elements import COLUMNS
+from ntviz.genome import Interval, Variant
+from ntviz.reference import Reference
+from ntviz.sequence import reverse_complement
+from ntviz.variants import consequences, simulation, without_model
+
+STOPS = ("TAA", "TAG", "TGA")
+
+
+def toy_annotation(rows):
+    return annotation.Annotation(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def row(start, end, element, strand="+", gene="G", chrom="20"):
+    return (chrom, start, end, strand, element, gene, gene, f"{gene}.1", "", "")
+
+
+@pytest.fixture(scope="module", params=["+", "-"])
+def gene(request, tmp_path_factory):
+    """A gene of three exons with split codons: exons 100-150, 200-230, 300-360; CDS 120-345 with stop, on either strand."""
+    strand = request.param
+    folder = tmp_path_factory.mktemp("gene")
+    reference = toy_reference(folder, contigs={"20": 600})
+    bases = list(reference.fetch("20:1-600").sequence)
+    exons = [(100, 150), (200, 230), (300, 360)]
+    coding = [at for start, end in exons for at in range(start, end) if 120 <= at < 345]
+    while len(coding) % 3:
+        coding.pop()
+    order = coding if strand == "+" else coding[::-1]
+    complement = dict(zip("ACGT", "TGCA", strict=True))
+    rng = np.random.default_rng(3)
+    words = ["ATG", *("".join(rng.choice(list("ACGT"), 3)) for _ in range(len(order) // 3 - 2)), "TAA"]
+    words = [
+        word if word not in STOPS or number == len(words) - 1 else "TGG" for number, word in enumerate(words)
+    ]
+    for at, letter in zip(order, "".join(words), strict=True):
+        bases[at] = letter if strand == "+" else complement[letter]
+    path = folder / "gene.fa"
+    path.write_text(">20\n" + "".join(bases) + "\n")
+    inner = order[:-3]
+    low, high = min(inner), max(inner) + 1
+    rows = [row(100, 360, "gene", strand), row(100, 360, "transcript", strand)]
+    rows += [row(start, end, "exon", strand) for start, end in exons]
+    rows += [
+        row(max(start, low), min(end, high), "CDS", strand)
+        for start, end in exons
+        if start < high and end > low
+    ]
+    return toy_annotation(rows), Reference(path), strand, exons, order
+
+
+def expected(bases, at, alt, strand, exons, order):
+    """The consequence from the definitions, the whole CDS translated."""
+    introns = [(exons[0][1], exons[1][0]), (exons[1][1], exons[2][0])]
+    names = set()
+    for start, end in introns:
+        ends = ("splice_donor", "splice_acceptor") if strand == "+" else ("splice_acceptor", "splice_donor")
+        if at in (start, start + 1):
+            names.add(ends[0])
+        if at in (end - 2, end - 1):
+            names.add(ends[1])
+        if start - 3 <= at < start + 8 or end - 8 <= at < end + 3:
+            names.add("splice_region")
+    if any(start <= at < end for start, end in exons):
+        if at in order:
+            before = "".join(bases[place] for place in order)
+            after = "".join(alt if place == at else bases[place] for place in order)
+            if strand == "-":
+                before, after = (reverse_complement(text)[::-1] for text in (before, after))
+            ours, theirs = (
+                "".join(consequences.CODE[text[place : place + 3]] for place in range(0, len(text), 3))
+                for text in (before, after)
+            )
+            codon = order.index(at) // 3
+            if codon == 0:
+                names.add("start_lost")
+            elif ours == theirs:
+                names.add("synonymous")
+            elif theirs[codon] == "*":
+                names.add("stop_gained")
+            else:
+                names.add("stop_lost" if ours[codon] == "*" else "missense")
+        else:
+            first = at < min(order)
+            names.add("five_prime_utr" if first == (strand == "+") else "three_prime_utr")
+    elif exons[0][0] <= at < exons[-1][1] and not names:
+        names.add("intron")
+    return min(names or {"intergenic"}, key=variants.SEVERITY.index)
+
+
+def test_every_substitution_of_a_gene(gene):
+    genes, reference, strand, exons, order = gene
+    bases = reference.fetch("20:1-600").sequence
+    changes = [
+        Variant("chr20", at + 1, bases[at], alt)
+        for at in range(90, 370)
+        for alt in "ACGT"
+        if alt != bases[at]
+    ]
+    found = variants.consequence(changes, genes, reference)
+    wanted = [expected(bases, one.start, one.alt, strand, exons, order) for one in changes]
+    assert found["consequence"].tolist() == wanted
+    # All of them are there, or the test would show little.
+    assert set(wanted) >= {"splice_donor", "splice_acceptor", "splice_region", "intron", "intergenic", "start_lost", "stop_lost", "missense", "synonymous", "five_prime_utr", "three_prime_utr", "stop_gained"}  # fmt: skip
+    assert (found["rank"] == [variants.SEVERITY.index(name) for name in wanted]).all()
+    coding = found[found["codons"] != ""]
+    assert coding["codons"].str.fullmatch("[ACGT]{3}>[ACGT]{3}").all()
+    assert (found["gene"] == np.where(found["consequence"] == "intergenic", "", "G")).all()
+
+
+def test_changes_of_length(gene):
+    genes, reference, strand, _, _ = gene
+    bases = reference.fetch("20:1-600").sequence
+
+    def found(start, end, alt=""):
+        anchored = Variant("20", start, bases[start - 1 : end], bases[start - 1] + alt)
+        return variants.consequence([anchored], genes, reference)["consequence"][0]
+
+    assert found(210, 211) == "frameshift"
+    assert found(210, 213) == "inframe_indel"
+    assert found(210, 210, "AC" if bases[209] != "C" else "GT") == "frameshift"
+    left, right = (
+        ("splice_donor", "splice_acceptor") if strand == "+" else ("splice_acceptor", "splice_donor")
+    )
+    assert found(149, 152) == left
+    assert found(199, 201) == right
+    assert found(170, 172) == "intron"
+    assert found(105, 107) == ("five_prime_utr" if strand == "+" else "three_prime_utr")
+    assert found(20, 22) == "intergenic"
+    # Two bases of one codon, changed at once.
+    two = Variant(
+        "20", 211, bases[210:212], "".join("ACGT"[("ACGT".index(b) + 1) % 4] for b in bases[210:212])
+    )
+    assert variants.consequence([two], genes, reference)["consequence"][0] in (
+        "missense",
+        "synonymous",
+        "stop_gained",
+    )
+
+
+def test_what_is_not_known_is_not_guessed(tmp_path):
+    reference = toy_reference(tmp_path, contigs={"20": 600})
+    broken = [row(100, 200, "exon"), row(100, 149, "CDS")]
+    other = [row(300, 400, "exon", gene="NC")]
+    at = {place: reference.fetch(Interval("20", place, place + 1)).sequence for place in (120, 350)}
+    changes = [Variant("20", place + 1, base, "ACGT".replace(base, "")[0]) for place, base in at.items()]
+    found = variants.consequence(changes, toy_annotation(broken + other), reference)
+    assert found["consequence"].tolist() == ["coding_unknown", "non_coding_exon"]
+    with pytest.raises(ValueError, match="must have exons"):
+        variants.consequence(changes, toy_annotation([row(1, 5, "gene")]), reference)
+
+
+# The bundle -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def chr20():
+    return annotation.read(data.bundle("genes")), Reference(data.bundle("chr20"))
+
+
+def test_a_residue_of_hnf4a(chr20):
+    # Threonine 139 of HNF4A to isoleucine, rs1800961, the common variant of the gene: chr20:43042364 C>T.
+    found = variants.consequence([Variant.from_str("chr20:43042364 C>T")], *chr20)
+    assert found.loc[0, ["consequence", "gene", "protein", "codons"]].tolist() == [
+        "missense",
+        "HNF4A",
+        "T139I",
+        "ACT>ATT",
+    ]
+
+
+@pytest.fixture(scope="module")
+def simulated(chr20):
+    return variants.simulate(*chr20, per_class=12, interval=Interval("20", 20_000_000, 50_000_000), seed=4)
+
+
+def test_simulated_pairs_are_what_they_say(chr20, simulated):
+    again = variants.consequence(simulated, *chr20)
+    assert again["consequence"].tolist() == simulated["consequence"].tolist()
+    cases, controls = (simulated[simulated["role"] == role].set_index("pair") for role in ("case", "control"))
+    assert (controls["consequence"] == "intergenic").all()
+    assert (cases["context"] == controls["context"]).all()
+    counts = cases["consequence"].value_counts()
+    short = simulated.attrs["short"]
+    for name in simulation.CLASSES:
+        assert counts.get(name, 0) == short.get(name, 12)
+    assert len(short) <= 1
+    assert not simulated["pos"].duplicated().any()
+    assert simulated["pos"].between(20_000_001, 50_000_000).all()
+    reference = chr20[1]
+    for one in simulated.itertuples():
+        around = reference.fetch(Interval("20", one.pos - 2, one.pos + 1)).sequence
+        assert around[1] == one.ref
+        assert simulation.context_of(around, one.alt) == one.context
+
+
+def test_simulation_follows_its_seed(chr20, simulated):
+    place = Interval("20", 20_000_000, 50_000_000)
+    pd.testing.assert_frame_equal(variants.simulate(*chr20, per_class=12, interval=place, seed=4), simulated)
+    other = variants.simulate(*chr20, per_class=12, interval=place, seed=5)
+    assert not set(other["pos"]) >= set(simulated["pos"])
+    with pytest.raises(ValueError, match="must be transcripts to draw from"):
+        variants.simulate(*chr20, per_class=2, interval=Interval("20", 30_000_000, 30_000_100))
+
+
+# Baselines ------------------------------------------------------------------------------------------------------------
+
+
+def test_markov_equals_counting(tmp_path):
+    reference = toy_reference(tmp_path, contigs={"20": 900, "21": 200}, n=[("20", 400, 420)])
+    chain = without_model.Markov.fit(reference, order=2, pseudocount=0.5)
+    counts = np.full((4, 4, 4), 0.5)
+    for name in reference.contigs:
+        for bases in (reference.fetch(reference.whole(name)).sequence,):
+            for text in (bases, reverse_complement(bases)):
+                for at in range(len(text) - 2):
+                    if "N" not in text[at : at + 3]:
+                        counts[tuple("ACGT".index(letter) for letter in text[at : at + 3])] += 1
+    expected_probs = counts / counts.sum(axis=2, keepdims=True)
+    np.testing.assert_allclose(np.exp(chain.log_probs), expected_probs.reshape(-1, 4), rtol=1e-12)
+
+    def log_p(text):
+        return sum(
+            np.log(expected_probs[tuple("ACGT".index(letter) for letter in text[at : at + 3])])
+            for at in range(len(text) - 2)
+        )
+
+    assert chain.llr("GGAC", "T", "A", "TTCG") == pytest.approx(log_p("ACATT") - log_p("ACTTT"))
+    assert chain.llr("AC", "T", "A", "TT") == pytest.approx(-chain.llr("AC", "A", "T", "TT"))
+    assert np.isnan(chain.llr("AN", "T", "A", "TT"))
+    # What is left out is not counted.
+    part = without_model.Markov.fit(reference, order=1, leave_out=Interval("20", 0, 900))
+    (tmp_path / "small").mkdir()
+    small = toy_reference(tmp_path / "small", contigs={"20": 900, "21": 200}, n=[("20", 0, 900)])
+    np.testing.assert_allclose(part.log_probs, without_model.Markov.fit(small, order=1).log_probs)
+    with pytest.raises(ValueError, match="order must be 1 to 11"):
+        without_model.Markov.fit(reference, order=12)
+
+
+def test_baselines_by_hand(tmp_path, gene):
+    genes, reference, *_ = gene
+    bases = reference.fetch("20:1-600").sequence
+    cpg, other = (
+        bases.index("CG", 60),
+        next(at for at in range(60, 500) if bases[at] == "C" and bases[at + 1] != "G"),
+    )
+    table = pd.DataFrame(
+        {
+            "chrom": "20",
+            "pos": [cpg + 1, cpg + 2, other + 1, other + 1],
+            "ref": ["C", "G", "C", "C"],
+            "alt": ["T", "A", "T", "A"],
+        }
+    )
+    found = variants.baselines(table, reference, genes, markov=variants.Markov.fit(reference, order=3))
+    assert found["cpg_transition"].tolist() == [1, 1, 0, 0]
+    assert found["transition"].tolist() == [1, 1, 1, 0]
+    around = bases[cpg - 50 : cpg + 51]
+    assert found["gc"][0] == pytest.approx((around.count("G") + around.count("C")) / 101)
+    assert (found["severity"] == -found["rank"]).all()

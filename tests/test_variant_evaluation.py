@@ -1,0 +1,188 @@
+"""Rank statistics against the plain definitions, intervals, nulls, strata, and tables of known effects."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntviz import variants
+from ntviz.variants import evaluation
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_statistics_equal_the_definitions(seed):
+    rng = np.random.default_rng(seed)
+    labels, scores = rng.random(60) < 0.4, rng.integers(0, 12, 60).astype(float)
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[labels] for b in scores[~labels]]
+    assert variants.auroc(labels, scores) == pytest.approx(np.mean(pairs))
+    precision = [labels[scores >= score].mean() for score in scores[labels]]
+    assert variants.auprc(labels, scores) == pytest.approx(np.mean(precision))
+    other = scores + rng.normal(size=60) * 3
+    ranks = [pd.Series(values).rank() for values in (scores, other)]
+    assert variants.spearman(scores, other) == pytest.approx(np.corrcoef(*ranks)[0, 1])
+
+
+def test_statistics_of_nothing_are_nan():
+    assert np.isnan(variants.auroc(np.ones(3), np.arange(3)))
+    assert np.isnan(variants.auprc(np.zeros(3), np.arange(3)))
+    assert np.isnan(variants.spearman(np.ones(3), np.arange(3)))
+
+
+@pytest.fixture
+def table():
+    """Three hundred variants of thirty genes, a score that knows the label, and one that does not."""
+    rng = np.random.default_rng(0)
+    genes = np.repeat([f"g{number}" for number in range(30)], 10)
+    labels = rng.random(300) < 0.5
+    return pd.DataFrame(
+        {
+            "gene": genes,
+            "pathogenic": labels.astype(float),
+            "good": labels + rng.normal(size=300),
+            "blind": rng.normal(size=300),
+            "kind": np.where(np.arange(300) < 280, "missense", "stop"),
+        }
+    )
+
+
+def test_a_score_that_knows_and_one_that_does_not(table):
+    found = variants.evaluate(table, "pathogenic", {"good": 1, "blind": 1}, baseline="blind", bootstrap=200)
+    rows = found.set_index(["score", "statistic"])
+    good, blind = rows.loc[("good", "AUROC")], rows.loc[("blind", "AUROC")]
+    assert good["value"] == pytest.approx(variants.auroc(table["pathogenic"], table["good"]))
+    assert good["low"] < good["value"] < good["high"]
+    assert good["low"] > good["null_high"] > 0.5 > good["null_low"]
+    assert blind["null_low"] < blind["value"] < blind["null_high"]
+    assert good["difference_low"] > 0
+    assert np.isnan(blind["difference"])
+    assert (good["n"], good["groups"], good["missing"]) == (300, 30, 0)
+    # The direction is decided before looking: the wrong one is told as it is.
+    turned = variants.evaluate(table, "pathogenic", {"good": -1}, bootstrap=20)
+    assert turned.loc[turned["statistic"] == "AUROC", "value"].iloc[0] == pytest.approx(1 - good["value"])
+
+
+def test_intervals_are_over_genes(table):
+    # One gene repeated: as variants there are many, as genes few.
+    copied = pd.concat([table.assign(gene=table["gene"]) for _ in range(5)], ignore_index=True)
+    by_gene = variants.evaluate(copied, "pathogenic", {"good": 1}, bootstrap=300).iloc[0]
+    by_row = variants.evaluate(copied.drop(columns="gene"), "pathogenic", {"good": 1}, bootstrap=300).iloc[0]
+    assert by_gene["high"] - by_gene["low"] > 1.5 * (by_row["high"] - by_row["low"])
+
+
+def test_small_strata_are_not_shown(table):
+    found = variants.evaluate(table, "pathogenic", {"good": 1}, strata="kind", bootstrap=20).set_index(
+        "stratum"
+    )
+    assert found.loc["stop", "note"].startswith("not shown: 20 variants")
+    assert np.isnan(found.loc["stop", "value"])
+    assert set(found.loc["missense", "note"]) == {""}
+    few = table.assign(pathogenic=[1.0] * 5 + [0.0] * 295)
+    assert "5 of the rarer label" in variants.evaluate(few, "pathogenic", {"good": 1})["note"][0]
+
+
+def test_missing_scores_are_counted_and_all_scores_see_the_same(table):
+    table.loc[:19, "blind"] = np.nan
+    table.loc[290:, "pathogenic"] = np.nan
+    found = variants.evaluate(table, "pathogenic", {"good": 1, "blind": 1}, bootstrap=20)
+    assert set(found["n"]) == {270}
+    assert set(found["missing"]) == {20}
+
+
+def test_measured_effects_are_ranked(table):
+    effects = table.assign(effect=table["good"] * 2 + 1)
+    found = variants.evaluate(effects, "effect", {"good": 1, "blind": 1}, bootstrap=50)
+    assert set(found["statistic"]) == {"Spearman"}
+    assert found["value"][0] == pytest.approx(1)
+    assert found["null_low"][1] < found["value"][1] < found["null_high"][1]
+
+
+def test_evaluation_refuses(table):
+    with pytest.raises(ValueError, match="received 'cadd'"):
+        variants.evaluate(table, "pathogenic", {"cadd": 1})
+    with pytest.raises(ValueError, match="received 'cadd'"):
+        variants.evaluate(table, "pathogenic", {"good": 1}, baseline="cadd")
+    with pytest.raises(ValueError, match="direction must be 1 or -1"):
+        variants.evaluate(table, "pathogenic", {"good": 2})
+    with pytest.raises(ValueError, match="without pair, role"):
+        variants.severity(table, {"good": 1})
+
+
+def pairs(effect, context_effect=0.0, each=40):
+    """Simulated pairs whose score knows severity by `effect`, and the bases by `context_effect`."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for rank, name in ((0, "splice_acceptor"), (7, "missense"), (15, "intergenic")):
+        for number in range(each):
+            shared = context_effect * -rank + rng.normal()
+            for role in ("case", "control"):
+                own = effect * -rank if role == "case" else 0.0
+                gene = f"g{rank}_{number // 2}" if role == "case" else ""
+                rows.append((len(rows) // 2, role, name if role == "case" else "intergenic", rank if role == "case" else 15, gene, shared + own + 0.3 * rng.normal()))  # fmt: skip
+    return pd.DataFrame(rows, columns=["pair", "role", "consequence", "rank", "gene", "score"])
+
+
+def test_severity_tells_consequence_from_bases():
+    for effect, context, raw_is, matched_is in (
+        (0.3, 0.0, True, True),
+        (0.0, 0.3, True, False),
+        (0.0, 0.0, False, False),
+    ):
+        found = variants.severity(pairs(effect, context), {"score": 1}, bootstrap=200)
+        last = found[found["consequence"] == "rank correlation"].iloc[0]
+        assert (last["raw_low"] > 0) == raw_is
+        assert (last["matched_low"] > 0) == matched_is
+        grave = found[found["consequence"] == "missense"].iloc[0]
+        assert grave["difference"] == pytest.approx(effect * -7, abs=0.25)
+        assert grave["case_q1"] <= grave["case_median"] <= grave["case_q3"]
+
+
+def test_severity_of_few_pairs_is_not_shown():
+    found = variants.severity(pairs(0.3, each=20), {"score": 1}, bootstrap=20)
+    assert found["note"].tolist()[:3] == ["not shown: 20 pairs"] * 3
+
+
+# Known effects --------------------------------------------------------------------------------------------------------
+
+HEAD = "##fileformat=VCFv4.1\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+
+def test_clinvar_as_ncbi_writes_it(tmp_path):
+    lines = [
+        ("Pathogenic", "BRCA1:672|NBR2:10230"),
+        ("Likely_benign", "TTN:7273"),
+        ("Pathogenic/Likely_pathogenic", "TTN:7273"),
+        ("Conflicting_classifications_of_pathogenicity", "TTN:7273"),
+        ("Uncertain_significance", "TTN:7273"),
+        ("Benign/Likely_benign|association", "TTN:7273"),
+        ("Benign,Pathogenic", "TTN:7273"),
+    ]
+    text = HEAD + "".join(
+        f"1\t{100 + number}\t{number}\tA\tC\t.\t.\tCLNSIG={significance};CLNVC=snv;GENEINFO={gene}\n"
+        for number, (significance, gene) in enumerate(lines)
+    )
+    (tmp_path / "c.vcf").write_text(text + "1\t900\t9\tA\tC\t.\t.\tALLELEID=4\n1\tbroken\n")
+    table = variants.read_clinvar(tmp_path / "c.vcf")
+    assert table["pathogenic"].tolist() == [1, 0, 1, 0]
+    assert table["gene"].tolist() == ["BRCA1", "TTN", "TTN", "TTN"]
+    assert table.attrs["counts"] == {"pathogenic": 2, "benign": 2, "conflicting": 2, "uncertain or other": 1, "no CLNSIG": 1, "malformed": 1}  # fmt: skip
+    (tmp_path / "n.vcf").write_text(HEAD + "1\t900\t9\tA\tC\t.\t.\tAF=4\n")
+    with pytest.raises(ValueError, match="must have CLNSIG"):
+        variants.read_clinvar(tmp_path / "n.vcf")
+
+
+def test_measured_effects(tmp_path):
+    path = tmp_path / "m.tsv"
+    path.write_text(
+        "Chrom\tPos\tRef\tAlt\tBarcodes\tCoefficient\tpValue\n20\t5\tA\tC\t9\t-0.5\t0.1\n20\t6\tG\t-\t9\t0.5\t0.1\n"
+    )
+    table = variants.read_mpra(path)
+    assert table[["chrom", "pos", "ref", "alt", "effect"]].to_numpy().tolist() == [["20", 5, "A", "C", -0.5]]
+    assert table.attrs["counts"] == {"substitutions": 1, "left out": 1}
+    path.write_text("Chrom\tPos\n")
+    with pytest.raises(ValueError, match="lacks Ref, Alt"):
+        variants.read_mpra(path)
+
+
+def test_ranks_share_ties():
+    assert evaluation._ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]
