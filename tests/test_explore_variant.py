@@ -165,6 +165,15 @@ def test_percentiles_come_with_their_statement(genome, toy, tmp_path, monkeypatc
         explore.variant(toy, *genome, window=60, background=background)
 
 
+def test_the_map_of_dependencies_is_that_of_the_library(explorer):
+    found = explorer.card.dependency
+    assert len(found.interval) == 31
+    assert found.interval.contains(explorer.card.variant.interval)
+    alone = variants.dependency(explorer.bench.model, explorer.bench.reference, found.interval, what=None)
+    np.testing.assert_array_equal(found.values, alone.values)
+    assert "Which bases depend on each other" in explorer.part("dependencies")
+
+
 def test_the_rank_is_counted_among_the_substitutions_shown(explorer):
     card = explorer.card
     table = card.saturation.table()
@@ -311,8 +320,8 @@ def test_where_attention_cannot_be_compared_it_is_said(explorer, genome):
 
 def test_a_card_is_saved_whole_in_three_formats(explorer, tmp_path):
     page = explorer.save(tmp_path / "new" / "card.html").read_text()
-    assert page.count("<figure") == page.count("<img") == 3
-    assert len(re.findall(r'<img[^>]* alt="[^"]{20,}"', page)) == 3
+    assert page.count("<figure") == page.count("<img") == 4
+    assert len(re.findall(r'<img[^>]* alt="[^"]{20,}"', page)) == 4
     assert "http" not in re.sub(r"data:image[^\"]*", "", page)
     image = imread(BytesIO(explorer.save(tmp_path / "card.png").read_bytes()))
     assert image.shape[1] == round(8.6 * 96 * 2)

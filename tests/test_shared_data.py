@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import csv
 import gzip
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
-from ntviz import data
+from ntviz import annotation, data, variants
 from ntviz.genome import Interval, Variant
 from ntviz.reference import Reference
 from ntviz.sequence import apply_variant, reverse_complement
@@ -79,3 +82,65 @@ def test_every_measured_variant_of_the_promoter_agrees_with_it(reference: Refere
             anchor = reference.fetch(Interval(row["Chrom"], pos - 2, pos - 1)).sequence
             ref, alt, pos = anchor + ref, anchor, pos - 1
         check_alleles(reference, Variant(row["Chrom"], pos, ref, alt))
+
+
+# What the evaluation reads, and what stands beside a model -----------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def verdicts(reference: Reference) -> pd.DataFrame:
+    """ClinVar's clear verdicts with consequences and baselines."""
+    table = variants.read_clinvar(there(CLINVAR))
+    return table.join(
+        variants.baselines(table, reference, annotation.read(data.bundle("genes"))).drop(columns="gene")
+    )
+
+
+def test_clear_verdicts_are_read(verdicts: pd.DataFrame) -> None:
+    counts = {"pathogenic": 718, "benign": 406, "uncertain or other": 569, "conflicting": 6}
+    assert variants.read_clinvar(there(CLINVAR)).attrs["counts"] == counts
+    assert verdicts["pathogenic"].value_counts().to_dict() == {1: 718, 0: 406}
+
+
+def test_consequences_agree_with_the_names_of_the_variants(reference: Reference) -> None:
+    """HGVS counts intronic bases from the exon: +1, +2, -1 and -2 are the cores of splice sites, 3 to 8 their region."""
+    with gzip.open(there(CLINVAR), "rt", encoding="utf-8") as lines:
+        rows = [line.rstrip().split("\t") for line in lines if not line.startswith("#")]
+    names = [dict(part.partition("=")[::2] for part in row[7].split(";")) for row in rows]
+    genes = annotation.read(data.bundle("genes"))
+    found = variants.consequence(
+        [Variant(row[0], int(row[1]), row[3], row[4]) for row in rows], genes, reference
+    )
+    assert np.mean([one["GENE"] == gene for one, gene in zip(names, found["gene"], strict=True)]) > 0.93
+    near, region = [], []
+    for one, name in zip(names, found["consequence"], strict=True):
+        place = re.search(r"\d([+-]\d+)[ACGT]>", one.get("HGVSC", ""))
+        if place and abs(int(place[1])) <= 2:
+            near.append(name == ("splice_donor" if place[1][0] == "+" else "splice_acceptor"))
+        elif place and abs(int(place[1])) <= 8:
+            region.append(name == "splice_region")
+    assert (len(near), len(region)) == (35, 44)
+    assert all(near)
+    assert all(region)
+
+
+def test_the_class_of_consequence_alone_orders_the_verdicts(verdicts: pd.DataFrame) -> None:
+    """What any model has to beat here: 0.86 for substitutions, with no model at all."""
+    simple = verdicts[(verdicts["ref"].str.len() == 1) & (verdicts["alt"].str.len() == 1)]
+    directions = {"severity": 1, "markov_llr": -1}
+    found = variants.evaluate(simple, "pathogenic", directions, bootstrap=100).set_index(
+        ["score", "statistic"]
+    )
+    severity = found.loc[("severity", "AUROC")]
+    assert severity["value"] == pytest.approx(0.862, abs=0.005)
+    assert severity["low"] > 0.8
+    assert severity["groups"] == 87
+    assert abs(found.loc[("markov_llr", "AUROC"), "value"] - 0.5) < 0.06
+
+
+def test_measured_substitutions_are_read() -> None:
+    table = variants.read_mpra(there(MPRA))
+    assert table.attrs["counts"] == {"substitutions": 855, "left out": 122}
+    strongest = table.loc[table["effect"].idxmax()]
+    # Where notebook 40 looks closely.
+    assert strongest[["pos", "ref", "alt"]].tolist() == [42_984_307, "T", "C"]

@@ -18,11 +18,14 @@ from ntviz.reference import Reference
 from ntviz.variants.alleles import SCORED, Allele
 from ntviz.variants.backgrounds import Background
 from ntviz.variants.consequences import consequence
+from ntviz.variants.dependencies import Dependency, dependency
 from ntviz.variants.options import SCORES
 from ntviz.variants.planning import Plan
 from ntviz.variants.saturating import Saturation, saturation
 from ntviz.variants.scoring import Scorer
 
+DEPENDING = 31
+"""bp of the map of dependencies, which costs three readings a base."""
 NEAR = 20_000
 """bp drawn around a variant outside of genes."""
 WHOLE = 150_000
@@ -257,6 +260,20 @@ class Card:
             return None
         bench = self.bench
         return saturation(bench.model, bench.reference, self.stretch, window=bench.window, what=None)
+
+    @cached_property
+    def dependency(self) -> Dependency | None:
+        """Which bases next to the place depend on each other; None where no window holds them."""
+        if self.where is None:
+            return None
+        bench, whole = self.bench, self.bench.reference.whole(self.where.chrom)
+        near = Interval.around(self.where.chrom, self.where.midpoint, DEPENDING)
+        near = Interval(near.chrom, max(near.start, 0), min(near.end, whole.end))
+        try:
+            return dependency(bench.model, bench.reference, near, what=None)
+        except ValueError:
+            # N around it, or a window too short.
+            return None
 
     @cached_property
     def contexts(self) -> Contexts | None:

@@ -33,9 +33,10 @@ PARTS = {
     "substitutions": "scoring every substitution around",
     "expected": "reading the neighbours with both alleles",
     "attention": "observing attention with both alleles",
+    "dependencies": "asking which bases around depend on each other",
 }
 """Parts of a card in the order in which they are made, and what is being done then."""
-SHOWN = ("head", "genes", "scores", "expected", "attention", "substitutions")
+SHOWN = ("head", "genes", "scores", "expected", "attention", "substitutions", "dependencies")
 """The same from top to bottom."""
 
 
@@ -53,7 +54,8 @@ def variant(
     """A card of one variant: live in JupyterLab, a still that says as much elsewhere.
 
     It shows where the variant lies, whether REF is the reference's, every score of `variants.SCORES`, the expected bases
-    with either allele around them, attention before and after, and every substitution around.
+    with either allele around them, attention before and after, every substitution around, and which bases next to it
+    depend on each other.
 
     Parameters
     ----------
@@ -196,12 +198,13 @@ class VariantExplorer:
     # Showing ----------------------------------------------------------------------------------------------------------
 
     def figure(self, name: str) -> plot.Figure | None:
-        """The picture of a part: "genes", "expected", "attention" or "substitutions"; None where there is none."""
+        """The picture of a part: "genes", "expected", "attention", "substitutions" or "dependencies"; None if there is none."""
         drawn: dict[str, Callable[[], plot.Figure | None]] = {
             "genes": lambda: figures.genes(self.card),
             "expected": lambda: figures.expected(self.card),
             "attention": lambda: figures.attention(self.card, self._head),
             "substitutions": lambda: figures.substitutions(self.card),
+            "dependencies": lambda: figures.dependencies(self.card),
         }
         if name not in self._figures:
             self._figures[name] = drawn[name]()

@@ -133,3 +133,15 @@ def substitutions(card: Card) -> plot.Figure | None:
         assembly=card.bench.reference.assembly,
         width=WIDTH,
     )
+
+
+def dependencies(card: Card) -> plot.Figure | None:
+    """Which bases next to the place depend on each other, the reference's allele in place."""
+    if card.dependency is None:
+        return None
+    return plot.dependency(
+        card.dependency,
+        title=f"Which bases around {plain(card.name)} depend on each other",
+        assembly=card.bench.reference.assembly,
+        width=WIDTH,
+    )

@@ -235,6 +235,7 @@ _TITLES = {
     "expected": "Expected bases with either allele",
     "attention": "Attention before and after",
     "substitutions": "Every substitution around",
+    "dependencies": "Which bases depend on each other",
 }
 
 
@@ -244,4 +245,8 @@ def around_html(card: Card, name: str, drawn: bool) -> str:
         return heading(_TITLES[name])
     if name == "attention" and card.scored and isinstance(card.attention, str):
         return heading(_TITLES[name]) + paragraph(card.attention)
+    if name == "dependencies" and card.where is not None:
+        return heading(_TITLES[name]) + paragraph(
+            "No window without N holds the bases around: there is no map."
+        )
     return ""

@@ -9,6 +9,7 @@ from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele, Change, left_aligned, letters_status, smallest
 from ntviz.variants.windows import Contig, Window
 
+_CONTIGS = 32  # kept open at once: each holds some blocks of bases
 LONG_INDEL = 50
 """bp above which the score of an insertion or deletion comes with a warning."""
 
@@ -134,6 +135,8 @@ class Planner:
 
     def _contig(self, name: str) -> Contig | None:
         if name not in self._contigs:
+            if len(self._contigs) >= _CONTIGS:
+                self._contigs.clear()
             try:
                 self._contigs[name] = Contig(self.reference, name)
             except (ValueError, TypeError):
@@ -177,7 +180,7 @@ class Planner:
             first -= 1
         pairs: list[Pair] = []
         moved = 0
-        for frame, token in enumerate(self._frame_tokens(first, change.end, length)):
+        for frame, token in enumerate(self._frame_tokens(first, max(change.end, first + 1), length)):
             middle = first + max(change.end - first - 1, 0) // 2
             at = min(token + (middle - token) // k * k, token + (length - token) // k * k - k)
             grown = max(len(change.ref) - len(change.alt), 0)

@@ -84,7 +84,7 @@ def live(browser: Browser, lab) -> Iterator[Locator]:
 
 def ready(root: Locator) -> None:
     root.page.wait_for_function(
-        "node => node.dataset.state === 'ready'", arg=root.element_handle(), timeout=30_000
+        "node => node.dataset.state === 'ready'", arg=root.element_handle(), timeout=60_000
     )
 
 
@@ -107,8 +107,10 @@ def check(root: Locator, twin: explore.VariantExplorer) -> None:
         shown = row.locator("td").first.inner_text().replace("−", "-").replace(",", "")
         assert float(shown) == pytest.approx(expected["value"], rel=0.02, abs=1e-6)
     alts = [image.get_attribute("alt") for image in root.locator("figure img").all()]
-    drawn = [twin.figure(name) for name in ("genes", "expected", "attention", "substitutions")]
-    assert len(alts) == 4
+    drawn = [
+        twin.figure(name) for name in ("genes", "expected", "attention", "substitutions", "dependencies")
+    ]
+    assert len(alts) == 5
     for shown, figure in zip(alts, drawn, strict=True):
         assert shown == figure.alt
     assert all(
@@ -233,7 +235,7 @@ def test_a_gene_is_a_place_to_pick_from(live):
     visit(live, "hnf4a")
     assert live.get_attribute("data-status") == ""
     assert "Pick a substitution" in live.inner_text()
-    assert live.locator("figure").count() == 2
+    assert live.locator("figure").count() == 3
     assert not live.locator(".ntvv-heads").is_visible()
 
 
@@ -248,7 +250,7 @@ def test_what_is_saved_is_the_card(live, twin, tmp_path):
     lines = (tmp_path / "variant.tsv").read_text().splitlines()
     values = [float(line.split("\t")[1]) for line in lines[4:]]
     np.testing.assert_allclose(values, twin.table()["value"], rtol=1e-3, atol=1e-6)
-    assert (tmp_path / "variant.html").read_text().count("<figure") == 4
+    assert (tmp_path / "variant.html").read_text().count("<figure") == 5
 
 
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
@@ -295,7 +297,7 @@ def test_an_untrusted_notebook_keeps_the_card(browser, lab, twin, monkeypatch, t
         )
         images = panel.locator(".jp-OutputArea-output img")
         images.first.wait_for()
-        assert images.count() == 4
+        assert images.count() == 5
         assert all(image.get_attribute("alt") for image in images.all())
         assert "A score is no verdict" in panel.inner_text()
         ink, paper = panel.locator(".jp-OutputArea-output td").first.evaluate(
@@ -316,7 +318,7 @@ def test_a_report_has_the_card(make_notebook, command, open_offline: Callable, t
     done = command("run", path, "--out", tmp_path / "run", timeout=180)
     assert done.returncode == 0, done.stderr
     page = open_offline(tmp_path / "run" / "report.html")
-    assert len(page.page.locator("figure img").all()) == 4
+    assert len(page.page.locator("figure img").all()) == 5
     assert page.page.locator('table[data-ntviz="scores"] tbody tr').count() == 11
     assert "43,042,364 C>T" in page.page.locator("figure img").nth(1).get_attribute("alt")
     page.clean()

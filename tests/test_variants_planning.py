@@ -1,0 +1,342 @@
+"""What is read for a variant, or the status that says why nothing is; windows; options."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from variant_brute import window
+from variant_toy import ToyModel, toy_reference
+
+from ntviz import data
+from ntviz.genome import Interval
+from ntviz.reference import Reference
+from ntviz.variants.alleles import SCORED, STATUSES, Allele, Change
+from ntviz.variants.options import SCORES, Options
+from ntviz.variants.planning import LONG_INDEL, Mismatch, Planner
+from ntviz.variants.scoring import Scorer
+from ntviz.variants.windows import Contig
+
+LENGTH = 6_000
+N = (2_000, 2_050)
+
+
+@pytest.fixture
+def reference(tmp_path):
+    return toy_reference(tmp_path, contigs={"20": LENGTH, "tiny": 5}, n=[("20", *N)])
+
+
+@pytest.fixture
+def contig(reference):
+    return reference.fetch(Interval("20", 0, LENGTH)).sequence
+
+
+@pytest.fixture
+def model():
+    return ToyModel(max_tokens=32)
+
+
+def another(base: str, by: int = 1) -> str:
+    return "ACGT"[("ACGT".index(base) + by) % 4]
+
+
+def fasta(path, contig: str, name: str = "20") -> Reference:
+    path.write_text(f">{name}\n{contig}\n")
+    return Reference(path)
+
+
+# Statuses, one by one -------------------------------------------------------------------------------------------------
+
+
+def given(contig: str) -> dict[str, list[tuple[int, str, str]]]:
+    """Status -> (1-based position, REF, ALT); windows of 186 bp."""
+    here = contig[999]
+    wrong, last = another(here), contig[N[0] - 1]
+    return {
+        "ok": [(1000, here, wrong), (1000, here.lower(), wrong.lower()), (1, contig[0], another(contig[0]))],
+        "ref_mismatch": [(1000, wrong, here), (1000, wrong, another(here, 2)), (1000, wrong, wrong + "A")],
+        "out_of_bounds": [(0, "A", "C"), (-1, "A", "C"), (LENGTH + 1, "A", "C"), (LENGTH, contig[-1] + "A", "C")],
+        # Of the last one the base is there, and its token on the grid holds an N: 1,998 to 2,004.
+        "n_in_window": [(N[0] + 5, "A", "C"), (N[0], last + "A", last), (N[0], last, another(last))],
+        "ambiguous_base": [(1000, here, "N"), (1000, here, "R"), (1000, "N", "C"), (1000, "y", "C")],
+        "symbolic": [(1000, here, text) for text in ("<DEL>", "*", "A[20:17[", "]20:17]A", "<NON_REF>", ".A", "<*>")],
+        "missing": [(1000, here, "."), (1000, here, "")],
+        "same_as_ref": [(1000, here, here), (1000, here, here.lower()), (1000, contig[999:1003], contig[999:1003])],
+        "too_long": [(1000, contig[999:1093], here), (1000, here, here + "ACGTA" * 20)],
+        "malformed": [(1000, "", "A"), (1000, ".", "A"), (1000, "A C", "A"), (1000, "1", "A"), (1000, "<X>", "A")],
+    }  # fmt: skip
+
+
+def test_each_status_and_nothing_else(reference, contig, model):
+    cases = given(contig)
+    assert {*cases, "swapped", "duplicate", "contig_missing"} == set(STATUSES)
+    alleles = [Allele("20", *one) for rows in cases.values() for one in rows]
+    wanted = [status for status, rows in cases.items() for _ in rows]
+    alleles += [Allele("7", 100, "A", "C"), Allele("", 100, "A", "C"), Allele("chr20x", 1, "<DEL>", ".")]
+    wanted += ["contig_missing"] * 3
+    found = Scorer(model, reference, Options(tuple(SCORES))).score(alleles)
+    assert found.statuses == wanted
+    for status, row in zip(found.statuses, found.values, strict=True):
+        # Every score there is for what is scored, none for the rest.
+        assert np.isfinite(row).all() if status in SCORED else np.isnan(row).all()
+    agrees = dict(zip(alleles, found.ref_agrees, strict=True))
+    assert agrees[alleles[0]] is True
+    assert agrees[alleles[wanted.index("ref_mismatch")]] is False
+    assert agrees[alleles[wanted.index("n_in_window")]] is None
+    assert agrees[alleles[-1]] is None
+
+
+def test_too_long_begins_above_half_a_window(reference, contig):
+    planner = Planner(reference, 6, 31)
+    assert planner.plan(Allele("20", 1000, contig[999], contig[999] + "ACGTA" * 18 + "GGG")).status == "ok"
+    assert (
+        planner.plan(Allele("20", 1000, contig[999], contig[999] + "ACGTA" * 18 + "GGGG")).status
+        == "too_long"
+    )
+
+
+def test_contigs_shorter_than_a_token_have_no_score(reference, model):
+    here = reference.fetch("tiny:3-3").sequence
+    allele = Allele("tiny", 3, here, another(here))
+    for frames in (1, 6):
+        assert Scorer(model, reference, Options(frames=frames)).score([allele]).statuses == ["out_of_bounds"]
+
+
+def test_what_is_put_in_before_n_is_read_from_its_left(tmp_path, model):
+    contig = "ACGTTGCAGA" * 60 + "N" * 30 + "ACGT" * 50
+    found = Planner(fasta(tmp_path / "before.fa", contig), 6, 31).plan(Allele("20", 600, "A", "AGG"))
+    assert (found.status, found.change) == ("ok", Change(600, 600, "", "GG"))
+    assert [pair.alignment for pair in found.pairs] == [1]
+    assert found.pairs[0].reference == contig[600 - 186 : 600]
+    assert found.pairs[0].alternative == contig[600 - 184 : 600] + "GG"
+
+
+def test_letters_of_the_reference_that_are_no_bases_are_n(tmp_path, model):
+    found = fasta(tmp_path / "iupac.fa", "ACGT" * 60 + "R" + "acgt" * 60)
+    statuses = Scorer(model, found).score(
+        [Allele("20", 241, "R", "A"), Allele("20", 241, "A", "G"), Allele("20", 302, "A", "G")]
+    )
+    assert statuses.statuses == ["ambiguous_base", "n_in_window", "ok"]
+    assert statuses.ref_agrees == [None, None, True]
+
+
+def test_names_of_one_contig(reference, contig, model):
+    alleles = [
+        Allele(name, 1000, contig[999], another(contig[999])) for name in ("20", "chr20", "NC_000020.10")
+    ]
+    found = Scorer(model, reference).score(alleles)
+    assert found.statuses == ["ok"] * 3
+    assert np.array_equal(found.values, np.repeat(found.values[:1], 3, axis=0))
+    grch37 = Reference(data.bundle("chr20"))
+    assert Planner(grch37, 6, 31).plan(Allele("NC_000020.10", 43042364, "C", "T")).status == "ok"
+    assert Planner(grch37, 6, 31).plan(Allele("NC_000020.11", 43042364, "C", "T")).status == "contig_missing"
+
+
+# A REF that is not the reference's ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_mismatches_are_skipped_flagged_swapped_or_fatal(reference, contig, model, tmp_path, size):
+    here = contig[998 : 998 + size]
+    ref, alt = ("".join(another(base, by) for base in here) for by in (1, 2))
+    third = Allele("20", 999, ref, alt)
+    turned = Allele("20", 999, ref, here)
+    longer = Allele("20", 999, ref + contig[998 + size], ref)
+    ways = {
+        how: Scorer(model, reference, Options(tuple(SCORES), on_mismatch=how))
+        for how in ("skip", "flag", "swap")
+    }
+    found = {how: scorer.score([third, turned, longer]) for how, scorer in ways.items()}
+    assert found["skip"].statuses == found["flag"].statuses == ["ref_mismatch"] * 3
+    assert found["swap"].statuses == ["ref_mismatch", "swapped", "ref_mismatch"]
+    assert all(one.ref_agrees == [False] * 3 for one in found.values())
+    assert np.isnan(found["skip"].values).all()
+    assert np.isnan(found["swap"].values[[0, 2]]).all()
+    assert np.array_equal(found["swap"].values[1], found["flag"].values[1])
+    # Flagged: as if the reference had the record's REF.
+    patched = fasta(tmp_path / "patched.fa", contig[:998] + ref + contig[998 + size :])
+    plain = Scorer(model, patched, Options(tuple(SCORES))).score([third, turned, longer])
+    assert plain.statuses == ["ok"] * 3
+    np.testing.assert_allclose(found["flag"].values, plain.values, atol=1e-6)
+
+
+def test_the_first_mismatch_ends_the_run(reference, contig, model):
+    good = Allele("20", 1000, contig[999], another(contig[999]))
+    bad = Allele("chr20", 1000, another(contig[999]), contig[999])
+    scorer = Scorer(model, reference, Options(on_mismatch="fail"))
+    for _ in range(2):
+        with pytest.raises(
+            Mismatch, match=rf"chr20:1000 {bad.ref}>{bad.alt}, where the reference has {bad.alt}\."
+        ):
+            scorer.score([good, bad])
+    # What is wrong in another way is a status still.
+    assert scorer.score([good, Allele("20", 1000, bad.ref, "<DEL>")]).statuses == ["ok", "symbolic"]
+
+
+# Windows --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 3, 6])
+def test_windows_are_the_nearest_that_fit(tmp_path, k):
+    rng = np.random.default_rng(k)
+    for round_ in range(8):
+        length = int(rng.integers(8, 240))
+        bases = list("".join(rng.choice(list("ACGT"), size=length)))
+        for at in rng.integers(0, length, size=int(rng.integers(0, 4))):
+            bases[at] = "N"
+        text = "".join(bases)
+        there = Contig(fasta(tmp_path / f"{k}{round_}.fa", text), "20")
+        for token in range(-2, length + 2):
+            tokens = int(rng.choice([3, 5, 9, 15]))
+            found = there.window(token, k, tokens)
+            size, wanted = tokens * k, token - tokens // 2 * k
+            starts = [
+                at
+                for at in range(length - size + 1)
+                if (at - token) % k == 0 and at <= token < at + size and "N" not in text[at : at + size]
+            ]
+            if token < 0 or token + k > length or "N" in text[token : token + k]:
+                assert found is None
+            elif starts:
+                best = min(starts, key=lambda at: abs(at - wanted))
+                assert found == (best, text[best : best + size], 0, size, best - wanted)
+            elif "N" in text[max(token - size, 0) : token + k + size]:
+                assert found is None
+            else:
+                begin = token % k
+                whole = text[begin : begin + (length - begin) // k * k]
+                assert found == (begin, whole, 0, len(whole), begin - wanted)
+                assert len(whole) < size
+
+
+def test_windows_with_margins_are_the_nearest_with_the_best_margins(tmp_path):
+    rng, seen = np.random.default_rng(0), set()
+    for length in range(28, 70):
+        text = "".join(rng.choice(list("ACGT"), size=length))
+        if length % 3 == 0:
+            text = "N" * (length % 5) + text + "NACGTACGT"
+        there = Contig(fasta(tmp_path / f"{length}.fa", text), "20")
+        for token in range(len(text) - 6):
+            for margin in (1, 4, 6):
+                found = there.window(token, 6, 5, margin)
+                plain = window(text, token, text[token : token + margin], "", 6, 5, token % 6)
+                assert plain == (None if found is None else (found.start, found.length))
+                if found is None:
+                    continue
+                begin, right = found.start - found.margin, len(found.bases) - found.margin - found.length
+                assert found.bases == text[begin : begin + len(found.bases)]
+                assert "N" not in found.bases
+                assert 0 <= found.margin <= margin and 0 <= right <= margin
+                seen.add((found.margin == margin, right == margin, found.length == 30))
+    assert len(seen) == 7 and (False, False, False) not in seen
+
+
+def test_bases_are_fetched_right_across_blocks():
+    reference = Reference(data.bundle("chr20"))
+    contig = Contig(reference, "chr20")
+    for start in (262_140, 524_288, 524_287, 63_025_500, 60_000, 786_400, 262_100):
+        end = start + 40
+        assert (
+            contig.bases(start, end)
+            == reference.fetch(Interval("20", start, end)).sequence[: 63_025_520 - start]
+        )
+    assert (
+        contig.bases(1_000_000, 1_600_000) == reference.fetch(Interval("20", 1_000_000, 1_600_000)).sequence
+    )
+    assert contig.bases(-20, 0) == contig.bases(63_025_520, 63_025_600) == ""
+
+
+def test_notes_say_what_is_unusual(reference, contig, tmp_path):
+    def note(pos, ref, alt, **options) -> str:
+        return Planner(reference, 6, 31, **options).plan(Allele("20", pos, ref, alt)).note
+
+    assert note(1000, contig[999], another(contig[999])) == ""
+    assert note(13, contig[12], another(contig[12])) == "window moved +78 bp, off an end or N"
+    assert note(1995, contig[1994], another(contig[1994])) == "window moved -90 bp, off an end or N"
+    assert note(2, contig[1], another(contig[1]), frames=6).startswith("2 of 6 frames fit; ")
+    assert note(2, contig[1], another(contig[1]), place=3).startswith("place 1 of the token, off an end; ")
+    assert note(1000, contig[999], another(contig[999]), place=3) == ""
+    assert note(1, contig[:2], contig[1]).endswith("; one boundary alignment only")
+    assert note(1000, contig[999 : 1000 + LONG_INDEL], contig[999]) == ""
+    assert note(1000, contig[999 : 1001 + LONG_INDEL], contig[999]) == "51 bp, above 50 bp: read with caution"
+    short = Planner(fasta(tmp_path / "short.fa", contig[:100]), 6, 31)
+    assert (
+        "contig shorter than the window: 96 bp read"
+        in short.plan(Allele("20", 50, contig[49], "ACGT"[contig[49] == "A"])).note
+    )
+
+
+# Options --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"scores": ("llr", "lrl")}, r"among llr, .*, or all; received 'lrl'\. Name"),
+        ({"scores": ()}, r"received 'none'"),
+        ({"on_mismatch": "ignore"}, r"one of skip, flag, swap, fail; received 'ignore'\. Use"),
+        ({"region": "all"}, r"'token', 'window' or a number .* received 'all'\."),
+        ({"region": -1}, r"received -1\."),
+        ({"region": True}, r"received True\."),
+        ({"frames": 6, "place": 3}, r"frames=1 only; received frames=6 and place=3\. Leave"),
+    ],
+)  # fmt: skip
+def test_options_refuse(given, said):
+    with pytest.raises(ValueError, match=said):
+        Options(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"frames": "6"}, r"frames must be a whole number; received '6'\. Pass an int\."),
+        ({"frames": None}, r"frames must be a whole number; received None"),
+        ({"window": 600.0}, r"window must be a whole number; received 600\.0\. Pass an int, or None\."),
+        ({"place": "3"}, r"place must .* received '3'"),
+        ({"layer": True}, r"layer must .* received True"),
+        ({"both_strands": 1}, r"both_strands must be True or False; received 1\."),
+    ],
+)  # fmt: skip
+def test_options_of_another_type(given, said):
+    with pytest.raises(TypeError, match=said):
+        Options(**given)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert Options(frames=np.int64(6), window=np.int32(600)) == Options(frames=6, window=600)
+    assert type(Options(layer=np.int64(1)).about["layer"]) is int
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"frames": 3}, r"frames must be 1 or 6, the bases of a token of toy of nt-v1; received 3\. Use"),
+        ({"frames": 0}, r"frames must be 1 or 6"),
+        ({"place": 6}, r"place must be in 0 to 5 for tokens of 6 bp; received 6\."),
+        ({"place": -1}, r"received -1\."),
+        ({"window": 17}, r"window must be 18 to 186 bp for toy of nt-v1; received 17\. Choose"),
+        ({"window": 6_000}, r"window must be 18 to 186 bp .* received 6,000\."),
+        ({"layer": 3}, r"layer must be 0 .* to 2 .* received 3\."),
+        ({"layer": -1}, r"received -1\."),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_fit_the_model(reference, model, given, said):
+    with pytest.raises(ValueError, match=said):
+        Scorer(model, reference, Options(**given))
+
+
+def test_windows_are_an_odd_number_of_tokens():
+    for bp, tokens in {18: 3, 29: 3, 30: 5, 600: 99, 6_000: 999, 12_282: 2047}.items():
+        assert Options(window=bp).fit(6, 12_282, 2, "toy") == (tokens, 2)
+    # As the paper unless asked; as the model where it reads less.
+    assert Options().fit(6, 12_282, 2, "toy") == (999, 2)
+    assert Options(layer=0).fit(6, 5_994, 2, "toy") == (999, 0)
+    assert Options().fit(6, 600, 2, "toy") == (99, 2)
+
+
+def test_columns():
+    assert Options("llr").columns == ("llr", "llr_fwd", "llr_rev", "llr_gap")
+    forward = Options(("l2", "llr"), frames=6, both_strands=False)
+    assert forward.columns == ("l2", "l2_spread", "llr", "llr_spread")
+    assert Options("all").scores == tuple(SCORES)
+    assert Options(("llr", "llr")).scores == ("llr",)
+    assert len({score.key for score in SCORES.values()}) == len(SCORES) == 11
