@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
-from matplotlib.image import imread
+from matplotlib.image import imread, imsave
 
 from ntviz import plot
 from ntviz.explore import variant_words as words
@@ -73,15 +73,13 @@ def sheet(card: Card) -> plot.Figure:
 
 def png(figures: Sequence[plot.Figure], *, scale: float = 2.0) -> bytes:
     """Figures, one above the other."""
-    from PIL import Image
-
     images = [imread(BytesIO(figure.png(scale=scale)))[..., :3] for figure in figures]
     width = max(image.shape[1] for image in images)
     padded = [
         np.pad(image, ((0, 0), (0, width - image.shape[1]), (0, 0)), constant_values=1.0) for image in images
     ]
     out = BytesIO()
-    Image.fromarray((np.concatenate(padded) * 255).round().astype(np.uint8)).save(out, "PNG", optimize=True)
+    imsave(out, (np.concatenate(padded) * 255).round().astype(np.uint8), format="png")
     return out.getvalue()
 
 
