@@ -16,7 +16,7 @@ import numpy as np
 from ntviz import environment
 from ntviz.variants import keys, vcf
 from ntviz.variants.parts import Parts
-from ntviz.variants.planning import LONG_INDEL
+from ntviz.variants.planning import LONG_INDEL, Mismatch
 from ntviz.variants.scoring import Scored, Scorer
 from ntviz.variants.summary import Summary
 from ntviz.variants.surveying import Piece, Survey, pieces, survey
@@ -110,7 +110,12 @@ def score_file(
     ):
         for one in pieces(file, piece):
             if one.number in mine:
-                _count(summary, one, _scored(parts, scorer, one))
+                try:
+                    _count(summary, one, _scored(parts, scorer, one))
+                except Mismatch:
+                    # Asked to fail: nothing is to be there then.
+                    shutil.rmtree(work, ignore_errors=True)
+                    raise
                 bar.update(len(one.records))
             elif parts.has(scorer.identity(one.alleles)):
                 summary.elsewhere += 1
