@@ -81,6 +81,21 @@ def test_small_strata_are_not_shown(table):
     assert "5 of the rarer label" in variants.evaluate(few, "pathogenic", {"good": 1})["note"][0]
 
 
+def test_the_table_to_read_says_the_same(table):
+    found = variants.evaluate(table, "pathogenic", {"good": 1, "blind": 1}, strata="kind", bootstrap=20)
+    read = variants.brief(found)
+    assert read.index.tolist() == ["all", "missense", "stop"]
+    row = found.iloc[0]
+    assert read.loc["all", "good"] == f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    assert read.loc["all", "variants"] == "300"
+    assert read.loc["stop"].tolist() == [
+        "not shown: 20 variants, " + found["note"].iloc[-1].split(", ")[1],
+        "",
+        "",
+    ]
+    assert set(variants.SCORES) < set(variants.HARM)
+
+
 def test_missing_scores_are_counted_and_all_scores_see_the_same(table):
     table.loc[:19, "blind"] = np.nan
     table.loc[290:, "pathogenic"] = np.nan

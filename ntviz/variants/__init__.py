@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ntviz.variants.backgrounds import Background, background
     from ntviz.variants.consequences import SEVERITY, consequence
     from ntviz.variants.dependencies import Dependency, dependency
-    from ntviz.variants.evaluation import auprc, auroc, evaluate, severity, spearman
+    from ntviz.variants.evaluation import HARM, auprc, auroc, brief, evaluate, severity, spearman
     from ntviz.variants.filing import score_file
     from ntviz.variants.labelled import read_clinvar, read_mpra
     from ntviz.variants.options import SCORES, Options
@@ -26,7 +26,7 @@ _HOMES = {
     "backgrounds": ("Background", "background"),
     "consequences": ("SEVERITY", "consequence"),
     "dependencies": ("Dependency", "dependency"),
-    "evaluation": ("auprc", "auroc", "evaluate", "severity", "spearman"),
+    "evaluation": ("HARM", "auprc", "auroc", "brief", "evaluate", "severity", "spearman"),
     "filing": ("score_file",),
     "labelled": ("read_clinvar", "read_mpra"),
     "options": ("SCORES", "Options"),
@@ -40,6 +40,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "HARM",
     "SCORES",
     "SEVERITY",
     "STATUSES",
@@ -56,6 +57,7 @@ __all__ = [
     "auroc",
     "background",
     "baselines",
+    "brief",
     "consequence",
     "dependency",
     "evaluate",

@@ -10,6 +10,42 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
+HARM = {
+    **dict.fromkeys(("llr", "base_llr", "wt_llr", "entropy", "cosine", "dot", "markov_llr"), -1),
+    **dict.fromkeys(("l1", "l2", "alt_loss", "loss_diff", "jsd", "severity", "gc"), 1),
+    **dict.fromkeys(("transition", "cpg_transition"), -1),
+}
+"""What a higher value of a score or baseline is held to mean: 1 graver, -1 less grave. Decided before looking."""
+_EVALUATED = (
+    *("stratum", "score", "statistic", "value", "low", "high", "null_low", "null_high"),
+    *("difference", "difference_low", "difference_high", "n", "positives", "groups", "missing", "note"),
+)
+_BY_CLASS = (
+    *(
+        "score",
+        "consequence",
+        "n",
+        "case_q1",
+        "case_median",
+        "case_q3",
+        "control_q1",
+        "control_median",
+        "control_q3",
+    ),
+    *(
+        "difference",
+        "low",
+        "high",
+        "auroc",
+        "raw",
+        "raw_low",
+        "raw_high",
+        "matched",
+        "matched_low",
+        "matched_high",
+    ),
+    "note",
+)
 SMALLEST = 30
 """Variants of a stratum; smaller ones are not shown."""
 FEWEST = 10
@@ -137,7 +173,24 @@ def evaluate(
     rows = []
     for name, part in parts.items():
         rows += _stratum(name, part, label, scores, groups, baseline, bootstrap, permutations, seed)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(_EVALUATED))
+
+
+def brief(evaluated: pd.DataFrame) -> pd.DataFrame:
+    """AUROC or rank correlation of `evaluate` to read: a row a stratum, a column a score, "value (low to high)".
+
+    Strata that are not shown have a row that says so.
+    """
+    import pandas as pd
+
+    rows: dict[str, dict[str, str]] = {}
+    for row in evaluated.to_dict("records"):
+        if row["note"]:
+            rows[row["stratum"]] = {"variants": row["note"]}
+        elif row["statistic"] != "AUPRC":
+            said = f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            rows.setdefault(row["stratum"], {"variants": f"{row['n']:,}"})[row["score"]] = said
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("")
 
 
 def _stratum(
@@ -285,7 +338,7 @@ def severity(
             low, high = _interval(np.array([spearman(values[draw], rank[draw]) for draw in draws]))
             row |= {name: spearman(values, rank), f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=list(_BY_CLASS))
 
 
 def _gene_draws(
