@@ -84,15 +84,11 @@ def test_small_strata_are_not_shown(table):
 def test_the_table_to_read_says_the_same(table):
     found = variants.evaluate(table, "pathogenic", {"good": 1, "blind": 1}, strata="kind", bootstrap=20)
     read = variants.brief(found)
-    assert read.index.tolist() == ["all", "missense", "stop"]
+    assert read.columns.tolist() == ["all (300)", "missense (280)"]
     row = found.iloc[0]
-    assert read.loc["all", "good"] == f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-    assert read.loc["all", "variants"] == "300"
-    assert read.loc["stop"].tolist() == [
-        "not shown: 20 variants, " + found["note"].iloc[-1].split(", ")[1],
-        "",
-        "",
-    ]
+    assert read.loc["good", "all (300)"] == f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+    assert read.index.tolist() == ["good", "blind"]
+    assert [text.split(",")[0] for text in read.attrs["not_shown"]] == ["stop 20 variants"]
     assert set(variants.SCORES) < set(variants.HARM)
 
 

@@ -177,20 +177,23 @@ def evaluate(
 
 
 def brief(evaluated: pd.DataFrame) -> pd.DataFrame:
-    """AUROC or rank correlation of `evaluate` to read: a row a stratum, a column a score, "value (low to high)".
+    """AUROC or rank correlation of `evaluate` to read: a row a score, a column a stratum, "value (low to high)".
 
-    Strata that are not shown have a row that says so.
+    `attrs["not_shown"]` says which strata are too small.
     """
     import pandas as pd
 
-    rows: dict[str, dict[str, str]] = {}
-    for row in evaluated.to_dict("records"):
-        if row["note"]:
-            rows[row["stratum"]] = {"variants": row["note"]}
-        elif row["statistic"] != "AUPRC":
-            said = f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
-            rows.setdefault(row["stratum"], {"variants": f"{row['n']:,}"})[row["score"]] = said
-    return pd.DataFrame.from_dict(rows, orient="index").fillna("")
+    columns: dict[str, dict[str, str]] = {}
+    for row in evaluated[evaluated["note"].eq("") & evaluated["statistic"].ne("AUPRC")].to_dict("records"):
+        known = row["value"] == row["value"]
+        said = f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if known else "does not vary"
+        columns.setdefault(f"{row['stratum']} ({row['n']:,})", {})[row["score"]] = said
+    table = pd.DataFrame(columns)
+    small = evaluated[evaluated["note"].ne("")]
+    table.attrs["not_shown"] = [
+        f"{row.stratum} {row.note.removeprefix('not shown: ')}" for row in small.itertuples()
+    ]
+    return table
 
 
 def _stratum(
