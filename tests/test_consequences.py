@@ -204,6 +204,15 @@ def test_simulated_pairs_are_what_they_say(chr20, simulated):
         assert simulation.context_of(around, one.alt) == one.context
 
 
+def test_simulated_substitutions_come_from_all_of_the_stretch(simulated):
+    for role in ("case", "control"):
+        thirds = pd.cut(simulated.loc[simulated["role"] == role, "pos"], 3).value_counts(normalize=True)
+        # Genes lie unevenly; but what is taken first is not what lies first.
+        assert thirds.min() > 0.1
+        assert thirds.max() < 0.65
+    assert simulated.loc[simulated["role"] == "case", "gene"].nunique() > 40
+
+
 def test_simulation_follows_its_seed(chr20, simulated):
     place = Interval("20", 20_000_000, 50_000_000)
     pd.testing.assert_frame_equal(variants.simulate(*chr20, per_class=12, interval=place, seed=4), simulated)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,7 +87,7 @@ def simulate(
         lacking = [name for name in CLASSES if len(found[name]) < per_class]
         if not lacking:
             break
-        drawn = list(_drawn(rng, contig, strata, place, seen, 4 * per_class))
+        drawn = _shuffled(rng, _drawn(rng, contig, strata, place, seen, 4 * per_class))
         table = consequence(
             [Variant(place.chrom, at + 1, ref, alt) for at, ref, alt, _ in drawn], annotation, reference
         )
@@ -149,6 +149,14 @@ def _drawn(
         yield at, around[1], alt, context_of(around, alt)
 
 
+def _shuffled(
+    rng: np.random.Generator, drawn: Iterable[tuple[int, str, str, str]]
+) -> list[tuple[int, str, str, str]]:
+    """In any order: what is taken first must not be what lies first on the contig."""
+    listed = list(drawn)
+    return [listed[at] for at in rng.permutation(len(listed))]
+
+
 def context_of(around: str, alt: str) -> str:
     """Trinucleotide and substitution on the strand where the middle base is A or C, such as ``TCG>T``.
 
@@ -189,6 +197,7 @@ def _with_controls(
             if fits:
                 alt = fits[int(rng.integers(len(fits)))]
                 useful.append((at, ref, alt, context_of(around, alt)))
+        useful = _shuffled(rng, useful)
         table = consequence(
             [Variant(place.chrom, at + 1, ref, alt) for at, ref, alt, _ in useful], annotation, reference
         )
