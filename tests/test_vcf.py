@@ -213,6 +213,16 @@ def test_no_index_where_there_can_be_none(tmp_path, lines, reason):
     assert gzip.decompress(written.path.read_bytes()).decode().splitlines()[-len(lines) :] == lines
 
 
+def test_a_position_beyond_every_index_costs_the_index_alone(tmp_path):
+    header = vcf.Header(("##fileformat=VCFv4.2",), tuple(COLUMNS.split("\t")))
+    lines = ["20\t5\t.\tA\tC\t.\t.\t.", f"20\t{10**17}\t.\tA\tC\t.\t.\t."]
+    written = vcf.write(tmp_path / "out.vcf.gz", header, lines)
+    assert written.index is None
+    assert "beyond what an index reaches" in written.reason
+    assert [path.name for path in tmp_path.iterdir()] == ["out.vcf.gz"]
+    assert gzip.decompress(written.path.read_bytes()).decode().splitlines()[-2:] == lines
+
+
 def test_nothing_half_written_stays(tmp_path):
     header = vcf.Header(("##fileformat=VCFv4.2",), tuple(COLUMNS.split("\t")))
     before = vcf.write(tmp_path / "out.vcf.gz", header, ["20\t5\t.\tA\tC\t.\t.\t."]).path.read_bytes()

@@ -9,6 +9,7 @@ import re
 import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -21,7 +22,8 @@ _EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _LONGEST_TBI = 2**29 - 1  # bp that a .tbi index can address
 _CONTIG = re.compile(r"##contig=<(?:.*[,<])?ID=([^,>]+)(?:.*?,length=(\d+))?")
 _OURS = re.compile(rf"##(INFO=<ID={PREFIX}|ntviz_)")
-_POSITION = re.compile(r"\d{1,18}\Z")
+_NO_INDEX = "htslib cannot index it: a POS or END is beyond what an index reaches"
+_POSITION = re.compile(r"[0-9]{1,18}\Z")
 
 
 class VcfError(ValueError):
@@ -362,7 +364,7 @@ def write(path: str | Path, header: Header, lines: Iterable[str]) -> Written:
     finally:
         for left in path.parent.glob(f"{temporary.name}*"):
             left.unlink(missing_ok=True)
-    return Written(path, target, order.reason)
+    return Written(path, target, order.reason or ("" if index else _NO_INDEX))
 
 
 def _texts(header: Header, lines: Iterable[str], order: _Order) -> Iterator[bytes]:
@@ -396,8 +398,17 @@ def _compress(path: Path, texts: Iterable[bytes]) -> None:
             )
 
 
-def _index(path: Path, *, csi: bool) -> Path:
+def _index(path: Path, *, csi: bool) -> Path | None:
+    """The index beside a compressed file; None where it cannot be made, which costs no score."""
     import pysam
 
-    pysam.tabix_index(str(path), preset="vcf", force=True, keep_original=True, csi=csi)
-    return path.with_name(path.name + (".csi" if csi else ".tbi"))
+    # A record may reach further than its position: END counts, and only htslib knows how.
+    before = pysam.set_verbosity(0)
+    try:
+        for far in (True,) if csi else (False, True):
+            with suppress(OSError):
+                pysam.tabix_index(str(path), preset="vcf", force=True, keep_original=True, csi=far)
+                return path.with_name(path.name + (".csi" if far else ".tbi"))
+    finally:
+        pysam.set_verbosity(before)
+    return None
