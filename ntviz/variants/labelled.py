@@ -46,7 +46,7 @@ def read_clinvar(path: str | Path) -> pd.DataFrame:
                 rows.append((*place, gene, info["CLNSIG"], int(verdict == "pathogenic")))
     if not counts["pathogenic"] + counts["benign"] and counts["no CLNSIG"]:
         raise ValueError(
-            f"A ClinVar VCF must have CLNSIG in its INFO; {path} has not. Fetch one with `ntviz data fetch clinvar`."
+            f"A ClinVar VCF must have CLNSIG in its INFO; {path} has not. Fetch one with `ntviz data fetch clinvar-grch37`."
         )
     names = ["chrom", "pos", "id", "ref", "alt", "gene", "significance", "pathogenic"]
     table = pd.DataFrame(rows, columns=names)
