@@ -6,14 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from ntviz.models import registry
-from ntviz.models.protocol import OUTPUTS, DNAModel, Forward
+from ntviz.models.protocol import OUTPUTS, DNAModel, Embedder, Forward
 from ntviz.models.registry import SPECS, ModelSpec
 
 if TYPE_CHECKING:
     from ntviz.models.nucleotide_transformer import NucleotideTransformer
     from ntviz.models.verification import Verification
 
-__all__ = ["OUTPUTS", "SPECS", "DNAModel", "Forward", "ModelSpec", "load", "registry", "verify"]
+__all__ = ["OUTPUTS", "SPECS", "DNAModel", "Embedder", "Forward", "ModelSpec", "load", "registry", "verify"]
 
 
 def load(

@@ -14,7 +14,7 @@ import torch
 from transformers import EsmForMaskedLM
 
 from ntviz import environment, tokens
-from ntviz.models import checkpoints, encoder, registry
+from ntviz.models import checkpoints, encoder, pooling, registry
 from ntviz.models.protocol import OUTPUTS, Forward
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -113,12 +113,7 @@ class NucleotideTransformer:
         unknown = [name for name in outputs if name not in OUTPUTS]
         if unknown:
             raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}; got {unknown[0]!r}.")
-        missing = [layer for layer in layers or () if not 0 <= layer <= self.layers]
-        if missing:
-            raise ValueError(
-                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}. "
-                "Ask for some of these."
-            )
+        self._check_layers(layers or ())
         input_ids, mask = self._padded(batch)
         device = self.module.device
         with torch.inference_mode(), self._kernel("eager" if "attentions" in outputs else "sdpa"):
@@ -146,6 +141,45 @@ class NucleotideTransformer:
             attentions=self._stacked(result.attentions, self.layers) if "attentions" in outputs else None,
         )
 
+    def embed(
+        self, batch: Sequence[tokens.Tokens], *, layers: Sequence[int], poolings: Sequence[str] = ("mean",)
+    ) -> np.ndarray:
+        """One vector a sequence, layer and pooling, float32 [sequence, layer, pooling, hidden]; no logits are computed.
+
+        Parameters
+        ----------
+        batch
+            Tokenised sequences; padded here.
+        layers
+            0 (the embedding) to `layers`; the last is after the final LayerNorm, as in `Forward.hidden_states`.
+        poolings
+            Of "mean" and "max" over the tokens that cover bases (padding and `<cls>` are out), and "cls".
+
+        Raises
+        ------
+        ValueError
+            A layer or pooling that the model does not have, or sequences that do not fit.
+        """
+        self._check_layers(layers)
+        input_ids, mask = self._padded(batch)
+        device = self.module.device
+        covering = mask.copy()
+        covering[:, : self.tokenizer.vocabulary.n_special] = False
+        with torch.inference_mode():
+            states = self.module.esm(
+                input_ids=torch.from_numpy(input_ids).to(device),
+                attention_mask=None if mask.all() else torch.from_numpy(mask.astype(np.int64)).to(device),
+                output_hidden_states=True,
+            ).hidden_states
+            if len(states) != self.layers + 1:
+                raise RuntimeError(_layers_missing(len(states), self.layers + 1))
+            where = torch.from_numpy(covering).to(device)
+            cls = self.tokenizer.vocabulary.n_special > 0
+            found = [
+                pooling.pool(states[layer], where, poolings, cls=cls, name=self.name) for layer in layers
+            ]
+        return np.stack(found, axis=1)
+
     def random_twin(self, seed: int = 0) -> NucleotideTransformer:
         """The same architecture and tokenizer with fresh random weights: what a result owes to the shape alone.
 
@@ -163,6 +197,14 @@ class NucleotideTransformer:
         name = f"random twin of {self.name}"
         info = {**self.info, "name": name, "revision": None, "weights_sha256": f"random weights, seed {seed}"}
         return replace(self, module=module, name=name, info=info)
+
+    def _check_layers(self, layers: Sequence[int]) -> None:
+        missing = [layer for layer in layers if not 0 <= layer <= self.layers]
+        if missing:
+            raise ValueError(
+                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}. "
+                "Ask for some of these."
+            )
 
     def _padded(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
         vocabulary = self.tokenizer.vocabulary
@@ -214,12 +256,16 @@ class NucleotideTransformer:
     ) -> np.ndarray:
         got = len(layers or ())
         if got != expected or layers is None:
-            raise RuntimeError(
-                f"transformers must return {expected} layers; it returned {got}. This version of transformers "
-                "captures outputs differently: install the one in requirements.lock."
-            )
+            raise RuntimeError(_layers_missing(got, expected))
         chosen = layers if wanted is None else [layers[index] for index in wanted]
         return np.stack([_float32(layer) for layer in chosen], axis=1)
+
+
+def _layers_missing(got: int, expected: int) -> str:
+    return (
+        f"transformers must return {expected} layers; it returned {got}. This version of transformers "
+        "captures outputs differently: install the one in requirements.lock."
+    )
 
 
 def _checked(at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

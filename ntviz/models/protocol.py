@@ -85,3 +85,35 @@ class DNAModel(Protocol):
         as [sequence, len(layers), token, hidden].
         """
         ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """What turning sequences into vectors asks of a model; one without attention or a vocabulary of words fits too.
+
+    `layers` is the number of blocks: hidden states are counted from 0, the embedding, to `layers`.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def hidden_size(self) -> int: ...
+    @property
+    def info(self) -> dict[str, Any]: ...
+
+    def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
+        """Tokens of an upper-case sequence, with their spans in bp."""
+        ...
+
+    def embed(
+        self, batch: Sequence[Tokens], *, layers: Sequence[int], poolings: Sequence[str] = ("mean",)
+    ) -> np.ndarray:
+        """One vector a sequence, layer and pooling, float32 [sequence, layer, pooling, hidden].
+
+        "mean" and "max" go over the tokens that cover bases: padding and special tokens are out.
+        """
+        ...

@@ -1,0 +1,269 @@
+"""What peers have in common: a network that gives its hidden states, behind the questions that analyses ask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from ntviz.models import pooling
+from ntviz.models.protocol import OUTPUTS, Forward
+from ntviz.tokens import Tokens
+
+
+class States(NamedTuple):
+    """What a network computes: hidden states [sequence, token, hidden], one a layer and the embedding first.
+
+    `attentions` are [sequence, head, query, key], one a layer, or None where they were not asked for.
+    """
+
+    hidden: list[torch.Tensor]
+    attentions: list[torch.Tensor] | None = None
+
+
+class Network(nn.Module):
+    """A peer's network. Subclasses say their shape and compute `states`."""
+
+    layers: int
+    heads: int
+    width: int
+
+    def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
+        """Hidden states of ids [sequence, token], where the mask is True on tokens and False on padding."""
+        raise NotImplementedError
+
+    def logits(self, last: torch.Tensor) -> torch.Tensor:
+        """Scores [..., vocab] of the words of the vocabulary from the last hidden states [..., hidden]."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A loaded peer; implements `models.DNAModel` and `models.Embedder`.
+
+    Attributes
+    ----------
+    module
+        The network, in eval mode; public, for hooks and training.
+    tokenizer
+        Called with a sequence, gives `Tokens`; its `vocabulary` has `pad_id`, `mask_id` and `n_logits`.
+    build
+        Makes a network of the same shape with fresh random weights.
+    """
+
+    module: Network
+    tokenizer: Any
+    name: str
+    max_tokens: int
+    max_bp: int
+    info: dict[str, Any]
+    build: Callable[[], Network]
+
+    @property
+    def mask_id(self) -> int:
+        """Id of the mask token."""
+        return self.tokenizer.vocabulary.mask_id
+
+    @property
+    def layers(self) -> int:
+        """Number of blocks."""
+        return self.module.layers
+
+    @property
+    def heads(self) -> int:
+        """Attention heads per block; 0 for a model without attention."""
+        return self.module.heads
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the hidden states."""
+        return self.module.width
+
+    def __repr__(self) -> str:
+        size = sum(p.numel() for p in self.module.parameters()) / 1e6
+        attention = f"{self.heads} heads" if self.heads else "no attention"
+        return (
+            f"{self.name}: {self.layers} layers, {attention}, width {self.hidden_size}, {size:.1f} M parameters, "
+            f"up to {self.max_tokens:,} tokens"
+        )
+
+    def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
+        """Tokens of an upper-case sequence, with their spans in bp.
+
+        Raises
+        ------
+        ValueError
+            Letters other than A, C, G, T, N, a phase, or more tokens than the model takes.
+        """
+        if phase:
+            raise ValueError(f"{self.name} has no frame of k-mers to shift; got phase={phase}. Leave it at 0.")
+        return self.tokenizer(sequence, max_tokens=self.max_tokens)
+
+    def forward(
+        self,
+        batch: Tokens | Sequence[Tokens],
+        *,
+        outputs: Sequence[str] = ("logits",),
+        at: np.ndarray | None = None,
+        layers: Sequence[int] | None = None,
+    ) -> Forward:
+        """The outputs asked for, as float32 arrays; see `models.Forward` for their axes.
+
+        Raises
+        ------
+        ValueError
+            An unknown output, attentions of a model that has none, a layer that is not there, or `at` of another shape.
+        """
+        unknown = [name for name in outputs if name not in OUTPUTS]
+        if unknown:
+            raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}; got {unknown[0]!r}.")
+        if "attentions" in outputs and not self.heads:
+            raise ValueError(
+                f"{self.name} has no attention: its layers mix positions by convolution. "
+                "Ask for hidden_states, or look at its dependency map."
+            )
+        chosen = range(self.layers + 1) if layers is None else layers
+        self._check_layers(chosen)
+        ids, mask = self._padded(batch)
+        device = next(self.module.parameters()).device
+        with torch.inference_mode():
+            states = self.module.states(
+                torch.from_numpy(ids).to(device),
+                torch.from_numpy(mask).to(device),
+                attentions="attentions" in outputs,
+            )
+            last = states.hidden[-1]
+            if at is not None:
+                at = np.asarray(at, dtype=np.int64)
+                if at.ndim != 2 or len(at) != len(ids) or (at.size and not 0 <= at.min() <= at.max() < ids.shape[1]):
+                    raise ValueError(
+                        f"at must be [sequence, n] with {len(ids)} rows of token positions in 0 to {ids.shape[1] - 1}; "
+                        f"got shape {at.shape}."
+                    )
+                last = last[torch.arange(len(last))[:, None], torch.from_numpy(at).to(device)]
+            logits = _float32(self.module.logits(last)) if "logits" in outputs else None
+        return Forward(
+            ids,
+            mask,
+            logits=logits,
+            hidden_states=np.stack([_float32(states.hidden[layer]) for layer in chosen], axis=1)
+            if "hidden_states" in outputs
+            else None,
+            attentions=np.stack([_float32(layer) for layer in states.attentions or ()], axis=1)
+            if "attentions" in outputs
+            else None,
+        )
+
+    def embed(
+        self, batch: Sequence[Tokens], *, layers: Sequence[int], poolings: Sequence[str] = ("mean",)
+    ) -> np.ndarray:
+        """One vector a sequence, layer and pooling, float32 [sequence, layer, pooling, hidden].
+
+        "mean" and "max" go over the tokens that cover bases: padding and special tokens are out.
+
+        Raises
+        ------
+        ValueError
+            A layer or pooling that the model does not have.
+        """
+        self._check_layers(layers)
+        batch = list(batch)
+        ids, mask = self._padded(batch)
+        covering = np.zeros_like(mask)
+        for row, tokens in enumerate(batch):
+            covering[row, : len(tokens)] = ~tokens.is_special
+        device = next(self.module.parameters()).device
+        cls = bool(batch[0].is_special[0])
+        with torch.inference_mode():
+            states = self.module.states(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).hidden
+            where = torch.from_numpy(covering).to(device)
+            found = [pooling.pool(states[layer], where, poolings, cls=cls, name=self.name) for layer in layers]
+        return np.stack(found, axis=1)
+
+    def random_twin(self, seed: int = 0) -> Peer:
+        """The same architecture and tokenizer with fresh random weights: what a result owes to the shape alone."""
+        one = next(self.module.parameters())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = self.build().to(one.device, one.dtype).eval()
+        name = f"random twin of {self.name}"
+        info = {**self.info, "name": name, "revision": None, "weights_sha256": f"random weights, seed {seed}"}
+        return replace(self, module=module, name=name, info=info)
+
+    def _check_layers(self, layers: Sequence[int]) -> None:
+        missing = [layer for layer in layers if not 0 <= layer <= self.layers]
+        if missing:
+            raise ValueError(
+                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}. "
+                "Ask for some of these."
+            )
+
+    def _padded(self, batch: Tokens | Sequence[Tokens]) -> tuple[np.ndarray, np.ndarray]:
+        """Ids [sequence, token] padded on the right, and True where a token is real."""
+        if isinstance(batch, np.ndarray):
+            raise ValueError(f"{self.name} takes Tokens; got an array. Pass what `tokenize` gives.")
+        rows = [batch] if isinstance(batch, Tokens) else list(batch)
+        if not rows:
+            raise ValueError("A batch must hold at least one sequence; received none. Tokenize one first.")
+        longest = max(map(len, rows))
+        if longest > self.max_tokens:
+            raise ValueError(
+                f"{self.name} takes up to {self.max_tokens:,} tokens; got {longest:,}. Take a shorter interval."
+            )
+        ids = np.full((len(rows), longest), self.tokenizer.vocabulary.pad_id, dtype=np.int64)
+        mask = np.zeros(ids.shape, dtype=bool)
+        for row, tokens in enumerate(rows):
+            if tokens.vocabulary.name != self.tokenizer.vocabulary.name:
+                raise ValueError(
+                    f"All sequences of a batch must be tokenized by {self.tokenizer.vocabulary.name}; received "
+                    f"{tokens.vocabulary.name} at index {row}. Tokenize them with this model."
+                )
+            ids[row, : len(tokens)] = tokens.ids
+            mask[row, : len(tokens)] = True
+        return ids, mask
+
+
+def assign(module: nn.Module, tensors: dict[str, torch.Tensor], *, origin: str, unused: Sequence[str] = ()) -> None:
+    """Copies a checkpoint's tensors, named as the module names them: every one, or an error that says which does not fit.
+
+    Parameters
+    ----------
+    unused
+        Beginnings of names that may stand in a checkpoint and are not needed.
+
+    Raises
+    ------
+    ValueError
+        A tensor is missing, unknown or of another shape.
+    """
+    own = module.state_dict()
+    given = {name: value for name, value in tensors.items() if name in own or not name.startswith(tuple(unused))}
+    wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
+    if wrong:
+        name = wrong[0]
+        raise ValueError(
+            f"{len(wrong)} tensors of {origin} do not have the shape that its config.json implies, first {name}: "
+            f"expected {tuple(own[name].shape)}, got {tuple(given[name].shape)}. Nothing was loaded."
+        )
+    parts = [
+        f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
+        for what, names in (
+            ("missing", [name for name in own if name not in given]),
+            ("unknown", [name for name in given if name not in own]),
+        )
+        if names
+    ]
+    if parts:
+        raise ValueError(
+            f"{origin} must hold each tensor of its config's network and no other; it has {' and '.join(parts)}. "
+            "Nothing was loaded."
+        )
+    module.load_state_dict(given)
+
+
+def _float32(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().to("cpu", torch.float32).numpy()
