@@ -34,7 +34,7 @@ LAYERS: dict[int, dict[str, set[str]]] = {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens", "motifs"),
             "models.protocol",
         },
-        "embeddings": {"genome", "tokens"},
+        "embeddings": {"environment", "sequence", "tokens", "models.protocol"},
         "expectation": {"environment", "sequence", "tokens"},  # what a model expects at each base
         "variants": {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
@@ -46,8 +46,11 @@ LAYERS: dict[int, dict[str, set[str]]] = {
     },
     5: {
         "probing": {"embeddings", "sequence"},
-        "finetuning": {"models", "tokens"},
-        "benchmark": {"probing", "finetuning", "embeddings", "models", "sequence"},
+        "finetuning": {"environment", "sequence", "models", "tokens"},
+        "benchmark": {
+            *("environment", "genome", "sequence", "data", "reference", "annotation"),
+            *("probing", "finetuning", "embeddings", "models"),
+        },
     },
     6: {
         "plot": {"genome", "annotation", "tokens"},
@@ -150,6 +153,7 @@ def loaded_by(statement: str) -> set[str]:
         ("from ntviz import models", ("torch", "transformers", "matplotlib")),
         ("from ntviz import data, reference, annotation", ("torch", "transformers", "matplotlib")),
         ("from ntviz import plot", ("torch", "transformers")),
+        ("from ntviz import benchmark, embeddings, probing", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
         ("from ntviz import attention, explore, motifs", ("torch", "transformers", "matplotlib", "anywidget")),
     ],
 )

@@ -1,3 +1,46 @@
-"""The benchmark: tasks, their checks, the matrix of models by tasks by methods, and its leaderboard."""
+"""The benchmark: tasks and their checks, the matrix of models by tasks by methods, and its leaderboard."""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ntviz.benchmark.finding import expand, find_task
+    from ntviz.benchmark.matrix import predictions, results, run
+    from ntviz.benchmark.methods import METHODS, Method
+    from ntviz.benchmark.settings import Settings
+    from ntviz.benchmark.standings import Leaderboard, comparisons, leaderboard
+    from ntviz.benchmark.task import Examples, Task
+
+_HOMES = {
+    "finding": ("expand", "find_task"),
+    "matrix": ("predictions", "results", "run"),
+    "methods": ("METHODS", "Method"),
+    "settings": ("Settings",),
+    "standings": ("Leaderboard", "comparisons", "leaderboard"),
+    "task": ("Examples", "Task"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "METHODS",
+    "Examples",
+    "Leaderboard",
+    "Method",
+    "Settings",
+    "Task",
+    "comparisons",
+    "expand",
+    "find_task",
+    "leaderboard",
+    "predictions",
+    "results",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'ntviz.benchmark' has no attribute {name!r}")
+    return getattr(import_module(f"ntviz.benchmark.{_HOME_OF[name]}"), name)

@@ -162,15 +162,19 @@ def _check_labels(task: Task, part: str, examples: Examples) -> None:
     if labels.ndim != dimensions or labels.dtype.kind not in kinds:
         raise ValueError(
             f"Labels of a {task.kind} task must be {dimensions}-dimensional "
-            f"{ {'b': 'booleans', 'f': 'floats', 'iu': 'integers'}[kinds]}; {where} has {labels.dtype} of shape {labels.shape}."
+            f"{ {'b': 'booleans', 'f': 'floats', 'iu': 'integers'}[kinds] }; {where} has {labels.dtype} of shape {labels.shape}."
         )
     if task.kind == "binary" and n != 2:
         raise ValueError(f"A binary task must have two classes; {where} has {n}.")
     if task.kind in ("multilabel", "regression"):
         if labels.shape[1] != n:
-            raise ValueError(f"{where} must have a column for each of {n} classes; received {labels.shape[1]}.")
+            raise ValueError(
+                f"{where} must have a column for each of {n} classes; received {labels.shape[1]}."
+            )
         if task.kind == "regression" and not np.isfinite(labels).all():
-            raise ValueError(f"Targets must be finite; {where} has {int((~np.isfinite(labels)).sum())} that are not.")
+            raise ValueError(
+                f"Targets must be finite; {where} has {int((~np.isfinite(labels)).sum())} that are not."
+            )
         return
     low = -1 if task.kind == "per_base" else 0
     if labels.size and not low <= labels.min() <= labels.max() < n:

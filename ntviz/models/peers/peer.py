@@ -100,7 +100,9 @@ class Peer:
             Letters other than A, C, G, T, N, a phase, or more tokens than the model takes.
         """
         if phase:
-            raise ValueError(f"{self.name} has no frame of k-mers to shift; got phase={phase}. Leave it at 0.")
+            raise ValueError(
+                f"{self.name} has no frame of k-mers to shift; got phase={phase}. Leave it at 0."
+            )
         return self.tokenizer(sequence, max_tokens=self.max_tokens)
 
     def forward(
@@ -139,7 +141,11 @@ class Peer:
             last = states.hidden[-1]
             if at is not None:
                 at = np.asarray(at, dtype=np.int64)
-                if at.ndim != 2 or len(at) != len(ids) or (at.size and not 0 <= at.min() <= at.max() < ids.shape[1]):
+                if (
+                    at.ndim != 2
+                    or len(at) != len(ids)
+                    or (at.size and not 0 <= at.min() <= at.max() < ids.shape[1])
+                ):
                     raise ValueError(
                         f"at must be [sequence, n] with {len(ids)} rows of token positions in 0 to {ids.shape[1] - 1}; "
                         f"got shape {at.shape}."
@@ -179,9 +185,13 @@ class Peer:
         device = next(self.module.parameters()).device
         cls = bool(batch[0].is_special[0])
         with torch.inference_mode():
-            states = self.module.states(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)).hidden
+            states = self.module.states(
+                torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+            ).hidden
             where = torch.from_numpy(covering).to(device)
-            found = [pooling.pool(states[layer], where, poolings, cls=cls, name=self.name) for layer in layers]
+            found = [
+                pooling.pool(states[layer], where, poolings, cls=cls, name=self.name) for layer in layers
+            ]
         return np.stack(found, axis=1)
 
     def random_twin(self, seed: int = 0) -> Peer:
@@ -227,7 +237,9 @@ class Peer:
         return ids, mask
 
 
-def assign(module: nn.Module, tensors: dict[str, torch.Tensor], *, origin: str, unused: Sequence[str] = ()) -> None:
+def assign(
+    module: nn.Module, tensors: dict[str, torch.Tensor], *, origin: str, unused: Sequence[str] = ()
+) -> None:
     """Copies a checkpoint's tensors, named as the module names them: every one, or an error that says which does not fit.
 
     Parameters
@@ -241,7 +253,9 @@ def assign(module: nn.Module, tensors: dict[str, torch.Tensor], *, origin: str, 
         A tensor is missing, unknown or of another shape.
     """
     own = module.state_dict()
-    given = {name: value for name, value in tensors.items() if name in own or not name.startswith(tuple(unused))}
+    given = {
+        name: value for name, value in tensors.items() if name in own or not name.startswith(tuple(unused))
+    }
     wrong = [name for name in own if name in given and given[name].shape != own[name].shape]
     if wrong:
         name = wrong[0]

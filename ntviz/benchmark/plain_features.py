@@ -1,0 +1,85 @@
+"""Vectors without a model: composition, k-mer frequencies, and the bases around the middle. What a model must beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+KS = (3, 4, 5, 6)
+"""Lengths of k-mers that the k-mer baseline chooses from."""
+LOCAL = 31
+"""bp around the middle that the local baseline sees: a splice site's consensus and no more."""
+_CODE = np.full(256, 4, dtype=np.uint8)
+for _index, _base in enumerate(b"ACGT"):
+    _CODE[_base] = _index
+
+
+def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
+    """Share of each k-mer among those of a sequence, float32 [sequence, 4 ** k], in the order AA, AC, AG, ….
+
+    k-mers with an N count nowhere; a sequence without any k-mer gets zeros. Strands are kept apart, since most tasks are
+    stranded.
+
+    Examples
+    --------
+    >>> kmer_frequencies(["ACAC"], 2)[0].nonzero()[0].tolist(), kmer_frequencies(["ACAC"], 2)[0].max().round(2)
+    ([1, 4], np.float32(0.67))
+    """
+    if not 1 <= k <= 8:
+        raise ValueError(f"k must be from 1 to 8; received {k}: 4 ** k numbers are kept for each sequence.")
+    result = np.zeros((len(sequences), 4**k), dtype=np.float32)
+    for row, text in enumerate(sequences):
+        codes = _CODE[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
+        n = len(codes) - k + 1
+        if n < 1:
+            continue
+        words = np.zeros(n, dtype=np.int64)
+        clean = np.ones(n, dtype=bool)
+        for offset in range(k):
+            part = codes[offset : offset + n]
+            words = words * 4 + part
+            clean &= part < 4
+        if clean.any():
+            result[row] = np.bincount(words[clean], minlength=4**k) / clean.sum()
+    return result
+
+
+def composition(sequences: Sequence[str]) -> np.ndarray:
+    """GC share of known bases, share of N and log10 length, float32 [sequence, 3].
+
+    Examples
+    --------
+    >>> composition(["GCANNNNNNN"]).astype(float).round(2).tolist()
+    [[0.67, 0.7, 1.0]]
+    """
+    rows = []
+    for text in sequences:
+        known = len(text) - text.count("N")
+        rows.append(
+            (
+                (text.count("G") + text.count("C")) / known if known else 0.5,
+                1 - known / len(text) if text else 0.0,
+                np.log10(max(1, len(text))),
+            )
+        )
+    return np.array(rows, dtype=np.float32).reshape(-1, 3)
+
+
+def local_bases(sequences: Sequence[str], width: int = LOCAL) -> np.ndarray:
+    """One-hot bases around the middle, float32 [sequence, width * 4] in order ACGT; zeros at N and beyond the ends.
+
+    The middle of an even length is its right half's first base: base 300 of 600, counted from 0.
+
+    Examples
+    --------
+    >>> local_bases(["AACAA"], width=1).tolist()
+    [[0.0, 1.0, 0.0, 0.0]]
+    """
+    result = np.zeros((len(sequences), width, 5), dtype=np.float32)
+    for row, text in enumerate(sequences):
+        codes = _CODE[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
+        start = len(codes) // 2 - width // 2
+        left, right = max(0, start), min(len(codes), start + width)
+        result[row, np.arange(left - start, right - start), codes[left:right]] = 1
+    return result[:, :, :4].reshape(len(sequences), -1)

@@ -1,0 +1,222 @@
+"""The leaderboard: entries by task, by category and overall, with intervals; and which differences could be chance."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ntviz import probing
+from ntviz.benchmark import matrix
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, eq=False)
+class Leaderboard:
+    """Entries, a model with a method or a method alone, on the tasks of a matrix.
+
+    Attributes
+    ----------
+    tasks
+        Columns [task, category, metric, entry, model, method, value, low, high, twin, p, selectivity, n_test, seeds,
+        missing_controls]: one row a task and entry, means over seeds. `low` and `high` are a 95 % interval over groups.
+    categories
+        Columns [category, entry, value, low, high, tasks]: means over the tasks of a category.
+    overall
+        Columns [entry, value, low, high, rank, tasks, of]: mean over all tasks and mean rank, best first; only over
+        entries with every task have they one meaning, so value is nan where a task is missing.
+    failed
+        Rows of the results that are not ok.
+    """
+
+    tasks: pd.DataFrame
+    categories: pd.DataFrame
+    overall: pd.DataFrame
+    failed: pd.DataFrame
+
+    def __repr__(self) -> str:
+        best = self.overall["entry"].iloc[0] if len(self.overall) else "nobody"
+        return (
+            f"Leaderboard({len(self.overall)} entries on {self.tasks['task'].nunique()} tasks, best overall: {best}; "
+            f"{len(self.failed)} cells failed or not done)"
+        )
+
+
+def entry(model: str, label: str) -> str:
+    """How an entry is called: "ntviz-mini, logistic probe", or "k-mers (3 to 6)"."""
+    return f"{model}, {label}" if model else label
+
+
+def leaderboard(out: str | os.PathLike[str]) -> Leaderboard:
+    """The leaderboard of a matrix that was run into a folder; random twins are columns, not entries.
+
+    Raises
+    ------
+    FileNotFoundError
+        No matrix was run there.
+    ValueError
+        No cell is done.
+    """
+    import pandas as pd
+
+    results = matrix.results(out)
+    done = results[(results["status"] == "ok") & (results["twin_of"] == "")]
+    failed = results[results["status"] != "ok"].reset_index(drop=True)
+    if done.empty:
+        why = failed["error"].iloc[0] if len(failed) else "no rows"
+        raise ValueError(f"A leaderboard needs a finished cell; {out} has none: {why}")
+    rows, draws = [], {}
+    for (task, model, method), part in done.groupby(["task", "model", "method"], sort=False):
+        first = part.iloc[0]
+        name = entry(model, first["label"])
+        known = [each for _, row in part.iterrows() if len(each := matrix.predictions(out, row).draws)]
+        draws[task, name] = np.mean(known, axis=0) if known else np.zeros(0)
+        low, high = _middle(draws[task, name])
+        rows.append(
+            {
+                **{column: first[column] for column in ("task", "category", "metric")},
+                "entry": name,
+                "model": model,
+                "method": method,
+                "value": part["value"].mean(),
+                "low": low,
+                "high": high,
+                **{column: part[column].mean() for column in ("twin", "p", "selectivity")},
+                "n_test": int(first["n_test"]),
+                "seeds": len(part),
+                "missing_controls": first["missing_controls"],
+            }
+        )
+    tasks = pd.DataFrame(rows)
+    categories = _means(tasks, draws, ["category"])
+    return Leaderboard(tasks, categories, _overall(tasks, draws), failed)
+
+
+def comparisons(
+    out: str | os.PathLike[str], *, against: str | None = None, draws: int = 2_000
+) -> pd.DataFrame:
+    """Paired tests between entries on each task, with Benjamini and Hochberg's correction over all of them.
+
+    Columns [task, first, second, difference, low, high, p, q, groups]; difference is first less second in the task's
+    first metric.
+
+    Parameters
+    ----------
+    out
+        Folder of a matrix.
+    against
+        One entry that all others are compared with; default: every pair.
+    draws
+        Of swaps and of groups; see `probing.compare`.
+
+    Raises
+    ------
+    ValueError
+        There is no such entry.
+    """
+    import pandas as pd
+
+    results = matrix.results(out)
+    done = results[(results["status"] == "ok") & (results["twin_of"] == "")]
+    done = done[done["seed"] == done["seed"].min()] if len(done) else done
+    names = [entry(row.model, row.label) for row in done.itertuples(index=False)]
+    done = done.assign(entry=names)
+    if against is not None and against not in names:
+        raise ValueError(
+            f"`against` must be an entry: {', '.join(dict.fromkeys(names))}; received {against!r}."
+        )
+    rows: list[dict[str, Any]] = []
+    for task, part in done.groupby("task", sort=False):
+        found = {row["entry"]: matrix.predictions(out, row) for _, row in part.iterrows()}
+        order = list(found)
+        for i, first in enumerate(order):
+            for second in order[i + 1 :]:
+                if against is not None and against not in (first, second):
+                    continue
+                a, b = (first, second) if against is None or second == against else (second, first)
+                rows.append(
+                    {"task": task, "first": a, "second": b, **_compared(found[a], found[b], part, draws)}
+                )
+    table = pd.DataFrame(
+        rows, columns=["task", "first", "second", "difference", "low", "high", "p", "groups", "note"]
+    )
+    return table.assign(q=probing.false_discovery(table["p"].to_numpy(float)))
+
+
+def _compared(first: Any, second: Any, part: pd.DataFrame, draws: int) -> dict[str, Any]:
+    missing = {"difference": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "groups": 0}
+    place = {name: index for index, name in enumerate(second.ids.tolist())}
+    if set(place) != set(first.ids.tolist()):
+        return {**missing, "note": "judged on other examples"}
+    order = np.array([place[name] for name in first.ids.tolist()])
+    kind = part["kind"].iloc[0]
+    found = probing.compare(
+        kind,
+        first.labels,
+        first.predicted,
+        second.predicted[order],
+        first.groups,
+        draws=draws if kind in ("binary", "multiclass") else min(draws, 200),
+    )
+    return {
+        "difference": found.difference,
+        "low": found.low,
+        "high": found.high,
+        "p": found.p,
+        "groups": found.groups,
+        "note": "",
+    }
+
+
+def _middle(draws: np.ndarray) -> tuple[float, float]:
+    """The middle 95 %; nan where there are no draws."""
+    if not len(draws) or not np.isfinite(draws).any():
+        return float("nan"), float("nan")
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _mean_draws(parts: list[np.ndarray]) -> np.ndarray:
+    """Draws of the mean over tasks; empty where a task has none."""
+    n = min(map(len, parts))
+    return np.mean([part[:n] for part in parts], axis=0) if n else np.zeros(0)
+
+
+def _means(tasks: pd.DataFrame, draws: dict, by: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    rows = []
+    for together, part in tasks.groupby([*by, "entry"], sort=False):
+        *keys, name = together if isinstance(together, tuple) else (together,)
+        low, high = _middle(_mean_draws([draws[task, name] for task in part["task"]]))
+        rows.append(
+            {
+                **dict(zip(by, keys, strict=True)),
+                "entry": name,
+                "value": part["value"].mean(),
+                "low": low,
+                "high": high,
+                "tasks": len(part),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _overall(tasks: pd.DataFrame, draws: dict) -> pd.DataFrame:
+    of = tasks["task"].nunique()
+    table = _means(tasks, draws, [])
+    whole = table.loc[table["tasks"] == of, "entry"]
+    among = tasks[tasks["entry"].isin(whole)]
+    rank = (
+        among.assign(rank=among.groupby("task")["value"].rank(ascending=False))
+        .groupby("entry")["rank"]
+        .mean()
+    )
+    table = table.assign(rank=table["entry"].map(rank), of=of)
+    table.loc[table["tasks"] < of, ["value", "low", "high"]] = np.nan
+    order = ["entry", "value", "low", "high", "rank", "tasks", "of"]
+    return table[order].sort_values("value", ascending=False, na_position="last", ignore_index=True)

@@ -1,0 +1,134 @@
+"""What is fitted: logistic regression, ridge and small networks of scikit-learn, behind a scaler fitted with them."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Inverse strengths of the penalty (scikit-learn's C) that logistic regression and ridge choose from."""
+FIRST_STRENGTH = 1e-2
+"""With which layers are compared, before the strength is chosen for the best."""
+NETWORKS = ((64,), (128, 64))
+"""Hidden layers that the network chooses from; two at most, as in the paper's probes."""
+METHODS = ("logistic", "mlp")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One candidate: the set of vectors (a layer, say), and how much is fitted to them."""
+
+    method: str
+    features: Any
+    strength: float = FIRST_STRENGTH
+    hidden: tuple[int, ...] = NETWORKS[0]
+
+    def __str__(self) -> str:
+        if self.method == "mlp":
+            return f"{self.features}, {' x '.join(map(str, self.hidden))} hidden"
+        return f"{self.features}, C = {self.strength:g}"
+
+
+class Fitted:
+    """A scaler and an estimator, fitted to vectors float32 [example, feature] and labels by kind of task."""
+
+    def __init__(self, kind: str, classes: int, setting: Setting, seed: int) -> None:
+        self.kind, self.classes, self.setting, self.seed = kind, classes, setting, seed
+
+    def fit(self, vectors: np.ndarray, labels: np.ndarray) -> Fitted:
+        """The same, fitted; features that do not vary are left at zero."""
+        from sklearn.exceptions import ConvergenceWarning
+
+        vectors = np.asarray(vectors, dtype=np.float32)
+        self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        spread = vectors.std(axis=0, dtype=np.float64).astype(np.float32)
+        self._spread = np.where(spread > 1e-8, spread, np.float32(1))
+        self._constant: dict[int, float] = {}
+        if self.kind == "multilabel":
+            shares = labels.mean(axis=0)
+            self._constant = {int(t): float(shares[t]) for t in np.flatnonzero((shares == 0) | (shares == 1))}
+            labels = np.delete(labels, list(self._constant), axis=1).astype(np.int64)
+            if labels.shape[1] == 0:
+                return self
+        if self.kind == "regression":
+            # The penalty must mean the same whatever the unit of the target.
+            self._offset, scale = labels.mean(axis=0), labels.std(axis=0)
+            self._scale = np.where(scale > 0, scale, 1)
+            labels = (labels - self._offset) / self._scale
+        self._estimator = self._made(len(vectors))
+        with warnings.catch_warnings():
+            # Both stop after a number of steps by design; the held-out score judges what came.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._estimator.fit(self._scaled(vectors), labels)
+        return self
+
+    def predict(self, vectors: np.ndarray) -> np.ndarray:
+        """Probabilities [example, class] or [example, track], or values [example, target]; float64."""
+        scaled = self._scaled(np.asarray(vectors, dtype=np.float32))
+        if self.kind == "regression":
+            found = np.asarray(self._estimator.predict(scaled)).reshape(len(scaled), -1)
+            return found * self._scale + self._offset
+        if self.kind == "multilabel":
+            rest = [track for track in range(self.classes) if track not in self._constant]
+            result = np.empty((len(scaled), self.classes))
+            for track, share in self._constant.items():
+                result[:, track] = share
+            if rest:
+                result[:, rest] = self._tracks(scaled, len(rest))
+            return result
+        result = np.zeros((len(scaled), self.classes))
+        result[:, self._estimator.classes_] = self._estimator.predict_proba(scaled)
+        return result
+
+    def _tracks(self, scaled: np.ndarray, tracks: int) -> np.ndarray:
+        if self.setting.method == "logistic":
+            return np.stack([one.predict_proba(scaled)[:, 1] for one in self._estimator.estimators_], axis=1)
+        found = self._estimator.predict_proba(scaled)
+        # One label is taken for two classes.
+        return found[:, 1:] if tracks == 1 else found
+
+    def _scaled(self, vectors: np.ndarray) -> np.ndarray:
+        return (vectors - self._mean) / self._spread
+
+    def _made(self, n: int) -> Any:
+        from sklearn.linear_model import LogisticRegression, Ridge
+        from sklearn.multioutput import MultiOutputClassifier
+        from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+        setting = self.setting
+        if setting.method == "logistic":
+            if self.kind == "regression":
+                # The same penalty as logistic regression's: it weighs the sum of errors by C.
+                return Ridge(alpha=1 / setting.strength)
+            one = LogisticRegression(C=setting.strength, max_iter=300, tol=1e-3)
+            return MultiOutputClassifier(one) if self.kind == "multilabel" else one
+        made = MLPRegressor if self.kind == "regression" else MLPClassifier
+        # Too few examples to set a tenth aside: then a fixed number of rounds.
+        return made(
+            setting.hidden,
+            alpha=1e-3,
+            batch_size=min(128, n),
+            learning_rate_init=1e-3,
+            max_iter=60,
+            early_stopping=n >= 200,
+            n_iter_no_change=6,
+            random_state=self.seed,
+        )
+
+
+def candidates(method: str, features: list[Any]) -> list[Setting]:
+    """The settings that are compared first: every set of vectors, or every one with every network.
+
+    Raises
+    ------
+    ValueError
+        An unknown method.
+    """
+    if method == "logistic":
+        return [Setting(method, name) for name in features]
+    if method == "mlp":
+        return [Setting(method, name, hidden=hidden) for name in features for hidden in NETWORKS]
+    raise ValueError(f"The method of a probe must be one of {', '.join(METHODS)}; received {method!r}.")

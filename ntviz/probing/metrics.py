@@ -1,0 +1,183 @@
+"""What predictions are worth: Matthews' correlation first, and the metrics of each kind of task.
+
+References
+----------
+Chicco & Jurman (2020) BMC Genomics 21:6, for Matthews' correlation (MCC). Jaganathan et al. (2019) Cell 176:535, for top-k
+accuracy. Dalla-Torre et al. (2025) report MCC, AUROC (DeepSEA), top-k and PR-AUC (SpliceAI) and Pearson's r (DeepSTARR).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+NAMES = {
+    "binary": ("mcc", "accuracy", "f1", "auroc", "auprc"),
+    "multiclass": ("mcc", "accuracy", "f1", "auroc", "auprc"),
+    "multilabel": ("auroc", "auprc"),
+    "regression": ("pearson", "spearman", "mse"),
+    "per_base": ("top_k", "auprc"),
+}
+
+
+def metric_names(kind: str) -> tuple[str, ...]:
+    """Metrics of a kind of task, the one that decides first.
+
+    Raises
+    ------
+    ValueError
+        An unknown kind.
+    """
+    if kind not in NAMES:
+        raise ValueError(f"The kind of a task must be one of {', '.join(NAMES)}; received {kind!r}.")
+    return NAMES[kind]
+
+
+def scores(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Every metric of a kind of task, by name; nan where it is not defined, such as the AUROC of one class.
+
+    Parameters
+    ----------
+    kind
+        binary, multiclass, multilabel, regression or per_base.
+    labels
+        As in `benchmark.Examples`: classes [example]; bool [example, track]; floats [example, target]; classes of bases
+        [example, base], -1 where none is asked.
+    predicted
+        Probabilities [example, class], [example, track] or [example, base, class]; values [example, target].
+
+    Notes
+    -----
+    F1, AUROC and AUPRC of several classes are means over classes, each against the rest (macro); F1 of two classes too.
+    Top-k of a class: of the k bases with its highest probabilities, as many as bear it, the share that do. Class 0 of
+    a per-base task is "none" and has no part in the means.
+
+    Examples
+    --------
+    >>> two = scores("binary", np.array([1, 1, 0, 0]), np.array([[0.1, 0.9], [0.6, 0.4], [0.7, 0.3], [0.8, 0.2]]))
+    >>> round(two["mcc"], 3), two["accuracy"], two["auroc"]
+    (0.577, 0.75, 1.0)
+    """
+    metric_names(kind)
+    labels, predicted = np.asarray(labels), np.asarray(predicted, dtype=np.float64)
+    if len(labels) != len(predicted):
+        raise ValueError(
+            f"There must be one prediction an example; received {len(predicted)} for {len(labels)}."
+        )
+    if kind in ("binary", "multiclass"):
+        return _of_classes(labels, predicted)
+    if kind == "multilabel":
+        return {
+            "auroc": _mean(
+                [auroc(labels[:, track], predicted[:, track]) for track in range(labels.shape[1])]
+            ),
+            "auprc": _mean(
+                [auprc(labels[:, track], predicted[:, track]) for track in range(labels.shape[1])]
+            ),
+        }
+    if kind == "regression":
+        return {
+            "pearson": _mean([pearson(*pair) for pair in zip(labels.T, predicted.T, strict=True)]),
+            "spearman": _mean([_spearman(*pair) for pair in zip(labels.T, predicted.T, strict=True)]),
+            "mse": float(np.mean((labels - predicted) ** 2)),
+        }
+    asked = labels >= 0
+    bases, probabilities = labels[asked], predicted[asked]
+    classes = range(1, predicted.shape[-1])
+    return {
+        "top_k": _mean([top_k(bases == c, probabilities[:, c]) for c in classes]),
+        "auprc": _mean([auprc(bases == c, probabilities[:, c]) for c in classes]),
+    }
+
+
+def _of_classes(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    classes = predicted.shape[1]
+    guessed = predicted.argmax(axis=1)
+    table = np.zeros((classes, classes))
+    np.add.at(table, (labels, guessed), 1)
+    hits, truths, guesses = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
+    present = truths + guesses > 0
+    f1 = 2 * hits[present] / (truths + guesses)[present]
+    against = [1] if classes == 2 else range(classes)
+    return {
+        "mcc": float(mcc(table[None])[0]),
+        "accuracy": float(hits.sum() / len(labels)) if len(labels) else float("nan"),
+        "f1": float(f1.mean()) if present.any() else float("nan"),
+        "auroc": _mean([auroc(labels == c, predicted[:, c]) for c in against]),
+        "auprc": _mean([auprc(labels == c, predicted[:, c]) for c in against]),
+    }
+
+
+def mcc(tables: np.ndarray) -> np.ndarray:
+    """Matthews' correlation of confusion tables [table, truth, guess], float64 [table]; 0 where one side is constant.
+
+    Examples
+    --------
+    >>> mcc(np.array([[[2, 0], [0, 2]], [[1, 1], [1, 1]], [[0, 2], [2, 0]]])).tolist()
+    [1.0, 0.0, -1.0]
+    """
+    tables = np.asarray(tables, dtype=np.float64)
+    n = tables.sum(axis=(1, 2))
+    hits = np.trace(tables, axis1=1, axis2=2)
+    truths, guesses = tables.sum(axis=2), tables.sum(axis=1)
+    above = hits * n - (truths * guesses).sum(axis=1)
+    below = np.sqrt((n**2 - (guesses**2).sum(axis=1)) * (n**2 - (truths**2).sum(axis=1)))
+    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+
+
+def auroc(positive: np.ndarray, values: np.ndarray) -> float:
+    """Chance that a positive has a higher value than a negative, ties counted half; nan without both."""
+    from scipy.stats import rankdata
+
+    positive = np.asarray(positive, dtype=bool)
+    n, rest = int(positive.sum()), int((~positive).sum())
+    if not n or not rest:
+        return float("nan")
+    return float((rankdata(values)[positive].sum() - n * (n + 1) / 2) / (n * rest))
+
+
+def auprc(positive: np.ndarray, values: np.ndarray) -> float:
+    """Average precision; by guessing it is the share of positives; nan without positives."""
+    from sklearn.metrics import average_precision_score
+
+    positive = np.asarray(positive, dtype=bool)
+    return float(average_precision_score(positive, values)) if positive.any() else float("nan")
+
+
+def top_k(positive: np.ndarray, values: np.ndarray) -> float:
+    """Share of positives among the k highest values, where k is the number of positives; nan without any.
+
+    Equal values at the threshold count by their chance to be taken.
+
+    Examples
+    --------
+    >>> top_k(np.array([1, 1, 0, 0]), np.array([0.9, 0.2, 0.8, 0.1]))
+    0.5
+    """
+    positive, values = np.asarray(positive, dtype=bool), np.asarray(values, dtype=np.float64)
+    k = int(positive.sum())
+    if not k:
+        return float("nan")
+    threshold = np.partition(values, len(values) - k)[len(values) - k]
+    above, tied = values > threshold, values == threshold
+    left = k - int(above.sum())
+    return float((positive[above].sum() + left * positive[tied].mean()) / k)
+
+
+def pearson(first: np.ndarray, second: np.ndarray) -> float:
+    """Linear correlation; nan where one of them does not vary."""
+    a = np.asarray(first, dtype=np.float64) - np.mean(first, dtype=np.float64)
+    b = np.asarray(second, dtype=np.float64) - np.mean(second, dtype=np.float64)
+    length = np.sqrt((a**2).sum() * (b**2).sum())
+    return float((a * b).sum() / length) if length else float("nan")
+
+
+def _spearman(first: np.ndarray, second: np.ndarray) -> float:
+    from scipy.stats import rankdata
+
+    return pearson(rankdata(first), rankdata(second))
+
+
+def _mean(values: list[float]) -> float:
+    """Mean of what is defined; nan if nothing is."""
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
