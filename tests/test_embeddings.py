@@ -48,7 +48,7 @@ def test_a_batch_gives_what_one_sequence_gives(mini, sequences):
     one = np.stack([embeddings.embed(mini, [text], layers=(2, 4)).values[0] for text in sequences])
     for tokens in (60, 500, 100_000):
         many = embeddings.embed(mini, sequences, layers=(2, 4), batch_tokens=tokens)
-        np.testing.assert_allclose(many.values, one, atol=2e-5)
+        np.testing.assert_allclose(many.values, one, atol=1e-4)
         assert many.layers == (2, 4)
         np.testing.assert_array_equal(many.layer(4), many.values[:, 1])
 
@@ -60,8 +60,8 @@ def test_both_strands_are_averaged(mini, sequences):
     ).values
     forward = embeddings.embed(mini, sequences, layers=[3]).values
     backward = embeddings.embed(mini, [reverse_complement(text) for text in sequences], layers=[3]).values
-    np.testing.assert_allclose(both, (forward + backward) / 2, atol=2e-5)
-    np.testing.assert_allclose(both, turned, atol=2e-5)
+    np.testing.assert_allclose(both, (forward + backward) / 2, atol=1e-4)
+    np.testing.assert_allclose(both, turned, atol=1e-4)
 
 
 class Counting:

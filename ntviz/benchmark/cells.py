@@ -380,7 +380,7 @@ def load(folder: Path) -> Cell:
     """
     try:
         kept = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-        with np.load(folder / "predictions.npz", allow_pickle=False) as arrays:
+        with open(folder / "predictions.npz", "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             got = {name: arrays[name] for name in ("predicted", "ids", "groups", "labels", "draws")}
         return Cell(row=kept["row"], inner=kept["inner"], **got)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

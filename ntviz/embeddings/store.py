@@ -46,8 +46,8 @@ def fingerprint(model: Any) -> str:
     digest = hashlib.blake2b(digest_size=_DIGEST)
     info = dict(model.info)
     shape = {key: info.get(key) for key in ("layers", "heads", "hidden_size", "vocabulary", "dtype")}
-    digest.update(json.dumps([type(model).__name__, shape], sort_keys=True).encode())
     module = getattr(model, "module", None)
+    digest.update(json.dumps([type(module).__name__, shape], sort_keys=True).encode())
     if module is not None:
         import torch
 

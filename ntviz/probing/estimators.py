@@ -58,6 +58,9 @@ class Fitted:
             self._offset, scale = labels.mean(axis=0), labels.std(axis=0)
             self._scale = np.where(scale > 0, scale, 1)
             labels = (labels - self._offset) / self._scale
+        if self.setting.method == "mlp" and labels.ndim == 2 and labels.shape[1] == 1:
+            # One track is two classes, one target one number.
+            labels = labels[:, 0]
         self._estimator = self._made(len(vectors))
         with warnings.catch_warnings():
             # Both stop after a number of steps by design; the held-out score judges what came.
@@ -108,7 +111,7 @@ class Fitted:
         made = MLPRegressor if self.kind == "regression" else MLPClassifier
         # Too few examples to set a tenth aside: then a fixed number of rounds.
         return made(
-            setting.hidden,
+            hidden_layer_sizes=setting.hidden,
             alpha=1e-3,
             batch_size=min(128, n),
             learning_rate_init=1e-3,

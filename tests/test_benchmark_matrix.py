@@ -1,0 +1,351 @@
+"""The matrix: done cells stay, failed ones say why, and the leaderboard is what its cells are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ntviz import benchmark, embeddings, models, probing
+from ntviz.benchmark import cells, matrix, methods, plain_features, standings
+from ntviz.benchmark.settings import Settings
+
+QUICK = Settings(permutations=4, draws=3, n_folds=3, bootstrap=100)
+
+
+def examples(n, tag, *, seed, groups=10, site="TATAAAAGGC"):
+    """Random sequences; half bear a site in the middle."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    texts = []
+    for label in labels:
+        text = "".join(rng.choice(list("ACGT"), 90))
+        texts.append(text[:40] + site + text[50:] if label else text)
+    return benchmark.Examples(
+        np.array([f"{tag}{i}" for i in range(n)]),
+        np.array(texts, dtype=object),
+        labels,
+        np.array([f"{tag}{i * groups // n}" for i in range(n)]),
+    )
+
+
+def task(name="planted", *, seed=0, category="promoters", test=True):
+    held = examples(80, "b", seed=seed + 100) if test else None
+    return benchmark.Task(
+        name, "binary", ("no", "yes"), examples(160, "a", seed=seed), held, category=category
+    )
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return models.load()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, mini):
+    out = tmp_path_factory.mktemp("matrix")
+    tasks = [task(), task("other", seed=1, category="splicing"), task("folded", seed=2, test=False)]
+    names = ("logistic", "kmer3", "gc", "local31", "majority")
+    store = embeddings.Store(out / "store")
+    told: list[str] = []
+    table = benchmark.run(
+        out, tasks=tasks, models=[mini], methods=names, settings=QUICK, store=store, say=told.append
+    )
+    return out, tasks, names, store, table, told
+
+
+def test_every_cell_is_a_row(ran):
+    _, _, names, _, table, told = ran
+    assert len(table) == len(told) == 3 * (len(names) - 1) + 3 * 2
+    assert set(table["status"]) == {"ok"}
+    assert list(table.columns) == list(matrix.COLUMNS)
+    assert table.set_index(["task", "method", "model"]).index.is_unique
+    local = table[table["method"] == "local31"]
+    assert (local["value"] > 0.9).all()
+    assert (table.loc[table["method"] == "majority", "value"] == 0).all()
+    assert (table["value"] == table["mcc"]).all()
+
+
+def test_controls_stand_beside_each_score_and_what_lacks_them_says_so(ran):
+    table = ran[4]
+    mine = table[(table["model"] == "ntviz-mini")]
+    twins = table[table["twin_of"] == "ntviz-mini"].set_index("task")["value"]
+    assert mine.set_index("task")["twin"].to_dict() == twins.to_dict()
+    for column in ("low", "high", "permuted", "p", "control", "selectivity", "shot_1", "shot_10"):
+        assert mine[column].notna().all(), column
+    assert (mine["missing_controls"] == "").all()
+    np.testing.assert_allclose(mine["p"], [1 / 5] * 3)
+    assert (
+        table.loc[table["twin_of"] != "", "missing_controls"]
+        == "permuted labels, control task, learning curve"
+    ).all()
+
+
+def test_a_cell_is_what_its_parts_give(ran, mini):
+    out, tasks, _, _, table, _ = ran
+    row = table[(table["task"] == "planted") & (table["model"] == "ntviz-mini")].iloc[0]
+    kept = benchmark.predictions(out, row)
+    one = tasks[0]
+    pooled = [*one.train.sequences, *one.test.sequences]
+    vectors = embeddings.embed(mini, pooled)
+    found = probing.probe(
+        {layer: vectors.layer(layer) for layer in vectors.layers},
+        np.concatenate([one.train.labels, one.test.labels]),
+        np.concatenate([one.train.groups, one.test.groups]),
+        kind="binary",
+        classes=2,
+        train=np.arange(240) < 160,
+    )
+    np.testing.assert_allclose(kept.predicted, found.predicted, atol=1e-3)
+    assert row["layer"] == found.chosen[0].features
+    assert kept.ids.tolist() == [f"test/{name}" for name in one.test.ids]
+    np.testing.assert_array_equal(kept.labels, one.test.labels)
+    assert row["value"] == pytest.approx(probing.scores("binary", kept.labels, kept.predicted)["mcc"])
+
+
+def test_done_cells_are_never_redone(ran, mini, monkeypatch):
+    out, tasks, names, store, table, _ = ran
+
+    def refuse(*_args, **_more):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(cells, "compute", refuse)
+    again = benchmark.run(out, tasks=tasks, models=[mini], methods=names, settings=QUICK, store=store)
+    pd.testing.assert_frame_equal(again, table)
+    pd.testing.assert_frame_equal(benchmark.results(out), table)
+    # The examples decide, not the name: one base more, and the cell is another.
+    changed = task()
+    changed.train.sequences[0] += "A"
+    other = benchmark.run(out, tasks=[changed], methods=["gc"], settings=QUICK, store=store)
+    assert other["error"].tolist() == ["AssertionError: computed again"]
+    benchmark.run(out, tasks=tasks, models=[mini], methods=names, settings=QUICK, store=store)
+
+
+def test_settings_that_do_not_matter_to_a_method_leave_its_cells_alone():
+    one, two = Settings(), Settings(pooling="max", steps=3)
+    assert one.relevant(methods.method("kmer")) == two.relevant(methods.method("kmer"))
+    assert one.relevant(methods.method("logistic")) != two.relevant(methods.method("logistic"))
+    assert one.relevant(methods.method("cnn")) != two.relevant(methods.method("cnn"))
+
+
+def test_failures_are_rows_and_the_rest_goes_on(tmp_path, mini):
+    one_class = examples(40, "c", seed=0)
+    one_class.labels[:] = 1
+    tasks = [
+        benchmark.Task("one_class", "binary", ("no", "yes"), one_class, examples(20, "d", seed=1)),
+        task(),
+    ]
+    table = benchmark.run(
+        tmp_path, tasks=tasks, models=["no-such-model"], methods=["kmer3", "logistic"], settings=QUICK
+    )
+    by = table.set_index(["task", "method", "model"])
+    assert by.loc[("planted", "kmer3", ""), "status"] == "ok"
+    assert "all 40 training examples are of class 1" in by.loc[("one_class", "kmer3", ""), "error"]
+    assert by.loc[("planted", "logistic", "no-such-model"), "error"].startswith(
+        "ValueError: A model is a checkpoint"
+    )
+    assert (table["status"] == "failed").sum() == 5
+    board = benchmark.leaderboard(tmp_path)
+    assert len(board.failed) == 5
+
+
+def test_an_interrupted_matrix_goes_on(tmp_path, monkeypatch):
+    count = {"done": 0}
+    real = cells.compute
+
+    def stopping(*args, **more):
+        count["done"] += 1
+        if count["done"] == 3:
+            raise KeyboardInterrupt
+        return real(*args, **more)
+
+    monkeypatch.setattr(cells, "compute", stopping)
+    given = {"tasks": [task()], "methods": ["gc", "kmer3", "majority", "local31"], "settings": QUICK}
+    with pytest.raises(KeyboardInterrupt):
+        benchmark.run(tmp_path, **given)
+    assert benchmark.results(tmp_path)["status"].tolist() == ["ok", "ok", "pending", "pending"]
+    assert len(list((tmp_path / "cells").iterdir())) == 2
+    assert set(benchmark.run(tmp_path, **given)["status"]) == {"ok"}
+    assert count["done"] == 5
+
+
+def test_shards_make_the_same_matrix(tmp_path):
+    given = {"tasks": [task(), task("two", seed=4)], "methods": ["gc", "kmer3"], "settings": QUICK}
+    whole = benchmark.run(tmp_path / "whole", **given)
+    for first in (1, 2, 3):
+        part = benchmark.run(tmp_path / "parts", shard=(first, 3), **given)
+        assert (part["status"] == "pending").any()
+    collected = benchmark.run(tmp_path / "parts", **given)
+    pd.testing.assert_frame_equal(collected.drop(columns="seconds"), whole.drop(columns="seconds"))
+
+
+def test_a_damaged_cell_is_a_row_that_says_what_to_do(tmp_path):
+    given = {"tasks": [task()], "methods": ["gc"], "settings": QUICK}
+    table = benchmark.run(tmp_path, **given)
+    folder = tmp_path / "cells" / table["cell"].iloc[0]
+    (folder / "predictions.npz").write_bytes(b"PK\x03\x04 broken")
+    assert (
+        "Delete the folder: the cell is then computed again"
+        in benchmark.run(tmp_path, **given)["error"].iloc[0]
+    )
+
+
+def test_a_task_is_folded_when_asked(tmp_path):
+    folded = Settings(permutations=0, draws=0, n_folds=4, refold=True, bootstrap=50)
+    table = benchmark.run(tmp_path, tasks=[task()], methods=["kmer3", "majority"], settings=folded)
+    assert table["n_test"].tolist() == [240, 240]
+    assert table["missing_controls"].tolist() == ["permuted labels, control task, learning curve", ""]
+
+
+def test_a_cap_draws_evenly():
+    labels = np.array([0] * 90 + [1] * 10)
+    taken = cells._evenly(labels, "binary", 30, seed=0)
+    assert np.bincount(labels[taken]).tolist() == [20, 10]
+    assert len(set(taken)) == 30
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"tasks": ["a", "a"]}, "Each task must be given once; received 'a' twice"),
+        ({"methods": ["kmers"]}, "received 'kmers'. Did you mean kmer"),
+        ({"methods": ["logistic"]}, "logistic needs a model; received none"),
+        ({"tasks": []}, "There must be a task and a method"),
+        ({"shard": (3, 2)}, r"i from 1 to n; received \(3, 2\)"),
+    ],
+)
+def test_a_matrix_of_the_impossible_is_refused(tmp_path, given, message):
+    with pytest.raises(ValueError, match=message):
+        benchmark.run(tmp_path / "out", **{"tasks": ["a"], "methods": ["gc"], **given})
+
+
+def test_there_is_no_leaderboard_of_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="must hold results.parquet"):
+        benchmark.leaderboard(tmp_path)
+    benchmark.run(tmp_path, tasks=["nowhere"], methods=["gc"], settings=QUICK)
+    with pytest.raises(ValueError, match="needs a finished cell; .* has none: "):
+        benchmark.leaderboard(tmp_path)
+
+
+# Leaderboard --------------------------------------------------------------------------------------------------------
+
+
+def test_the_leaderboard_is_means_of_its_cells(ran):
+    out, _, _, _, table, _ = ran
+    board = benchmark.leaderboard(out)
+    done = table[table["twin_of"] == ""]
+    assert len(board.tasks) == len(done) == 15
+    assert board.overall["value"].is_monotonic_decreasing
+    for row in board.overall.itertuples():
+        mine = board.tasks[board.tasks["entry"] == row.entry]
+        assert row.value == pytest.approx(mine["value"].mean())
+        draws = [
+            benchmark.predictions(out, one).draws
+            for _, one in done.iterrows()
+            if standings.entry(one["model"], one["label"]) == row.entry
+        ]
+        low, high = np.percentile(np.mean(draws, axis=0), [2.5, 97.5])
+        assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
+    assert board.categories.groupby("category")["entry"].count().to_dict() == {"promoters": 5, "splicing": 5}
+    promoters = board.categories[board.categories["category"] == "promoters"]
+    assert (promoters["tasks"] == 2).all()
+
+
+def test_an_entry_without_every_task_has_no_overall_value(tmp_path):
+    benchmark.run(tmp_path, tasks=[task(), task("two", seed=3)], methods=["gc"], settings=QUICK)
+    results = benchmark.results(tmp_path)
+    extra = benchmark.run(tmp_path / "more", tasks=[task()], methods=["local31"], settings=QUICK)
+    both = pd.concat([results, extra], ignore_index=True)
+    both.to_parquet(tmp_path / matrix.RESULTS)
+    cell = extra["cell"].iloc[0]
+    (tmp_path / "more" / "cells" / cell).rename(tmp_path / "cells" / cell)
+    overall = benchmark.leaderboard(tmp_path).overall.set_index("entry")
+    assert np.isnan(overall.loc["31 bp around the middle", "value"])
+    assert overall.loc["31 bp around the middle", "tasks"] == 1
+    assert overall.index[0] == "GC and length"
+
+
+def test_comparisons_are_paired_and_corrected(ran):
+    out = ran[0]
+    table = benchmark.comparisons(out)
+    assert len(table) == 3 * 10
+    np.testing.assert_allclose(table["q"], probing.false_discovery(table["p"].to_numpy()))
+    one = benchmark.comparisons(out, against="31 bp around the middle")
+    assert len(one) == 3 * 4
+    assert (one["second"] == "31 bp around the middle").all()
+    assert (one["difference"] < 0).all()
+    with pytest.raises(ValueError, match="must be an entry: 3-mers, .*received 'nobody'"):
+        benchmark.comparisons(out, against="nobody")
+
+
+# Vectors without a model --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_kmers_are_counted(k):
+    import itertools
+
+    rng = np.random.default_rng(k)
+    texts = ["".join(rng.choice(list("ACGTN"), n, p=[0.24] * 4 + [0.04])) for n in (3, 40, 200)] + [
+        "N",
+        "NNNNNNN",
+    ]
+    words = ["".join(word) for word in itertools.product("ACGT", repeat=k)]
+    found = plain_features.kmer_frequencies(texts, k)
+    for row, text in enumerate(texts):
+        there = [text[i : i + k] for i in range(len(text) - k + 1) if "N" not in text[i : i + k]]
+        for word, value in zip(words, found[row], strict=True):
+            assert value == pytest.approx(there.count(word) / len(there) if there else 0)
+
+
+def test_local_bases_stand_around_the_middle():
+    text = "A" * 300 + "GT" + "C" * 298
+    found = plain_features.local_bases([text, "ACG", "N" * 40]).reshape(3, 31, 4)
+    assert ["ACGT"[i] for i in found[0].argmax(axis=1)] == list("A" * 15 + "GT" + "C" * 14)
+    assert found[1].sum() == 3
+    assert found[1, 14:17].argmax(axis=1).tolist() == [0, 1, 2]
+    assert found[2].sum() == 0
+
+
+def test_k_beyond_memory_is_refused():
+    with pytest.raises(ValueError, match="k must be from 1 to 8; received 12"):
+        plain_features.kmer_frequencies(["ACGT"], 12)
+
+
+# Tasks --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_task_is_known_by_its_examples():
+    one = task()
+    assert one.checksum == task("another name").checksum
+    assert one.checksum != task(seed=1).checksum
+    assert repr(one) == "Task(planted: binary, 2 classes, 160 train, 80 test, 90 bp)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "classes", "message"),
+    [
+        ("ranking", np.array([0, 1]), 2, "must be one of binary, .*; received 'ranking'"),
+        ("binary", np.array([0, 1]), 3, "must have two classes; t, train has 3"),
+        ("binary", np.array([0, 2]), 2, "numbered 0 to 1 in t, train; received 0 to 2"),
+        ("binary", np.array([0.0, 1.0]), 2, "1-dimensional integers; t, train has float64"),
+        ("multilabel", np.array([[True], [False]]), 2, "a column for each of 2 classes; received 1"),
+        ("regression", np.array([[1.0], [np.nan]]), 1, "must be finite; t, train has 1"),
+        ("per_base", np.zeros((2, 4), np.int8), 3, "4 bp|8 bp for 4 labels at a"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(kind, labels, classes, message):
+    two = benchmark.Examples(
+        np.array(["a", "b"]), np.array(["ACGTACGT"] * 2, object), labels, np.array(["a", "b"])
+    )
+    with pytest.raises(ValueError, match=message):
+        benchmark.Task("t", kind, tuple(map(str, range(classes))), two, None)
+
+
+def test_examples_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="received 2 ids, 1 sequences, 2 labels, 2 groups"):
+        benchmark.Examples(np.array(["a", "b"]), np.array(["A"], object), np.zeros(2), np.array(["a", "b"]))
+    with pytest.raises(ValueError, match=r"received 'a' 2 times \(1 ids repeat\)"):
+        benchmark.Examples(
+            np.array(["a", "a"]), np.array(["A", "C"], object), np.zeros(2), np.array(["a", "b"])
+        )
