@@ -19,6 +19,7 @@ from ntviz.plot.heads import head_atlas
 from ntviz.plot.live import LiveCurves
 from ntviz.plot.locus import locus
 from ntviz.plot.logo import logo_track, sequence_track
+from ntviz.plot.ranked import leaderboard
 from ntviz.plot.saturated import saturation
 from ntviz.plot.signals import signal_track
 from ntviz.plot.strips import token_strip
@@ -37,6 +38,7 @@ __all__ = [
     "enrichment",
     "genes_track",
     "head_atlas",
+    "leaderboard",
     "locus",
     "logo_track",
     "saturation",
