@@ -46,7 +46,7 @@ LAYERS: dict[int, dict[str, set[str]]] = {
     },
     5: {
         "probing": {"embeddings", "sequence"},
-        "finetuning": {"environment", "sequence", "models", "tokens"},
+        "finetuning": {"environment", "sequence", "models", "tokens", "probing"},  # probing: its metrics
         "benchmark": {
             *("environment", "genome", "sequence", "data", "reference", "annotation"),
             *("probing", "finetuning", "embeddings", "models"),

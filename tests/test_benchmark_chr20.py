@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,7 +51,7 @@ def sites_by_hand(genes):
     exons = genes[genes["element"] == "exon"].sort_values("start")
     for _, part in exons.groupby("transcript"):
         rows = part[["start", "end", "strand"]].values.tolist()
-        for one, other in zip(rows, rows[1:], strict=False):
+        for one, other in itertools.pairwise(rows):
             if other[0] - one[1] < 4:
                 continue
             if one[2] == "+":
@@ -67,7 +69,7 @@ def test_windows_are_what_their_names_say(name, reference):
     low, high = task.lengths
     assert low == high
     rows = everything(task)
-    assert len({row[:3] + (str(row[4]),) for row in rows}) == len(rows) or task.kind == "per_base"
+    assert len({(*row[:3], str(row[4])) for row in rows}) == len(rows) or task.kind == "per_base"
     for start, end, strand, sequence, _, group in rows[:: max(1, len(rows) // 60)]:
         text = reference.fetch(f"chr20:{start + 1}-{end}").sequence
         assert sequence == (text if strand == "+" else reverse_complement(text))

@@ -1,0 +1,408 @@
+"""Fine-tuning and networks: adapters where they belong, the base untouched, learning of what is planted, equal after loading."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from ntviz import finetuning, models, probing
+from ntviz.finetuning import Recipe, fitting, heads, networks
+from ntviz.models import encoder
+
+QUICK = Recipe(learning_rate=1e-2, steps=60, evaluate_every=20)
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return models.load()
+
+
+def planted(n=160, bp=60, seed=0, classes=2):
+    """Random sequences; class 1 has a word of many A, class 2 of many G."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % classes
+    texts = []
+    for label in labels:
+        text = "".join(rng.choice(list("ACGT"), bp))
+        texts.append(
+            text[:24] + ("", "AAAAAAAAAAAA", "GGGGGGGGGGGG")[label] + text[24:][: bp - 24 - 12 * (label > 0)]
+        )
+    return texts, labels, np.array([f"g{i // 8}" for i in range(n)])
+
+
+# Adapters -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("v1-500m-human-ref", 184_320),
+        ("v1-2.5b-multi-species", 491_520),
+        ("v2-50m", 36_864),
+        ("v2-100m", 67_584),
+        ("v2-250m", 110_592),
+        ("v2-500m", 178_176),
+    ],
+)
+def test_ia3_trains_as_many_parameters_as_published(name, expected):
+    spec = models.SPECS[name]
+    config = {
+        "vocab_size": 4107 if spec.rotary else 4105,
+        "hidden_size": spec.hidden,
+        "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads,
+        "intermediate_size": spec.ffn,
+        "max_position_embeddings": spec.max_tokens + 2,
+        "position_embedding_type": "rotary" if spec.rotary else "absolute",
+        "add_bias_fnn": not spec.rotary,
+    }
+    with torch.device("meta"):
+        module = encoder.build(config)
+        assert finetuning.adapter_parameters(module.esm) == expected
+    assert expected == spec.layers * (2 * spec.hidden + spec.ffn)
+
+
+def test_vectors_of_ia3_are_ones_at_first_and_stand_on_key_value_and_the_gated_product(mini):
+    from ntviz.finetuning.adapters import adapted
+    from ntviz.finetuning.learners import ModelLearner
+
+    learner = ModelLearner(mini, 2, per_base=False)
+    before = learner.eval()(learner.prepare(["ACGTACGTAAAA"]))
+    learner.encoder = adapted(learner.encoder, "ia3", Recipe(), name="mini")
+    after = learner.eval()(learner.prepare(["ACGTACGTAAAA"]))
+    torch.testing.assert_close(before, after, rtol=0, atol=0)
+    trained = {name: p for name, p in learner.encoder.named_parameters() if p.requires_grad}
+    assert len(trained) == 3 * 4
+    assert {tuple(p.shape) for name, p in trained.items() if ".output.dense" in name} == {(1, 512)}
+    assert all(bool((p == 1).all()) for p in trained.values())
+    assert not any("attention.output" in name for name in trained)
+
+
+@pytest.mark.parametrize("method", finetuning.METHODS)
+def test_a_planted_word_is_learned_and_the_model_left_as_it_was(mini, method):
+    texts, labels, groups = planted()
+    tokens = mini.tokenize(texts[0])
+    before = mini.forward(tokens).logits
+    state = {name: value.clone() for name, value in mini.module.state_dict().items()}
+    recipe = QUICK if method != "full" else Recipe(learning_rate=1e-3, steps=60, evaluate_every=20)
+    tuned = finetuning.tune(
+        mini, texts, labels, kind="binary", outputs=2, method=method, groups=groups, recipe=recipe
+    )
+    other, truth, _ = planted(60, seed=9)
+    predicted = tuned.predict(other)
+    np.testing.assert_allclose(predicted.sum(axis=1), 1, atol=1e-5)
+    assert probing.scores("binary", truth, predicted)["mcc"] > 0.8
+    np.testing.assert_array_equal(mini.forward(tokens).logits, before)
+    assert list(mini.module.state_dict()) == list(state)
+    assert all(torch.equal(state[name], value) for name, value in mini.module.state_dict().items())
+    assert not mini.module.training
+    head = 256 * 2 + 2
+    expected = {"ia3": 4 * (2 * 256 + 512) + head, "lora": 4 * 2 * (256 + 256) + head, "head": head}
+    if method in expected:
+        assert tuned.trainable == expected[method]
+    assert tuned.history["step"].tolist() == [20, 40, 60]
+    assert tuned.history["loss"].iloc[-1] < tuned.history["loss"].iloc[0]
+
+
+@pytest.mark.parametrize("method", finetuning.METHODS)
+def test_what_is_saved_loads_equal(mini, tmp_path, method):
+    texts, labels, _ = planted(40)
+    recipe = Recipe(learning_rate=1e-2, steps=4, evaluate_every=2)
+    tuned = finetuning.tune(mini, texts, labels, kind="binary", outputs=2, method=method, recipe=recipe)
+    folder = tuned.save(tmp_path / "kept")
+    again = finetuning.load(folder, mini)
+    np.testing.assert_array_equal(again.predict(texts), tuned.predict(texts))
+    assert repr(again) == repr(tuned)
+    files = {path.name for path in folder.iterdir()}
+    assert files >= {"head.safetensors", "tuned.json"}
+    if method in ("ia3", "lora"):
+        assert files == {"head.safetensors", "tuned.json", "adapter_config.json", "adapter_model.safetensors"}
+        assert json.loads((folder / "adapter_config.json").read_text())["peft_type"] == method.upper()
+    with pytest.raises(
+        ValueError, match="was tuned from ntviz-mini with weights .*; received random twin of ntviz-mini"
+    ):
+        finetuning.load(folder, mini.random_twin())
+
+
+def test_a_damaged_folder_is_refused(mini, tmp_path):
+    texts, labels, _ = planted(24)
+    with pytest.raises(FileNotFoundError, match=r"must hold tuned.json"):
+        finetuning.load(tmp_path, mini)
+    tuned = finetuning.tune(
+        mini, texts, labels, kind="binary", outputs=2, method="head", recipe=Recipe(steps=2)
+    )
+    folder = tuned.save(tmp_path / "kept")
+    (folder / "head.safetensors").write_bytes(b"broken")
+    with pytest.raises(ValueError, match="must hold a whole tuned model; reading it failed"):
+        finetuning.load(folder, mini)
+
+
+def test_the_same_seed_gives_the_same_weights(mini):
+    texts, labels, _ = planted(40)
+    recipe = Recipe(learning_rate=1e-2, steps=6, evaluate_every=3)
+    state = torch.random.get_rng_state()
+    one, two, other = (
+        finetuning.tune(
+            mini, texts, labels, kind="binary", outputs=2, method="lora", recipe=recipe, seed=seed
+        ).predict(texts)
+        for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(one, two)
+    assert not np.array_equal(one, other)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_the_best_state_is_kept_and_patience_ends_training(mini, monkeypatch):
+    texts, labels, _ = planted(40)
+    seen = iter([0.5, 0.9, 0.3, 0.2, 0.1])
+    states = []
+
+    def judged(learner, *_):
+        states.append(learner.head.linear.weight.detach().clone())
+        return {"validation_loss": 1.0, "validation": next(seen)}
+
+    monkeypatch.setattr(fitting, "_judged", judged)
+    recipe = Recipe(learning_rate=1e-2, steps=50, evaluate_every=2, patience=2)
+    tuned = finetuning.tune(mini, texts, labels, kind="binary", outputs=2, method="head", recipe=recipe)
+    assert (tuned.best_step, tuned.stopped, len(states)) == (4, "patience", 4)
+    assert torch.equal(tuned.learner.head.linear.weight, states[1])
+
+
+def test_an_interruption_leaves_the_model_as_it_was(mini, monkeypatch):
+    texts, labels, _ = planted(40)
+    before = mini.forward(mini.tokenize(texts[0])).logits
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "_judged", stop)
+    with pytest.raises(KeyboardInterrupt):
+        finetuning.tune(
+            mini, texts, labels, kind="binary", outputs=2, recipe=Recipe(steps=2, evaluate_every=1)
+        )
+    np.testing.assert_array_equal(mini.forward(mini.tokenize(texts[0])).logits, before)
+    assert all(p.requires_grad for name, p in mini.module.esm.encoder.named_parameters())
+
+
+def test_a_loss_that_is_not_finite_names_the_step(mini):
+    texts, _, _ = planted(40)
+    targets = np.full((40, 1), 1e30, dtype=np.float32)
+    with pytest.raises(FloatingPointError, match="at step 1 it is inf"):
+        finetuning.tune(
+            mini, texts, targets, kind="regression", outputs=1, method="head", recipe=Recipe(steps=2)
+        )
+
+
+def test_bfloat16_is_finite_and_learns(mini):
+    texts, labels, groups = planted()
+    recipe = Recipe(learning_rate=1e-2, steps=60, evaluate_every=30, precision="bfloat16")
+    tuned = finetuning.tune(mini, texts, labels, kind="binary", outputs=2, groups=groups, recipe=recipe)
+    other, truth, _ = planted(60, seed=9)
+    assert probing.scores("binary", truth, tuned.predict(other))["mcc"] > 0.7
+
+
+# Kinds of tasks -----------------------------------------------------------------------------------------------------
+
+
+def test_tracks_are_learned(mini):
+    texts, which, _ = planted(240, classes=3)
+    labels = np.stack([which == 1, which == 2, which > 0], axis=1)
+    recipe = Recipe(learning_rate=1e-2, steps=120, evaluate_every=40, positive_weight=2.0)
+    tuned = finetuning.tune(mini, texts, labels, kind="multilabel", outputs=3, recipe=recipe)
+    other, truth, _ = planted(60, seed=5, classes=3)
+    found = probing.scores(
+        "multilabel", np.stack([truth == 1, truth == 2, truth > 0], axis=1), tuned.predict(other)
+    )
+    assert found["auroc"] > 0.95
+
+
+def test_two_activities_are_learned(mini):
+    texts, which, _ = planted(240, classes=3)
+    targets = np.stack([which == 1, (which == 2) * 2.0], axis=1).astype(np.float32)
+    tuned = finetuning.tune(
+        mini,
+        texts,
+        targets,
+        kind="regression",
+        outputs=2,
+        recipe=Recipe(learning_rate=1e-2, steps=120, evaluate_every=40),
+    )
+    other, truth, _ = planted(60, seed=5, classes=3)
+    expected = np.stack([truth == 1, (truth == 2) * 2.0], axis=1)
+    assert probing.scores("regression", expected, tuned.predict(other))["pearson"] > 0.85
+
+
+def by_base(n, seed):
+    """Sequences where GTAAGT marks a donor at its first base and TTTCAG an acceptor behind its last."""
+    rng = np.random.default_rng(seed)
+    texts, labels = [], np.zeros((n, 48), dtype=np.int8)
+    for row in range(n):
+        letters = list("".join(rng.choice(list("ACGT"), 48)))
+        one, other = rng.integers(0, 3) * 6 + 6, rng.integers(0, 2) * 6 + 30
+        letters[one : one + 6], letters[other : other + 6] = "GTAAGT", "TTTCAG"
+        texts.append("".join(letters))
+        labels[row, one], labels[row, other + 5] = 2, 1
+    return texts, labels
+
+
+@pytest.mark.parametrize("how", ["model", "network"])
+def test_sites_are_found_base_by_base(mini, how):
+    texts, labels = by_base(200, 0)
+    recipe = Recipe(
+        learning_rate=1e-2 if how == "model" else 3e-3, steps=150, evaluate_every=50, batch_size=16
+    )
+    about = {"kind": "per_base", "outputs": 3, "recipe": recipe}
+    if how == "model":
+        tuned = finetuning.tune(mini, texts, labels, method="ia3", **about)
+    else:
+        torch.manual_seed(0)
+        tuned = finetuning.train_network(
+            finetuning.network("cnn", outputs=3, per_base=True), texts, labels, **about
+        )
+    other, truth = by_base(40, 1)
+    predicted = tuned.predict(other)
+    assert predicted.shape == (40, 48, 3)
+    assert probing.scores("per_base", truth, predicted)["top_k"] > 0.9
+    with pytest.raises(ValueError, match="must have one length; received 40 to 48 bp"):
+        tuned.predict([other[0], other[1][:40]])
+
+
+def test_each_base_reads_its_own_place_of_its_token(mini):
+    from ntviz.finetuning.learners import ModelLearner
+
+    learner = ModelLearner(mini, 3, per_base=True).eval()
+    texts = ["ACGTACNGTACGTAA", "ACGTACGTACGTACG"]
+    scores = learner(learner.prepare(texts)).detach().numpy()
+    for text, found in zip(texts, scores, strict=True):
+        tokens = mini.tokenize(text)
+        states = learner._states(torch.tensor(tokens.ids)[None], torch.ones(1, len(tokens), dtype=torch.bool))
+        each = learner.head.linear(states)[0].detach().numpy().reshape(len(tokens), 6, 3)
+        for base in range(len(text)):
+            token = tokens.token_at(base)
+            np.testing.assert_allclose(found[base], each[token, base - tokens.spans[token, 0]], atol=1e-5)
+
+
+# Networks -----------------------------------------------------------------------------------------------------------
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_sizes_are_those_of_the_paper():
+    # Without their heads: 64 channels and 1,024.
+    small, large = finetuning.network("bpnet", outputs=2), finetuning.network("bpnet-large", outputs=2)
+    profile = 64 * 2 * 25 + 2
+    assert count(small) - count(small.head) + profile == 120_834
+    assert round(count(large) / 1e6) == 28
+    assert count(finetuning.network("cnn", outputs=2)) < 100_000
+    with pytest.raises(ValueError, match="must be one of bpnet, bpnet-large, cnn; received 'resnet'"):
+        finetuning.network("resnet", outputs=2)
+
+
+def test_bpnet_sees_as_far_as_its_dilations_reach():
+    torch.manual_seed(0)
+    module = networks.BPNet(8, 1, per_base=True)
+    for layer in (module.stem, *module.dilated):
+        torch.nn.init.constant_(layer.weight, 0.1)
+        torch.nn.init.zeros_(layer.bias)
+    bases = torch.full((1, 4, 3001), 0.1, requires_grad=True)
+    module(bases, torch.ones(1, 3001, dtype=torch.bool))[0, 1500].sum().backward()
+    seen = torch.nonzero(bases.grad[0].abs().sum(0) > 0)
+    reach = 12 + sum(2**layer for layer in range(1, 10))
+    assert (int(seen.min()), int(seen.max())) == (1500 - reach, 1500 + reach)
+
+
+@pytest.mark.parametrize("name", ["bpnet", "cnn"])
+@pytest.mark.parametrize("per_base", [False, True])
+def test_padding_changes_nothing(name, per_base):
+    torch.manual_seed(0)
+    learner = finetuning.train_network.__globals__["NetworkLearner"](
+        finetuning.network(name, outputs=2, per_base=per_base)
+    )
+    texts = ["ACGTNACGTTTACG", "ACGT" * 40]
+    together = learner(learner.prepare(texts)).detach()
+    for row, text in enumerate(texts):
+        alone = learner(learner.prepare([text])).detach()[0]
+        found = together[row, : len(text)] if per_base else together[row]
+        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["bpnet", "cnn"])
+def test_networks_learn_a_planted_word(name):
+    texts, labels, groups = planted(240)
+    torch.manual_seed(0)
+    recipe = Recipe(learning_rate=3e-3, batch_size=16, steps=120, evaluate_every=40)
+    tuned = finetuning.train_network(
+        finetuning.network(name, outputs=2),
+        texts,
+        labels,
+        kind="binary",
+        outputs=2,
+        groups=groups,
+        recipe=recipe,
+    )
+    other, truth, _ = planted(60, seed=9)
+    assert probing.scores("binary", truth, tuned.predict(other))["mcc"] > 0.9
+    with pytest.raises(ValueError, match="this is a network"):
+        tuned.save("nowhere")
+
+
+# Bad input ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.zeros(40, int)}, r"two classes to learn from; received only class \[0\]"),
+        ({"labels": np.arange(40)}, "numbered 0 to 1; received 39"),
+        ({"labels": np.array([0, 1])}, "a label for each of 40 sequences; received 2"),
+        ({"kind": "ranking"}, "must be one of binary, .*; received 'ranking'"),
+        ({"kind": "regression"}, r"Labels must be \[sequence, 2\] for regression; received \[40\]"),
+        ({"method": "prompt"}, "must be one of ia3, lora, full, head; received 'prompt'"),
+        ({"groups": np.zeros(40)}, "two groups to set one aside; received 1"),
+        ({"validation_share": 1.5}, "between 0 and 1; received 1.5"),
+    ],
+)
+def test_bad_input_is_refused(mini, change, message):
+    texts, labels, _ = planted(40)
+    given = {"labels": labels, "kind": "binary", "outputs": 2, "recipe": Recipe(steps=1), **change}
+    with pytest.raises(ValueError, match=message):
+        finetuning.tune(mini, texts, given.pop("labels"), **given)
+
+
+def test_recipes_are_checked():
+    with pytest.raises(ValueError, match="batch_size of a recipe must be above 0; received 0"):
+        Recipe(batch_size=0)
+    with pytest.raises(ValueError, match="received 'float8'"):
+        Recipe(precision="float8")
+    paper = finetuning.RECIPES["ia3"]
+    assert (paper.learning_rate, paper.batch_size, paper.steps) == (3e-3, 8, 10_000)
+
+
+def test_adapters_need_their_layers():
+    from ntviz.finetuning.adapters import adapted
+
+    with pytest.raises(ValueError, match="ia3 needs separate key, value and FFN layers; other has none"):
+        adapted(torch.nn.Sequential(torch.nn.Linear(2, 2)), "ia3", Recipe(), name="other")
+
+
+def test_bases_without_a_label_do_not_count():
+    scores = torch.randn(2, 3, 3)
+    labels = torch.tensor([[0, 1, -1], [2, -1, -1]], dtype=torch.int8)
+    expected = -torch.stack(
+        [scores[0, 0].log_softmax(-1)[0], scores[0, 1].log_softmax(-1)[1], scores[1, 0].log_softmax(-1)[2]]
+    ).mean()
+    torch.testing.assert_close(heads.loss("per_base", scores, labels), expected)
+
+
+def test_validation_keeps_groups_whole():
+    from ntviz.finetuning.tuned import _aside
+
+    groups = np.repeat(np.arange(10), 10)
+    aside = _aside(np.zeros(100), groups, "binary", 0.25, 0)
+    assert aside.sum() == 30
+    assert all(len(set(aside[groups == g])) == 1 for g in range(10))
