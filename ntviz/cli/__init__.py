@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ntviz.cli.benchmarking import benchmark_app
 from ntviz.cli.saying import FAILED, INTERRUPTED, OK, USAGE, aligned, failing, note, say, usage
 from ntviz.cli.scoring import score
 
@@ -30,7 +31,12 @@ models_app = typer.Typer(
 )
 data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", invoke_without_command=True)
 kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
-for name, group in (("models", models_app), ("data", data_app), ("kernel", kernel_app)):
+for name, group in (
+    ("models", models_app),
+    ("data", data_app),
+    ("kernel", kernel_app),
+    ("benchmark", benchmark_app),
+):
     app.add_typer(group, name=name, rich_help_panel=None)
 app.command()(score)
 

@@ -97,7 +97,7 @@ def score(
             both_strands=not forward_only,
             on_mismatch=on_mismatch,
         )
-        number = _shard(shard)
+        number = shard_of(shard)
         if not path.is_file():
             raise FileNotFoundError(
                 f"the variants must be in a file, but there is none at {path}. Check the path"
@@ -131,7 +131,8 @@ def score(
         say(str(file))
 
 
-def _shard(text: str) -> tuple[int, int]:
+def shard_of(text: str) -> tuple[int, int]:
+    """The numbers of a shard written i/n, counted from 1."""
     first, slash, of = text.partition("/")
     if not (slash and first.isdigit() and of.isdigit() and 1 <= int(first) <= int(of)):
         raise ValueError(

@@ -1,0 +1,228 @@
+"""`ntviz benchmark`: run a matrix of models, tasks and methods, list tasks, show the leaderboard."""
+
+from __future__ import annotations
+
+import html
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ntviz.cli.saying import FAILED, INTERRUPTED, aligned, failing, note, say, usage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ntviz.benchmark import Leaderboard
+
+benchmark_app = typer.Typer(
+    help="Benchmark: models by tasks by methods, with controls and baselines.", no_args_is_help=True
+)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+@benchmark_app.command()
+def run(
+    out: Annotated[
+        Path, typer.Option(help="Folder of the matrix; the same command goes on where it stopped.")
+    ],
+    models: Annotated[
+        str, typer.Option(help="Names of `ntviz models` or checkpoint directories, by commas.")
+    ] = "",
+    tasks: Annotated[
+        str,
+        typer.Option(
+            help="Names of `ntviz benchmark tasks`, files or folders; chr20 stands for all that come with ntviz."
+        ),
+    ] = "chr20",
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="logistic, mlp, ia3, lora, full, head; majority, gc, kmer, local31, cnn, bpnet, bpnet-large."
+        ),
+    ] = "",
+    folds: Annotated[int, typer.Option(help="Folds by region where a task has no test part.")] = 10,
+    refold: Annotated[
+        bool, typer.Option("--refold", help="Use folds even where there is a test part.")
+    ] = False,
+    layers: Annotated[
+        str, typer.Option(help="Layers that probes choose from, such as 0,2,4; default: all.")
+    ] = "",
+    pooling: Annotated[str, typer.Option(help="mean, max or cls.")] = "mean",
+    permutations: Annotated[int, typer.Option(help="Permuted labels of each probe; 0: none.")] = 20,
+    steps: Annotated[
+        int | None, typer.Option(help="Training steps at most; default: each method's own.")
+    ] = None,
+    train_cap: Annotated[int | None, typer.Option(help="Examples to learn from at most.")] = None,
+    seeds: Annotated[str, typer.Option(help="Each cell is done once a seed.")] = "0",
+    twins: Annotated[bool, typer.Option(help="Probe a random twin of each model too.")] = True,
+    shard: Annotated[
+        str, typer.Option(help="i/n: every n-th cell; then once without it to collect.")
+    ] = "1/1",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+) -> None:
+    """Fill the matrix: done cells are never redone, a failed one is a row that says why.
+
+    Writes results.parquet and report.html. Exit code: 0 all cells are done, 1 some failed, 2 the arguments were wrong,
+    130 it was interrupted.
+    """
+    from ntviz import benchmark
+    from ntviz.cli.scoring import shard_of
+
+    names = _words(models)
+    wanted = _words(methods) or [*(["logistic"] if names else []), "kmer", "gc", "majority"]
+    try:
+        with usage(OSError, ValueError):
+            settings = benchmark.Settings(
+                layers=tuple(int(layer) for layer in _words(layers)) or None,
+                pooling=pooling,
+                n_folds=folds,
+                refold=refold,
+                permutations=permutations,
+                steps=steps,
+                train_cap=train_cap,
+            )
+            table = benchmark.run(
+                out,
+                tasks=benchmark.expand(_words(tasks)),
+                models=names,
+                methods=wanted,
+                settings=settings,
+                seeds=[int(seed) for seed in _words(seeds)],
+                twins=twins,
+                shard=shard_of(shard),
+                device=device,
+                dtype=dtype,
+                say=note,
+            )
+    except KeyboardInterrupt:
+        note("ntviz: interrupted; what was finished is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+    failed = table[table["status"] == "failed"]
+    if shard == "1/1" and (table["status"] == "ok").any():
+        with failing(OSError, ValueError):
+            board = benchmark.leaderboard(out)
+            page = out / "report.html"
+            command = shlex.join(["ntviz", *sys.argv[1:]])
+            page.write_text(report(board, benchmark.comparisons(out), command), encoding="utf-8")
+            say(shown(board.overall))
+            say(str(page))
+    for row in failed.itertuples(index=False):
+        note(f"failed: {row.task}, {row.model or '-'}, {row.method}: {row.error}")
+    if len(failed):
+        raise typer.Exit(FAILED)
+
+
+@benchmark_app.command()
+def tasks() -> None:
+    """List the tasks that come with ntviz."""
+    from ntviz import benchmark
+    from ntviz.benchmark import chr20
+
+    rows = []
+    for name in chr20.NAMES:
+        task = benchmark.find_task(name)
+        low, _ = task.lengths
+        held = f"{len(task.test):,}" if task.test is not None else "by folds"
+        rows.append((name, task.kind, f"{low:,} bp", f"{len(task.train):,}", held, ", ".join(task.classes)))
+    say(aligned(rows, ("task", "kind", "length", "train", "test", "classes")))
+
+
+@benchmark_app.command()
+def show(out: Annotated[Path, typer.Argument(help="Folder of a matrix.")]) -> None:
+    """Show the leaderboard of a matrix."""
+    from ntviz import benchmark
+
+    with usage(OSError, ValueError):
+        board = benchmark.leaderboard(out)
+    say(shown(board.overall))
+    say()
+    say(
+        shown(
+            board.tasks[
+                ["task", "entry", "value", "low", "high", "twin", "p", "selectivity", "missing_controls"]
+            ]
+        )
+    )
+    if len(board.failed):
+        note(f"{len(board.failed)} cells failed or are not done")
+
+
+def shown(table: pd.DataFrame) -> str:
+    """A table as aligned text, numbers to three places and what is missing as a dash."""
+    return aligned(
+        [[_text(value) for value in row] for row in table.itertuples(index=False)], list(table.columns)
+    )
+
+
+def _text(value: object) -> str:
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.3f}"
+    return str(value) or "-"
+
+
+_STYLE = """:root{color-scheme:light dark}body{margin:24px auto;padding:0 16px;max-width:1020px;
+font:14px/1.5 Helvetica,Arial,'Liberation Sans',sans-serif}table{border-collapse:collapse;font-size:13px;margin:8px 0}
+th,td{padding:3px 10px;border-bottom:1px solid #8884;text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}
+.wide{overflow-x:auto}p{max-width:76ch}"""
+
+
+def report(board: Leaderboard, compared: pd.DataFrame, command: str) -> str:
+    """The leaderboard as a page that opens offline; every text is escaped."""
+    from ntviz import plot
+
+    figure = plot.leaderboard(board.tasks, board.overall, title="Leaderboard", label=_metric(board.tasks))
+    failed = board.failed[["task", "model", "method", "status", "error"]]
+    parts = [
+        "<h1>Benchmark</h1>",
+        f"<p>Made by <code>{html.escape(command)}</code>. Values are each task's first metric on held-out examples, with a 95 % "
+        "interval over regions drawn again. The twin is the same probe on the same model with random weights; p is that of "
+        "permuted labels; selectivity is the score less that on labels without meaning. What a row lacks is named: a score "
+        "without controls proves little.</p>",
+        figure.html(),
+        "<h2>All tasks</h2>",
+        _html(board.overall),
+        "<h2>By category</h2>",
+        _html(board.categories),
+        "<h2>By task</h2>",
+        _html(board.tasks.drop(columns=["model", "method"])),
+        "<h2>Differences</h2><p>First less second, paired by region; q is p after Benjamini and Hochberg over all rows.</p>",
+        _html(compared.drop(columns=["note"])),
+    ]
+    if len(failed):
+        parts += ["<h2>Failed or not done</h2>", _html(failed)]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Benchmark</title>'
+        f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>"
+    )
+
+
+def _metric(tasks: pd.DataFrame) -> str:
+    names = {
+        "mcc": "Matthews' correlation (MCC)",
+        "auroc": "AUROC",
+        "top_k": "top-k accuracy",
+        "pearson": "Pearson's r",
+    }
+    found = list(dict.fromkeys(tasks["metric"]))
+    return names.get(found[0], found[0]) if len(found) == 1 else "first metric of the task"
+
+
+def _html(table: pd.DataFrame) -> str:
+    head = "".join(f"<th>{html.escape(str(column).replace('_', ' '))}</th>" for column in table.columns)
+    rows = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{' class=n' if isinstance(value, (int, float)) else ''}>{html.escape(_text(value))}</td>"
+            for value in row
+        )
+        + "</tr>"
+        for row in table.itertuples(index=False)
+    )
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -1,0 +1,81 @@
+"""`ntviz benchmark` as a person types it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+TOP = Path(__file__).resolve().parents[1]
+
+
+def test_a_matrix_is_run_shown_and_gone_on_with(command, tmp_path):
+    out = tmp_path / "matrix"
+    given = (
+        "benchmark",
+        "run",
+        "--out",
+        out,
+        "--tasks",
+        "chr20_promoter_all",
+        "--methods",
+        "gc,majority",
+        "--permutations",
+        "2",
+        "--folds",
+        "4",
+    )
+    first = command(*given, cwd=TOP)
+    assert first.returncode == 0, first.stderr
+    assert "1 of 2: chr20_promoter_all, GC and length: mcc 0." in first.stderr
+    assert "GC and length" in first.stdout
+    page = (out / "report.html").read_text()
+    assert "ntviz benchmark run --out" in page
+    assert page.count("<img ") == 1
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    table = pd.read_parquet(out / "results.parquet")
+    assert table["status"].tolist() == ["ok", "ok"]
+    again = command(*given, cwd=TOP)
+    assert again.returncode == 0
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "results.parquet"), table)
+    shown = command("benchmark", "show", out, cwd=TOP)
+    assert "selectivity" in shown.stdout
+    assert "chr20_promoter_all" in shown.stdout
+
+
+def test_what_fails_is_said_and_the_exit_code_tells(command, tmp_path):
+    answer = command(
+        "benchmark", "run", "--out", tmp_path / "m", "--tasks", "chr20_promoter_all,no<where>", "--methods", "majority", "--folds", "3", cwd=TOP
+    )  # fmt: skip
+    assert answer.returncode == 1
+    assert (
+        "failed: no<where>, -, majority: ValueError: A task must be one of chr20_splice_sites_all"
+        in answer.stderr
+    )
+    page = (tmp_path / "m" / "report.html").read_text()
+    assert "no&lt;where&gt;" in page
+    assert "no<where>" not in page
+
+
+def test_wrong_arguments_end_with_two(command, tmp_path):
+    for more, message in (
+        (("--methods", "kmers"), "received 'kmers'. Did you mean kmer"),
+        (("--methods", "logistic"), "logistic needs a model; received none"),
+        (("--shard", "3/2"), "--shard must be i/n with i from 1 to n"),
+    ):
+        answer = command(
+            "benchmark", "run", "--out", tmp_path / "m", "--tasks", "chr20_coding", *more, cwd=TOP
+        )
+        assert answer.returncode == 2
+        assert message in answer.stderr
+    nothing = command("benchmark", "show", tmp_path, cwd=TOP)
+    assert nothing.returncode == 2
+    assert "must hold results.parquet" in nothing.stderr
+
+
+def test_tasks_are_listed(command):
+    answer = command("benchmark", "tasks", cwd=TOP)
+    assert answer.returncode == 0, answer.stderr
+    assert "chr20_splice_sites_all" in answer.stdout
+    assert "none, acceptor, donor" in answer.stdout
+    assert "by folds" in answer.stdout
