@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ntviz.benchmark.finding import expand, find_task
+    from ntviz.benchmark.literature import published
     from ntviz.benchmark.matrix import predictions, results, run
     from ntviz.benchmark.methods import METHODS, Method
     from ntviz.benchmark.settings import Settings
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "finding": ("expand", "find_task"),
+    "literature": ("published",),
     "matrix": ("predictions", "results", "run"),
     "methods": ("METHODS", "Method"),
     "settings": ("Settings",),
@@ -35,6 +37,7 @@ __all__ = [
     "find_task",
     "leaderboard",
     "predictions",
+    "published",
     "results",
     "run",
 ]
