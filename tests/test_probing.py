@@ -278,6 +278,17 @@ def test_controls_tell_knowledge_from_chance():
     assert chance.curve is None
 
 
+def test_permuted_labels_are_chance_even_for_one_strong_feature():
+    """Were the held-out labels kept, half of the permutations would guess right by a rule of the right sign."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 400)
+    one = {0: (labels + 0.2 * rng.normal(size=400)).astype(np.float32)[:, None]}
+    given = {"kind": "binary", "classes": 2, "learned": np.arange(250), "held": np.arange(250, 400)}
+    found = probing.controls(one, labels, Setting("logistic", 0), score=0.95, permutations=30, draws=0, **given)
+    assert np.abs(found.permuted).max() < 0.35
+    assert found.p == pytest.approx(1 / 31)
+
+
 def test_control_labels_depend_on_the_first_bases_alone():
     rng = np.random.default_rng(0)
     texts = ["".join(rng.choice(list("ACGT"), 20)) for _ in range(4_000)]

@@ -34,7 +34,8 @@ class Controls:
     Attributes
     ----------
     permuted
-        The first metric after learning from permuted labels, float64 [permutation].
+        The first metric after labels were permuted, within what is learned from and within what is judged by, float64
+        [permutation].
     p
         Share of permutations, the real one counted too, that do as well: (1 + better or equal) / (1 + permutations).
     control
@@ -105,7 +106,7 @@ def controls(
     meaningless
         Labels of the control task for all examples; see `control_labels`. None: no control task.
     permutations
-        How often training labels are permuted; 0: none.
+        How often labels are permuted; 0: none.
     draws
         Of the learning curve for each number of shots; 0: none.
     """
@@ -119,8 +120,10 @@ def controls(
     permuted = np.empty(permutations)
     for draw in range(permutations):
         shuffled = labels.copy()
-        shuffled[learned] = labels[rng.permutation(learned)]
-        permuted[draw] = judged(shuffled, learned, labels)
+        # On both sides: were the held-out labels kept, a rule of the wrong sign would still follow them.
+        for part in (learned, held):
+            shuffled[part] = labels[rng.permutation(part)]
+        permuted[draw] = judged(shuffled, learned, shuffled)
     p = (1 + int((permuted >= score).sum())) / (1 + permutations) if permutations else float("nan")
     by_class = kind in ("binary", "multiclass")
     control = float("nan")
