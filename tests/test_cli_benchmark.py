@@ -79,3 +79,17 @@ def test_tasks_are_listed(command):
     assert "chr20_splice_sites_all" in answer.stdout
     assert "none, acceptor, donor" in answer.stdout
     assert "by folds" in answer.stdout
+
+
+def test_a_task_is_checked(command, tmp_path):
+    (tmp_path / "train.fna").write_text(
+        "".join(f">a{i}|{i % 2}\n{'ACGTTGCA' * (3 + i % 2)}\n" for i in range(8))
+    )
+    (tmp_path / "test.fna").write_text(f">b|1\n{'ACGTTGCA' * 3}\n>c|0\n{'TTTTGGGG' * 4}\n")
+    answer = command("benchmark", "check", tmp_path, cwd=TOP)
+    assert answer.returncode == 1
+    assert "in training too, strands folded" in answer.stdout
+    assert answer.stdout.index("fail") < answer.stdout.index("unknown")
+    nothing = command("benchmark", "check", "nowhere", cwd=TOP)
+    assert nothing.returncode == 2
+    assert "A task must be one of" in nothing.stderr

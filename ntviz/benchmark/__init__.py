@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ntviz.benchmark.checking import Checks, check
     from ntviz.benchmark.finding import expand, find_task
     from ntviz.benchmark.literature import published
     from ntviz.benchmark.matrix import predictions, results, run
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ntviz.benchmark.task import Examples, Task
 
 _HOMES = {
+    "checking": ("Checks", "check"),
     "finding": ("expand", "find_task"),
     "literature": ("published",),
     "matrix": ("predictions", "results", "run"),
@@ -27,11 +29,13 @@ _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "METHODS",
+    "Checks",
     "Examples",
     "Leaderboard",
     "Method",
     "Settings",
     "Task",
+    "check",
     "comparisons",
     "expand",
     "find_task",

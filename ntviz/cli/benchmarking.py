@@ -135,6 +135,32 @@ def tasks() -> None:
 
 
 @benchmark_app.command()
+def check(
+    task: Annotated[
+        str, typer.Argument(help="A name of `ntviz benchmark tasks`, or a file or folder of examples.")
+    ],
+) -> None:
+    """Check a task: counts, balance, duplicates on both strands, copies across the split, shortcuts.
+
+    Exit code: 0 nothing failed, 1 a check failed, 2 there is no such task.
+    """
+    from ntviz import benchmark
+
+    with usage(OSError, ValueError):
+        read = benchmark.find_task(task)
+    checks = benchmark.check(read)
+    say(repr(read))
+    for text in read.notes:
+        note(text)
+    worst = ("fail", "warning", "unknown", "pass")
+    table = checks.table.sort_values("status", key=lambda column: column.map(worst.index), kind="stable")
+    say(shown(table[["status", "check", "part", "value", "limit", "n", "note"]]))
+    say(repr(checks))
+    if checks.status == "fail":
+        raise typer.Exit(FAILED)
+
+
+@benchmark_app.command()
 def show(out: Annotated[Path, typer.Argument(help="Folder of a matrix.")]) -> None:
     """Show the leaderboard of a matrix."""
     from ntviz import benchmark
