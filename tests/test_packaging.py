@@ -88,7 +88,7 @@ def test_every_import_is_declared():
     brought = {
         "bs4": "nbconvert", "nbclient": "papermill", "nbformat": "papermill", "traitlets": "nbconvert",
         "jupyter_client": "ipykernel", "IPython": "ipykernel", "huggingface_hub": "transformers", "packaging": "matplotlib",
-        "sklearn": "scikit-learn", "scipy": "scikit-learn",
+        "sklearn": "scikit-learn", "scipy": "scikit-learn", "tokenizers": "transformers",
         "triton": "torch",  # of its CUDA builds
     }  # fmt: skip
     declared = {canonical(Requirement(line).name) for line in PROJECT["dependencies"]}
