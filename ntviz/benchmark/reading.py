@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FASTA = (".fna", ".fa", ".fasta")
 TABLES = (".parquet", ".csv", ".tsv")
 BED = (".bed",)
-_PLACE = re.compile(r"(chr)?([0-9]{1,2}|[XYM]|MT)[:_]([0-9,]+)[-_]([0-9,]+)", re.IGNORECASE)
+_PLACE = re.compile(r"(chr)?([0-9]{1,2}[LR]?|[XYM]|MT)[:_]([0-9,]+)[-_]([0-9,]+)", re.IGNORECASE)
 _MILLION = 1_000_000
 
 
@@ -158,7 +158,7 @@ def _files(path: Path, task: str | None) -> list[tuple[str, Path]]:
 def _rows(file: Path, part: str, task: str | None, reference: Reference | None) -> Iterator[_Row]:
     suffix = _suffix(file)
     if suffix in FASTA:
-        return _fasta(file)
+        return fasta_rows(file)
     if suffix in BED:
         return _bed(file, reference)
     return _table(file, task)
@@ -179,7 +179,8 @@ def _text(file: Path) -> str:
         raise ValueError(f"{file} must be text in UTF-8; {error}.") from error
 
 
-def _fasta(file: Path) -> Iterator[_Row]:
+def fasta_rows(file: Path) -> Iterator[_Row]:
+    """Records of a FASTA; what stands behind the last | of a header is the label."""
     lines = _text(file).splitlines()
     starts = [index for index, line in enumerate(lines) if line.startswith(">")]
     if not starts:
