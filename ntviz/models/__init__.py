@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ntviz.models import registry
 from ntviz.models.protocol import OUTPUTS, DNAModel, Embedder, Forward
 from ntviz.models.registry import SPECS, ModelSpec
 
 if TYPE_CHECKING:
-    from ntviz.models.nucleotide_transformer import NucleotideTransformer
     from ntviz.models.verification import Verification
 
 __all__ = ["OUTPUTS", "SPECS", "DNAModel", "Embedder", "Forward", "ModelSpec", "load", "registry", "verify"]
@@ -23,8 +22,10 @@ def load(
     dtype: str = "float32",
     revision: str | None = None,
     max_tokens: int | None = None,
-) -> NucleotideTransformer:
-    """A Nucleotide Transformer ready for `forward`, from a directory, the bundle, the Hugging Face cache or the hub.
+) -> Any:
+    """A model ready for `forward` and `embed`, from a directory, the bundle, the Hugging Face cache or the hub.
+
+    A `NucleotideTransformer`, or a `peers.peer.Peer` where config.json is that of a model it is compared with (DNABERT-2).
 
     Parameters
     ----------
@@ -55,10 +56,26 @@ def load(
     ----------
     Dalla-Torre et al., Nucleotide Transformer, Nature Methods 2025.
     """
-    from ntviz.models import checkpoints, nucleotide_transformer
+    from ntviz.models import checkpoints, nucleotide_transformer, peers
 
     located = checkpoints.locate(name_or_path, revision=revision)
+    module = peers.family(located.directory)
+    if module is not None:
+        return module.load(
+            located.directory,
+            name=_peer_name(os.fspath(name_or_path), located.directory.name),
+            revision=located.revision,
+            licence="not stated",
+            device=device,
+            dtype=dtype,
+            max_tokens=max_tokens,
+        )
     return nucleotide_transformer.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
+
+
+def _peer_name(given: str, folder: str) -> str:
+    """What a peer is called: its hub repository without the owner, or its folder."""
+    return given.rpartition("/")[2] if given.count("/") == 1 and not given.startswith((".", "/")) else folder
 
 
 def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Verification:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
-_WANTED = ("config.json", "vocab.txt", "tokenizer_config.json", "special_tokens_map.json")
+_WANTED = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True)

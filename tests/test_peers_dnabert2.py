@@ -1,0 +1,564 @@
+"""DNABERT-2 against another implementation, against its equations in loops, and against bad files; its tokens against the bases."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ntviz import models
+from ntviz.models.peers import dnabert2
+from ntviz.tokens import base_log_probs
+from ntviz.tokens.bpe import SPECIALS, BPETokenizer, BPEVocabulary
+
+TINY = Path(__file__).parent / "fixtures" / "dnabert2_tiny"
+OTHER = TINY.parent / "nt_v2_tiny"
+WORDS = "bert.embeddings.word_embeddings.weight"
+
+
+def load(directory: Path = TINY, **kwargs):
+    options = {"name": "tiny", "revision": "local", "licence": "none", "device": "cpu", "dtype": "float32"}
+    return dnabert2.load(directory, **options | {"max_tokens": None} | kwargs)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return load()
+
+
+@pytest.fixture(scope="module")
+def expected():
+    with np.load(TINY / "expected.npz") as stored:
+        return dict(stored)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    target = tmp_path / "checkpoint"
+    shutil.copytree(TINY, target)
+    return target
+
+
+def rewrite(directory: Path, **changes) -> Path:
+    """The directory with other values in its config.json; None takes a key out."""
+    config = json.loads((directory / "config.json").read_text()) | changes
+    kept = {key: value for key, value in config.items() if value is not None}
+    (directory / "config.json").write_text(json.dumps(kept))
+    return directory
+
+
+def retensor(directory: Path, change) -> Path:
+    tensors = load_file(directory / "model.safetensors")
+    change(tensors)
+    save_file(tensors, directory / "model.safetensors")
+    return directory
+
+
+def retoken(directory: Path, change) -> Path:
+    content = json.loads((directory / "tokenizer.json").read_text())
+    change(content)
+    (directory / "tokenizer.json").write_text(json.dumps(content))
+    return directory
+
+
+def random_sequence(length: int, seed: int = 0, letters: str = "ACGT") -> str:
+    return "".join(np.random.default_rng(seed).choice(list(letters), length))
+
+
+# Parity
+
+
+def test_outputs_equal_another_implementation(tiny, expected):
+    for index, sequence in enumerate(expected["sequences"].tolist()):
+        tokens = tiny.tokenize(sequence)
+        np.testing.assert_array_equal(tokens.ids, expected[f"ids_{index}"])
+        found = tiny.forward(tokens, outputs=("logits", "hidden_states", "attentions"))
+        assert found.hidden_states[0].shape == (3, len(tokens), 36)
+        for name in ("logits", "hidden_states", "attentions"):
+            if f"{name}_{index}" in expected:
+                np.testing.assert_allclose(
+                    getattr(found, name)[0], expected[f"{name}_{index}"], rtol=0, atol=5e-5
+                )
+
+
+def test_outputs_equal_the_other_implementation_in_one_padded_batch(tiny, expected):
+    batch = [tiny.tokenize(sequence) for sequence in expected["sequences"].tolist()]
+    found = tiny.forward(batch, outputs=("logits", "hidden_states"))
+    for index, tokens in enumerate(batch):
+        n = len(tokens)
+        np.testing.assert_allclose(found.logits[index, :n], expected[f"logits_{index}"], atol=5e-5)
+        np.testing.assert_allclose(
+            found.hidden_states[index, :, :n], expected[f"hidden_states_{index}"], atol=5e-5
+        )
+
+
+def by_hand(ids: np.ndarray, config: dict) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Hidden states, attention and logits of one sequence, a head and a query at a time, in float64."""
+    t = {name: value.double().numpy() for name, value in load_file(TINY / "model.safetensors").items()}
+    heads, inner = config["num_attention_heads"], config["intermediate_size"]
+    size = config["hidden_size"] // heads
+    # Written out: eight heads fall by halves, four more lie between the first of them.
+    slopes = [2.0**-i for i in range(1, 9)] + [2.0**-i for i in (0.5, 1.5, 2.5, 3.5)]
+
+    def norm(x, name):
+        centred = x - x.mean(-1, keepdims=True)
+        scaled = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + config["layer_norm_eps"])
+        return scaled * t[f"{name}.weight"] + t[f"{name}.bias"]
+
+    def gelu(x):
+        return x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+    def dense(x, name):
+        return x @ t[f"{name}.weight"].T + t[f"{name}.bias"]
+
+    x = norm(
+        t[WORDS][ids] + t["bert.embeddings.token_type_embeddings.weight"][0], "bert.embeddings.LayerNorm"
+    )
+    hidden, maps = [x], []
+    for layer in range(config["num_hidden_layers"]):
+        at = f"bert.encoder.layer.{layer}."
+        q, k, v = np.split(dense(x, at + "attention.self.Wqkv"), 3, axis=1)
+        mixed, attention = np.zeros_like(x), np.zeros((heads, len(ids), len(ids)))
+        for head in range(heads):
+            own = slice(head * size, (head + 1) * size)
+            for i in range(len(ids)):
+                scores = np.array(
+                    [
+                        q[i, own] @ k[j, own] / math.sqrt(size) - slopes[head] * abs(i - j)
+                        for j in range(len(ids))
+                    ]
+                )
+                weights = np.exp(scores - scores.max())
+                attention[head, i] = weights / weights.sum()
+                mixed[i, own] = attention[head, i] @ v[:, own]
+        x = norm(x + dense(mixed, at + "attention.output.dense"), at + "attention.output.LayerNorm")
+        both = x @ t[at + "mlp.gated_layers.weight"].T
+        x = norm(x + dense(gelu(both[:, :inner]) * both[:, inner:], at + "mlp.wo"), at + "mlp.layernorm")
+        hidden.append(x)
+        maps.append(attention)
+    head = "cls.predictions."
+    y = norm(gelu(dense(x, head + "transform.dense")), head + "transform.LayerNorm")
+    return np.stack(hidden), np.stack(maps), y @ t[WORDS].T + t[head + "decoder.bias"]
+
+
+def test_outputs_equal_the_equations(tiny):
+    tokens = tiny.tokenize(random_sequence(70, 1) + "N" + random_sequence(30, 2))
+    hidden, maps, logits = by_hand(tokens.ids, json.loads((TINY / "config.json").read_text()))
+    found = tiny.forward(tokens, outputs=("logits", "hidden_states", "attentions"))
+    np.testing.assert_allclose(found.hidden_states[0], hidden, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(found.attentions[0], maps, rtol=0, atol=2e-6)
+    np.testing.assert_allclose(found.logits[0], logits, rtol=0, atol=1e-4)
+
+
+def test_slopes_of_twelve_heads():
+    found = dnabert2.slopes(12)
+    assert found[:8] == [0.5**i for i in range(1, 9)]
+    np.testing.assert_allclose(found[8:], [0.5**0.5, 0.5**1.5, 0.5**2.5, 0.5**3.5])
+
+
+# One pass
+
+
+def test_maps_are_distributions_and_come_with_the_same_hidden_states(tiny):
+    batch = [tiny.tokenize(random_sequence(n, n)) for n in (60, 200, 7)]
+    plain = tiny.forward(batch, outputs=("logits", "hidden_states"))
+    assert plain.attentions is None
+    seen = tiny.forward(batch, outputs=("logits", "hidden_states", "attentions"))
+    for row, tokens in enumerate(batch):
+        n = len(tokens)
+        maps = seen.attentions[row]
+        assert maps.shape[:2] == (2, 12)
+        np.testing.assert_allclose(maps[:, :, :n].sum(-1), 1, atol=1e-5)
+        assert not maps[..., n:].any()
+        np.testing.assert_allclose(seen.hidden_states[row, :, :n], plain.hidden_states[row, :, :n], atol=1e-5)
+        np.testing.assert_allclose(seen.logits[row, :n], plain.logits[row, :n], atol=5e-5)
+
+
+def test_a_sequence_is_alone_in_its_batch(tiny):
+    batch = [tiny.tokenize(random_sequence(n, n, "ACGTN")) for n in (1, 300, 40, 41)]
+    together = tiny.forward(batch, outputs=("logits", "hidden_states"))
+    vectors = tiny.embed(batch, layers=(0, 2), poolings=("mean", "max", "cls"))
+    for row, tokens in enumerate(batch):
+        alone = tiny.forward(tokens, outputs=("logits", "hidden_states"))
+        n = len(tokens)
+        np.testing.assert_allclose(together.logits[row, :n], alone.logits[0], atol=5e-5)
+        np.testing.assert_allclose(together.hidden_states[row, :, :n], alone.hidden_states[0], atol=1e-5)
+        single = tiny.embed([tokens], layers=(0, 2), poolings=("mean", "max", "cls"))
+        np.testing.assert_allclose(vectors[row], single[0], atol=1e-5)
+
+
+def test_vectors_are_hidden_states_pooled_over_bases(tiny):
+    batch = [tiny.tokenize(random_sequence(n, n)) for n in (50, 120)]
+    states = tiny.forward(batch, outputs=("hidden_states",)).hidden_states
+    found = tiny.embed(batch, layers=(2, 0), poolings=("mean", "max", "cls"))
+    assert found.shape == (2, 2, 3, 36)
+    assert found.dtype == np.float32
+    for row, tokens in enumerate(batch):
+        for column, layer in enumerate((2, 0)):
+            words = states[row, layer, 1 : len(tokens) - 1]  # neither [CLS] nor [SEP] nor padding
+            np.testing.assert_allclose(found[row, column, 0], words.mean(0), atol=1e-5)
+            np.testing.assert_allclose(found[row, column, 1], words.max(0), atol=1e-6)
+            np.testing.assert_allclose(found[row, column, 2], states[row, layer, 0], atol=1e-6)
+
+
+def test_logits_at_some_tokens_and_some_layers(tiny):
+    tokens = tiny.tokenize(random_sequence(80))
+    whole = tiny.forward(tokens, outputs=("logits", "hidden_states"))
+    some = tiny.forward(tokens, outputs=("logits", "hidden_states"), at=np.array([[3, 1]]), layers=(2,))
+    np.testing.assert_allclose(some.logits[0], whole.logits[0, [3, 1]], atol=1e-5)
+    np.testing.assert_array_equal(some.hidden_states[:, 0], whole.hidden_states[:, 2])
+
+
+def test_a_change_far_away_is_felt_less(tiny):
+    """Biases by distance weigh near words more: that is all the model knows of positions."""
+    tokens = tiny.tokenize("ACGT" * 60)
+    maps = tiny.forward(tokens, outputs=("attentions",)).attentions[0]
+    place = np.arange(len(tokens))
+    reach = (maps * np.abs(place[:, None] - place)).sum(-1).mean((0, 2))
+    slopes = np.array(dnabert2.slopes(12))
+    # The head that falls fastest looks nearest, the one that falls slowest farthest.
+    assert reach.argmin() == slopes.argmax()
+    assert reach.argmax() == slopes.argmin()
+
+
+def test_answers_the_protocols(tiny):
+    assert isinstance(tiny, models.DNAModel)
+    assert (tiny.layers, tiny.heads, tiny.hidden_size, tiny.mask_id) == (2, 12, 36, 4)
+    assert (tiny.max_tokens, tiny.max_bp) == (512, 510)
+    assert not tiny.module.training
+    parameters = sum(value.numel() for value in load_file(TINY / "model.safetensors").values())
+    assert tiny.info == {
+        "name": "tiny",
+        "revision": "local",
+        "weights_sha256": tiny.info["weights_sha256"],
+        "licence": "none",
+        "parameters": parameters,
+        "layers": 2,
+        "heads": 12,
+        "hidden_size": 36,
+        "max_tokens": 512,
+        "vocabulary": tiny.tokenizer.vocabulary.name,
+        "dtype": "float32",
+        "device": "cpu",
+    }
+    assert len(tiny.info["weights_sha256"]) == 64
+
+
+def test_the_published_shape_has_117_million_parameters():
+    config = {
+        **json.loads((TINY / "config.json").read_text()),
+        **{"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "vocab_size": 4096},
+    }
+    with torch.device("meta"):
+        network = dnabert2.network(config)
+    # The published pytorch_model.bin has 468 MB, 4 bytes each.
+    assert sum(p.numel() for p in network.parameters()) == 117_074_176
+
+
+def test_more_tokens_than_usual_can_be_asked_for():
+    long = load(max_tokens=2000)
+    assert (long.max_tokens, long.max_bp) == (2000, 1998)
+    tokens = long.tokenize("N" * 1998)
+    assert len(tokens) == 2000
+    assert np.isfinite(long.embed([tokens], layers=(2,))).all()
+    with pytest.raises(ValueError, match="up to 512 tokens; got 2,000"):
+        load().embed([tokens], layers=(2,))
+    with pytest.raises(ValueError, match=r"max_tokens must be at least 3.*got 2"):
+        load(max_tokens=2)
+
+
+def test_half_precision_is_near(tiny):
+    half = load(dtype="bfloat16")
+    assert half.info["dtype"] == "bfloat16"
+    assert next(half.module.parameters()).dtype == torch.bfloat16
+    batch = [tiny.tokenize(random_sequence(n, n)) for n in (150, 40)]
+    exact, near = (model.embed(batch, layers=(2,))[:, 0, 0] for model in (tiny, half))
+    assert np.isfinite(near).all()
+    assert all(np.corrcoef(a, b)[0, 1] > 0.999 for a, b in zip(exact, near, strict=True))
+    assert np.isfinite(half.forward(batch, outputs=("attentions",)).attentions).all()
+    with pytest.raises(ValueError, match="dtype must be one of float32, bfloat16, float16; got 'int8'"):
+        load(dtype="int8")
+
+
+# Random twins
+
+
+def test_a_twin_has_the_shape_and_other_numbers(tiny):
+    before = torch.random.get_rng_state()
+    one, same, other = tiny.random_twin(1), tiny.random_twin(1), tiny.random_twin(2)
+    assert torch.equal(before, torch.random.get_rng_state())
+    shapes = [{name: value.shape for name, value in m.module.state_dict().items()} for m in (tiny, one)]
+    assert shapes[0] == shapes[1]
+    sequence = tiny.tokenize(random_sequence(90))
+    vectors = [model.embed([sequence], layers=(2,)) for model in (one, same, other, tiny)]
+    np.testing.assert_array_equal(vectors[0], vectors[1])
+    assert not np.allclose(vectors[0], vectors[2])
+    assert not np.allclose(vectors[0], vectors[3])
+    assert "random" in one.info["weights_sha256"]
+
+
+def test_fresh_weights_are_as_documented(tiny):
+    for name, value in tiny.random_twin(0).module.named_parameters():
+        if name.endswith("bias"):
+            assert not value.any()
+        elif "norm" in name.lower():
+            assert (value == 1).all()
+        else:
+            assert value.std().item() == pytest.approx(0.02, rel=0.25)
+            assert abs(value.mean().item()) < 0.004
+
+
+# Files
+
+
+def test_a_pickled_checkpoint_with_the_decoder_is_the_same(copy, tiny):
+    tensors = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    tensors["cls.predictions.decoder.weight"] = tensors[WORDS]
+    tensors["bert.pooler.dense.weight"] = torch.zeros(36, 36)
+    torch.save(tensors, copy / "pytorch_model.bin")
+    tokens = tiny.tokenize(random_sequence(60))
+    np.testing.assert_array_equal(load(copy).forward(tokens).logits, tiny.forward(tokens).logits)
+
+
+def test_a_decoder_of_its_own_is_refused(copy):
+    def untie(tensors):
+        tensors["cls.predictions.decoder.weight"] = tensors[WORDS] + 1
+
+    with pytest.raises(ValueError, match=r"cls.predictions.decoder.weight of .* must equal .*they differ"):
+        load(retensor(copy, untie))
+
+
+def test_missing_unknown_and_misshapen_tensors_are_refused(copy, tmp_path):
+    name = "bert.encoder.layer.1.mlp.wo.bias"
+    cases = {
+        "1 missing .*layer.1.mlp.wo.bias": lambda tensors: tensors.pop(name),
+        "1 unknown .*position_embeddings": lambda tensors: tensors.update(
+            {"bert.embeddings.position_embeddings.weight": torch.zeros(512, 36)}
+        ),
+        r"layer.1.mlp.wo.bias: expected \(36,\), got \(35,\)": lambda tensors: tensors.update(
+            {name: tensors[name][1:].clone()}
+        ),
+    }
+    for number, (message, change) in enumerate(cases.items()):
+        target = tmp_path / str(number)
+        shutil.copytree(copy, target)
+        with pytest.raises(ValueError, match=message):
+            load(retensor(target, change))
+
+
+def test_a_truncated_file_is_refused(copy):
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(ValueError, match="truncated or corrupt"):
+        load(copy)
+
+
+def test_another_family_is_refused():
+    assert not dnabert2.fits(json.loads((OTHER / "config.json").read_text()))
+    assert dnabert2.fits(json.loads((TINY / "config.json").read_text()))
+    with pytest.raises(ValueError, match=r"must give alibi_starting_size.*missing"):
+        load(OTHER)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_act": "silu"}, "hidden_act in .* must be 'gelu', as published; got 'silu'"),
+        ({"type_vocab_size": 1}, "type_vocab_size in .* must be 2, as published; got 1"),
+        ({"is_decoder": True}, "is_decoder in .* must be False, as published; got True"),
+        ({"num_attention_heads": 7}, "must be a multiple of num_attention_heads; got 36 and 7"),
+        ({"vocab_size": 4096}, "vocab_size in .* must be the 200 words of tokenizer.json; got 4,096"),
+        ({"hidden_size": None}, "hidden_size is missing"),
+    ],
+)
+def test_other_options_are_refused(copy, changes, message):
+    with pytest.raises(ValueError, match=message):
+        load(rewrite(copy, **changes))
+
+
+# Tokens
+
+
+def test_tokens_of_random_sequences_tile_them(tiny):
+    rng = np.random.default_rng(7)
+    for seed in range(1000):
+        letters = "ACGTN" if seed % 2 else "ACGT"
+        sequence = random_sequence(int(rng.integers(1, 120)), seed, letters)
+        tokens = tiny.tokenizer(sequence)
+        covering = tokens.spans[~tokens.is_special]
+        assert covering[0, 0] == 0
+        assert covering[-1, 1] == len(sequence)
+        assert (covering[1:, 0] == covering[:-1, 1]).all()
+        assert "".join(sequence[start:end] for start, end in tokens.spans) == sequence
+        for text, (start, end) in zip(tokens.strings[1:-1], covering.tolist(), strict=True):
+            assert sequence[start:end] == ("N" if text == "[UNK]" else text)
+
+
+def test_bases_to_tokens_and_back(tiny):
+    sequence = random_sequence(300, 3, "ACGTN")
+    tokens = tiny.tokenize(sequence)
+    for base in range(len(sequence)):
+        start, end = tokens.bases_of(tokens.token_at(base))
+        assert start <= base < end
+    np.testing.assert_array_equal(tokens.to_bases(np.arange(len(tokens))), tokens.token_at(np.arange(300)))
+    np.testing.assert_array_equal(
+        tokens.from_bases(np.ones(300, int), reduce="sum"), np.diff(tokens.spans)[:, 0]
+    )
+
+
+def test_special_tokens_cover_nothing(tiny):
+    tokens = tiny.tokenize("ACGTNNT")
+    assert tokens.is_special.tolist() == [True] + [False] * (len(tokens) - 2) + [True]
+    assert tokens.strings[0] == "[CLS]"
+    assert tokens.strings[-1] == "[SEP]"
+    assert tokens.spans[[0, -1]].tolist() == [[0, 0], [0, 0]]
+    assert tokens.strings[-4:-1] == ["[UNK]", "[UNK]", "T"]
+    assert tokens.is_n.sum() == 2
+
+
+def test_words_are_merged_in_the_order_of_the_file(tiny):
+    """The library against the definition: the earliest merge that fits somewhere is applied, until none does."""
+    merges = [tuple(m.split()) for m in json.loads((TINY / "tokenizer.json").read_text())["model"]["merges"]]
+    for seed in range(20):
+        sequence = random_sequence(80, seed)
+        words = list(sequence)
+        while True:
+            pairs = list(itertools.pairwise(words))
+            rank = min((merges.index(pair) for pair in pairs if pair in merges), default=None)
+            if rank is None:
+                break
+            at = pairs.index(merges[rank])
+            words[at : at + 2] = ["".join(merges[rank])]
+        assert tiny.tokenizer(sequence).strings[1:-1] == words
+
+
+def test_runs_of_n_may_be_one_token(copy):
+    retoken(copy, lambda content: content["model"].update(fuse_unk=True))
+    tokenizer = BPETokenizer.from_file(copy / "tokenizer.json")
+    tokens = tokenizer("ANNNC")
+    assert tokens.spans.tolist() == [[0, 0], [0, 1], [1, 4], [4, 5], [0, 0]]
+    assert tokens.is_n.tolist() == [False, False, True, False, False]
+    assert tokenizer.vocabulary.name != BPETokenizer.from_file(TINY / "tokenizer.json").vocabulary.name
+
+
+@pytest.mark.parametrize(("sequence", "message"), [("ACgT", "g"), ("ACRT", "R"), ("", "base"), ("AC T", " ")])
+def test_other_letters_are_refused(tiny, sequence, message):
+    with pytest.raises(ValueError, match=message):
+        tiny.tokenize(sequence)
+
+
+def test_limits(tiny):
+    assert len(tiny.tokenize("N" * tiny.max_bp)) == tiny.max_tokens
+    with pytest.raises(ValueError, match=r"fit into 512 tokens, .*received 513 tokens \(511 bp\)"):
+        tiny.tokenize("N" * 511)
+    with pytest.raises(ValueError, match="no frame of k-mers"):
+        tiny.tokenize("ACGT", phase=1)
+
+
+def test_the_vocabulary(tiny):
+    vocabulary = tiny.tokenizer.vocabulary
+    assert isinstance(vocabulary, BPEVocabulary)
+    assert vocabulary.tokens[:9] == (*SPECIALS, "A", "C", "G", "T")
+    assert len(vocabulary) == vocabulary.n_ids == vocabulary.n_logits == 200
+    special = [getattr(vocabulary, f"{name}_id") for name in ("unk", "cls", "sep", "pad", "mask")]
+    assert special == [0, 1, 2, 3, 4]
+    assert vocabulary.tokens[vocabulary.id_of("TT")] == "TT"
+    assert vocabulary.name.startswith("bpe-200-")
+    assert repr(tiny.tokenizer) == f"BPETokenizer({vocabulary.name!r})"
+    assert repr(vocabulary) == f"BPEVocabulary({vocabulary.name!r}, 200 tokens)"
+    with pytest.raises(ValueError, match="must be one of its 200 words .*received 'TTTTTTTTTTTTTTT'"):
+        vocabulary.id_of("T" * 15)
+
+
+def test_probabilities_of_bases_are_refused(tiny):
+    tokens = tiny.tokenize("ACGTACGT")
+    with pytest.raises(ValueError, match="must come from a vocabulary of k-mers; received the words"):
+        base_log_probs(tokens, tiny.forward(tokens).logits[0])
+
+
+def test_tokens_of_another_model_are_refused(tiny):
+    other = models.load(OTHER, device="cpu").tokenize("ATTCCG")
+    with pytest.raises(ValueError, match="must be tokenized by bpe-200-.*received nt-v2"):
+        tiny.forward(other)
+
+
+def test_merges_may_be_written_as_pairs(copy):
+    """A version of the library writes "A B", another ["A", "B"]: one vocabulary, one name."""
+
+    def pair(content):
+        content["model"]["merges"] = [merge.split() for merge in content["model"]["merges"]]
+
+    retoken(copy, pair)
+    one, other = (BPETokenizer.from_file(path / "tokenizer.json") for path in (copy, TINY))
+    assert one.vocabulary == other.vocabulary
+    assert one(random_sequence(50)).ids.tolist() == other(random_sequence(50)).ids.tolist()
+
+
+def test_a_file_saved_with_a_limit_loses_no_base(copy):
+    def limit(content):
+        content["truncation"] = {
+            "direction": "Right",
+            "max_length": 8,
+            "strategy": "LongestFirst",
+            "stride": 0,
+        }
+
+    retoken(copy, limit)
+    sequence = random_sequence(200)
+    tokens = BPETokenizer.from_file(copy / "tokenizer.json")(sequence)
+    assert "".join(sequence[start:end] for start, end in tokens.spans) == sequence
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["model"].update(unk_token=None), r"model.unk_token must be \[UNK\]; received None"),
+        (lambda c: c["model"].update(dropout=0.1), "model.dropout must be None; received 0.1"),
+        (lambda c: c["model"].update(byte_fallback=True), "model.byte_fallback must be False; received True"),
+        (
+            lambda c: c["model"].update(end_of_word_suffix="</w>"),
+            "model.end_of_word_suffix must be None; received '</w>'",
+        ),
+        (lambda c: c.update(normalizer={"type": "Lowercase"}), "normalizer must be None; received"),
+        (
+            lambda c: c.update(pre_tokenizer={"type": "Split", "pattern": {"String": "A"}, "behavior": "Removed", "invert": False}),
+            "pre_tokenizer.type must be Whitespace or none; received 'Split'",
+        ),
+        (lambda c: c.update(post_processor=None), r"must put \[CLS\] before and \[SEP\] behind .*A becomes A"),
+        (lambda c: c.update(model={"type": "WordLevel", "vocab": {"A": 0}, "unk_token": "A"}), "model.type must be BPE"),
+    ],
+)  # fmt: skip
+def test_other_tokenizers_are_refused(copy, change, message):
+    retoken(copy, change)
+    with pytest.raises(ValueError, match=message):
+        load(copy)
+
+
+def test_words_without_number_are_refused(copy):
+    def gap(content):
+        content["model"]["vocab"]["T" * 15] = 900
+
+    retoken(copy, gap)
+    with pytest.raises(
+        ValueError, match=r"number its words from 0 without gaps.*received 201 words, ids with gaps"
+    ):
+        load(copy)
+
+
+def test_a_missing_or_broken_tokenizer_is_refused(copy):
+    (copy / "tokenizer.json").write_text("{")
+    with pytest.raises(
+        ValueError, match="must be a tokenizer.json of the library tokenizers; reading it failed"
+    ):
+        load(copy)
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(FileNotFoundError, match="there is no file .*tokenizer.json"):
+        load(copy)
