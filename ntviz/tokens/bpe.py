@@ -82,7 +82,7 @@ class BPEVocabulary:
 
     @property
     def unk_id(self) -> int:
-        """Id of `[UNK]`, which stands for N."""
+        """Id of `[UNK]`, which stands for what no word has, such as N."""
         return self._id_of["[UNK]"]
 
     @property
@@ -198,7 +198,7 @@ class BPETokenizer:
     def __call__(self, sequence: str, *, max_tokens: int | None = None) -> Tokens:
         """The tokens of a clean sequence, `[CLS]` first and `[SEP]` last.
 
-        Where no word has an N, as in the published vocabulary, each N is one `[UNK]`.
+        Where no word has an N, each N is one `[UNK]`, or each run of N where the file fuses unknowns.
 
         Parameters
         ----------

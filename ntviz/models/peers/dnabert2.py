@@ -24,7 +24,7 @@ from ntviz.models.peers.peer import Network, Peer, States, assign
 from ntviz.tokens.bpe import BPETokenizer
 
 MAX_TOKENS = 512
-"""Tokens that are taken unless more are asked for. Biases by distance set no limit, but little longer was seen in training."""
+"""Tokens that are taken unless more are asked for: as config.json has it. Biases by distance set no limit of their own."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WORDS = "bert.embeddings.word_embeddings.weight"
@@ -102,8 +102,8 @@ class Block(nn.Module):
         attention = None
         if maps:
             scores = q @ k.transpose(-1, -2) / math.sqrt(size[-1]) + bias
-            attention = scores.softmax(-1)
-            mixed = attention @ v
+            attention = scores.softmax(-1, dtype=torch.float32)
+            mixed = attention.to(v.dtype) @ v
         else:
             mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias)
         mixed = part("attention.output.dense")(mixed.transpose(1, 2).reshape(x.shape))
@@ -193,7 +193,7 @@ def network(config: dict[str, Any]) -> DNABERT2:
 def build(config: dict[str, Any]) -> DNABERT2:
     """A network of the shape of a config.json with fresh random weights.
 
-    As published: linear weights and embeddings normal with `initializer_range` (0.02), biases zero, LayerNorm one and zero.
+    As in BERT: linear weights and embeddings normal with `initializer_range` (0.02), biases zero, LayerNorm one and zero.
     """
     made = _empty(config)
     for module in made.modules():
@@ -219,7 +219,8 @@ def load(
 ) -> Peer:
     """DNABERT-2 from a directory as published: config.json, tokenizer.json and the weights.
 
-    `max_tokens` of None is 512; a larger number is taken too, and then the model reads further than it was trained to. `max_bp` is what
+    `max_tokens` of None is 512; a larger number is taken too, since nothing in the network ends there, but how well the
+    model does beyond is not known here. `max_bp` is what
     fits for certain, a base a token, as through N; a token of real DNA covers about five bases, so some five times as much
     mostly fits, and `tokenize` counts.
 
