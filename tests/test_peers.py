@@ -27,6 +27,13 @@ def test_a_peer_is_loaded_by_its_config_and_embedded():
         np.testing.assert_allclose(vectors.values[row], states.mean(axis=0), atol=1e-5)
 
 
+def test_enformer_is_loaded_by_its_config_too():
+    model = models.load(FIXTURES / "enformer_tiny", device="cpu")
+    assert model.name == "enformer_tiny"
+    assert isinstance(model, models.Embedder)
+    assert embeddings.embed(model, ["ACGT" * 100, "ACGT" * 50]).values.shape == (2, 3, 24)
+
+
 def test_others_are_left_to_their_loaders():
     from ntviz.models import peers
 

@@ -25,7 +25,8 @@ def load(
 ) -> Any:
     """A model ready for `forward` and `embed`, from a directory, the bundle, the Hugging Face cache or the hub.
 
-    A `NucleotideTransformer`, or a `peers.peer.Peer` where config.json is that of a model it is compared with (DNABERT-2).
+    A `NucleotideTransformer`, or a `peers.peer.Peer` where config.json is that of a model it is compared with (DNABERT-2,
+    Enformer).
 
     Parameters
     ----------
