@@ -45,7 +45,7 @@ LAYERS: dict[int, dict[str, set[str]]] = {
         "pretraining": {"genome", "environment", "sequence", "reference", "tokens", "models"},
     },
     5: {
-        "probing": {"embeddings", "sequence"},
+        "probing": {"environment", "embeddings", "sequence"},  # environment: names imported when asked for
         "finetuning": {"environment", "sequence", "models", "tokens", "probing"},  # probing: its metrics
         "benchmark": {
             *("environment", "genome", "sequence", "data", "reference", "annotation"),

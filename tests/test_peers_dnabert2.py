@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from peer_files import random_sequence, retensor, rewrite
+from safetensors.torch import load_file
 
 from ntviz import models
 from ntviz.models.peers import dnabert2
@@ -46,25 +47,6 @@ def copy(tmp_path):
     target = tmp_path / "checkpoint"
     shutil.copytree(TINY, target)
     return target
-
-
-def rewrite(directory: Path, **changes) -> Path:
-    """The directory with other values in its config.json; None takes a key out."""
-    config = json.loads((directory / "config.json").read_text()) | changes
-    kept = {key: value for key, value in config.items() if value is not None}
-    (directory / "config.json").write_text(json.dumps(kept))
-    return directory
-
-
-def retensor(directory: Path, change) -> Path:
-    tensors = load_file(directory / "model.safetensors")
-    change(tensors)
-    save_file(tensors, directory / "model.safetensors")
-    return directory
-
-
-def random_sequence(length: int, seed: int = 0, letters: str = "ACGT") -> str:
-    return "".join(np.random.default_rng(seed).choice(list(letters), length))
 
 
 # Parity

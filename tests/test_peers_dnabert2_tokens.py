@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from peer_files import random_sequence
 
 from ntviz.tokens import base_log_probs
 from ntviz.tokens.bpe import SPECIALS, BPETokenizer, BPEVocabulary
@@ -33,10 +34,6 @@ def retoken(directory: Path, change) -> Path:
     change(content)
     (directory / "tokenizer.json").write_text(json.dumps(content))
     return directory
-
-
-def random_sequence(length: int, seed: int = 0, letters: str = "ACGT") -> str:
-    return "".join(np.random.default_rng(seed).choice(list(letters), length))
 
 
 def test_tokens_of_random_sequences_tile_them(tokenizer):

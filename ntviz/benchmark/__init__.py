@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.benchmark.checking import Checks, check
@@ -25,7 +26,6 @@ _HOMES = {
     "standings": ("Leaderboard", "comparisons", "leaderboard"),
     "task": ("Examples", "Task"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "METHODS",
@@ -46,8 +46,4 @@ __all__ = [
     "run",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'ntviz.benchmark' has no attribute {name!r}")
-    return getattr(import_module(f"ntviz.benchmark.{_HOME_OF[name]}"), name)
+__getattr__ = lazily(__name__, _HOMES)

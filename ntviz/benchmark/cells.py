@@ -80,6 +80,7 @@ def compute(
     seed: int,
     controlled: bool,
     store: Store | None,
+    weights: str | None = None,
 ) -> Cell:
     """The cell, computed.
 
@@ -89,6 +90,8 @@ def compute(
         Whether permuted labels, the control task and the learning curve are computed for a probe.
     store
         Of vectors.
+    weights
+        The model's `embeddings.fingerprint`, where it is known already.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def compute(
     started = time.monotonic()
     pooled, train = _arranged(task, settings, seed)
     if method.family == "probe":
-        cell = _probe(task, method, model, settings, pooled, train, seed, controlled, store)
+        cell = _probe(task, method, model, settings, pooled, train, seed, controlled, store, weights)
     elif method.family == "chance":
         cell = _chance(task, pooled, train, settings, seed)
     else:
@@ -148,23 +151,18 @@ def _evenly(labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
     return np.sort(order[np.argsort(place[order], kind="stable")[:n]])
 
 
-def _splits(task: Task, pooled: Examples, train: np.ndarray | None, settings: Settings, seed: int) -> list:
-    """Pairs of indices to learn from and to judge by."""
-    if train is not None:
-        return [(np.flatnonzero(train), np.flatnonzero(~train))]
-    fold_of = probing.folds(task.kind, pooled.labels, pooled.groups, settings.n_folds, seed=seed)
-    return [
-        (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(settings.n_folds)
-    ]
-
-
 # Probes -------------------------------------------------------------------------------------------------------------
 
 
 def _features(
-    method: Method, model: Embedder | None, settings: Settings, sequences: list[str], store: Store | None
-) -> tuple[Mapping[Hashable, np.ndarray], dict[str, Any]]:
-    """Sets of vectors by name, and what is to be told about how they were got."""
+    method: Method,
+    model: Embedder | None,
+    settings: Settings,
+    sequences: list[str],
+    store: Store | None,
+    weights: str | None,
+) -> Mapping[Hashable, np.ndarray]:
+    """Sets of vectors by name."""
     if method.needs_model:
         assert model is not None
         vectors = embeddings.embed(
@@ -174,15 +172,15 @@ def _features(
             pooling=settings.pooling,
             both_strands=settings.both_strands,
             store=store,
+            weights=weights,
         )
-        told = {"vectors_read": vectors.computed, "vectors_known": vectors.reused}
-        return {layer: vectors.layer(layer) for layer in vectors.layers}, told
+        return {layer: vectors.layer(layer) for layer in vectors.layers}
     if method.name == "gc":
-        return {"composition": plain_features.composition(sequences)}, {}
+        return {"composition": plain_features.composition(sequences)}
     if method.name == "local31":
-        return {"31 bp": plain_features.local_bases(sequences)}, {}
+        return {"31 bp": plain_features.local_bases(sequences)}
     ks = plain_features.KS if method.name == "kmer" else (int(method.name.removeprefix("kmer")),)
-    return {f"k = {k}": plain_features.kmer_frequencies(sequences, k) for k in ks}, {}
+    return {f"k = {k}": plain_features.kmer_frequencies(sequences, k) for k in ks}
 
 
 def _probe(
@@ -195,8 +193,9 @@ def _probe(
     seed: int,
     controlled: bool,
     store: Store | None,
+    weights: str | None,
 ) -> Cell:
-    features, row = _features(method, model, settings, pooled.sequences.tolist(), store)
+    features = _features(method, model, settings, pooled.sequences.tolist(), store, weights)
     how = method.name if method.needs_model else "logistic"
     probed = probing.probe(
         features,
@@ -209,7 +208,7 @@ def _probe(
         n_folds=settings.n_folds,
         seed=seed,
     )
-    row["chosen"] = "; ".join(dict.fromkeys(str(setting) for setting in probed.chosen))
+    row: dict[str, Any] = {"chosen": "; ".join(dict.fromkeys(map(str, probed.chosen)))}
     if method.needs_model:
         row["layer"] = probed.chosen[0].features if len(probed.chosen) == 1 else None
     if controlled and (settings.permutations or settings.draws):
@@ -270,7 +269,9 @@ def _controls(
 def _chance(task: Task, pooled: Examples, train: np.ndarray | None, settings: Settings, seed: int) -> Cell:
     """Shares of the classes in the training part, for every example alike."""
     judged, predicted = [], []
-    for learned, held in _splits(task, pooled, train, settings, seed):
+    for learned, held in probing.splits(
+        task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=seed
+    ):
         labels = pooled.labels[learned]
         if task.kind in ("multilabel", "regression"):
             one = labels.mean(axis=0, dtype=np.float64)
@@ -296,7 +297,9 @@ def _trained(
     from ntviz.benchmark import training
 
     judged, predicted, told = [], [], []
-    for learned, held in _splits(task, pooled, train, settings, seed):
+    for learned, held in probing.splits(
+        task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=seed
+    ):
         found, row = training.train(task, method, model, settings, pooled, learned, held, seed)
         judged.append(held)
         predicted.append(found)
@@ -321,12 +324,12 @@ def _scored(task: Task, cell: Cell, settings: Settings, seed: int) -> tuple[dict
     found = probing.scores(task.kind, cell.labels, cell.predicted)
     n = settings.bootstrap if task.kind != "per_base" else min(100, settings.bootstrap)
     draws = probing.redrawn(task.kind, cell.labels, cell.predicted, cell.groups, draws=n, seed=seed)
-    low, high = np.nanpercentile(draws, [2.5, 97.5]) if np.isfinite(draws).any() else (np.nan, np.nan)
+    low, high = probing.middle(draws)
     return {
         "metric": task.metric,
         "value": found[task.metric],
-        "low": float(low),
-        "high": float(high),
+        "low": low,
+        "high": high,
         "groups": len(np.unique(cell.groups)),
         **found,
         "n_train": len(task.train)

@@ -110,7 +110,7 @@ def _no_sites(
     def make(position: int, strand: str) -> Window:
         return around(position, strand, length, length // 2, 0)
 
-    alike, anywhere = (dict(part) for part in sites.halves(wanted))
+    alike, anywhere = sites.halves(wanted)
     found: list[Window] = []
     share = {block: -(-n // len(kinds)) for block, n in alike.items()}
     for kind in kinds:

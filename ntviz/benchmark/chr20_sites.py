@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
-from ntviz.benchmark.chr20_windows import BLOCK, Window, around, bases, distinct, genes, usable
+from ntviz.annotation.transcripts import SHORTEST_INTRON
+from ntviz.benchmark.chr20_windows import BLOCK, Window, around, bases, distinct, genes, marked, usable
 
 NEAR = 20
 """bp around a decoy that hold no annotated site."""
 
 
+@lru_cache(maxsize=1)
 def exons() -> list[tuple[str, list[tuple[int, int]]]]:
     """Strand and exons, 0-based half-open and sorted, of each transcript with a strand."""
     table = genes().table
@@ -24,6 +27,7 @@ def exons() -> list[tuple[str, list[tuple[int, int]]]]:
     ]
 
 
+@lru_cache(maxsize=1)
 def splice_sites() -> list[tuple[int, str, str]]:
     """Position, strand and kind of every site of an intron of 4 bp and more, along the strand of its gene.
 
@@ -33,7 +37,7 @@ def splice_sites() -> list[tuple[int, str, str]]:
     found = []
     for strand, parts in exons():
         for (_, left), (right, _) in itertools.pairwise(parts):
-            if right - left < 4:
+            if right - left < SHORTEST_INTRON:
                 continue
             if strand == "+":
                 found += [(left, "+", "donor"), (right, "+", "acceptor")]
@@ -57,10 +61,6 @@ def decoys(kind: str) -> tuple[np.ndarray, np.ndarray]:
     raw = np.frombuffer(bases().encode("ascii"), dtype=np.uint8)
     found = []
     for strand in "+-":
-        inside = np.zeros(len(raw), dtype=bool)
-        for one, parts in exons():
-            if one == strand:
-                inside[parts[0][0] : parts[-1][1]] = True
         # On the strand - the word is read from its reverse complement: AC for GT, CT for AG.
         word = {"donor": ("GT", "AC"), "acceptor": ("AG", "CT")}[kind][strand == "-"].encode()
         hits = np.flatnonzero((raw[:-1] == word[0]) & (raw[1:] == word[1]))
@@ -69,35 +69,29 @@ def decoys(kind: str) -> tuple[np.ndarray, np.ndarray]:
         else:
             places = hits + 1 if kind == "donor" else hits - 1
         places = places[(places >= 0) & (places < len(raw))]
-        places = places[inside[places] & ~_near(strand)[places]]
-        found.append((places, np.full(len(places), strand == "+")))
-    places, plus = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    order = np.argsort(places, kind="stable")
-    return places[order], plus[order]
+        found.append((places[_quiet(strand)[places]], strand))
+    return _joined(found)
 
 
 def gene_positions() -> tuple[np.ndarray, np.ndarray]:
     """Every position of a gene that is not near a site; and whether it is read on the strand +."""
-    found = []
-    for strand in "+-":
-        inside = np.zeros(len(bases()), dtype=bool)
-        for one, parts in exons():
-            if one == strand:
-                inside[parts[0][0] : parts[-1][1]] = True
-        places = np.flatnonzero(inside & ~_near(strand))
-        found.append((places, np.full(len(places), strand == "+")))
-    places, plus = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _joined([(np.flatnonzero(_quiet(strand)), strand) for strand in "+-"])
+
+
+def _joined(found: list[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of both strands in one, sorted, and which of them are on the strand +."""
+    places = np.concatenate([part for part, _ in found])
+    plus = np.concatenate([np.full(len(part), strand == "+") for part, strand in found])
     order = np.argsort(places, kind="stable")
     return places[order], plus[order]
 
 
-def _near(strand: str) -> np.ndarray:
-    """Positions with an annotated site of a strand within `NEAR` bp, bool [base]."""
-    near = np.zeros(len(bases()), dtype=bool)
-    for position, one, _ in splice_sites():
-        if one == strand:
-            near[max(0, position - NEAR) : position + NEAR + 1] = True
-    return near
+@lru_cache(maxsize=2)
+def _quiet(strand: str) -> np.ndarray:
+    """Bases in a gene of a strand with no annotated site of that strand within `NEAR` bp, bool [base]."""
+    ends = [(parts[0][0], parts[-1][1]) for one, parts in exons() if one == strand]
+    near = np.array([position for position, one, _ in splice_sites() if one == strand])
+    return marked(*np.array(ends).T) & ~marked(near - NEAR, near + NEAR + 1)
 
 
 def drawn(
@@ -147,10 +141,7 @@ def drawn(
 
 def by_block(windows: Sequence[Window]) -> dict[int, int]:
     """Number of windows in each block."""
-    counts: dict[int, int] = defaultdict(int)
-    for window in windows:
-        counts[window.block] += 1
-    return dict(counts)
+    return dict(Counter(window.block for window in windows))
 
 
 def site_windows(kind: str, length: int, label: int) -> list[Window]:

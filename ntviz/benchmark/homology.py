@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ntviz.sequence import codes
+
 K = 21
 SHARE = 0.3
 """Share of the 21-mers of the sequence that has fewer, from which two sequences count as homologous."""
-_CODE = np.full(256, 4, dtype=np.uint8)
-for _index, _base in enumerate(b"ACGT"):
-    _CODE[_base] = _index
 
 
 def canonical_kmers(sequence: str, k: int = K) -> np.ndarray:
@@ -26,14 +25,14 @@ def canonical_kmers(sequence: str, k: int = K) -> np.ndarray:
     """
     if not 1 <= k <= 31:
         raise ValueError(f"k must be from 1 to 31; received {k}: a k-mer must fit into 64 bits.")
-    codes = _CODE[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
-    n = len(codes) - k + 1
+    numbers = codes(sequence)
+    n = len(numbers) - k + 1
     if n < 1:
         return np.zeros(0, dtype=np.uint64)
     forward, backward = np.zeros(n, dtype=np.uint64), np.zeros(n, dtype=np.uint64)
     clean = np.ones(n, dtype=bool)
     for offset in range(k):
-        part = codes[offset : offset + n]
+        part = numbers[offset : offset + n]
         clean &= part < 4
         letter = part.astype(np.uint64) & np.uint64(3)
         forward = (forward << np.uint64(2)) | letter

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz import embeddings, environment
-from ntviz.benchmark import cells, methods
-from ntviz.benchmark.methods import Method
+from ntviz.benchmark import cells
+from ntviz.benchmark.methods import METHODS, Method
+from ntviz.benchmark.methods import method as named
 from ntviz.benchmark.settings import Settings
 from ntviz.benchmark.task import Task
 
@@ -120,7 +121,7 @@ def run(
     moment, finished cells stay.
     """
     settings = settings or Settings()
-    chosen = [_method(name) for name in dict.fromkeys(methods)]
+    chosen = [named(name) for name in dict.fromkeys(methods)]
     names = [entry if isinstance(entry, str) else entry.name for entry in tasks]
     model_names = [entry if isinstance(entry, str) else entry.name for entry in models]
     for what, given in (("task", names), ("model", model_names)):
@@ -182,10 +183,6 @@ def predictions(out: str | os.PathLike[str], row: Any) -> cells.Cell:
 
 
 # Planning -----------------------------------------------------------------------------------------------------------
-
-
-def _method(name: str) -> Method:
-    return methods.method(name)
 
 
 def _plan(
@@ -265,15 +262,9 @@ def _one(
         loaded = models[entry.model] if entry.model is not None else None
         if loaded is not None and entry.twin:
             loaded = loaded.twin(entry.seed)
+        weights = loaded.weights if loaded is not None else None
         controlled = not entry.twin
-        key = cells.key(
-            task,
-            entry.method,
-            loaded.weights if loaded is not None else None,
-            settings,
-            entry.seed,
-            controlled=controlled,
-        )
+        key = cells.key(task, entry.method, weights, settings, entry.seed, controlled=controlled)
         place = folder / "cells" / key
         if place.is_dir():
             cell = cells.load(place)
@@ -286,6 +277,7 @@ def _one(
                 seed=entry.seed,
                 controlled=controlled,
                 store=store,
+                weights=weights,
             )
             cells.save(cell, place)
     except Exception as error:  # noqa: BLE001  whatever it was, the other cells go on, and the row says it
@@ -336,7 +328,7 @@ def _with_twins(table: pd.DataFrame) -> pd.DataFrame:
         for key in zip(table["task"], table["model"], table["method"], table["seed"], strict=True)
     ]
     table = table.assign(twin=mine)
-    asks = {name for name, method in methods.METHODS.items() if method.needs_model}
+    asks = {name for name, method in METHODS.items() if method.needs_model}
     lacks = (
         (table["status"] == "ok")
         & (table["twin_of"] == "")

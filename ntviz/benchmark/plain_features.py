@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ntviz.sequence import codes
+
 KS = (3, 4, 5, 6)
 """Lengths of k-mers that the k-mer baseline chooses from."""
 LOCAL = 31
 """bp around the middle that the local baseline sees: a splice site's consensus and no more."""
-_CODE = np.full(256, 4, dtype=np.uint8)
-for _index, _base in enumerate(b"ACGT"):
-    _CODE[_base] = _index
 
 
 def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
@@ -30,14 +29,14 @@ def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
         raise ValueError(f"k must be from 1 to 8; received {k}: 4 ** k numbers are kept for each sequence.")
     result = np.zeros((len(sequences), 4**k), dtype=np.float32)
     for row, text in enumerate(sequences):
-        codes = _CODE[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
-        n = len(codes) - k + 1
+        numbers = codes(text)
+        n = len(numbers) - k + 1
         if n < 1:
             continue
         words = np.zeros(n, dtype=np.int64)
         clean = np.ones(n, dtype=bool)
         for offset in range(k):
-            part = codes[offset : offset + n]
+            part = numbers[offset : offset + n]
             words = words * 4 + part
             clean &= part < 4
         if clean.any():
@@ -78,8 +77,8 @@ def local_bases(sequences: Sequence[str], width: int = LOCAL) -> np.ndarray:
     """
     result = np.zeros((len(sequences), width, 5), dtype=np.float32)
     for row, text in enumerate(sequences):
-        codes = _CODE[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
-        start = len(codes) // 2 - width // 2
-        left, right = max(0, start), min(len(codes), start + width)
-        result[row, np.arange(left - start, right - start), codes[left:right]] = 1
+        numbers = codes(text)
+        start = len(numbers) // 2 - width // 2
+        left, right = max(0, start), min(len(numbers), start + width)
+        result[row, np.arange(left - start, right - start), numbers[left:right]] = 1
     return result[:, :, :4].reshape(len(sequences), -1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def leaderboard(out: str | os.PathLike[str]) -> Leaderboard:
         name = entry(model, first["label"])
         known = [each for _, row in part.iterrows() if len(each := matrix.predictions(out, row).draws)]
         draws[task, name] = np.mean(known, axis=0) if known else np.zeros(0)
-        low, high = _middle(draws[task, name])
+        low, high = probing.middle(draws[task, name])
         rows.append(
             {
                 **{column: first[column] for column in ("task", "category", "metric")},
@@ -148,10 +148,9 @@ def comparisons(
 
 
 def _compared(first: Any, second: Any, part: pd.DataFrame, draws: int) -> dict[str, Any]:
-    missing = {"difference": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "groups": 0}
     place = {name: index for index, name in enumerate(second.ids.tolist())}
     if set(place) != set(first.ids.tolist()):
-        return {**missing, "note": "judged on other examples"}
+        return {"groups": 0, "note": "judged on other examples"}
     order = np.array([place[name] for name in first.ids.tolist()])
     kind = part["kind"].iloc[0]
     found = probing.compare(
@@ -162,22 +161,7 @@ def _compared(first: Any, second: Any, part: pd.DataFrame, draws: int) -> dict[s
         first.groups,
         draws=draws if kind in ("binary", "multiclass") else min(draws, 200),
     )
-    return {
-        "difference": found.difference,
-        "low": found.low,
-        "high": found.high,
-        "p": found.p,
-        "groups": found.groups,
-        "note": "",
-    }
-
-
-def _middle(draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95 %; nan where there are no draws."""
-    if not len(draws) or not np.isfinite(draws).any():
-        return float("nan"), float("nan")
-    low, high = np.nanpercentile(draws, [2.5, 97.5])
-    return float(low), float(high)
+    return {**asdict(found), "note": ""}
 
 
 def _mean_draws(parts: list[np.ndarray]) -> np.ndarray:
@@ -192,7 +176,7 @@ def _means(tasks: pd.DataFrame, draws: dict, by: list[str]) -> pd.DataFrame:
     rows = []
     for together, part in tasks.groupby([*by, "entry"], sort=False):
         *keys, name = together if isinstance(together, tuple) else (together,)
-        low, high = _middle(_mean_draws([draws[task, name] for task in part["task"]]))
+        low, high = probing.middle(_mean_draws([draws[task, name] for task in part["task"]]))
         rows.append(
             {
                 **dict(zip(by, keys, strict=True)),

@@ -15,6 +15,7 @@ import numpy as np
 
 from ntviz import environment
 from ntviz.benchmark import reading, registry
+from ntviz.benchmark import rows as read_rows
 from ntviz.benchmark.task import Examples, Task
 from ntviz.sequence import clean
 
@@ -54,7 +55,7 @@ def read_deepstarr(folder: str | os.PathLike[str]) -> Task:
                         f"DeepSTARR must have {file.name}; there is none in {folder}. Get all six files."
                     )
                 files[file.name] = environment.sha256(file)
-            rows = list(reading.fasta_rows(fasta))
+            rows = list(read_rows.fasta_rows(fasta))
             activity = pd.read_csv(table, sep="\t")
             missing = [column for column in ACTIVITIES if column not in activity.columns]
             if missing:

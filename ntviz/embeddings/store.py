@@ -106,25 +106,27 @@ class Shelf:
         text = json.dumps(self.about, sort_keys=True)
         self.folder = folder / hashlib.blake2b(text.encode(), digest_size=_DIGEST).hexdigest()
         self.ignored: list[tuple[str, str]] = []
-        self._where: dict[bytes, tuple[Path, int]] | None = None
 
     def find(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The rows that are here, float32 [found, hidden], and which digests they belong to, int64 [found].
 
-        A file is checked as a whole before a row of it is used.
+        Each file is read once, and checked as a whole before a row of it is used.
         """
-        places = self._places()
-        by_file: dict[Path, list[tuple[int, int]]] = {}
-        for index, digest in enumerate(digests):
-            place = places.get(digest.tobytes())
-            if place is not None:
-                by_file.setdefault(place[0], []).append((index, place[1]))
+        wanted = {digest.tobytes(): index for index, digest in enumerate(digests)}
         rows, which = [], []
-        for path, pairs in by_file.items():
-            _, values = _read(path)
-            wanted = np.array(pairs, dtype=np.int64)
-            rows.append(values[wanted[:, 1]])
-            which.append(wanted[:, 0])
+        for path in sorted(self.folder.glob("*.safetensors")):
+            try:
+                keys, values = _read(path)
+            except ValueError as error:
+                self.ignored.append((str(path), str(error)))
+                continue
+            pairs = [
+                (wanted.pop(key.tobytes()), row) for row, key in enumerate(keys) if key.tobytes() in wanted
+            ]
+            if pairs:
+                found = np.array(pairs, dtype=np.int64)
+                which.append(found[:, 0])
+                rows.append(values[found[:, 1]])
         if not rows:
             return np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int64)
         return np.concatenate(rows), np.concatenate(which)
@@ -147,20 +149,6 @@ class Shelf:
         )
         with environment.atomic_write(path) as handle:
             handle.write(content)
-        if self._where is not None:
-            self._where.update((key.tobytes(), (path, row)) for row, key in enumerate(keys))
-
-    def _places(self) -> dict[bytes, tuple[Path, int]]:
-        if self._where is None:
-            self._where = {}
-            for path in sorted(self.folder.glob("*.safetensors")):
-                try:
-                    keys, _ = _read(path)
-                except ValueError as error:
-                    self.ignored.append((str(path), str(error)))
-                    continue
-                self._where.update((key.tobytes(), (path, row)) for row, key in enumerate(keys))
-        return self._where
 
 
 def _check(keys: np.ndarray, values: np.ndarray) -> str:

@@ -82,6 +82,7 @@ def embed(
     pooling: str = "mean",
     both_strands: bool = False,
     store: Store | None = None,
+    weights: str | None = None,
     batch_tokens: int = BATCH_TOKENS,
 ) -> Vectors:
     """One vector a sequence and layer; what the store has is not computed again.
@@ -100,6 +101,8 @@ def embed(
         Mean of the vectors of the sequence and of its reverse complement.
     store
         Where vectors are kept, by weights, sequence, layer, pooling and dtype; None keeps none.
+    weights
+        The model's `fingerprint`, where the caller has it and the model has not changed since; default: computed here.
     batch_tokens
         Tokens of a forward pass, padding included. Sequences of like length go together, so that little is padded.
 
@@ -123,10 +126,19 @@ def embed(
         texts = list(dict.fromkeys([*texts, *map(reverse_complement, texts)]))
     place = {text: row for row, text in enumerate(texts)}
     values = np.empty((len(texts), len(chosen), model.hidden_size), dtype=np.float32)
-    shelves, known = _known(model, texts, chosen, pooling, store, values)
+    digests = sequence_digests(texts) if store is not None else np.zeros((0, 0), dtype=np.uint8)
+    known = np.zeros((len(texts), len(chosen)), dtype=bool)
+    shelves = []
+    if store is not None:
+        weights = weights or fingerprint(model)
+        shelves = [_shelf(store, model, weights, layer, pooling) for layer in chosen]
+        for column, shelf in enumerate(shelves):
+            rows, which = shelf.find(digests)
+            if len(which):
+                values[which, column] = rows
+                known[which, column] = True
     missing = np.flatnonzero(~known.all(axis=1))
     wanted = [column for column in range(len(chosen)) if not known[missing, column].all()]
-    digests = sequence_digests(texts) if store is not None else None
     finished: list[np.ndarray] = []
     with environment.progress(total=len(missing), what=f"reading with {model.name}", unit="sequences") as bar:
         for rows, tokens in _batches(model, texts, missing, batch_tokens):
@@ -173,47 +185,22 @@ def _check(model: Embedder, sequences: list[str], layers: tuple[int, ...], pooli
         )
 
 
-def _known(
-    model: Embedder,
-    texts: list[str],
-    layers: tuple[int, ...],
-    pooling: str,
-    store: Store | None,
-    values: np.ndarray,
-) -> tuple[list[Shelf], np.ndarray]:
-    """The shelves, one a layer, and what they have, bool [text, layer]; its rows are put into `values`."""
-    known = np.zeros((len(texts), len(layers)), dtype=bool)
-    if store is None:
-        return [], known
-    weights = fingerprint(model)
-    digests = sequence_digests(texts)
-    shelves = []
-    for column, layer in enumerate(layers):
-        about = {
-            "weights": weights,
-            "layer": int(layer),
-            "pooling": pooling,
-            "dtype": model.info.get("dtype"),
-        }
-        shelf = store.shelf(about)
-        rows, which = shelf.find(digests)
-        if len(which):
-            values[which, column] = rows
-            known[which, column] = True
-        shelves.append(shelf)
-    return shelves, known
+def _shelf(store: Store, model: Embedder, weights: str, layer: int, pooling: str) -> Shelf:
+    return store.shelf(
+        {"weights": weights, "layer": int(layer), "pooling": pooling, "dtype": model.info.get("dtype")}
+    )
 
 
 def _keep(
     shelves: list[Shelf],
     columns: list[int],
-    digests: np.ndarray | None,
+    digests: np.ndarray,
     values: np.ndarray,
     known: np.ndarray,
     finished: list[np.ndarray],
 ) -> None:
     """Writes finished rows to their shelves, those that were not there."""
-    if digests is None or not finished:
+    if not shelves or not finished:
         return
     rows = np.concatenate(finished)
     for column in columns:

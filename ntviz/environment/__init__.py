@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ntviz.environment.diagnosis import Finding, doctor
 from ntviz.environment.files import append_line, atomic_directory, atomic_write, sha256
+from ntviz.environment.laziness import lazily
 from ntviz.environment.machine import (
     Versions,
     device,
@@ -29,6 +30,7 @@ __all__ = [
     "doctor",
     "free_memory",
     "in_jupyterlab",
+    "lazily",
     "machine",
     "progress",
     "project_dir",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.finetuning.adapters import METHODS, adapter_parameters
@@ -17,7 +18,6 @@ _HOMES = {
     "recipe": ("RECIPES", "Recipe"),
     "tuned": ("Tuned", "load", "train_network", "tune"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "METHODS",
@@ -32,8 +32,4 @@ __all__ = [
     "tune",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'ntviz.finetuning' has no attribute {name!r}")
-    return getattr(import_module(f"ntviz.finetuning.{_HOME_OF[name]}"), name)
+__getattr__ = lazily(__name__, _HOMES)

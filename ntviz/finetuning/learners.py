@@ -11,11 +11,8 @@ import torch
 from torch import nn
 
 from ntviz.finetuning.heads import Head
+from ntviz.sequence import codes
 from ntviz.tokens import Tokens
-
-_CODE = np.full(256, 4, dtype=np.int64)
-for _index, _base in enumerate(b"ACGT"):
-    _CODE[_base] = _index
 
 
 class Prepared(NamedTuple):
@@ -92,21 +89,20 @@ class NetworkLearner(nn.Module):
 
     def prepare(self, sequences: Sequence[str]) -> list[Prepared]:
         """Codes of the bases of each sequence: 0 to 3 for A, C, G, T, 4 for N."""
-        return [
-            Prepared(_CODE[np.frombuffer(text.encode("ascii"), dtype=np.uint8)], len(text))
-            for text in sequences
-        ]
+        return [Prepared(codes(text), len(text)) for text in sequences]
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         longest = max(entry.length for entry in batch)
-        codes = np.full((len(batch), longest), 4, dtype=np.int64)
-        mask = np.zeros(codes.shape, dtype=bool)
+        numbers = np.full((len(batch), longest), 4, dtype=np.int64)
+        mask = np.zeros(numbers.shape, dtype=bool)
         for row, entry in enumerate(batch):
-            codes[row, : entry.length] = entry.item
+            numbers[row, : entry.length] = entry.item
             mask[row, : entry.length] = True
         device = next(self.network.parameters()).device
         # The fifth column, N and padding, is cut off.
-        bases = nn.functional.one_hot(torch.from_numpy(codes).to(device), 5)[..., :4].transpose(1, 2).float()
+        bases = (
+            nn.functional.one_hot(torch.from_numpy(numbers).to(device), 5)[..., :4].transpose(1, 2).float()
+        )
         return self.network(bases, torch.from_numpy(mask).to(device))
 
 

@@ -15,9 +15,8 @@ from transformers import EsmForMaskedLM
 
 from ntviz import environment, tokens
 from ntviz.models import checkpoints, encoder, pooling, registry
-from ntviz.models.protocol import OUTPUTS, Forward
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+from ntviz.models.protocol import Forward
+from ntviz.models.requests import check_layers, check_outputs, float32, places, torch_dtype
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,8 @@ class NucleotideTransformer:
         RuntimeError
             transformers returned another number of layers than the model has.
         """
-        unknown = [name for name in outputs if name not in OUTPUTS]
-        if unknown:
-            raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}; got {unknown[0]!r}.")
-        self._check_layers(layers or ())
+        check_outputs(outputs)
+        check_layers(layers or (), self.layers, self.name)
         input_ids, mask = self._padded(batch)
         device = self.module.device
         with torch.inference_mode(), self._kernel("eager" if "attentions" in outputs else "sdpa"):
@@ -128,9 +125,9 @@ class NucleotideTransformer:
             if at is not None:
                 last = last[
                     torch.arange(len(last))[:, None],
-                    torch.from_numpy(_checked(at, input_ids.shape)).to(device),
+                    torch.from_numpy(places(at, input_ids.shape)).to(device),
                 ]
-            logits = _float32(self.module.lm_head(last)) if "logits" in outputs else None
+            logits = float32(self.module.lm_head(last)) if "logits" in outputs else None
         return Forward(
             input_ids,
             mask,
@@ -160,7 +157,7 @@ class NucleotideTransformer:
         ValueError
             A layer or pooling that the model does not have, or sequences that do not fit.
         """
-        self._check_layers(layers)
+        check_layers(layers, self.layers, self.name)
         input_ids, mask = self._padded(batch)
         device = self.module.device
         covering = mask.copy()
@@ -197,14 +194,6 @@ class NucleotideTransformer:
         name = f"random twin of {self.name}"
         info = {**self.info, "name": name, "revision": None, "weights_sha256": f"random weights, seed {seed}"}
         return replace(self, module=module, name=name, info=info)
-
-    def _check_layers(self, layers: Sequence[int]) -> None:
-        missing = [layer for layer in layers if not 0 <= layer <= self.layers]
-        if missing:
-            raise ValueError(
-                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}. "
-                "Ask for some of these."
-            )
 
     def _padded(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
         vocabulary = self.tokenizer.vocabulary
@@ -258,7 +247,7 @@ class NucleotideTransformer:
         if got != expected or layers is None:
             raise RuntimeError(_layers_missing(got, expected))
         chosen = layers if wanted is None else [layers[index] for index in wanted]
-        return np.stack([_float32(layer) for layer in chosen], axis=1)
+        return np.stack([float32(layer) for layer in chosen], axis=1)
 
 
 def _layers_missing(got: int, expected: int) -> str:
@@ -266,20 +255,6 @@ def _layers_missing(got: int, expected: int) -> str:
         f"transformers must return {expected} layers; it returned {got}. This version of transformers "
         "captures outputs differently: install the one in requirements.lock."
     )
-
-
-def _checked(at: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    at = np.asarray(at, dtype=np.int64)
-    if at.ndim != 2 or len(at) != shape[0] or (at.size and (at.min() < 0 or at.max() >= shape[1])):
-        raise ValueError(
-            f"at must be [sequence, n] with {shape[0]} rows of token positions in 0 to {shape[1] - 1}; got shape "
-            f"{at.shape}" + (f" with values {at.min()} to {at.max()}." if at.size else ".")
-        )
-    return at
-
-
-def _float32(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().to("cpu", torch.float32).numpy()
 
 
 def read_vocabulary(
@@ -321,8 +296,7 @@ def load(
     max_tokens: int | None = None,
 ) -> NucleotideTransformer:
     """Loads a located checkpoint; `models.load` is the front door."""
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}.")
+    precision = torch_dtype(dtype)
     directory, spec = located.directory, located.spec
     config = checkpoints.read_config(directory)
     vocabulary = read_vocabulary(directory, config, spec)
@@ -330,7 +304,7 @@ def load(
         module = encoder.build(config)
     encoder.fill_buffers(module)
     encoder.assign(module, checkpoints.read_tensors(directory), origin=str(directory))
-    module = module.to(environment.device(device), _DTYPES[dtype]).eval()
+    module = module.to(environment.device(device), precision).eval()
     if module.esm.rotary_embeddings is not None:
         # Half precision would round the angles: the table stays in float32.
         module.esm.rotary_embeddings.inv_freq = encoder.inverse_frequencies(module).to(module.device)

@@ -10,7 +10,7 @@ import numpy as np
 from ntviz.genome import Interval
 from ntviz.motifs.matrix import PSEUDOCOUNT, UNIFORM, Motif, as_background
 from ntviz.motifs.scoring import Scoring
-from ntviz.sequence import require
+from ntviz.sequence import codes, require
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 _LONG, _WORD, _SHORT_WORD = 1 << 16, 8, 5
 _PIECE = 1 << 21  # bases of a genome at a time
 _NEVER = -(1 << 28)  # score of a word with N; a few of them still fit an int32
-
-_CODE = np.full(256, 4, dtype=np.uint8)
-_CODE[np.frombuffer(b"ACGT", dtype=np.uint8)] = np.arange(4)
 
 
 class _Bases(Protocol):
@@ -161,7 +158,7 @@ class _Words:
     """A sequence whose words of k bases have been numbered once for each k, for all motifs."""
 
     def __init__(self, sequence: str) -> None:
-        self.codes = _CODE[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
+        self.codes = codes(sequence)
         self._numbers: dict[int, np.ndarray] = {}
 
     def numbers(self, k: int) -> np.ndarray:

@@ -13,12 +13,11 @@ import pandas as pd
 from ntviz import tokens
 from ntviz.genome import Interval, canonical_contig
 from ntviz.reference import Reference
+from ntviz.sequence import codes as base_codes
 
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 N = 4
 """Code of an unknown base; A, C, G, T are 0 to 3."""
-_CODE = np.full(256, N, dtype=np.uint8)
-_CODE[_LETTERS] = np.arange(5, dtype=np.uint8)
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ def encode(text: str) -> np.ndarray:
     >>> encode("ACGTN").tolist()
     [0, 1, 2, 3, 4]
     """
-    return _CODE[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
+    return base_codes(text)
 
 
 def decode(codes: np.ndarray) -> str:

@@ -6,26 +6,26 @@ training part only.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.probing.comparing import Comparison, compare, false_discovery
     from ntviz.probing.controlling import Controls, control_labels, controls
-    from ntviz.probing.intervals import Interval95, bootstrap, redrawn
+    from ntviz.probing.intervals import Interval95, bootstrap, middle, redrawn
     from ntviz.probing.metrics import metric_names, scores
     from ntviz.probing.probes import METHODS, Probed, probe
-    from ntviz.probing.splits import folds
+    from ntviz.probing.splitting import folds, splits
 
 _HOMES = {
     "comparing": ("Comparison", "compare", "false_discovery"),
     "controlling": ("Controls", "control_labels", "controls"),
-    "intervals": ("Interval95", "bootstrap", "redrawn"),
+    "intervals": ("Interval95", "bootstrap", "middle", "redrawn"),
     "metrics": ("metric_names", "scores"),
     "probes": ("METHODS", "Probed", "probe"),
-    "splits": ("folds",),
+    "splitting": ("folds", "splits"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "METHODS",
@@ -40,13 +40,11 @@ __all__ = [
     "false_discovery",
     "folds",
     "metric_names",
+    "middle",
     "probe",
     "redrawn",
     "scores",
+    "splits",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'ntviz.probing' has no attribute {name!r}")
-    return getattr(import_module(f"ntviz.probing.{_HOME_OF[name]}"), name)
+__getattr__ = lazily(__name__, _HOMES)

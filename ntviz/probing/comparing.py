@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntviz.probing import metrics
-from ntviz.probing.intervals import FEWEST, group_tables
+from ntviz.probing.intervals import FEWEST, group_tables, middle
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def compare(
     # Sums in another order differ in the last digit; a draw that repeats what was seen must count.
     as_large = int((np.abs(null) >= abs(observed) - 1e-12).sum())
     p = as_large / len(null) if exact else (1 + as_large) / (1 + len(null))
-    low, high = np.nanpercentile(resampled, [2.5, 97.5]) if n >= FEWEST else (np.nan, np.nan)
-    return Comparison(observed, float(low), float(high), float(p), n)
+    low, high = middle(resampled) if n >= FEWEST else (float("nan"), float("nan"))
+    return Comparison(observed, low, high, float(p), n)
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ntviz.probing import metrics
 from ntviz.probing.estimators import METHODS, STRENGTHS, Fitted, Setting, candidates
-from ntviz.probing.splits import folds
+from ntviz.probing.splitting import folds, splits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,14 +103,7 @@ def probe(
     """
     labels, groups = np.asarray(labels), np.asarray(groups)
     _check(features, labels, groups, kind, method)
-    # Given to fit() as they are: a copy of all layers would double the memory.
-    if train is not None:
-        outer = [(np.flatnonzero(train), np.flatnonzero(~np.asarray(train, dtype=bool)))]
-    else:
-        fold_of = folds(kind, labels, groups, n_folds, seed=seed)
-        outer = [
-            (np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(n_folds)
-        ]
+    outer = splits(kind, labels, groups, train=train, n_folds=n_folds, seed=seed)
     judged, predicted, of_fold, chosen, tried = [], [], [], [], []
     for fold, (learned, held) in enumerate(outer):
         _check_learned(labels[learned], kind, len(held))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.variants.alleles import STATUSES, Allele
@@ -37,7 +38,6 @@ _HOMES = {
     "tables": ("score",),
     "without_model": ("Markov", "baselines"),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "HARM",
@@ -71,9 +71,5 @@ __all__ = [
     "spearman",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # pandas and the reader are loaded by what is used, not by the import.
-    if name not in _HOME_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+# pandas and the reader are loaded by what is used, not by the import.
+__getattr__ = lazily(__name__, _HOMES)

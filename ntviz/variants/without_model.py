@@ -10,6 +10,7 @@ import numpy as np
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval
 from ntviz.reference import Reference
+from ntviz.sequence import codes
 from ntviz.variants.alleles import smallest
 from ntviz.variants.consequences import consequence
 from ntviz.variants.windows import Contig
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 GC_WINDOW = 101
 """bp around a variant whose G and C are counted."""
 _BLOCK = 1 << 22  # bp counted at once
-_CODE = np.full(256, 4, np.int64)
-_CODE[np.frombuffer(b"ACGT", np.uint8)] = np.arange(4)
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class Markov:
 
 
 def _codes(bases: str) -> np.ndarray:
-    return _CODE[np.frombuffer(bases.encode(), np.uint8)]
+    return codes(bases).astype(np.int64)
 
 
 def _words(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -20,13 +20,13 @@ from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
 from ntviz import environment
 from ntviz.models import checkpoints
-from ntviz.models.peers.peer import Network, Peer, States, assign
+from ntviz.models.peers.peer import Network, Peer, States, assign, described
+from ntviz.models.requests import torch_dtype
 from ntviz.tokens.bpe import BPETokenizer
 
 MAX_TOKENS = 512
 """Tokens that are taken unless more are asked for: as config.json has it. Biases by distance set no limit of their own."""
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _WORDS = "bert.embeddings.word_embeddings.weight"
 _TIED = "cls.predictions.decoder.weight"
 _PUBLISHED = {
@@ -231,8 +231,7 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}. Choose one of these.")
+    precision = torch_dtype(dtype)
     limit = MAX_TOKENS if max_tokens is None else max_tokens
     if limit < 3:
         raise ValueError(
@@ -255,21 +254,17 @@ def load(
         )
     module = _empty(config)
     assign(module, tensors, origin=str(directory), unused=("bert.pooler.",))
-    module = module.to(environment.device(device), _DTYPES[dtype]).eval()
-    info = {
-        "name": name,
-        "revision": revision,
-        "weights_sha256": checkpoints.weight_hash(directory),
-        "licence": licence,
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "layers": module.layers,
-        "heads": module.heads,
-        "hidden_size": module.width,
-        "max_tokens": limit,
-        "vocabulary": tokenizer.vocabulary.name,
-        "dtype": dtype,
-        "device": str(next(module.parameters()).device),
-    }
+    module = module.to(environment.device(device), precision).eval()
+    info = described(
+        module,
+        directory,
+        name=name,
+        revision=revision,
+        licence=licence,
+        max_tokens=limit,
+        vocabulary=tokenizer.vocabulary.name,
+        dtype=dtype,
+    )
     return Peer(module, tokenizer, name, limit, limit - 2, info, partial(build, config))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,81 +22,19 @@ from torch import nn
 from ntviz import environment
 from ntviz.models import checkpoints, pooling
 from ntviz.models.peers.enformer_layers import Attention, AttentionPool, EnformerNetwork
-from ntviz.models.peers.peer import Peer, States, assign
-from ntviz.models.protocol import OUTPUTS, Forward
-from ntviz.sequence import one_hot, require
-from ntviz.tokens import Tokens, Vocabulary
-from ntviz.tokens.vocabulary import frozen
+from ntviz.models.peers.peer import Peer, States, assign, described
+from ntviz.models.protocol import Forward
+from ntviz.models.requests import check_layers, check_outputs, float32, torch_dtype
+from ntviz.sequence import one_hot
+from ntviz.tokens import Tokens
+from ntviz.tokens.bins import BinTokenizer
 
 MAX_BINS = 1536
 """Bins of the input in training: 196,608 bp as published."""
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _NUMBERS = ("dim", "depth", "heads", "attn_dim_key", "num_downsamples", "dim_divisible_by")
 # The published file may hold each tensor of the trunk twice: by its part's name, and by the part's place in the trunk.
 _TRUNK = {"1": "stem", "2": "conv_tower", "4": "transformer", "6": "final_pointwise"}
-
-
-class Bins(Tokens):
-    """A sequence in bins: tokens of 128 bp, the last one shorter where the sequence ends within it.
-
-    All ids are 0, as a bin is no word: a model reads the bases of `sequence`.
-    """
-
-    @property
-    def strings(self) -> list[str]:
-        """The bases of each bin."""
-        return [self.sequence[start:end] for start, end in self.spans.tolist()]
-
-    @cached_property
-    def is_n(self) -> np.ndarray:
-        """Where all bases of a bin are N, bool [token]."""
-        return frozen(self.from_bases(self._is_n_base, reduce="sum") == self.spans[:, 1] - self.spans[:, 0])
-
-    @cached_property
-    def is_kmer(self) -> np.ndarray:
-        """Where a bin is whole and has no N, bool [token]."""
-        whole = self.spans[:, 1] - self.spans[:, 0] == self.vocabulary.k
-        return frozen(whole & ~self.from_bases(self._is_n_base, reduce="any"))
-
-    @property
-    def _is_n_base(self) -> np.ndarray:
-        return np.frombuffer(self.sequence.encode("ascii"), dtype=np.uint8) == ord("N")
-
-
-class BinTokenizer:
-    """Cuts sequences into bins.
-
-    >>> BinTokenizer(4)("ACGTACGTAN").spans.tolist()
-    [[0, 4], [4, 8], [8, 10]]
-    """
-
-    def __init__(self, width: int) -> None:
-        self.vocabulary = Vocabulary(
-            f"enformer-{width}bp", width, ("<bin>", "<pad>"), cls_id=None, n_logits=0
-        )
-
-    def __repr__(self) -> str:
-        return f"BinTokenizer({self.vocabulary.k})"
-
-    def __call__(self, sequence: str, *, max_tokens: int | None = None) -> Bins:
-        """The bins of a clean sequence, upper-case A, C, G, T, N.
-
-        Raises
-        ------
-        ValueError
-            If the sequence is empty or holds other letters, or has more than `max_tokens` bins.
-        """
-        width = self.vocabulary.k
-        starts = np.arange(0, len(require(sequence)), width, dtype=np.int64)
-        if max_tokens is not None and len(starts) > max_tokens:
-            raise ValueError(
-                f"A sequence must fit into {max_tokens:,} bins of {width} bp ({max_tokens * width:,} bp); received "
-                f"{len(sequence):,} bp. Narrow the interval, or cut it into windows."
-            )
-        spans = np.stack((starts, np.minimum(starts + width, len(sequence))), axis=1)
-        ids = np.zeros(len(starts), dtype=np.int64)
-        return Bins(self.vocabulary, sequence, frozen(ids), frozen(spans), frozen(ids.astype(bool)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -151,16 +89,14 @@ class Enformer(Peer):
         ValueError
             An unknown output, logits or `at`, which only they need, or a layer that is not there.
         """
-        unknown = [name for name in outputs if name not in OUTPUTS]
-        if unknown:
-            raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}; got {unknown[0]!r}.")
+        check_outputs(outputs)
         if "logits" in outputs or at is not None:
             raise ValueError(
                 f"Logits need a vocabulary; {self.name} has none, it predicts tracks. "
                 "Ask for hidden_states or attentions, or call `tracks`."
             )
         chosen = range(self.layers + 1) if layers is None else layers
-        self._check_layers(chosen)
+        check_layers(chosen, self.layers, self.name)
         ids, mask = self._padded(batch)
         n = ids.shape[1]
         hidden = maps = None
@@ -172,9 +108,9 @@ class Enformer(Peer):
             for rows, states in self._read(batch, attentions=maps is not None):
                 bins = states.hidden[0].shape[1]
                 for column, layer in enumerate(chosen if hidden is not None else ()):
-                    hidden[rows, column, :bins] = _float32(states.hidden[layer])
+                    hidden[rows, column, :bins] = float32(states.hidden[layer])
                 for layer, attention in enumerate(states.attentions or ()):
-                    maps[rows, layer, :, :bins, :bins] = _float32(attention)
+                    maps[rows, layer, :, :bins, :bins] = float32(attention)
         return Forward(ids, mask, hidden_states=hidden, attentions=maps)
 
     def embed(
@@ -189,7 +125,7 @@ class Enformer(Peer):
         ValueError
             A layer or pooling that the model does not have.
         """
-        self._check_layers(layers)
+        check_layers(layers, self.layers, self.name)
         batch = list(batch)
         self._padded(batch)
         found = np.zeros((len(batch), len(layers), len(poolings), self.hidden_size), dtype=np.float32)
@@ -243,7 +179,7 @@ class Enformer(Peer):
             for rows, states in self._read(batch):
                 last = states.hidden[-1]
                 start = (last.shape[1] - kept) // 2
-                found[rows] = _float32(self.module.predict(last[:, start : start + kept], head))
+                found[rows] = float32(self.module.predict(last[:, start : start + kept], head))
         return found
 
     def _read(
@@ -311,8 +247,7 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    if dtype not in _DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}. Choose one of these.")
+    precision = torch_dtype(dtype)
     limit = MAX_BINS if max_tokens is None else max_tokens
     if limit < 1:
         raise ValueError(f"max_tokens must be at least one bin; got {limit}. The default is {MAX_BINS:,}.")
@@ -321,23 +256,19 @@ def load(
         module = EnformerNetwork(config)
     module = module.to_empty(device="cpu")
     assign(module, _renamed(checkpoints.read_tensors(directory), module, directory), origin=str(directory))
-    module = module.to(environment.device(device), _DTYPES[dtype]).eval()
+    module = module.to(environment.device(device), precision).eval()
     tokenizer = BinTokenizer(module.bin)
-    info = {
-        "name": name,
-        "revision": revision,
-        "weights_sha256": checkpoints.weight_hash(directory),
-        "licence": licence,
-        "parameters": sum(p.numel() for p in module.parameters()),
-        "layers": module.layers,
-        "heads": module.heads,
-        "hidden_size": module.width,
-        "max_tokens": limit,
-        "vocabulary": tokenizer.vocabulary.name,
-        "dtype": dtype,
-        "device": str(next(module.parameters()).device),
-        "tracks": dict(module.tracks),
-    }
+    info = described(
+        module,
+        directory,
+        name=name,
+        revision=revision,
+        licence=licence,
+        max_tokens=limit,
+        vocabulary=tokenizer.vocabulary.name,
+        dtype=dtype,
+    )
+    info["tracks"] = dict(module.tracks)
     return Enformer(module, tokenizer, name, limit, limit * module.bin, info, partial(build, config))
 
 
@@ -410,7 +341,3 @@ def _renamed(
         if name.endswith("num_batches_tracked"):
             found.setdefault(name, torch.zeros_like(value))
     return found
-
-
-def _float32(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.to("cpu", torch.float32).numpy()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from ntviz.models import pooling
-from ntviz.models.protocol import OUTPUTS, Forward
+from ntviz.models import checkpoints, pooling
+from ntviz.models.protocol import Forward
+from ntviz.models.requests import check_layers, check_outputs, float32, places
 from ntviz.tokens import Tokens
 
 
@@ -120,16 +122,14 @@ class Peer:
         ValueError
             An unknown output, attentions of a model that has none, a layer that is not there, or `at` of another shape.
         """
-        unknown = [name for name in outputs if name not in OUTPUTS]
-        if unknown:
-            raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}; got {unknown[0]!r}.")
+        check_outputs(outputs)
         if "attentions" in outputs and not self.heads:
             raise ValueError(
                 f"{self.name} has no attention: its layers mix positions by convolution. "
                 "Ask for hidden_states, or look at its dependency map."
             )
         chosen = range(self.layers + 1) if layers is None else layers
-        self._check_layers(chosen)
+        check_layers(chosen, self.layers, self.name)
         ids, mask = self._padded(batch)
         device = next(self.module.parameters()).device
         with torch.inference_mode():
@@ -140,26 +140,18 @@ class Peer:
             )
             last = states.hidden[-1]
             if at is not None:
-                at = np.asarray(at, dtype=np.int64)
-                if (
-                    at.ndim != 2
-                    or len(at) != len(ids)
-                    or (at.size and not 0 <= at.min() <= at.max() < ids.shape[1])
-                ):
-                    raise ValueError(
-                        f"at must be [sequence, n] with {len(ids)} rows of token positions in 0 to {ids.shape[1] - 1}; "
-                        f"got shape {at.shape}."
-                    )
-                last = last[torch.arange(len(last))[:, None], torch.from_numpy(at).to(device)]
-            logits = _float32(self.module.logits(last)) if "logits" in outputs else None
+                last = last[
+                    torch.arange(len(last))[:, None], torch.from_numpy(places(at, ids.shape)).to(device)
+                ]
+            logits = float32(self.module.logits(last)) if "logits" in outputs else None
         return Forward(
             ids,
             mask,
             logits=logits,
-            hidden_states=np.stack([_float32(states.hidden[layer]) for layer in chosen], axis=1)
+            hidden_states=np.stack([float32(states.hidden[layer]) for layer in chosen], axis=1)
             if "hidden_states" in outputs
             else None,
-            attentions=np.stack([_float32(layer) for layer in states.attentions or ()], axis=1)
+            attentions=np.stack([float32(layer) for layer in states.attentions or ()], axis=1)
             if "attentions" in outputs
             else None,
         )
@@ -176,7 +168,7 @@ class Peer:
         ValueError
             A layer or pooling that the model does not have.
         """
-        self._check_layers(layers)
+        check_layers(layers, self.layers, self.name)
         batch = list(batch)
         ids, mask = self._padded(batch)
         covering = np.zeros_like(mask)
@@ -204,14 +196,6 @@ class Peer:
         info = {**self.info, "name": name, "revision": None, "weights_sha256": f"random weights, seed {seed}"}
         return replace(self, module=module, name=name, info=info)
 
-    def _check_layers(self, layers: Sequence[int]) -> None:
-        missing = [layer for layer in layers if not 0 <= layer <= self.layers]
-        if missing:
-            raise ValueError(
-                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}. "
-                "Ask for some of these."
-            )
-
     def _padded(self, batch: Tokens | Sequence[Tokens]) -> tuple[np.ndarray, np.ndarray]:
         """Ids [sequence, token] padded on the right, and True where a token is real."""
         if isinstance(batch, np.ndarray):
@@ -235,6 +219,34 @@ class Peer:
             ids[row, : len(tokens)] = tokens.ids
             mask[row, : len(tokens)] = True
         return ids, mask
+
+
+def described(
+    network: Network,
+    directory: Path,
+    *,
+    name: str,
+    revision: str,
+    licence: str,
+    max_tokens: int,
+    vocabulary: str,
+    dtype: str,
+) -> dict[str, Any]:
+    """The `info` of a network that was loaded from a checkpoint directory: plain data for a manifest."""
+    return {
+        "name": name,
+        "revision": revision,
+        "weights_sha256": checkpoints.weight_hash(directory),
+        "licence": licence,
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "layers": network.layers,
+        "heads": network.heads,
+        "hidden_size": network.width,
+        "max_tokens": max_tokens,
+        "vocabulary": vocabulary,
+        "dtype": dtype,
+        "device": str(next(network.parameters()).device),
+    }
 
 
 def assign(
@@ -277,7 +289,3 @@ def assign(
             "Nothing was loaded."
         )
     module.load_state_dict(given)
-
-
-def _float32(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().to("cpu", torch.float32).numpy()

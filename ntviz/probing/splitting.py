@@ -49,3 +49,20 @@ def folds(kind: str, labels: np.ndarray, groups: np.ndarray, n: int, *, seed: in
                         "Ask for fewer folds."
                     )
     return result
+
+
+def splits(
+    kind: str, labels: np.ndarray, groups: np.ndarray, *, train: np.ndarray | None, n_folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of indices to learn from and to judge by: the given split, or one pair a fold.
+
+    Parameters
+    ----------
+    train
+        bool [example], learned from where true; None for `n_folds` folds by group, see `folds`.
+    """
+    if train is not None:
+        given = np.asarray(train, dtype=bool)
+        return [(np.flatnonzero(given), np.flatnonzero(~given))]
+    fold_of = folds(kind, labels, groups, n_folds, seed=seed)
+    return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(n_folds)]
