@@ -590,7 +590,7 @@ def test_damaged_files(copy):
     with pytest.raises(ValueError, match="must be JSON, but reading it failed"):
         load(copy)
     (copy / "config.json").write_text("[]")
-    with pytest.raises(ValueError, match="must give model_type 'enformer' and num_downsamples; got 'list'"):
+    with pytest.raises(ValueError, match="must be a JSON object; it is a list"):
         load(copy)
     (copy / "config.json").unlink()
     with pytest.raises(FileNotFoundError, match="A model directory must hold config.json"):

@@ -213,7 +213,7 @@ def models(context: typer.Context) -> None:
     from ntviz.models import registry
 
     rows = []
-    for spec in registry.SPECS.values():
+    for spec in (*registry.SPECS.values(), *registry.PEERS.values()):
         size = f"{spec.parameters / 1e6:,.0f} M" if spec.parameters else ""
         rows.append(
             (spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence)

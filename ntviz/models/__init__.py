@@ -26,7 +26,7 @@ def load(
     """A model ready for `forward` and `embed`, from a directory, the bundle, the Hugging Face cache or the hub.
 
     A `NucleotideTransformer`, or a `peers.peer.Peer` where config.json is that of a model it is compared with (DNABERT-2,
-    Enformer).
+    HyenaDNA, Enformer, BPNet).
 
     Parameters
     ----------
@@ -64,19 +64,14 @@ def load(
     if module is not None:
         return module.load(
             located.directory,
-            name=_peer_name(os.fspath(name_or_path), located.directory.name),
+            name=located.name,
             revision=located.revision,
-            licence="not stated",
+            licence=located.licence,
             device=device,
             dtype=dtype,
             max_tokens=max_tokens,
         )
     return nucleotide_transformer.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
-
-
-def _peer_name(given: str, folder: str) -> str:
-    """What a peer is called: its hub repository without the owner, or its folder."""
-    return given.rpartition("/")[2] if given.count("/") == 1 and not given.startswith((".", "/")) else folder
 
 
 def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Verification:

@@ -34,11 +34,25 @@ class Located:
         The named checkpoint it is, or None for a directory of somebody's own.
     revision
         The hub's commit, or "local".
+    name
+        What the model is called: its short name, its hub repository without the owner, or its folder.
     """
 
     directory: Path
-    spec: registry.ModelSpec | None
+    spec: registry.ModelSpec | registry.PeerSpec | None
     revision: str
+    name: str
+
+    @property
+    def licence(self) -> str:
+        """Licence of the weights, as far as it is known."""
+        return self.spec.licence if self.spec is not None else "not stated"
+
+
+def local(directory: Path) -> Located:
+    """A checkpoint directory as it stands; a known model if it is called as one."""
+    spec = registry.find(directory.name)
+    return Located(directory, spec, "local", spec.name if spec is not None else directory.name)
 
 
 def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -> Located:
@@ -62,7 +76,7 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
     path = Path(name).expanduser()
     spec = registry.find(name)
     if path.is_dir():
-        return Located(path, registry.find(path.name), "local")
+        return local(path)
     if spec is not None and "/" not in spec.repository:
         directory = environment.data_dir() / spec.repository
         if not (directory / "config.json").is_file():
@@ -70,7 +84,7 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
                 f"The bundled model {spec.name} must be in {directory}, but there is no config.json there. "
                 "Set NTVIZ_DATA to a clone's data/ folder."
             )
-        return Located(directory, spec, "bundle")
+        return Located(directory, spec, "bundle", spec.name)
     if spec is None and (
         "/" not in name or name.count("/") > 1 or path.is_absolute() or name.startswith(".")
     ):
@@ -84,7 +98,9 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
     return _from_hub(repository, spec, revision)
 
 
-def _from_hub(repository: str, spec: registry.ModelSpec | None, revision: str | None) -> Located:
+def _from_hub(
+    repository: str, spec: registry.ModelSpec | registry.PeerSpec | None, revision: str | None
+) -> Located:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -94,10 +110,11 @@ def _from_hub(repository: str, spec: registry.ModelSpec | None, revision: str | 
     def complete(directory: Path) -> bool:
         return (directory / "config.json").is_file() and weight_files(directory, missing_ok=True) != []
 
+    called = spec.name if spec is not None else repository.rpartition("/")[2]
     try:
         cached = snapshot([*_WANTED, "*.safetensors*", "pytorch_model*"], local_files_only=True)
         if complete(cached):
-            return Located(cached, spec, cached.name)
+            return Located(cached, spec, cached.name, called)
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, FileNotFoundError):
         cached = None
     advice = (
@@ -114,18 +131,18 @@ def _from_hub(repository: str, spec: registry.ModelSpec | None, revision: str | 
             f"The checkpoint {repository} is not in the Hugging Face cache and could not be downloaded "
             f"({type(error).__name__}). {advice}"
         ) from error
-    return Located(fresh, spec, fresh.name)
+    return Located(fresh, spec, fresh.name, called)
 
 
-def read_config(directory: Path) -> dict[str, Any]:
-    """The checkpoint's config.json as a dict.
+def read_json(directory: Path) -> dict[str, Any]:
+    """The checkpoint's config.json as a dict, whatever it holds.
 
     Raises
     ------
     FileNotFoundError
         There is no config.json.
     ValueError
-        It is not JSON, or lacks a number that the encoder needs.
+        It is not a JSON object.
     """
     path = directory / "config.json"
     if not path.is_file():
@@ -140,11 +157,30 @@ def read_config(directory: Path) -> dict[str, Any]:
         raise ValueError(
             f"{path} must be JSON, but reading it failed: {error}. Download the file again."
         ) from error
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"{path} must be a JSON object; it is a {type(config).__name__}. Download the file again."
+        )
+    return config
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The config.json of an encoder of the ESM or BERT type; see `read_json`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no config.json.
+    ValueError
+        It is not JSON, or lacks a number that the encoder needs.
+    """
+    config = read_json(directory)
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
-    missing = [key for key in needed if not isinstance(config, dict) or key not in config]
+    missing = [key for key in needed if key not in config]
     if missing:
         raise ValueError(
-            f"{path} must give {', '.join(needed)}; {', '.join(missing)} is missing. Is this an ESM-type checkpoint?"
+            f"{directory / 'config.json'} must give {', '.join(needed)}; {', '.join(missing)} is missing. "
+            "Is this an ESM-type checkpoint?"
         )
     return config
 

@@ -298,6 +298,11 @@ def load(
     """Loads a located checkpoint; `models.load` is the front door."""
     precision = torch_dtype(dtype)
     directory, spec = located.directory, located.spec
+    if isinstance(spec, registry.PeerSpec):
+        raise ValueError(
+            f"{directory} must hold a checkpoint of {spec.name}, as it is called so; its config.json is of no family of "
+            "peers. Download it again, or give the folder another name."
+        )
     config = checkpoints.read_config(directory)
     vocabulary = read_vocabulary(directory, config, spec)
     with torch.device("meta"):
@@ -315,8 +320,7 @@ def load(
         raise ValueError(
             f"{directory.name} has learned positions for {positions:,} tokens; max_tokens={limit:,} is beyond them."
         )
-    name = spec.name if spec is not None else directory.name
-    licence = spec.licence if spec is not None else "not stated"
+    name, licence = located.name, located.licence
     if licence == registry.CC_BY_NC_SA:
         warnings.warn(
             f"The weights of {name} are licensed {licence}: not for commercial use, and what is derived from them "

@@ -99,14 +99,62 @@ SPECS: dict[str, ModelSpec] = {
 """Every named checkpoint. Sources: the hub's configuration files, and Dalla-Torre et al., Nature Methods 2025."""
 
 
-def find(name: str) -> ModelSpec | None:
+@dataclass(frozen=True, slots=True)
+class PeerSpec:
+    """One named checkpoint of a model that the Nucleotide Transformer is compared with; see `ModelSpec`.
+
+    Attributes
+    ----------
+    heads
+        Attention heads a layer; 0 for a model without attention.
+    max_tokens, max_bp
+        Longest input in tokens, and the longest one in bp that fits for certain.
+    """
+
+    name: str
+    repository: str
+    layers: int
+    heads: int
+    hidden: int
+    max_tokens: int
+    max_bp: int
+    parameters: int
+    licence: str
+    source: str
+
+
+PEERS: dict[str, PeerSpec] = {
+    spec.name: spec
+    for spec in (
+        PeerSpec(
+            "dnabert-2", "zhihan1996/DNABERT-2-117M", 12, 12, 768, 512, 510, 117_074_176,
+            "Apache-2.0 (by the size of its LICENSE; read it)", _READ,
+        ),
+        PeerSpec(
+            "hyenadna-1k", "LongSafari/hyenadna-tiny-1k-seqlen-hf", 2, 0, 128, 1026, 1024, 435_840,
+            "BSD-3-Clause", "configuration of the hub repository, and Table A.1 of the paper",
+        ),
+        PeerSpec(
+            "hyenadna-32k", "LongSafari/hyenadna-small-32k-seqlen-hf", 4, 0, 256, 32_770, 32_768, 3_277_568,
+            "BSD-3-Clause", "configuration of the hub repository, and Table A.1 of the paper",
+        ),
+        PeerSpec(
+            "enformer", "EleutherAI/enformer-official-rough", 11, 8, 1536, 1536, 196_608, 251_221_292,
+            "CC BY 4.0", "config.json of the hub repository, and enformer-pytorch",
+        ),
+    )
+}  # fmt: skip
+"""Every named checkpoint of a peer. Parameters are computed from the shape."""
+
+
+def find(name: str) -> ModelSpec | PeerSpec | None:
     """The spec called `name` (a short name or a hub repository, upper or lower case), or None.
 
     >>> find("InstaDeepAI/nucleotide-transformer-v2-50m-multi-species").name
     'v2-50m'
     """
     wanted = name.lower()
-    for spec in SPECS.values():
+    for spec in (*SPECS.values(), *PEERS.values()):
         if wanted in (spec.name, spec.repository.lower(), spec.repository.lower().rpartition("/")[2]):
             return spec
     return None
@@ -114,4 +162,4 @@ def find(name: str) -> ModelSpec | None:
 
 def suggestions(name: str) -> list[str]:
     """Up to three known short names that look like `name`."""
-    return difflib.get_close_matches(name.lower(), list(SPECS), n=3, cutoff=0.3)
+    return difflib.get_close_matches(name.lower(), [*SPECS, *PEERS], n=3, cutoff=0.3)

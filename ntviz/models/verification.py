@@ -70,7 +70,7 @@ def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Ver
             f"{path} must hold input_ids and at least one of logits, hidden_states, attentions; "
             f"it holds {', '.join(sorted(expected)) or 'nothing'}."
         )
-    model = nucleotide_transformer.load(checkpoints.Located(Path(directory), None, "local"), device="cpu")
+    model = nucleotide_transformer.load(checkpoints.local(Path(directory)), device="cpu")
     forward = model.forward(expected["input_ids"].astype(np.int64), outputs=names)
     differences = {}
     for name in names:

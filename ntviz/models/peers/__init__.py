@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-FAMILIES = ("dnabert2", "enformer")
+FAMILIES = ("dnabert2", "enformer", "hyenadna", "bpnet")
 """Modules of this package that load a family each."""
 
 

@@ -8,7 +8,6 @@ them, in the layout of enformer-pytorch; ours is written from the paper and that
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -274,21 +273,10 @@ def load(
 
 def _read_config(directory: Path) -> dict[str, Any]:
     """The config.json of a checkpoint, once it is known to be of this architecture."""
-    path = directory / "config.json"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"A model directory must hold config.json; {directory} has none. Pass the folder that the hub shows."
-        )
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    path, config = directory / "config.json", checkpoints.read_json(directory)
+    if not fits(config):
         raise ValueError(
-            f"{path} must be JSON, but reading it failed: {error}. Download the file again."
-        ) from error
-    if not isinstance(config, dict) or not fits(config):
-        held = config.get("model_type") if isinstance(config, dict) else type(config).__name__
-        raise ValueError(
-            f"{path} must give model_type 'enformer' and num_downsamples; got {held!r}. "
+            f"{path} must give model_type 'enformer' and num_downsamples; got {config.get('model_type')!r}. "
             "Load this checkpoint as the model it is."
         )
 

@@ -1,0 +1,340 @@
+"""HyenaDNA: long convolutions and gates over single bases, trained to say the next base. No attention, no remote code.
+
+References
+----------
+Nguyen et al. (2023) NeurIPS, HyenaDNA; Poli et al. (2023) ICML, for the operator. The checkpoints are those of LongSafari on the hub
+(hyenadna-...-seqlen-hf); ours is written from the papers and that layout.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import gelu, linear
+
+from ntviz import environment
+from ntviz.models import checkpoints
+from ntviz.models.peers.peer import Network, Peer, States, assign, described
+from ntviz.models.requests import torch_dtype
+from ntviz.tokens.characters import CharacterTokenizer
+
+_NUMBERS = ("d_model", "n_layer", "d_inner", "vocab_size", "max_seq_len", "emb_dim", "filter_order")
+_PUBLISHED = {
+    "hyena_order": 2,
+    "short_filter_order": 3,
+    "num_inner_mlps": 2,
+    "use_bias": True,
+    "pad_vocab_size_multiple": 8,
+}
+_BACKBONE = "hyena.backbone."
+_WORDS = "hyena.backbone.embeddings.word_embeddings.weight"
+_TIED = "lm_head.weight"
+# Decay of a filter's channels, from slow to fast: to a hundredth after 1.5 and 0.3 of the longest input.
+_TARGET, _SLOW, _FAST, _FLOOR = 1e-2, 1.5, 0.3, 0.05
+
+
+@dataclass(frozen=True, repr=False)
+class HyenaDNA(Peer):
+    """A loaded HyenaDNA; implements `models.Embedder`.
+
+    Causal: the state of a base knows what stands before it and nothing behind it, so that logits [sequence, token, vocab] are those of
+    the *next* base, and "mean" weighs a sequence's end as its beginning, though only its end knows all of it.
+
+    There is no masked base to ask for: `mask_id` is refused.
+    """
+
+    @property
+    def mask_id(self) -> int:
+        """Raises: the vocabulary has a mask token, but it never stood in training.
+
+        Raises
+        ------
+        ValueError
+            Always.
+        """
+        raise ValueError(
+            f"A masked base needs a model that reads both sides; {self.name} says the next base from those before it. "
+            "Ask for logits, those at a base are of the next one, or use a masked language model."
+        )
+
+
+class Operator(nn.Module):
+    """The Hyena operator of order 2: a short filter, a gate, a long filter, a gate. Parts are named as published.
+
+    The long filter is not stored: a small network computes it from positions, and a decay that falls over the input.
+    """
+
+    def __init__(self, width: int, longest: int, positions: int, inner: int) -> None:
+        super().__init__()
+        self.width = width
+        self.in_proj = nn.Linear(width, 3 * width)
+        self.short_filter = nn.Conv1d(3 * width, 3 * width, 3, padding=2, groups=3 * width)
+        self.filter_fn = nn.ParameterDict({"bias": torch.zeros(width)})
+        self.filter_fn.pos_emb = nn.ParameterDict({"z": torch.zeros(1, longest, positions)})
+        self.filter_fn.pos_emb.register_buffer("t", torch.zeros(1, longest, 1))
+        self.filter_fn.implicit_filter = nn.ModuleDict(
+            {
+                "0": nn.Linear(positions, inner),
+                "1": nn.ParameterDict({"freq": torch.ones(1, inner)}),
+                "2": nn.Linear(inner, inner),
+                "4": nn.Linear(inner, inner),
+                "6": nn.Linear(inner, width, bias=False),
+            }
+        )
+        self.filter_fn.modulation = nn.Module()
+        self.filter_fn.modulation.register_buffer("deltas", torch.zeros(1, 1, width))
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """X [sequence, token, width] mixed over the tokens before each, in the same shape."""
+        n = x.shape[1]
+        short = self.short_filter(self.in_proj(x).transpose(1, 2))[..., :n]
+        outer, inner, value = short.chunk(3, dim=1)
+        value = value * inner
+        value = causal_convolution(value, self.filter(n)) + value * self.filter_fn["bias"][:, None]
+        return self.out_proj((value * outer).transpose(1, 2))
+
+    def filter(self, n: int) -> torch.Tensor:
+        """The long filter of the first n positions, float32 [width, n]."""
+        part = self.filter_fn.get_submodule
+        freq = self.filter_fn.get_parameter("implicit_filter.1.freq")
+        x = self.filter_fn.get_parameter("pos_emb.z")[:, :n].to(freq.dtype)
+        for name in ("0", "2", "4"):
+            x = torch.sin(freq * part(f"implicit_filter.{name}")(x))
+        x = part("implicit_filter.6")(x)
+        time = self.filter_fn.get_buffer("pos_emb.t")[:, :n]
+        decay = torch.exp(-time * self.filter_fn.get_buffer("modulation.deltas").abs())
+        return (x * (decay + _FLOOR))[0].T.float()
+
+
+def causal_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
+    """X [sequence, channel, position] with a kernel [channel, position] as long, by Fourier transform; nothing wraps around.
+
+    >>> causal_convolution(torch.tensor([[[1.0, 0.0, 2.0]]]), torch.tensor([[1.0, 10.0, 100.0]])).round().tolist()
+    [[[1.0, 10.0, 102.0]]]
+    """
+    n = x.shape[-1]
+    spectrum = torch.fft.rfft(x.float(), n=2 * n) * torch.fft.rfft(kernel, n=2 * n)
+    return torch.fft.irfft(spectrum, n=2 * n)[..., :n].to(x.dtype)
+
+
+class Block(nn.Module):
+    """The operator and a feed-forward part, each behind its LayerNorm. Parts are named as published."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        width, eps = config["d_model"], config.get("layer_norm_epsilon", 1e-5)
+        self.mixer = Operator(width, config["max_seq_len"], config["emb_dim"], config["filter_order"])
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.mlp = nn.ModuleDict(
+            {"fc1": nn.Linear(width, config["d_inner"]), "fc2": nn.Linear(config["d_inner"], width)}
+        )
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The next hidden states of x [sequence, token, width]."""
+        x = x + self.mixer(self.norm1(x))
+        part = self.mlp.get_submodule
+        return x + part("fc2")(gelu(part("fc1")(self.norm2(x)), approximate="tanh"))
+
+
+class HyenaNetwork(Network):
+    """The network with its head, which shares the embedding of the words. Parts are named as published."""
+
+    heads = 0
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.width, self.layers, self.words = config["d_model"], config["n_layer"], config["vocab_size"]
+        eps = config.get("layer_norm_epsilon", 1e-5)
+        self.hyena = nn.ModuleDict(
+            {
+                "backbone": nn.ModuleDict(
+                    {
+                        "embeddings": nn.ModuleDict(
+                            {"word_embeddings": nn.Embedding(-(-self.words // 8) * 8, self.width)}
+                        ),
+                        "layers": nn.ModuleList(Block(config) for _ in range(self.layers)),
+                        "ln_f": nn.LayerNorm(self.width, eps=eps),
+                    }
+                )
+            }
+        )
+
+    def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
+        """Hidden states of ids [sequence, token]; the last ones are behind the last LayerNorm.
+
+        Padding stands on the right, where a causal network does not look: the mask changes nothing.
+        """
+        part = self.hyena.get_submodule
+        x = part("backbone.embeddings.word_embeddings")(ids)
+        hidden = [x]
+        for index in range(self.layers):
+            x = part(f"backbone.layers.{index}")(x)
+            hidden.append(x)
+        hidden[-1] = part("backbone.ln_f")(x)
+        return States(hidden)
+
+    def logits(self, last: torch.Tensor) -> torch.Tensor:
+        """Scores [..., vocab] of the next token from the last hidden states [..., width]."""
+        return linear(last, self.get_parameter(_WORDS)[: self.words])
+
+
+def fits(config: dict[str, Any]) -> bool:
+    """Whether a config.json is of this family.
+
+    >>> fits({"model_type": "hyenadna", "d_model": 128}), fits({"model_type": "esm"})
+    (True, False)
+    """
+    return config.get("model_type") == "hyenadna" and "d_model" in config
+
+
+def build(config: dict[str, Any]) -> HyenaNetwork:
+    """A network of the shape of a config.json with fresh random weights.
+
+    As published: linear weights and embeddings normal with `initializer_range` (0.02), those that write to the residual divided by
+    the root of twice the layers, biases zero; the filter's bias is standard normal, its positions and decays as computed.
+    """
+    made = HyenaNetwork(config)
+    spread = config.get("initializer_range", 0.02)
+    for name, module in made.named_modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            rescale = math.sqrt(2 * made.layers) if name.endswith(("out_proj", "fc2")) else 1
+            nn.init.normal_(module.weight, std=spread / rescale)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, Operator):
+            nn.init.normal_(module.filter_fn["bias"])
+    computed = {name: value for name, value in _computed(config, made).items() if name in made.state_dict()}
+    made.load_state_dict(computed, strict=False)
+    return made
+
+
+def load(
+    directory: Path,
+    *,
+    name: str,
+    revision: str,
+    licence: str,
+    device: str = "auto",
+    dtype: str = "float32",
+    max_tokens: int | None = None,
+) -> HyenaDNA:
+    """HyenaDNA from a directory as published: config.json and the weights.
+
+    `max_tokens` of None is `max_seq_len` of config.json: 1,026 and 32,770 for the models of 1 and 32 kb, two more than the bases that
+    they are named after. Filters are computed for as many positions, so no more can be asked for.
+
+    Raises
+    ------
+    ValueError
+        The configuration or a tensor is not this architecture's, or dtype or max_tokens are not possible.
+    FileNotFoundError
+        A file is missing.
+    """
+    precision = torch_dtype(dtype)
+    config = _read_config(directory)
+    longest = config["max_seq_len"]
+    limit = longest if max_tokens is None else max_tokens
+    if not 3 <= limit <= longest:
+        raise ValueError(
+            f"max_tokens must be 3 to {longest:,}, the positions of {name}'s filters; got {limit:,}. "
+            "Take a shorter interval, or a model for longer ones."
+        )
+    with torch.device("meta"):
+        module = HyenaNetwork(config)
+    module = module.to_empty(device="cpu")
+    assign(module, _renamed(checkpoints.read_tensors(directory), config, module), origin=str(directory))
+    module = module.to(environment.device(device), precision).eval()
+    for part in module.modules():
+        if isinstance(part, Operator):
+            # Half precision would round positions: they stay as they are.
+            part.filter_fn.pos_emb.t.data = part.filter_fn.pos_emb.t.float()
+    tokenizer = CharacterTokenizer()
+    info = described(
+        module,
+        directory,
+        name=name,
+        revision=revision,
+        licence=licence,
+        max_tokens=limit,
+        vocabulary=tokenizer.vocabulary.name,
+        dtype=dtype,
+    )
+    return HyenaDNA(module, tokenizer, name, limit, limit - 2, info, partial(build, config))
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint, once it is known to be of this architecture."""
+    path, config = directory / "config.json", checkpoints.read_json(directory)
+    if not fits(config):
+        raise ValueError(
+            f"{path} must give model_type 'hyenadna' and d_model; got {config.get('model_type')!r}. "
+            "Load this checkpoint as the model it is."
+        )
+    for key in _NUMBERS:
+        if not isinstance(config.get(key), int) or config[key] < 1:
+            raise ValueError(
+                f"{key} in {path} must be a positive integer; got {config.get(key)!r}. Download the file again."
+            )
+    wanted = {**_PUBLISHED, "vocab_size": CharacterTokenizer.vocabulary.n_logits}
+    for key, value in wanted.items():
+        if config.get(key, value) != value:
+            raise ValueError(
+                f"{key} in {path} must be {value!r}, as published; got {config[key]!r}. "
+                "Use a checkpoint of the published architecture."
+            )
+    if config["emb_dim"] < 3 or config["emb_dim"] % 2 == 0:
+        raise ValueError(
+            f"emb_dim in {path} must be odd and at least 3: time, cosines and sines; got {config['emb_dim']}. "
+            "Download the file again."
+        )
+    return config
+
+
+def _computed(config: dict[str, Any], module: HyenaNetwork) -> dict[str, torch.Tensor]:
+    """What a checkpoint may leave out, by name: positions, times, decays, and the frequency where it was not learned."""
+    longest, bands = config["max_seq_len"], (config["emb_dim"] - 1) // 2
+    place = torch.arange(longest, dtype=torch.float32)[None, :, None]
+    time = torch.linspace(0, 1, longest)[None, :, None]
+    angle = 2 * math.pi * place / longest * torch.linspace(1e-4, bands - 1, bands)
+    # Waves are of minus the angle: cosines are the same, sines turn over.
+    waves = torch.cat((time, torch.cos(angle), -torch.sin(angle)), dim=-1)
+    decays = torch.linspace(math.log(_TARGET) / _SLOW, math.log(_TARGET) / _FAST, config["d_model"])
+    freq = torch.full((1, config["filter_order"]), float(config.get("activation_freq", 1)))
+    found = {}
+    for index in range(module.layers):
+        own = f"{_BACKBONE}layers.{index}.mixer.filter_fn."
+        found[own + "pos_emb.z"] = waves
+        found[own + "pos_emb.t"] = time
+        found[own + "modulation.deltas"] = decays[None, None]
+        found[own + "implicit_filter.1.freq"] = freq
+    return found
+
+
+def _renamed(
+    tensors: dict[str, torch.Tensor], config: dict[str, Any], module: HyenaNetwork
+) -> dict[str, torch.Tensor]:
+    """The tensors by the names of the module, each once: a sine's frequency is one for all layers of a filter."""
+    found = {**_computed(config, module), **tensors}
+    for index in range(module.layers):
+        own = f"{_BACKBONE}layers.{index}.mixer.filter_fn.implicit_filter."
+        for repeated in (own + "3.freq", own + "5.freq"):
+            _untie(found, repeated, own + "1.freq")
+    _untie(found, _TIED, _WORDS)
+    return found
+
+
+def _untie(tensors: dict[str, torch.Tensor], repeated: str, own: str) -> None:
+    """Takes out a tensor that stands under two names, or raises a ValueError where they differ."""
+    value = tensors.pop(repeated, None)
+    if value is not None and own in tensors and not torch.equal(value, tensors[own]):
+        raise ValueError(
+            f"{repeated} must equal {own}, since they are one tensor; they differ. Download the checkpoint again."
+        )
