@@ -81,6 +81,21 @@ def test_controls_stand_beside_each_score_and_what_lacks_them_says_so(ran):
     ).all()
 
 
+def test_layers_are_told_as_they_were_compared(ran):
+    found = benchmark.layer_scores(ran[0])
+    assert list(found.columns) == ["task", "model", "twin", "layer", "score"]
+    assert set(found["model"]) == {"ntviz-mini"}
+    table = ran[4].query("method == 'logistic'")
+    assert len(found.groupby(["task", "twin"])) == len(table) == 6
+    for (name, twin), part in found.groupby(["task", "twin"]):
+        row = table[(table["task"] == name) & ((table["twin_of"] != "") == twin)].iloc[0]
+        inner = pd.DataFrame(benchmark.predictions(ran[0], row).inner)
+        assert part["layer"].tolist() == sorted(set(inner["features"].astype(int)))
+        for layer, score in zip(part["layer"], part["score"], strict=True):
+            seen = inner[inner["features"].astype(int) == layer]["score"]
+            assert seen.min() - 1e-12 <= score <= seen.max() + 1e-12
+
+
 def test_a_cell_is_what_its_parts_give(ran, mini):
     out, tasks, _, _, table, _ = ran
     row = table[(table["task"] == "planted") & (table["model"] == "ntviz-mini")].iloc[0]

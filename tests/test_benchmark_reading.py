@@ -172,6 +172,17 @@ def test_a_published_task_is_held_to_its_spec(folder):
         reading.read(folder, spec=spec)
 
 
+def test_a_published_task_is_named_with_its_generation(folder):
+    held = benchmark.find_task(f"{folder}@revised")
+    assert held.category == "promoters"
+    assert held.facts["expected"]["length"] == 300
+    assert benchmark.find_task(f"{folder.parent}#promoter_all@original").facts["expected"]["train"] == 53_276
+    assert "expected" not in benchmark.find_task(str(folder)).facts
+    (folder / "train.fna").write_text(fasta([("a", "ACGT", 0), ("b", "ACGT", 1), ("c", "ACGT", 7)]))
+    with pytest.raises(ValueError, match=r"Labels of promoter_all must be 0, 1; .*'7' \(1\)"):
+        benchmark.find_task(f"{folder}@revised")
+
+
 def test_a_rare_class_is_said(tmp_path):
     (tmp_path / "t.fa").write_text(fasta([("a", "ACGT", 1), ("b", "ACGT", 0), ("c", "ACGT", 0)]))
     assert "Class 1 has 1 examples to learn from." in reading.read(tmp_path / "t.fa").notes

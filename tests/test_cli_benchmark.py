@@ -32,6 +32,8 @@ def test_a_matrix_is_run_shown_and_gone_on_with(command, tmp_path):
     page = (out / "report.html").read_text()
     assert "ntviz benchmark run --out" in page
     assert page.count("<img ") == 1
+    assert "DNABERT-2" in page[page.index("What others reported") :]
+    assert "Layers" not in page  # no probe of a model: nothing to choose a layer from
     assert "http://" not in page.replace("http://www.w3.org", "")
     table = pd.read_parquet(out / "results.parquet")
     assert table["status"].tolist() == ["ok", "ok"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ntviz.benchmark.matrix import predictions, results, run
     from ntviz.benchmark.methods import METHODS, Method
     from ntviz.benchmark.settings import Settings
-    from ntviz.benchmark.standings import Leaderboard, comparisons, leaderboard
+    from ntviz.benchmark.standings import Leaderboard, comparisons, layer_scores, leaderboard
     from ntviz.benchmark.task import Examples, Task
 
 _HOMES = {
@@ -23,7 +23,7 @@ _HOMES = {
     "matrix": ("predictions", "results", "run"),
     "methods": ("METHODS", "Method"),
     "settings": ("Settings",),
-    "standings": ("Leaderboard", "comparisons", "leaderboard"),
+    "standings": ("Leaderboard", "comparisons", "layer_scores", "leaderboard"),
     "task": ("Examples", "Task"),
 }
 
@@ -39,6 +39,7 @@ __all__ = [
     "comparisons",
     "expand",
     "find_task",
+    "layer_scores",
     "leaderboard",
     "predictions",
     "published",

@@ -12,8 +12,19 @@ GROUP = "chr20"
 """Stands for all tasks that come with ntviz, but for the one by base, which probes cannot do."""
 
 
+_GENERATIONS = ("@revised", "@original")
+
+
 def find_task(name: str) -> Task:
-    """The task of that name: one that comes with ntviz, or a path to examples, with the task after a # if there are several.
+    """The task of that name: one that comes with ntviz, or a path to examples.
+
+    Parameters
+    ----------
+    name
+        One of `chr20.NAMES`, or a path to what `reading.read` takes, with the task behind a # if there are several, and with @revised
+        or @original where it is a published one: then it is held to the classes, length and counts that were published
+        ("downloads/promoter_tata@revised", "all.parquet#H3K9ac@original"). A folder with DeepSTARR's or DeepSEA's files is
+        known by them.
 
     Raises
     ------
@@ -24,16 +35,26 @@ def find_task(name: str) -> Task:
 
     if name in chr20.NAMES:
         return chr20.build(name)
-    path, _, task = name.partition("#")
+    given, _, generation = name.rpartition("@") if name.endswith(_GENERATIONS) else (name, "", "")
+    path, _, task = given.partition("#")
     if Path(path).exists():
-        from ntviz.benchmark import reading
-
-        return reading.read(path, task=task or None)
+        return _read(Path(path), task, generation)
     near = difflib.get_close_matches(name, chr20.NAMES, n=3, cutoff=0.4)
     raise ValueError(
         f"A task must be one of {', '.join(chr20.NAMES)}, or a file or folder of examples; received {name!r}."
         + (f" Did you mean {' or '.join(near)}?" if near else " `ntviz benchmark tasks` lists what there is.")
     )
+
+
+def _read(path: Path, task: str, generation: str) -> Task:
+    from ntviz.benchmark import deepsea, reading, registry, tracks
+
+    if (path / "Sequences_Train.fa").is_file():
+        return tracks.read_deepstarr(path)
+    if (path / "test.mat").is_file():
+        return deepsea.read_deepsea(path)
+    spec = registry.find(task or path.name.partition(".")[0], generation) if generation else None
+    return reading.read(path, task=task or None, spec=spec)
 
 
 def expand(names: Sequence[str]) -> list[str]:

@@ -147,6 +147,36 @@ def comparisons(
     return table.assign(q=probing.false_discovery(table["p"].to_numpy(float)))
 
 
+def layer_scores(out: str | os.PathLike[str]) -> pd.DataFrame:
+    """What logistic probes saw of each layer inside their training parts: the score on inner folds, which chose the layer.
+
+    Columns [task, model, twin, layer, score]; `twin` is True for the random twin of `model`. Layer 0 is the embedding. All at
+    one strength of the penalty, that at which layers were compared. Never the score on held-out examples.
+
+    Parameters
+    ----------
+    out
+        Folder of a matrix; without a logistic probe of a model the table is empty.
+    """
+    import pandas as pd
+
+    results = matrix.results(out)
+    asked = results[(results["status"] == "ok") & (results["method"] == "logistic")]
+    parts = []
+    for _, row in asked.iterrows():
+        inner = pd.DataFrame(matrix.predictions(out, row).inner)
+        widest = inner.groupby("strength")["features"].nunique().idxmax()
+        score = inner[inner["strength"] == widest].groupby("features")["score"].mean()
+        parts.append(
+            score.rename_axis("layer")
+            .reset_index(name="score")
+            .astype({"layer": int})
+            .assign(task=row["task"], model=row["twin_of"] or row["model"], twin=bool(row["twin_of"]))
+        )
+    columns = ["task", "model", "twin", "layer", "score"]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
 def _compared(first: Any, second: Any, part: pd.DataFrame, draws: int) -> dict[str, Any]:
     place = {name: index for index, name in enumerate(second.ids.tolist())}
     if set(place) != set(first.ids.tolist()):

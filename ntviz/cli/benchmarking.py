@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import shlex
 import sys
 from pathlib import Path
@@ -10,12 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ntviz.cli.saying import FAILED, INTERRUPTED, aligned, failing, note, say, usage
+from ntviz import environment
+from ntviz.cli.saying import FAILED, INTERRUPTED, aligned, cell_text, failing, note, say, usage
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ntviz.benchmark import Leaderboard
 
 benchmark_app = typer.Typer(
     help="Benchmark: models by tasks by methods, with controls and baselines.", no_args_is_help=True
@@ -37,7 +35,8 @@ def run(
     tasks: Annotated[
         str,
         typer.Option(
-            help="Names of `ntviz benchmark tasks`, files or folders; chr20 stands for all that come with ntviz."
+            help="Names of `ntviz benchmark tasks`, files or folders; chr20 stands for all that come with ntviz. "
+            "DIR@revised or FILE#TASK@original: held to what was published."
         ),
     ] = "chr20",
     methods: Annotated[
@@ -73,6 +72,7 @@ def run(
     130 it was interrupted.
     """
     from ntviz import benchmark
+    from ntviz.cli.benchmark_report import report
     from ntviz.cli.scoring import shard_of
 
     names = _words(models)
@@ -110,7 +110,9 @@ def run(
             board = benchmark.leaderboard(out)
             page = out / "report.html"
             command = shlex.join(["ntviz", *sys.argv[1:]])
-            page.write_text(report(board, benchmark.comparisons(out), command), encoding="utf-8")
+            pairs, by_layer = benchmark.comparisons(out), benchmark.layer_scores(out)
+            with environment.atomic_write(page) as handle:
+                handle.write(report(board, pairs, by_layer, command).encode("utf-8"))
             say(shown(board.overall))
             say(str(page))
     for row in failed.itertuples(index=False):
@@ -183,72 +185,5 @@ def show(out: Annotated[Path, typer.Argument(help="Folder of a matrix.")]) -> No
 def shown(table: pd.DataFrame) -> str:
     """A table as aligned text, numbers to three places and what is missing as a dash."""
     return aligned(
-        [[_text(value) for value in row] for row in table.itertuples(index=False)], list(table.columns)
+        [[cell_text(value) for value in row] for row in table.itertuples(index=False)], list(table.columns)
     )
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return "-" if value != value else f"{value:.3f}"
-    return str(value) or "-"
-
-
-_STYLE = """:root{color-scheme:light dark}body{margin:24px auto;padding:0 16px;max-width:1020px;
-font:14px/1.5 Helvetica,Arial,'Liberation Sans',sans-serif}table{border-collapse:collapse;font-size:13px;margin:8px 0}
-th,td{padding:3px 10px;border-bottom:1px solid #8884;text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto}p{max-width:76ch}"""
-
-
-def report(board: Leaderboard, compared: pd.DataFrame, command: str) -> str:
-    """The leaderboard as a page that opens offline; every text is escaped."""
-    from ntviz import plot
-
-    figure = plot.leaderboard(board.tasks, board.overall, title="Leaderboard", label=_metric(board.tasks))
-    failed = board.failed[["task", "model", "method", "status", "error"]]
-    parts = [
-        "<h1>Benchmark</h1>",
-        f"<p>Made by <code>{html.escape(command)}</code>. Values are each task's first metric on held-out examples, with a 95 % "
-        "interval over regions drawn again. The twin is the same probe on the same model with random weights; p is that of "
-        "permuted labels; selectivity is the score less that on labels without meaning. What a row lacks is named: a score "
-        "without controls proves little.</p>",
-        figure.html(),
-        "<h2>All tasks</h2>",
-        _html(board.overall),
-        "<h2>By category</h2>",
-        _html(board.categories),
-        "<h2>By task</h2>",
-        _html(board.tasks.drop(columns=["model", "method"])),
-        "<h2>Differences</h2><p>First less second, paired by region; q is p after Benjamini and Hochberg over all rows.</p>",
-        _html(compared.drop(columns=["note"])),
-    ]
-    if len(failed):
-        parts += ["<h2>Failed or not done</h2>", _html(failed)]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Benchmark</title>'
-        f"<style>{_STYLE}</style></head><body><main>{''.join(parts)}</main></body></html>"
-    )
-
-
-def _metric(tasks: pd.DataFrame) -> str:
-    names = {
-        "mcc": "Matthews' correlation (MCC)",
-        "auroc": "AUROC",
-        "top_k": "top-k accuracy",
-        "pearson": "Pearson's r",
-    }
-    found = list(dict.fromkeys(tasks["metric"]))
-    return names.get(found[0], found[0]) if len(found) == 1 else "first metric of the task"
-
-
-def _html(table: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(str(column).replace('_', ' '))}</th>" for column in table.columns)
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{' class=n' if isinstance(value, (int, float)) else ''}>{html.escape(_text(value))}</td>"
-            for value in row
-        )
-        + "</tr>"
-        for row in table.itertuples(index=False)
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

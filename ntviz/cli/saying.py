@@ -55,3 +55,14 @@ def aligned(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
         wide = os.get_terminal_size().columns
         lines = [line if len(line) <= wide else line[: wide - 1] + "…" for line in lines]
     return "\n".join(lines)
+
+
+def cell_text(value: object) -> str:
+    """A value as people read it in a table: numbers to three places, what is missing as a dash.
+
+    >>> cell_text(0.12345), cell_text(float("nan")), cell_text("")
+    ('0.123', '-', '-')
+    """
+    if isinstance(value, float):
+        return "-" if value != value else f"{value:.3f}"
+    return str(value) or "-"
