@@ -214,7 +214,7 @@ def models(context: typer.Context) -> None:
 
     rows = []
     for spec in (*registry.SPECS.values(), *registry.PEERS.values()):
-        size = f"{spec.parameters / 1e6:,.0f} M" if spec.parameters else ""
+        size = f"{spec.parameters / 1e6:,.{0 if spec.parameters >= 1e7 else 1}f} M" if spec.parameters else ""
         rows.append(
             (spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence)
         )
