@@ -40,7 +40,7 @@ LAYERS: dict[int, dict[str, set[str]]] = {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
             "models.protocol",
         },
-        "attribution": {"genome", "sequence", "tokens"},
+        "attribution": {"environment", "genome", "sequence", "tokens"},  # environment: names imported when asked for
         "motifs": {"environment", "genome", "sequence"},
         "pretraining": {"genome", "environment", "sequence", "reference", "tokens", "models"},
     },

@@ -1,0 +1,39 @@
+"""What each base contributes to a number that a model gives: by gradients, by mutagenesis, and whether it can be believed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ntviz.environment import lazily
+
+if TYPE_CHECKING:
+    from ntviz.attribution.faithfulness import Sanity, agreement, deletion, sanity
+    from ntviz.attribution.gradients import gradient_times_input, integrated_gradients
+    from ntviz.attribution.perturbing import mutagenesis, occlusion
+    from ntviz.attribution.result import Attribution
+    from ntviz.attribution.targets import BaseProbability, Direction, Target
+
+_HOMES = {
+    "faithfulness": ("Sanity", "agreement", "deletion", "sanity"),
+    "gradients": ("gradient_times_input", "integrated_gradients"),
+    "perturbing": ("mutagenesis", "occlusion"),
+    "result": ("Attribution",),
+    "targets": ("BaseProbability", "Direction", "Target"),
+}
+
+__all__ = [
+    "Attribution",
+    "BaseProbability",
+    "Direction",
+    "Sanity",
+    "Target",
+    "agreement",
+    "deletion",
+    "gradient_times_input",
+    "integrated_gradients",
+    "mutagenesis",
+    "occlusion",
+    "sanity",
+]
+
+__getattr__ = lazily(__name__, _HOMES)

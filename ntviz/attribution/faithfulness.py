@@ -1,0 +1,127 @@
+"""Whether an attribution says what a model does: against mutagenesis, by deletion, and against random weights.
+
+References
+----------
+Adebayo et al. (2018) NeurIPS, the check against random weights: what does not change with the weights explains the sequence, not the
+model. Samek et al. (2017) IEEE TNNLS, deletion curves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ntviz.attribution.asking import ask, embedding_layer, masked_ids, steady
+from ntviz.attribution.result import Attribution
+from ntviz.attribution.targets import Target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Sanity(NamedTuple):
+    """Rank correlation by token of an attribution with those of random twins, and how large the latter are beside it.
+
+    `correlations` [twin]; near 0 is well. `ratio` is the mean absolute contribution in twins over that in the model.
+    """
+
+    correlations: np.ndarray
+    ratio: float
+
+
+def agreement(attribution: Attribution, effects: np.ndarray) -> float:
+    """Rank correlation (Spearman) between contributions and what changing each base takes away.
+
+    Parameters
+    ----------
+    effects
+        Of `mutagenesis` over the whole sequence, [base, 4]; a base's is minus the mean over its three changes.
+
+    Raises
+    ------
+    ValueError
+        Effects of another length.
+    """
+    n = len(attribution.tokens.sequence)
+    if np.shape(effects) != (n, 4):
+        raise ValueError(f"Effects must be [base, 4] over all {n:,} bp; received shape {np.shape(effects)}.")
+    lost = -np.asarray(effects).sum(axis=1) / 3
+    known = np.isfinite(lost)
+    return _rank_correlation(attribution.per_base()[known], lost[known])
+
+
+def deletion(
+    model: Any,
+    sequence: str,
+    target: Target,
+    attribution: Attribution,
+    *,
+    shares: Sequence[float] = (0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1),
+    draws: int = 20,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """The target as tokens are masked: those of the largest contributions first, beside tokens in random order.
+
+    Columns [share, masked, value, random, random_low, random_high]: a faithful attribution falls faster than chance. The random
+    columns are the mean and the middle 95 % of `draws` orders.
+
+    Raises
+    ------
+    ValueError
+        Shares outside 0 to 1, or an attribution of another sequence.
+    """
+    import pandas as pd
+
+    tokens = model.tokenize(sequence)
+    if attribution.tokens.sequence != sequence:
+        raise ValueError("The attribution must be of this sequence; it is of another. Compute it again.")
+    if not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"shares must lie in 0 to 1; received {list(shares)}.")
+    ids = masked_ids(model, tokens, target)
+    free = np.flatnonzero(~tokens.is_special & (ids != model.mask_id))
+    order = free[np.argsort(-attribution.per_token[free], kind="stable")]
+    rng = np.random.default_rng(seed)
+    orders = [order, *(rng.permutation(free) for _ in range(draws))]
+    device, rows = embedding_layer(model).weight.device, []
+    with torch.inference_mode(), steady(model):
+        for share in shares:
+            n = round(share * len(free))
+            found = []
+            for each in orders:
+                hidden = ids.copy()
+                hidden[each[:n]] = model.mask_id
+                found.append(float(ask(model, torch.from_numpy(hidden).to(device)[None], target, tokens)))
+            chance = np.array(found[1:])
+            low, high = np.quantile(chance, (0.025, 0.975))
+            rows.append((share, n, found[0], chance.mean(), low, high))
+    return pd.DataFrame(rows, columns=["share", "masked", "value", "random", "random_low", "random_high"])
+
+
+def sanity(
+    model: Any, attribution: Attribution, attribute: Callable[[Any], Attribution], *, twins: int = 3
+) -> Sanity:
+    """The same attribution of random twins of a model.
+
+    Parameters
+    ----------
+    attribute
+        Computes the attribution of a model, such as `lambda m: integrated_gradients(m, sequence, target)`.
+    """
+    correlations, sizes = [], []
+    for seed in range(twins):
+        other = attribute(model.random_twin(seed))
+        correlations.append(_rank_correlation(attribution.per_base(), other.per_base()))
+        sizes.append(np.abs(other.per_token).mean())
+    own = np.abs(attribution.per_token).mean()
+    return Sanity(np.array(correlations), float(np.mean(sizes) / own) if own else float("nan"))
+
+
+def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's, nan where either is constant."""
+    from scipy.stats import rankdata
+
+    a, b = rankdata(one), rankdata(other)
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else float("nan")

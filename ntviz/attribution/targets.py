@@ -1,0 +1,156 @@
+"""What is explained: one number that a model gives for a sequence, as a function that can be differentiated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ntviz.sequence import BASES, reverse_complement
+from ntviz.tokens import Tokens
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Target(Protocol):
+    """One number a sequence. `masked` says which tokens are hidden from the model while it is asked."""
+
+    def masked(self, tokens: Tokens) -> list[int]:
+        """Indices of the tokens that the mask token replaces."""
+        ...
+
+    def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
+        """The number for each row [sequence] of hidden states [sequence, token, hidden], one a layer and the embedding first."""
+        ...
+
+    def mirrored(self, n: int) -> Target:
+        """The same question about the other strand of a sequence of n bp."""
+        ...
+
+
+@dataclass(frozen=True)
+class BaseProbability:
+    """Log probability, in nats, of a base where its token is masked: what the model expects there from the rest.
+
+    Attributes
+    ----------
+    position
+        0-based, in bp within the sequence.
+    base
+        A, C, G or T.
+    against
+        Another base: then the target is the difference of the two log probabilities, `base` less `against`, such as that of an
+        alternative allele and the reference.
+
+    Notes
+    -----
+    The marginal over the k-mers of the token, as in `tokens.base_log_probs`. The bases of the token are hidden together, so none of them
+    can have an attribution.
+    """
+
+    position: int
+    base: str
+    against: str | None = None
+
+    def __post_init__(self) -> None:
+        for base in (self.base, *([self.against] if self.against is not None else [])):
+            if base not in BASES or len(base) != 1:
+                raise ValueError(f"A base must be one of A, C, G, T; received {base!r}.")
+        if self.base == self.against:
+            raise ValueError(
+                f"The two bases of a contrast must differ; received {self.base} twice. Give the other allele."
+            )
+
+    def masked(self, tokens: Tokens) -> list[int]:
+        """The token that covers the position."""
+        n = len(tokens.sequence)
+        if not 0 <= self.position < n:
+            raise ValueError(
+                f"The position of a target must lie in the sequence, 0 to {n - 1:,}; received {self.position:,}. "
+                "Subtract the interval's start from a genome position."
+            )
+        index = int(tokens.token_at(self.position))
+        if tokens.is_n[index]:
+            raise ValueError(
+                f"The base at {self.position:,} is N, which no model expects. Take another position."
+            )
+        return [index]
+
+    def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
+        """[sequence], in nats."""
+        import torch
+
+        (index,) = self.masked(tokens)
+        vocabulary = tokens.vocabulary
+        logits = model.module.lm_head(states[-1][:, index]).float()
+        if tokens.is_kmer[index]:
+            logits = logits[:, vocabulary.kmer_ids]
+            place = self.position - tokens.bases_of(index)[0]
+            codes = torch.from_numpy(vocabulary.kmer_base_codes[:, place].copy()).to(logits.device)
+        else:
+            logits = logits[:, torch.from_numpy(vocabulary.single_ids.copy()).to(logits.device)]
+            codes = torch.arange(4, device=logits.device)
+
+        def log_probability(base: str) -> torch.Tensor:
+            chosen = logits[:, codes == BASES.index(base)]
+            return chosen.logsumexp(1) - logits.logsumexp(1)
+
+        found = log_probability(self.base)
+        return found if self.against is None else found - log_probability(self.against)
+
+    def mirrored(self, n: int) -> BaseProbability:
+        """The complementary base, counted from the other end."""
+        other = None if self.against is None else reverse_complement(self.against)
+        return BaseProbability(n - 1 - self.position, reverse_complement(self.base), other)
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """The product of a mean hidden state with a vector: how far a sequence lies along a direction.
+
+    The mean is over the tokens that cover bases, as probes see it, so that the coefficients of a linear probe, on its scaler's scale, are
+    a direction.
+
+    Attributes
+    ----------
+    vector
+        [hidden].
+    layer
+        0 (the embedding) to the number of layers; -1 for the last.
+    offset
+        Added to the product.
+    """
+
+    vector: np.ndarray
+    layer: int = -1
+    offset: float = 0.0
+
+    def masked(self, tokens: Tokens) -> list[int]:
+        """None."""
+        return []
+
+    def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
+        """[sequence], without unit."""
+        import torch
+
+        if not -1 <= self.layer < len(states):
+            raise ValueError(
+                f"The layer of a direction must lie in 0 (the embedding) to {len(states) - 1} for {model.name}, or be -1 for the "
+                f"last; received {self.layer}."
+            )
+        state = states[self.layer]
+        vector = np.asarray(self.vector, dtype=np.float32)
+        if vector.shape != (state.shape[-1],) or not np.isfinite(vector).all():
+            raise ValueError(
+                f"A direction in {model.name} must have {state.shape[-1]} finite numbers; received shape {vector.shape}"
+                + (" with others among them." if vector.shape == (state.shape[-1],) else ".")
+            )
+        covering = torch.from_numpy(~np.asarray(tokens.is_special)).to(state.device)
+        return state[:, covering].float().mean(1) @ torch.from_numpy(vector).to(state.device) + self.offset
+
+    def mirrored(self, n: int) -> Direction:
+        """Itself: a direction has no place."""
+        return self
