@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from peer_files import random_sequence, retensor
+from peer_files import located, random_sequence, retensor
 from safetensors.torch import load_file, save_file
 
 from ntviz import embeddings, models
@@ -164,4 +164,4 @@ def test_a_pickled_network_is_refused(tiny):
 def test_another_family_is_refused(tiny):
     (tiny / "config.json").write_text('{"model_type": "bpnet"}')
     with pytest.raises(ValueError, match="must give model_type 'bpnet-lite'; got 'bpnet'"):
-        bpnet.load(tiny, name="x", revision="local", licence="none")
+        bpnet.load(located(tiny))

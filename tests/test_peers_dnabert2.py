@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peer_files import random_sequence, retensor, rewrite
+from peer_files import located, random_sequence, retensor, rewrite
 from safetensors.torch import load_file
 
 from ntviz import models
@@ -24,8 +24,8 @@ WORDS = "bert.embeddings.word_embeddings.weight"
 
 def load(directory: Path = TINY, *, dtype: str = "float32", max_tokens: int | None = None):
     return dnabert2.load(
-        directory,
-        **{"name": "tiny", "revision": "local", "licence": "none", "device": "cpu"},
+        located(directory),
+        device="cpu",
         dtype=dtype,
         max_tokens=max_tokens,
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peer_files import random_sequence, retensor, rewrite
+from peer_files import located, random_sequence, retensor, rewrite
 from safetensors.torch import load_file
 
 from ntviz import embeddings, models
@@ -32,8 +32,8 @@ PUBLISHED = {
 
 
 def load(directory: Path = TINY, **kwargs):
-    options = {"name": "tiny", "revision": "local", "licence": "none", "device": "cpu", "dtype": "float32"}
-    return enformer.load(directory, **options | kwargs)
+    options = {"device": "cpu", "dtype": "float32"}
+    return enformer.load(located(directory), **options | kwargs)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peer_files import random_sequence, retensor, rewrite
+from peer_files import located, random_sequence, retensor, rewrite
 from safetensors.torch import load_file, save_file
 
 from ntviz import embeddings, models
@@ -25,8 +25,8 @@ WORDS = BACKBONE + "embeddings.word_embeddings.weight"
 
 def load(directory: Path = TINY, *, dtype: str = "float32", max_tokens: int | None = None):
     return hyenadna.load(
-        directory,
-        **{"name": "tiny", "revision": "local", "licence": "none", "device": "cpu"},
+        located(directory),
+        device="cpu",
         dtype=dtype,
         max_tokens=max_tokens,
     )
@@ -176,6 +176,9 @@ def test_it_says_that_it_has_no_attention_and_no_mask(tiny):
 
 def test_half_precision_is_near(tiny):
     half = load(dtype="bfloat16")
+    name = BACKBONE + "layers.0.mixer.filter_fn.pos_emb.t"
+    for model in (half, half.random_twin()):
+        assert torch.equal(model.module.state_dict()[name], tiny.module.state_dict()[name])
     batch = [tiny.tokenize(random_sequence(n, n)) for n in (100, 40)]
     exact, near = (model.embed(batch, layers=(1,))[:, 0, 0] for model in (tiny, half))
     assert all(np.corrcoef(a, b)[0, 1] > 0.99 for a, b in zip(exact, near, strict=True))

@@ -57,16 +57,22 @@ def values(model: Any, sequences: Sequence[str], target: Target) -> np.ndarray:
     tokenised = [model.tokenize(sequence) for sequence in sequences]
     for row, tokens in enumerate(tokenised):
         rows.setdefault(tokens.spans.tobytes(), []).append(row)
-    device = embedding_layer(model).weight.device
-    with torch.inference_mode(), steady(model):
-        for together in rows.values():
-            size = max(1, TOKENS // len(tokenised[together[0]]))
-            for start in range(0, len(together), size):
-                block = together[start : start + size]
-                ids = np.stack([masked_ids(model, tokenised[row], target) for row in block])
-                asked = ask(model, torch.from_numpy(ids).to(device), target, tokenised[block[0]])
-                found[block] = asked.double().cpu().numpy()
+    for together in rows.values():
+        ids = np.stack([masked_ids(model, tokenised[row], target) for row in together])
+        found[together] = ask_rows(model, ids, target, tokenised[together[0]])
     return found
+
+
+def ask_rows(model: Any, ids: np.ndarray, target: Target, tokens: Tokens) -> np.ndarray:
+    """The target of each row of ids [sequence, token] of equal tokens, float64 [sequence], without gradients."""
+    device = embedding_layer(model).weight.device
+    size = max(1, TOKENS // ids.shape[1])
+    with torch.inference_mode(), steady(model):
+        parts = [
+            ask(model, torch.from_numpy(ids[start : start + size]).to(device), target, tokens)
+            for start in range(0, len(ids), size)
+        ]
+    return torch.cat(parts).double().cpu().numpy()
 
 
 @contextmanager

@@ -12,9 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 
-from ntviz.attribution.asking import ask, embedding_layer, masked_ids, steady
+from ntviz.attribution.asking import ask_rows, masked_ids
 from ntviz.attribution.result import Attribution
 from ntviz.attribution.targets import Target
 
@@ -85,18 +84,15 @@ def deletion(
     order = free[np.argsort(-attribution.per_token[free], kind="stable")]
     rng = np.random.default_rng(seed)
     orders = [order, *(rng.permutation(free) for _ in range(draws))]
-    device, rows = embedding_layer(model).weight.device, []
-    with torch.inference_mode(), steady(model):
-        for share in shares:
-            n = round(share * len(free))
-            found = []
-            for each in orders:
-                hidden = ids.copy()
-                hidden[each[:n]] = model.mask_id
-                found.append(float(ask(model, torch.from_numpy(hidden).to(device)[None], target, tokens)))
-            chance = np.array(found[1:])
-            low, high = np.quantile(chance, (0.025, 0.975))
-            rows.append((share, n, found[0], chance.mean(), low, high))
+    rows = []
+    for share in shares:
+        n = round(share * len(free))
+        hidden = np.tile(ids, (len(orders), 1))
+        for row, each in enumerate(orders):
+            hidden[row, each[:n]] = model.mask_id
+        value, *chance = ask_rows(model, hidden, target, tokens)
+        low, high = np.quantile(chance, (0.025, 0.975))
+        rows.append((share, n, value, np.mean(chance), low, high))
     return pd.DataFrame(rows, columns=["share", "masked", "value", "random", "random_low", "random_high"])
 
 

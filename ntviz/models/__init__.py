@@ -62,15 +62,7 @@ def load(
     located = checkpoints.locate(name_or_path, revision=revision)
     module = peers.family(located.directory)
     if module is not None:
-        return module.load(
-            located.directory,
-            name=located.name,
-            revision=located.revision,
-            licence=located.licence,
-            device=device,
-            dtype=dtype,
-            max_tokens=max_tokens,
-        )
+        return module.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
     return nucleotide_transformer.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -54,19 +54,10 @@ class BPNet(Peer):
 
     module: BPNetNetwork
 
-    @property
-    def mask_id(self) -> int:
-        """Raises: bases are read as one-hot, and nothing was masked in training.
-
-        Raises
-        ------
-        ValueError
-            Always.
-        """
-        raise ValueError(
-            f"A masked base needs a language model; {self.name} reads one-hot bases and predicts a profile. "
-            "Put N where a base is to be hidden."
-        )
+    without_mask: ClassVar[str] = (
+        "A masked base needs a language model; {name} reads one-hot bases and predicts a profile. "
+        "Put N where a base is to be hidden."
+    )
 
     def predict(self, sequences: str | Sequence[str], *, controls: np.ndarray | None = None) -> Prediction:
         """Profile and counts of sequences of one length.
@@ -199,11 +190,8 @@ def fits(config: dict[str, Any]) -> bool:
 
 
 def load(
-    directory: Path,
+    located: checkpoints.Located,
     *,
-    name: str,
-    revision: str,
-    licence: str,
     device: str = "auto",
     dtype: str = "float32",
     max_tokens: int | None = None,
@@ -223,7 +211,7 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision = torch_dtype(dtype)
+    precision, directory, name = torch_dtype(dtype), located.directory, located.name
     limit = MAX_TOKENS if max_tokens is None else max_tokens
     if limit < 1:
         raise ValueError(f"max_tokens must be at least one base; got {limit}. The default is {MAX_TOKENS:,}.")
@@ -239,16 +227,7 @@ def load(
     assign(module, tensors, origin=str(directory))
     module = module.to(environment.device(device), precision).eval()
     tokenizer = Tokenizer("single-base")
-    info = described(
-        module,
-        directory,
-        name=name,
-        revision=revision,
-        licence=licence,
-        max_tokens=limit,
-        vocabulary=tokenizer.vocabulary.name,
-        dtype=dtype,
-    )
+    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
     return BPNet(module, tokenizer, name, limit, limit, info, build)
 
 

@@ -208,11 +208,8 @@ def build(config: dict[str, Any]) -> DNABERT2:
 
 
 def load(
-    directory: Path,
+    located: checkpoints.Located,
     *,
-    name: str,
-    revision: str,
-    licence: str,
     device: str = "auto",
     dtype: str = "float32",
     max_tokens: int | None = None,
@@ -231,7 +228,7 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision = torch_dtype(dtype)
+    precision, directory, name = torch_dtype(dtype), located.directory, located.name
     limit = MAX_TOKENS if max_tokens is None else max_tokens
     if limit < 3:
         raise ValueError(
@@ -255,16 +252,7 @@ def load(
     module = _empty(config)
     assign(module, tensors, origin=str(directory), unused=("bert.pooler.",))
     module = module.to(environment.device(device), precision).eval()
-    info = described(
-        module,
-        directory,
-        name=name,
-        revision=revision,
-        licence=licence,
-        max_tokens=limit,
-        vocabulary=tokenizer.vocabulary.name,
-        dtype=dtype,
-    )
+    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
     return Peer(module, tokenizer, name, limit, limit - 2, info, partial(build, config))
 
 

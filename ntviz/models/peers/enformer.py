@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,19 +52,10 @@ class Enformer(Peer):
 
     module: EnformerNetwork
 
-    @property
-    def mask_id(self) -> int:
-        """Raises: bases are read as one-hot, and nothing was masked in training.
-
-        Raises
-        ------
-        ValueError
-            Always.
-        """
-        raise ValueError(
-            f"A masked token needs a vocabulary; {self.name} reads bases in bins and has no mask token. "
-            "Put N where a base is to be hidden."
-        )
+    without_mask: ClassVar[str] = (
+        "A masked token needs a vocabulary; {name} reads bases in bins and has no mask token. "
+        "Put N where a base is to be hidden."
+    )
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.module.parameters()) / 1e6
@@ -223,11 +214,8 @@ def build(config: dict[str, Any]) -> EnformerNetwork:
 
 
 def load(
-    directory: Path,
+    located: checkpoints.Located,
     *,
-    name: str,
-    revision: str,
-    licence: str,
     device: str = "auto",
     dtype: str = "float32",
     max_tokens: int | None = None,
@@ -246,7 +234,7 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision = torch_dtype(dtype)
+    precision, directory, name = torch_dtype(dtype), located.directory, located.name
     limit = MAX_BINS if max_tokens is None else max_tokens
     if limit < 1:
         raise ValueError(f"max_tokens must be at least one bin; got {limit}. The default is {MAX_BINS:,}.")
@@ -257,16 +245,7 @@ def load(
     assign(module, _renamed(checkpoints.read_tensors(directory), module, directory), origin=str(directory))
     module = module.to(environment.device(device), precision).eval()
     tokenizer = BinTokenizer(module.bin)
-    info = described(
-        module,
-        directory,
-        name=name,
-        revision=revision,
-        licence=licence,
-        max_tokens=limit,
-        vocabulary=tokenizer.vocabulary.name,
-        dtype=dtype,
-    )
+    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
     info["tracks"] = dict(module.tracks)
     return Enformer(module, tokenizer, name, limit, limit * module.bin, info, partial(build, config))
 

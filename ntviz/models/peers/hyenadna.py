@@ -9,10 +9,11 @@ Nguyen et al. (2023) NeurIPS, HyenaDNA; Poli et al. (2023) ICML, for the operato
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -49,19 +50,10 @@ class HyenaDNA(Peer):
     There is no masked base to ask for: `mask_id` is refused.
     """
 
-    @property
-    def mask_id(self) -> int:
-        """Raises: the vocabulary has a mask token, but it never stood in training.
-
-        Raises
-        ------
-        ValueError
-            Always.
-        """
-        raise ValueError(
-            f"A masked base needs a model that reads both sides; {self.name} says the next base from those before it. "
-            "Ask for logits, those at a base are of the next one, or use a masked language model."
-        )
+    without_mask: ClassVar[str] = (
+        "A masked base needs a model that reads both sides; {name} says the next base from those before it. "
+        "Ask for logits, those at a base are of the next one, or use a masked language model."
+    )
 
 
 class Operator(nn.Module):
@@ -90,6 +82,15 @@ class Operator(nn.Module):
         self.filter_fn.modulation = nn.Module()
         self.filter_fn.modulation.register_buffer("deltas", torch.zeros(1, 1, width))
         self.out_proj = nn.Linear(width, width)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Operator:
+        """Casts all but the times of positions, which half precision would round."""
+        place = self.filter_fn.get_submodule("pos_emb")
+        time = place.get_buffer("t")
+        super()._apply(fn, recurse)
+        if place.get_buffer("t").dtype != time.dtype:
+            place.register_buffer("t", time.to(place.get_buffer("t").device))
+        return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """X [sequence, token, width] mixed over the tokens before each, in the same shape."""
@@ -217,11 +218,8 @@ def build(config: dict[str, Any]) -> HyenaNetwork:
 
 
 def load(
-    directory: Path,
+    located: checkpoints.Located,
     *,
-    name: str,
-    revision: str,
-    licence: str,
     device: str = "auto",
     dtype: str = "float32",
     max_tokens: int | None = None,
@@ -238,7 +236,7 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision = torch_dtype(dtype)
+    precision, directory, name = torch_dtype(dtype), located.directory, located.name
     config = _read_config(directory)
     longest = config["max_seq_len"]
     limit = longest if max_tokens is None else max_tokens
@@ -252,21 +250,8 @@ def load(
     module = module.to_empty(device="cpu")
     assign(module, _renamed(checkpoints.read_tensors(directory), config, module), origin=str(directory))
     module = module.to(environment.device(device), precision).eval()
-    for part in module.modules():
-        if isinstance(part, Operator):
-            # Half precision would round positions: they stay as they are.
-            part.filter_fn.pos_emb.t.data = part.filter_fn.pos_emb.t.float()
     tokenizer = CharacterTokenizer()
-    info = described(
-        module,
-        directory,
-        name=name,
-        revision=revision,
-        licence=licence,
-        max_tokens=limit,
-        vocabulary=tokenizer.vocabulary.name,
-        dtype=dtype,
-    )
+    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
     return HyenaDNA(module, tokenizer, name, limit, limit - 2, info, partial(build, config))
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -65,9 +64,20 @@ class Peer:
     info: dict[str, Any]
     build: Callable[[], Network]
 
+    without_mask: ClassVar[str] = ""
+    """Why there is no mask token to ask for, with {name} for the model's; empty where there is one."""
+
     @property
     def mask_id(self) -> int:
-        """Id of the mask token."""
+        """Id of the mask token.
+
+        Raises
+        ------
+        ValueError
+            The model was not trained with one.
+        """
+        if self.without_mask:
+            raise ValueError(self.without_mask.format(name=self.name))
         return self.tokenizer.vocabulary.mask_id
 
     @property
@@ -222,22 +232,14 @@ class Peer:
 
 
 def described(
-    network: Network,
-    directory: Path,
-    *,
-    name: str,
-    revision: str,
-    licence: str,
-    max_tokens: int,
-    vocabulary: str,
-    dtype: str,
+    network: Network, located: checkpoints.Located, *, max_tokens: int, vocabulary: str, dtype: str
 ) -> dict[str, Any]:
-    """The `info` of a network that was loaded from a checkpoint directory: plain data for a manifest."""
+    """The `info` of a network that was loaded from a located checkpoint: plain data for a manifest."""
     return {
-        "name": name,
-        "revision": revision,
-        "weights_sha256": checkpoints.weight_hash(directory),
-        "licence": licence,
+        "name": located.name,
+        "revision": located.revision,
+        "weights_sha256": checkpoints.weight_hash(located.directory),
+        "licence": located.licence,
         "parameters": sum(p.numel() for p in network.parameters()),
         "layers": network.layers,
         "heads": network.heads,
