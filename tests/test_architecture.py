@@ -34,8 +34,12 @@ LAYERS: dict[int, dict[str, set[str]]] = {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens", "motifs"),
             "models.protocol",
         },
-        "embeddings": {"environment", "sequence", "tokens", "models.protocol"},
+        "embeddings": {"environment", "genome", "sequence", "tokens", "models.protocol"},
         "expectation": {"environment", "sequence", "tokens"},  # what a model expects at each base
+        "landscape": {
+            *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
+            *("models.protocol", "expectation"),
+        },
         "variants": {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
             "models.protocol",
@@ -56,7 +60,7 @@ LAYERS: dict[int, dict[str, set[str]]] = {
         "plot": {"genome", "annotation", "tokens"},
         "explore": {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens", "models.protocol"),
-            *("plot", "attention", "embeddings", "expectation", "variants", "attribution", "motifs"),
+            *("plot", "attention", "embeddings", "expectation", "landscape", "variants", "attribution", "motifs"),
         },
     },
     7: {
