@@ -520,7 +520,7 @@ def test_the_default_model_over_an_exon():
     found = landscape.reconstruct(model, reference, place, what=None)
     assert np.isfinite(found.probability).all() and len(found) == 3_000
     table = landscape.by_element(
-        found, annotation.read(data.bundle("genes"), within=place), block=500, draws=100, shifts=50
+        found, annotation.read(data.bundle("genes")), block=500, draws=100, shifts=50
     )
     everything = row(table, "all")
     # Better than by guessing, and more than composition says.

@@ -56,8 +56,8 @@ def by_element(
     landscapes
         One, or several over intervals that do not overlap, by one model.
     elements
-        An Annotation; a table [chrom, start, end, element], 0-based half-open, such as motif sites or repeats of your
-        own; or bool [base] over one landscape, by name. `annotation.combine` makes one of several.
+        An Annotation, read whole: one read `within` the interval lacks introns that reach out of it; a table
+        [chrom, start, end, element], 0-based half-open, such as motif sites or repeats of your own; or bool [base] over one landscape, by name. `annotation.combine` makes one of several.
     kinds
         Elements to report, in this order; all when not given. A base counts in each that it is in.
     block
