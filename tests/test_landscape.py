@@ -288,6 +288,9 @@ def test_a_folder_of_other_settings_is_refused(toy, reference, tmp_path):
             made(toy, reference, out=tmp_path / "out", **options)
     with pytest.raises(ValueError, match="was made with weights = 'toy"):
         made(ToyModel(seed=1), reference, out=tmp_path / "out")
+    (tmp_path / "out" / "manifest.json").write_text("{")
+    with pytest.raises(ValueError, match=r"A manifest must be JSON that ntviz wrote; .*manifest.json is not"):
+        made(toy, reference, out=tmp_path / "out")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     with pytest.raises(

@@ -41,7 +41,14 @@ class Folder:
         manifest = self.path / MANIFEST
         given = json.loads(json.dumps(settings))
         if manifest.exists():
-            self._agree(json.loads(manifest.read_text()), given)
+            try:
+                known = json.loads(manifest.read_text())
+            except ValueError as error:
+                raise ValueError(
+                    f"A manifest must be JSON that ntviz wrote; {manifest} is not ({error}). Name another folder, or "
+                    "remove this one to begin again."
+                ) from error
+            self._agree(known, given)
             return
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise ValueError(

@@ -14,18 +14,14 @@ def measures_of(landscape: Landscape) -> list[str]:
 
 
 def values_of(landscape: Landscape, measure: str) -> np.ndarray:
-    """Values of each base [base] float64 whose mean is reported; for the perplexity the loss in nats."""
+    """Values of each base [base] whose mean is reported; for the perplexity the loss in nats."""
+    own = landscape.probability
     if measure == "perplexity":
-        return -np.log(np.maximum(np.asarray(landscape.probability, np.float64), FLOOR))
+        return -np.log(np.maximum(own, np.float32(FLOOR)))
     if measure.startswith("over_"):
-        control = landscape.controls[measure.removeprefix("over_")]
-        return np.asarray(landscape.probability, np.float64) - control
-    plain = {
-        "probability": landscape.probability,
-        "accuracy": landscape.correct,
-        "entropy": landscape.entropy,
-    }
-    return np.asarray({**plain, **landscape.controls}[measure], np.float64)
+        return own - landscape.controls[measure.removeprefix("over_")]
+    plain = {"probability": own, "accuracy": landscape.correct, "entropy": landscape.entropy}
+    return {**plain, **landscape.controls}[measure]
 
 
 class Circle:
@@ -44,7 +40,8 @@ class Circle:
         for values in landscape.controls.values():
             # A base is counted in all measures or in none.
             self.known &= np.isfinite(values)
-        self.before = np.concatenate([[0], np.cumsum(self.known)])
+        self.before = np.zeros(len(self.known) + 1, np.int64)
+        np.cumsum(self.known, out=self.before[1:])
         self.n = int(self.before[-1])
         start, end = landscape.interval.start, landscape.interval.end
         cuts = np.array([start, *range((start // block + 1) * block, end, block), end]) - start
@@ -69,7 +66,9 @@ class Circle:
 
     def summed(self, values: np.ndarray) -> np.ndarray:
         """Sums [known + 1] of values [base] before each known base."""
-        return np.concatenate([[0.0], np.cumsum(values[self.known])])
+        sums = np.zeros(self.n + 1)
+        np.cumsum(values[self.known], dtype=np.float64, out=sums[1:])
+        return sums
 
     def by_block(self, sums: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Sums over the stretches, cut at the edges of the blocks, [block]."""

@@ -104,8 +104,10 @@ def by_element(
         name: [circle.stretches(flags) for circle, flags in zip(circles, arrays, strict=True)]
         for name, arrays in inside.items()
     }
-    counted = [np.arange(circle.n + 1.0) for circle in circles]
+    del inside
+    counted = [np.arange(circle.n + 1) for circle in circles]
     counts = {name: _blocks(circles, counted, found) for name, found in stretches.items()}
+    del counted
     rows: dict[tuple[str, str], tuple] = {}
     for measure in measures_of(parts[0]):
         sums = [circle.summed(values_of(part, measure)) for circle, part in zip(circles, parts, strict=True)]
