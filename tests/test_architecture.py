@@ -50,6 +50,9 @@ LAYERS: dict[int, dict[str, set[str]]] = {
     },
     5: {
         "probing": {"environment", "embeddings", "sequence"},  # environment: names imported when asked for
+        "projection": {  # embeddings of windows in two dimensions, by genomic element
+            *("environment", "genome", "sequence", "reference", "annotation", "embeddings"),
+        },
         "finetuning": {"environment", "sequence", "models", "tokens", "probing"},  # probing: its metrics
         "benchmark": {
             *("environment", "genome", "sequence", "data", "reference", "annotation"),
