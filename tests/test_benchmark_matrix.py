@@ -296,23 +296,6 @@ def test_comparisons_are_paired_and_corrected(ran):
 # Vectors without a model --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 5])
-def test_kmers_are_counted(k):
-    import itertools
-
-    rng = np.random.default_rng(k)
-    texts = ["".join(rng.choice(list("ACGTN"), n, p=[0.24] * 4 + [0.04])) for n in (3, 40, 200)] + [
-        "N",
-        "NNNNNNN",
-    ]
-    words = ["".join(word) for word in itertools.product("ACGT", repeat=k)]
-    found = plain_features.kmer_frequencies(texts, k)
-    for row, text in enumerate(texts):
-        there = [text[i : i + k] for i in range(len(text) - k + 1) if "N" not in text[i : i + k]]
-        for word, value in zip(words, found[row], strict=True):
-            assert value == pytest.approx(there.count(word) / len(there) if there else 0)
-
-
 def test_local_bases_stand_around_the_middle():
     text = "A" * 300 + "GT" + "C" * 298
     found = plain_features.local_bases([text, "ACG", "N" * 40]).reshape(3, 31, 4)
@@ -320,11 +303,6 @@ def test_local_bases_stand_around_the_middle():
     assert found[1].sum() == 3
     assert found[1, 14:17].argmax(axis=1).tolist() == [0, 1, 2]
     assert found[2].sum() == 0
-
-
-def test_k_beyond_memory_is_refused():
-    with pytest.raises(ValueError, match="k must be from 1 to 8; received 12"):
-        plain_features.kmer_frequencies(["ACGT"], 12)
 
 
 # Tasks --------------------------------------------------------------------------------------------------------------

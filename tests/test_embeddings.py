@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 
@@ -226,3 +227,23 @@ def test_vectors_that_are_not_finite_are_refused(mini):
 def test_a_layer_that_was_not_asked_for_is_refused(mini):
     with pytest.raises(ValueError, match="must be one of 1, 2; received 3"):
         embeddings.embed(mini, ["ACGT"], layers=(1, 2)).layer(3)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_kmers_are_counted(k):
+    rng = np.random.default_rng(k)
+    texts = ["".join(rng.choice(list("ACGTN"), n, p=[0.24] * 4 + [0.04])) for n in (3, 40, 200)] + [
+        "N",
+        "NNNNNNN",
+    ]
+    words = ["".join(word) for word in itertools.product("ACGT", repeat=k)]
+    found = embeddings.kmer_frequencies(texts, k)
+    for row, text in enumerate(texts):
+        there = [text[i : i + k] for i in range(len(text) - k + 1) if "N" not in text[i : i + k]]
+        for word, value in zip(words, found[row], strict=True):
+            assert value == pytest.approx(there.count(word) / len(there) if there else 0)
+
+
+def test_k_beyond_memory_is_refused():
+    with pytest.raises(ValueError, match="k must be from 1 to 8; received 12"):
+        embeddings.kmer_frequencies(["ACGT"], 12)

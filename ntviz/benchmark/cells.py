@@ -180,7 +180,7 @@ def _features(
     if method.name == "local31":
         return {"31 bp": plain_features.local_bases(sequences)}
     ks = plain_features.KS if method.name == "kmer" else (int(method.name.removeprefix("kmer")),)
-    return {f"k = {k}": plain_features.kmer_frequencies(sequences, k) for k in ks}
+    return {f"k = {k}": embeddings.kmer_frequencies(sequences, k) for k in ks}
 
 
 def _probe(

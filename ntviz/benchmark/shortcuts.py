@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ntviz.benchmark.plain_features import kmer_frequencies
+from ntviz.embeddings import kmer_frequencies
 from ntviz.probing.metrics import auroc
 
 BASES = "ACGT"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from ntviz.embeddings.kmers import kmer_frequencies
 from ntviz.embeddings.store import Store, fingerprint
 from ntviz.embeddings.vectors import Vectors, embed
 
-__all__ = ["Store", "Vectors", "embed", "fingerprint"]
+__all__ = ["Store", "Vectors", "embed", "fingerprint", "kmer_frequencies"]
