@@ -3,7 +3,7 @@
 `read` makes an `Annotation`, whose table is 0-based half-open whatever the file is. Elements have the same names
 whatever the file calls them: gene, transcript, exon, CDS, five_prime_utr, three_prime_utr, start_codon, stop_codon.
 Introns, splice sites, promoters and intergenic are derived from these, and so are UTRs and codons where the file has
-none. `cpg_islands` finds islands in the bases, `from_table` takes a table, and `combine` makes one of several.
+none. `cpg_islands` and `tandem_repeats` are found in the bases, `polya_signals` at the ends of transcripts; `from_table` takes a table, and `combine` makes one of several.
 """
 
 from __future__ import annotations
@@ -11,8 +11,20 @@ from __future__ import annotations
 from ntviz.annotation.combining import combine, from_table
 from ntviz.annotation.elements import Annotation
 from ntviz.annotation.islands import cpg_islands
+from ntviz.annotation.polya import polya_signals
 from ntviz.annotation.reading import read
 from ntviz.annotation.regulatory import REGULATORY
+from ntviz.annotation.repeats import tandem_repeats
 from ntviz.annotation.stretches import PROMOTER
 
-__all__ = ["PROMOTER", "REGULATORY", "Annotation", "combine", "cpg_islands", "from_table", "read"]
+__all__ = [
+    "PROMOTER",
+    "REGULATORY",
+    "Annotation",
+    "combine",
+    "cpg_islands",
+    "from_table",
+    "polya_signals",
+    "read",
+    "tandem_repeats",
+]

@@ -7,8 +7,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from ntviz.annotation.combining import from_table
 from ntviz.annotation.elements import Annotation
+from ntviz.annotation.from_bases import letters_of, placed
 from ntviz.annotation.stretches import merge
 from ntviz.genome import Interval
 
@@ -54,32 +54,13 @@ def cpg_islands(
     >>> found.table[["chrom", "start", "end", "element"]].values.tolist()
     [['chr20', 102, 114, 'cpg_island']]
     """
-    import pandas as pd
-
     if length < 2 or not 0 <= gc <= 1 or ratio < 0:
         raise ValueError(
             f"A CpG island must have a length of at least 2 bp, a share of G and C between 0 and 1 and a ratio of 0 or "
             f"more; received length={length}, gc={gc}, ratio={ratio}. The defaults are 200, 0.5 and 0.6."
         )
-    if len(sequence) != len(interval):
-        raise ValueError(
-            f"The sequence must be as long as its interval; received {len(sequence):,} bases for {interval.label()}, which "
-            f"has {len(interval):,}. Fetch the sequence of this interval."
-        )
-    letters = sequence.encode("ascii", "replace")
-    if letters.translate(None, b"ACGTN"):
-        raise ValueError(
-            f"A sequence must be upper-case A, C, G, T, N; received {sorted(set(sequence) - set('ACGTN'))[:5]} too. Pass "
-            f"the text through sequence.clean first."
-        )
-    starts = _passing(np.frombuffer(letters, dtype=np.uint8), length, gc, ratio)
-    low, high = merge(starts, starts + length)
-    if interval.strand == "-":
-        low, high = len(interval) - high[::-1], len(interval) - low[::-1]
-    table = pd.DataFrame(
-        {"chrom": interval.chrom, "start": low + interval.start, "end": high + interval.start}
-    )
-    return from_table(table, element="cpg_island", source=f"CpG islands of {interval.label()}")
+    starts = _passing(letters_of(sequence, interval), length, gc, ratio)
+    return placed(*merge(starts, starts + length), interval, "cpg_island", "CpG islands")
 
 
 def _passing(letters: np.ndarray, length: int, gc: float, ratio: float) -> np.ndarray:
