@@ -39,6 +39,10 @@ def test_a_planted_motif_comes_back_and_a_head_that_looks_anywhere_shows_nothing
     assert consensus in (MOTIF[:6], MOTIF[6:])
     assert found.beyond_chance[slice(*found.token)].all()
     assert found.information[slice(*found.token)].sum() > 5
+    assert np.array_equal(found.motif.probabilities, found.probabilities)
+    assert (found.motif.id, found.motif.nsites) == ("layer 0, head 0", 60)
+    # What the head is held against is flat: no position of random sites says as much as the least of the token's.
+    assert found.random_motif.information.max() < found.motif.information[slice(*found.token)].min()
     anywhere = attention.attended_sites(model, windows("+"), reference, layer=0, head=1, top=60, per_window=2)
     # 5 % of positions are expected beyond their 95 % quantile; 5 of 24 would be rare (2 in 1,000).
     assert anywhere.beyond_chance.sum() < 5

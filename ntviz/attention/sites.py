@@ -13,6 +13,7 @@ from ntviz.attention.interface import observe
 from ntviz.attention.observers import Received
 from ntviz.environment import progress
 from ntviz.genome import Interval
+from ntviz.motifs import Motif
 from ntviz.sequence import one_hot
 
 if TYPE_CHECKING:
@@ -78,6 +79,18 @@ class AttendedSites:
     def beyond_chance(self) -> np.ndarray:
         """[position] bool: more information than 95 % of the random sets show."""
         return self.information > self.chance
+
+    @property
+    def motif(self) -> Motif:
+        """The sites as a motif, flanks included, to be named by `motifs.name`."""
+        return Motif(f"layer {self.layer}, head {self.head}", self.probabilities, nsites=len(self.table))
+
+    @property
+    def random_motif(self) -> Motif:
+        """One random set of as many sites as a motif: what `motif` has to be held against, under the same names."""
+        return Motif(
+            f"random sites for layer {self.layer}, head {self.head}", self.random, nsites=len(self.table)
+        )
 
     def __repr__(self) -> str:
         inside = slice(*self.token)
