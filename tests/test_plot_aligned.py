@@ -32,14 +32,19 @@ def test_letters_are_as_high_as_the_difference_and_the_control_is_flat():
     tops = []
     for name in axes:
         paths = [part for part in axes[name].get_children() if str(part.get_gid()).startswith("logo ")]
-        assert [part.get_gid() for part in paths] == [f"logo {letter}" for letter in "ACGT"]
+        if name == "Attended sites":
+            assert [part.get_gid() for part in paths] == [f"logo {letter}" for letter in "ACGT"]
         # The vertex of a code that closes a letter is no corner of it.
         closing = 79
         outlines = [part.get_path() for part in paths]
-        corners = np.concatenate([path.vertices[path.codes != closing] for path in outlines])
-        columns = [corners[np.abs(corners[:, 0] - place) < 0.5, 1].max() for place in range(-3, 9)]
+        corners = np.concatenate(
+            [np.empty((0, 2)), *(path.vertices[path.codes != closing] for path in outlines)]
+        )
+        # Letters of no height to see are not drawn.
+        near = [corners[np.abs(corners[:, 0] - place) < 0.5, 1] for place in range(-3, 9)]
+        columns = [heights.max(initial=0.0) for heights in near]
         tops.append(columns)
-    np.testing.assert_allclose(tops[0], BITS, atol=1e-6)
+    np.testing.assert_allclose(tops[0], np.where(BITS > 2e-3 * BITS.max(), BITS, 0), atol=1e-6)
     np.testing.assert_allclose(tops[1], 0, atol=1e-9)
     assert axes["Attended sites"].get_ylim() == axes["Control: random sites"].get_ylim()
     line = next(part for part in axes["Attended sites"].lines if part.get_gid() == "chance")

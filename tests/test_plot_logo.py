@@ -11,7 +11,8 @@ from matplotlib.path import Path
 
 from ntviz import plot
 from ntviz.genome import Interval
-from ntviz.plot.logo import draw_logo, information, letter_path, outline
+from ntviz.plot.letters import letter_path, outline
+from ntviz.plot.logo import draw_logo, information
 from ntviz.plot.view import View
 
 

@@ -322,7 +322,7 @@ def test_bases_are_letters_then_blocks_then_the_share_of_g_and_c():
         return figure, axes_of(figure)["Bases there"]
 
     letters, blocks = drawn(100)[1], drawn(400)[1]
-    for ax, n, corners in ((letters, 100, len(plot.logo.outline("A")[0])), (blocks, 400, 5)):
+    for ax, n, corners in ((letters, 100, len(plot.letters.outline("A")[0])), (blocks, 400, 5)):
         [patch] = artists(ax, "base A")
         assert len(patch.get_path().vertices) == corners * saturated(n).sequence.count("A")
     figure, strip = drawn(4_000)

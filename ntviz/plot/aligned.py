@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
-from matplotlib.patches import PathPatch
 
 from ntviz.plot import palette
 from ntviz.plot.figure import Figure
-from ntviz.plot.logo import letter_path
+from ntviz.plot.letters import draw_letters
+from ntviz.plot.logo import information
 from ntviz.plot.readout import Lane, Readout
 from ntviz.plot.ticks import numbers
 from ntviz.plot.words import number, plain, sentence, wrapped
@@ -77,10 +77,10 @@ def aligned_logo(
                 f"shares must be [position, 4], and {name} must fit them; received {list(shares.shape)} and "
                 f"{list(array.shape)}. Pass arrays of the same sites."
             )
-    bits = (shares * np.log2(shares / background)).sum(1)
+    bits = information(shares, background)
     rows = [("Attended sites", shares, bits)]
     if control is not None:
-        rows.append(("Control: random sites", control, (control * np.log2(control / background)).sum(1)))
+        rows.append(("Control: random sites", control, information(control, background)))
     top = 1.08 * max(float(np.max([row[2].max() for row in rows])), float(chance.max()), 0.05)
     title = plain(title, most=200)
     lines = wrapped(title, width - 0.3, 13.0, weight="bold")
@@ -130,15 +130,7 @@ def _draw(
     if control:
         ax.patch.set_facecolor(palette.CONTROL_PAPER)
     ax.axvspan(-0.5, token[1] - token[0] - 0.5, color=palette.INK, alpha=0.06, linewidth=0, gid="token")
-    heights = shares * bits[:, None]
-    order = np.argsort(heights, axis=1, kind="stable")
-    stacked = np.take_along_axis(heights, order, axis=1)
-    floors = np.empty_like(heights)
-    np.put_along_axis(floors, order, np.cumsum(stacked, axis=1) - stacked, axis=1)
-    for column, letter in enumerate(palette.BASES):
-        path = letter_path(letter, places - 0.46, floors[:, column], np.full(n, 0.92), heights[:, column])
-        colour = palette.BASE_COLOURS[letter]
-        ax.add_artist(PathPatch(path, facecolor=colour, edgecolor="none", linewidth=0, gid=f"logo {letter}"))
+    draw_letters(ax, shares * bits[:, None], places - 0.46, width=0.92)
     ax.step(
         np.append(places, places[-1] + 1) - 0.5, np.append(chance, chance[-1]), where="post", color=palette.INK,
         linewidth=1.0, linestyle=(0, (1.5, 1.5)), gid="chance",

@@ -1,105 +1,54 @@
 """Tracks of letters: `logo_track` (what a model expects at each base) and `sequence_track` (what is there).
 
-A logo of 300 bases takes logomaker two seconds, because it builds each letter's outline anew and adds it as a patch
-of its own. Here the outline of a letter is built once, and all its copies are one compound path: the same outlines
-(a test holds them to logomaker's) in milliseconds.
-
 References
 ----------
-Schneider TD, Stephens RM (1990) Nucleic Acids Res 18:6097 (sequence logos). Tareen A, Kinney JB (2020) Bioinformatics
-36:2272 (logomaker). Information here is relative to four equally likely bases, without small-sample correction: the
-probabilities are a model's, not counts.
+Schneider TD, Stephens RM (1990) Nucleic Acids Res 18:6097 (sequence logos). Information comes without small-sample
+correction: the probabilities are a model's, not counts.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.font_manager import FontProperties
-from matplotlib.patches import PathPatch
 from matplotlib.path import Path
-from matplotlib.textpath import TextPath
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ntviz.genome import Interval
 from ntviz.plot import palette
+from ntviz.plot.letters import LETTER_PIXELS, add_path, check_bases, draw_letters, letter_path
 from ntviz.plot.readout import Lane
 from ntviz.plot.signals import binning_note, draw_signal
 from ntviz.plot.view import Drawn, Row, View
 from ntviz.plot.words import number, plain
 
-LETTER_PIXELS = 4.0
-"""CSS pixels a base needs for its letter; in a longer window the logo becomes a line."""
-
 BLOCK_PIXELS = 1.5
 """CSS pixels a base needs for a coloured block in the sequence track."""
 
 
-@cache
-def outline(letter: str, font: str = "DejaVu Sans") -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [vertex, 2] of a letter stretched to the unit square, and their path codes.
-
-    DejaVu Sans comes with matplotlib: a logo looks the same on every machine.
-    """
-    path = TextPath((0, 0), letter, size=1, prop=FontProperties(family=font, weight="bold"))
-    box = path.get_extents()
-    vertices = (np.asarray(path.vertices) - [box.x0, box.y0]) / [box.width, box.height]
-    return vertices, np.asarray(path.codes)
-
-
-def letter_path(
-    letter: str,
-    left: np.ndarray,
-    bottom: np.ndarray,
-    width: np.ndarray,
-    height: np.ndarray,
-    *,
-    font: str = "DejaVu Sans",
-) -> Path:
-    """One compound path of many copies of a letter.
-
-    Parameters
-    ----------
-    letter
-        The letter.
-    left, bottom
-        [copy] corner of each copy, in data coordinates. On axes that run backwards, `left` is the larger coordinate.
-    width, height
-        [copy] size of each copy; a negative width keeps the letter upright on axes that run backwards.
-    """
-    vertices, codes = outline(letter, font)
-    size = np.stack([width, height], axis=1)[:, None, :]
-    corner = np.stack([left, bottom], axis=1)[:, None, :]
-    return Path((vertices[None] * size + corner).reshape(-1, 2), np.tile(codes, len(left)))
-
-
-def _add(ax: Axes, patch: PathPatch) -> None:
-    """Add a compound path without measuring it: limits are set by hand, and measuring costs more than drawing."""
-    ax.add_artist(patch)
-    patch.set_clip_path(ax.patch)
-
-
-def information(probabilities: np.ndarray) -> np.ndarray:
-    """Information of each base's distribution, in bits: 2 when one base is certain, 0 when all are alike.
+def information(probabilities: np.ndarray, background: np.ndarray | float = 0.25) -> np.ndarray:
+    """Information of each base's distribution, in bits over a background: 0 where it is the background's.
 
     Parameters
     ----------
     probabilities
         [base, 4]; a row of NaN gives NaN.
+    background
+        Probabilities without information, [4] or [base, 4] and positive; four alike by default, so that one certain
+        base has 2 bits.
 
     Examples
     --------
     >>> information(np.array([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0, 0]])).tolist()
     [2.0, 0.0, 1.0]
+    >>> information(np.array([[1.0, 0, 0, 0]]), np.array([0.5, 0.125, 0.125, 0.25])).tolist()
+    [1.0]
     """
     p = np.asarray(probabilities, dtype=float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where(p > 0, p * np.log2(p), np.where(np.isnan(p), np.nan, 0.0))
-    return 2.0 + terms.sum(axis=1)
+    ratio = np.where(p > 0, p, 1.0) / background
+    return np.where(np.isnan(p), np.nan, np.where(p > 0, p * np.log2(ratio), 0.0)).sum(axis=1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -295,22 +244,7 @@ def _distributions(probabilities: np.ndarray, label: str) -> np.ndarray:
 def draw_logo(ax: Axes, view: View, probabilities: np.ndarray, *, kind: str) -> None:
     """Draw a logo of [base, 4] probabilities, the likeliest base on top; one patch for each of the four letters."""
     heights = probabilities * information(probabilities)[:, None] if kind == "bits" else probabilities
-    heights = np.where(np.isfinite(heights), heights, 0.0)
-    order = np.argsort(heights, axis=1, kind="stable")
-    stacked = np.take_along_axis(heights, order, axis=1)
-    floors = np.empty_like(heights)
-    np.put_along_axis(floors, order, np.cumsum(stacked, axis=1) - stacked, axis=1)
-    edges = view.edges()
-    step = -1.0 if view.reverse else 1.0
-    # Letters thinner than a fifth of a device pixel would be drawn and not seen.
-    least = heights.sum(axis=1).max(initial=0.0) * 2e-3
-    for column, letter in enumerate(palette.BASES):
-        tall = np.flatnonzero(heights[:, column] > least)
-        if tall.size:
-            width = np.full(tall.size, step)
-            path = letter_path(letter, edges[tall], floors[tall, column], width, heights[tall, column])
-            colour = palette.BASE_COLOURS[letter]
-            _add(ax, PathPatch(path, facecolor=colour, edgecolor="none", linewidth=0, gid=f"logo {letter}"))
+    draw_letters(ax, heights, view.edges()[:-1], width=-1.0 if view.reverse else 1.0)
     ax.yaxis.set_major_locator(MaxNLocator(3))
 
 
@@ -352,9 +286,7 @@ class SequenceTrack:
                     path = Path(
                         (square[None] * size + corner).reshape(-1, 2), np.tile([1, 2, 2, 2, 79], at.size)
                     )
-                _add(
-                    ax, PathPatch(path, facecolor=colour, edgecolor="none", linewidth=0, gid=f"base {letter}")
-                )
+                add_path(ax, path, colour, f"base {letter}")
             ax.set_ylim(0, 1)
             ax.set_yticks([])
             ax.spines["left"].set_visible(False)
@@ -382,11 +314,4 @@ def sequence_track(
     ValueError
         If there is a letter other than A, C, G, T and N.
     """
-    wrong = sorted(set(sequence) - set("ACGTN"))
-    if wrong:
-        at = min(sequence.index(letter) for letter in wrong)
-        raise ValueError(
-            f"A sequence track must hold A, C, G, T and N only; received {sequence[at]!r} at base {at + 1:,}. "
-            f"Pass it through sequence.clean first."
-        )
-    return SequenceTrack(sequence, plain(label, most=90), over)
+    return SequenceTrack(check_bases(sequence, "A sequence track"), plain(label, most=90), over)
