@@ -4,6 +4,7 @@
 whatever the file calls them: gene, transcript, exon, CDS, five_prime_utr, three_prime_utr, start_codon, stop_codon.
 Introns, splice sites, promoters and intergenic are derived from these, and so are UTRs and codons where the file has
 none. `cpg_islands` and `tandem_repeats` are found in the bases, `polya_signals` at the ends of transcripts; `from_table` takes a table, and `combine` makes one of several.
+`read_signal` makes a `Signal`, one number a base, of bedGraph.
 """
 
 from __future__ import annotations
@@ -15,16 +16,19 @@ from ntviz.annotation.polya import polya_signals
 from ntviz.annotation.reading import read
 from ntviz.annotation.regulatory import REGULATORY
 from ntviz.annotation.repeats import tandem_repeats
+from ntviz.annotation.signals import Signal, read_signal
 from ntviz.annotation.stretches import PROMOTER
 
 __all__ = [
     "PROMOTER",
     "REGULATORY",
     "Annotation",
+    "Signal",
     "combine",
     "cpg_islands",
     "from_table",
     "polya_signals",
     "read",
+    "read_signal",
     "tandem_repeats",
 ]

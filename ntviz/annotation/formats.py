@@ -55,7 +55,8 @@ class LineError(Exception):
     """What is wrong with a line."""
 
 
-def _integer(text: str, what: str) -> int:
+def integer(text: str, what: str) -> int:
+    """A whole number of a line, called `what` in the message."""
     try:
         return int(text)
     except ValueError:
@@ -67,7 +68,7 @@ def _columns(line: str) -> tuple[str, str, int, int, str, str]:
     fields = line.split("\t")
     if len(fields) != 9:
         raise LineError(f"it must have 9 columns separated by tabs and has {len(fields)}")
-    start, end = _integer(fields[3], "start"), _integer(fields[4], "end")
+    start, end = integer(fields[3], "start"), integer(fields[4], "end")
     if not 1 <= start <= end:
         raise LineError(f"the start must be at least 1 and not after the end, and they are {start} and {end}")
     strand = fields[6]
@@ -167,7 +168,7 @@ def bed(line: str, element: str | None) -> list[Row]:
     if len(fields) < 3:
         raise LineError(f"it must have at least 3 columns and has {len(fields)}")
     chrom = fields[0]
-    start, end = _integer(fields[1], "start"), _integer(fields[2], "end")
+    start, end = integer(fields[1], "start"), integer(fields[2], "end")
     if not 0 <= start < end:
         raise LineError(f"the start must be at least 0 and before the end, and they are {start} and {end}")
     name = fields[3] if len(fields) > 3 else ""
@@ -190,9 +191,9 @@ def _bed_transcript(fields: list[str], start: int, end: int, strand: str, name: 
         return Row(fields[0], left, right, strand, element, name, name, name, name)
 
     sizes, starts = (
-        [_integer(number, "block") for number in fields[column].strip(",").split(",")] for column in (10, 11)
+        [integer(number, "block") for number in fields[column].strip(",").split(",")] for column in (10, 11)
     )
-    if not len(sizes) == len(starts) == _integer(fields[9], "number of blocks"):
+    if not len(sizes) == len(starts) == integer(fields[9], "number of blocks"):
         raise LineError(
             f"it must have {fields[9]} block sizes and starts and has {len(sizes)} and {len(starts)}"
         )
@@ -201,7 +202,7 @@ def _bed_transcript(fields: list[str], start: int, end: int, strand: str, name: 
         raise LineError(
             f"its blocks must begin at {start} and end at {end}, and they go from {exons[0][0]} to {exons[-1][1]}"
         )
-    first, last = _integer(fields[6], "start of the thick part"), _integer(fields[7], "end of the thick part")
+    first, last = integer(fields[6], "start of the thick part"), integer(fields[7], "end of the thick part")
     rows = [row(start, end, "transcript"), *(row(left, right, "exon") for left, right in exons)]
     if first >= last:
         return rows

@@ -93,7 +93,7 @@ def read(
     kinds: dict[str, None] = {}
     wanted = _Wanted(within)
     names = rename or {}
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         if line.startswith("##FASTA"):
             break
         if not line.strip() or line.startswith(("#", "track", "browser")):
@@ -173,7 +173,8 @@ class _Wanted:
         return self._same[row.chrom] and row.start < self._within.end and row.end > self._within.start
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def lines_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Number, from 1, and text of each line of a file, plain or gzip."""
     with open(path, "rb") as handle:
         zipped = handle.read(2) == b"\x1f\x8b"
     number = 0

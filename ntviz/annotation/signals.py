@@ -1,0 +1,171 @@
+"""Numbers along a genome, such as conservation or coverage, from bedGraph: `read_signal` makes a `Signal`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntviz.annotation.formats import LineError, integer
+from ntviz.annotation.reading import lines_of
+from ntviz.genome import Interval, canonical_contig
+
+
+@dataclass(frozen=True, eq=False)
+class Signal:
+    """One number a base over stretches of a genome; made by `read_signal`.
+
+    Attributes
+    ----------
+    stretches
+        By contig under its bare name (`canonical_contig`): starts [stretch] and ends [stretch], 0-based half-open,
+        sorted and without overlap, and the value [stretch] of all bases in each.
+    source
+        Name of the file, for messages.
+    """
+
+    stretches: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    source: str = "the table"
+
+    def __len__(self) -> int:
+        """Number of stretches."""
+        return sum(len(starts) for starts, _, _ in self.stretches.values())
+
+    def __repr__(self) -> str:
+        bp = sum(int((ends - starts).sum()) for starts, ends, _ in self.stretches.values())
+        return f"Signal({self.source}: {len(self):,} stretches, {bp:,} bp; {', '.join(self.stretches)})"
+
+    def values(self, interval: Interval) -> np.ndarray:
+        """The number of each base of an interval, float64 [base]; NaN where there is none.
+
+        Parameters
+        ----------
+        interval
+            0-based half-open, under any alias of its contig. On the strand "-" the first value is that of its last base
+            in the genome, as in the sequence that a Reference returns.
+
+        Examples
+        --------
+        >>> one = np.array([2]), np.array([4]), np.array([0.5])
+        >>> Signal({"20": one}).values(Interval("chr20", 1, 5)).tolist()
+        [nan, 0.5, 0.5, nan]
+        """
+        found = np.full(len(interval), np.nan)
+        starts, ends, values = self.stretches.get(
+            canonical_contig(interval.chrom), (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+        )
+        low = np.searchsorted(ends, interval.start, side="right")
+        high = np.searchsorted(starts, interval.end, side="left")
+        if low < high:
+            first = np.maximum(starts[low:high], interval.start) - interval.start
+            sizes = np.minimum(ends[low:high], interval.end) - interval.start - first
+            # Positions of all covered bases at once: where each stretch begins, and the steps within it.
+            within = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            found[np.repeat(first, sizes) + within] = np.repeat(values[low:high], sizes)
+        return found[::-1] if interval.strand == "-" else found
+
+
+def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
+    r"""The numbers of a bedGraph file, plain or gzip.
+
+    A number that is wrong or missing looks like a finding, so a broken line stops the reading.
+
+    Parameters
+    ----------
+    path
+        Lines of contig, start, end (0-based half-open) and value, in any order; lines that begin with "track", "browser"
+        or "#" say nothing. A value of "nan" or "NA" is none.
+    within
+        Keep the stretches that overlap this interval only, which saves memory with a file of a whole genome.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        A line is no stretch (the message names it), two overlap, the gzip file is truncated, or no line is a stretch.
+
+    References
+    ----------
+    bedGraph (UCSC Genome Browser).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "toy.bedgraph"
+    >>> _ = file.write_text("track type=bedGraph\nchr20\t10\t12\t0.5\nchr20\t12\t13\t2\n")
+    >>> read_signal(file).values(Interval("20", 9, 14)).tolist()
+    [nan, 0.5, 0.5, 2.0, nan]
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A signal must be a file; received {path}, and there is none. Check the path."
+        )
+    wanted = canonical_contig(within.chrom) if within is not None else None
+    rows: dict[str, list[tuple[int, int, float, int]]] = {}
+    names: dict[str, str] = {}
+    any_line = False
+    for line, chrom, start, end, value in _stretches(path):
+        any_line = True
+        if chrom not in names:
+            names[chrom] = canonical_contig(chrom)
+        if math.isnan(value):
+            continue
+        if within is not None and (names[chrom] != wanted or start >= within.end or end <= within.start):
+            continue
+        rows.setdefault(names[chrom], []).append((start, end, value, line))
+    if not any_line:
+        raise ValueError(
+            f"{path.name} must hold at least one stretch with a value; it holds none. Check that it is the right file."
+        )
+    return Signal({contig: _sorted(path, contig, part) for contig, part in rows.items()}, path.name)
+
+
+def _stretches(path: Path) -> Iterator[tuple[int, str, int, int, float]]:
+    """Line number, contig, start, end and value of each line."""
+    for number, line in lines_of(path):
+        if not line.strip() or line.startswith(("#", "track", "browser")):
+            continue
+        try:
+            yield (number, *_stretch(line))
+        except LineError as fault:
+            raise ValueError(
+                f"Line {number:,} of {path.name} must be contig, start, end and value, but {fault}: {line[:80]!r}. "
+                "Correct the line, or take it out."
+            ) from None
+
+
+def _stretch(line: str) -> tuple[str, int, int, float]:
+    fields = line.split()
+    if len(fields) != 4:
+        raise LineError(f"it has {len(fields)} columns")
+    start, end = integer(fields[1], "start"), integer(fields[2], "end")
+    if not 0 <= start < end:
+        raise LineError(f"the start must be at least 0 and before the end, and they are {start} and {end}")
+    try:
+        value = math.nan if fields[3].upper() == "NA" else float(fields[3])
+    except ValueError:
+        raise LineError(f"the value must be a number and is {fields[3][:20]!r}") from None
+    if math.isinf(value):
+        raise LineError(f"the value must be finite and is {fields[3]!r}")
+    return fields[0], start, end, value
+
+
+def _sorted(
+    path: Path, contig: str, rows: list[tuple[int, int, float, int]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rows.sort()
+    starts, ends = (np.array([row[column] for row in rows], dtype=np.int64) for column in (0, 1))
+    overlapping = np.flatnonzero(starts[1:] < ends[:-1])
+    if len(overlapping):
+        at = int(overlapping[0])
+        first, second = sorted((rows[at][3], rows[at + 1][3]))
+        raise ValueError(
+            f"A base must have one value; lines {first:,} and {second:,} of {path.name} both hold {contig}:"
+            f"{rows[at + 1][0] + 1:,}. Keep one of them."
+        )
+    return starts, ends, np.array([row[2] for row in rows])
