@@ -44,7 +44,7 @@ def test_letters_are_as_high_as_the_difference_and_the_control_is_flat():
         near = [corners[np.abs(corners[:, 0] - place) < 0.5, 1] for place in range(-3, 9)]
         columns = [heights.max(initial=0.0) for heights in near]
         tops.append(columns)
-    np.testing.assert_allclose(tops[0], np.where(BITS > 2e-3 * BITS.max(), BITS, 0), atol=1e-6)
+    np.testing.assert_allclose(tops[0], BITS, atol=1e-6)
     np.testing.assert_allclose(tops[1], 0, atol=1e-9)
     assert axes["Attended sites"].get_ylim() == axes["Control: random sites"].get_ylim()
     line = next(part for part in axes["Attended sites"].lines if part.get_gid() == "chance")

@@ -10,6 +10,7 @@ from ntviz.plot.aligned import aligned_logo
 from ntviz.plot.attention import attention_track
 from ntviz.plot.attention_map import attention_map
 from ntviz.plot.bars import bars
+from ntviz.plot.contributions import contribution_track
 from ntviz.plot.curves import Panel, curves
 from ntviz.plot.dependent import dependency
 from ntviz.plot.enrichment import enrichment
@@ -33,6 +34,7 @@ __all__ = [
     "attention_map",
     "attention_track",
     "bars",
+    "contribution_track",
     "curves",
     "dependency",
     "enrichment",

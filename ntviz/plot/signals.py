@@ -210,12 +210,14 @@ def binned(values: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.nd
     return np.where(empty, np.nan, low), np.where(empty, np.nan, mean), np.where(empty, np.nan, high)
 
 
-def peak(values: np.ndarray, view: View, unit: str) -> str:
-    """The value farthest from zero, where it is, and the mean: words for the alt sentence."""
+def peak(values: np.ndarray, view: View, unit: str, *, letters: str = "") -> str:
+    """The value farthest from zero, where it is and of which letter, and the mean: words for the alt sentence."""
     finite = np.isfinite(values)
     if not finite.any():
         return "no values here"
     best = int(np.where(finite, np.abs(values), -1.0).argmax())
     position = view.interval.end - best if view.reverse else view.interval.start + best + 1
     word = "largest" if values[finite].min() >= 0 else "farthest from zero"
-    return f"{word} {number(float(values[best]))} {unit} at {position:,}, mean {number(float(values[finite].mean()))}"
+    place = f"({letters[best]} at {position:,})" if letters else f"at {position:,}"
+    value = f"{number(float(values[best]))} {unit}".rstrip()
+    return f"{word} {value} {place}, mean {number(float(values[finite].mean()))}"
