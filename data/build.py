@@ -29,6 +29,7 @@ DATA = Path(__file__).resolve().parent
 FASTA = "genome/chr20.GRCh37.fa.gz"
 GENES = "genes/chr20.GRCh37.gtf.gz"
 MOTIFS = "motifs/JASPAR2026_CORE_vertebrates.meme.gz"
+FAMILIES = "motifs/JASPAR2026_CORE_vertebrates.families.tsv"
 CHECKSUMS = "checksums.sha256"
 NOT_DATA = {"README.md", "build.py", CHECKSUMS}
 CHR20_MD5 = "0dec9660ec1efaaf33281c0d5ea2560f"
@@ -308,8 +309,11 @@ def build_genes(table: bytes, chromosome: str, to: Path) -> None:
 # Motifs --------------------------------------------------------------------------------------------------------------
 
 
-def jaspar_motifs(database: Path) -> Iterator[tuple[str, str, list[list[float]]]]:
-    """Identifier, name and counts [position, base] of the latest version of each CORE vertebrate matrix."""
+def jaspar_motifs(database: Path) -> Iterator[tuple[str, str, list[list[float]], str, str]]:
+    """Identifier, name, counts [position, base], class and family of the latest version of each CORE vertebrate matrix.
+
+    A matrix of several proteins has several classes and families, which are joined by '::' as its name is.
+    """
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         latest: dict[str, tuple[int, int, str]] = {}
         rows = connection.execute(
@@ -328,11 +332,24 @@ def jaspar_motifs(database: Path) -> Iterator[tuple[str, str, list[list[float]]]
             ):
                 columns[column][base_letter] = float(count)
             counts = [[columns[column][letter] for letter in "ACGT"] for column in sorted(columns)]
-            yield f"{base}.{version}", re.sub(r"\s+", "_", name.strip()), counts
+            kinds = {}
+            for tag in ("class", "family"):
+                found = connection.execute(
+                    "SELECT VAL FROM MATRIX_ANNOTATION WHERE ID = ? AND TAG = ? ORDER BY LOCAL_ID",
+                    (internal, tag),
+                )
+                kinds[tag] = "::".join(dict.fromkeys(" ".join(value.split()) for (value,) in found if value))
+            yield (
+                f"{base}.{version}",
+                re.sub(r"\s+", "_", name.strip()),
+                counts,
+                kinds["class"],
+                kinds["family"],
+            )
 
 
 def build_motifs(database: bytes, folder: Path, to: Path) -> None:
-    """Write the motifs as one file in MEME's minimal format."""
+    """Write the motifs as one file in MEME's minimal format, and the classes and families of their proteins as a table."""
     path = folder / "jaspar.sqlite"
     path.write_bytes(database)
     lines = [
@@ -348,7 +365,9 @@ def build_motifs(database: bytes, folder: Path, to: Path) -> None:
         "A 0.25 C 0.25 G 0.25 T 0.25",
         "",
     ]
-    for identifier, name, counts in jaspar_motifs(path):
+    table = ["motif\tname\tclass\tfamily"]
+    for identifier, name, counts, group, family in jaspar_motifs(path):
+        table.append(f"{identifier}\t{name}\t{group}\t{family}")
         sites = round(max(map(sum, counts)))
         lines += [
             f"MOTIF {identifier} {name}",
@@ -357,6 +376,7 @@ def build_motifs(database: bytes, folder: Path, to: Path) -> None:
         lines += [" ".join(f"{count / sum(row):.6f}" for count in row) for row in counts]
         lines += [f"URL https://jaspar.elixir.no/matrix/{identifier}", ""]
     write_gzip(to / MOTIFS, "\n".join(lines))
+    (to / FAMILIES).write_text("\n".join(table) + "\n", encoding="utf-8")
 
 
 # Files ---------------------------------------------------------------------------------------------------------------

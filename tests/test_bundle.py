@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import importlib.util
+import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
@@ -13,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from ntviz import annotation, data, environment
+from ntviz import annotation, data, environment, motifs
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval
 from ntviz.pretraining import baselines, corpus
@@ -21,6 +22,23 @@ from ntviz.reference import Reference
 from ntviz.sequence import reverse_complement
 
 LIMIT = 45_000_000
+# Two versions of a complex, whose second protein's class is said again; an older collection; a plant's; one without kinds.
+TOY_JASPAR = """
+CREATE TABLE MATRIX (ID INTEGER, COLLECTION TEXT, BASE_ID TEXT, VERSION INTEGER, NAME TEXT);
+CREATE TABLE MATRIX_VERSION (ID INTEGER, RELEASE TEXT);
+CREATE TABLE MATRIX_ANNOTATION (ID INTEGER, TAG TEXT, VAL TEXT, LOCAL_ID INTEGER);
+CREATE TABLE MATRIX_DATA (ID INTEGER, row TEXT, col INTEGER, val REAL);
+INSERT INTO MATRIX VALUES (1, 'CORE', 'MA1', 1, 'Old'), (2, 'CORE', 'MA1', 2, 'Fos::Jun'), (3, 'CORE', 'MA2', 1, 'Alone'),
+    (4, 'CORE', 'MA3', 1, 'Plant'), (5, 'UNVALIDATED', 'MA4', 1, 'Unsure'), (6, 'CORE', 'MA5', 1, 'Gone');
+INSERT INTO MATRIX_VERSION VALUES (1, '2026'), (2, '2026'), (3, '2026'), (4, '2026'), (5, '2026'), (6, '2024');
+INSERT INTO MATRIX_ANNOTATION VALUES (1, 'tax_group', 'vertebrates', 1), (2, 'tax_group', 'vertebrates', 2),
+    (3, 'tax_group', 'vertebrates', 3), (4, 'tax_group', 'plants', 4), (5, 'tax_group', 'vertebrates', 5),
+    (6, 'tax_group', 'vertebrates', 6), (2, 'family', 'Jun-related', 9), (2, 'family', 'Fos-related ', 8),
+    (2, 'class', 'bZIP', 7), (2, 'class', 'bZIP', 10), (1, 'family', 'Wrong', 11);
+INSERT INTO MATRIX_DATA VALUES (1, 'A', 1, 9), (1, 'C', 1, 0), (1, 'G', 1, 0), (1, 'T', 1, 0),
+    (2, 'T', 2, 4), (2, 'A', 2, 0), (2, 'C', 2, 0), (2, 'G', 2, 0), (2, 'A', 1, 1), (2, 'C', 1, 3), (2, 'G', 1, 0),
+    (2, 'T', 1, 0), (3, 'A', 1, 2), (3, 'C', 1, 0), (3, 'G', 1, 0), (3, 'T', 1, 0);
+"""
 CODONS = dict(
     zip(
         (first + second + third for first in "TCAG" for second in "TCAG" for third in "TCAG"),
@@ -64,7 +82,14 @@ def test_checksums_of_every_file(build: ModuleType) -> None:
     listed = [
         line.split("  ")[1] for line in (folder / build.CHECKSUMS).read_text(encoding="utf-8").splitlines()
     ]
-    assert {build.FASTA, f"{build.FASTA}.fai", f"{build.FASTA}.gzi", build.GENES, build.MOTIFS} <= set(listed)
+    assert {
+        build.FASTA,
+        f"{build.FASTA}.fai",
+        f"{build.FASTA}.gzi",
+        build.GENES,
+        build.MOTIFS,
+        build.FAMILIES,
+    } <= set(listed)
 
 
 def test_readme_states_every_checksum(build: ModuleType) -> None:
@@ -314,6 +339,42 @@ def test_motifs() -> None:
     assert names["MA0114.5"] == "HNF4A"
     # One version a matrix.
     assert len({identifier.split(".")[0] for identifier in names}) == 1019
+
+
+def test_families_are_those_of_the_motifs() -> None:
+    known = motifs.families(data.bundle("motif-families"))
+    assert list(known) == [motif.id for motif in motifs.read(data.bundle("motifs"))]
+    assert known["MA0114.5"] == (
+        "Nuclear receptors with C4 zinc fingers",
+        "RXR-related receptors (NR2)",
+    )
+    assert [sum(not getattr(kind, field) for kind in known.values()) for field in ("group", "family")] == [
+        2,
+        3,
+    ]
+    names = dict(
+        line.split("\t")[:2]
+        for line in data.bundle("motif-families").read_text(encoding="utf-8").splitlines()
+    )
+    assert all(names[motif.id] == motif.name for motif in motifs.read(data.bundle("motifs")))
+
+
+def test_motifs_are_made_of_the_latest_matrices_of_a_database(build: ModuleType, tmp_path: Path) -> None:
+    path = tmp_path / "toy.sqlite"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(TOY_JASPAR)
+    connection.close()
+    (tmp_path / "work").mkdir()
+    build.build_motifs(path.read_bytes(), tmp_path / "work", tmp_path)
+    assert (tmp_path / build.FAMILIES).read_text(encoding="utf-8") == (
+        "motif\tname\tclass\tfamily\nMA1.2\tFos::Jun\tbZIP\tFos-related::Jun-related\nMA2.1\tAlone\t\t\n"
+    )
+    made = motifs.read(tmp_path / build.MOTIFS)
+    assert [(motif.id, motif.name, motif.nsites) for motif in made] == [
+        ("MA1.2", "Fos::Jun", 4),
+        ("MA2.1", "Alone", 2),
+    ]
+    assert made["MA1.2"].probabilities.tolist() == [[0.25, 0.75, 0, 0], [0, 0, 0, 1]]
 
 
 def test_counting_models_reach_their_known_losses_on_the_bundled_chromosome():

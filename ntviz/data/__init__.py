@@ -18,7 +18,7 @@ __all__ = ["CATALOGUE", "External", "FetchError", "File", "bundle", "fetch", "kn
 
 
 def bundle(name: str) -> Path:
-    """Path of a part of the bundle: `chr20`, `genes`, `motifs`, `ntviz-mini` or `backgrounds`.
+    """Path of a part of the bundle: `chr20`, `genes`, `motifs`, `motif-families`, `ntviz-mini` or `backgrounds`.
 
     Raises
     ------

@@ -95,6 +95,12 @@ BUNDLE = {
         "CC BY 4.0",
         _BUILD,
     ),
+    "motif-families": Local(
+        "motifs/JASPAR2026_CORE_vertebrates.families.tsv",
+        "classes and families of the proteins of these matrices (tab-separated)",
+        "CC BY 4.0",
+        _BUILD,
+    ),
     "ntviz-mini": Local(
         "ntviz-mini",
         "the default model, pretrained by notebooks/10_pretraining.ipynb",

@@ -6,8 +6,10 @@ in genome coordinates.
 
 from __future__ import annotations
 
+from ntviz.motifs.families import Family, families
+from ntviz.motifs.many import scan_many
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs, read
 from ntviz.motifs.scanning import composition, hits, scan
 
-__all__ = ["Motif", "Motifs", "composition", "hits", "read", "scan"]
+__all__ = ["Family", "Motif", "Motifs", "composition", "families", "hits", "read", "scan", "scan_many"]

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ntviz.genome import Interval
-from ntviz.motifs.matrix import PSEUDOCOUNT, UNIFORM, Motif, as_background
-from ntviz.motifs.scoring import Scoring
-from ntviz.sequence import codes, require
+from ntviz.motifs.matrix import PSEUDOCOUNT, Motif
+from ntviz.motifs.searching import Search
+from ntviz.motifs.words import Words
+from ntviz.sequence import require
 
 if TYPE_CHECKING:
     import pandas as pd
 
-# Bases looked up at a time: a table of 4 ** 8 scores stays in the cache of a processor, and pays off in long sequences.
-_LONG, _WORD, _SHORT_WORD = 1 << 16, 8, 5
 _PIECE = 1 << 21  # bases of a genome at a time
-_NEVER = -(1 << 28)  # score of a word with N; a few of them still fit an int32
 
 
 class _Bases(Protocol):
@@ -108,112 +106,11 @@ def scan(
     >>> found[["start", "end", "strand"]].values.tolist(), float(found["p"].iloc[0] * 4**7)
     ([[2, 9, '+']], 1.0)
     """
-    import pandas as pd
-
-    chosen = [motifs] if isinstance(motifs, Motif) else list(motifs)
-    if not 0 < p < 1:
-        raise ValueError(f"p must be a probability between 0 and 1; received {p}. FIMO's is 1e-4.")
-    if not chosen:
-        raise ValueError("There must be a motif to look for; received none. Pass a Motif or several.")
-    base = as_background(UNIFORM if background is None else background)
-    if both_strands:
-        base = (base + base[::-1]) / 2
-    words = _Words(require(sequence))
-    found, too_short = [], {}
-    for motif in chosen:
-        scoring = Scoring.of(motif, base, pseudocount)
-        least = scoring.threshold(p)
-        if least is None:
-            too_short[motif.id] = scoring.best_p
-            continue
-        for strand, steps in (("+", scoring.steps), ("-", scoring.steps[::-1, ::-1]))[: 1 + both_strands]:
-            starts, scores = words.matches(steps, least)
-            found.append((motif, strand, starts, scoring.bits(scores), scoring.tail[scores]))
-    if not found:
-        name, best = min(too_short.items(), key=lambda item: item[1])
-        raise ValueError(
-            f"A motif must be able to match with p of at most {p:g}; the best match of {name} has {best:.2g}"
-            f"{'' if len(chosen) == 1 else f', and that of the {len(chosen) - 1:,} others is no better'}. Raise p, or take "
-            f"a longer motif."
-        )
-    sizes = [len(starts) for _, _, starts, _, _ in found]
-    start = np.concatenate([starts for _, _, starts, _, _ in found])
-    hits = pd.DataFrame(
-        {
-            "start": start,
-            "end": start + np.repeat([len(motif) for motif, *_ in found], sizes),
-            "strand": np.repeat(np.array([strand for _, strand, *_ in found], dtype=object), sizes),
-            "score": np.concatenate([bits for *_, bits, _ in found]),
-            "p": np.concatenate([chance for *_, chance in found]),
-            "motif": np.repeat(np.array([motif.id for motif, *_ in found], dtype=object), sizes),
-            "name": np.repeat(np.array([motif.name for motif, *_ in found], dtype=object), sizes),
-        }
-    ).astype({"strand": str, "motif": str, "name": str})
-    hits = hits.sort_values(["start", "end", "motif", "strand"], ignore_index=True)
-    hits.attrs["too_short"] = tuple(too_short)
-    return hits
-
-
-class _Words:
-    """A sequence whose words of k bases have been numbered once for each k, for all motifs."""
-
-    def __init__(self, sequence: str) -> None:
-        self.codes = codes(sequence)
-        self._numbers: dict[int, np.ndarray] = {}
-
-    def numbers(self, k: int) -> np.ndarray:
-        """Number of the word that begins at each base, in base four; 4 ** k where it holds an N."""
-        if k not in self._numbers:
-            count = len(self.codes) - k + 1
-            number = np.zeros(count, dtype=np.int32)
-            for offset in range(k):
-                number <<= 2
-                number += self.codes[offset : offset + count] & 3
-            upto = np.r_[0, np.cumsum(self.codes == 4, dtype=np.int32)]
-            number[upto[k:] > upto[:-k]] = 4**k
-            self._numbers[k] = number
-        return self._numbers[k]
-
-    def matches(self, steps: np.ndarray, least: int) -> tuple[np.ndarray, np.ndarray]:
-        """Starts of the stretches that score `least` steps or more, and their scores."""
-        width = len(steps)
-        places = len(self.codes) - width + 1
-        if places <= 0:
-            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        k = min(_WORD if len(self.codes) >= _LONG else _SHORT_WORD, width)
-        numbers = self.numbers(k)
-        blocks = []
-        for first in range(0, width, k):
-            # The last word ends where the motif does; bases that the word before it has counted count nothing.
-            begin = min(first, width - k)
-            counted = np.arange(begin, begin + k) < first
-            blocks.append((begin, np.where(counted[:, None], 0, steps[begin : begin + k])))
-        # The word that says most comes first, and the others are looked up only where it leaves a chance.
-        blocks.sort(key=lambda block: -int(block[1].max(axis=1).sum()))
-        rest = sum(int(block.max(axis=1).sum()) for _, block in blocks)
-        starts: np.ndarray | None = None
-        scores = np.zeros(0, dtype=np.int32)
-        for begin, block in blocks:
-            rest -= int(block.max(axis=1).sum())
-            table = _table(block)
-            if starts is None:
-                scores = table[numbers[begin : begin + places]]
-                starts = np.flatnonzero(scores >= least - rest)
-                scores = scores[starts]
-            else:
-                scores = scores + table[numbers[starts + begin]]
-                kept = scores >= least - rest
-                starts, scores = starts[kept], scores[kept]
-        assert starts is not None
-        return starts, scores.astype(np.int64)
-
-
-def _table(block: np.ndarray) -> np.ndarray:
-    """Score of each word of bases [position, base], with that of a word with N at the end."""
-    scores = np.zeros(1, dtype=np.int32)
-    for row in block:
-        scores = (scores[:, None] + row.astype(np.int32)).ravel()
-    return np.append(scores, np.int32(_NEVER))
+    search = Search.of(motifs, p, background, both_strands, pseudocount)
+    found = search.matches(Words(require(sequence)))
+    table = search.table(found[np.lexsort((found["strand"], found["motif"], found["end"], found["start"]))])
+    table.attrs["too_short"] = search.too_short
+    return table
 
 
 def hits(
