@@ -21,6 +21,7 @@ from ntviz.plot.live import LiveCurves
 from ntviz.plot.locus import locus
 from ntviz.plot.logo import logo_track, sequence_track
 from ntviz.plot.ranked import leaderboard
+from ntviz.plot.regions import regions_track
 from ntviz.plot.saturated import saturation
 from ntviz.plot.signals import signal_track
 from ntviz.plot.strips import token_strip
@@ -43,6 +44,7 @@ __all__ = [
     "leaderboard",
     "locus",
     "logo_track",
+    "regions_track",
     "saturation",
     "sequence_track",
     "signal_track",

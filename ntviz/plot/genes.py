@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.path import Path
 
 from ntviz.plot import palette
+from ntviz.plot.packing import packed
 from ntviz.plot.readout import Lane
 from ntviz.plot.transcripts import Annotated, Region, Transcript, collect, introns
 from ntviz.plot.view import Drawn, Row, View
@@ -91,15 +92,8 @@ class GenesTrack:
             first, last = view.stops(*view.clip(item.start, item.end))
             place = _name_place(view, item, name)
             extents.append((min(view.inches(first), place.left), max(view.inches(last), place.right)))
-        lanes, ends = [0] * len(items), list[float]()
-        for index in sorted(range(len(items)), key=lambda i: extents[i]):
-            left, right = extents[index]
-            free = next((lane for lane, end in enumerate(ends) if end + 0.12 <= left), len(ends))
-            if free == len(ends):
-                ends.append(right)
-            ends[free] = right
-            lanes[index] = free
-        return lanes
+        left, right = np.array(extents, dtype=float).reshape(-1, 2).T
+        return packed(left, right, gap=0.12).tolist()
 
 
 def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int = 6) -> GenesTrack:
