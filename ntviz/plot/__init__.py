@@ -20,6 +20,7 @@ from ntviz.plot.heads import head_atlas
 from ntviz.plot.live import LiveCurves
 from ntviz.plot.locus import locus
 from ntviz.plot.logo import logo_track, sequence_track
+from ntviz.plot.motif_logos import Beside, motif_logos
 from ntviz.plot.ranked import leaderboard
 from ntviz.plot.regions import regions_track
 from ntviz.plot.saturated import saturation
@@ -28,6 +29,7 @@ from ntviz.plot.strips import token_strip
 from ntviz.plot.thumbnails import thumbnails
 
 __all__ = [
+    "Beside",
     "Figure",
     "LiveCurves",
     "Panel",
@@ -44,6 +46,7 @@ __all__ = [
     "leaderboard",
     "locus",
     "logo_track",
+    "motif_logos",
     "regions_track",
     "saturation",
     "sequence_track",

@@ -18,7 +18,7 @@ from ntviz.genome import Interval
 from ntviz.plot import palette
 from ntviz.plot.ticks import tick_positions
 from ntviz.plot.view import Row, View
-from ntviz.plot.words import length, plain, text_width, wrapped
+from ntviz.plot.words import fitted, length, plain, text_width, wrapped
 
 LEFT, RIGHT = 0.84, 0.22
 LABEL, GAP, AXIS, LINK = 0.235, 0.13, 0.44, 0.34
@@ -120,10 +120,7 @@ def _row_label(drawing: Drawing, row: Row, top: float) -> None:
     drawing.text(LEFT / width, y, row.label, fontsize=9.5, fontweight="bold", color=colour, gid="track label")
     if row.note:
         x = LEFT + text_width(row.label, 9.5, weight="bold") + 0.09
-        room = width - RIGHT - x
-        note = row.note
-        while text_width(note, 8.5) > room and len(note) > 8:
-            note = note[:-2].rstrip("… ") + "…"
+        note = fitted(row.note, width - RIGHT - x, 8.5)
         drawing.text(x / width, y, note, fontsize=8.5, color=palette.MUTED, gid="track note")
 
 

@@ -99,6 +99,13 @@ def text_width(
     return float(width) / 72.0
 
 
+def fitted(text: str, room: float, size: float, *, weight: str = "normal") -> str:
+    """Text cut to `room` inches with an ellipsis; some letters stay however little room there is."""
+    while text_width(text, size, weight=weight) > room and len(text) > 8:
+        text = text[:-2].rstrip("… ") + "…"
+    return text
+
+
 def wrapped(text: str, width: float, size: float, *, weight: str = "normal") -> list[str]:
     """Text broken into lines no wider than `width` inches; a single long word stays whole."""
     lines: list[str] = []
