@@ -1,0 +1,254 @@
+"""Motifs out of contributions alone: seqlets that are alike, aligned, with the same done to shuffled ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ntviz.motifs.clustering import Cluster, clusters
+from ntviz.motifs.matrix import Motif
+from ntviz.motifs.meme import Motifs
+from ntviz.motifs.scanning import composition
+from ntviz.motifs.seqlets import SIGNS, Contributions, matched, seqlets
+from ntviz.motifs.stretches import maximal
+from ntviz.motifs.windows import Windows
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FEWEST = 10
+_FLANK = 10  # bp on either side of the longest seqlet
+_COVERED = 0.25  # share of the seqlets that reach as far as a pattern does
+_INFORMATION = 0.25  # bits that a column of a pattern has beyond those of chance
+_NARROWEST = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Pattern:
+    """A motif that recurs where bases contribute.
+
+    Attributes
+    ----------
+    motif
+        Of the sites; its identifier is P and a number for what is above the null's mean, N and a number for what is
+        below.
+    contributions
+        Mean over sites, float64 [position], in the direction of the motif and the unit of what was given.
+    sites
+        Columns [sequence, start, end, strand], 0-based half-open, by place.
+    sign
+        1 or -1.
+    """
+
+    motif: Motif
+    contributions: np.ndarray
+    sites: pd.DataFrame
+    sign: int
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.motif.id}, {len(self.motif)} bp, {self.n:,} sites)"
+
+    @property
+    def n(self) -> int:
+        """Number of sites."""
+        return len(self.sites)
+
+
+@dataclass(frozen=True, eq=False)
+class Discovery:
+    """Patterns, and what to hold them against.
+
+    Attributes
+    ----------
+    patterns
+        By sign, then by number of sites, most first.
+    seqlets
+        The table of `motifs.seqlets`, with the column pattern: identifier of the motif, or "" of what is in none.
+    similarity
+        What seqlets had to have in common with a pattern, by sign.
+    null_patterns
+        Patterns made in the same way of the same seqlets, each with its bases in random order: what clustering finds
+        in nothing.
+    """
+
+    patterns: tuple[Pattern, ...]
+    seqlets: pd.DataFrame
+    similarity: dict[int, float]
+    null_patterns: int
+
+    def __repr__(self) -> str:
+        return f"Discovery({self.note})"
+
+    @property
+    def motifs(self) -> Motifs:
+        """Motifs of all patterns, to be named or scanned for."""
+        return Motifs((pattern.motif for pattern in self.patterns), source="the discovery")
+
+    @property
+    def note(self) -> str:
+        """What was found, and what the nulls have, in one sentence."""
+        about = self.seqlets.attrs
+        if not len(self.seqlets):
+            smallest = f"the smallest of {about['n_tests']:,} stretches is {about['smallest_q']:.2g}"
+            return f"No seqlet passes q <= {about['q']:g} ({smallest if about['n_tests'] else 'no stretch'}): nothing to cluster."
+        inside = int((self.seqlets["pattern"] != "").sum())
+        return (
+            f"{len(self.patterns):,} patterns of {inside:,} of {len(self.seqlets):,} seqlets; of the null expected "
+            f"{about['expected']:.3g} seqlets, of shuffled seqlets {self.null_patterns:,} patterns"
+        )
+
+
+def discover(
+    sequences: Sequence[str],
+    contributions: Contributions,
+    *,
+    found: pd.DataFrame | None = None,
+    null: Contributions | None = None,
+    fewest: int = FEWEST,
+    similarity: float | None = None,
+    seed: int = 0,
+) -> Discovery:
+    """Motifs that recur where bases contribute, without asking any collection of motifs.
+
+    Parameters
+    ----------
+    sequences, contributions
+        As in `seqlets`.
+    found
+        Seqlets of these; by default `seqlets(sequences, contributions, null=null, seed=seed)`.
+    null
+        For the seqlets, unless they are given.
+    fewest
+        Sites that a pattern must have.
+    similarity
+        Cosine that a seqlet must have with a pattern, 0 to 1. By default what 1 of 100 pairs of shuffled seqlets
+        have, so longer seqlets need less.
+    seed
+        Of what is shuffled; the rest is not random.
+
+    Raises
+    ------
+    ValueError
+        If sequences and contributions do not fit, seqlets are not of these sequences, or a setting is out of range.
+
+    Notes
+    -----
+    Bases of a seqlet, weighted by their contributions, are compared with those of each other at all shifts on both
+    strands. The seqlet that most others resemble leads; those that resemble it are aligned and averaged, and all that
+    is left is compared with the average, until nothing changes. Patterns that resemble each other are merged. Ends
+    that few seqlets reach, or whose bases say less than a quarter bit beyond chance, are cut off. What runs over the
+    end of a sequence is no site.
+
+    References
+    ----------
+    TF-MoDISco (Shrikumar et al., arXiv:1811.00416) also aligns seqlets by contributions. It needs those of bases that
+    are not there, and finds communities in a graph of neighbours; this does not.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> texts = ["".join(rng.choice(list("ACGT"), 60)) for _ in range(30)]
+    >>> texts = [text[:20] + "GATTACAG" + text[28:] for text in texts]
+    >>> values = rng.normal(0, 0.1, (30, 60))
+    >>> values[:, 20:28] += 1
+    >>> result = discover(texts, values)
+    >>> result.patterns, sorted(result.patterns[0].sites["start"].unique().tolist())
+    ((Pattern(P1, 8 bp, 30 sites),), [20])
+    """
+    if fewest < 2:
+        raise ValueError(f"A pattern must have 2 sites or more; received fewest={fewest}. Take {FEWEST}.")
+    if similarity is not None and not 0 < similarity <= 1:
+        raise ValueError(
+            f"similarity must be a cosine above 0, at most 1; received {similarity}. Leave it out."
+        )
+    values = matched(sequences, contributions)
+    table = seqlets(sequences, values, null=null, seed=seed) if found is None else _of(found, sequences)
+    table = table.assign(pattern="")
+    rng = np.random.default_rng(seed)
+    background = composition("".join(sequences)) if len(table) else None
+    patterns: list[Pattern] = []
+    needed, null_patterns = {}, 0
+    for sign in SIGNS:
+        rows = np.flatnonzero(table["sign"].to_numpy() == sign)
+        if len(rows) < fewest:
+            continue
+        part = table.iloc[rows]
+        windows = Windows.around(part, sequences, values, flank=_FLANK, mean=table.attrs["mean"], sign=sign)
+        groups = clusters(windows.inside, fewest=fewest, similarity=similarity, rng=rng)
+        needed[sign] = groups.similarity
+        null_patterns += groups.of_shuffled
+        made = [_pattern(windows, group, np.array(background), fewest) for group in groups.found]
+        kept = sorted((pair for pair in made if pair is not None), key=lambda pair: -pair[0].n)
+        for number, (pattern, members) in enumerate(kept, 1):
+            name = f"{'P' if sign > 0 else 'N'}{number}"
+            patterns.append(replace(pattern, motif=replace(pattern.motif, id=name, name=name)))
+            table.iloc[rows[members], table.columns.get_loc("pattern")] = name
+    return Discovery(tuple(patterns), table, needed, null_patterns)
+
+
+def _of(found: pd.DataFrame, sequences: Sequence[str]) -> pd.DataFrame:
+    """A table of seqlets, once it is known to be of these sequences."""
+    missing = [name for name in ("sequence", "start", "end", "sign") if name not in found]
+    if missing or "mean" not in found.attrs:
+        raise ValueError(
+            f"Seqlets must be a table of motifs.seqlets with its attrs; received one without "
+            f"{', '.join(missing) or 'attrs'}. Pass it as it came, or rows of it with attrs kept."
+        )
+    lengths = np.array([len(text) for text in sequences], dtype=np.int64)
+    row = found["sequence"].to_numpy()
+    outside = (row < 0) | (row >= len(lengths))
+    if not outside.any():
+        outside = (found["start"] < 0).to_numpy() | (found["end"].to_numpy() > lengths[row])
+    if outside.any():
+        first = found.iloc[int(outside.argmax())]
+        raise ValueError(
+            f"Seqlets must lie in the {len(lengths):,} sequences; received {first['start']}-{first['end']} of sequence "
+            f"{first['sequence']}. Pass the sequences that they were found in."
+        )
+    return found.reset_index(drop=True)
+
+
+def _pattern(
+    windows: Windows, group: Cluster, background: np.ndarray, fewest: int
+) -> tuple[Pattern, np.ndarray] | None:
+    """The pattern of aligned windows, cut to what is informative, and its members; None where too little is left."""
+    import pandas as pd
+
+    placed = windows.aligned(group.members, group.shift, group.flipped)
+    counts = np.stack([(placed.codes == base).sum(0) for base in range(4)], axis=1).astype(np.float64)
+    known = counts.sum(1)
+    share = np.divide(counts, known[:, None], out=np.zeros_like(counts), where=known[:, None] > 0)
+    odds = np.log2(share / background, where=share > 0, out=np.zeros_like(share))
+    # What as many sites of no motif have on average: 3 degrees of freedom.
+    bias = 3 / (2 * np.log(2) * known.clip(min=1))
+    said = (share * odds).sum(1) - bias - _INFORMATION
+    said[placed.covered.mean(0) < _COVERED] = -np.inf
+    best = maximal([said])
+    if not len(best):
+        return None
+    top = int(best.score.argmax())
+    first, last = int(best.start[top]), int(best.end[top])
+    if last - first < _NARROWEST:
+        return None
+    whole = (placed.position[:, first:last] >= 0).all(1)
+    place = placed.position[:, first:last]
+    table = pd.DataFrame(
+        {
+            "sequence": placed.sequence,
+            "start": place.min(1),
+            "end": place.max(1) + 1,
+            "strand": np.where(group.flipped, "-", "+"),
+        }
+    )
+    sites = table[whole].drop_duplicates(["sequence", "start"])
+    if len(sites) < fewest:
+        return None
+    rows = sites.index.to_numpy()
+    texts = ["".join("ACGTN"[code] for code in placed.codes[row, first:last]) for row in rows]
+    motif = Motif.from_sites("P", texts)
+    mean = placed.values[rows, first:last].mean(0)
+    sites = sites.sort_values(["sequence", "start"], ignore_index=True)
+    return Pattern(motif, mean, sites, windows.sign), group.members[rows]
