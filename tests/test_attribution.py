@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from ntviz import attribution, models
-from ntviz.attribution import BaseProbability, Direction
+from ntviz.attribution import BaseProbability, Direction, Output
 from ntviz.genome import Interval
 from ntviz.sequence import reverse_complement
 from ntviz.tokens import base_log_probs
@@ -52,7 +53,7 @@ def test_targets_are_what_the_model_says(tiny):
     )
 
 
-@pytest.mark.parametrize("baseline", ["mask", "n", "shuffle"])
+@pytest.mark.parametrize("baseline", ["mask", "n", "shuffle", "composition"])
 def test_integrated_gradients_add_up(tiny, baseline):
     for target in (BaseProbability(27, "C"), target_of(tiny)):
         found = attribution.integrated_gradients(tiny, SEQUENCE, target, baseline=baseline)
@@ -121,9 +122,10 @@ def test_nothing_is_left_behind(tiny):
         assert tiny.module.training
     finally:
         tiny.module.eval()
-    with pytest.raises(ValueError, match="layer of a direction must lie in 0"):
+    with pytest.raises(ValueError, match="layer of a target must lie in 0"):
         attribution.integrated_gradients(tiny, SEQUENCE, Direction(np.zeros(tiny.hidden_size), layer=99))
     assert not tiny.module.training
+    assert all(p.requires_grad for p in tiny.module.esm.encoder.parameters())
     assert hooks_of(tiny) == hooks
     for name, value in tiny.module.state_dict().items():
         assert torch.equal(value, before[name])
@@ -168,7 +170,7 @@ def test_both_strands_are_the_mean_of_each(tiny):
     other = attribution.integrated_gradients(tiny, reverse_complement(SEQUENCE), mirrored)
     np.testing.assert_allclose(both.per_base(), (one.per_base() + other.per_base()[::-1]) / 2)
     assert both.value == pytest.approx((one.value + other.value) / 2)
-    with pytest.raises(ValueError, match="Both strands have other tokens"):
+    with pytest.raises(ValueError, match="Strands and frames have tokens of their own"):
         both.per_base("none")
 
 
@@ -251,13 +253,45 @@ def test_bad_questions_are_refused(tiny, mini):
         (lambda: attribution.occlusion(tiny, SEQUENCE, direction, width=65), "1 to 64 bp"),
         (
             lambda: attribution.gradient_times_input(tiny, SEQUENCE, direction).per_base("odd"),
-            "one of even, none; received 'odd'",
+            "one of even, gradient, none; received 'odd'",
         ),
         (
             lambda: attribution.integrated_gradients(
-                models.load(FIXTURES / "hyenadna_tiny", device="cpu"), SEQUENCE, direction
+                SimpleNamespace(name="a rule", module=torch.nn.Linear(2, 2)), SEQUENCE, direction
             ),
-            "hyenadna_tiny has none. Load a Nucleotide Transformer",
+            "a rule has neither. Pass a model of",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, "", direction),
+            "at least one base; received an empty",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, [], direction),
+            "at least one sequence; received none",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, [SEQUENCE], [direction, direction]),
+            "one for each of 1 sequences; received 2",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, baseline=("mask", "mask")),
+            r"each once; received \['mask', 'mask'\]",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, baseline=()),
+            r"each once; received \[\]",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, shuffles=0),
+            "at least one shuffle; received 0",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, frames=7),
+            "frames must be 1 to 6 for",
+        ),
+        (
+            lambda: attribution.integrated_gradients(tiny, SEQUENCE, Output(0)),
+            "Output is a target over scores; nt_v._tiny gives states. Ask for BaseProbability",
         ),
         (
             lambda: attribution.deletion(
@@ -284,16 +318,87 @@ def test_gradients_that_are_not_finite_are_refused(tiny):
             weight.copy_(kept)
 
 
-def test_memory_that_ends_halves_the_batch(tiny, monkeypatch):
-    from ntviz.attribution import gradients
+def test_memory_that_ends_halves_the_batch():
+    from ntviz.attribution.asking import within_memory
 
     seen = []
 
     def make(size: int) -> torch.Tensor:
         seen.append(size)
         if size > 3:
-            raise torch.OutOfMemoryError("no")
+            raise (
+                torch.OutOfMemoryError("no") if size > 8 else RuntimeError("can't allocate memory: you tried")
+            )
         return torch.zeros(1)
 
-    assert gradients._within_memory(make, 16)[1] == 2
+    assert within_memory(make, 16)[1] == 2
     assert seen == [16, 8, 4, 2]
+
+    def broken(size: int) -> torch.Tensor:
+        raise RuntimeError("shapes differ")
+
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        within_memory(broken, 16)
+
+
+def test_a_pass_begins_with_what_memory_holds(tiny, monkeypatch):
+    from ntviz import environment
+    from ntviz.attribution import asking
+    from ntviz.attribution.reading import reader
+
+    of = reader(tiny)
+    plenty = asking.at_once(of, 100)
+    assert plenty == 8_192 // 100
+    monkeypatch.setattr(environment, "free_memory", lambda: 1)
+    assert asking.at_once(of, 100) == 1
+
+
+def test_windows_of_n_alone_are_told(tiny):
+    """Nothing but N: a direction has contributions all the same, a base has no expectation, and shuffles are the sequence itself."""
+    found = attribution.integrated_gradients(tiny, "N" * 12, target_of(tiny))
+    assert found.complete
+    same = attribution.integrated_gradients(tiny, "N" * 12, target_of(tiny), baseline="shuffle", shuffles=2)
+    assert same.complete
+    np.testing.assert_array_equal(same.per_token, 0)
+    with pytest.raises(ValueError, match="base at 3 is N"):
+        attribution.integrated_gradients(tiny, "N" * 12, BaseProbability(3, "A"))
+
+
+def test_several_sequences_are_as_each_alone(tiny):
+    rng = np.random.default_rng(3)
+    texts = ["".join(rng.choice(list("ACGT"), n)) for n in (60, 60, 66, 60)] + ["ACGTN" * 6]
+    targets = [BaseProbability(22, base) for base in "ACCGT"]
+    together = attribution.integrated_gradients(tiny, texts, targets)
+    points = attribution.gradient_times_input(tiny, texts, targets)
+    for text, target, found, point in zip(texts, targets, together, points, strict=True):
+        alone = attribution.integrated_gradients(tiny, text, target)
+        assert found.tokens.sequence == text
+        assert found.steps == alone.steps
+        np.testing.assert_allclose(found.per_token, alone.per_token, atol=1e-5)
+        np.testing.assert_allclose(
+            point.per_token, attribution.gradient_times_input(tiny, text, target).per_token, atol=1e-5
+        )
+
+
+def test_several_baselines_each_weigh_the_same(tiny):
+    target = target_of(tiny)
+    both = attribution.integrated_gradients(tiny, SEQUENCE, target, baseline=("mask", "shuffle"), shuffles=3)
+    each = [
+        attribution.integrated_gradients(tiny, SEQUENCE, target, baseline=name, shuffles=3)
+        for name in ("mask", "shuffle")
+    ]
+    assert both.baseline == "mask + shuffle"
+    assert [(one.name, one.draws) for one in both.compared] == [("mask", 1), ("shuffle", 3)]
+    np.testing.assert_allclose(
+        both.per_token,
+        np.mean([one.per_token for one in each], axis=0),
+        atol=2e-3 * np.abs(both.per_token).max(),
+    )
+    assert both.baseline_value == pytest.approx(np.mean([one.baseline_value for one in each]), abs=1e-5)
+    for told, one in zip(both.compared, each, strict=True):
+        assert told.value == pytest.approx(one.baseline_value, abs=1e-5)
+        assert told.error == pytest.approx(
+            abs(told.per_token.sum() - (both.value - told.value)) / abs(both.value - told.value)
+        )
+    mean = attribution.integrated_gradients(tiny, SEQUENCE, target, baseline="composition")
+    assert mean.complete

@@ -7,27 +7,36 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
+    from ntviz.attribution.contrasting import Contrast, contrast
     from ntviz.attribution.faithfulness import Sanity, agreement, deletion, sanity
     from ntviz.attribution.gradients import gradient_times_input, integrated_gradients
+    from ntviz.attribution.outputs import Output, Probe
     from ntviz.attribution.perturbing import mutagenesis, occlusion
-    from ntviz.attribution.result import Attribution
+    from ntviz.attribution.result import Attribution, Compared
     from ntviz.attribution.targets import BaseProbability, Direction, Target
 
 _HOMES = {
+    "contrasting": ("Contrast", "contrast"),
     "faithfulness": ("Sanity", "agreement", "deletion", "sanity"),
     "gradients": ("gradient_times_input", "integrated_gradients"),
+    "outputs": ("Output", "Probe"),
     "perturbing": ("mutagenesis", "occlusion"),
-    "result": ("Attribution",),
+    "result": ("Attribution", "Compared"),
     "targets": ("BaseProbability", "Direction", "Target"),
 }
 
 __all__ = [
     "Attribution",
     "BaseProbability",
+    "Compared",
+    "Contrast",
     "Direction",
+    "Output",
+    "Probe",
     "Sanity",
     "Target",
     "agreement",
+    "contrast",
     "deletion",
     "gradient_times_input",
     "integrated_gradients",

@@ -1,86 +1,169 @@
-"""Asks a model for a target, with and without gradients; nothing of it is left behind."""
+"""Asks a reader for a target, with and without gradients, in batches that fit; nothing of it is left behind."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from torch import nn
 
+from ntviz import environment
+from ntviz.attribution.reading import Reader
 from ntviz.attribution.targets import Target
 from ntviz.tokens import Tokens
 
-TOKENS = 8_192
-"""Tokens in a pass at first; halved where memory ends."""
+PIECES = {"cpu": 8_192, "cuda": 65_536}
+"""Pieces in a pass at first by kind of device, as far as memory is free; halved where it ends."""
+
+Found = TypeVar("Found")
 
 
-def embedding_layer(model: Any) -> torch.nn.Embedding:
-    """The layer that turns ids into vectors.
+def masked_ids(reader: Reader, tokens: Tokens, target: Target) -> np.ndarray:
+    """Ids of a sequence with the target's tokens masked, int64 [piece].
 
     Raises
     ------
     ValueError
-        The model has none that can be differentiated.
+        The target is not there, or is none that this model can be asked.
     """
-    module = getattr(model, "module", None)
-    found = module.get_input_embeddings() if hasattr(module, "get_input_embeddings") else None
-    if not isinstance(found, torch.nn.Embedding) or not hasattr(module, "esm"):
+    of = getattr(target, "of", "states")
+    if of != reader.gives:
+        advice = "BaseProbability, Direction or Probe" if reader.gives == "states" else "Output"
         raise ValueError(
-            "Attribution needs a model with an embedding of tokens to differentiate, as the Nucleotide Transformer's; "
-            f"{getattr(model, 'name', type(model).__name__)} has none. Load a Nucleotide Transformer."
+            f"{type(target).__name__} is a target over {of}; {reader.name} gives {reader.gives}. Ask for {advice}."
         )
-    return found
-
-
-def masked_ids(model: Any, tokens: Tokens, target: Target) -> np.ndarray:
-    """Ids of a sequence with the target's tokens masked, int64 [token]."""
     ids = tokens.ids.copy()
-    ids[target.masked(tokens)] = model.mask_id
+    places = target.masked(reader.asked(tokens))
+    if places and reader.pieces_are_bases:
+        raise ValueError(
+            f"{type(target).__name__} needs a mask token; {reader.name} reads bases and has none: ask for another target."
+        )
+    if places:
+        ids[places] = reader.hidden_id
     return ids
 
 
-def ask(model: Any, ids: torch.Tensor, target: Target, tokens: Tokens) -> torch.Tensor:
-    """The target of each row of ids [sequence, token] of equal tokens as a tensor [sequence]."""
-    states = model.module.esm(input_ids=ids, output_hidden_states=True)
-    return target.score(model, states.hidden_states, tokens)
-
-
-def values(model: Any, sequences: Sequence[str], target: Target) -> np.ndarray:
-    """The target of sequences of one length, float64 [sequence], without gradients.
+def values(reader: Reader, sequences: Sequence[str], target: Target) -> np.ndarray:
+    """The target of sequences, float64 [sequence], without gradients.
 
     Sequences are tokenised one by one and passed together where their spans are alike.
     """
     found = np.empty(len(sequences))
     rows: dict[bytes, list[int]] = {}
-    tokenised = [model.tokenize(sequence) for sequence in sequences]
+    tokenised = [reader.tokenize(sequence) for sequence in sequences]
     for row, tokens in enumerate(tokenised):
         rows.setdefault(tokens.spans.tobytes(), []).append(row)
     for together in rows.values():
-        ids = np.stack([masked_ids(model, tokenised[row], target) for row in together])
-        found[together] = ask_rows(model, ids, target, tokenised[together[0]])
+        ids = np.stack([masked_ids(reader, tokenised[row], target) for row in together])
+        found[together] = ask(reader, ids, target, tokenised[together[0]])
     return found
 
 
-def ask_rows(model: Any, ids: np.ndarray, target: Target, tokens: Tokens) -> np.ndarray:
-    """The target of each row of ids [sequence, token] of equal tokens, float64 [sequence], without gradients."""
-    device = embedding_layer(model).weight.device
-    size = max(1, TOKENS // ids.shape[1])
-    with torch.inference_mode(), steady(model):
-        parts = [
-            ask(model, torch.from_numpy(ids[start : start + size]).to(device), target, tokens)
-            for start in range(0, len(ids), size)
-        ]
-    return torch.cat(parts).double().cpu().numpy()
+def ask(
+    reader: Reader, ids: np.ndarray, target: Target, tokens: Tokens, vectors: torch.Tensor | None = None
+) -> np.ndarray:
+    """The target of each row of ids [sequence, piece] of equal tokens, float64 [sequence], without gradients.
+
+    `vectors` [sequence, piece, channel] stand in for those of the ids: the beginning of an integral is not the target of a baseline's
+    ids where a model looks at ids elsewhere, as v1 does, which scales its embedding by how many tokens are masked.
+    """
+    device = reader.table.device
+
+    def asked(size: int) -> torch.Tensor:
+        parts = []
+        for start in range(0, len(ids), size):
+            some = torch.from_numpy(ids[start : start + size]).to(device)
+            given = reader.table[some] if vectors is None else vectors[start : start + size]
+            parts.append(reader.answer(given, some, tokens, target))
+        return torch.cat(parts)
+
+    with torch.inference_mode(), steady(reader):
+        found, _ = within_memory(asked, at_once(reader, ids.shape[1]))
+    return found.double().cpu().numpy()
+
+
+def gradients(
+    reader: Reader, ids: np.ndarray, target: Target, tokens: Tokens
+) -> tuple[np.ndarray, torch.Tensor]:
+    """The target of each row [sequence], and its gradient at each vector [sequence, piece, channel]."""
+    device = reader.table.device
+
+    def asked(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+        told, slopes = [], []
+        for start in range(0, len(ids), size):
+            some = torch.from_numpy(ids[start : start + size]).to(device)
+            given = reader.table[some].detach().requires_grad_()
+            value = reader.answer(given, some, tokens, target)
+            slopes.append(torch.autograd.grad(value.sum(), given)[0])
+            told.append(value.detach())
+        return torch.cat(told), torch.cat(slopes)
+
+    with steady(reader), torch.enable_grad():
+        (told, slopes), _ = within_memory(asked, at_once(reader, ids.shape[1]))
+    return told.double().cpu().numpy(), finite(slopes, reader)
+
+
+def finite(slopes: torch.Tensor, reader: Reader) -> torch.Tensor:
+    """The gradients, once they are known to be finite.
+
+    Raises
+    ------
+    ValueError
+        Some are not.
+    """
+    wrong = ~torch.isfinite(slopes)
+    if wrong.any():
+        raise ValueError(
+            f"Gradients must be finite; {int(wrong.flatten(2).any(-1).sum()):,} of {slopes.shape[0] * slopes.shape[1]:,} tokens of "
+            f"{reader.name} have others. Load the model with dtype='float32', and check its weights."
+        )
+    return slopes
+
+
+def at_once(reader: Reader, pieces: int) -> int:
+    """Sequences of so many pieces in a pass at first: as many as memory should hold, by what the layers put out."""
+    device = reader.table.device
+    widths = sum(
+        getattr(part, "out_features", 0) or getattr(part, "out_channels", 0)
+        for part in reader.module.modules()
+        if isinstance(part, (nn.Linear, nn.Conv1d))
+    )
+    # Each output is kept for the way back, and once more behind what follows it.
+    each = 2 * max(widths, 1) * reader.table.element_size()
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else environment.free_memory()
+    return max(1, min(PIECES.get(device.type, PIECES["cpu"]), free // 2 // each) // pieces)
+
+
+def within_memory(make: Callable[[int], Found], size: int) -> tuple[Found, int]:
+    """What `make` gives with the largest batch that fits, and that size."""
+    while True:
+        try:
+            return make(size), size
+        except RuntimeError as error:
+            # A GPU has an error of its own for it; the CPU says it in words.
+            ended = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+            if not ended or size == 1:
+                raise
+            size = max(1, size // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 @contextmanager
-def steady(model: Any) -> Generator[None]:
-    """The model in eval mode, put back as it was found."""
-    training = model.module.training
-    model.module.eval()
+def steady(reader: Any) -> Generator[None]:
+    """The module in eval mode and its weights without gradients, each put back as it was found."""
+    modes = [(part, part.training) for part in reader.module.modules()]
+    asked = [weight for weight in reader.module.parameters() if weight.requires_grad]
     try:
+        reader.module.eval()
+        for weight in asked:
+            weight.requires_grad_(False)
         yield
     finally:
-        model.module.train(training)
+        for part, training in modes:
+            part.training = training
+        for weight in asked:
+            weight.requires_grad_(True)

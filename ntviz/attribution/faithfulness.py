@@ -8,12 +8,15 @@ model. Samek et al. (2017) IEEE TNNLS, deletion curves.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntviz.attribution.asking import ask_rows, masked_ids
+from ntviz.attribution.asking import ask, masked_ids
+from ntviz.attribution.reading import reader
 from ntviz.attribution.result import Attribution
 from ntviz.attribution.targets import Target
 
@@ -62,7 +65,7 @@ def deletion(
     draws: int = 20,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """The target as tokens are masked: those of the largest contributions first, beside tokens in random order.
+    """The target as tokens are masked (one-hot bases: made N): those of the largest contributions first, beside a random order.
 
     Columns [share, masked, value, random, random_low, random_high]: a faithful attribution falls faster than chance. The random
     columns are the mean and the middle 95 % of `draws` orders.
@@ -74,14 +77,17 @@ def deletion(
     """
     import pandas as pd
 
-    tokens = model.tokenize(sequence)
-    if attribution.tokens.sequence != sequence:
-        raise ValueError("The attribution must be of this sequence; it is of another. Compute it again.")
+    of = reader(model)
+    tokens = of.tokenize(sequence)
+    if attribution.tokens.sequence != sequence or len(attribution.tokens) != len(tokens):
+        raise ValueError(
+            "The attribution must be of this sequence and model; it is of another. Compute it again."
+        )
     if not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"shares must lie in 0 to 1; received {list(shares)}.")
-    ids = masked_ids(model, tokens, target)
-    free = np.flatnonzero(~tokens.is_special & (ids != model.mask_id))
-    order = free[np.argsort(-attribution.per_token[free], kind="stable")]
+    ids = masked_ids(of, tokens, target)
+    free = np.flatnonzero(~tokens.is_special & (ids != of.hidden_id))
+    order = free[np.argsort(-attribution.by_token()[free], kind="stable")]
     rng = np.random.default_rng(seed)
     orders = [order, *(rng.permutation(free) for _ in range(draws))]
     rows = []
@@ -89,8 +95,8 @@ def deletion(
         n = round(share * len(free))
         hidden = np.tile(ids, (len(orders), 1))
         for row, each in enumerate(orders):
-            hidden[row, each[:n]] = model.mask_id
-        value, *chance = ask_rows(model, hidden, target, tokens)
+            hidden[row, each[:n]] = of.hidden_id
+        value, *chance = ask(of, hidden, target, tokens)
         low, high = np.quantile(chance, (0.025, 0.975))
         rows.append((share, n, value, np.mean(chance), low, high))
     return pd.DataFrame(rows, columns=["share", "masked", "value", "random", "random_low", "random_high"])
@@ -103,16 +109,43 @@ def sanity(
 
     Parameters
     ----------
+    model
+        As `integrated_gradients` takes it. A twin of a tuned model or a network is a copy whose layers draw their weights anew, the head's too.
     attribute
         Computes the attribution of a model, such as `lambda m: integrated_gradients(m, sequence, target)`.
+
+    Raises
+    ------
+    ValueError
+        A network without weights that could be drawn.
     """
     correlations, sizes = [], []
     for seed in range(twins):
-        other = attribute(model.random_twin(seed))
+        other = attribute(_random_twin(model, seed))
         correlations.append(_rank_correlation(attribution.per_base(), other.per_base()))
-        sizes.append(np.abs(other.per_token).mean())
-    own = np.abs(attribution.per_token).mean()
+        sizes.append(np.abs(other.by_token()).mean())
+    own = np.abs(attribution.by_token()).mean()
     return Sanity(np.array(correlations), float(np.mean(sizes) / own) if own else float("nan"))
+
+
+def _random_twin(model: Any, seed: int) -> Any:
+    """The same architecture with fresh random weights."""
+    import torch
+
+    if hasattr(model, "random_twin"):
+        return model.random_twin(seed)
+    learner = getattr(model, "learner", None)
+    twin = copy.deepcopy(model if learner is None else learner)
+    drawn = [part for part in twin.modules() if hasattr(part, "reset_parameters")]
+    if not any(True for part in drawn for _ in part.parameters()):
+        raise ValueError(
+            f"A twin needs layers that draw their weights; {type(model).__name__} has none. Compare with other sequences instead."
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for part in drawn:
+            part.reset_parameters()
+    return twin if learner is None else replace(model, learner=twin)
 
 
 def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ntviz.attribution.asking import values
+from ntviz.attribution.asking import masked_ids, values
+from ntviz.attribution.reading import Reader, reader
 from ntviz.attribution.targets import Target
 from ntviz.sequence import BASES
 
@@ -21,7 +22,7 @@ def mutagenesis(
 ) -> np.ndarray:
     """The target with each base in place of another less the target as it is, float64 [base, 4] in order ACGT.
 
-    0 at the base that stands there; nan at N. A base within what the target masks changes nothing: 0.
+    0 at the base that stands there; nan at N. A base within what the target masks changes nothing: 0. Models as in `integrated_gradients`.
 
     Parameters
     ----------
@@ -33,6 +34,7 @@ def mutagenesis(
     ValueError
         A region outside the sequence, or a target that is not there.
     """
+    of = reader(model)
     start, end = _region(sequence, region)
     changed, places = [sequence], []
     for position in range(start, end):
@@ -42,7 +44,7 @@ def mutagenesis(
                 places.append((position - start, code))
     found = np.zeros((end - start, 4))
     found[[i for i in range(end - start) if sequence[start + i] == "N"]] = np.nan
-    asked = values(model, changed, target)
+    asked = values(of, changed, target)
     for (row, code), value in zip(places, asked[1:], strict=True):
         found[row, code] = value - asked[0]
     return found
@@ -62,6 +64,7 @@ def occlusion(
     ValueError
         A width or region that does not fit, or a target that is not there.
     """
+    of = reader(model)
     start, end = _region(sequence, region)
     if not 1 <= width <= end - start:
         raise ValueError(
@@ -70,10 +73,10 @@ def occlusion(
     hidden, lefts = [sequence], []
     for left in range(start, end - width + 1):
         text = sequence[:left] + "N" * width + sequence[left + width :]
-        if _can_be_asked(model, text, target):
+        if _can_be_asked(of, text, target):
             hidden.append(text)
             lefts.append(left - start)
-    asked = values(model, hidden, target)
+    asked = values(of, hidden, target)
     total, count = np.zeros(end - start), np.zeros(end - start)
     for left, value in zip(lefts, asked[0] - asked[1:], strict=True):
         total[left : left + width] += value
@@ -81,10 +84,10 @@ def occlusion(
     return np.divide(total, count, out=np.full(end - start, np.nan), where=count > 0)
 
 
-def _can_be_asked(model: Any, sequence: str, target: Target) -> bool:
+def _can_be_asked(of: Reader, sequence: str, target: Target) -> bool:
     """Whether a target is still there: a base that is hidden cannot be expected."""
     try:
-        target.masked(model.tokenize(sequence))
+        masked_ids(of, of.tokenize(sequence), target)
     except ValueError:
         return False
     return True

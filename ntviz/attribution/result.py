@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ntviz.attribution.sharing import even
 from ntviz.genome import Interval
 from ntviz.tokens import Tokens
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHARES = ("even", "none")
+SHARES = ("even", "gradient", "none")
 ENOUGH = 0.01
 """Relative error of completeness below which an attribution is called complete."""
+
+
+class Compared(NamedTuple):
+    """What one baseline says by itself.
+
+    Attributes
+    ----------
+    name
+        Of the baseline.
+    draws
+        How many were averaged: of shuffles several.
+    value
+        The mean target of the draws.
+    per_token
+        float64 [token], the mean contributions against them.
+    error
+        Completeness against this baseline alone.
+    """
+
+    name: str
+    draws: int
+    value: float
+    per_token: np.ndarray
+    error: float
+
+
+class View(NamedTuple):
+    """One reading that a mean was taken of: a strand and a frame; `flipped` where it is of the other strand."""
+
+    attribution: Attribution
+    flipped: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,19 +57,27 @@ class Attribution:
     Attributes
     ----------
     tokens
-        Of the sequence.
+        Of the sequence; one a base for models that read one-hot bases.
     per_token
         float64 [token], in the unit of the target; its sum is `value` less `baseline_value`, up to `error`.
     method, baseline
-        How it was computed, and what the sequence was compared with.
+        How it was computed, and what the sequence was compared with, names joined by " + ".
     value, baseline_value
         The target of the sequence, and the mean target of its baselines; nan for a method without baseline.
     error
-        Completeness: |sum of contributions - (value - baseline_value)| / |value - baseline_value|; nan without baseline.
+        Completeness: |sum of contributions - (value - baseline_value)| / |value - baseline_value|, the latter at least a
+        ten-thousandth of the value; nan without baseline.
     steps
         Of the integral; 0 where there is none.
-    per_base_of_strands
-        float64 [base] where both strands were averaged, in place of what `per_token` gives; else None.
+    unit
+        Of the target and of all contributions.
+    shares
+        float64 [base]: parts of the token by gradient, see `sharing.by_gradient`; None: even ones.
+    compared
+        Each baseline by itself; `per_token` is their mean, each weighing the same.
+    views
+        Where strands or frames were averaged, each of them: `value`, `baseline_value` and what is told by base are means over them, and
+        `error` the worst; `tokens` and `per_token` are those of the first.
     """
 
     tokens: Tokens
@@ -48,7 +88,10 @@ class Attribution:
     baseline_value: float
     error: float
     steps: int
-    per_base_of_strands: np.ndarray | None = None
+    unit: str = ""
+    shares: np.ndarray | None = None
+    compared: tuple[Compared, ...] = ()
+    views: tuple[View, ...] = ()
 
     def __repr__(self) -> str:
         told = "no baseline" if np.isnan(self.error) else f"error {self.error:.2%}, {self.steps:,} steps"
@@ -65,29 +108,45 @@ class Attribution:
         Parameters
         ----------
         share
-            "even": each base of a token gets an equal part, so that they add up to the token's. "none": each base shows the whole of its
-            token, for looking at only: they do not add up.
+            "even": each base of a token gets an equal part. "gradient": by how much changing it would matter, to first order, with the
+            sign of the token. Both add up to the token's. "none": each base shows the whole of its token, for looking at only: they do
+            not add up. Where a token is one base, all three are the same.
 
         Raises
         ------
         ValueError
-            Another share, or "none" of both strands, whose tokens differ.
+            Another share, or "none" of several strands or frames, whose tokens differ.
         """
         if share not in SHARES:
             raise ValueError(f"share must be one of {', '.join(SHARES)}; received {share!r}.")
-        if self.per_base_of_strands is not None:
+        if self.views:
             if share == "none":
                 raise ValueError(
-                    "Both strands have other tokens; their mean has shares only. Ask for share='even'."
+                    "Strands and frames have tokens of their own; their mean has shares only. Ask for share='even'."
                 )
-            return self.per_base_of_strands
-        sizes = (self.tokens.spans[:, 1] - self.tokens.spans[:, 0]).clip(min=1)
-        return self.tokens.to_bases(self.per_token / sizes if share == "even" else self.per_token)
+            each = [view.attribution.per_base(share)[:: -1 if view.flipped else 1] for view in self.views]
+            return np.mean(each, axis=0)
+        whole = self.tokens.to_bases(self.per_token)
+        if share == "none":
+            return whole
+        by_gradient = share == "gradient" and self.shares is not None
+        return whole * (self.shares if by_gradient else even(self.tokens))
+
+    def by_token(self) -> np.ndarray:
+        """Contributions by token of the first strand and frame, float64 [token]: of means, the sums of their bases."""
+        if not self.views:
+            return self.per_token
+        return self.tokens.from_bases(self.per_base(), reduce="sum")
 
     def table(self, interval: Interval | None = None, *, share: str = "even") -> pd.DataFrame:
         """One row a base: [position, base, attribution], or [chrom, start, end, base, attribution] on the genome.
 
         Positions are 0-based; `start` and `end` are those of BED. An interval on the strand - counts downwards.
+
+        Raises
+        ------
+        ValueError
+            An interval of another length, or a share as `per_base`.
         """
         import pandas as pd
 
@@ -109,3 +168,27 @@ class Attribution:
                 "attribution": values,
             }
         )
+
+
+def averaged(views: list[View]) -> Attribution:
+    """The mean over strands and frames, told by base; one view is given as it is."""
+    first = views[0].attribution
+    if len(views) == 1:
+        return first
+    every = [view.attribution for view in views]
+    strands, frames = len({view.flipped for view in views}), len(views)
+    method = first.method + (", both strands" if strands == 2 else "")
+    if frames > strands:
+        method += f", {frames // strands} frames"
+    return Attribution(
+        first.tokens,
+        first.per_token,
+        method,
+        first.baseline,
+        value=float(np.mean([one.value for one in every])),
+        baseline_value=float(np.mean([one.baseline_value for one in every])),
+        error=float(np.max([one.error for one in every])),
+        steps=max(one.steps for one in every),
+        unit=first.unit,
+        views=tuple(views),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class Target(Protocol):
-    """One number a sequence. `masked` says which tokens are hidden from the model while it is asked."""
+    """One number a sequence. `masked` says which tokens are hidden from the model while it is asked.
+
+    A class over scores of outputs instead of hidden states says so by `of = "scores"`.
+    """
 
     def masked(self, tokens: Tokens) -> list[int]:
         """Indices of the tokens that the mask token replaces."""
@@ -28,6 +31,14 @@ class Target(Protocol):
 
     def mirrored(self, n: int) -> Target:
         """The same question about the other strand of a sequence of n bp."""
+        ...
+
+    def edited(self, start: int, end: int, by: int) -> Target:
+        """The same question once the bases start to end, 0-based half-open, became longer by so many."""
+        ...
+
+    def unit(self, model: Any) -> str:
+        """Of the number, in words; empty where it has none."""
         ...
 
 
@@ -85,9 +96,11 @@ class BaseProbability:
 
         (index,) = self.masked(tokens)
         vocabulary = tokens.vocabulary
-        logits = model.module.lm_head(states[-1][:, index]).float()
+        words = vocabulary.kmer_ids  # a byte-pair encoding has none, and says so
+        head = getattr(model.module, "lm_head", None) or model.module.logits
+        logits = head(states[-1][:, index]).float()
         if tokens.is_kmer[index]:
-            logits = logits[:, vocabulary.kmer_ids]
+            logits = logits[:, words]
             place = self.position - tokens.bases_of(index)[0]
             codes = torch.from_numpy(vocabulary.kmer_base_codes[:, place].copy()).to(logits.device)
         else:
@@ -105,6 +118,14 @@ class BaseProbability:
         """The complementary base, counted from the other end."""
         other = None if self.against is None else reverse_complement(self.against)
         return BaseProbability(n - 1 - self.position, reverse_complement(self.base), other)
+
+    def edited(self, start: int, end: int, by: int) -> BaseProbability:
+        """Itself, moved where it lies behind the bases that changed."""
+        return replace(self, position=moved(self.position, start, end, by))
+
+    def unit(self, model: Any) -> str:
+        """Natural logarithms."""
+        return "log probability (nats)" if self.against is None else "log ratio of probabilities (nats)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,21 +157,58 @@ class Direction:
         """[sequence], without unit."""
         import torch
 
-        if not -1 <= self.layer < len(states):
-            raise ValueError(
-                f"The layer of a direction must lie in 0 (the embedding) to {len(states) - 1} for {model.name}, or be -1 for the "
-                f"last; received {self.layer}."
-            )
-        state = states[self.layer]
+        mean = mean_state(model, states, tokens, self.layer)
         vector = np.asarray(self.vector, dtype=np.float32)
-        if vector.shape != (state.shape[-1],) or not np.isfinite(vector).all():
+        if vector.shape != (mean.shape[-1],) or not np.isfinite(vector).all():
             raise ValueError(
-                f"A direction in {model.name} must have {state.shape[-1]} finite numbers; received shape {vector.shape}"
-                + (" with others among them." if vector.shape == (state.shape[-1],) else ".")
+                f"A direction in {model.name} must have {mean.shape[-1]} finite numbers; received shape {vector.shape}"
+                + (" with others among them." if vector.shape == (mean.shape[-1],) else ".")
             )
-        covering = torch.from_numpy(~np.asarray(tokens.is_special)).to(state.device)
-        return state[:, covering].float().mean(1) @ torch.from_numpy(vector).to(state.device) + self.offset
+        return mean @ torch.from_numpy(vector).to(mean.device) + self.offset
 
     def mirrored(self, n: int) -> Direction:
         """Itself: a direction has no place."""
         return self
+
+    def edited(self, start: int, end: int, by: int) -> Direction:
+        """Itself."""
+        return self
+
+    def unit(self, model: Any) -> str:
+        """None."""
+        return ""
+
+
+def mean_state(model: Any, states: Sequence[torch.Tensor], tokens: Tokens, layer: int) -> torch.Tensor:
+    """The mean over the tokens that cover bases of a layer's hidden states, float32 [sequence, hidden].
+
+    Raises
+    ------
+    ValueError
+        The model has no such layer.
+    """
+    import torch
+
+    if not -1 <= layer < len(states):
+        raise ValueError(
+            f"The layer of a target must lie in 0 (the embedding) to {len(states) - 1} for {model.name}, or be -1 for the "
+            f"last; received {layer}."
+        )
+    covering = torch.from_numpy(~np.asarray(tokens.is_special)).to(states[layer].device)
+    return states[layer][:, covering].float().mean(1)
+
+
+def moved(position: int, start: int, end: int, by: int) -> int:
+    """Where a base lies once those from start to end, 0-based half-open, became longer by so many.
+
+    Raises
+    ------
+    ValueError
+        It is among those that changed in number, so that it has no counterpart.
+    """
+    if start <= position < end and by:
+        raise ValueError(
+            f"The position of a target must lie outside of an insertion or deletion, here {start:,} to {end:,}; received {position:,}. "
+            "Give alternative_target."
+        )
+    return position if position < end or not by else position + by

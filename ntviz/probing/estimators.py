@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,18 @@ class Setting:
         if self.method == "mlp":
             return f"{self.features}, {' x '.join(map(str, self.hidden))} hidden"
         return f"{self.features}, C = {self.strength:g}"
+
+
+class Layers(NamedTuple):
+    """A fitted probe as linear layers with rectifiers between them, of vectors as they are: the scaler is inside the first.
+
+    `weights` float64 [in, out] and `biases` [out], one a layer. `outputs` int64 [column]: which class, track or target each last number
+    scores. Scores are logits, whose softmax over classes or sigmoid by track is the probability, or the values of a regression.
+    """
+
+    weights: tuple[np.ndarray, ...]
+    biases: tuple[np.ndarray, ...]
+    outputs: np.ndarray
 
 
 class Fitted:
@@ -85,6 +97,40 @@ class Fitted:
         result = np.zeros((len(scaled), self.classes))
         result[:, self._estimator.classes_] = self._estimator.predict_proba(scaled)
         return result
+
+    def layers(self) -> Layers:
+        """What was fitted, as weights: the same scores without scikit-learn, to be differentiated.
+
+        Raises
+        ------
+        ValueError
+            No track varies in what was fitted, so that there is nothing to score by.
+        """
+        if self.kind == "multilabel" and len(self._constant) == self.classes:
+            raise ValueError(
+                f"A probe must have a track that varies; all {self.classes} have one value in training. Fit it to other examples."
+            )
+        if self.setting.method == "mlp":
+            weights, biases = list(self._estimator.coefs_), list(self._estimator.intercepts_)
+        else:
+            parts = self._estimator.estimators_ if self.kind == "multilabel" else [self._estimator]
+            weights = [np.concatenate([np.atleast_2d(one.coef_) for one in parts]).T]
+            biases = [np.concatenate([np.atleast_1d(one.intercept_) for one in parts])]
+        if self.kind in ("binary", "multiclass"):
+            outputs = np.asarray(self._estimator.classes_, dtype=np.int64)
+            if weights[-1].shape[1] == 1:
+                # Of two classes scikit-learn keeps the second one's score, against none of the first.
+                weights[-1] = np.pad(weights[-1], ((0, 0), (1, 0)))
+                biases[-1] = np.pad(biases[-1], (1, 0))
+        elif self.kind == "multilabel":
+            outputs = np.array([track for track in range(self.classes) if track not in self._constant])
+        else:
+            outputs = np.arange(self.classes)
+            weights[-1], biases[-1] = weights[-1] * self._scale, biases[-1] * self._scale + self._offset
+        weights = [np.asarray(weight, dtype=np.float64) for weight in weights]
+        biases = [np.asarray(bias, dtype=np.float64) for bias in biases]
+        first = weights[0] / self._spread[:, None]
+        return Layers((first, *weights[1:]), (biases[0] - self._mean @ first, *biases[1:]), outputs)
 
     def _tracks(self, scaled: np.ndarray, tracks: int) -> np.ndarray:
         if self.setting.method == "logistic":

@@ -1,0 +1,228 @@
+"""How a model reads a sequence: pieces with ids, vectors of these that are differentiated, and what comes out. One `Reader` a kind.
+
+A reader is to attribution what a tokenizer is to a model: words of a vocabulary and one-hot bases are the same to all that follows, ids
+that a table turns into vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from ntviz.tokens import Tokenizer, Tokens
+
+_WORDS = "word_embeddings"
+
+
+class Reader:
+    """A model as it is asked here.
+
+    Attributes
+    ----------
+    model
+        What was given, which targets see.
+    module
+        The torch module; its mode and gradients are put back as they were.
+    table
+        Vectors of the ids [id, channel]: the embedding of words, or one-hot bases.
+    pieces_are_bases
+        Whether a piece is a base, in one-hot bases.
+    gives
+        "states", hidden states one a layer, or "scores" of outputs: what a target is told.
+    """
+
+    pieces_are_bases = False
+    gives = "states"
+
+    def __init__(self, model: Any, module: Any, table: torch.Tensor) -> None:
+        self.model, self.module, self.table = model, module, table
+
+    @property
+    def name(self) -> str:
+        """Of the model, for messages."""
+        return str(getattr(self.model, "name", type(self.model).__name__))
+
+    def tokenize(self, sequence: str, phase: int = 0) -> Tokens:
+        """The pieces of a sequence."""
+        return self.model.tokenize(sequence, phase=phase) if phase else self.model.tokenize(sequence)
+
+    def asked(self, tokens: Tokens) -> Tokens:
+        """The tokens that a target speaks of, those of the model's output."""
+        return tokens
+
+    @property
+    def hidden_id(self) -> int:
+        """Id that hides a piece.
+
+        Raises
+        ------
+        ValueError
+            The model has none.
+        """
+        return self.model.mask_id
+
+    def n_id(self, tokens: Tokens) -> int:
+        """Id of N; a byte-pair encoding has a word for what it does not know."""
+        return int(getattr(tokens.vocabulary, "n_id", None) or tokens.vocabulary.unk_id)
+
+    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Any:
+        """Hidden states or scores of vectors [sequence, piece, channel], whose ids [sequence, piece] the model may look at too."""
+        raise TypeError("A reader must say what its model gives.")
+
+    def answer(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens, target: Any) -> torch.Tensor:
+        """The target of each row [sequence] of equal tokens."""
+        return target.score(self.model, self.given(vectors, ids, tokens), self.asked(tokens))
+
+
+class WordReader(Reader):
+    """A Nucleotide Transformer, or a peer with an embedding of words."""
+
+    def __init__(self, model: Any) -> None:
+        self.layer = embedding_of(model.module, getattr(model, "name", type(model).__name__))
+        super().__init__(model, model.module, self.layer.weight)
+
+    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
+        with replaced(self.layer, vectors):
+            if hasattr(self.module, "esm"):
+                return self.module.esm(input_ids=ids, output_hidden_states=True).hidden_states
+            return self.module.states(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
+
+
+class TunedReader(Reader):
+    """What `finetuning.tune` gives: an encoder with a head."""
+
+    gives = "scores"
+
+    def __init__(self, tuned: Any) -> None:
+        self.learner = tuned.learner
+        self.layer = embedding_of(self.learner.encoder, self.learner.model.name)
+        super().__init__(tuned, self.learner, self.layer.weight)
+
+    @property
+    def name(self) -> str:
+        return f"{self.learner.model.name}, tuned"
+
+    @property
+    def hidden_id(self) -> int:
+        return self.learner.model.mask_id
+
+    def tokenize(self, sequence: str, phase: int = 0) -> Tokens:
+        base = self.learner.model
+        return base.tokenize(sequence, phase=phase) if phase else base.tokenize(sequence)
+
+    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> torch.Tensor:
+        (prepared,) = self.learner.prepare([tokens.sequence])
+        rows = [prepared._replace(item=replace(tokens, ids=row)) for row in ids.cpu().numpy()]
+        with replaced(self.layer, vectors):
+            return self.learner(rows)
+
+
+class BaseReader(Reader):
+    """A network on one-hot bases: forward(bases [sequence, 4, base], mask [sequence, base]) to scores."""
+
+    pieces_are_bases = True
+    gives = "scores"
+    _cut = Tokenizer("single-base")
+
+    def __init__(self, model: Any, module: nn.Module) -> None:
+        vocabulary = self._cut.vocabulary
+        one = next(
+            (part for part in (*module.parameters(), *module.buffers()) if part.is_floating_point()),
+            torch.zeros(()),
+        )
+        table = torch.zeros(len(vocabulary), 4, dtype=one.dtype, device=one.device)
+        # What is no base is zeros: N, and what is hidden.
+        table[vocabulary.single_ids.tolist(), range(4)] = 1
+        super().__init__(model, module, table)
+
+    @property
+    def hidden_id(self) -> int:
+        return self._cut.vocabulary.n_id
+
+    def tokenize(self, sequence: str, phase: int = 0) -> Tokens:
+        return self._cut(sequence, phase=phase)
+
+    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Any:
+        mask = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device)
+        return self.module(vectors.transpose(1, 2), mask)
+
+
+class ConvolutionReader(BaseReader):
+    """BPNet as published: hidden states by base."""
+
+    gives = "states"
+
+    def asked(self, tokens: Tokens) -> Tokens:
+        return self.model.tokenize(tokens.sequence)
+
+    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
+        def instead(_: nn.Module, __: Any) -> torch.Tensor:
+            return vectors.transpose(1, 2)
+
+        handle = self.module.iconv.register_forward_pre_hook(instead)
+        try:
+            return self.module.states(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
+        finally:
+            handle.remove()
+
+
+class BinReader(ConvolutionReader):
+    """Enformer: hidden states by bin, of bases filled up with N to whole bins as the model does it."""
+
+    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
+        beyond = -vectors.shape[1] % self.module.bin
+        return self.module.read(nn.functional.pad(vectors, (0, 0, 0, beyond))).hidden
+
+
+def reader(model: Any) -> Reader:
+    """How a model is read.
+
+    Raises
+    ------
+    ValueError
+        Nothing in it can be differentiated.
+    """
+    learner, module = getattr(model, "learner", None), getattr(model, "module", None)
+    if hasattr(learner, "network"):
+        return BaseReader(model, learner.network)
+    if hasattr(learner, "encoder"):
+        return TunedReader(model)
+    if isinstance(model, nn.Module):
+        return BaseReader(model, model)
+    if hasattr(module, "iconv"):
+        return ConvolutionReader(model, module)
+    if hasattr(module, "read"):
+        return BinReader(model, module)
+    return WordReader(model)
+
+
+def embedding_of(module: Any, name: str) -> nn.Embedding:
+    """The layer that turns ids into vectors.
+
+    Raises
+    ------
+    ValueError
+        There is none, so that nothing can be differentiated.
+    """
+    for part, found in module.named_modules() if isinstance(module, nn.Module) else ():
+        if part.endswith(_WORDS) and isinstance(found, nn.Embedding):
+            return found
+    raise ValueError(
+        f"Attribution needs an embedding of words or one-hot bases to differentiate; {name} has neither. Pass a model of "
+        "`models.load`, what `finetuning.tune` gives, or a network called with bases [sequence, 4, base] and a mask."
+    )
+
+
+@contextmanager
+def replaced(layer: nn.Module, vectors: torch.Tensor) -> Generator[None]:
+    """The layer gives these vectors instead of its own."""
+    handle = layer.register_forward_hook(lambda *_: vectors)
+    try:
+        yield
+    finally:
+        handle.remove()
