@@ -1,0 +1,286 @@
+"""`separation`: how far windows of one element lie from those of others, against labels dealt out at random."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MEASURES = ("silhouette", "purity")
+NEIGHBOURS = 15
+MOST = 5_000
+"""Windows at most: all distances between them are held at once."""
+FEWEST = 5
+"""Groups below which no interval is given: it would say nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """What lies near what; labels come later, so that they can be dealt out again.
+
+    Attributes
+    ----------
+    distance
+        float64 [window, window].
+    other
+        bool [window, window], whether the two are of different groups; never a window and itself.
+    nearest
+        int64 [window, neighbour], of other groups, nearest first.
+    """
+
+    distance: np.ndarray
+    other: np.ndarray
+    nearest: np.ndarray
+
+    def silhouette(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        """(b - a) / max(a, b) of each window, float64 [window]: a is the mean distance to its class, b to the nearest other.
+
+        NaN where a window has no other of its class, or none of another class, outside its group.
+        """
+        of_class = np.eye(classes)[labels]
+        count = self.other @ of_class
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (np.where(self.other, self.distance, 0.0) @ of_class) / count
+        rows = np.arange(len(labels))
+        own = mean[rows, labels]
+        mean[rows, labels] = np.nan
+        rest = np.where(np.isnan(mean), np.inf, mean).min(axis=1)
+        rest[np.isinf(rest)] = np.nan
+        widest = np.maximum(own, rest)
+        return np.where(widest > 0, (rest - own) / np.where(widest > 0, widest, 1.0), 0 * widest)
+
+    def purity(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        """Share of a window's nearest neighbours that are of its class, float64 [window]."""
+        del classes
+        return (labels[self.nearest] == labels[:, None]).mean(axis=1)
+
+    def of(self, measure: str, labels: np.ndarray, classes: int) -> np.ndarray:
+        """One of `MEASURES`, float64 [window]."""
+        return (self.silhouette if measure == "silhouette" else self.purity)(labels, classes)
+
+    def chance(self, labels: np.ndarray) -> np.ndarray:
+        """Share of all windows of other groups that are of a window's class, float64 [window]: purity of random neighbours."""
+        same = labels[:, None] == labels[None]
+        return (same & self.other).sum(axis=1) / self.other.sum(axis=1)
+
+
+def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = NEIGHBOURS) -> Distances:
+    """Distances between points [window, dimension], and the nearest of other groups.
+
+    Raises
+    ------
+    ValueError
+        Points are not finite or too many, groups are not one each, or there are fewer neighbours than asked for.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or not len(points) or not points.shape[1] or not np.isfinite(points).all():
+        raise ValueError(
+            f"Points must be finite numbers [window, dimension]; received the shape {list(points.shape)}"
+            f"{' with others among them' if points.size else ''}. Pass vectors of a layer, or what project gave."
+        )
+    n = len(points)
+    if n > MOST:
+        raise ValueError(
+            f"There must be at most {MOST:,} windows, whose distances are all held at once; received {n:,}. Take a sample."
+        )
+    names = np.arange(n) if groups is None else np.asarray(groups)
+    if names.shape != (n,):
+        raise ValueError(
+            f"groups must be one for each of the {n:,} windows; received the shape {list(names.shape)}. Pass Windows.groups."
+        )
+    squares = (points**2).sum(axis=1)
+    distance = squares[:, None] + squares[None] - 2 * points @ points.T
+    distance = np.sqrt(np.maximum(distance, 0.0))
+    np.fill_diagonal(distance, 0.0)
+    other = names[:, None] != names[None]
+    fewest = int(other.sum(axis=1).min())
+    if not 1 <= neighbours <= fewest:
+        raise ValueError(
+            f"neighbours must be from 1 to the windows of other groups, {fewest:,} here at the least; received {neighbours}. "
+            "Ask for fewer, or draw more windows."
+        )
+    reachable = np.where(other, distance, np.inf)
+    nearest = np.argpartition(reachable, neighbours - 1, axis=1)[:, :neighbours]
+    order = np.take_along_axis(reachable, nearest, axis=1).argsort(axis=1, kind="stable")
+    return Distances(distance, other, np.take_along_axis(nearest, order, axis=1))
+
+
+def coded(labels: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Names of the classes in the order in which they come, and the number of each window's, int64 [window].
+
+    Raises
+    ------
+    ValueError
+        Labels are not one a window, or all the same.
+    """
+    texts = np.asarray(labels).astype(str)
+    if texts.shape != (windows,):
+        raise ValueError(
+            f"labels must be one for each of the {windows:,} windows; received the shape {list(texts.shape)}. Pass "
+            "Windows.labels."
+        )
+    names = np.array(list(dict.fromkeys(texts.tolist())))
+    if len(names) < 2:
+        raise ValueError(
+            f"There must be two elements or more to tell apart; received {', '.join(names)} alone. Draw windows of others."
+        )
+    position = {name: index for index, name in enumerate(names.tolist())}
+    return names, np.array([position[text] for text in texts.tolist()])
+
+
+def by_class(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
+    """Mean over all classes, in which each counts the same, then that of each class, float64 [1 + class]; NaN left out."""
+    known = np.isfinite(values)
+    count = np.bincount(labels[known], minlength=classes)
+    total = np.bincount(labels[known], values[known], minlength=classes)
+    means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return np.append(np.nanmean(means) if known.any() else np.nan, means)
+
+
+def redrawn(
+    values: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray, *, draws: int, seed: int
+) -> np.ndarray:
+    """`by_class` when whole groups are drawn again, float64 [draw, 1 + class].
+
+    What a window has stays as it is, and which windows count is what is drawn.
+    """
+    names, group = np.unique(groups, return_inverse=True)
+    known = np.isfinite(values)
+    cell = group[known] * classes + labels[known]
+    count = np.bincount(cell, minlength=len(names) * classes).reshape(-1, classes)
+    total = np.bincount(cell, values[known], minlength=len(names) * classes).reshape(-1, classes)
+    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
+    number = times @ count
+    means = np.where(number > 0, (times @ total) / np.maximum(number, 1), np.nan)
+    held = np.isfinite(means)
+    overall = np.where(held, means, 0.0).sum(axis=1) / np.maximum(held.sum(axis=1), 1)
+    return np.column_stack([np.where(held.any(axis=1), overall, np.nan), means])
+
+
+def interval(drawn: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Ends of the middle 95 % of draws [draw, column], float64 [2, column]; NaN where there are fewer than 5 groups."""
+    ends = np.full((2, drawn.shape[1]), np.nan)
+    told = np.isfinite(drawn).any(axis=0)
+    if len(np.unique(groups)) >= FEWEST and told.any():
+        ends[:, told] = np.nanquantile(drawn[:, told], [0.025, 0.975], axis=0)
+    return ends
+
+
+def separation(
+    points: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None = None,
+    *,
+    neighbours: int = NEIGHBOURS,
+    permutations: int = 200,
+    draws: int = 1_000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """How well points of an element keep together: two measures, each beside what random labels reach.
+
+    Parameters
+    ----------
+    points
+        [window, dimension]: scaled vectors of a layer, or the coordinates of a map. A map can flatter, and can hide:
+        ask for both.
+    labels
+        [window] element.
+    groups
+        [window] name of the stretch that it is of. Windows of one group are never compared with each other, and come
+        and go together in the intervals. None: each is its own.
+    neighbours
+        Of purity.
+    permutations
+        How often labels are dealt out at random.
+    draws
+        Of the interval, which draws groups again and leaves what each window has as it is.
+    seed
+        Of both.
+
+    Returns
+    -------
+    One row a measure and element, "all" first, in which each element counts the same however many windows it has:
+    measure ("silhouette", from -1 to 1; "purity", the share of the nearest neighbours of the same element, from 0 to 1),
+    element, windows, value, low, high (95 % interval; NaN for fewer than 5 groups), chance (purity of random neighbours;
+    NaN for silhouette), null and null_high (mean and 95 % quantile under random labels), effect (value minus null), p
+    ((1 + random labels that reach it) / (1 + permutations)).
+
+    Raises
+    ------
+    ValueError
+        Shapes do not fit, values are not finite, there is one element only, or a number is out of range.
+
+    References
+    ----------
+    Rousseeuw (1987) J. Comput. Appl. Math. 20:53, for silhouettes; ours leave out windows of the same group.
+
+    Examples
+    --------
+    >>> far = np.array([[0.0], [1.0], [10.0], [11.0]])
+    >>> found = separation(far, np.array(["a", "a", "b", "b"]), neighbours=1, permutations=10)
+    >>> found.loc[found["element"] == "all", ["measure", "value"]].round(2).to_numpy().tolist()
+    [['silhouette', 0.9], ['purity', 1.0]]
+    """
+    if permutations < 1 or draws < 1:
+        raise ValueError(
+            f"permutations and draws must be at least 1; received {permutations} and {draws}. Defaults are 200 and 1,000."
+        )
+    near = distances(points, groups, neighbours)
+    names, classes = coded(labels, len(near.distance))
+    held = np.arange(len(classes)) if groups is None else np.asarray(groups)
+    return table(near, names, classes, held, permutations=permutations, draws=draws, seed=seed)
+
+
+def table(
+    near: Distances,
+    names: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    *,
+    permutations: int,
+    draws: int,
+    seed: int,
+) -> pd.DataFrame:
+    """The rows of `separation`, from distances and numbers of classes."""
+    import pandas as pd
+
+    n = len(names)
+    rng = np.random.default_rng((seed, 1))
+    dealt = [rng.permutation(labels) for _ in range(permutations)]
+    windows = [len(labels), *np.bincount(labels, minlength=n).tolist()]
+    parts = []
+    for measure in MEASURES:
+        each = near.of(measure, labels, n)
+        value = by_class(each, labels, n)
+        null = np.array([by_class(near.of(measure, given, n), given, n) for given in dealt])
+        low, high = interval(redrawn(each, labels, n, groups, draws=draws, seed=seed), groups)
+        chance = by_class(near.chance(labels), labels, n) if measure == "purity" else np.full(n + 1, np.nan)
+        known = np.isfinite(null)
+        count = known.sum(axis=0)
+        mean = np.where(count > 0, np.where(known, null, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+        top = np.full(n + 1, np.nan)
+        if (count > 0).any():
+            top[count > 0] = np.nanquantile(null[:, count > 0], 0.95, axis=0)
+        reached = (known & (null >= value - 1e-12)).sum(axis=0)
+        parts.append(
+            pd.DataFrame(
+                {
+                    "measure": measure,
+                    "element": ["all", *names.tolist()],
+                    "windows": windows,
+                    "value": value,
+                    "low": low,
+                    "high": high,
+                    "chance": chance,
+                    "null": mean,
+                    "null_high": top,
+                    "effect": value - mean,
+                    "p": np.where(np.isfinite(value), (1 + reached) / (1 + permutations), np.nan),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
