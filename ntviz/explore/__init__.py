@@ -8,16 +8,32 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.explore.explorer import Explorer, attention
+    from ntviz.explore.locus_component import Component, base_table, per_base, tiles
+    from ntviz.explore.locus_explorer import LocusExplorer, locus
     from ntviz.explore.places import Place
     from ntviz.explore.variant_explorer import VariantExplorer, variant
 
 _HOMES = {
     "explorer": ("Explorer", "attention"),
+    "locus_component": ("Component", "base_table", "per_base", "tiles"),
+    "locus_explorer": ("LocusExplorer", "locus"),
     "places": ("Place",),
     "variant_explorer": ("VariantExplorer", "variant"),
 }
 
-__all__ = ["Explorer", "Place", "VariantExplorer", "attention", "variant"]
+__all__ = [
+    "Component",
+    "Explorer",
+    "LocusExplorer",
+    "Place",
+    "VariantExplorer",
+    "attention",
+    "base_table",
+    "locus",
+    "per_base",
+    "tiles",
+    "variant",
+]
 
 # torch, matplotlib and anywidget are loaded by what is used, not by the import.
 __getattr__ = lazily(__name__, _HOMES)

@@ -15,6 +15,7 @@ import pandas as pd
 from ntviz.annotation import Annotation
 from ntviz.annotation import read as read_annotation
 from ntviz.environment import in_jupyterlab
+from ntviz.explore.places import first_gene
 from ntviz.explore.session import Look, Sources, trained_on, widened
 from ntviz.explore.still import still
 from ntviz.reference import Reference
@@ -66,7 +67,7 @@ def attention(
     sources = Sources(
         wide, trained_on(model), longest, window or model.max_bp, reference, annotation, _beds(beds), atlas
     )
-    return Explorer(sources, _first_gene(sources) if at is None else at, head)
+    return Explorer(sources, first_gene(reference, annotation) if at is None else at, head)
 
 
 class Explorer:
@@ -261,17 +262,3 @@ def _beds(beds: Mapping[str, Annotation] | Sequence[str]) -> dict[str, Annotatio
         return dict(beds)
     read = [read_annotation(path) for path in beds]
     return {one.source: one for one in read}
-
-
-def _first_gene(sources: Sources) -> str:
-    table = sources.annotation.table
-    for chrom, gene in zip(table["chrom"], table["gene"], strict=True):
-        try:
-            sources.reference.whole(str(chrom))
-        except ValueError:
-            continue
-        if gene:
-            return str(gene)
-    raise ValueError(
-        "There must be a place to begin; the annotation has no gene on a contig of the reference. Pass at=."
-    )

@@ -101,6 +101,27 @@ def locate(
     return _gene(text, reference, annotation, window)
 
 
+def first_gene(reference: Reference, annotation: Any) -> str:
+    """Name of the first gene of an annotation that lies on a contig of the reference: where to begin.
+
+    Raises
+    ------
+    ValueError
+        There is none.
+    """
+    table = annotation.table
+    for chrom, gene in zip(table["chrom"], table["gene"], strict=True):
+        try:
+            reference.whole(str(chrom))
+        except ValueError:
+            continue
+        if gene:
+            return str(gene)
+    raise ValueError(
+        "There must be a place to begin; the annotation has no gene on a contig of the reference. Pass at=."
+    )
+
+
 def _is_gene(text: str, annotation: Any) -> bool:
     try:
         annotation.gene(text)

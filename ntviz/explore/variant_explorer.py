@@ -16,6 +16,7 @@ from ntviz.annotation import read as read_annotation
 from ntviz.environment import in_jupyterlab
 from ntviz.explore import variant_figures as figures
 from ntviz.explore import variant_words as words
+from ntviz.explore.places import first_gene
 from ntviz.explore.variant_attention import Shift
 from ntviz.explore.variant_card import Bench, Card
 from ntviz.explore.variant_still import VariantStill
@@ -94,7 +95,7 @@ def variant(
         beds = {one.source: one for one in read}
     scorer = Scorer(model, reference, Options(("all",), window=window))
     bench = Bench(model, reference, annotation, scorer, window, around, dict(beds), background)
-    return VariantExplorer(bench, _first_gene(bench) if at is None else at)
+    return VariantExplorer(bench, first_gene(reference, annotation) if at is None else at)
 
 
 class VariantExplorer:
@@ -258,17 +259,3 @@ class VariantExplorer:
             live = live[0] if isinstance(live, tuple) else live
             return {**live, **bundle}
         return bundle
-
-
-def _first_gene(bench: Bench) -> str:
-    table = bench.annotation.table
-    for chrom, gene in zip(table["chrom"], table["gene"], strict=True):
-        try:
-            bench.reference.whole(str(chrom))
-        except ValueError:
-            continue
-        if gene:
-            return str(gene)
-    raise ValueError(
-        "There must be a place to begin; the annotation has no gene on a contig of the reference. Pass at=."
-    )
