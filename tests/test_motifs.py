@@ -113,6 +113,76 @@ def test_a_pseudocount_is_positive() -> None:
         random_motif(0, 3).log_odds(pseudocount=0)
 
 
+def test_motif_of_counts() -> None:
+    motif = Motif.from_counts("M", [[3, 1, 0, 0], [0, 0, 0, 2]], name="toy")
+    assert motif.probabilities.tolist() == [[0.75, 0.25, 0, 0], [0, 0, 0, 1]]
+    assert (motif.name, motif.nsites, len(motif)) == ("toy", 4, 2)
+    sites = Motif.from_sites("S", ["AC", "AG", "TG"])
+    assert Motif.from_counts("S", sites.counts).probabilities == pytest.approx(sites.probabilities)
+    assert Motif.from_counts("few", [[0.2, 0.1, 0, 0]]).nsites == 1
+    with pytest.raises(
+        ValueError, match=r"counts of a motif must be \[position, 4\].*received \[4, 2\] for M"
+    ):
+        Motif.from_counts("M", np.ones((4, 2)))
+    for broken in ([0, 0, 0, 0], [1, -1, 3, 0], [1, np.nan, 0, 0], [1, np.inf, 0, 0]):
+        with pytest.raises(
+            ValueError, match=r"finite, not negative, and some; received .* at position 2 of M"
+        ):
+            Motif.from_counts("M", [[1, 0, 0, 0], broken])
+
+
+def test_probabilities_that_are_not_finite_are_refused() -> None:
+    for broken in (np.nan, np.inf):
+        with pytest.raises(
+            ValueError, match=r"sum to one and not be negative; received .* at position 1 of M"
+        ):
+            Motif("M", [[broken, 1, 0, 0]])
+
+
+def test_best_site_and_consensus() -> None:
+    rows = [
+        ([1, 0, 0, 0], "A", "A"),
+        ([0.5, 0.25, 0.25, 0], "A", "A"),  # half, and twice the next
+        ([0.5, 0.26, 0.24, 0], "A", "M"),
+        ([0, 0.4, 0, 0.6], "T", "Y"),
+        ([0, 0.5, 0.5, 0], "C", "S"),
+        ([0.4, 0, 0.2, 0.4], "A", "W"),
+        ([0, 0.1, 0.4, 0.5], "T", "K"),
+        ([0.35, 0.1, 0.45, 0.1], "G", "R"),
+        ([0.4, 0.3, 0.2, 0.1], "A", "N"),
+        ([0.25, 0.25, 0.25, 0.25], "A", "N"),
+    ]
+    for row, best, consensus in rows:
+        motif = Motif("M", [row])
+        assert (motif.best_site, motif.consensus) == (best, consensus)
+    motif = Motif("M", [row for row, *_ in rows])
+    assert motif.best_site == "".join(best for _, best, _ in rows)
+    assert motif.reverse_complement().consensus == motif.consensus[::-1].translate(
+        str.maketrans("ACGTRYSWKM", "TGCAYRSWMK")
+    )
+
+
+def test_trimming_takes_ends_that_say_little() -> None:
+    flat = [0.25] * 4
+    motif = Motif("M", [flat, flat, [1, 0, 0, 0], flat, [0, 0.5, 0.5, 0], [0.3, 0.3, 0.2, 0.2]], nsites=7)
+    assert motif.core() == (2, 5)
+    cut = motif.trimmed()
+    assert cut.probabilities.tolist() == [[1, 0, 0, 0], flat, [0, 0.5, 0.5, 0]]
+    assert (cut.id, cut.nsites) == ("M", 7)
+    assert len(motif.trimmed(1.5)) == 1
+    assert len(motif.trimmed(0)) == 6
+    assert Motif("F", [flat]).core() == (0, 0)
+    with pytest.raises(
+        ValueError, match=r"must say 0\.25 bits at a position to be trimmed to it; F says 0 at most"
+    ):
+        Motif("F", [flat]).trimmed()
+
+
+def test_there_must_be_a_site_to_draw() -> None:
+    with pytest.raises(ValueError, match=r"must be a site to draw; received count=0"):
+        random_motif(0, 3).drawn(0, seed=0)
+
+
 # Files ----------------------------------------------------------------------------------------------------------------
 
 MEME = """\

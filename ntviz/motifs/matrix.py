@@ -12,6 +12,10 @@ from ntviz.sequence import BASES, one_hot
 UNIFORM = (0.25, 0.25, 0.25, 0.25)
 NSITES = 20  # sites of a motif that does not say, as in MEME's own programs
 PSEUDOCOUNT = 0.1  # sites, FIMO's default
+_TWO = {
+    frozenset(pair): letter
+    for pair, letter in zip(("AG", "CT", "CG", "AT", "GT", "AC"), "RYSWKM", strict=True)
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +107,112 @@ class Motif:
                 f"in all {len(sites):,}. Leave this position out."
             )
         return cls(id, counts / known[:, None], name=name, nsites=len(sites))
+
+    @classmethod
+    def from_counts(cls, id: str, counts: Sequence[Sequence[float]] | np.ndarray, *, name: str = "") -> Motif:  # noqa: A002
+        """The motif of counted bases [position, base] in the order ACGT; its sites are those of the fullest position.
+
+        Raises
+        ------
+        ValueError
+            If the counts are not [position, 4], not finite, negative, or none at a position.
+
+        Examples
+        --------
+        >>> motif = Motif.from_counts("toy", [[8, 0, 0, 0], [2, 2, 2, 2]])
+        >>> motif.probabilities[1].tolist(), motif.nsites
+        ([0.25, 0.25, 0.25, 0.25], 8)
+        """
+        values = np.asarray(counts, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != 4 or not len(values):
+            raise ValueError(
+                f"The counts of a motif must be [position, 4], in the order ACGT; received {list(values.shape)} for {id}. Put "
+                f"positions first."
+            )
+        sums = values.sum(axis=1)
+        wrong = np.flatnonzero(~np.isfinite(sums) | ~(sums > 0) | ~(values >= 0).all(axis=1))
+        if len(wrong):
+            raise ValueError(
+                f"The counts at each position of a motif must be finite, not negative, and some; received "
+                f"{values[wrong[0]].tolist()} at position {wrong[0] + 1} of {id}. Leave this position out."
+            )
+        return cls(id, values / sums[:, None], name=name, nsites=max(round(sums.max()), 1))
+
+    @property
+    def best_site(self) -> str:
+        """The most probable base at each position, in A, C, G, T; of equals the first in this order."""
+        return "".join(BASES[base] for base in self.probabilities.argmax(axis=1))
+
+    @property
+    def consensus(self) -> str:
+        """One IUPAC letter a position: a base of 50 % that is twice the next, else two of 75 % together, else N.
+
+        References
+        ----------
+        Cavener, Nucleic Acids Research 1987; three-base letters are not used. A base or two of exactly the limit count.
+
+        Examples
+        --------
+        >>> Motif("toy", [[0.6, 0.2, 0.1, 0.1], [0.4, 0.0, 0.4, 0.2], [0.3, 0.3, 0.2, 0.2]]).consensus
+        'ARN'
+        """
+        letters = []
+        for row in self.probabilities:
+            first, second, *_ = np.argsort(-row, kind="stable").tolist()
+            if row[first] >= 0.5 and row[first] >= 2 * row[second]:
+                letters.append(BASES[first])
+            elif row[first] + row[second] >= 0.75:
+                letters.append(_TWO[frozenset((BASES[first], BASES[second]))])
+            else:
+                letters.append("N")
+        return "".join(letters)
+
+    def trimmed(self, min_information: float = 0.25) -> Motif:
+        """The motif without the positions at both ends that say less than so many bits; what is inside stays.
+
+        Raises
+        ------
+        ValueError
+            If no position says so much.
+
+        Examples
+        --------
+        >>> Motif.from_sites("toy", ["AGATC", "CGTTG", "GGAAT", "TGTTA"]).trimmed()
+        Motif(toy, 3 bp)
+        """
+        start, end = self.core(min_information)
+        if start == end:
+            raise ValueError(
+                f"A motif must say {min_information:g} bits at a position to be trimmed to it; {self.id} says "
+                f"{self.information.max():.2g} at most. Lower min_information, or leave this motif out."
+            )
+        return replace(self, probabilities=self.probabilities[start:end])
+
+    def core(self, min_information: float = 0.25) -> tuple[int, int]:
+        """First position that says so many bits, and the one after the last that does (0-based); 0 and 0 where none does."""
+        telling = np.flatnonzero(self.information >= min_information)
+        return (int(telling[0]), int(telling[-1]) + 1) if len(telling) else (0, 0)
+
+    def drawn(self, count: int, *, seed: int) -> list[str]:
+        """So many sites whose bases are drawn position by position, each as probable as the motif says.
+
+        Raises
+        ------
+        ValueError
+            If `count` is below 1.
+
+        Examples
+        --------
+        >>> Motif.from_sites("toy", ["GATTACA"]).drawn(2, seed=0)
+        ['GATTACA', 'GATTACA']
+        """
+        if count < 1:
+            raise ValueError(f"There must be a site to draw; received count={count}. Ask for 1 or more.")
+        upto = np.cumsum(self.probabilities, axis=1)
+        upto /= upto[:, -1:]
+        at = np.random.default_rng(seed).random((count, len(self), 1))
+        bases = (at >= upto).sum(axis=2)
+        return ["".join(BASES[base] for base in site) for site in bases.tolist()]
 
     @property
     def counts(self) -> np.ndarray:

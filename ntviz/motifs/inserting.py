@@ -1,0 +1,246 @@
+"""Whether a model answers to a motif: its site put into real sequences, against the same bases in another order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ntviz import environment
+from ntviz.motifs.matrix import Motif
+from ntviz.sequence import require, reverse_complement
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Ask = Callable[[list[str]], np.ndarray]
+"""Sequences to one number each, [sequence]: a model's score, probability or prediction."""
+
+_TRIES = 1_000  # permutations to look for one that differs from the site
+_ALL_SIGNS = 14  # backgrounds up to which every pattern of signs is counted
+
+
+@dataclass(frozen=True, eq=False)
+class Insertion:
+    """What `insertion` measured; every number has the unit of `ask`.
+
+    Attributes
+    ----------
+    effect
+        Mean over backgrounds of what the site adds to the mean of its shuffles.
+    low, high
+        95 % interval of `effect`, by bootstrap over backgrounds; nan for a single background.
+    p
+        Chance of a mean as far from 0 if each background's effect were as likely to have the other sign.
+    with_site, with_shuffles
+        Means over backgrounds of the answers themselves.
+    table
+        One row a background: its site, answer to the site and to its shuffles (means over strands and over shuffles),
+        effect, and effect of the site on each strand, `plus` and `minus` (nan where it was not asked for).
+    """
+
+    effect: float
+    low: float
+    high: float
+    p: float
+    with_site: float
+    with_shuffles: float
+    table: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return (
+            f"Insertion(effect {self.effect:.3g} [{self.low:.3g}, {self.high:.3g}], p {self.p:.2g}, "
+            f"{len(self.table):,} backgrounds)"
+        )
+
+
+def insertion(
+    ask: Ask,
+    motif: Motif,
+    backgrounds: Sequence[str],
+    *,
+    site: Literal["best", "drawn"] = "best",
+    shuffles: int = 10,
+    both_strands: bool = True,
+    bootstrap: int = 2_000,
+    batch: int = 64,
+    seed: int = 0,
+) -> Insertion:
+    """Effect of a motif's site on a model's answer, over that of the same bases in another order.
+
+    Parameters
+    ----------
+    ask
+        What is asked of the model: takes a list of sequences, gives one number for each. It should answer to the middle
+        of a sequence, or to all of it.
+    motif
+        Its site takes the place of as many bases in the middle of each background, so that lengths stay.
+    backgrounds
+        Upper-case A, C, G, T, N, each as long as the motif or longer: real sequences of the kind that the model reads,
+        apart from each other, because they are what is drawn from for interval and p. 30 or more say something.
+    site
+        ``best`` puts the most probable base at each position: one site for all, the strongest. ``drawn`` draws a site
+        for each background from the motif's probabilities, as they are found in a genome.
+    shuffles
+        Copies of the site with its positions in another order, which keeps its composition. None is the site itself or,
+        on both strands, its reverse complement.
+    both_strands
+        Whether to ask for the site and its shuffles as reverse complements too, and take the mean.
+    bootstrap
+        Resamples of the backgrounds.
+    batch
+        Sequences passed to `ask` at a time.
+    seed
+        Of sites, shuffles and resamples.
+
+    Raises
+    ------
+    ValueError
+        If there is no background, one is not clean or shorter than the motif, a site has no other order, or `ask` does
+        not give one finite number for each sequence.
+
+    Notes
+    -----
+    Shuffles break the words of the site but not more: at the seams they make new words as the site does. A shuffle may
+    be a good site by chance, of this or of another protein; more shuffles make that matter less. An effect says that the
+    model answers to the site where it was put, and not that it would elsewhere in a sequence.
+
+    References
+    ----------
+    Insertion into backgrounds as in Avsec et al., Nature Genetics 2021 (BPNet), with controls of the same composition.
+
+    Examples
+    --------
+    >>> motif = Motif.from_sites("toy", ["GATTACA"])
+    >>> found = insertion(lambda some: np.array([one.count("GATTACA") for one in some]), motif, ["C" * 20, "G" * 31])
+    >>> found.effect, found.table["plus"].tolist(), found.table["minus"].tolist()
+    (0.5, [1.0, 1.0], [0.0, 0.0])
+    """
+    _check(motif, backgrounds, site, shuffles, bootstrap, batch)
+    rng = np.random.default_rng(seed)
+    count = len(backgrounds)
+    sites = [motif.best_site] * count if site == "best" else motif.drawn(count, seed=int(rng.integers(2**32)))
+    planted = []
+    for background, bases in zip(backgrounds, sites, strict=True):
+        start = (len(background) - len(bases)) // 2
+        versions = [bases, *_orders(bases, shuffles, both_strands, rng)]
+        if both_strands:
+            versions += [reverse_complement(version) for version in versions]
+        planted += [background[:start] + version + background[start + len(bases) :] for version in versions]
+    answers = _asked(ask, planted, batch).reshape(count, 1 + both_strands, 1 + shuffles)
+    differences = answers[:, :, 0] - answers[:, :, 1:].mean(axis=2)
+    effects = differences.mean(axis=1)
+    low = high = np.nan
+    if count > 1:
+        means = effects[rng.integers(count, size=(bootstrap, count))].mean(axis=1)
+        low, high = np.quantile(means, [0.025, 0.975]).tolist()
+
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "site": pd.Series(sites, dtype=str),
+            "with_site": answers[:, :, 0].mean(axis=1),
+            "with_shuffles": answers[:, :, 1:].mean(axis=(1, 2)),
+            "effect": effects,
+            "plus": differences[:, 0],
+            "minus": differences[:, 1] if both_strands else np.full(count, np.nan),
+        }
+    )
+    return Insertion(
+        float(effects.mean()),
+        low,
+        high,
+        sign_flip(effects, rng),
+        float(table["with_site"].mean()),
+        float(table["with_shuffles"].mean()),
+        table,
+    )
+
+
+def sign_flip(effects: np.ndarray, rng: np.random.Generator, draws: int = 10_000) -> float:
+    """Share of sign patterns whose mean is as far from 0 as that of the effects: all patterns of up to 14, else drawn.
+
+    Of those drawn, the pattern that came counts as one more. The smallest value is 2 / 2 ** effects, or 1 / 10,001.
+
+    Examples
+    --------
+    >>> sign_flip(np.array([1.0, 2.0, 3.0]), np.random.default_rng(0))
+    0.25
+    """
+    exact = len(effects) <= _ALL_SIGNS
+    if exact:
+        signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(effects))))
+    else:
+        signs = rng.choice((-1.0, 1.0), size=(draws, len(effects)))
+    # Sums in another order differ by a rounding error.
+    as_far = np.abs(signs @ effects) >= np.abs(effects.sum()) - 1e-9 * np.abs(effects).sum()
+    return float(as_far.mean() if exact else (1 + as_far.sum()) / (1 + draws))
+
+
+def _orders(site: str, count: int, both_strands: bool, rng: np.random.Generator) -> list[str]:
+    """So many other orders of a site's bases, drawn one by one; the same may come twice."""
+    own = {site, reverse_complement(site)} if both_strands else {site}
+    letters = np.array(list(site))
+    found: list[str] = []
+    for _ in range(_TRIES * count):
+        other = "".join(rng.permutation(letters))
+        if other not in own:
+            found.append(other)
+            if len(found) == count:
+                return found
+    raise ValueError(
+        f"A site must have another order of its bases to compare with; {site} has none. Take a motif of other bases, or a "
+        f"longer one."
+    )
+
+
+def _asked(ask: Ask, sequences: list[str], batch: int) -> np.ndarray:
+    answers = np.empty(len(sequences))
+    with environment.progress(total=len(sequences), what="insertion", unit="sequences") as bar:
+        for first in range(0, len(sequences), batch):
+            some = sequences[first : first + batch]
+            answer = np.asarray(ask(list(some)), dtype=np.float64)
+            if answer.shape != (len(some),) or not np.isfinite(answer).all():
+                what = (
+                    f"shape {list(answer.shape)}"
+                    if answer.shape != (len(some),)
+                    else "some that are not finite"
+                )
+                raise ValueError(
+                    f"ask must give one finite number for each sequence; received {what} for {len(some)} sequences. Reduce "
+                    f"its answer to [sequence], and leave out what it cannot read."
+                )
+            answers[first : first + len(some)] = answer
+            bar.update(len(some))
+    return answers
+
+
+def _check(
+    motif: Motif, backgrounds: Sequence[str], site: str, shuffles: int, bootstrap: int, batch: int
+) -> None:
+    if isinstance(backgrounds, str) or not len(backgrounds):
+        raise ValueError(
+            f"Backgrounds must be one or more sequences; received {'one text' if isinstance(backgrounds, str) else 'none'}. "
+            f"Pass a list, such as windows around elements."
+        )
+    if site not in ("best", "drawn"):
+        raise ValueError(f"site must be 'best' or 'drawn'; received {site!r}. Use one of them.")
+    if min(shuffles, bootstrap, batch) < 1:
+        raise ValueError(
+            f"shuffles, bootstrap and batch must be at least 1; received {shuffles}, {bootstrap} and {batch}. 10, 2000 and "
+            f"64 are usual."
+        )
+    for number, background in enumerate(backgrounds):
+        try:
+            require(background)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Background {number}: {error}") from None
+        if len(background) < len(motif):
+            raise ValueError(
+                f"A background must be as long as the motif or longer; number {number} has {len(background)} bp, and {motif.id} "
+                f"{len(motif)}. Take longer ones, or motif.trimmed()."
+            )

@@ -1,0 +1,193 @@
+"""Motifs put into sequences: counted by hand, against random answers, and against questions that cannot be asked."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import zlib
+
+import numpy as np
+import pytest
+
+from ntviz import motifs
+from ntviz.motifs import Motif
+from ntviz.motifs.inserting import sign_flip
+from ntviz.sequence import reverse_complement
+
+GATTACA = Motif.from_sites("toy", ["GATTACA"] * 9)
+
+
+def random_bases(seed: int, length: int, letters: str = "ACGT") -> str:
+    return "".join(random.Random(seed).choices(letters, k=length))
+
+
+def counts(word: str, *, both: bool = False):
+    """A model that counts a word, on one strand or both."""
+    words = {word, reverse_complement(word)} if both else {word}
+    return lambda some: np.array([sum(one.count(each) for each in words) for one in some])
+
+
+def noise(some: list[str]) -> np.ndarray:
+    """A model whose answer depends on every base, and on no motif: a normal number drawn for each sequence."""
+    return np.array([random.Random(zlib.crc32(one.encode())).gauss() for one in some])
+
+
+def test_a_counter_of_the_word_answers_one() -> None:
+    # No word of the two begins on the left or ends on the right, so no shuffle makes one with what is beside it.
+    backgrounds = [
+        random_bases(seed, 30 + seed, "AC") + "N" * 7 + random_bases(seed, 30 + seed, "GT")
+        for seed in range(20)
+    ]
+    found = motifs.insertion(counts("GATTACA"), GATTACA, backgrounds, both_strands=False)
+    assert (found.effect, found.low, found.high, found.with_site, found.with_shuffles) == (1, 1, 1, 1, 0)
+    assert found.p == pytest.approx(1 / 10_001)
+    assert found.table["effect"].tolist() == [1] * 20
+    assert found.table["minus"].isna().all()
+    # Read on one strand, half of it is there; read on both, all.
+    half = motifs.insertion(counts("GATTACA"), GATTACA, backgrounds)
+    assert half.effect == 0.5
+    assert (half.table["plus"] == 1).all() and (half.table["minus"] == 0).all()
+    assert motifs.insertion(counts("GATTACA", both=True), GATTACA, backgrounds).effect == 1
+    assert repr(found).startswith("Insertion(effect 1 [1, 1], p 0.0001, 20 backgrounds)")
+
+
+def test_what_composition_does_is_no_effect() -> None:
+    # A model that counts G and C answers to the site, and as much to its shuffles.
+    rich = Motif.from_sites("rich", ["GGCGCGGA"])
+    backgrounds = [random_bases(seed, 50, "AT") for seed in range(12)]
+    found = motifs.insertion(
+        lambda some: np.array([one.count("G") + one.count("C") for one in some]), rich, backgrounds
+    )
+    assert (found.with_site, found.with_shuffles, found.effect, found.p) == (7, 7, 0, 1)
+
+
+def test_sequences_asked_are_those_of_the_design() -> None:
+    asked: list[str] = []
+
+    def ask(some: list[str]) -> np.ndarray:
+        asked.extend(some)
+        assert len(some) <= 5
+        return np.arange(len(some)) + 0.0
+
+    backgrounds = ["C" * 20, "T" * 31]
+    motifs.insertion(ask, GATTACA, backgrounds, shuffles=3, batch=5)
+    assert len(asked) == 2 * 2 * 4
+    for number, start in enumerate((6, 12)):
+        mine = asked[8 * number : 8 * number + 8]
+        background = backgrounds[number]
+        assert mine[0] == background[:start] + "GATTACA" + background[start + 7 :]
+        sites = [text[start : start + 7] for text in mine]
+        assert sites[4:] == [reverse_complement(site) for site in sites[:4]]
+        for text, site in zip(mine, sites, strict=True):
+            assert text == background[:start] + site + background[start + 7 :]
+        for site in sites[1:4]:
+            assert sorted(site) == sorted("GATTACA")
+            assert site not in ("GATTACA", reverse_complement("GATTACA"))
+
+
+def test_answers_equal_those_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    motif = Motif("M", rng.dirichlet([0.5] * 4, size=6))
+    backgrounds = [random_bases(seed, 40) for seed in range(7)]
+    kept: list[str] = []
+
+    def ask(some: list[str]) -> np.ndarray:
+        kept.extend(some)
+        return noise(some)
+
+    found = motifs.insertion(ask, motif, backgrounds, site="drawn", shuffles=4, both_strands=False, seed=3)
+    asked = noise(kept).tolist()
+    plain = [asked[5 * at] - sum(asked[5 * at + 1 : 5 * at + 5]) / 4 for at in range(7)]
+    assert found.table["effect"].tolist() == pytest.approx(plain)
+    assert found.effect == pytest.approx(sum(plain) / 7)
+    for site, text in zip(found.table["site"], kept[::5], strict=True):
+        assert text[17:23] == site
+    assert found.table["site"].nunique() > 1
+    signs = [
+        abs(np.dot(pattern, plain)) >= abs(sum(plain)) - 1e-9
+        for pattern in itertools.product((-1, 1), repeat=7)
+    ]
+    assert found.p == sum(signs) / 2**7
+
+
+def test_drawn_sites_are_as_probable_as_the_motif_says() -> None:
+    motif = Motif("M", [[0.7, 0.1, 0.2, 0.0], [0.0, 0.0, 0.5, 0.5], [0.25] * 4])
+    sites = motif.drawn(20_000, seed=1)
+    again = Motif.from_sites("again", sites)
+    assert again.probabilities == pytest.approx(motif.probabilities, abs=0.012)
+    assert not any(site[0] == "T" or site[1] in "AC" for site in sites)
+    assert sites == motif.drawn(20_000, seed=1) != motif.drawn(20_000, seed=2)
+
+
+def test_intervals_of_no_effect_hold_zero_in_95_of_100() -> None:
+    runs = [
+        motifs.insertion(
+            noise,
+            GATTACA,
+            [random_bases(1000 * seed + at, 30) for at in range(30)],
+            shuffles=3,
+            both_strands=False,
+            bootstrap=300,
+            seed=seed,
+        )
+        for seed in range(150)
+    ]
+    covered = np.mean([run.low <= 0 <= run.high for run in runs])
+    assert 0.90 <= covered <= 0.985
+    assert np.mean([run.p <= 0.05 for run in runs]) == pytest.approx(0.05, abs=0.04)
+    # The spread is that of the design: a normal number less the mean of three.
+    effects = np.concatenate([run.table["effect"] for run in runs])
+    assert effects.std() == pytest.approx(np.sqrt(1 + 1 / 3), rel=0.05)
+
+
+def test_signs_are_flipped_one_by_one_or_at_random() -> None:
+    rng = np.random.default_rng(0)
+    assert sign_flip(np.ones(5), rng) == 2 / 2**5
+    assert sign_flip(np.zeros(5), rng) == 1
+    assert sign_flip(np.zeros(20), rng) == 1
+    effects = rng.normal(0.35, 1, size=14)
+    exact, drawn = sign_flip(effects, rng), []
+    patterns = rng.choice((-1, 1), size=(10_000, 14)) @ effects
+    drawn = (np.abs(patterns) >= abs(effects.sum())).mean()
+    assert exact == pytest.approx(drawn, abs=0.02)
+    # One more background, which says nothing, takes the way at random.
+    assert sign_flip(np.r_[effects, 0], rng) == pytest.approx(exact, abs=0.02)
+
+
+def test_one_background_has_no_interval() -> None:
+    found = motifs.insertion(counts("GATTACA"), GATTACA, ["C" * 7], both_strands=False)
+    assert (found.effect, found.p) == (1, 1)
+    assert np.isnan(found.low) and np.isnan(found.high)
+
+
+def test_the_same_seed_gives_the_same() -> None:
+    backgrounds = [random_bases(seed, 40) for seed in range(5)]
+    first, again, other = (
+        motifs.insertion(noise, GATTACA, backgrounds, site="drawn", seed=seed) for seed in (1, 1, 2)
+    )
+    assert first.table.equals(again.table)
+    assert (first.low, first.p) == (again.low, again.p)
+    assert first.effect != other.effect
+
+
+def test_bad_questions_are_refused() -> None:
+    ask = counts("GATTACA")
+    good = ["C" * 20]
+    with pytest.raises(ValueError, match=r"one or more sequences; received none"):
+        motifs.insertion(ask, GATTACA, [])
+    with pytest.raises(ValueError, match=r"one or more sequences; received one text"):
+        motifs.insertion(ask, GATTACA, "ACGTACGT")
+    with pytest.raises(ValueError, match=r"number 1 has 4 bp, and toy 7"):
+        motifs.insertion(ask, GATTACA, ["C" * 20, "ACGT"])
+    with pytest.raises(ValueError, match=r"Background 0: .*received 'a'"):
+        motifs.insertion(ask, GATTACA, ["acgtacgt"])
+    with pytest.raises(ValueError, match=r"must be 'best' or 'drawn'; received 'consensus'"):
+        motifs.insertion(ask, GATTACA, good, site="consensus")  # ty: ignore[invalid-argument-type]
+    with pytest.raises(ValueError, match=r"must be at least 1; received 0, 2000 and 64"):
+        motifs.insertion(ask, GATTACA, good, shuffles=0)
+    with pytest.raises(ValueError, match=r"another order of its bases to compare with; AAAA has none\. Take"):
+        motifs.insertion(ask, Motif.from_sites("A", ["AAAA"]), good)
+    with pytest.raises(ValueError, match=r"one finite number for each sequence; received shape \[2\] for 22"):
+        motifs.insertion(lambda some: np.zeros(2), GATTACA, good)
+    with pytest.raises(ValueError, match=r"received some that are not finite for 22 sequences"):
+        motifs.insertion(lambda some: np.full(len(some), np.nan), GATTACA, good)

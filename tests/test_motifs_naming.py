@@ -1,0 +1,307 @@
+"""Names of motifs: TOMTOM's p-values and alignments by brute force, known answers, and how often chance gets a name.
+
+The first comparison compiles, which takes a minute or two where nothing is cached; all tests that compare are here.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from ntviz import data, motifs
+from ntviz.motifs import Family, Motif, Motifs
+from ntviz.motifs.many import adjusted
+from ntviz.motifs.tomtom import WIDEST, compare
+
+
+@pytest.fixture(scope="module")
+def jaspar() -> Motifs:
+    return motifs.read(data.bundle("motifs"))
+
+
+@pytest.fixture(scope="module")
+def families() -> dict[str, Family]:
+    return motifs.families()
+
+
+def padded(motif: Motif, left: int, right: int, name: str) -> Motif:
+    flat = [np.full((count, 4), 0.25) for count in (left, right)]
+    return Motif(name, np.vstack([flat[0], motif.probabilities, flat[1]]))
+
+
+def random_motifs(count: int, seed: int, *, alpha: float = 0.3, width: int = 10) -> list[Motif]:
+    rng = np.random.default_rng(seed)
+    return [Motif(f"R{index}", rng.dirichlet([alpha] * 4, size=width)) for index in range(count)]
+
+
+def shuffled(motif: Motif, rng: np.random.Generator) -> Motif:
+    return Motif(f"{motif.id}-shuffled", rng.permutation(motif.probabilities))
+
+
+def resampled(motif: Motif, rng: np.random.Generator) -> Motif:
+    return Motif.from_counts(f"{motif.id}-again", [rng.multinomial(20, row) for row in motif.probabilities])
+
+
+# TOMTOM by brute force ------------------------------------------------------------------------------------------------
+
+
+class Brute:
+    """TOMTOM's complete scores as they are defined, without bins: minus Euclidean distance, less its median."""
+
+    def __init__(self, query: np.ndarray, targets: Motifs) -> None:
+        self.columns = np.vstack([motif.probabilities for motif in targets])
+        self.columns = np.vstack([self.columns, self.columns[:, ::-1]])
+        self.query = query
+        self.medians = np.median(self.similarity(self.columns), axis=1)
+
+    def similarity(self, columns: np.ndarray) -> np.ndarray:
+        return -np.sqrt(((self.query[:, None] - columns[None]) ** 2).sum(axis=2))
+
+    def scores(self, columns: np.ndarray) -> dict[int, float]:
+        """Sum of the overlapping columns by the offset of the query in the target."""
+        centred = self.similarity(columns) - self.medians[:, None]
+        return {
+            offset: float(np.trace(centred, offset)) for offset in range(1 - len(self.query), len(columns))
+        }
+
+    def chances(self, width: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Best scores of targets of so many columns drawn at random."""
+        centred = self.similarity(self.columns) - self.medians[:, None]
+        drawn = centred[:, rng.integers(centred.shape[1], size=(draws, width))]
+        sums = [
+            np.sum(
+                [drawn[i, :, i + offset] for i in range(len(self.query)) if 0 <= i + offset < width], axis=0
+            )
+            for offset in range(1 - len(self.query), width)
+        ]
+        return np.max(sums, axis=0)
+
+
+def test_alignments_are_the_best_of_all(jaspar: Motifs) -> None:
+    queries = [jaspar[name].probabilities for name in ("MA0139.2", "MA0065.3", "MA0114.5")]
+    queries[1] = queries[1][4:12]
+    like = compare(queries, list(jaspar))
+    for number, query in enumerate(queries):
+        brute = Brute(query, jaspar)
+        for index in np.argsort(like.p[number])[:30]:
+            target = list(jaspar)[index]
+            forward = brute.scores(target.probabilities)
+            backward = brute.scores(target.reverse_complement().probabilities)
+            best = max(*forward.values(), *backward.values())
+            turned, offset = bool(like.turned[number, index]), int(like.offset[number, index])
+            # Scores in 100 bins tell no difference of a hundredth of their range.
+            found = (backward if turned else forward)[offset]
+            assert found == pytest.approx(best, abs=0.02 * len(query))
+            ends = min(offset + len(query), len(target))
+            assert like.overlap[number, index] == ends - max(offset, 0)
+
+
+def test_p_values_are_the_chances_of_random_columns(jaspar: Motifs) -> None:
+    rng = np.random.default_rng(0)
+    queries = [jaspar["MA0139.2"].probabilities, jaspar["MA0036.4"].probabilities]
+    like = compare(queries, list(jaspar))
+    for number, query in enumerate(queries):
+        brute = Brute(query, jaspar)
+        checked = 0
+        for index, target in enumerate(jaspar):
+            p = like.p[number, index]
+            if len(target) != 10 or not 0.005 < p < 0.2 or checked == 8:
+                continue
+            checked += 1
+            best = max(
+                max(brute.scores(way.probabilities).values()) for way in (target, target.reverse_complement())
+            )
+            one_way = (brute.chances(10, 20_000, rng) >= best).mean()
+            assert p == pytest.approx(one_way * (2 - one_way), rel=0.25)
+        assert checked == 8
+
+
+# Known answers --------------------------------------------------------------------------------------------------------
+
+
+def test_known_motifs_get_their_names(jaspar: Motifs, families: dict[str, Family]) -> None:
+    ctcf, nr = jaspar["MA0139.2"], jaspar["MA0065.3"]
+    queries = [
+        padded(ctcf, 2, 3, "flanked"),
+        padded(ctcf.reverse_complement(), 0, 1, "turned"),
+        Motif("part", nr.probabilities[:9]),
+        Motif("noise", np.random.default_rng(0).multinomial(20, [0.25] * 4, size=12) / 20),
+        Motif("flat", np.full((8, 4), 0.25)),
+    ]
+    found = motifs.name(queries, jaspar, families=families)
+    table = found.table.set_index("query")
+    assert table["status"].tolist() == ["named", "named", "named", "uninformative", "uninformative"]
+    assert table["target"].tolist() == ["MA0139.2", "MA0139.2", "MA0065.3", "", ""]
+    assert table["name"].tolist()[:3] == ["CTCF", "CTCF", "Pparg::Rxra"]
+    assert table["strand"].tolist()[:3] == ["+", "-", "+"]
+    # Of the query as it was given, flanks and all.
+    assert table["offset"].tolist()[:3] == [-2, 0, 0]
+    assert table["overlap"].tolist()[:3] == [15, 15, 9]
+    assert table["class"]["part"] == "Nuclear receptors with C4 zinc fingers"
+    assert table["consensus"]["flanked"] == "More than 3 adjacent zinc fingers"
+    assert (table["p_shuffled"].iloc[:3] == 1 / 101).all()
+    assert table[["p", "e", "q", "p_shuffled"]].iloc[3:].isna().all(axis=None)
+    assert found.matches["query"].unique().tolist() == ["flanked", "turned", "part"]
+    assert (
+        found.matches.groupby("query")["rank"].agg(list).map(lambda ranks: ranks == [1, 2, 3, 4, 5])
+    ).all()
+
+    pair = found.pair("flanked")
+    query, target = pair.columns()
+    assert query.shape == target.shape == (20, 4)
+    assert np.isnan(target[[0, 1, 17, 18, 19]]).all()
+    assert np.allclose(query[2:17], target[2:17])
+    turned = found.pair("turned")
+    query, target = turned.columns()
+    assert np.allclose(query[:15], target[:15])
+    assert np.isnan(target[15]).all()
+    second = found.pair("turned", rank=2)
+    assert second.target.name == "CTCF"
+    assert second.target.id != "MA0139.2"
+    with pytest.raises(ValueError, match=r"noise has 0, and rank 1 was asked for"):
+        found.pair("noise")
+
+
+def test_what_is_like_nothing_has_no_match(jaspar: Motifs) -> None:
+    odd = Motif("odd", random_motifs(1, 4, alpha=0.2, width=12)[0].probabilities)
+    found = motifs.name(odd, jaspar, q=0.05)
+    row = found.table.iloc[0]
+    assert row["status"] == "no match"
+    assert (row["target"], row["name"], row["family"], row["consensus"]) == ("", "", "", "")
+    assert (row["e"], row["q"]) == (pytest.approx(1019 * row["p"]), 1)
+    # What is nearest is still told, and that it is nothing.
+    assert len(found.matches) == 5
+    assert not found.matches["significant"].any()
+    assert found.pair("odd").query is odd
+
+
+def test_a_motif_much_the_same_in_any_order_is_said(jaspar: Motifs) -> None:
+    found = motifs.name(Motif("A", [[0.9, 0.05, 0.03, 0.02]] * 9), jaspar)
+    assert found.table["status"].tolist() == ["named"]
+    assert found.table["p_shuffled"].tolist() == [1]
+    none = motifs.name(Motif("A", [[0.9, 0.05, 0.03, 0.02]] * 9), jaspar, shuffles=0)
+    assert none.table["p_shuffled"].isna().all()
+
+
+def test_q_is_of_queries_and_matches_follow(jaspar: Motifs) -> None:
+    rng = np.random.default_rng(1)
+    queries = [resampled(motif, rng) for motif in list(jaspar)[::100]] + random_motifs(5, 0)
+    found = motifs.name(queries, jaspar, q=0.1, top=1019, shuffles=0, min_mean_information=0)
+    like = compare([motif.probabilities[slice(*motif.core())] for motif in queries], list(jaspar))
+    e = like.p.min(axis=1) * 1019
+    assert found.table["e"].to_numpy() == pytest.approx(e, rel=1e-12)
+    q = adjusted(np.minimum(e, 1), len(queries))
+    assert found.table["q"].to_numpy() == pytest.approx(q, rel=1e-12)
+    named = q <= 0.1
+    assert 0 < named.sum() < len(queries)
+    assert (found.table["status"] == np.where(named, "named", "no match")).all()
+    significant = found.matches.groupby("query", sort=False)["significant"].sum().to_numpy()
+    expected = ((like.p * 1019 <= 0.1 * named.mean()) & named[:, None]).sum(axis=1)
+    assert significant.tolist() == expected.tolist()
+    assert found.table["significant"].fillna(0).tolist() == expected.tolist()
+
+
+def test_families_of_other_versions_and_of_none(jaspar: Motifs) -> None:
+    ctcf = jaspar["MA0139.2"]
+    kinds = {"MA0139.1": Family("a", "x::y"), "MA1930.2": Family("a", "y"), "MA1929.2": Family("b", "y::z")}
+    found = motifs.name(Motif("q", ctcf.probabilities), jaspar, families=kinds, shuffles=0)
+    row = found.table.iloc[0]
+    assert (row["class"], row["family"]) == ("a", "x::y")
+    # A complex votes for each of its families; CTCFL, whose family is not known, does not vote.
+    assert (row["consensus"], row["agreeing"]) == ("y", 3)
+    without = motifs.name(Motif("q", ctcf.probabilities), jaspar, shuffles=0).table.iloc[0]
+    assert (without["class"], without["family"], without["consensus"], without["agreeing"]) == ("", "", "", 0)
+
+
+# Chance ---------------------------------------------------------------------------------------------------------------
+
+
+def test_names_of_shuffled_and_of_random_motifs_are_rare(jaspar: Motifs) -> None:
+    rng = np.random.default_rng(0)
+    for queries, most in (
+        ([shuffled(motif, rng) for motif in jaspar], 0.11),
+        (random_motifs(300, 1), 0.08),
+    ):
+        # Each by itself, so that no other query moves its q.
+        found = motifs.name(queries, jaspar, q=1, shuffles=0, top=1)
+        e = found.table.loc[found.table["status"] == "named", "e"]
+        assert len(e) > 150
+        assert 0.005 < (e <= 0.05).mean() < most
+
+
+def test_motifs_that_say_little_would_be_named_by_chance(jaspar: Motifs) -> None:
+    noise = random_motifs(60, 2, alpha=2.0, width=16)
+    assert set(motifs.name(noise, jaspar).table["status"]) == {"uninformative"}
+    forced = motifs.name(noise, jaspar, min_mean_information=0, shuffles=10)
+    compared = forced.table[forced.table["p"].notna()]
+    # Why they are not: nearly all would get a name. The control tells, as their shuffles would too.
+    assert (compared["e"] <= 0.05).mean() > 0.8
+    assert compared["p_shuffled"].median() > 0.3
+
+
+def test_true_queries_do_not_lend_their_names_to_others(jaspar: Motifs) -> None:
+    rng = np.random.default_rng(3)
+    known = [motif for motif in jaspar if motif.information.mean() > 1]
+    wrong = every_pair = right = 0
+    for _ in range(12):
+        picked = rng.choice(len(known), 20, replace=False)
+        queries = [resampled(known[index], rng) for index in picked[:18]]
+        queries += [shuffled(known[index], rng) for index in picked[18:]]
+        found = motifs.name(queries, jaspar, q=0.1, shuffles=0, top=1019)
+        named = (found.table["status"] == "named").to_numpy()
+        right, wrong = right + named[:18].sum(), wrong + named[18:].sum()
+        order = found.matches["query"].map({motif.id: at for at, motif in enumerate(queries)})
+        q = adjusted(found.matches["p"].to_numpy(), 20 * 1019)
+        every_pair += len(set(order[(q <= 0.1) & (order >= 18)]))
+    assert right > 0.97 * 12 * 18
+    assert wrong / (wrong + right) < 0.03
+    assert every_pair > 3 * wrong
+
+
+def test_resampled_matrices_find_themselves(jaspar: Motifs) -> None:
+    rng = np.random.default_rng(5)
+    chosen = list(jaspar)[::5]
+    found = motifs.name([resampled(motif, rng) for motif in chosen], jaspar, shuffles=0, top=1)
+    named = found.table["status"] == "named"
+    same = found.table["target"].to_numpy() == np.array([motif.id for motif in chosen])
+    assert named.mean() > 0.95
+    assert same[named.to_numpy()].mean() > 0.8
+
+
+# Bad questions --------------------------------------------------------------------------------------------------------
+
+
+def test_no_query_is_an_empty_table(jaspar: Motifs) -> None:
+    found = motifs.name([], jaspar)
+    assert found.table.empty
+    assert found.matches.empty
+    assert found.table.columns.tolist()[:4] == ["query", "status", "target", "name"]
+
+
+def test_too_wide_a_query_is_said(jaspar: Motifs) -> None:
+    wide = Motif.from_sites("wide", ["ACGT" * (WIDEST // 4) + "A"])
+    found = motifs.name([wide, Motif("q", jaspar["MA0139.2"].probabilities)], jaspar, shuffles=0)
+    assert found.table["status"].tolist() == ["too wide", "named"]
+
+
+def test_bad_questions_are_refused(jaspar: Motifs, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = Motif("q", jaspar["MA0139.2"].probabilities)
+    with pytest.raises(
+        ValueError, match=r"25 targets or more.*its null; received 3\. Pass a whole collection"
+    ):
+        motifs.name(query, Motifs(list(jaspar)[:3]))
+    with pytest.raises(ValueError, match=r"q must be above 0 and at most 1; received 0\. "):
+        motifs.name(query, jaspar, q=0)
+    with pytest.raises(
+        ValueError, match=r"top must be at least 1 and shuffles at least 0; received 0 and 100"
+    ):
+        motifs.name(query, jaspar, top=0)
+    with pytest.raises(ValueError, match=r"identifier of its own; the collection has 'q' twice"):
+        motifs.name([query, query], jaspar)
+    monkeypatch.setitem(sys.modules, "memelite", None)
+    with pytest.raises(
+        ImportError, match=r"memelite, which is not installed. Run `pip install 'ntviz\[motifs\]'`"
+    ):
+        motifs.name(query, jaspar)
