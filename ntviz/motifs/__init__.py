@@ -1,15 +1,49 @@
 """Motifs of DNA-binding proteins: matrices of base probabilities, and where they match a sequence.
 
-`read` takes a file in MEME format, such as JASPAR's; `scan` finds matches with exact p-values, and `hits` lists them
-in genome coordinates.
+`read` takes a file in MEME format, such as JASPAR's; `scan` finds matches with exact p-values, `scan_many` in many
+sequences at once, and `hits` lists them in genome coordinates. `name` says which known motif an unknown one is like, and
+`insertion` whether a model answers to it. `seqlets` and `discover` find motifs in what bases contribute to a model's answer;
+`Detector` is a network of which it is known.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from ntviz.environment import lazily
+from ntviz.motifs.discovery import Discovery, Pattern, discover
 from ntviz.motifs.families import Family, families
+from ntviz.motifs.inserting import Insertion, insertion
 from ntviz.motifs.many import scan_many
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs, read
+from ntviz.motifs.naming import Names, Pair, name
 from ntviz.motifs.scanning import composition, hits, scan
+from ntviz.motifs.seqlets import seqlets
 
-__all__ = ["Family", "Motif", "Motifs", "composition", "families", "hits", "read", "scan", "scan_many"]
+if TYPE_CHECKING:
+    from ntviz.motifs.detector import Detector
+
+__all__ = [
+    "Detector",
+    "Discovery",
+    "Family",
+    "Insertion",
+    "Motif",
+    "Motifs",
+    "Names",
+    "Pair",
+    "Pattern",
+    "composition",
+    "discover",
+    "families",
+    "hits",
+    "insertion",
+    "name",
+    "read",
+    "scan",
+    "scan_many",
+    "seqlets",
+]
+
+__getattr__ = lazily(__name__, {"detector": ("Detector",)})
