@@ -12,7 +12,7 @@ from ntviz.motifs.clustering import Cluster, clusters
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs
 from ntviz.motifs.scanning import composition
-from ntviz.motifs.seqlets import SIGNS, Contributions, matched, seqlets
+from ntviz.motifs.seqlets import SIGNS, Contributions, chance_of, matched, seqlets
 from ntviz.motifs.stretches import maximal
 from ntviz.motifs.windows import Windows
 
@@ -33,8 +33,8 @@ class Pattern:
     Attributes
     ----------
     motif
-        Of the sites; its identifier is P and a number for what is above the null's mean, N and a number for what is
-        below.
+        Of the sites; its identifier is P and a number for what contributes, N and a number for what
+        contributes against.
     contributions
         Mean over sites, float64 [position], in the direction of the motif and the unit of what was given.
     sites
@@ -176,7 +176,9 @@ def discover(
         if len(rows) < fewest:
             continue
         part = table.iloc[rows]
-        windows = Windows.around(part, sequences, values, flank=_FLANK, mean=table.attrs["mean"], sign=sign)
+        windows = Windows.around(
+            part, sequences, values, flank=_FLANK, chance=chance_of(table.attrs["mean"], sign), sign=sign
+        )
         groups = clusters(windows.inside, fewest=fewest, similarity=similarity, rng=rng)
         needed[sign] = groups.similarity
         null_patterns += groups.of_shuffled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SIGNS = (1, -1)
+_AT_A_TIME = 1 << 19  # bases of copies of the null
 Contributions = Sequence[np.ndarray] | np.ndarray
 
 
@@ -42,7 +44,7 @@ def seqlets(
         Upper-case A, C, G, T, N. No stretch spans an N, whatever contributes there.
     contributions
         Of each sequence, float [base], or of all, [sequence, base], in any unit: attributions, effects of exchanging
-        a base, attention received. They are looked at in both directions, above and below the null's mean.
+        a base, attention received. Above 0 and below it are looked at apart.
     null
         Contributions by the same method of sequences where there is nothing to find, such as these after
         `sequence.shuffle`; several shuffles of each tell smaller p. When not given, contributions are permuted among
@@ -51,7 +53,8 @@ def seqlets(
     q
         Largest false discovery rate.
     drift
-        What is taken off each contribution: the null's mean, and this many of its standard deviations. More of it
+        What is taken off each contribution: the null's mean, where it has the same sign, and this many of its standard
+        deviations. More of it
         makes seqlets shorter.
     widths
         Fewest and most bases. What is shorter is not tested; what is longer is parted at its own mean.
@@ -65,7 +68,7 @@ def seqlets(
     Returns
     -------
     One row a seqlet, by place: sequence (number from 0), start and end (0-based half-open, in the sequence), sign (1
-    above the mean, -1 below), sum (of the contributions), score (what they have beyond the drift, in their unit), p
+    above 0, -1 below), sum (of the contributions), score (what they have beyond the drift, in their unit), p
     (share of the null's stretches of this sign with as high a score) and q (Benjamini-Hochberg over all stretches of
     both signs). Where seqlets of both signs overlap, the one of the smaller p stays. `attrs`: mean (of the null),
     n_tests and n_null (stretches), smallest_q (of all stretches), and expected: how many seqlets the null has in as
@@ -97,19 +100,25 @@ def seqlets(
     if null is None:
         of_null = [each[real] for each, real in zip(values, known, strict=True)]
         copies, times = _permuted(values, known, together, permutations, seed), permutations
+        at_a_time = max(1, _AT_A_TIME // max(1, sum(map(len, values))))
     else:
         of_null = [_finite(each, row, "null") for row, each in enumerate(null)]
-        copies, times = iter([of_null]), 1
+        copies, times, at_a_time = iter([of_null]), 1, 1
     pooled = np.concatenate([*of_null, np.zeros(0)])
     if not len(pooled):
+        if null is not None:
+            raise ValueError(
+                "A null must hold a number; received none. Leave it out, and contributions are permuted."
+            )
         return _empty(q)
     mean, above = float(pooled.mean()), drift * float(pooled.std())
     scores: dict[int, list[np.ndarray]] = {sign: [] for sign in SIGNS}
     with environment.progress(total=times, what="stretches of the null", unit="copies") as bar:
-        for copy in copies:
+        while some := list(itertools.islice(copies, at_a_time)):
+            rows = [each for copy in some for each in copy]
             for sign in SIGNS:
-                scores[sign].append(_stretches(copy, sign, mean, above, widths).score)
-            bar.update(1)
+                scores[sign].append(_stretches(rows, sign, mean, above, widths).score)
+            bar.update(len(some))
     walled = [np.where(real, each, np.nan) for each, real in zip(values, known, strict=True)]
     tables, chance = [], {}
     for sign in SIGNS:
@@ -170,6 +179,11 @@ def _finite(values: np.ndarray, row: int, name: str) -> np.ndarray:
     return array
 
 
+def chance_of(mean: float, sign: int) -> float:
+    """What chance contributes in the direction of a sign; 0 where the mean is of the other: less than usual is not against."""
+    return max(sign * mean, 0.0)
+
+
 def _check_settings(
     q: float, drift: float, widths: tuple[int, int], together: int, permutations: int
 ) -> None:
@@ -205,7 +219,8 @@ def _stretches(
     values: Sequence[np.ndarray], sign: int, mean: float, above: float, widths: tuple[int, int]
 ) -> Stretches:
     """Maximal stretches of what is beyond the drift; NaN is a wall."""
-    beyond = [np.where(np.isnan(each), -np.inf, sign * (each - mean) - above) for each in values]
+    expected = chance_of(mean, sign) + above
+    beyond = [np.where(np.isnan(each), -np.inf, sign * each - expected) for each in values]
     return maximal(beyond, shortest=widths[0], longest=widths[1])
 
 

@@ -45,8 +45,8 @@ class Windows:
         Number of the sequence, and where in it the window begins, which may be below 0: [window].
     codes, values, covered
         Base (4 for N and what is beyond the ends), contribution, and whether it is in the seqlet: [window, position].
-    mean, sign
-        What is no contribution, and the direction of what is one.
+    chance, sign
+        What chance contributes in the direction of the sign, and this direction.
     """
 
     sequence: np.ndarray
@@ -55,7 +55,7 @@ class Windows:
     values: np.ndarray
     covered: np.ndarray
     known: np.ndarray
-    mean: float
+    chance: float
     sign: int
 
     @classmethod
@@ -66,7 +66,7 @@ class Windows:
         contributions: Sequence[np.ndarray],
         *,
         flank: int,
-        mean: float,
+        chance: float,
         sign: int,
     ) -> Windows:
         """Windows around the seqlets of a table, wider than the longest by a flank on either side."""
@@ -84,12 +84,12 @@ class Windows:
             known[row, part] = True
         place = begin[:, None] + np.arange(2 * half)
         covered = (place >= start[:, None]) & (place < end[:, None])
-        return cls(sequence, begin, letters, values, covered, known, mean, sign)
+        return cls(sequence, begin, letters, values, covered, known, chance, sign)
 
     @property
     def inside(self) -> np.ndarray:
         """Bases weighted by what they contribute in the direction of the sign, float64 [window, position, base]; nothing outside the seqlet."""
-        weight = np.where(self.covered, self.sign * (self.values - self.mean), 0)
+        weight = np.where(self.covered, self.sign * self.values - self.chance, 0)
         return weight[:, :, None] * (self.codes[:, :, None] == np.arange(4))
 
     def aligned(self, members: np.ndarray, shift: np.ndarray, flipped: np.ndarray) -> Placed:
