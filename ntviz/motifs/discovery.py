@@ -93,7 +93,7 @@ class Discovery:
         about = self.seqlets.attrs
         if not len(self.seqlets):
             smallest = f"the smallest of {about['n_tests']:,} stretches is {about['smallest_q']:.2g}"
-            return f"No seqlet passes q <= {about['q']:g} ({smallest if about['n_tests'] else 'no stretch'}): nothing to cluster."
+            return f"No seqlet passes q <= {about['q']:g} ({smallest if about['n_tests'] else 'there is no stretch'}): nothing to cluster."
         inside = int((self.seqlets["pattern"] != "").sum())
         return (
             f"{len(self.patterns):,} patterns of {inside:,} of {len(self.seqlets):,} seqlets; of the null expected "
