@@ -244,11 +244,13 @@ def _write(drawing: Drawing, grid: Grid, stack: Stack, left: float, top: float) 
 
 
 def _position_ticks(ax: Axes, n: int, step: float) -> None:
-    """Numbers of positions, from 1, as many as do not touch."""
+    """Numbers of positions, from 1, as many as do not touch, and no more than read well: each costs as a letter does not."""
     wide = text_width(f"{n:,}", 7.5) + 0.1
-    every = next((every for every in (1, 2, 5, 10, 20, 50, 100) if every * step >= wide), 200)
-    places = [place for place in range(1, n + 1) if place % every == 0 or (place == 1 and every <= 5)]
-    if every == 2:
-        places = list(range(1, n + 1, 2))
+    every = next((e for e in (1, 2, 5, 10, 20, 50, 100) if e * step >= wide and n <= 24 * e), 200)
+    places = (
+        list(range(1, n + 1, 2)) if every == 2 else [p for p in range(1, n + 1) if p % every == 0 or p == 1]
+    )
+    if every > 2 and len(places) > 1 and (places[1] - 1) * step < wide:
+        places = places[1:]
     ax.set_xticks([place - 0.5 for place in places], [f"{place:,}" for place in places], fontsize=7.5)
     ax.tick_params(axis="x", length=0, pad=2)
