@@ -85,6 +85,17 @@ def integrated_gradients(
     ValueError
         An unknown baseline, a target or frame that is not there, no sequence, a model without anything to differentiate, or gradients that
         are not finite.
+
+    Examples
+    --------
+    A network that counts G:
+
+    >>> from ntviz.attribution import Output
+    >>> class Count(torch.nn.Module):
+    ...     def forward(self, bases, mask):
+    ...         return bases[:, 2].sum(1, keepdim=True)
+    >>> integrated_gradients(Count(), "AGGC", Output(0), baseline="n").per_base().round(3).tolist()
+    [0.0, 1.0, 1.0, 0.0]
     """
     of = reader(model)
     named = baselines.names(of, baseline)
