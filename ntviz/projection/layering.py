@@ -95,7 +95,9 @@ def by_layer(
                 rows.insert(0, "panel", panel)
                 rows.insert(1, "space", space)
                 tables.append(rows)
-                each.append([near.of(measure, labels, len(names)) for measure in separating.MEASURES])
+                each.append(
+                    [near.of(measure, labels[None], len(names))[0] for measure in separating.MEASURES]
+                )
             panels.append((panel, source, layer, vectors.shape[1]))
             coordinates.append(place)
             values.append(each)

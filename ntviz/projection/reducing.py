@@ -133,7 +133,7 @@ def _tsne(main: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
         n_components=2, perplexity=perplexity, init=start.astype(np.float32), random_state=seed
     )
     # On so few windows threads wait for each other; where others use the machine too, ten times as long as one needs.
-    with _needed("threadpoolctl", "scikit-learn").threadpool_limits(1, user_api="openmp"):
+    with _needed("threadpoolctl", "scikit-learn").threadpool_limits(1):
         return np.asarray(maker.fit_transform(main), dtype=np.float32)
 
 

@@ -69,7 +69,10 @@ class Maps:
                 )
 
     def __repr__(self) -> str:
-        told = ", ".join(f"{row.panel} {row.value:.2f}" for row in self.overview().itertuples())
+        rows = self.overview()
+        told = ", ".join(
+            f"{panel} {value:.2f}" for panel, value in zip(rows["panel"], rows["value"], strict=True)
+        )
         return f"Maps({len(self.windows):,} windows by {self.model}; purity of vectors: {told})"
 
     def coordinates_of(self, panel: str) -> np.ndarray:

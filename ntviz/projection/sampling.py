@@ -60,8 +60,7 @@ class Windows:
         return len(self.table)
 
     def __repr__(self) -> str:
-        parts = ", ".join(f"{row.element} {row.found}" for row in self.counts.itertuples())
-        return f"Windows({len(self):,} of {self.length:,} bp: {parts})"
+        return f"Windows({len(self):,} of {self.length:,} bp: {_told(self.counts, 'found', ',d')})"
 
     @property
     def length(self) -> int:
@@ -102,10 +101,10 @@ class Windows:
         short = counts[counts["found"] < counts["asked"]]
         said = [str(text) for text in self.settings.get("notes", ())]
         if len(short):
-            each = "; ".join(f"{row.element} {row.found:,}" for row in short.itertuples())
-            said.append(f"Fewer windows than the {self.asked:,} asked for of an element: {each}.")
-        each = ", ".join(f"{row.element} {row.gc:.2f}" for row in counts[counts["found"] > 0].itertuples())
-        return " ".join([*said, f"Share of G and C: {each}."])
+            said.append(
+                f"Fewer windows than the {self.asked:,} asked for of an element: {_told(short, 'found', ',d')}."
+            )
+        return " ".join([*said, f"Share of G and C: {_told(counts[counts['found'] > 0], 'gc', '.2f')}."])
 
     def gc_matched(self, *, width: float = 0.05, seed: int = 0) -> Windows:
         """As many windows of each element in each bin of G and C: what then separates is not this share.
@@ -133,9 +132,8 @@ class Windows:
             for rows in there:
                 kept += rng.choice(rows, min(map(len, there)), replace=False).tolist()
         if not kept:
-            means = ", ".join(f"{row.element} {row.gc:.2f}" for row in self.counts.itertuples())
             raise ValueError(
-                f"Some bin of G and C must hold every element; with a width of {width} none does (means: {means}). Draw "
+                f"Some bin of G and C must hold every element; with a width of {width} none does (means: {_told(self.counts, 'gc', '.2f')}). Draw "
                 "more windows, or widen the bins."
             )
         kept.sort()
@@ -146,6 +144,13 @@ class Windows:
             self.asked,
             told,
         )
+
+
+def _told(counts: pd.DataFrame, column: str, how: str) -> str:
+    """A number of each element, in words."""
+    return ", ".join(
+        f"{name} {value:{how}}" for name, value in zip(counts["element"], counts[column], strict=True)
+    )
 
 
 def windows(
@@ -245,8 +250,8 @@ def _windows(
 
     table = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
     sequences = tuple(
-        reference.fetch(Interval(row.chrom, row.start, row.end, row.strand)).sequence
-        for row in table.itertuples()
+        reference.fetch(Interval(chrom, start, end, strand)).sequence
+        for chrom, start, end, strand, *_ in rows
     )
     table["gc"] = [gc(text) for text in sequences]
     return Windows(table, sequences, asked, settings)

@@ -14,6 +14,8 @@ MEASURES = ("silhouette", "purity")
 NEIGHBOURS = 15
 MOST = 5_000
 """Windows at most: all distances between them are held at once."""
+_HELD = 20_000_000
+"""Numbers of random labels that are worked on at once."""
 FEWEST = 5
 """Groups below which no interval is given: it would say nothing."""
 
@@ -25,47 +27,63 @@ class Distances:
     Attributes
     ----------
     distance
-        float64 [window, window].
-    other
-        bool [window, window], whether the two are of different groups; never a window and itself.
+        float64 [window, window]; 0 within a group, which is not compared.
+    group
+        int64 [window], number of its group.
     nearest
         int64 [window, neighbour], of other groups, nearest first.
     """
 
     distance: np.ndarray
-    other: np.ndarray
+    group: np.ndarray
     nearest: np.ndarray
 
-    def silhouette(self, labels: np.ndarray, classes: int) -> np.ndarray:
-        """(b - a) / max(a, b) of each window, float64 [window]: a is the mean distance to its class, b to the nearest other.
+    def others(self, labels: np.ndarray, classes: int) -> np.ndarray:
+        """Windows of other groups by class, int64 [window, class]."""
+        cell = self.group * classes + labels
+        count = np.bincount(cell, minlength=(int(self.group.max()) + 1) * classes).reshape(-1, classes)
+        return count.sum(axis=0) - count[self.group]
 
-        NaN where a window has no other of its class, or none of another class, outside its group.
+    def silhouettes(self, dealt: np.ndarray, classes: int) -> np.ndarray:
+        """(b - a) / max(a, b) of each window for each dealing of labels [deal, window], float64 [deal, window].
+
+        a is the mean distance to a window's own class, b that to the nearest other one. NaN where a window has no other
+        of its class, or none of another class, outside its group.
         """
-        of_class = np.eye(classes)[labels]
-        count = self.other @ of_class
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = (np.where(self.other, self.distance, 0.0) @ of_class) / count
-        rows = np.arange(len(labels))
-        own = mean[rows, labels]
-        mean[rows, labels] = np.nan
-        rest = np.where(np.isnan(mean), np.inf, mean).min(axis=1)
-        rest[np.isinf(rest)] = np.nan
-        widest = np.maximum(own, rest)
-        return np.where(widest > 0, (rest - own) / np.where(widest > 0, widest, 1.0), 0 * widest)
+        deals, n = dealt.shape
+        # All dealings in one product: the table of distances is read once.
+        sums = self.distance @ np.eye(classes)[dealt].transpose(1, 0, 2).reshape(n, deals * classes)
+        sums = sums.reshape(n, deals, classes)
+        rows = np.arange(n)
+        found = np.empty((deals, n))
+        for deal, labels in enumerate(dealt):
+            with np.errstate(invalid="ignore", divide="ignore"):
+                mean = sums[:, deal] / self.others(labels, classes)
+            own = mean[rows, labels]
+            mean[rows, labels] = np.nan
+            rest = np.where(np.isnan(mean), np.inf, mean).min(axis=1)
+            rest[np.isinf(rest)] = np.nan
+            widest = np.maximum(own, rest)
+            found[deal] = np.where(widest > 0, (rest - own) / np.where(widest > 0, widest, 1.0), 0 * widest)
+        return found
 
-    def purity(self, labels: np.ndarray, classes: int) -> np.ndarray:
-        """Share of a window's nearest neighbours that are of its class, float64 [window]."""
-        del classes
-        return (labels[self.nearest] == labels[:, None]).mean(axis=1)
+    def purities(self, dealt: np.ndarray) -> np.ndarray:
+        """Share of a window's nearest neighbours that are of its class, float64 [deal, window]."""
+        return np.array([(labels[self.nearest] == labels[:, None]).mean(axis=1) for labels in dealt])
 
-    def of(self, measure: str, labels: np.ndarray, classes: int) -> np.ndarray:
-        """One of `MEASURES`, float64 [window]."""
-        return (self.silhouette if measure == "silhouette" else self.purity)(labels, classes)
+    def of(self, measure: str, dealt: np.ndarray, classes: int) -> np.ndarray:
+        """One of `MEASURES` for each dealing of labels [deal, window], float64 [deal, window]."""
+        if measure == "purity":
+            return self.purities(dealt)
+        deals = max(1, _HELD // (len(self.group) * classes))
+        return np.concatenate(
+            [self.silhouettes(dealt[first : first + deals], classes) for first in range(0, len(dealt), deals)]
+        )
 
-    def chance(self, labels: np.ndarray) -> np.ndarray:
+    def chance(self, labels: np.ndarray, classes: int) -> np.ndarray:
         """Share of all windows of other groups that are of a window's class, float64 [window]: purity of random neighbours."""
-        same = labels[:, None] == labels[None]
-        return (same & self.other).sum(axis=1) / self.other.sum(axis=1)
+        count = self.others(labels, classes)
+        return count[np.arange(len(labels)), labels] / count.sum(axis=1)
 
 
 def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = NEIGHBOURS) -> Distances:
@@ -95,18 +113,19 @@ def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = N
     squares = (points**2).sum(axis=1)
     distance = squares[:, None] + squares[None] - 2 * points @ points.T
     distance = np.sqrt(np.maximum(distance, 0.0))
-    np.fill_diagonal(distance, 0.0)
-    other = names[:, None] != names[None]
-    fewest = int(other.sum(axis=1).min())
+    group = np.unique(names, return_inverse=True)[1]
+    fewest = n - int(np.bincount(group).max())
     if not 1 <= neighbours <= fewest:
         raise ValueError(
             f"neighbours must be from 1 to the windows of other groups, {fewest:,} here at the least; received {neighbours}. "
             "Ask for fewer, or draw more windows."
         )
-    reachable = np.where(other, distance, np.inf)
+    same = group[:, None] == group[None]
+    reachable = np.where(same, np.inf, distance)
     nearest = np.argpartition(reachable, neighbours - 1, axis=1)[:, :neighbours]
     order = np.take_along_axis(reachable, nearest, axis=1).argsort(axis=1, kind="stable")
-    return Distances(distance, other, np.take_along_axis(nearest, order, axis=1))
+    distance[same] = 0.0
+    return Distances(distance, group, np.take_along_axis(nearest, order, axis=1))
 
 
 def coded(labels: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -230,7 +249,7 @@ def separation(
             f"permutations and draws must be at least 1; received {permutations} and {draws}. Defaults are 200 and 1,000."
         )
     near = distances(points, groups, neighbours)
-    names, classes = coded(labels, len(near.distance))
+    names, classes = coded(labels, len(near.group))
     held = np.arange(len(classes)) if groups is None else np.asarray(groups)
     return table(near, names, classes, held, permutations=permutations, draws=draws, seed=seed)
 
@@ -250,15 +269,18 @@ def table(
 
     n = len(names)
     rng = np.random.default_rng((seed, 1))
-    dealt = [rng.permutation(labels) for _ in range(permutations)]
+    dealt = np.array([labels, *(rng.permutation(labels) for _ in range(permutations))])
     windows = [len(labels), *np.bincount(labels, minlength=n).tolist()]
     parts = []
     for measure in MEASURES:
-        each = near.of(measure, labels, n)
-        value = by_class(each, labels, n)
-        null = np.array([by_class(near.of(measure, given, n), given, n) for given in dealt])
+        found = near.of(measure, dealt, n)
+        each = found[0]
+        value, *null = (by_class(values, given, n) for values, given in zip(found, dealt, strict=True))
+        null = np.array(null)
         low, high = interval(redrawn(each, labels, n, groups, draws=draws, seed=seed), groups)
-        chance = by_class(near.chance(labels), labels, n) if measure == "purity" else np.full(n + 1, np.nan)
+        chance = (
+            by_class(near.chance(labels, n), labels, n) if measure == "purity" else np.full(n + 1, np.nan)
+        )
         known = np.isfinite(null)
         count = known.sum(axis=0)
         mean = np.where(count > 0, np.where(known, null, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
