@@ -21,6 +21,7 @@ from ntviz.plot.live import LiveCurves
 from ntviz.plot.locus import locus
 from ntviz.plot.logo import logo_track, sequence_track
 from ntviz.plot.motif_logos import Beside, motif_logos
+from ntviz.plot.projected import embedding_map
 from ntviz.plot.ranked import leaderboard
 from ntviz.plot.regions import regions_track
 from ntviz.plot.saturated import saturation
@@ -40,6 +41,7 @@ __all__ = [
     "contribution_track",
     "curves",
     "dependency",
+    "embedding_map",
     "enrichment",
     "genes_track",
     "head_atlas",
