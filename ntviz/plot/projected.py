@@ -13,18 +13,18 @@ from matplotlib.lines import Line2D
 
 from ntviz.genome import Interval
 from ntviz.genome.contigs import browser_contig
-from ntviz.plot import palette
+from ntviz.plot import palette, words
 from ntviz.plot.figure import Figure
 from ntviz.plot.indexed import IndexedFigure
 from ntviz.plot.map_axes import EDGE, heading
 from ntviz.plot.margins import element_name
-from ntviz.plot.readout import Lane, Readout
+from ntviz.plot.points import Points
 from ntviz.plot.words import listing, number, plain, sentence, text_width, wrapped
 
 AXES = {"pca": "principal component", "tsne": "t-SNE", "umap": "UMAP"}
 CAPTION = 0.64
 """Room for the name and the numbers of a panel, in inches."""
-GAP, RING = 0.16, 0.075
+GAP = 0.16
 TURNS = 8
 """Elements are drawn by turns, so that none lies on top of all others."""
 WITHIN = "°"
@@ -135,7 +135,7 @@ def embedding_map(
         title=title,
         alt=_said(title, maps, rows, elements),
         caption=" ".join([_how(maps), caption]).strip(),
-        readout=_readout(maps.windows, np.array(points), (RING / width, RING / height), link),
+        readout=_readout(maps.windows, np.array(points), link),
         keep=np.zeros((0, 3), dtype=np.uint8),
     )
 
@@ -364,25 +364,14 @@ def _said(title: str, maps: Mapped, rows: Sequence[int], elements: Sequence[str]
     )
 
 
-def _readout(windows: pd.DataFrame, points: np.ndarray, radius: tuple[float, float], link: str) -> Readout:
-    places = [
-        Interval(browser_contig(str(chrom)), int(start), int(end), str(strand))
-        for chrom, start, end, strand in zip(
-            windows["chrom"], windows["start"], windows["end"], windows["strand"], strict=True
-        )
-    ]
-    lanes = [
-        Lane("", texts=[element_name(name) for name in windows["element"]]),
-        Lane("gene", texts=[plain(name) for name in windows["gene"]]),
-        Lane("GC", unit="%", values=np.round(100 * windows["gc"].to_numpy(float), 1)),
-    ]
-    return Readout(
-        len(windows),
-        lanes,
-        heads=[plain(place.label()).replace("(-)", "(−)") for place in places],
-        points=points,
-        radius=radius,
-        regions=[plain(f"{place.chrom}:{place.start + 1}-{place.end}") for place in places],
-        link=link,
-        start=0,
-    )
+def _readout(windows: pd.DataFrame, points: np.ndarray, link: str) -> Points:
+    texts, regions = [], []
+    for row in windows.to_dict("records"):
+        place = Interval(browser_contig(str(row["chrom"])), row["start"], row["end"], row["strand"])
+        region = f"{plain(place.chrom)}:{words.span(place.start, place.end)}"
+        strand = {"+": " (+)", "-": " (−)"}.get(place.strand, "")
+        gene = f"gene: {plain(row['gene'])}" if row["gene"] else ""
+        told = [f"{region}{strand}", element_name(row["element"]), gene, f"GC {100 * row['gc']:.0f} %"]
+        texts.append("  ·  ".join(part for part in told if part))
+        regions.append(f"{plain(place.chrom)}:{place.start + 1}-{place.end}")
+    return Points(points, texts, regions, link)

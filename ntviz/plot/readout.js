@@ -11,27 +11,23 @@
     figure.setAttribute("data-live", "");
     var data = JSON.parse(source.textContent);
     data.lanes.forEach(unpack);
-    var places = data.points && floats(data.points), copies = places ? places.length / data.n / 2 : 1;
-    var kept = false;
 
     var stage = document.createElement("div");
     stage.style.cssText = "position:relative;display:inline-block;max-width:100%;line-height:0;cursor:crosshair;" +
       "touch-action:pan-y;border-radius:3px";
     image.parentNode.insertBefore(stage, image);
     stage.appendChild(image);
-    var marks = (data.panes || Array.from({length: copies})).map(function () {
+    var marks = (data.panes || [0]).map(function () {
       var mark = document.createElement("div");
       mark.style.cssText = "position:absolute;pointer-events:none;display:none;box-sizing:border-box;min-width:1.5px;" +
-        (places ? "border:2px solid #d0006f;border-radius:50%;box-shadow:0 0 0 1.5px #fff" :
-          "background:rgba(208,0,111,.22);border:solid #d0006f;border-width:0 1px");
+        "background:rgba(208,0,111,.22);border:solid #d0006f;border-width:0 1px";
       return stage.appendChild(mark);
     });
     var line = document.createElement("div");
-    line.style.cssText = "position:sticky;bottom:0;min-height:" + (data.lanes.length > 2 || data.regions ? 3 : 1.5) + "em;padding-top:4px;background:#fff;color:#1f2328;" +
+    line.style.cssText = "position:sticky;bottom:0;min-height:" + (data.lanes.length > 2 ? 3 : 1.5) + "em;padding-top:4px;background:#fff;color:#1f2328;" +
       "font-variant-numeric:tabular-nums";
     stage.parentNode.insertBefore(line, stage.nextSibling);
-    line.textContent = "Point at the figure, or focus it and press \u2190 \u2192 (Shift: 10 steps, Home, End), to read values." +
-      (data.regions ? " Click, or press Enter, to keep one and copy its region; Esc lets go." : "");
+    line.textContent = "Point at the figure, or focus it and press \u2190 \u2192 (Shift: 10 steps, Home, End), to read values.";
     line.setAttribute("data-readout", "");
 
     // A slider is what assistive technology knows to move with arrow keys and to read out.
@@ -48,27 +44,12 @@
     // JupyterLab binds the arrow keys. Versions that listen before us heed this attribute; others, preventDefault below.
     set("data-lm-suppress-shortcuts", "true");
 
-    function under(event) {
-      var box = image.getBoundingClientRect();
-      return find((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-    }
     stage.addEventListener("pointermove", function (event) {
-      var stop = kept ? -1 : under(event);
-      if (stop >= 0) move(stop);
-    });
-    if (data.regions) stage.addEventListener("click", function (event) {
-      var stop = under(event);
-      kept = !(kept && stop === at);
+      var box = image.getBoundingClientRect();
+      var stop = find((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
       if (stop >= 0) move(stop);
     });
     stage.addEventListener("keydown", function (event) {
-      if (data.regions && (event.key === "Enter" || event.key === "Escape")) {
-        event.preventDefault();
-        event.stopPropagation();
-        kept = event.key === "Enter";
-        move(at < 0 ? start : at);
-        return;
-      }
       var step = event.shiftKey ? 10 : 1;
       var page = Math.max(1, Math.round(data.n / 10));
       var from = at < 0 ? start : at;
@@ -88,14 +69,11 @@
     });
     stage.addEventListener("blur", function () { stage.style.outline = "none"; });
 
-    function floats(text) {
-      var view = new DataView(Uint8Array.from(atob(text), function (c) { return c.charCodeAt(0); }).buffer);
-      return Float32Array.from({length: view.byteLength / 4}, function (_, i) { return view.getFloat32(4 * i, true); });
-    }
     function unpack(lane) {
       if (lane.values === undefined) return;
-      var values = floats(lane.values);
-      lane.at = function (i) { return values[i]; };
+      var bytes = Uint8Array.from(atob(lane.values), function (c) { return c.charCodeAt(0); });
+      var view = new DataView(bytes.buffer);
+      lane.at = function (i) { return view.getFloat32(4 * i, true); };
     }
     function find(x, y) {
       var best = -1, far = Infinity;
@@ -105,10 +83,6 @@
         far = d;
         best = Math.min(data.n - 1, Math.max(0, Math.floor(p.a + (x - p.x0) / (p.x1 - p.x0) * (p.b - p.a))));
       });
-      else if (places) for (var k = 0; k < places.length / 2; k++) {
-        var across = (places[2 * k] - x) * image.clientWidth, down = (places[2 * k + 1] - y) * image.clientHeight;
-        if (across * across + down * down < far) { far = across * across + down * down; best = k % data.n; }
-      }
       else data.boxes.forEach(function (b, i) {
         var dx = Math.max(b[0] - x, 0, x - b[2]), dy = Math.max(b[1] - y, 0, y - b[3]);
         if (dx * dx + dy * dy < far) { far = dx * dx + dy * dy; best = i; }
@@ -129,30 +103,10 @@
         if (stop < Math.floor(p.a) || stop >= p.b) marks[k].style.display = "none";
         else place(marks[k], x, p.y0, x + w, p.y1);
       });
-      else if (places) marks.forEach(function (mark, k) {
-        var x = places[2 * (k * data.n + stop)], y = places[2 * (k * data.n + stop) + 1], r = data.radius;
-        place(mark, x - r[0], y - r[1], x + r[0], y + r[1]);
-      });
       else place.apply(null, [marks[0]].concat(data.boxes[stop]));
       line.textContent = describe(stop);
       set("aria-valuenow", String(stop));
       set("aria-valuetext", line.textContent);
-      if (kept) keep(data.regions[stop]);
-    }
-    // One click on the region selects all of it, which works where a script may not write to the clipboard.
-    function keep(region) {
-      var text = document.createElement("code");
-      text.textContent = region;
-      text.style.cssText = "user-select:all;-webkit-user-select:all;padding:1px 5px;border:1px solid #d1d9e0;border-radius:4px";
-      line.append("  \u00b7  copy ", text);
-      if (!/^https?:/.test(data.link)) return;
-      var link = document.createElement("a");
-      link.href = data.link.split("{region}").join(encodeURIComponent(region));
-      link.target = "_blank";
-      link.rel = "noopener noreferrer";
-      link.textContent = "open at " + link.hostname;
-      link.style.color = "#0b62d6";
-      line.append("  \u00b7  ", link);
     }
     function number(v) {
       if (v === 0) return "0";

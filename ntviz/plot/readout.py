@@ -163,12 +163,6 @@ class Readout:
         For a figure over the genome: its stops, and the parts of the image that show them.
     heads, boxes
         For any other figure: [stop] text, and [stop] rectangle (x0, y0, x1, y1) as fractions of the image.
-    points, radius
-        Instead of boxes, for stops that are points in several panels: [panel, stop, 2] from the image's top left corner, and
-        that of the ring around each; fractions of the image's width and height.
-    regions, link
-        [stop] region as people type it, 1-based closed, to copy from a stop that was clicked; and the address that leads
-        there, with `{region}` where it belongs. No link when empty.
     start
         Stop at which the keyboard cursor begins; the middle by default.
     """
@@ -182,10 +176,6 @@ class Readout:
     panes: Sequence[Pane] = ()
     heads: Sequence[str] = ()
     boxes: Sequence[tuple[float, float, float, float]] = field(default=())
-    points: np.ndarray | None = None
-    radius: tuple[float, float] = (0.0, 0.0)
-    regions: Sequence[str] = ()
-    link: str = ""
     start: int | None = None
 
     def packed(self, title: str) -> dict[str, Any]:
@@ -198,10 +188,6 @@ class Readout:
                 "heads": list(self.heads),
                 "boxes": [[round(value, 5) for value in box] for box in self.boxes],
             }
-            if self.points is not None:
-                data |= {"points": packed_floats(self.points.ravel()), "radius": list(self.radius)}
-            if self.regions:
-                data |= {"regions": list(self.regions), "link": self.link}
         else:
             width = -(-self.n // MOST_STOPS)
             genome = self.genome
