@@ -129,6 +129,12 @@ def test_four_values_a_base_are_stacked_in_their_columns_whatever_the_sequence()
         assert found[100 + i, "ACGT"[column]] == pytest.approx(expected, abs=1e-9)
 
 
+def test_weights_without_a_sequence_are_drawn_and_read():
+    figure = locus(track(FOUR, ""))
+    assert len(boxes(axes_of(figure))) == FOUR.size
+    assert [lane.label for lane in figure.readout.lanes] == ["attribution"]
+
+
 def test_letters_read_from_left_to_right_on_the_minus_strand():
     pixels = {}
     for strand in "+-":
@@ -279,6 +285,7 @@ def test_names_are_shown_as_text():
         (np.zeros(10), SEQUENCE.lower(), {}, "The sequence of 'attribution' must hold A, C, G, T and N only; received 'g' at base 1"),
         (np.where(VALUES > 0.6, np.inf, VALUES), SEQUENCE, {}, "must be finite.*received 1 infinite ones, the first at base 7"),
         (np.where(np.arange(40).reshape(10, 4) == 18, -np.inf, FOUR), SEQUENCE, {}, "received 1 infinite ones, the first at base 4"),
+        (VALUES, "", {}, "'attribution' of one value a base must come with its sequence; received ''"),
         (VALUES, SEQUENCE, {"control": np.zeros(4)}, "'attribution: control' must have as many bases as what it controls, 10; received 4"),
         (VALUES, SEQUENCE, {"control": VALUES, "control_sequence": "ACG"}, "each of the 3 letters of its sequence; received 10"),
         (VALUES, SEQUENCE, {"control": VALUES, "control_sequence": "R" * 10}, "The sequence of 'attribution: control' must hold A, C"),

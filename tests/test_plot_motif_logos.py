@@ -12,17 +12,16 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 from matplotlib.path import Path
 
-from ntviz import plot
+from ntviz import data, motifs, plot
 from ntviz.plot.letters import outline
 from ntviz.plot.logo import information
 
-RNG = np.random.default_rng(8)
 SITE = np.eye(4)[[2, 0, 3, 3, 0, 1, 0]]  # GATTACA
 SKEWED = np.array([0.4, 0.1, 0.1, 0.4])
 
 
 def random_motif(n: int) -> np.ndarray:
-    return RNG.dirichlet([0.5] * 4, n)
+    return np.random.default_rng(n).dirichlet([0.5] * 4, n)
 
 
 @dataclass
@@ -60,7 +59,7 @@ def texts(figure, gid: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", ["bits", "probability", "weights"])
 def test_letters_stand_where_logomaker_puts_them(kind):
-    values = RNG.normal(size=(9, 4)) if kind == "weights" else random_motif(9)
+    values = np.random.default_rng(8).normal(size=(9, 4)) if kind == "weights" else random_motif(9)
     found = letters(axes_of(plot.motif_logos([values], kind=kind, title="t"), "motif 1"))
     table = pd.DataFrame(values, columns=list("ACGT"))
     if kind == "bits":
@@ -94,11 +93,11 @@ def test_information_is_over_the_background():
 
 
 def test_contributions_are_shared_as_probability_is_on_one_scale_for_all():
-    motifs, contributions = (
+    found, contributions = (
         [SITE[:2], np.array([[0.75, 0.25, 0, 0]])],
         [np.array([1.0, -0.5]), np.array([0.2])],
     )
-    figure = plot.motif_logos(motifs, contributions=contributions, unit="nats", title="t")
+    figure = plot.motif_logos(found, contributions=contributions, unit="nats", title="t")
     first, second = (axes_of(figure, f"motif {i}") for i in (1, 2))
     assert letters(first)[0, "G"] == pytest.approx([0, 1])
     assert letters(first)[1, "A"] == pytest.approx([-0.5, 0])
@@ -119,7 +118,7 @@ def test_columns_of_the_motif_beneath_line_up(offset, strand):
     columns = random_motif(7)
     filed = columns[::-1, ::-1] if strand == "-" else columns
     figure = plot.motif_logos(
-        [SITE], beside=[plot.Beside(filed, offset=offset, strand=strand, name="known")], title="t"
+        [SITE], beside=[plot.Beside(filed, offset=-offset, strand=strand, name="known")], title="t"
     )
     query = axes_of(figure, "motif 1")
     target = axes_of(figure, "known (−)" if strand == "-" else "known")
@@ -140,6 +139,28 @@ def test_columns_of_the_motif_beneath_line_up(offset, strand):
     )
 
 
+def test_a_piece_of_a_motif_stands_over_the_columns_it_was_cut_from():
+    known = random_motif(9)
+    # The offset is where the piece begins in the known motif.
+    figure = plot.motif_logos([known[2:7]], beside=[plot.Beside(known, offset=2, name="known")], title="t")
+    above, below = (letters(axes_of(figure, name)) for name in ("motif 1", "known"))
+    shared = [key for key in above if key in below]
+    assert {column for column, _ in shared} == {0, 1, 2, 3, 4}
+    assert min(column for column, _ in below) == -2
+    for key in shared:
+        assert above[key] == pytest.approx(below[key], abs=1e-9)
+
+
+def test_a_collection_of_a_file_and_its_matches_draw_as_they_are():
+    library = motifs.read(data.bundle("motifs"))
+    chosen = [motif for motif, _ in zip(library, range(5), strict=False)]
+    collection = motifs.Motifs(chosen, source="five of them")
+    figure = plot.motif_logos(collection, beside=[plot.Beside(motif) for motif in chosen], title="t")
+    assert texts(figure, "motif name")[::2] == [f"{motif.name} {motif.id}" for motif in chosen]
+    bits = np.concatenate([motif.information for motif in chosen])
+    np.testing.assert_allclose(figure.readout.lanes[0].values, bits, atol=1e-9)
+
+
 def test_a_motif_beside_its_own_reverse_complement_is_itself():
     figure = plot.motif_logos([SITE], beside=[plot.Beside(SITE[::-1, ::-1], strand="-", name="x")], title="t")
     assert letters(axes_of(figure, "motif 1")) == letters(axes_of(figure, "x (−)"))
@@ -150,7 +171,7 @@ def test_no_match_is_said_in_picture_words_and_cursor():
     figure = plot.motif_logos(
         [known, SITE],
         notes=["12 sites", ""],
-        beside=[plot.Beside(known, offset=-1, note="q = 0.003"), None],
+        beside=[plot.Beside(known, offset=1, note="q = 0.003"), None],
         title="Found",
     )
     assert texts(figure, "no match") == ["no match"]
@@ -172,11 +193,11 @@ def test_no_match_is_said_in_picture_words_and_cursor():
     ("n", "length", "pairs"), [(1, 1, False), (14, 12, False), (5, 30, True), (3, 120, True), (2, 600, False)]
 )
 def test_cells_do_not_overlap_and_stay_on_the_page(n, length, pairs):
-    motifs = [random_motif(length) for _ in range(n)]
+    drawn = [random_motif(length) for _ in range(n)]
     beside = [
-        plot.Beside(motif, offset=1, name=f"known {i}", note="a note " * 20) for i, motif in enumerate(motifs)
+        plot.Beside(motif, offset=-1, name=f"known {i}", note="a note " * 20) for i, motif in enumerate(drawn)
     ]
-    figure = plot.motif_logos(motifs, beside=beside if pairs else None, title="Motifs " * 30)
+    figure = plot.motif_logos(drawn, beside=beside if pairs else None, title="Motifs " * 30)
     boxes = [ax.get_position() for ax in figure.drawing.axes]
     assert len(boxes) == n * (1 + pairs)
     assert all(box.x0 > 0 and box.x1 < 1 and box.y0 > 0 and box.y1 < 1 for box in boxes)
@@ -195,14 +216,14 @@ def test_cells_do_not_overlap_and_stay_on_the_page(n, length, pairs):
 
 
 def test_the_cursor_reads_each_position_where_it_is_drawn():
-    motifs = [random_motif(5), SITE, random_motif(3)]
-    figure = plot.motif_logos(motifs, names=["a", "b", "c"], title="t")
+    drawn = [random_motif(5), SITE, random_motif(3)]
+    figure = plot.motif_logos(drawn, names=["a", "b", "c"], title="t")
     readout = figure.readout
     assert readout.n == len(readout.heads) == len(readout.boxes) == 15
     assert readout.heads[5:7] == ["b, position 1", "b, position 2"]
-    np.testing.assert_allclose(readout.lanes[0].values, np.concatenate([information(m) for m in motifs]))
+    np.testing.assert_allclose(readout.lanes[0].values, np.concatenate([information(m) for m in drawn]))
     np.testing.assert_allclose(
-        np.stack([lane.values for lane in readout.lanes[1:5]], 1), np.concatenate(motifs)
+        np.stack([lane.values for lane in readout.lanes[1:5]], 1), np.concatenate(drawn)
     )
     box = axes_of(figure, "b").get_position()
     for position, (x0, y0, x1, y1) in enumerate(readout.boxes[5:12]):
@@ -238,7 +259,7 @@ def test_names_are_shown_as_text_on_one_line():
 
 
 @pytest.mark.parametrize(
-    ("motifs", "options", "message"),
+    ("drawn", "options", "message"),
     [
         ([], {}, "must be a motif to draw; received none"),
         ([np.eye(3)], {}, r"'motif 1' must be \[position, 4\].*received \[3, 3\]"),
@@ -261,6 +282,6 @@ def test_names_are_shown_as_text_on_one_line():
         ([np.full((200, 4), 0.25)] * 400, {}, "at most 300 inches high; received 400 logos"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused(motifs, options, message):
+def test_what_does_not_fit_is_refused(drawn, options, message):
     with pytest.raises(ValueError, match=message):
-        plot.motif_logos(motifs, title="t", **options)
+        plot.motif_logos(drawn, title="t", **options)

@@ -184,7 +184,7 @@ def contribution_track(
         mutagenesis, weights, log-odds), whose letters are stacked: positive ones on zero, negative ones below. In the
         reading direction of the interval; NaN where there is none.
     sequence
-        One letter a base, A, C, G, T or N.
+        One letter a base, A, C, G, T or N; "" where four values a base need none.
     label, unit
         Name of the track, and the unit on its axis.
     control
@@ -205,7 +205,7 @@ def contribution_track(
     ------
     ValueError
         If the values are neither [base] nor [base, 4], are infinite, or are not as many as the letters; or a letter is
-        none of A, C, G, T and N.
+        none of A, C, G, T and N, or there are none for one value a base.
 
     Examples
     --------
@@ -213,11 +213,19 @@ def contribution_track(
     >>> track.contributions.heights().tolist()
     [[0.0, 0.0, 0.5, 0.0, 0.0], [-1.0, 0.0, 0.0, 0.0, 0.0]]
     """
+    shown = _contributions(values, check_bases(sequence, f"The sequence of {label!r}"), label)
+    if not shown.lettered:
+        raise ValueError(
+            f"{label!r} of one value a base must come with its sequence; received ''. Pass one letter a base, or draw "
+            f"the values with signal_track."
+        )
     return ContributionTrack(
-        _contributions(values, check_bases(sequence, f"The sequence of {label!r}"), label),
+        shown,
         plain(label, most=90),
         plain(unit),
-        None if control is None else _control(control, control_sequence, len(sequence), f"{label}: control"),
+        None
+        if control is None
+        else _control(control, control_sequence, len(shown.values), f"{label}: control"),
         plain(control_label),
         over,
         plain(note, most=120),

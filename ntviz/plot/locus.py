@@ -71,7 +71,8 @@ def locus(
         The bases drawn, from about 20 bp up to 2 Mb. Arrays of the tracks cover it unless they carry an interval of
         their own.
     tracks
-        From top to bottom, made by `genes_track`, `sequence_track`, `logo_track`, `signal_track`, `attention_track`.
+        From top to bottom, made by `genes_track`, `regions_track`, `sequence_track`, `logo_track`,
+        `contribution_track`, `signal_track`, `attention_track`.
     title
         Says what the figure shows.
     assembly

@@ -8,7 +8,7 @@ Schneider TD, Stephens RM (1990) Nucleic Acids Res 18:6097 (sequence logos). Gup
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,10 +42,10 @@ class Beside:
     motif
         Base probabilities [position, 4], or an object that has them as `probabilities`, as its file gives them.
     offset
-        Column of the motif above, from 0, under which the first column of this one stands once it is turned as
-        `strand` says; negative where it begins before.
+        Position of the upper motif's first column in this one, from 0, once this is turned as `strand` says; negative
+        where the upper one begins before it. As `motifs.name` gives it.
     strand
-        - to draw its reverse complement.
+        - to draw the reverse complement.
     name
         Written above it; its own name when empty.
     note
@@ -60,7 +60,7 @@ class Beside:
 
 
 def motif_logos(
-    motifs: Sequence[object],
+    motifs: Iterable[object],
     *,
     title: str,
     kind: Kind = "bits",
@@ -78,7 +78,8 @@ def motif_logos(
     Parameters
     ----------
     motifs
-        [position, 4] each in the order A, C, G, T, or objects that have this as `probabilities`.
+        [position, 4] each in the order A, C, G, T, or objects that have this as `probabilities`, such as those of
+        `motifs.read`.
     title
         Says what the figure shows.
     kind
@@ -111,11 +112,11 @@ def motif_logos(
     Examples
     --------
     >>> sure, even = np.eye(4), np.full((2, 4), 0.25)
-    >>> match = Beside(sure[:3], offset=1, strand="-", name="known", note="q = 0.01")
+    >>> match = Beside(sure[:3], offset=-1, strand="-", name="known", note="q = 0.01")
     >>> print(motif_logos([sure, even], names=["found", "flat"], beside=[match, None], title="Two motifs"))
     Two motifs. 2 motifs, in bits. found: ACGT, 4 positions, 8 bits; beneath it the reverse complement of known from its position 2 on, q = 0.01. flat: nn, 2 positions, 0 bits; no match.
     """
-    background = _background(background)
+    motifs, background = list(motifs), _background(background)
     _check(motifs, kind, contributions, width, names=names, notes=notes, beside=beside)
     labels = [plain(name) for name in (names if names is not None else _names(motifs))]
     weighted = kind == "weights"
@@ -135,12 +136,14 @@ def motif_logos(
         ]
         limits = signal_limits(np.concatenate(ends), diverging=False)
     asides = [""] * len(arrays) if notes is None else [plain(note) for note in notes]
-    targets = [None] * len(arrays) if beside is None else [_target(at, background) for at in beside]
+    pairs = [None] * len(arrays) if beside is None else list(beside)
     cells = [
-        Cell(Stack(high, limits, written, label, aside), target, 0 if at is None else at.offset)
-        for high, label, aside, target, at in zip(
-            heights, labels, asides, targets, [None] * len(arrays) if beside is None else beside, strict=True
+        Cell(
+            Stack(high, limits, written, label, aside),
+            _target(at, background),
+            0 if at is None else -at.offset,
         )
+        for high, label, aside, at in zip(heights, labels, asides, pairs, strict=True)
     ]
 
     title = plain(title, most=200)
