@@ -1,49 +1,27 @@
-"""Sequences with planted sites, and two attributions of a network on one-hot bases, written from their definitions."""
+"""Windows without motifs, and two attributions of a network on one-hot bases, written from their definitions."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from ntviz.motifs import Motif
-from ntviz.sequence import BASES, codes, one_hot, reverse_complement
+from ntviz import data
+from ntviz.genome import Interval
+from ntviz.reference import Reference
+from ntviz.sequence import codes, one_hot, shuffle
 
 
-@dataclass(frozen=True)
-class Planted:
-    """Sequences, and rows [sequence, motif, start, end, strand] of what was planted, 0-based half-open."""
-
-    sequences: list[str]
-    motif: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    strand: list[str]
-
-
-def sampled(motif: Motif, rng: np.random.Generator) -> str:
-    """A site drawn from the motif, base by base."""
-    return "".join(BASES[rng.choice(4, p=row)] for row in motif.probabilities)
-
-
-def plant(backgrounds: list[str], motifs: list[Motif], seed: int) -> Planted:
-    """One site a sequence, of each motif in turn, at random places and strands."""
-    rng = np.random.default_rng(seed)
-    sequences, which, starts, ends, strands = [], [], [], [], []
-    for row, background in enumerate(backgrounds):
-        motif = motifs[row % len(motifs)]
-        site, strand = sampled(motif, rng), "+-"[int(rng.integers(2))]
-        if strand == "-":
-            site = reverse_complement(site)
-        start = int(rng.integers(len(background) - len(site) + 1))
-        sequences.append(background[:start] + site + background[start + len(site) :])
-        which.append(row % len(motifs))
-        starts.append(start)
-        ends.append(start + len(site))
-        strands.append(strand)
-    return Planted(sequences, np.array(which), np.array(starts), np.array(ends), strands)
+def windows(count: int, length: int, seed: int) -> list[str]:
+    """Windows of chromosome 20 without N, at random, with their dinucleotides in random order."""
+    reference, rng = Reference(data.bundle("chr20")), np.random.default_rng(seed)
+    found: list[str] = []
+    while len(found) < count:
+        start = int(rng.integers(100_000, 62_000_000))
+        text = reference.fetch(Interval("20", start, start + length)).sequence
+        if "N" not in text:
+            found.append(shuffle(text, seed=seed * 10_000 + len(found)))
+    return found
 
 
 def encoded(sequences: list[str]) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from planted import encoded, gradient_times_input, mutagenesis, sampled
+from planted import encoded, gradient_times_input, mutagenesis
 
 from ntviz import motifs
 from ntviz.motifs import Detector, Motif
@@ -170,7 +170,7 @@ def test_variants_of_one_motif_are_one_pattern_and_relatives_stay_two() -> None:
             [[0.85, 0.05, 0.05, 0.05]] * 3 + [[0.05, 0.85, 0.05, 0.05]] * 4 + [[0.05, 0.05, 0.05, 0.85]] * 3
         ),
     )
-    sites = [sampled(soft, rng) for _ in range(80)]
+    sites = soft.drawn(80, seed=5)
     texts, values = letters(6, 80, 50), rng.normal(0, 0.05, (80, 50))
     for row, site in enumerate(sites):
         texts[row] = texts[row][:20] + site + texts[row][30:]
@@ -279,6 +279,44 @@ def test_a_cosine_that_none_has_gives_no_cluster() -> None:
     texts, values, _ = with_words(9, 30)
     assert motifs.discover(texts, values, similarity=1.0).patterns == ()
     assert clusters(np.zeros((12, 8, 4)), fewest=2, similarity=0.5, rng=np.random.default_rng(0)).found == []
+
+
+# Planting -------------------------------------------------------------------------------------------------------------
+
+
+def test_sites_are_where_the_table_says() -> None:
+    pair = [Motif.from_sites("a", ["GATTACA"]), Motif.from_sites("b", ["CCGGAAGTA"])]
+    backgrounds = letters(0, 41, 30)
+    planted = motifs.plant(backgrounds, pair, seed=1)
+    assert planted.labels.tolist() == [[1, 0], [0, 1]] * 20 + [[1, 0]]
+    assert planted.motif.tolist() == [0, 1] * 20 + [0]
+    assert repr(planted) == "Planted(41 sequences with sites of 2 motifs)"
+    assert set(planted.sites["strand"]) == {"+", "-"}
+    for row, name, start, end, strand in planted.sites.itertuples(index=False):
+        text, site = planted.sequences[row], planted.sequences[row][start:end]
+        assert (site if strand == "+" else reverse_complement(site)) == {"a": "GATTACA", "b": "CCGGAAGTA"}[
+            name
+        ]
+        assert text[:start] + text[end:] == backgrounds[row][:start] + backgrounds[row][end:]
+    # All places are used, the first and the last too; another seed gives others.
+    ends = motifs.plant(["C" * 9] * 300, pair[0], seed=2).sites
+    assert set(ends["start"]) == {0, 1, 2}
+    assert motifs.plant(backgrounds, pair, seed=1).sequences == planted.sequences
+    assert motifs.plant(backgrounds, pair, seed=2).sequences != planted.sequences
+
+
+@pytest.mark.parametrize(
+    ("backgrounds", "chosen", "message"),
+    [
+        ([], [Motif.from_sites("a", ["GATTACA"])], "received 1 motifs and 0 backgrounds"),
+        (["ACGT"], [], "received 0 motifs and 1 backgrounds"),
+        (["ACGT"], [Motif.from_sites("a", ["GATTACA"])], "received 4 bp for the 7 bp of a"),
+        (["acgt"], [Motif.from_sites("a", ["GA"])], "received 'a' at position 1"),
+    ],
+)
+def test_planting_refuses(backgrounds: list[str], chosen: list[Motif], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        motifs.plant(backgrounds, chosen, seed=0)
 
 
 # The network that is built --------------------------------------------------------------------------------------------

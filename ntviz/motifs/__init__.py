@@ -18,6 +18,7 @@ from ntviz.motifs.many import scan_many
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs, read
 from ntviz.motifs.naming import Names, Pair, name
+from ntviz.motifs.planting import Planted, plant
 from ntviz.motifs.scanning import composition, hits, scan
 from ntviz.motifs.seqlets import seqlets
 
@@ -34,12 +35,14 @@ __all__ = [
     "Names",
     "Pair",
     "Pattern",
+    "Planted",
     "composition",
     "discover",
     "families",
     "hits",
     "insertion",
     "name",
+    "plant",
     "read",
     "scan",
     "scan_many",
