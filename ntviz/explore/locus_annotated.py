@@ -53,7 +53,9 @@ class Regions:
     def compute(self, piece: Interval) -> pd.DataFrame:
         table = self.annotation.within(piece).table
         named = table["name"].where(table["name"] != "", table["gene"])
-        return table.assign(name=named.where(named != "", table["element"]))
+        # "region" is what a line of BED without a name is; its box needs no name.
+        kind = table["element"].where(table["element"] != "region", "")
+        return table.assign(name=named.where(named != "", kind))
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
         if (table["transcript"] != "").any():
@@ -186,7 +188,7 @@ class Matches:
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
         chance = 2 * len(self.chosen) * self.p * len(view)
         real, other = (table[table["sequence"] == read] for read in ("reference", "shuffled"))
-        said = f"p at most {self.p:g}; {len(real):,} here, {number(chance)} expected by chance"
+        said = f"{len(real):,} with p ≤ {self.p:g}, {number(chance)} expected by chance"
         beneath = f"{len(other):,} in the same bases shuffled, dinucleotides kept"
         return [
             Noted(plot.regions_track(real, label="Motifs", score_label="bits"), said),

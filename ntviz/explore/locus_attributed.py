@@ -96,7 +96,7 @@ class Attributed:
                 )
             self._bases = wanted, against
             said = f"{wanted} at {self.place.start + 1:,}"
-            self.said = f"log probability of {said}" + (f" less that of {against}" if against else "")
+            self.said = f"log P({said})" + (f" − log P({against})" if against else "")
 
     def pieces(self, view: Interval) -> list[Interval]:
         if self.place is None:
@@ -138,7 +138,7 @@ class Attributed:
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
         real, control = (per_base(table, name, view) for name in ("attribution", "shuffled"))
         error = float(table["error"].max()) if len(table) else float("nan")
-        kind = "integrated gradients" if self.method == METHODS[0] else "gradient × input, not complete"
+        kind = self.method.replace("_", " ").replace(" times ", " × ")
         said = f"{self.said}; {kind}" + (f", error {number(100 * error)} %" if np.isfinite(error) else "")
         return [
             plot.contribution_track(

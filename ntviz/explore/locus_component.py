@@ -200,6 +200,7 @@ class Enlarged:
     """A track that is drawn in the enlarged part alone; its readout and words come where the overview has none of it."""
 
     track: Track
+    part: Interval
     told: bool
     zoomable: bool = True
 
@@ -210,7 +211,8 @@ class Enlarged:
 
     def drawn(self, view: View) -> Drawn:
         """Rows in the enlarged part; lanes and sentence in the overview."""
-        drawn = self.track.drawn(view)
+        # Arrays without an interval of their own cover the part, which is all that they were asked for.
+        drawn = self.track.drawn(replace(view, whole=self.part))
         if view.zoomed:
             return drawn
         return Drawn((), drawn.lanes, drawn.sentence) if self.told else Drawn()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ntviz import plot
 from ntviz.annotation import Annotation, Signal
-from ntviz.environment import in_jupyterlab
+from ntviz.environment import in_jupyterlab, progress
 from ntviz.explore.locus_component import Component, checked, overlapping
 from ntviz.explore.locus_figure import draw
 from ntviz.explore.locus_files import write
@@ -252,15 +252,24 @@ class LocusExplorer:
 
     def waiting(self) -> list[Component]:
         """Components that are shown and have something to compute for the view."""
-        found = []
-        for one in self._visible():
-            if len(self.view) <= one.longest:
-                keys = [_key(piece) for piece in _pieces(one, self.view)]
-                if any(
-                    key not in self._kept[one.name] and (one.name, *key) not in self._failed for key in keys
-                ):
-                    found.append(one)
-        return found
+        return [one for one in self._visible() if self._missing(one, self.view)]
+
+    def _missing(self, component: Component, part: Interval | None) -> bool:
+        """Whether something has to be computed for a part of the genome."""
+        if part is None or len(part) > component.longest:
+            return False
+        kept, keys = self._kept[component.name], [_key(piece) for piece in _pieces(component, part)]
+        return any(key not in kept and (component.name, *key) not in self._failed for key in keys)
+
+    def _compute(self, parts: Sequence[Interval | None]) -> None:
+        """Computes what is missing for the components that are shown, and says how far it is."""
+        jobs = [(one, part) for one in self._visible() for part in parts if self._missing(one, part)]
+        if jobs:
+            with progress(total=len(jobs), what="locus") as bar:
+                for one, part in jobs:
+                    if part is not None:
+                        self.table(one, part)
+                    bar.update(1)
 
     def _visible(self) -> list[Component]:
         return [one for one in self.components if one.name in self.shown]
@@ -286,6 +295,7 @@ class LocusExplorer:
         Over the view; over the enlarged part where the view is too long for a component. What is not shown or cannot be
         had is not in it.
         """
+        self._compute([self.view, self.zoom])
         found = {}
         for one in self._visible():
             part = self._extent(one)
@@ -311,7 +321,10 @@ class LocusExplorer:
         only_ready
             Whether what has yet to be computed is only named.
         """
-        return draw(self, enlarged=enlarged, pending=self.waiting() if only_ready else [])
+        if only_ready:
+            return draw(self, enlarged=enlarged, pending=self.waiting())
+        self._compute([self.view, self.zoom if enlarged else None])
+        return draw(self, enlarged=enlarged, pending=[])
 
     def save(self, path: Any) -> Path:
         """Writes the still: .svg, .png or .html (a page that opens offline). Errors are those of `plot.Figure.save`."""

@@ -37,11 +37,14 @@ def draw(explorer: Any, *, enlarged: bool, pending: Sequence[Component]) -> plot
             farther.append(f"{plain(one.name)} (up to {one.longest:,} bp)")
         tracks += [Overview(track) for track in over or ()]
         # Enlarged are letters, and what the whole view is too long for.
-        if near and (over is None or any(track.zoomable for track in near)):
-            tracks += [Enlarged(track, told=over is None) for track in near if not isinstance(track, Said)]
+        if zoom is not None and near and (over is None or any(track.zoomable for track in near)):
+            part = Interval(view.chrom, zoom.start, zoom.end, view.strand)
+            tracks += [
+                Enlarged(track, part, told=over is None) for track in near if not isinstance(track, Said)
+            ]
     if farther:
-        where = "Below, and " if any(isinstance(track, Enlarged) for track in tracks) else ""
-        tracks.append(Said("Zoom in to see", f"{where}in a view of fewer bp: {', '.join(farther)}"))
+        where = "Below, or " if any(isinstance(track, Enlarged) for track in tracks) else ""
+        tracks.append(Said("Zoom in to see", f"{where}in a shorter view: {', '.join(farther)}"))
     if not tracks:
         tracks.append(Said("Nothing is shown", "Choose a component."))
     if not any(isinstance(track, Enlarged) for track in tracks):

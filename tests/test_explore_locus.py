@@ -1,0 +1,523 @@
+"""The locus: components beside brute force, numbers that no view changes, what is computed and when, and what is saved."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from attention_toy import first_token, on_tokens
+from attention_toy import toy as known_heads
+from variant_toy import ToyModel, toy_reference
+
+from ntviz import annotation, attribution, expectation, explore, landscape, models, motifs, plot, variants
+from ntviz.explore.locus_annotated import Matches
+from ntviz.explore.locus_attributed import Attributed
+from ntviz.explore.locus_modelled import Expected, Probability, Received, Saturated, Windows
+from ntviz.genome import Interval, Variant
+from ntviz.reference import Reference
+from ntviz.sequence import shuffle
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
+    """6 kb of random bases with a gene on each strand, and a run of N."""
+    folder = tmp_path_factory.mktemp("genome")
+    lines = [
+        f'20\ttoy\t{kind}\t{first}\t{last}\t.\t{strand}\t.\tgene_id "{gene}"; gene_name "{gene}"; transcript_id "{gene}.1";'
+        for gene, strand, parts in (
+            ("ONE", "+", [("gene", 2001, 2900), ("exon", 2001, 2300), ("exon", 2601, 2900)]),
+            ("TWO", "-", [("gene", 5001, 5400), ("exon", 5001, 5400)]),
+        )
+        for kind, first, last in parts
+    ]
+    (folder / "toy.gtf").write_text("\n".join(lines) + "\n")
+    return toy_reference(folder, n=[("20", 4000, 4500)]), annotation.read(folder / "toy.gtf")
+
+
+@pytest.fixture
+def toy() -> ToyModel:
+    return ToyModel(vocabulary="nt-3mer")
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return models.load(FIXTURES / "nt_v2_tiny", device="cpu")
+
+
+def bases(reference: Reference, start: int, end: int) -> str:
+    return reference.fetch(Interval("20", start, end)).sequence
+
+
+def whole(component, view: Interval) -> pd.DataFrame:
+    """What a component says over a view, from its pieces."""
+    made = pd.concat([component.compute(piece) for piece in component.pieces(view)], ignore_index=True)
+    return made[(made["start"] >= view.start) & (made["end"] <= view.end)].reset_index(drop=True)
+
+
+class Gc:
+    """A component as a user writes one: GC of blocks of 10 bp."""
+
+    name, longest = "GC", 1_000
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference, self.asked = reference, []
+
+    def pieces(self, view: Interval) -> list[Interval]:
+        return explore.tiles(view, 100)
+
+    def compute(self, piece: Interval) -> pd.DataFrame:
+        self.asked.append(piece)
+        text = self.reference.fetch(piece).sequence
+        rows = [
+            {"chrom": piece.chrom, "start": piece.start + at, "end": piece.start + at + 10, "gc": sum(text[at : at + 10].count(base) for base in "GC")}
+            for at in range(0, len(text), 10)
+        ]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def tracks(self, table: pd.DataFrame, view: Interval) -> list:
+        return [plot.signal_track(explore.per_base(table, "gc", view), label="GC", unit="of 10 bp")]
+
+
+# Components that a model computes -------------------------------------------------------------------------------------
+
+
+def test_expected_bases_are_those_of_masking_whole_windows(genome, toy):
+    reference, _ = genome
+    for frames in (1, 3):
+        component = Expected(toy, reference, window=120, frames=frames)
+        assert (component.windows.window, component.windows.flank) == (120, 30)
+        (piece,) = component.pieces(Interval("20", 610, 640))
+        assert piece == Interval("20", 600, 660)
+        table = component.compute(piece)
+        plain = np.zeros((2, 60, 4))
+        for frame in range(frames):
+            # The window in whole tokens, read by the plain function.
+            start = 570 + frame
+            text = bases(reference, start, start + (690 - start) // 3 * 3)
+            for row, letters in enumerate((text, shuffle(text, k=2, seed=start))):
+                found = expectation.masked(toy, letters, frames=1, what=None).probabilities
+                plain[row] += found[600 - start : 660 - start] / frames
+        for row, name in enumerate(("", "shuffled_")):
+            np.testing.assert_allclose(
+                table[[name + base for base in "ACGT"]].to_numpy(), plain[row], atol=1e-6
+            )
+
+
+def test_numbers_are_the_same_in_every_view_and_missing_at_n(genome, toy):
+    reference, _ = genome
+    for component in (Expected(toy, reference), Saturated(toy, reference), Probability(toy, reference)):
+        one, other = Interval("20", 3_900, 4_050), Interval("20", 3_951, 4_020)
+        first, second = whole(component, one), whole(component, other)
+        pd.testing.assert_frame_equal(first.iloc[51:120].reset_index(drop=True), second)
+        inner = first.iloc[:95].select_dtypes("float")
+        assert np.isfinite(inner.to_numpy()).all()
+        numbers = first.iloc[100:].select_dtypes("float").to_numpy()
+        assert np.isnan(numbers).all()
+        nothing = component.compute(Interval("20", 4_100, 4_300))
+        assert len(nothing) == 200
+        assert np.isnan(nothing.select_dtypes("float").to_numpy()).all()
+
+
+def test_probabilities_are_those_of_the_landscape(genome, toy):
+    view = Interval("20", 100, 1_500)
+    table = whole(Probability(toy, genome[0]), view)
+    windows = Windows(toy, genome[0], 1_536)
+    plain = landscape.reconstruct(toy, genome[0], view, window=windows.window, flank=windows.flank, what=None)
+    np.testing.assert_allclose(table["probability"], plain.probability, rtol=1e-5)
+    np.testing.assert_allclose(table["entropy"], plain.entropy, rtol=1e-5)
+    np.testing.assert_array_equal(table["composition"], plain.controls["composition"])
+
+
+def test_effects_are_those_of_saturation(genome, toy):
+    view = Interval("20", 500, 560)
+    component = Saturated(toy, genome[0], window=120)
+    table = whole(component, view)
+    plain = variants.saturation(toy, genome[0], view, window=120, what=None)
+    codes = ["ACGT".index(base) for base in plain.sequence]
+    others = [[row[column] for column in range(4) if column != code] for row, code in zip(plain.llr, codes, strict=True)]  # fmt: skip
+    np.testing.assert_allclose(table["mean"], np.mean(others, axis=1))
+    np.testing.assert_allclose(table["lowest"], np.min(others, axis=1))
+    # The control by hand, of a base whose window is known: 480 to 540 is read from 450 to 570.
+    counts = {base: bases(genome[0], 450, 570).count(base) + 1 for base in "ACGT"}
+    base = plain.sequence[10]
+    effects = [np.log(counts[other] / counts[base]) for other in "ACGT" if other != base]
+    assert table["composition"][10] == pytest.approx(np.mean(effects))
+    assert table["composition_lowest"][10] == pytest.approx(np.min(effects))
+
+
+def test_attention_received_is_known_for_known_heads(genome):
+    reference, _ = genome
+
+    def fifth(tokens):
+        return np.arange(len(tokens)) == 5
+
+    model = known_heads([[on_tokens(fifth), first_token]])
+    size = Windows(model, reference, 60).k
+    everything = Received(model, reference, head=(0, 0), window=60)
+    piece = everything.pieces(Interval("20", 600, 601))[0]
+    assert everything.windows.window % size == 0
+    table = everything.compute(piece)
+    # All that bases give goes to one token, which has 1 / tokens of the bases.
+    assert table["received"].min() < 0.01
+    text = bases(reference, piece.start - everything.windows.flank, piece.end + everything.windows.flank)
+    tokens = model.tokenize(text)
+    share = len(text) / (tokens.spans[5][1] - tokens.spans[5][0])
+    token = tokens.spans[5] + piece.start - everything.windows.flank
+    inside = table[(table["start"] >= token[0]) & (table["start"] < token[1])]
+    assert len(inside) > 0
+    np.testing.assert_allclose(inside["received"], share, rtol=0.01)
+    to_cls = Received(model, reference, head=(0, 1), window=60).compute(piece)
+    assert to_cls["received"].max() < 0.01
+    both = Received(model, reference, window=60).compute(piece)
+    np.testing.assert_allclose(both["received"], (table["received"] + to_cls["received"]) / 2)
+
+
+def test_attributions_are_those_of_the_function(genome, tiny):
+    reference, _ = genome
+    place = Interval("20", 2_100, 2_101)
+    there = bases(reference, 2_100, 2_101)
+    other = "A" if there != "A" else "C"
+    for target, against in ((Variant("20", 2_101, there, other), there), ("chr20:2,101", None)):
+        component = Attributed(tiny, reference, target, method="gradient_times_input", window=60)
+        (piece,) = component.pieces(Interval("20", 2_000, 2_200))
+        assert len(piece) == 60
+        assert piece.start % component.windows.k == 0
+        assert component.pieces(Interval("20", 3_000, 3_100)) == []
+        asked = attribution.BaseProbability(place.start - piece.start, other if against else there, against)
+        plain = attribution.gradient_times_input(tiny, bases(reference, piece.start, piece.end), asked, both_strands=True)  # fmt: skip
+        np.testing.assert_allclose(component.compute(piece)["attribution"], plain.per_base(), atol=1e-7)
+
+
+def test_a_direction_explains_each_window_by_itself(genome, tiny):
+    direction = attribution.Direction(np.random.default_rng(0).normal(size=tiny.hidden_size), layer=1)
+    component = Attributed(tiny, genome[0], direction, method="gradient_times_input", window=24)
+    (piece,) = component.pieces(Interval("20", 2_020, 2_024))
+    flank = component.windows.flank
+    assert (len(piece), flank) == (12, 6)
+    text = bases(genome[0], piece.start - flank, piece.end + flank)
+    table = component.compute(piece)
+    for name, letters in (
+        ("attribution", text),
+        ("shuffled", shuffle(text, k=2, seed=piece.start - flank)),
+    ):
+        plain = attribution.gradient_times_input(tiny, letters, direction, both_strands=True)
+        np.testing.assert_allclose(table[name], plain.per_base()[flank:-flank], atol=1e-6)
+    assert table["error"].isna().all()
+
+
+def test_integrated_gradients_tell_their_error(genome):
+    mini = models.load("ntviz-mini", device="cpu")
+    found = explore.locus(mini, genome[0], genome[1], at="20:2061-2140", components=["attribution"], target="20:2101", window=60)  # fmt: skip
+    table = found.tables()["attribution"]
+    plain = attribution.integrated_gradients(
+        mini,
+        "".join(table["base"]),
+        attribution.BaseProbability(2_100 - int(table["start"][0]), bases(genome[0], 2_100, 2_101)),
+        both_strands=True,
+    )
+    np.testing.assert_allclose(table["attribution"], plain.per_base(), rtol=1e-4, atol=1e-7)
+    assert table["error"].tolist() == pytest.approx([plain.error] * 60)
+    assert "error" in _notes(found.figure())
+
+
+@pytest.mark.parametrize(
+    ("target", "method", "says"),
+    [
+        (attribution.BaseProbability(3, "A"), "integrated_gradients", "must be a place of the genome; received BaseProbability"),
+        ("chr20:2,101-2,103", "integrated_gradients", "must be one base; received chr20:2,101-2,103, 3 bp"),
+        ("20:2101:AC>G", "integrated_gradients", "must be a substitution of one base"),
+        ("20:4101", "integrated_gradients", "must be the reference's base, one of A, C, G, T; received a place, and chr20:4,101-4,101 has N"),
+        ("20:2101", "magic", "attribution must be one of integrated_gradients, gradient_times_input; received 'magic'"),
+    ],
+)  # fmt: skip
+def test_a_target_that_is_none_is_said(genome, toy, target, method, says):
+    with pytest.raises(ValueError, match=re.escape(says)):
+        explore.locus(toy, *genome, at="ONE", target=target, attribution=method)
+
+
+def test_a_window_too_short_for_tokens_is_said_in_the_figure(genome, toy):
+    found = explore.locus(toy, *genome, at="20:501-600", window=10, components=["attention"])
+    assert "A window must have 4 tokens, 12 bp, or more; received 10 bp" in found.figure().alt
+
+
+# Components that need no model ----------------------------------------------------------------------------------------
+
+
+def test_matches_are_those_of_the_whole_interval_whatever_the_pieces(genome):
+    reference, _ = genome
+    site = bases(reference, 296, 306)
+    chosen = [motifs.Motif.from_sites("planted", [site]), motifs.Motif.from_sites("short", ["ACGTC"])]
+    view = Interval("20", 100, 900)
+    plain = motifs.hits(reference, Interval("20", 50, 950), chosen, p=2e-3)
+    plain = plain[(plain["start"] < view.end) & (plain["end"] > view.start)]
+    for size in (100, 300, 5_000):
+        component = Matches(reference, chosen, p=2e-3, piece=size)
+        explorer = explore.LocusExplorer(None, *genome, [component], at=view)
+        table = explorer.tables()["motifs"]
+        real = table[table["sequence"] == "reference"].sort_values(["start", "end", "motif", "strand"])
+        assert real[["start", "end", "strand", "motif"]].values.tolist() == plain[["start", "end", "strand", "motif"]].values.tolist()  # fmt: skip
+        assert ((real["start"] == 296) & (real["motif"] == "planted")).any()
+        for piece in component.pieces(view):
+            text = shuffle(bases(reference, piece.start, min(piece.end + 9, 6_000)), k=2, seed=piece.start)
+            other = motifs.scan(text, chosen, p=2e-3)
+            places = set((other["start"] + piece.start)[other["start"] < size])
+            own = component.compute(piece)
+            assert set(own["start"][own["sequence"] == "shuffled"]) == places
+        assert "expected by chance" in _notes(explorer.figure())
+
+
+def _notes(figure: plot.Figure) -> str:
+    return " | ".join(
+        text.get_text() for text in figure.drawing.findobj(lambda one: hasattr(one, "get_text"))
+    )
+
+
+def test_files_of_the_user_are_tracks(genome, tmp_path):
+    (tmp_path / "peaks.bed").write_text("chr20\t2100\t2150\t<b>peak</b>\nchr20\t5990\t6000\n")
+    (tmp_path / "toy.bg").write_text("chr20\t2120\t2130\t2.5\n")
+    found = explore.locus(
+        None, *genome, at="20:2101-2200",
+        beds={"my <i>peaks</i>": tmp_path / "peaks.bed"}, bedgraphs={"signal": tmp_path / "toy.bg"},
+    )  # fmt: skip
+    assert [one.name for one in found.components] == [
+        "genes",
+        "my <i>peaks</i>",
+        "elements",
+        "bases",
+        "signal",
+    ]
+    tables = found.tables()
+    assert tables["my <i>peaks</i>"][["start", "end"]].values.tolist() == [[2100, 2150]]
+    assert tables["signal"]["start"].tolist() == list(range(2120, 2130))
+    assert set(tables["signal"]["value"]) == {2.5}
+    assert "".join(tables["bases"]["base"]) == bases(genome[0], 2100, 2200)
+    assert set(tables["elements"]["element"]) <= {"promoter", "splice_donor", "splice_acceptor"}
+    page = found.figure().html()
+    assert "<i>peaks" not in page
+    assert "<b>peak" not in page
+    assert "peaks" in found.figure().alt
+    found.go("20:3101-3200")
+    assert found.tables()["signal"].empty
+    assert found.figure().alt
+
+
+# The explorer ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_component_of_ones_own_is_drawn_kept_and_saved(genome, tmp_path):
+    gc = Gc(genome[0])
+    found = explore.locus(None, *genome, at="20:2051-2250", components=["bases", gc])
+    assert isinstance(gc, explore.Component)
+    table = found.tables()["GC"]
+    assert table["gc"].tolist() == [
+        sum(bases(genome[0], at, at + 10).count(base) for base in "GC") for at in range(2050, 2250, 10)
+    ]
+    assert len(gc.asked) == 3
+    found.figure()
+    found.scale(0.5)
+    found.figure()
+    found.hide("GC")
+    found.pan(3)
+    found.tables()
+    # Parts of what was seen compute nothing, nor does what is hidden.
+    assert len(gc.asked) == 3
+    found.show("GC")
+    assert [one.name for one in found.waiting()] == ["GC"]
+    ready = found.figure(only_ready=True)
+    assert "GC: being computed" in ready.alt
+    assert len(gc.asked) == 3
+    assert "being computed" not in found.figure().alt
+    assert found.waiting() == []
+    found.go("20:1-2000")
+    assert (
+        "Zoom in to see: Below, or in a shorter view: bases (up to 500 bp), GC (up to 1,000 bp)"
+        in found.figure().alt
+    )
+    assert len(found.tables()["GC"]) == 12 + 1 * (found.zoom.start % 10 > 0)
+
+
+def test_one_component_that_fails_leaves_the_others(genome):
+    class Broken(Gc):
+        name = "broken"
+
+        def compute(self, piece):
+            self.asked.append(piece)
+            raise ValueError("It must be <b>so</b>; it is not.")
+
+    class Bare(Gc):
+        name = "bare"
+
+        def compute(self, piece):
+            return pd.DataFrame({"start": [1]})
+
+    broken = Broken(genome[0])
+    found = explore.locus(None, *genome, at="20:2051-2150", components=["bases", broken, Bare(genome[0])])
+    assert set(found.tables()) == {"bases"}
+    assert found.problems["broken"] == "It must be <b>so</b>; it is not."
+    assert "compute() of 'bare' must return a DataFrame with chrom, start, end; received DataFrame without chrom, end" in found.problems["bare"]  # fmt: skip
+    figure = found.figure()
+    assert "Broken: It must be" in figure.alt
+    assert "<b>" not in figure.html()
+    # What cannot be had is not asked for again.
+    assert len(broken.asked) == 1
+
+
+def test_a_view_moves_and_stays_on_its_contig(genome):
+    found = explore.locus(None, *genome, width=400)
+    assert found.place.name == "ONE"
+    assert found.view == Interval("chr20", 1_800, 2_200, "+")
+    found.pan(0.5)
+    assert found.view.start == 2_000
+    found.scale(0.5, at=2_100)
+    assert found.view == Interval("chr20", 2_050, 2_250, "+")
+    found.scale(2, at=2_100)
+    assert found.view == Interval("chr20", 2_000, 2_400, "+")
+    found.pan(-100)
+    assert found.view == Interval("chr20", 0, 400, "+")
+    found.scale(1e9)
+    assert found.view == Interval("chr20", 0, 6_000, "+")
+    found.pan(1)
+    assert found.view == Interval("chr20", 0, 6_000, "+")
+    found.go("20:2,001-2,400(-)")
+    found.pan(0.25)
+    assert found.view == Interval("chr20", 1_900, 2_300, "-")
+    found.look(Interval("20", 3_000, 3_002))
+    assert len(found.view) == 20
+    assert found.view.contains(Interval("20", 3_000, 3_002))
+    with pytest.raises(ValueError, match=r"position that stays must be in view, 20:.*; received 1\. Take"):
+        found.scale(2, at=0)
+    with pytest.raises(ValueError, match="factor must be above 0; received 0"):
+        found.scale(0)
+    with pytest.raises(ValueError, match="must be one of genes, elements, bases; received 'motifs'"):
+        found.show("motifs")
+    with pytest.raises(ValueError, match="must be one of genes, elements, bases; received 'x'"):
+        found.hide("x")
+    before = found.view
+    with pytest.raises(ValueError, match="Type a gene"):
+        found.go("NOTHING")
+    assert found.view == before
+
+
+def test_what_cannot_be_asked_for_is_said(genome, toy):
+    with pytest.raises(ValueError, match="width must be 20 to 200,000 bp; received 5"):
+        explore.locus(toy, *genome, width=5)
+    with pytest.raises(ValueError, match="one of genes, elements, bases; received 'attention'"):
+        explore.locus(None, *genome, components=["attention"])
+    with pytest.raises(ValueError, match="received 'bases' 2 times"):
+        explore.locus(None, *genome, components=["bases", "bases"])
+    with pytest.raises(TypeError, match="must have name, longest, pieces, compute and tracks; received int"):
+        explore.locus(None, *genome, components=[3])
+    with pytest.raises(ValueError, match=r"one of 2 layers by 1 heads, numbered from 0; received \(2, 0\)"):
+        explore.locus(toy, *genome, head=(2, 0))
+    with pytest.raises(ValueError, match="A piece must have at least 1 bp; received 0"):
+        explore.tiles(Interval("20", 0, 10), 0)
+
+
+def test_the_other_strand_is_read_backwards(genome, toy):
+    forward = explore.locus(
+        toy, *genome, at="20:501-600", components=["bases", "expected bases", "probability"]
+    )
+    turned = explore.locus(
+        toy, *genome, at="20:501-600(-)", components=["bases", "expected bases", "probability"]
+    )
+    for name, table in forward.tables().items():
+        pd.testing.assert_frame_equal(table, turned.tables()[name])
+    lanes = [{lane.label: lane for lane in one.figure().readout.lanes} for one in (forward, turned)]
+    for label in ("Expected bases", "Probability of the base there"):
+        np.testing.assert_allclose(lanes[0][label].values, lanes[1][label].values[::-1])
+    pair = str.maketrans("ACGT", "TGCA")
+    assert lanes[0]["Expected bases"].letters == lanes[1]["Expected bases"].letters[::-1].translate(pair)
+    # The probability of the base there is told by the logo too, for whichever strand.
+    there = "probability of the base there"
+    np.testing.assert_array_equal(lanes[0][there].values, lanes[1][there].values[::-1])
+
+
+def test_a_still_shows_everything_above_its_control(genome, toy):
+    found = explore.locus(toy, *genome, at="ONE", width=700)
+    figure = found.figure()
+    # The toy has no attention to observe: that is said, and takes nothing from the rest.
+    assert list(found.problems) == ["attention"]
+    rows = [ax.get_label() for ax in figure.drawing.axes]
+    for label in ("Expected bases", "Probability of the base there", "Effect of substitutions, mean"):
+        assert rows[rows.index(label) + 1] == f"{label}: control"
+    assert {"zoom: Bases there", "zoom: Expected bases"} <= set(rows)
+    assert "Bases there" not in rows
+    assert "Enlarged below: chr20:1,941-2,060." in figure.alt
+    assert "a finding is what the control lacks" in figure.caption
+    bundle = found._repr_mimebundle_()
+    assert set(bundle) == {"text/html", "text/plain"}
+    assert repr(found).startswith("Locus ONE by toy of nt-3mer, chr20:1,651-2,350(+): genes")
+
+
+def test_in_jupyterlab_the_widget_stands_beside_the_still(genome, monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
+    bundle = explore.locus(None, *genome)._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "<figure" in bundle["text/html"]
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def test_data_are_saved_whole_with_what_they_are(genome, toy, tmp_path):
+    gc = Gc(genome[0])
+    gc.name = "g/c: <x>"
+    found = explore.locus(
+        toy, *genome, at="20:2051-2250", components=["bases", gc, "attention", "expected bases"]
+    )
+    for ending in ("tsv", "parquet"):
+        folder = found.save_data(tmp_path / ending, format=ending)
+        about = json.loads((folder / "locus.json").read_text())
+        assert set(about["components"]) == {"bases", "g/c: <x>", "expected bases"}
+        assert list(about["missing"]) == ["attention"]
+        assert about["view"] == {
+            "label": "chr20:2,051-2,250(+)",
+            "chrom": "chr20",
+            "start": 2050,
+            "end": 2250,
+        }
+        assert about["model"]["name"] == "toy of nt-3mer"
+        assert sorted(file.name for file in folder.iterdir()) == sorted(["locus.json", f"bases.{ending}", f"g_c_x.{ending}", f"expected_bases.{ending}"])  # fmt: skip
+        for name, part in about["components"].items():
+            file = folder / part["file"]
+            read = pd.read_parquet(file) if ending == "parquet" else pd.read_csv(file, sep="\t")
+            pd.testing.assert_frame_equal(read, found.tables()[name], check_dtype=False)
+            assert part["rows"] == len(read)
+    found.hide("bases")
+    found.save_data(tmp_path / "tsv")
+    assert not (tmp_path / "tsv" / "bases.tsv").exists()
+    with pytest.raises(ValueError, match="format must be one of tsv, parquet; received 'csv'"):
+        found.save_data(tmp_path / "csv", format="csv")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("all of it")
+    with pytest.raises(ValueError, match="must go to a new or empty folder.*mine holds something else"):
+        found.save_data(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.tex").read_text() == "all of it"
+
+
+def test_file_names_never_collide():
+    from ntviz.explore.locus_files import _names
+
+    found = _names(["a b", "a:b", "A_B", "…", "ok"], "tsv")
+    assert found == {
+        "a b": "a_b.tsv",
+        "a:b": "a_b_2.tsv",
+        "A_B": "A_B_3.tsv",
+        "…": "component.tsv",
+        "ok": "ok.tsv",
+    }
+
+
+@pytest.mark.parametrize("ending", ["svg", "png", "html"])
+def test_the_figure_is_saved(genome, tmp_path, ending):
+    found = explore.locus(None, *genome, at="20:2051-2550")
+    path = found.save(tmp_path / f"locus.{ending}")
+    assert path.stat().st_size > 5_000
+    with pytest.raises(ValueError, match="must be saved as one of"):
+        found.save(tmp_path / "locus.pdf")
