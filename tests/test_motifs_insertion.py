@@ -11,7 +11,7 @@ import pytest
 
 from ntviz import motifs
 from ntviz.motifs import Motif
-from ntviz.motifs.inserting import sign_flip
+from ntviz.motifs.inserting import _orders, sign_flip
 from ntviz.sequence import reverse_complement
 
 GATTACA = Motif.from_sites("toy", ["GATTACA"] * 9)
@@ -119,6 +119,22 @@ def test_drawn_sites_are_as_probable_as_the_motif_says() -> None:
     assert sites == motif.drawn(20_000, seed=1) != motif.drawn(20_000, seed=2)
 
 
+def test_sites_of_one_base_are_drawn_again() -> None:
+    motif = Motif("A", [[0.9, 0.1, 0, 0]] * 4)
+    backgrounds = ["C" * 20] * 50
+    assert sum(site == "AAAA" for site in motif.drawn(50, seed=0)) > 20
+    found = motifs.insertion(noise, motif, backgrounds, site="drawn", shuffles=1, bootstrap=10)
+    assert all(len(set(site)) == 2 for site in found.table["site"])
+
+
+@pytest.mark.parametrize("site", ["AT", "AC", "AAC", "ATA", "ACGT"])
+def test_every_other_order_may_come_and_no_other(site: str) -> None:
+    for both in (False, True):
+        own = {site, reverse_complement(site)} if both else {site}
+        others = {"".join(order) for order in itertools.permutations(site)} - own
+        assert set(_orders(site, 300, both, np.random.default_rng(0))) == others
+
+
 def test_intervals_of_no_effect_hold_zero_in_95_of_100() -> None:
     runs = [
         motifs.insertion(
@@ -187,6 +203,8 @@ def test_bad_questions_are_refused() -> None:
         motifs.insertion(ask, GATTACA, good, shuffles=0)
     with pytest.raises(ValueError, match=r"another order of its bases to compare with; AAAA has none\. Take"):
         motifs.insertion(ask, Motif.from_sites("A", ["AAAA"]), good)
+    with pytest.raises(ValueError, match=r"to compare with; CCC has none\. Take"):
+        motifs.insertion(ask, Motif.from_sites("C", ["CCC"]), good, site="drawn")
     with pytest.raises(ValueError, match=r"one finite number for each sequence; received shape \[2\] for 22"):
         motifs.insertion(lambda some: np.zeros(2), GATTACA, good)
     with pytest.raises(ValueError, match=r"received some that are not finite for 22 sequences"):

@@ -6,6 +6,7 @@ The first comparison compiles, which takes a minute or two where nothing is cach
 from __future__ import annotations
 
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -116,6 +117,38 @@ def test_p_values_are_the_chances_of_random_columns(jaspar: Motifs) -> None:
             one_way = (brute.chances(10, 20_000, rng) >= best).mean()
             assert p == pytest.approx(one_way * (2 - one_way), rel=0.25)
         assert checked == 8
+
+
+def test_two_directions_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What memelite would answer to two queries and 25 targets in both directions: p, score, offset, overlap, strand.
+    answer = np.zeros((5, 2, 50))
+    answer[0] = 0.5
+    answer[0, 0, 3], answer[0, 0, 28], answer[0, 0, 4], answer[0, 0, 30] = 0.2, 0.1, np.nan, np.nan
+    answer[2] = np.arange(50)
+    answer[3] = np.arange(50) + 100
+    asked: list[int] = []
+
+    def tomtom(
+        queries: list[np.ndarray], targets: list[np.ndarray], *, reverse_complement: bool
+    ) -> np.ndarray:
+        assert not reverse_complement
+        assert (targets[25 + 3] == targets[3][::-1, ::-1]).all()
+        asked.append(len(queries))
+        return answer[:, : len(queries)]
+
+    fake = types.ModuleType("memelite")
+    fake.tomtom = tomtom  # ty: ignore[unresolved-attribute]
+    monkeypatch.setitem(sys.modules, "memelite", fake)
+    monkeypatch.setattr("ntviz.motifs.tomtom._BATCH", 1)
+    like = compare([motif.probabilities for motif in random_motifs(2, 0)], random_motifs(25, 1))
+    assert asked == [1, 1]
+    assert (like.turned[0, 3], like.offset[0, 3], like.overlap[0, 3]) == (True, 28, 128)
+    assert like.p[0, 3] == pytest.approx(1 - 0.9**2)
+    # Of equals the target as it was given; what is not known in one direction is the other's, and nothing in both.
+    assert (like.turned[0, 0], like.offset[0, 0], like.p[0, 0]) == (False, 0, 0.75)
+    assert (like.turned[0, 4], like.turned[0, 5]) == (True, False)
+    answer[0, 0, 29] = np.nan
+    assert compare([np.full((4, 4), 0.25)], random_motifs(25, 1)).p[0, 4] == 1
 
 
 # Known answers --------------------------------------------------------------------------------------------------------

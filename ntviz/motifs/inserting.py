@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Ask = Callable[[list[str]], np.ndarray]
 """Sequences to one number each, [sequence]: a model's score, probability or prediction."""
 
-_TRIES = 1_000  # permutations to look for one that differs from the site
+_POOL = 20  # sites to draw for one of more than one base
 _ALL_SIGNS = 14  # backgrounds up to which every pattern of signs is counted
 
 
@@ -83,7 +83,8 @@ def insertion(
         apart from each other, because they are what is drawn from for interval and p. 30 or more say something.
     site
         ``best`` puts the most probable base at each position: one site for all, the strongest. ``drawn`` draws a site
-        for each background from the motif's probabilities, as they are found in a genome.
+        for each background from the motif's probabilities, as they are found in a genome, and again where it is of a
+        single base, which has no other order.
     shuffles
         Copies of the site with its positions in another order, which keeps its composition. None is the site itself or,
         on both strands, its reverse complement.
@@ -122,7 +123,7 @@ def insertion(
     _check(motif, backgrounds, site, shuffles, bootstrap, batch)
     rng = np.random.default_rng(seed)
     count = len(backgrounds)
-    sites = [motif.best_site] * count if site == "best" else motif.drawn(count, seed=int(rng.integers(2**32)))
+    sites = _sites(motif, site, count, rng)
     planted = []
     for background, bases in zip(backgrounds, sites, strict=True):
         start = (len(background) - len(bases)) // 2
@@ -181,21 +182,31 @@ def sign_flip(effects: np.ndarray, rng: np.random.Generator, draws: int = 10_000
     return float(as_far.mean() if exact else (1 + as_far.sum()) / (1 + draws))
 
 
+def _sites(motif: Motif, kind: str, count: int, rng: np.random.Generator) -> list[str]:
+    """The site of each background, none of a single base, which has no other order."""
+    pool = [motif.best_site] * count
+    if kind == "drawn":
+        pool = motif.drawn(_POOL * count, seed=int(rng.integers(2**32)))
+    sites = [site for site in pool if len(set(site)) > 1][:count]
+    if len(sites) < count:
+        raise ValueError(
+            f"A site must have another order of its bases to compare with; {pool[0]} has none. Take a motif of other bases, "
+            f"or a longer one."
+        )
+    return sites
+
+
 def _orders(site: str, count: int, both_strands: bool, rng: np.random.Generator) -> list[str]:
     """So many other orders of a site's bases, drawn one by one; the same may come twice."""
+    # With two different bases there is one: of two bases the one turned around, of more there are three orders.
     own = {site, reverse_complement(site)} if both_strands else {site}
     letters = np.array(list(site))
     found: list[str] = []
-    for _ in range(_TRIES * count):
+    while len(found) < count:
         other = "".join(rng.permutation(letters))
         if other not in own:
             found.append(other)
-            if len(found) == count:
-                return found
-    raise ValueError(
-        f"A site must have another order of its bases to compare with; {site} has none. Take a motif of other bases, or a "
-        f"longer one."
-    )
+    return found
 
 
 def _asked(ask: Ask, sequences: list[str], batch: int) -> np.ndarray:

@@ -199,10 +199,10 @@ def name(
       matrices of 1 bit a column, 4 in 100 are;
     - columns that say little lie beside each other in many known motifs, which TOMTOM's null does not know: of random
       matrices of 0.65 bits a column 9 to 35 in 100 are like something, of 0.3 bits up to 98. Hence `min_mean_information`;
-    - resampled from 20 sites, with their own matrix taken out, 78 in 100 find something (91 that are not of C2H2 zinc
-      fingers, 45 of those that are). The nearest has a family of the query's in 76 of 100 and its class in 90; a vote of
-      the nearest 3 gets 75, of 5 73, of 10 70. So the vote is a second opinion, and not a better one. Members of a family
-      of zinc fingers bind different sites: there it says little.
+    - resampled from 20 sites, with their own matrix taken out, 77 in 100 find something (91 that are not of C2H2 zinc
+      fingers, 45 of those that are). The nearest has a family of the query's in 77 of 100 and its class in 90; a vote of
+      the nearest 3, 5 or 10 that are significant gets 76 to 77. So the vote is a second opinion, and not a better one.
+      Members of a family of zinc fingers bind different sites: there it says little.
 
     A name says which known motif looks alike, and nothing of which protein binds.
 

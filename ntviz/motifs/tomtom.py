@@ -79,6 +79,7 @@ def compare(queries: Sequence[np.ndarray], targets: Sequence[Motif], what: str =
             found.append(answer.result())
             bar.update(len(some))
     p, _, offset, overlap, _ = np.concatenate(found, axis=1)
+    p = np.where(np.isnan(p), 1.0, p)  # what cannot be computed is no likeness
     half = len(targets)
     turned = p[:, half:] < p[:, :half]
     best = np.where(turned, p[:, half:], p[:, :half])
