@@ -194,7 +194,8 @@ class Maps:
         import pandas as pd
 
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here: numpy leaves a damaged file open.
+            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
                 if about["format"] != _FORMAT:
                     raise ValueError(f"format {about['format']}")
