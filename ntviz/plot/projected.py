@@ -279,7 +279,7 @@ def _figures(rows: pd.DataFrame, panel: str, space: str) -> str:
             said.append(f"{measure}: no value")
             continue
         mark = WITHIN if row["value"] <= row["null_high"] else ""
-        said.append(f"{measure} {row['value']:.2f}{mark}".replace("-", "−"))
+        said.append(f"{measure} {round(row['value'], 2) + 0.0:.2f}{mark}".replace("-", "−"))
     return ", ".join(said)
 
 

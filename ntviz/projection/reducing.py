@@ -81,7 +81,8 @@ def project(
     neighbours
         Of UMAP; at most the other windows.
     seed
-        The same seed gives the same map on one machine.
+        Of UMAP, which draws at random; t-SNE starts from the principal components. On one machine the same seed gives the
+        same map.
 
     Raises
     ------
