@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_plot_projection import LINK, toy
+from projection_toy import LINK, toy
 
 from ntviz import plot
 
