@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from ntviz import attribution, models
-from ntviz.attribution import BaseProbability, Direction, Output
+from ntviz.attribution import BaseProbability, Direction
 from ntviz.genome import Interval
 from ntviz.sequence import reverse_complement
 from ntviz.tokens import base_log_probs
@@ -70,7 +69,7 @@ def test_integrated_gradients_add_up(tiny, baseline):
 
 
 def test_the_integral_is_the_sum_of_gradients_along_the_way(tiny):
-    """The same integral by a plain loop over 300 midpoints, a gradient each."""
+    """The same integral by a plain loop over 100 midpoints, a gradient each."""
     target = target_of(tiny)
     tokens = tiny.tokenize(SEQUENCE)
     layer = tiny.module.get_input_embeddings()
@@ -79,7 +78,7 @@ def test_the_integral_is_the_sum_of_gradients_along_the_way(tiny):
     with torch.no_grad():
         end, start = layer(ids), layer(other)
     total = torch.zeros_like(end)
-    n = 300
+    n = 100
     for step in range(n):
         vectors = (start + (step + 0.5) / n * (end - start)).requires_grad_()
         handle = layer.register_forward_hook(lambda *_, vectors=vectors: vectors)
@@ -219,149 +218,6 @@ def test_agreement_of_a_thing_with_itself_is_one(tiny):
     assert attribution.agreement(found, effects) == pytest.approx(1)
     with pytest.raises(ValueError, match=r"\[base, 4\] over all 64 bp; received shape \(3, 4\)"):
         attribution.agreement(found, effects[:3])
-
-
-def test_bad_questions_are_refused(tiny, mini):
-    direction = target_of(tiny)
-    cases = (
-        (lambda: BaseProbability(3, "U"), "one of A, C, G, T; received 'U'"),
-        (lambda: BaseProbability(3, "A", "A"), "must differ; received A twice"),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, BaseProbability(64, "A")),
-            "0 to 63; received 64",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, "ACGTNACGT", BaseProbability(4, "A")),
-            "base at 4 is N",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, baseline="zero"),
-            "received 'zero'",
-        ),
-        (lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, steps=0), "steps must be 1"),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, Direction(np.zeros(3))),
-            r"finite numbers; received shape \(3,\)",
-        ),
-        (
-            lambda: attribution.gradient_times_input(
-                tiny, SEQUENCE, Direction(np.full(tiny.hidden_size, np.nan))
-            ),
-            "with others among them",
-        ),
-        (lambda: attribution.mutagenesis(tiny, SEQUENCE, direction, region=(60, 70)), "received 60 to 70"),
-        (lambda: attribution.occlusion(tiny, SEQUENCE, direction, width=65), "1 to 64 bp"),
-        (
-            lambda: attribution.gradient_times_input(tiny, SEQUENCE, direction).per_base("odd"),
-            "one of even, gradient, none; received 'odd'",
-        ),
-        (
-            lambda: attribution.integrated_gradients(
-                SimpleNamespace(name="a rule", module=torch.nn.Linear(2, 2)), SEQUENCE, direction
-            ),
-            "a rule has neither. Pass a model of",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, "", direction),
-            "at least one base; received an empty",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, [], direction),
-            "at least one sequence; received none",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, [SEQUENCE], [direction, direction]),
-            "one for each of 1 sequences; received 2",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, baseline=("mask", "mask")),
-            r"each once; received \['mask', 'mask'\]",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, baseline=()),
-            r"each once; received \[\]",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, shuffles=0),
-            "at least one shuffle; received 0",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, direction, frames=7),
-            "frames must be 1 to 6 for",
-        ),
-        (
-            lambda: attribution.integrated_gradients(tiny, SEQUENCE, Output(0)),
-            "Output is a target over scores; nt_v._tiny gives states. Ask for BaseProbability",
-        ),
-        (
-            lambda: attribution.deletion(
-                tiny, SEQUENCE[:60], direction, attribution.gradient_times_input(tiny, SEQUENCE, direction)
-            ),
-            "must be of this sequence",
-        ),
-    )
-    for ask, message in cases:
-        with pytest.raises(ValueError, match=message):
-            ask()
-
-
-def test_gradients_that_are_not_finite_are_refused(tiny):
-    weight = tiny.module.esm.encoder.layer[0].attention.self.query.weight
-    kept = weight.detach().clone()
-    with torch.no_grad():
-        weight.fill_(float("inf"))
-    try:
-        with pytest.raises(ValueError, match="Gradients must be finite"):
-            attribution.gradient_times_input(tiny, SEQUENCE, target_of(tiny))
-    finally:
-        with torch.no_grad():
-            weight.copy_(kept)
-
-
-def test_memory_that_ends_halves_the_batch():
-    from ntviz.attribution.asking import within_memory
-
-    seen = []
-
-    def make(size: int) -> torch.Tensor:
-        seen.append(size)
-        if size > 3:
-            raise (
-                torch.OutOfMemoryError("no") if size > 8 else RuntimeError("can't allocate memory: you tried")
-            )
-        return torch.zeros(1)
-
-    assert within_memory(make, 16)[1] == 2
-    assert seen == [16, 8, 4, 2]
-
-    def broken(size: int) -> torch.Tensor:
-        raise RuntimeError("shapes differ")
-
-    with pytest.raises(RuntimeError, match="shapes differ"):
-        within_memory(broken, 16)
-
-
-def test_a_pass_begins_with_what_memory_holds(tiny, monkeypatch):
-    from ntviz import environment
-    from ntviz.attribution import asking
-    from ntviz.attribution.reading import reader
-
-    of = reader(tiny)
-    plenty = asking.at_once(of, 100)
-    assert plenty == 8_192 // 100
-    monkeypatch.setattr(environment, "free_memory", lambda: 1)
-    assert asking.at_once(of, 100) == 1
-
-
-def test_windows_of_n_alone_are_told(tiny):
-    """Nothing but N: a direction has contributions all the same, a base has no expectation, and shuffles are the sequence itself."""
-    found = attribution.integrated_gradients(tiny, "N" * 12, target_of(tiny))
-    assert found.complete
-    same = attribution.integrated_gradients(tiny, "N" * 12, target_of(tiny), baseline="shuffle", shuffles=2)
-    assert same.complete
-    np.testing.assert_array_equal(same.per_token, 0)
-    with pytest.raises(ValueError, match="base at 3 is N"):
-        attribution.integrated_gradients(tiny, "N" * 12, BaseProbability(3, "A"))
 
 
 def test_several_sequences_are_as_each_alone(tiny):

@@ -1,4 +1,8 @@
-"""What each base contributes to a number that a model gives: by gradients, by mutagenesis, and whether it can be believed."""
+"""What each base contributes to a number that a model gives: by gradients, by mutagenesis, and whether it can be believed.
+
+A target says which number: of a language model `BaseProbability`, `Direction` or `Probe`, of a tuned head or a network on one-hot bases
+`Output`. `contrast` sets two alleles side by side; `agreement`, `deletion` and `sanity` are the controls.
+"""
 
 from __future__ import annotations
 

@@ -105,8 +105,8 @@ class Probe:
     Attributes
     ----------
     fitted
-        As `probing.fit` gives it: logistic regression, ridge or a network, in the layer's mean over tokens that cover bases. Anything
-        with `kind` and `layers()`, see `probing.Fitted`, will do.
+        A fitted `probing.estimators.Fitted`: logistic regression, ridge or a network, in the layer's mean over tokens that cover bases. Anything
+        with such a `kind` and `layers()` will do.
     index, against, scale
         As those of `Output`.
     layer
@@ -124,7 +124,7 @@ class Probe:
         if not hasattr(self.fitted, "layers") or not hasattr(self.fitted, "kind"):
             raise ValueError(
                 f"A probe must be fitted and have kind and layers(); received {type(self.fitted).__name__}. "
-                "Pass what probing.fit gives."
+                "Pass a fitted probing.estimators.Fitted."
             )
         if self.layer is None and not isinstance(self._features, (int, np.integer)):
             raise ValueError(

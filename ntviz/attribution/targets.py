@@ -97,8 +97,7 @@ class BaseProbability:
         (index,) = self.masked(tokens)
         vocabulary = tokens.vocabulary
         words = vocabulary.kmer_ids  # a byte-pair encoding has none, and says so
-        head = getattr(model.module, "lm_head", None) or model.module.logits
-        logits = head(states[-1][:, index]).float()
+        logits = model.module.lm_head(states[-1][:, index]).float()
         if tokens.is_kmer[index]:
             logits = logits[:, words]
             place = self.position - tokens.bases_of(index)[0]
