@@ -89,7 +89,7 @@ def test_windows_and_averages_lie_on_one_axis() -> None:
     table = pd.DataFrame(
         {"sequence": range(6), "start": [0, 3, 8, 10, 15, 18], "end": [6, 9, 14, 16, 21, 24]}
     )
-    windows = Windows.around(table, texts, list(values), flank=4, chance=0.0, sign=1)
+    windows = Windows.around(table, texts, list(values), flank=4, sign=1)
     members = np.array([5, 0, 3])
     shift, flipped = np.array([2, -3, 0]), np.array([True, False, True])
     placed = windows.aligned(members, shift, flipped)

@@ -147,7 +147,7 @@ def test_noise_passes_as_seldom_as_q_says() -> None:
     seen = 0
     for seed in range(20):
         values = noise(seed, 5, 60)
-        values[0, 20:30] += 3
+        values[0, 20:30] += 4
         seen += len(motifs.seqlets(["A" * 60] * 5, values, seed=seed)) > 0
     assert seen >= 18
 
@@ -164,6 +164,23 @@ def test_contributions_shared_by_tokens_need_their_tokens_permuted_together() ->
     texts = ["A" * 300] * 40
     assert len(motifs.seqlets(texts, shared)) > 100
     assert len(motifs.seqlets(texts, shared, together=6)) <= 1
+
+
+def test_each_sequence_is_measured_by_itself_unless_it_is_not_to_be() -> None:
+    """Sites of 1 beside sites of 100: on one scale the large ones hide the small ones, on their own both are found."""
+    texts, values = bases(3, 20, 100), noise(6, 20, 100) * 0.2
+    values[:, 40:50] += 1
+    values[:10] *= 100
+    own = motifs.seqlets(texts, values)
+    assert set(own["sequence"]) == set(range(20))
+    one = motifs.seqlets(texts, values, own_scale=False)
+    assert set(range(10)) <= set(one["sequence"])
+    assert not (one["sequence"] >= 10).any()
+    # The sum is in the unit of what was given.
+    first = own.iloc[0]
+    assert first["sum"] == pytest.approx(values[0, int(first["start"]) : int(first["end"])].sum())
+    # Contributions that are all the same have no scale, and no seqlet.
+    assert len(motifs.seqlets(["ACGT"], [np.ones(4)])) == 0
 
 
 def test_a_null_of_shuffled_sequences_sets_the_limit() -> None:

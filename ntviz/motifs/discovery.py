@@ -12,7 +12,7 @@ from ntviz.motifs.clustering import Cluster, clusters
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs
 from ntviz.motifs.scanning import composition
-from ntviz.motifs.seqlets import SIGNS, Contributions, chance_of, matched, seqlets
+from ntviz.motifs.seqlets import SIGNS, Contributions, matched, seqlets
 from ntviz.motifs.stretches import maximal
 from ntviz.motifs.windows import Windows
 
@@ -176,9 +176,7 @@ def discover(
         if len(rows) < fewest:
             continue
         part = table.iloc[rows]
-        windows = Windows.around(
-            part, sequences, values, flank=_FLANK, chance=chance_of(table.attrs["mean"], sign), sign=sign
-        )
+        windows = Windows.around(part, sequences, values, flank=_FLANK, sign=sign)
         groups = clusters(windows.inside, fewest=fewest, similarity=similarity, rng=rng)
         needed[sign] = groups.similarity
         null_patterns += groups.of_shuffled
@@ -194,7 +192,7 @@ def discover(
 def _of(found: pd.DataFrame, sequences: Sequence[str]) -> pd.DataFrame:
     """A table of seqlets, once it is known to be of these sequences."""
     missing = [name for name in ("sequence", "start", "end", "sign") if name not in found]
-    if missing or "mean" not in found.attrs:
+    if missing or "n_tests" not in found.attrs:
         raise ValueError(
             f"Seqlets must be a table of motifs.seqlets with its attrs; received one without "
             f"{', '.join(missing) or 'attrs'}. Pass it as it came, or rows of it with attrs kept."

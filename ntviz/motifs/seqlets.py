@@ -26,6 +26,7 @@ def seqlets(
     contributions: Contributions,
     *,
     null: Contributions | None = None,
+    own_scale: bool | None = None,
     q: float = 0.05,
     drift: float = 0.5,
     widths: tuple[int, int] = (4, 40),
@@ -50,6 +51,10 @@ def seqlets(
         `sequence.shuffle`; several shuffles of each tell smaller p. When not given, contributions are permuted among
         the bases of their own sequence. That assumes that neighbours have nothing to do with each other unless there
         is a site: false of methods that smear, and of tokens of several bases, see `together`.
+    own_scale
+        Whether contributions are divided by their standard deviation in their own sequence first, so that sequences (and
+        outputs) with large ones do not set the limit for the others. Then a sequence with next to nothing has seqlets too
+        if that is put together: see `sum`. Default: yes where contributions are permuted, no against a `null`.
     q
         Largest false discovery rate.
     drift
@@ -68,9 +73,9 @@ def seqlets(
     Returns
     -------
     One row a seqlet, by place: sequence (number from 0), start and end (0-based half-open, in the sequence), sign (1
-    above 0, -1 below), sum (of the contributions), score (what they have beyond the drift, in their unit), p
+    above 0, -1 below), sum (of the contributions), score (what they have beyond the drift, in their unit or their scale), p
     (share of the null's stretches of this sign with as high a score) and q (Benjamini-Hochberg over all stretches of
-    both signs). Where seqlets of both signs overlap, the one of the smaller p stays. `attrs`: mean (of the null),
+    both signs). Where seqlets of both signs overlap, the one of the smaller p stays. `attrs`: q,
     n_tests and n_null (stretches), smallest_q (of all stretches), and expected: how many seqlets the null has in as
     many bases by the same limits.
 
@@ -97,12 +102,17 @@ def seqlets(
     _check_settings(q, drift, widths, together, permutations)
     values = matched(sequences, contributions)
     known = [codes(text) < 4 for text in sequences]
+    given, own = values, own_scale if own_scale is not None else null is None
+    if own:
+        values = [_scaled(each, real) for each, real in zip(values, known, strict=True)]
     if null is None:
         of_null = [each[real] for each, real in zip(values, known, strict=True)]
         copies, times = _permuted(values, known, together, permutations, seed), permutations
         at_a_time = max(1, _AT_A_TIME // max(1, sum(map(len, values))))
     else:
         of_null = [_finite(each, row, "null") for row, each in enumerate(null)]
+        if own:
+            of_null = [_scaled(each, np.ones(len(each), dtype=bool)) for each in of_null]
         copies, times, at_a_time = iter([of_null]), 1, 1
     pooled = np.concatenate([*of_null, np.zeros(0)])
     if not len(pooled):
@@ -130,13 +140,12 @@ def seqlets(
     table = pd.concat(tables, ignore_index=True)
     table["q"] = adjusted(table["p"].to_numpy(dtype=np.float64), len(table))
     passing = _apart(table[table["q"] <= q])
-    sums = [values[row][start:end].sum() for row, start, end in _places(passing)]
+    sums = [given[row][start:end].sum() for row, start, end in _places(passing)]
     passing["sum"] = np.array(sums, dtype=np.float64)
     limits = passing.groupby("sign")["score"].min()
     expected = sum(int(_as_high(chance[sign], limit)) for sign, limit in limits.items())
     share = sum(int(real.sum()) for real in known) / (len(pooled) * times)
     passing.attrs = {
-        "mean": mean,
         "q": q,
         "n_tests": len(table),
         "n_null": sum(map(len, chance.values())),
@@ -179,9 +188,10 @@ def _finite(values: np.ndarray, row: int, name: str) -> np.ndarray:
     return array
 
 
-def chance_of(mean: float, sign: int) -> float:
-    """What chance contributes in the direction of a sign; 0 where the mean is of the other: less than usual is not against."""
-    return max(sign * mean, 0.0)
+def _scaled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Contributions in units of their standard deviation over known bases; as they are where they are all the same."""
+    spread = float(values[known].std()) if known.any() else 0.0
+    return values / spread if spread > 0 else values
 
 
 def _check_settings(
@@ -219,7 +229,8 @@ def _stretches(
     values: Sequence[np.ndarray], sign: int, mean: float, above: float, widths: tuple[int, int]
 ) -> Stretches:
     """Maximal stretches of what is beyond the drift; NaN is a wall."""
-    expected = chance_of(mean, sign) + above
+    # Where the mean is of the other sign, chance is 0: less than usual is not against.
+    expected = max(sign * mean, 0) + above
     beyond = [np.where(np.isnan(each), -np.inf, sign * each - expected) for each in values]
     return maximal(beyond, shortest=widths[0], longest=widths[1])
 
@@ -262,7 +273,6 @@ def _empty(q: float) -> pd.DataFrame:
     }
     table = pd.DataFrame({name: np.zeros(0, dtype=kind) for name, kind in kinds.items()})
     table.attrs = {
-        "mean": 0.0,
         "q": q,
         "n_tests": 0,
         "n_null": 0,

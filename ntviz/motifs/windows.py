@@ -45,8 +45,10 @@ class Windows:
         Number of the sequence, and where in it the window begins, which may be below 0: [window].
     codes, values, covered
         Base (4 for N and what is beyond the ends), contribution, and whether it is in the seqlet: [window, position].
-    chance, sign
-        What chance contributes in the direction of the sign, and this direction.
+    known
+        Whether it is in the sequence: [window, position].
+    sign
+        The direction of the contributions that are looked at.
     """
 
     sequence: np.ndarray
@@ -55,7 +57,6 @@ class Windows:
     values: np.ndarray
     covered: np.ndarray
     known: np.ndarray
-    chance: float
     sign: int
 
     @classmethod
@@ -66,7 +67,6 @@ class Windows:
         contributions: Sequence[np.ndarray],
         *,
         flank: int,
-        chance: float,
         sign: int,
     ) -> Windows:
         """Windows around the seqlets of a table, wider than the longest by a flank on either side."""
@@ -84,12 +84,12 @@ class Windows:
             known[row, part] = True
         place = begin[:, None] + np.arange(2 * half)
         covered = (place >= start[:, None]) & (place < end[:, None])
-        return cls(sequence, begin, letters, values, covered, known, chance, sign)
+        return cls(sequence, begin, letters, values, covered, known, sign)
 
     @property
     def inside(self) -> np.ndarray:
         """Bases weighted by what they contribute in the direction of the sign, float64 [window, position, base]; nothing outside the seqlet."""
-        weight = np.where(self.covered, self.sign * self.values - self.chance, 0)
+        weight = np.where(self.covered, self.sign * self.values, 0)
         return weight[:, :, None] * (self.codes[:, :, None] == np.arange(4))
 
     def aligned(self, members: np.ndarray, shift: np.ndarray, flipped: np.ndarray) -> Placed:

@@ -1,0 +1,132 @@
+"""From planted sites to names: windows of chromosome 20, a network whose motifs are known, attributions, seqlets, patterns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from planted import encoded, gradient_times_input, mutagenesis, windows
+
+from ntviz import attribution, data, motifs
+from ntviz.motifs import Detector, Discovery, Motifs, Planted, plant
+
+# Ten families, chosen before anything was run: CTCF, HNF1A, SPI1, TP53, MEF2A, FOS::JUN, GATA1, HNF4A, NRF1, FOXA1.
+CHOSEN = ("MA0139", "MA0046", "MA0080", "MA0106", "MA0052", "MA0099", "MA0035", "MA0114", "MA0506", "MA0148")
+SEED = 20
+NULL_RUNS = 20
+
+
+@pytest.fixture(scope="module")
+def known() -> Motifs:
+    return motifs.read(data.bundle("motifs"))
+
+
+@pytest.fixture(scope="module")
+def planted(known: Motifs) -> Planted:
+    return plant(windows(600, 300, SEED), [known[name] for name in CHOSEN], seed=SEED)
+
+
+def families_of(known: Motifs) -> list[str]:
+    kinds = motifs.families()
+    found = [kinds[known[name].id].family for name in CHOSEN]
+    assert len(set(found)) == len(found) == 10
+    return found
+
+
+def named(result: Discovery, known: Motifs) -> list[str]:
+    """Family of the nearest known motif of each pattern that gets a name."""
+    if not result.patterns:
+        return []
+    names = motifs.name(result.motifs, known, families=motifs.families(), shuffles=0).table
+    return names.loc[names["status"] == "named", "family"].tolist()
+
+
+def test_planted_families_are_recovered_by_gradients(known: Motifs, planted: Planted) -> None:
+    detector = Detector([known[name] for name in CHOSEN])
+    contributions = gradient_times_input(detector, planted.sequences, planted.motif)
+    result = motifs.discover(planted.sequences, contributions)
+    recovered = set(named(result, known)) & set(families_of(known))
+    assert len(recovered) >= 9, (recovered, result)
+    assert result.null_patterns <= 1
+    # Sites of patterns are the planted ones: nearly all overlap one.
+    hits = total = 0
+    for pattern in result.patterns:
+        for row, start, end, _ in pattern.sites.itertuples(index=False):
+            total += 1
+            there = planted.sites.loc[row]
+            hits += start < there["end"] and end > there["start"]
+    assert total >= 400
+    assert hits / total >= 0.9
+
+
+def test_planted_families_are_recovered_by_mutagenesis(known: Motifs) -> None:
+    """Half as many windows, and shorter: each base exchanged for each other costs 360 answers a window."""
+    chosen = [known[name] for name in CHOSEN]
+    planted = plant(windows(300, 120, SEED + 1), chosen, seed=SEED + 1)
+    contributions: list[np.ndarray] = [np.zeros(0)] * 300
+    for number, motif in enumerate(chosen):
+        rows = np.flatnonzero(planted.motif == number)
+        # A network of one motif gives what the network of ten gives for it.
+        found = mutagenesis(
+            Detector(motif), [planted.sequences[row] for row in rows], np.zeros(30, dtype=int)
+        )
+        for row, values in zip(rows, found, strict=True):
+            contributions[row] = values
+    result = motifs.discover(planted.sequences, contributions)
+    recovered = set(named(result, known)) & set(families_of(known))
+    assert len(recovered) >= 9, (recovered, result)
+
+
+def test_nothing_planted_gets_no_name(known: Motifs, planted: Planted) -> None:
+    """Contributions as strong and as long as those of sites, of bases that they are not of: names in 1 of 20 runs at most.
+
+    So seqlets are many in each run; what must not come of them is a pattern that is called something.
+    """
+    detector = Detector([known[name] for name in CHOSEN])
+    contributions = gradient_times_input(detector, planted.sequences, planted.motif)
+    runs_with_names, seqlets = 0, []
+    for run in range(NULL_RUNS):
+        rows = np.random.default_rng(run).permutation(600)[:100]
+        others = windows(100, 300, 1000 + run)
+        result = motifs.discover(others, [contributions[row] for row in rows], seed=run)
+        seqlets.append(len(result.seqlets))
+        runs_with_names += bool(named(result, known))
+    assert min(seqlets) >= 50
+    assert runs_with_names <= 1
+
+
+def test_random_contributions_have_no_seqlets(planted: Planted) -> None:
+    rng = np.random.default_rng(0)
+    values = [rng.standard_t(3, size=300) for _ in planted.sequences]
+    result = motifs.discover(planted.sequences, values)
+    assert len(result.seqlets) <= 2
+    assert result.patterns == ()
+
+
+def test_what_is_planted_is_there(known: Motifs, planted: Planted) -> None:
+    chosen = [known[name] for name in CHOSEN]
+    assert np.bincount(planted.motif).tolist() == [60] * 10
+    assert {len(text) for text in planted.sequences} == {300}
+    detector = Detector(chosen)
+    with torch.no_grad():
+        scores = detector(encoded(planted.sequences), torch.ones(600, 300, dtype=torch.bool)).numpy()
+    own = scores[np.arange(600), planted.motif]
+    # The network knows what was planted, where the site that was drawn is not a weak one. By chance it would be 1 in 10.
+    assert (scores.argmax(1) == planted.motif).mean() > 0.7
+    assert np.median(own) > 2
+
+
+def test_the_librarys_attributions_of_the_network_are_the_plain_ones(known: Motifs, planted: Planted) -> None:
+    detector = Detector([known[name] for name in CHOSEN])
+    for row in (0, 5):
+        start = max(0, int(planted.sites["start"][row]) - 10)
+        text = planted.sequences[row][start : start + 60]
+        output: Any = attribution.Output(int(planted.motif[row]))
+        (plain,) = mutagenesis(detector, [text], planted.motif[[row]])
+        effects = attribution.mutagenesis(detector, text, output)
+        assert -effects.sum(1) / 3 == pytest.approx(plain, abs=1e-4)
+        (by_gradient,) = gradient_times_input(detector, [text], planted.motif[[row]])
+        found = attribution.gradient_times_input(detector, text, output)
+        assert found.per_base() == pytest.approx(by_gradient, abs=1e-4)
