@@ -62,9 +62,9 @@ def test_planted_families_are_recovered_by_gradients(known: Motifs, planted: Pla
 
 
 def test_planted_families_are_recovered_by_mutagenesis(known: Motifs) -> None:
-    """Half as many windows, and shorter: each base exchanged for each other costs 360 answers a window."""
+    """Half as many windows, and shorter: each base exchanged for each other costs 240 answers a window."""
     chosen = [known[name] for name in CHOSEN]
-    planted = plant(windows(300, 120, SEED + 1), chosen, seed=SEED + 1)
+    planted = plant(windows(300, 80, SEED + 1), chosen, seed=SEED + 1)
     contributions: list[np.ndarray] = [np.zeros(0)] * 300
     for number, motif in enumerate(chosen):
         rows = np.flatnonzero(planted.motif == number)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ntviz import environment
+
 _AT_A_TIME = 1 << 23  # fits
 _ROUNDING = np.float32(1e-5)
 
@@ -56,16 +58,18 @@ def fits(queries: np.ndarray, targets: np.ndarray, *, reach: int) -> Fits:
     best = np.full((n, m), -np.inf, dtype=np.float32)
     which = np.zeros((n, m), dtype=np.int16)
     some = max(1, _AT_A_TIME // max(1, n * 2 * len(moved)))
-    for start in range(0, m, some):
-        part = slice(start, start + some)
-        # To move a query, or turn and then move it, is to move the target back, and then turn it.
-        back = np.stack([_moved(unit(targets[part]), -shift) for shift in moved], axis=1)
-        both = np.concatenate([back, turned(back)], axis=1)
-        found = (first @ both.reshape(-1, 4 * width).T).reshape(n, len(both), -1)
-        # Rounded, so that of two that are the same the first is taken on every machine.
-        np.rint(found / _ROUNDING, out=found)
-        which[:, part] = found.argmax(axis=2)
-        best[:, part] = found.max(axis=2) * _ROUNDING
+    with environment.progress(total=m, what="seqlets beside each other", unit="seqlets") as bar:
+        for start in range(0, m, some):
+            part = slice(start, start + some)
+            # To move a query, or turn and then move it, is to move the target back, and then turn it.
+            back = np.stack([_moved(unit(targets[part]), -shift) for shift in moved], axis=1)
+            both = np.concatenate([back, turned(back)], axis=1)
+            found = (first @ both.reshape(-1, 4 * width).T).reshape(n, len(both), -1)
+            # Rounded, so that of two that are the same the first is taken on every machine.
+            np.rint(found / _ROUNDING, out=found)
+            which[:, part] = found.argmax(axis=2)
+            best[:, part] = found.max(axis=2) * _ROUNDING
+            bar.update(min(some, m - start))
     return Fits(best, which % len(moved) - np.int16(reach), which >= len(moved))
 
 

@@ -66,17 +66,19 @@ def _grouped(
         owner, _ = _owners(values, averages, level, reach)
         free = owner < 0
         near = pairs >= level
+        neighbours = near[free].sum(0)
         while True:
             # Who has most like it among what is free leads a cluster, from which what is not like their average goes.
-            neighbours = np.where(free, near @ free.astype(np.float32), 0)
-            leader = int(neighbours.argmax())
-            if neighbours[leader] < fewest:
+            leader = int(np.where(free, neighbours, 0).argmax())
+            if not free[leader] or neighbours[leader] < fewest:
                 break
             group = _settled(values, values[leader], np.flatnonzero(free), level, reach)
-            free[leader] = False
+            gone = np.array([leader])
             if len(group.members) >= fewest:
-                free[group.members] = False
                 averages = np.concatenate([averages, average(values, group)[None]])
+                gone = np.union1d(gone, group.members)
+            free[gone] = False
+            neighbours = neighbours - near[gone].sum(0)
         averages = _distinct(averages, values, level, reach, fewest)
     return _distributed(values, averages, similarity, reach, fewest)
 
