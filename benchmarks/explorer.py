@@ -1,4 +1,4 @@
-"""The explorer's waits: the first map of a 6-kb locus, another head, and a zoom, as shares of what people tolerate.
+"""The explorers' waits as shares of what people tolerate, and how much sooner a locus is there than by its plain ways.
 
 Run it from the repository: `python benchmarks/explorer.py`. Times are the kernel's; drawing in the browser comes on top.
 """
@@ -8,7 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ntviz import annotation, data, explore, models
+from ntviz import annotation, data, expectation, explore, models, sequence
+from ntviz.explore.locus_modelled import Expected
+from ntviz.genome import Interval
 from ntviz.reference import Reference
 
 LIMITS = {"first map of 6 kb": 3.0, "another head": 0.5, "zoom": 0.5, "a word's row and column": 0.5}
@@ -48,6 +50,31 @@ def main() -> None:
     }
     for name, wait in waits.items():
         print(f"{name:24} {wait:6.3f} s = {wait / LIMITS[name]:5.1%} of {LIMITS[name]:g} s")
+    locus(model, reference, genes)
+
+
+def locus(model: object, reference: Reference, genes: annotation.Annotation) -> None:
+    """Prints how many times as fast the locus is as its plain ways."""
+    component = Expected(model, reference)
+    piece = component.pieces(Interval("chr20", 43_030_000, 43_030_001))[0]
+    flank = component.windows.flank
+    text = reference.fetch(Interval(piece.chrom, piece.start - flank, piece.end + flank)).sequence
+    both = (text, sequence.shuffle(text, k=2, seed=piece.start - flank))
+
+    def plain() -> None:
+        for letters in both:
+            expectation.masked(model, letters, frames=1, what=None)
+
+    whole, own = seconds(plain, rounds=3), seconds(lambda: component.compute(piece), rounds=3)
+    print(f"expected bases of a piece: {own:.3f} s, {whole / own:.2f} times as fast as masking whole windows")
+
+    explorer = explore.locus(model, reference, genes, at="HNF4A", width=300)
+    first = seconds(lambda: explorer.figure(enlarged=False), rounds=1)
+    explorer.scale(0.5)
+    again = seconds(lambda: explorer.figure(enlarged=False), rounds=3)
+    print(
+        f"a zoom into 300 bp that were seen: {again:.3f} s, {first / again:.0f} times as fast as their first figure"
+    )
 
 
 if __name__ == "__main__":

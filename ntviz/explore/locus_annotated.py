@@ -131,7 +131,7 @@ class Numbers:
         below = bool((table["value"] < 0).any())
         return [
             plot.signal_track(
-                values, label=self.name, unit=self.unit or "value", diverging=below, over=view, height=0.55
+                values, label=self.name, unit=self.unit, diverging=below, over=view, height=0.55
             )
         ]
 

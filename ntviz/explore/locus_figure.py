@@ -52,7 +52,13 @@ def draw(explorer: Any, *, enlarged: bool, pending: Sequence[Component]) -> plot
     place = explorer.place
     seen = place.focus.overlaps(view)
     by = f" by {explorer.model.name}" if explorer.model is not None else ""
-    title = f"{plain(place.name) if seen else 'Locus'}{by}"
+    # A region that was typed is another one after the first step; a gene stays what it is.
+    name = (
+        plain(place.name)
+        if seen and place.kind != "region"
+        else Interval(view.chrom, view.start, view.end).label()
+    )
+    title = f"{name}{by}"
     marks = (
         {plain(place.name): place.focus}
         if seen and len(place.focus) <= len(view) / 4 and place.kind != "gene"
@@ -87,7 +93,9 @@ def _label(component: Component) -> str:
 
 
 def _caption(explorer: Any, zoom: Interval | None) -> str:
-    said = [f"{plain(explorer.place.name)}: {explorer.place.how}."]
+    place, view = explorer.place, explorer.view
+    asked = place.kind != "region" and (place.interval.start, place.interval.end) == (view.start, view.end)
+    said = [f"{plain(place.name)}: {place.how}."] if asked else []
     if explorer.model is not None:
         said.append(
             "What the model says stands above its control, on grey: a finding is what the control lacks. Each base has the "
