@@ -13,17 +13,19 @@ from ntviz.environment import lazily
 if TYPE_CHECKING:
     from ntviz.probing.comparing import Comparison, compare, false_discovery
     from ntviz.probing.controlling import Controls, control_labels, controls
+    from ntviz.probing.estimators import Fitted, Setting
     from ntviz.probing.intervals import Interval95, bootstrap, middle, redrawn
     from ntviz.probing.metrics import metric_names, scores
-    from ntviz.probing.probes import METHODS, Probed, probe
+    from ntviz.probing.probes import METHODS, Probed, fit, probe
     from ntviz.probing.splitting import folds, splits
 
 _HOMES = {
     "comparing": ("Comparison", "compare", "false_discovery"),
     "controlling": ("Controls", "control_labels", "controls"),
+    "estimators": ("Fitted", "Setting"),
     "intervals": ("Interval95", "bootstrap", "middle", "redrawn"),
     "metrics": ("metric_names", "scores"),
-    "probes": ("METHODS", "Probed", "probe"),
+    "probes": ("METHODS", "Probed", "fit", "probe"),
     "splitting": ("folds", "splits"),
 }
 
@@ -31,13 +33,16 @@ __all__ = [
     "METHODS",
     "Comparison",
     "Controls",
+    "Fitted",
     "Interval95",
     "Probed",
+    "Setting",
     "bootstrap",
     "compare",
     "control_labels",
     "controls",
     "false_discovery",
+    "fit",
     "folds",
     "metric_names",
     "middle",
