@@ -201,6 +201,9 @@ def separation(
 ) -> pd.DataFrame:
     """How well points of an element keep together: two measures, each beside what random labels reach.
 
+    Purity asks who the neighbours are. A silhouette asks about whole elements, and takes the nearest other one: two
+    elements that lie in one place, or one that is spread over others, pull it below what random labels reach.
+
     Parameters
     ----------
     points
