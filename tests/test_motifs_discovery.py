@@ -188,6 +188,19 @@ def test_variants_of_one_motif_are_one_pattern_and_relatives_stay_two() -> None:
     assert all(pattern.n >= 38 for pattern in pair.patterns)
 
 
+def test_many_unrelated_seqlets_make_no_cluster_because_they_are_many() -> None:
+    """What is needed rises with the number of seqlets: 1,500 of random bases, each with a dozen others by chance at 1 %."""
+    rng = np.random.default_rng(0)
+    values = np.zeros((1500, 20, 4))
+    for row in values:
+        row[np.arange(5, 15), rng.integers(0, 4, 10)] = rng.uniform(0.5, 1.5, 10)
+    many = clusters(values, fewest=10, similarity=None, rng=rng)
+    few = clusters(values[:100], fewest=10, similarity=None, rng=rng)
+    assert len(many.found) <= 2
+    assert len(few.found) == 0
+    assert many.similarity > few.similarity
+
+
 def test_random_places_give_no_pattern() -> None:
     """Strong contributions of bases that have nothing in common: seqlets in all, patterns in at most 1 of 20 sets."""
     with_patterns = 0
@@ -239,6 +252,9 @@ def test_nothing_to_cluster_is_said() -> None:
     assert "nothing to cluster" in repr(result)
     empty = motifs.discover([], [])
     assert empty.note == "No seqlet passes q <= 0.05 (there is no stretch): nothing to cluster."
+    # Against a null that is as high, what would be three patterns is nothing.
+    texts, values, _ = with_words(0, 90)
+    assert motifs.discover(texts, values, null=values[:, ::-1]).patterns == ()
     few, values, _ = with_words(0, 6, WORDS[:1])
     result = motifs.discover(few, values)
     assert (len(result.patterns), len(result.seqlets) >= 6) == (0, True)

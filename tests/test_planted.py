@@ -97,6 +97,20 @@ def test_nothing_planted_gets_no_name(known: Motifs, planted: Planted) -> None:
     assert runs_with_names <= 1
 
 
+def test_windows_without_sites_give_what_the_network_itself_looks_for_or_nothing(
+    known: Motifs, planted: Planted
+) -> None:
+    """On one scale no pattern. Each by itself, the weak matches that chance gives: of families that the network knows."""
+    detector = Detector([known[name] for name in CHOSEN])
+    empty = windows(600, 300, SEED + 5)
+    contributions = gradient_times_input(detector, empty, planted.motif)
+    by_itself = motifs.discover(empty, contributions)
+    assert set(named(by_itself, known)) <= set(families_of(known))
+    one_scale = motifs.seqlets(empty, contributions, own_scale=False)
+    assert len(one_scale) < len(by_itself.seqlets) / 4
+    assert motifs.discover(empty, contributions, found=one_scale).patterns == ()
+
+
 def test_random_contributions_have_no_seqlets(planted: Planted) -> None:
     rng = np.random.default_rng(0)
     values = [rng.standard_t(3, size=300) for _ in planted.sequences]

@@ -8,7 +8,8 @@ import numpy as np
 
 from ntviz.motifs.aligning import Fits, fits, turned, unit
 
-_RARE = 0.001  # share of pairs of shuffled seqlets that are as similar as members must be
+_RARE = 0.001  # share of pairs of shuffled seqlets that may be as similar as members must be ...
+_BY_CHANCE = 0.5  # ... and how many a seqlet may have beside it, however many there are
 _SAME = 0.85  # similarity of averages that are one pattern
 _LEVELS = 4  # from clear clusters to the similarity that is enough
 _ROUNDS = 20
@@ -16,7 +17,7 @@ _ROUNDS = 20
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
-    """Members by number, and how each lies on the common axis: turned if `flipped`, then moved by `shift`; each [member]."""
+    """Members by number, and how each lies on the common axis: turned if `flipped`, then moved by `shift`."""
 
     members: np.ndarray
     shift: np.ndarray
@@ -41,7 +42,8 @@ def clusters(
     null = fits(mixed, mixed, reach=reach).similarity
     if similarity is None:
         pairs = null[~np.eye(len(null), dtype=bool)]
-        similarity = float(np.quantile(pairs, 1 - _RARE)) if len(pairs) else 1.0
+        rare = min(_RARE, _BY_CHANCE / len(null))
+        similarity = float(np.quantile(pairs, 1 - rare)) if len(pairs) else 1.0
     of_shuffled = _grouped(mixed, null, similarity, fewest, reach)
     del null
     pairs = fits(values, values, reach=reach).similarity
@@ -60,7 +62,7 @@ def shuffled(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _grouped(
     values: np.ndarray, pairs: np.ndarray, similarity: float, fewest: int, reach: int
 ) -> list[Cluster]:
-    """Clusters of at least the fewest members; the clearest are founded first, so that they draw what is like them."""
+    """Clusters of the fewest members or more; the clearest come first, so that they draw what is like them."""
     averages = np.zeros((0, *values.shape[1:]))
     for level in np.linspace(1, similarity, _LEVELS + 1)[1:]:
         owner, _ = _owners(values, averages, level, reach)
@@ -106,7 +108,7 @@ def _members(owner: np.ndarray, fit: Fits) -> list[Cluster]:
 def _distributed(
     values: np.ndarray, averages: np.ndarray, similarity: float, reach: int, fewest: int
 ) -> list[Cluster]:
-    """Clusters after each seqlet has gone to what it resembles most, until none moves; those that get too few are given up."""
+    """Clusters after each seqlet has gone to what it is most like, until none moves; too small ones are given up."""
     rounds, last = 0, np.zeros(0, dtype=np.int64)
     while True:
         owner, fit = _owners(values, averages, similarity, reach)

