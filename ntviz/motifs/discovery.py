@@ -144,9 +144,9 @@ def discover(
     sequence is no site. Memory grows with the square of the number of seqlets: 0.4 GB for 5,000.
 
     Measured on ten JASPAR motifs, each planted into 60 shuffled windows of 300 bp, with gradients of a `Detector`: ten
-    patterns, all of one motif, 503 of their 546 sites at a planted one, and all ten named by their family. The same
-    contributions laid over other windows, 20 times: no pattern. In windows where nothing was planted, each measured by itself,
-    the network's own weak matches make 5 patterns, named by families that it knows; on one scale (`own_scale=False`) none.
+    patterns, 496 of their 539 sites at a planted one, all ten named by their family. The same contributions laid over
+    other windows, 20 times: no pattern. In windows where nothing was planted, each measured by itself, the network's own
+    weak matches make 5 patterns, named by families that it knows; on one scale (`own_scale=False`) none.
 
     References
     ----------
