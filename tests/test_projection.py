@@ -248,6 +248,10 @@ def test_windows_can_be_matched_by_gc():
     for name in ("CDS", "intron"):
         assert sorted(matched.table.loc[matched.table["element"] == name, "gc"]) == [0.5, 0.75]
     assert [gc(text) for text in matched.sequences] == matched.table["gc"].tolist()
+    assert (
+        matched.note
+        == "Matched by G and C in bins of 0.1: 2 of each. Share of G and C: CDS 0.62, intron 0.62."
+    )
     assert matched.settings["gc_matched"] == {"width": 0.1, "seed": 0}
     with pytest.raises(
         ValueError, match="must hold every element; with a width of 0.05 none does .*CDS 1.00, intron 0.00"

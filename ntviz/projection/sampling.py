@@ -36,7 +36,7 @@ class Windows:
     sequences
         Bases of each, on its strand.
     asked
-        Windows asked for, of each element.
+        Windows asked for, of each element; after matching, how many are left of each.
     settings
         What they were drawn with; plain data.
     """
@@ -137,11 +137,16 @@ class Windows:
                 "more windows, or widen the bins."
             )
         kept.sort()
-        told = {**self.settings, "gc_matched": {"width": width, "seed": seed}}
+        each = len(kept) // len(names)
+        notes = [
+            *self.settings.get("notes", ()),
+            f"Matched by G and C in bins of {width:g}: {each:,} of each.",
+        ]
+        told = {**self.settings, "notes": notes, "gc_matched": {"width": width, "seed": seed}}
         return Windows(
             self.table.iloc[kept].reset_index(drop=True),
             tuple(self.sequences[row] for row in kept),
-            self.asked,
+            each,
             told,
         )
 
