@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ntviz import motifs
+from ntviz.motifs.seqlets import rates_of_false
 from ntviz.motifs.stretches import maximal
 from ntviz.sequence import shuffle
 
@@ -166,14 +167,34 @@ def test_contributions_shared_by_tokens_need_their_tokens_permuted_together() ->
     assert len(motifs.seqlets(texts, shared, together=6)) <= 1
 
 
-def test_each_sequence_is_measured_by_itself_unless_it_is_not_to_be() -> None:
-    """Sites of 1 beside sites of 100: on one scale the large ones hide the small ones, on their own both are found."""
+def test_each_output_has_its_scale() -> None:
+    """Sites of 1 beside sites of 100: on one scale the large ones hide the small ones, by output both are found."""
     texts, values = bases(3, 20, 100), noise(6, 20, 100) * 0.2
     values[:, 40:50] += 1
     values[:10] *= 100
-    own = motifs.seqlets(texts, values)
+    outputs = np.arange(20) // 10
+    own = motifs.seqlets(texts, values, outputs=outputs)
     assert set(own["sequence"]) == set(range(20))
-    one = motifs.seqlets(texts, values, own_scale=False)
+    # Against a null of two copies, each output is measured by what the null has of it.
+    null = noise(9, 40, 100) * 0.2
+    null[:10] *= 100
+    null[20:30] *= 100
+    beside = motifs.seqlets(texts, values, outputs=outputs, null=null)
+    assert set(beside["sequence"]) == set(range(20))
+    by_hand = (
+        values / np.repeat([null[np.r_[0:10, 20:30]].std(), null[np.r_[10:20, 30:40]].std()], 10)[:, None]
+    )
+    scaled = (
+        null
+        / np.tile(np.repeat([null[np.r_[0:10, 20:30]].std(), null[np.r_[10:20, 30:40]].std()], 10), 2)[
+            :, None
+        ]
+    )
+    plain = motifs.seqlets(texts, by_hand, null=scaled)
+    assert plain[["sequence", "start", "end", "p", "q"]].equals(
+        beside[["sequence", "start", "end", "p", "q"]]
+    )
+    one = motifs.seqlets(texts, values)
     assert set(range(10)) <= set(one["sequence"])
     assert not (one["sequence"] >= 10).any()
     # The sum is in the unit of what was given.
@@ -181,6 +202,24 @@ def test_each_sequence_is_measured_by_itself_unless_it_is_not_to_be() -> None:
     assert first["sum"] == pytest.approx(values[0, int(first["start"]) : int(first["end"])].sum())
     # Contributions that are all the same have no scale, and no seqlet.
     assert len(motifs.seqlets(["ACGT"], [np.ones(4)])) == 0
+
+
+def test_rates_of_false_seqlets_are_counted() -> None:
+    """q beside a plain count, at every limit that lets a score in."""
+    rng = np.random.default_rng(1)
+    chance, scores = np.sort(rng.integers(0, 30, 50) / 4), rng.integers(0, 60, 40) / 4
+    expected = []
+    for score in scores:
+        limits = [limit for limit in scores if limit <= score]
+        rates = [(1 + sum(chance >= limit)) / 3 / sum(scores >= limit) for limit in limits]
+        expected.append(min(1, *rates))
+    assert rates_of_false(chance, scores, 1 / 3) == pytest.approx(np.array(expected))
+    # Twelve sites that no stretch of three copies of the null reaches: a third of one in twelve.
+    texts, values = bases(5, 12, 200), noise(8, 12, 200)
+    values[:, 60:70] += 4
+    found = motifs.seqlets(texts, values, null=noise(9, 36, 200))
+    assert len(found) == 12
+    assert found["q"].tolist() == pytest.approx([1 / 3 / 12] * 12)
 
 
 def test_a_null_of_shuffled_sequences_sets_the_limit() -> None:
@@ -269,6 +308,7 @@ def test_what_does_not_fit_is_refused(texts: list[str], values: list[np.ndarray]
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"outputs": [0, 1]}, "an output for each of"),
         ({"q": 0}, "q must be a rate above 0"),
         ({"q": 1.5}, "received 1.5"),
         ({"drift": 0}, "drift must be above 0"),

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntviz import environment
-from ntviz.motifs.many import adjusted
 from ntviz.motifs.stretches import Stretches, maximal
 from ntviz.sequence import codes, require
 
@@ -26,7 +25,7 @@ def seqlets(
     contributions: Contributions,
     *,
     null: Contributions | None = None,
-    own_scale: bool | None = None,
+    outputs: Sequence[int] | np.ndarray | None = None,
     q: float = 0.05,
     drift: float = 0.5,
     widths: tuple[int, int] = (4, 40),
@@ -48,19 +47,20 @@ def seqlets(
         a base, attention received. Above 0 and below it are looked at apart.
     null
         Contributions by the same method of sequences where there is nothing to find, such as these after
-        `sequence.shuffle`; several shuffles of each tell smaller p. When not given, contributions are permuted among
-        the bases of their own sequence. That assumes that neighbours have nothing to do with each other unless there
-        is a site: false of methods that smear, and of tokens of several bases, see `together`.
-    own_scale
-        Whether contributions are divided by their standard deviation in their own sequence first, so that sequences (and
-        outputs) with large ones do not set the limit for the others. Then a sequence with next to nothing has seqlets too
-        if that is put together: see `sum`. Default: yes where contributions are permuted, no against a `null`.
+        `sequence.shuffle`: the null to prefer, since a model answers to chance matches in them too. When not given,
+        contributions are permuted among the bases of their own sequence. That assumes that neighbours have nothing to do
+        with each other unless there is a site: false of methods that smear, of tokens of several bases, see `together`,
+        and of chance matches, which then are seqlets.
+    outputs
+        What was asked of each sequence, [sequence] numbers, where it was not the same of all: outputs of a network, say.
+        Contributions are then divided by the standard deviation of those of their output (of the null's, where there is
+        one), or the output with the largest sets the limit for all. A null must hold whole copies of the sequences, in
+        their order. Numbering each sequence by itself calls its best stretches even where it has next to nothing.
     q
         Largest false discovery rate.
     drift
         What is taken off each contribution: the null's mean, where it has the same sign, and this many of its standard
-        deviations. More of it
-        makes seqlets shorter.
+        deviations. More of it makes seqlets shorter.
     widths
         Fewest and most bases. What is shorter is not tested; what is longer is parted at its own mean.
     together
@@ -73,11 +73,12 @@ def seqlets(
     Returns
     -------
     One row a seqlet, by place: sequence (number from 0), start and end (0-based half-open, in the sequence), sign (1
-    above 0, -1 below), sum (of the contributions), score (what they have beyond the drift, in their unit or their scale), p
-    (share of the null's stretches of this sign with as high a score) and q (Benjamini-Hochberg over all stretches of
-    both signs). Where seqlets of both signs overlap, the one of the smaller p stays. `attrs`: q,
-    n_tests and n_null (stretches), smallest_q (of all stretches), and expected: how many seqlets the null has in as
-    many bases by the same limits.
+    above 0, -1 below), sum (of the contributions), score (what they have beyond the drift, in their unit or scale), p
+    (share of the null's stretches of this sign with as high a score) and q (false discovery rate, by sign: how many
+    stretches of the null are as high in as many bases, one more counted in all, for each that is; the least over lower
+    limits). A null with fewer stretches is thereby part of the evidence, which p leaves out. Where seqlets of both signs
+    overlap, the one of the smaller p stays. `attrs`: q, n_tests and n_null (stretches), smallest_q (of all stretches),
+    and expected: how many seqlets the null has in as many bases by the same limits.
 
     Raises
     ------
@@ -87,6 +88,7 @@ def seqlets(
     References
     ----------
     Karlin & Altschul, PNAS 1990, for sums beyond a drift; Ruzzo & Tompa, ISMB 1999, for all maximal stretches.
+    Elias & Gygi, Nature Methods 2007, for rates from decoys; Barber & Candès, Annals of Statistics 2015, for the one more.
     TF-MoDISco (Shrikumar et al., arXiv:1811.00416) takes windows of one width and a fitted null.
 
     Examples
@@ -102,17 +104,15 @@ def seqlets(
     _check_settings(q, drift, widths, together, permutations)
     values = matched(sequences, contributions)
     known = [codes(text) < 4 for text in sequences]
-    given, own = values, own_scale if own_scale is not None else null is None
-    if own:
-        values = [_scaled(each, real) for each, real in zip(values, known, strict=True)]
-    if null is None:
-        of_null = [each[real] for each, real in zip(values, known, strict=True)]
+    given = values
+    of_null = None if null is None else [_finite(each, row, "null") for row, each in enumerate(null)]
+    if outputs is not None:
+        values, of_null = _on_one_scale(values, known, of_null, np.asarray(outputs))
+    if of_null is None:
         copies, times = _permuted(values, known, together, permutations, seed), permutations
         at_a_time = max(1, _AT_A_TIME // max(1, sum(map(len, values))))
+        of_null = [each[real] for each, real in zip(values, known, strict=True)]
     else:
-        of_null = [_finite(each, row, "null") for row, each in enumerate(null)]
-        if own:
-            of_null = [_scaled(each, np.ones(len(each), dtype=bool)) for each in of_null]
         copies, times, at_a_time = iter([of_null]), 1, 1
     pooled = np.concatenate([*of_null, np.zeros(0)])
     if not len(pooled):
@@ -129,22 +129,22 @@ def seqlets(
             for sign in SIGNS:
                 scores[sign].append(_stretches(rows, sign, mean, above, widths).score)
             bar.update(len(some))
+    share = sum(int(real.sum()) for real in known) / (len(pooled) * times)
     walled = [np.where(real, each, np.nan) for each, real in zip(values, known, strict=True)]
     tables, chance = [], {}
     for sign in SIGNS:
         found = _stretches(walled, sign, mean, above, widths)
         chance[sign] = np.sort(np.concatenate(scores[sign]))
         p = (1 + _as_high(chance[sign], found.score)) / (1 + len(chance[sign]))
+        rate = rates_of_false(chance[sign], found.score, share)
         columns = {"sequence": found.row, "start": found.start, "end": found.end, "sign": sign, "sum": 0.0}
-        tables.append(pd.DataFrame({**columns, "score": found.score, "p": p}))
+        tables.append(pd.DataFrame({**columns, "score": found.score, "p": p, "q": rate}))
     table = pd.concat(tables, ignore_index=True)
-    table["q"] = adjusted(table["p"].to_numpy(dtype=np.float64), len(table))
     passing = _apart(table[table["q"] <= q])
     sums = [given[row][start:end].sum() for row, start, end in _places(passing)]
     passing["sum"] = np.array(sums, dtype=np.float64)
     limits = passing.groupby("sign")["score"].min()
     expected = sum(int(_as_high(chance[sign], limit)) for sign, limit in limits.items())
-    share = sum(int(real.sum()) for real in known) / (len(pooled) * times)
     passing.attrs = {
         "q": q,
         "n_tests": len(table),
@@ -188,10 +188,28 @@ def _finite(values: np.ndarray, row: int, name: str) -> np.ndarray:
     return array
 
 
-def _scaled(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Contributions in units of their standard deviation over known bases; as they are where they are all the same."""
-    spread = float(values[known].std()) if known.any() else 0.0
-    return values / spread if spread > 0 else values
+def _on_one_scale(
+    values: list[np.ndarray], known: list[np.ndarray], null: list[np.ndarray] | None, outputs: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
+    """Contributions and those of the null in units of the standard deviation of their output; of no spread, as they are."""
+    if outputs.shape != (len(values),) or (null is not None and len(null) % max(1, len(values))):
+        raise ValueError(
+            f"There must be an output for each of {len(values):,} sequences, and a null of whole copies of them; received "
+            f"outputs of shape {list(outputs.shape)} and {0 if null is None else len(null):,} arrays of a null. Number what "
+            f"was asked of each sequence."
+        )
+    base = [each[real] for each, real in zip(values, known, strict=True)] if null is None else null
+    spread = np.ones(len(values))
+    for output in np.unique(outputs):
+        rows = np.flatnonzero(outputs == output)
+        own = np.concatenate(
+            [base[row] for start in range(0, len(base), len(values)) for row in start + rows]
+        )
+        spread[rows] = own.std() if len(own) and own.std() > 0 else 1
+    scaled = [each / width for each, width in zip(values, spread, strict=True)]
+    return scaled, None if null is None else [
+        each / spread[row % len(values)] for row, each in enumerate(null)
+    ]
 
 
 def _check_settings(
@@ -239,6 +257,17 @@ def _as_high(chance: np.ndarray, score: np.ndarray | float) -> np.ndarray:
     """How many of the sorted scores are as high, up to rounding."""
     low = np.asarray(score) * (1 - 1e-9)
     return len(chance) - np.searchsorted(chance, low, side="left")
+
+
+def rates_of_false(chance: np.ndarray, score: np.ndarray, share: float) -> np.ndarray:
+    """Rate of false ones among all scores that are as high: what the null has in as many bases, one more in all, at most 1."""
+    expected = (1 + _as_high(chance, score)) * share
+    order = np.argsort(score, kind="stable")
+    found = len(score) - np.searchsorted(score[order], score * (1 - 1e-9), side="left")
+    rate = np.minimum(expected / np.maximum(found, 1), 1)
+    # The limit that lets a score in may be any that is not above it.
+    rate[order] = np.minimum.accumulate(rate[order])
+    return rate
 
 
 def _places(table: pd.DataFrame) -> zip[tuple[int, int, int]]:
