@@ -20,7 +20,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[1]
 LOCK = TOP / "requirements.lock"
 TORCH = "torch==2.13.0"  # the version everything is tested with; the build (CPU, CUDA) is the index's choice
-EXTRAS = ("lab", "pretraining", "attribution", "motifs", "maps", "benchmark", "test")
+EXTRAS = ("lab", "pretraining", "attribution", "motifs", "maps", "hpc", "benchmark", "test")
 HEADER = """\
 # All versions of ntviz's core and extras ({extras}), made by `python .ci/lock.py`
 # (Python 3.11, Linux) from pyproject.toml. Install with: pip install -r requirements.lock
