@@ -162,6 +162,11 @@ def loaded_by(statement: str) -> set[str]:
         ("from ntviz import plot", ("torch", "transformers")),
         ("from ntviz import benchmark, embeddings, probing", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
         ("from ntviz import attention, explore, motifs", ("torch", "transformers", "matplotlib", "anywidget")),
+        ("from ntviz import attribution", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
+        ("from ntviz import projection", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
+        # Names are imported when asked for; these are as light then.
+        ("from ntviz.attribution import Attribution, Output", ("torch", "transformers", "sklearn", "matplotlib")),
+        ("from ntviz.projection import project, windows", ("torch", "transformers", "sklearn", "matplotlib", "umap")),
     ],
 )
 def test_imports_stay_light(statement, without):
