@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -169,7 +167,7 @@ def test_the_librarys_attributions_of_the_network_are_the_plain_ones(known: Moti
     for row in (0, 5):
         start = max(0, int(planted.sites["start"][row]) - 10)
         text = planted.sequences[row][start : start + 60]
-        output: Any = attribution.Output(int(planted.motif[row]))
+        output = attribution.Output(int(planted.motif[row]))
         (plain,) = mutagenesis(detector, [text], planted.motif[[row]])
         effects = attribution.mutagenesis(detector, text, output)
         assert -effects.sum(1) / 3 == pytest.approx(plain, abs=1e-4)

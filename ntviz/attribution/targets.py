@@ -25,8 +25,11 @@ class Target(Protocol):
         """Indices of the tokens that the mask token replaces."""
         ...
 
-    def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
-        """The number for each row [sequence] of hidden states [sequence, token, hidden], one a layer and the embedding first."""
+    def score(self, model: Any, states: Any, tokens: Tokens, /) -> torch.Tensor:
+        """The number for each row [sequence] of hidden states [sequence, token, hidden], one a layer and the embedding first.
+
+        Of scores where `of` says so.
+        """
         ...
 
     def mirrored(self, n: int) -> Target:
