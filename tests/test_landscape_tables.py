@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import re
 import sys
 from dataclasses import replace
 from itertools import pairwise
@@ -63,6 +65,27 @@ def test_save_and_load(toy, reference, tmp_path):
         Landscape.load(tmp_path / "none.npz")
     with pytest.raises(ValueError, match=r"correct has shape \[3\]"):
         replace(found, correct=found.correct[:3])
+
+
+def test_a_file_cut_off_or_changed_is_refused_wherever_it_happened(tmp_path):
+    """Each ends with one error, whatever the archive says of it, and leaves no file open: its warning is an error here."""
+    path = tmp_path / "one.npz"
+    whole = small().save(path).read_bytes()
+    for end in range(0, len(whole), 97):
+        path.write_bytes(whole[:end])
+        with pytest.raises(ValueError, match=r"one.npz is not, or is damaged .*Make it again"):
+            Landscape.load(path)
+    refusals = []
+    for place in range(0, len(whole), 5):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        try:
+            # Times in the archive may change without harm; what is read then is what was saved.
+            same(Landscape.load(path), small(), rtol=0)
+        except ValueError as error:
+            refusals.append(str(error))
+    assert all(re.search(r"one.npz is not, or is damaged .*Make it again", text) for text in refusals)
+    assert len(refusals) > len(whole) / 5 / 2
+    gc.collect()
 
 
 def small():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,7 +183,7 @@ class Folder:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 sums = {name: arrays[name] for name in arrays.files}
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError) as error:
+        except environment.DAMAGED as error:
             raise ValueError(
                 f"A part must be as it was written; {self.file(chunk)} is damaged ({error}). Delete it and run the "
                 "analysis again: only this part is counted anew."

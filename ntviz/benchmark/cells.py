@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-import zipfile
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -386,7 +385,7 @@ def load(folder: Path) -> Cell:
         with open(folder / "predictions.npz", "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             got = {name: arrays[name] for name in ("predicted", "ids", "groups", "labels", "draws")}
         return Cell(row=kept["row"], inner=kept["inner"], **got)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, *environment.DAMAGED) as error:
         raise ValueError(
             f"A finished cell must hold cell.json and predictions.npz, whole; {folder}: {error}. Delete the folder: the "
             "cell is then computed again."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ntviz.environment.diagnosis import Finding, doctor
-from ntviz.environment.files import append_line, atomic_directory, atomic_write, sha256
+from ntviz.environment.files import DAMAGED, append_line, atomic_directory, atomic_write, sha256
 from ntviz.environment.laziness import lazily
 from ntviz.environment.machine import (
     Versions,
@@ -18,6 +18,7 @@ from ntviz.environment.paths import cache_dir, data_dir, project_dir, runs_dir
 from ntviz.environment.reporting import Progress, progress
 
 __all__ = [
+    "DAMAGED",
     "Finding",
     "Progress",
     "Versions",

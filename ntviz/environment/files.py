@@ -7,10 +7,15 @@ import hashlib
 import os
 import secrets
 import shutil
+import zipfile
+import zlib
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, TypeError, ValueError)
+"""What reading an npz that is damaged, or none, ends with; zipfile says RuntimeError of flags that make no sense to it."""
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 

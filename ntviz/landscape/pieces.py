@@ -7,7 +7,6 @@ import io
 import json
 import os
 import secrets
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -77,7 +76,7 @@ class Folder:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in names}
                 same = str(arrays["bases"]) == _digest(bases)
-        except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+        except (OSError, *environment.DAMAGED):
             return None
         fits = all(len(values) == piece.end - piece.start for values in found.values())
         return found if same and fits else None

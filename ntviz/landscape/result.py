@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -156,14 +156,15 @@ class Landscape:
         ValueError
             It is damaged, of another version, or no landscape.
         """
+        content = Path(path).read_bytes()
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
                 if about["format"] != _FORMAT:
                     raise ValueError(f"format {about['format']}")
                 controls = {name: arrays[f"control_{name}"] for name in about["controls"]}
                 values = [arrays[name] for name in ("probability", "correct", "entropy")]
-        except (zipfile.BadZipFile, KeyError, EOFError, ValueError, TypeError) as error:
+        except environment.DAMAGED as error:
             raise ValueError(
                 f"A landscape must be a file of format {_FORMAT} that Landscape.save wrote; {path} is not, or is "
                 f"damaged ({error}). Make it again."

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
+from ntviz import environment
 from ntviz.models import checkpoints, nucleotide_transformer
 
 
@@ -62,7 +62,7 @@ def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Ver
         # numpy leaves the file open when it is no zip archive, hence a handle of our own; one array has no names.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             expected = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, TypeError, EOFError, BadZipFile) as error:
+    except (OSError, *environment.DAMAGED) as error:
         raise ValueError(f"{path} must be an npz of plain arrays; reading it failed: {error}.") from error
     names = [name for name in ("logits", "hidden_states", "attentions") if name in expected]
     if "input_ids" not in expected or not names:

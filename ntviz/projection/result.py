@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -193,9 +193,9 @@ class Maps:
         """
         import pandas as pd
 
+        content = Path(path).read_bytes()
         try:
-            # Opened here: numpy leaves a damaged file open.
-            with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 about = json.loads(str(arrays["about"]))
                 if about["format"] != _FORMAT:
                     raise ValueError(f"format {about['format']}")
@@ -205,7 +205,7 @@ class Maps:
             return cls(
                 windows, panels, coordinates, values, separation, groups, about["model"], about["settings"]
             )
-        except (zipfile.BadZipFile, KeyError, EOFError, ValueError, TypeError) as error:
+        except environment.DAMAGED as error:
             raise ValueError(
                 f"Maps must be a file of format {_FORMAT} that Maps.save wrote; {path} is not, or is damaged ({error}). "
                 "Make them again."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -179,7 +178,7 @@ class Background:
                     arrays["classes"],
                     arrays["values"],
                 )
-        except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError) as error:
+        except environment.DAMAGED as error:
             raise ValueError(
                 f"A background must be a file that Background.save wrote; {path} is not ({error}). Delete it and make "
                 "it again."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +40,7 @@ class Parts:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 words = json.loads(str(arrays["words"]))
                 values = arrays["values"]
-        except (OSError, zipfile.BadZipFile, ValueError, KeyError, EOFError):
+        except (OSError, *environment.DAMAGED):
             return None
         return Scored(
             words["statuses"],
