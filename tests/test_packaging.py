@@ -144,7 +144,7 @@ def test_the_wheel_holds_the_package_and_the_kernels(wheel):
             assert path.relative_to(TOP).as_posix() in names
     assert f"ntviz-{version}.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if name.startswith(("data/", "tests/", "notebooks/"))]
-    assert sum(item.file_size for item in wheel.infolist()) < 2_000_000
+    assert sum(item.file_size for item in wheel.infolist()) < 3_000_000
     assert b"ntviz = ntviz.cli:main" in wheel.read(f"ntviz-{version}.dist-info/entry_points.txt")
 
 
