@@ -131,6 +131,16 @@ def test_gradients_of_a_tuned_head_are_those_of_a_change_in_the_embedding(tuned)
         assert found.per_token[token] == pytest.approx(slope, rel=0.02, abs=1e-5)
 
 
+def test_targets_are_asked_of_many_sequences(tuned):
+    learned = tuned["binary"]
+    texts = [*TEXTS[:3], TEXTS[3][:30], TEXTS[4][:10] + "N" + TEXTS[4][11:]]
+    said = np.concatenate([learned.predict([text]) for text in texts])[:, 1].astype(float)
+    assert attribution.ask(learned, texts, Output(1)) == pytest.approx(log_odds(said), abs=1e-4)
+    for wrong, told in ((TEXTS[0], "one text"), ([], "none")):
+        with pytest.raises(ValueError, match=f"a list with at least one sequence; received {told}"):
+            attribution.ask(learned, wrong, Output(1))
+
+
 def test_twins_of_a_tuned_model_draw_everything_anew(tuned):
     learned = tuned["binary"]
     found = attribution.integrated_gradients(learned, TEXTS[0], Output(1))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ntviz.attribution.faithfulness import Sanity, agreement, deletion, sanity
     from ntviz.attribution.gradients import gradient_times_input, integrated_gradients
     from ntviz.attribution.outputs import Output, Probe
-    from ntviz.attribution.perturbing import mutagenesis, occlusion
+    from ntviz.attribution.perturbing import ask, mutagenesis, occlusion
     from ntviz.attribution.result import Attribution, Compared
     from ntviz.attribution.targets import BaseProbability, Direction, Target
 
@@ -24,7 +24,7 @@ _HOMES = {
     "faithfulness": ("Sanity", "agreement", "deletion", "sanity"),
     "gradients": ("gradient_times_input", "integrated_gradients"),
     "outputs": ("Output", "Probe"),
-    "perturbing": ("mutagenesis", "occlusion"),
+    "perturbing": ("ask", "mutagenesis", "occlusion"),
     "result": ("Attribution", "Compared"),
     "targets": ("BaseProbability", "Direction", "Target"),
 }
@@ -40,6 +40,7 @@ __all__ = [
     "Sanity",
     "Target",
     "agreement",
+    "ask",
     "contrast",
     "deletion",
     "gradient_times_input",

@@ -7,6 +7,7 @@ Zhou & Troyanskaya (2015) Nature Methods 12:931, in-silico mutagenesis. Zeiler &
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,23 @@ from ntviz.attribution.asking import masked_ids, values
 from ntviz.attribution.reading import Reader, reader
 from ntviz.attribution.targets import Target
 from ntviz.sequence import BASES
+
+
+def ask(model: Any, sequences: Sequence[str], target: Target) -> np.ndarray:
+    """The target of each sequence, float64 [sequence], in its unit: what attributions take apart, by itself.
+
+    It is what `motifs.insertion` asks: `insertion(lambda texts: ask(model, texts, target), motif, backgrounds)`.
+
+    Raises
+    ------
+    ValueError
+        A target that is not there, or no sequence.
+    """
+    if isinstance(sequences, str) or not len(sequences):
+        raise ValueError(
+            f"There must be a list with at least one sequence; received {'one text' if isinstance(sequences, str) else 'none'}."
+        )
+    return values(reader(model), list(sequences), target)
 
 
 def mutagenesis(
