@@ -98,6 +98,17 @@ def test_signals_by_hand():
     assert spans(only) == [(15, 21)]
 
 
+def test_signals_are_looked_for_in_the_transcript_alone():
+    # A gene of 8 bp at each end of a contig: what is beyond it, or beyond the contig, is not its own.
+    genome = Genome({"1": "AATAAACCAATAAAGG" + "C" * 30 + "TTTATTGG"})
+    short = transcripts(("1", 14, 16, "+"), ("1", 46, 54, "-"))
+    assert spans(annotation.polya_signals(short, genome)) == [(46, 52)]
+    assert "1 of 2 ends" in annotation.polya_signals(short, genome).note
+    # Of two that end together the longer has it.
+    both = transcripts(("1", 14, 16, "+"), ("1", 2, 16, "+"))
+    assert spans(annotation.polya_signals(both, genome)) == [(8, 14)]
+
+
 def test_signals_that_are_not_there():
     genes = transcripts(("3", 0, 20, "+"))
     found = annotation.polya_signals(genes, Genome({"3": "G" * 100}))

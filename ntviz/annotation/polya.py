@@ -25,7 +25,8 @@ def polya_signals(
     """The hexamer at the end of each transcript that has one, as the element ``polya_signal``.
 
     Looked for in the last `reach` bp of each transcript, on its strand: the first of `words` that is there, and of several
-    of one word the one nearest to the end. Transcripts that end at the same base have one. `Annotation.note` says how many have none.
+    of one word the one nearest to the end. Transcripts that end at the same base have one, searched for in the longest of
+    them. `Annotation.note` says how many have one.
 
     Parameters
     ----------
@@ -64,25 +65,27 @@ def polya_signals(
         raise ValueError(
             f"Signals are looked for at the ends of transcripts; {genes!r} has neither transcripts nor genes. Read a GTF."
         )
-    rows, seen = [], set()
+    tails: dict[tuple[str, int, str], tuple[Interval, str]] = {}
     for row in table[table["element"] == kind].itertuples():
-        chrom, strand = str(row.chrom), str(row.strand)
-        last = int(row.start) if strand == "-" else int(row.end) - 1
+        chrom, strand, first, end = str(row.chrom), str(row.strand), int(row.start), int(row.end)
+        last = first if strand == "-" else end - 1
         if strand not in "+-" or (
             within is not None and not within.overlaps(Interval(chrom, last, last + 1))
         ):
             continue
-        if (chrom, last, strand) in seen:
-            continue
-        seen.add((chrom, last, strand))
-        start = last if strand == "-" else last + 1 - min(reach, last + 1)
-        tail = Interval(chrom, start, last + reach if strand == "-" else last + 1, strand)
-        bases = reference.fetch(tail).sequence
+        size = min(reach, end - first)
+        tail = Interval(chrom, *((first, first + size) if strand == "-" else (end - size, end)), strand)
+        held = tails.get((chrom, last, strand))
+        if held is None or len(held[0]) < size:
+            tails[chrom, last, strand] = tail, str(row.gene)
+    rows = []
+    for tail, gene in tails.values():
+        chrom, strand, bases = tail.chrom, tail.strand, reference.fetch(tail).sequence
         for word in words:
             place = bases.rfind(word)
             if place >= 0:
                 left = tail.end - place - len(word) if strand == "-" else tail.start + place
-                rows.append((chrom, left, left + len(word), strand, row.gene))
+                rows.append((chrom, left, left + len(word), strand, gene))
                 break
     found = pd.DataFrame(rows, columns=["chrom", "start", "end", "strand", "gene"])
     return from_table(
@@ -90,5 +93,5 @@ def polya_signals(
         element="polya_signal",
         kinds=["polya_signal"],
         source="ends of transcripts",
-        note=f"{len(rows):,} of {len(seen):,} ends of a {kind} have {' or '.join(words)} in their last {reach} bp",
+        note=f"{len(rows):,} of {len(tails):,} ends of a {kind} have {' or '.join(words)} in their last {reach} bp",
     )
