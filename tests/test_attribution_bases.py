@@ -88,6 +88,16 @@ def test_mutagenesis_and_occlusion_of_a_sum(linear):
     assert curve["value"].iloc[2] == pytest.approx(0, abs=1e-5)
 
 
+def test_controls_need_something_to_compare_with(linear):
+    found = attribution.integrated_gradients(linear, TEXT, Output(0), baseline="n")
+    with pytest.raises(ValueError, match="a random order to compare with; received draws=0"):
+        attribution.deletion(linear, TEXT, Output(0), found, draws=0)
+    with pytest.raises(ValueError, match="a twin to compare with; received twins=0"):
+        attribution.sanity(linear, found, lambda model: found, twins=0)
+    # Where no base is known, there is no correlation, and nothing to warn of.
+    assert np.isnan(attribution.agreement(found, np.full((len(TEXT), 4), np.nan)))
+
+
 def test_n_contribute_nothing_and_windows_of_n_are_zero(linear):
     gap = TEXT[:10] + "NNN" + TEXT[13:]
     for baseline in ("n", "shuffle", "composition"):

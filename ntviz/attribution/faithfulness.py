@@ -73,7 +73,7 @@ def deletion(
     Raises
     ------
     ValueError
-        Shares outside 0 to 1, or an attribution of another sequence.
+        Shares outside 0 to 1, no random order, or an attribution of another sequence.
     """
     import pandas as pd
 
@@ -85,6 +85,8 @@ def deletion(
         )
     if not all(0 <= share <= 1 for share in shares):
         raise ValueError(f"shares must lie in 0 to 1; received {list(shares)}.")
+    if draws < 1:
+        raise ValueError(f"There must be a random order to compare with; received draws={draws}. Take 20.")
     ids = masked_ids(of, tokens, target)
     free = np.flatnonzero(~tokens.is_special & (ids != of.hidden_id))
     order = free[np.argsort(-attribution.by_token()[free], kind="stable")]
@@ -117,8 +119,10 @@ def sanity(
     Raises
     ------
     ValueError
-        A network without weights that could be drawn.
+        A network without weights that could be drawn, or no twin.
     """
+    if twins < 1:
+        raise ValueError(f"There must be a twin to compare with; received twins={twins}. Take 3.")
     correlations, sizes = [], []
     for seed in range(twins):
         other = attribute(_random_twin(model, seed))
@@ -149,8 +153,10 @@ def _random_twin(model: Any, seed: int) -> Any:
 
 
 def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's, nan where either is constant."""
+    """Spearman's, nan where either is constant, and of fewer than two."""
     from scipy.stats import rankdata
 
+    if len(one) < 2:
+        return float("nan")
     a, b = rankdata(one), rankdata(other)
     return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else float("nan")

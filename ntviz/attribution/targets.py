@@ -79,7 +79,13 @@ class BaseProbability:
             )
 
     def masked(self, tokens: Tokens) -> list[int]:
-        """The token that covers the position."""
+        """The token that covers the position.
+
+        Raises
+        ------
+        ValueError
+            The position is outside the sequence, or N.
+        """
         n = len(tokens.sequence)
         if not 0 <= self.position < n:
             raise ValueError(
@@ -156,7 +162,13 @@ class Direction:
         return []
 
     def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
-        """[sequence], without unit."""
+        """[sequence], without unit.
+
+        Raises
+        ------
+        ValueError
+            A layer that is not there, or a vector that does not fit it.
+        """
         import torch
 
         mean = mean_state(model, states, tokens, self.layer)

@@ -15,6 +15,11 @@ def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
     k-mers with an N count nowhere; a sequence without any k-mer gets zeros. Strands are kept apart, since most tasks are
     stranded.
 
+    Raises
+    ------
+    ValueError
+        If k is not 1 to 8.
+
     Examples
     --------
     >>> kmer_frequencies(["ACAC"], 2)[0].nonzero()[0].tolist(), kmer_frequencies(["ACAC"], 2)[0].max().round(2)

@@ -17,7 +17,7 @@ _FORMAT = 1
 
 
 def write(explorer: Any, folder: Path, format: str) -> Path:  # noqa: A002
-    """As `LocusExplorer.save_data`."""
+    """As `LocusExplorer.save_data`, errors too."""
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; received {format!r}. Choose one.")
     if folder.exists() and (

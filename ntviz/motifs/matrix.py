@@ -260,7 +260,13 @@ class Motif:
 
 
 def as_background(background: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The background as an array of four probabilities, in the order ACGT."""
+    """The background as an array of four probabilities, in the order ACGT.
+
+    Raises
+    ------
+    ValueError
+        If it is no such thing.
+    """
     values = np.asarray(background, dtype=np.float64)
     if values.shape != (4,) or not (values > 0).all() or not np.isclose(values.sum(), 1, atol=0.01):
         raise ValueError(

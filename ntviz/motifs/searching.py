@@ -52,7 +52,7 @@ class Search:
         both_strands: bool,
         pseudocount: float,
     ) -> Search:
-        """The search for one or more motifs; the arguments are those of `scan`."""
+        """The search for one or more motifs; arguments and errors are those of `scan`."""
         chosen = [motifs] if isinstance(motifs, Motif) else list(motifs)
         if not 0 < p < 1:
             raise ValueError(f"p must be a probability between 0 and 1; received {p}. FIMO's is 1e-4.")

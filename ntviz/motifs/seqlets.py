@@ -156,7 +156,13 @@ def seqlets(
 
 
 def matched(sequences: Sequence[str], contributions: Contributions) -> list[np.ndarray]:
-    """Contributions as float64 [base] each, once it is known that they are finite and of these sequences."""
+    """Contributions as float64 [base] each, once it is known that they are finite and of these sequences.
+
+    Raises
+    ------
+    ValueError
+        If they are not, or a sequence is not clean.
+    """
     if len(sequences) != len(contributions):
         raise ValueError(
             f"There must be contributions for each sequence; received {len(sequences):,} sequences and "
