@@ -69,26 +69,17 @@ class Attributed:
                 "The target of a locus must be a place of the genome; received BaseProbability, whose position is one of a "
                 "sequence. Pass the base (chr20:43,042,364) or the variant (chr20:43,042,364 C>T)."
             )
-        if isinstance(target, Variant):
-            self.place = Interval(browser_contig(target.chrom), target.start, target.end)
-            bases = (target.alt, target.ref)
-            if not target.is_snv:
-                raise ValueError(
-                    f"A target must be a substitution of one base; received {target}. Take another."
-                )
-        elif isinstance(target, Interval):
-            self.place = Interval(browser_contig(target.chrom), target.start, target.end)
-            bases = ("", None)
-            if len(target) != 1:
-                raise ValueError(
-                    f"A target must be one base; received {target.label()}, {len(target):,} bp. Take one of them."
-                )
-        else:
-            bases = ("", None)
+        if isinstance(target, Variant) and not target.is_snv:
+            raise ValueError(f"A target must be a substitution of one base; received {target}. Take another.")
+        if isinstance(target, Interval) and len(target) != 1:
+            raise ValueError(
+                f"A target must be one base; received {target.label()}, {len(target):,} bp. Take one of them."
+            )
         self.target, self.said = target, f"{type(target).__name__} of each window"
-        if self.place is not None:
+        if isinstance(target, Variant | Interval):
+            self.place = Interval(browser_contig(target.chrom), target.start, target.end)
             there = reference.fetch(self.place).sequence
-            wanted, against = bases[0] or there, bases[1]
+            wanted, against = (target.alt, target.ref) if isinstance(target, Variant) else (there, None)
             if there not in tuple("ACGT") or against not in (None, there):
                 raise ValueError(
                     f"The target's REF must be the reference's base, one of A, C, G, T; received {against or 'a place'}, and "

@@ -128,7 +128,7 @@ def per_base(table: pd.DataFrame, columns: str | Sequence[str], view: Interval) 
 
 
 def overlapping(table: pd.DataFrame, view: Interval) -> pd.DataFrame:
-    """The rows of a table on the view's contig that overlap it."""
+    """The rows of a table, all on the contig of a view, that overlap it."""
     kept = table[(table["start"] < view.end) & (table["end"] > view.start)]
     return kept.reset_index(drop=True)
 

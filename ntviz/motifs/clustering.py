@@ -81,7 +81,7 @@ def _grouped(
                 gone = np.union1d(gone, group.members)
             free[gone] = False
             neighbours = neighbours - near[gone].sum(0)
-        averages = _distinct(averages, values, level, reach, fewest)
+        averages = _distinct(averages, values, level, reach)
     return _distributed(values, averages, similarity, reach, fewest)
 
 
@@ -151,9 +151,7 @@ def average(values: np.ndarray, cluster: Cluster) -> np.ndarray:
     return (moved * there[:, :, None]).mean(0)
 
 
-def _distinct(
-    averages: np.ndarray, values: np.ndarray, similarity: float, reach: int, fewest: int
-) -> np.ndarray:
+def _distinct(averages: np.ndarray, values: np.ndarray, similarity: float, reach: int) -> np.ndarray:
     """Averages after the smaller of those that are the same has joined the larger, the most similar first."""
     while len(averages) > 1:
         fit = fits(averages, averages, reach=reach)

@@ -211,13 +211,12 @@ def windows(
     """
     names = [elements] if isinstance(elements, str) else list(elements)
     _check(names, length, per_element, share)
-    regions, notes = _regions(annotation, reference, region)
+    every, notes = _regions(annotation, reference, region)
+    regions = [part for part in every if len(part) >= length]
     found = [
         places.starts_by_element(annotation, reference, part, names, length=length, share=share)
         for part in regions
-        if len(part) >= length
     ]
-    regions = [part for part in regions if len(part) >= length]
     amounts = {
         name: sum(int((each[name][:, 1] - each[name][:, 0]).sum()) for each in found) for name in names
     }
