@@ -1,4 +1,4 @@
-"""Maps of a few windows with chosen numbers, as figures need them."""
+"""Windows, points and maps with chosen numbers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from ntviz import projection
+from ntviz.sequence import gc
 
 ELEMENTS = ["CDS", "intron", "five_prime_utr"]
 LINK = "https://genome.example.org/view?db=hg19&position={region}"
@@ -63,3 +66,33 @@ def toy(*, elements=None, gene="GATA1", layers=5):
     )
     coordinates = np.random.default_rng(0).normal(size=(len(panels), n, 2)).astype(np.float32) * 30
     return Toy(windows, panels, coordinates, separation)
+
+
+def made(sequences, elements, *, starts=None):
+    """Windows of given sequences and elements, 1 Mb apart unless told otherwise."""
+    starts = range(0, 10**6 * len(sequences), 10**6) if starts is None else starts
+    table = pd.DataFrame(
+        {
+            "chrom": "1",
+            "start": list(starts),
+            "end": [start + len(text) for start, text in zip(starts, sequences, strict=True)],
+            "strand": "+",
+            "element": list(elements),
+            "gene": "",
+            "gc": [gc(text) for text in sequences],
+        }
+    )
+    return projection.Windows(table, tuple(sequences), len(sequences), {})
+
+
+def blobs(n=20, classes=3, width=12, apart=20.0, seed=0):
+    """Points of classes that lie apart, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([f"e{index}" for index in range(classes)], n)
+    centres = apart * rng.normal(size=(classes, width))
+    return rng.normal(size=(n * classes, width)) + np.repeat(centres, n, axis=0), labels
+
+
+def overall(table, measure):
+    """Value of a measure over all elements."""
+    return table.loc[(table["measure"] == measure) & (table["element"] == "all"), "value"].item()
