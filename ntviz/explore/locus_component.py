@@ -11,7 +11,7 @@ import numpy as np
 from ntviz.genome import Interval
 from ntviz.plot import palette
 from ntviz.plot.locus import Track
-from ntviz.plot.view import Drawn, Row, View
+from ntviz.plot.view import Drawn, Row, View, without_scale
 from ntviz.plot.words import wrapped
 
 if TYPE_CHECKING:
@@ -164,9 +164,7 @@ class Said:
 
         def draw(ax: Any) -> None:
             ax.set_ylim(height, 0)
-            ax.set_yticks([])
-            for spine in ("left", "bottom"):
-                ax.spines[spine].set_visible(False)
+            without_scale(ax)
             for index, line in enumerate(lines):
                 ax.text(
                     0, 0.16 * index, line, transform=ax.get_yaxis_transform(), va="top", fontsize=8.5,

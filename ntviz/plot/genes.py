@@ -20,7 +20,7 @@ from ntviz.plot import palette
 from ntviz.plot.packing import packed
 from ntviz.plot.readout import Lane
 from ntviz.plot.transcripts import Annotated, Region, Transcript, collect, introns
-from ntviz.plot.view import Drawn, Row, View
+from ntviz.plot.view import Drawn, Row, View, nothing_here, without_scale
 from ntviz.plot.words import listing, plain, text_width
 
 LANE = 0.54
@@ -60,22 +60,12 @@ class GenesTrack:
 
         def draw(ax: Axes) -> None:
             ax.set_ylim(-(n - 1) - 0.5, 0.5)
-            ax.set_yticks([])
-            ax.spines["left"].set_visible(False)
-            ax.spines["bottom"].set_visible(False)
+            without_scale(ax)
             for item, name, lane in zip(items, names, lanes, strict=True):
                 if lane < self.most_lanes:
                     _draw(ax, view, item, name, -lane)
             if not items:
-                ax.text(
-                    0.0,
-                    0.5,
-                    "none here",
-                    transform=ax.transAxes,
-                    va="center",
-                    color=palette.MUTED,
-                    fontsize=8.5,
-                )
+                nothing_here(ax)
 
         row = Row(self.label, self.label, note, LANE * n if items else 0.2, draw)
         return Drawn(

@@ -20,7 +20,7 @@ from ntviz.plot.packing import lines_needed, packed
 from ntviz.plot.readout import Lane
 from ntviz.plot.signals import binning_note, draw_signal
 from ntviz.plot.ticks import numbers
-from ntviz.plot.view import Drawn, Row, View
+from ntviz.plot.view import Drawn, Row, View, nothing_here, without_scale
 from ntviz.plot.words import listing, number, plain, span, text_width
 
 if TYPE_CHECKING:
@@ -137,9 +137,7 @@ class RegionsTrack:
 
         def draw(ax: Axes) -> None:
             ax.set_ylim(n - 0.5, -0.5)
-            ax.set_yticks([])
-            ax.spines["left"].set_visible(False)
-            ax.spines["bottom"].set_visible(False)
+            without_scale(ax)
             boxes = PolyCollection(
                 list(_polygons(view, here, lines + middle, half)),
                 facecolors=self._colours(here.scores),
@@ -161,15 +159,7 @@ class RegionsTrack:
                     gid="region name",
                 )
             if not len(here):
-                ax.text(
-                    0.0,
-                    0.5,
-                    "none here",
-                    transform=ax.transAxes,
-                    va="center",
-                    color=palette.MUTED,
-                    fontsize=8.5,
-                )
+                nothing_here(ax)
 
         height = 0.2 if not len(here) else n * (NAMED if tall else BARE)
         return Row(self.label, self.label, note, height, draw)

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ntviz.genome import Interval, canonical_contig
+from ntviz.plot import palette
 from ntviz.plot.readout import Lane
 
 
@@ -147,3 +148,17 @@ class Drawn:
     rows: tuple[Row, ...] = ()
     lanes: tuple[Lane, ...] = ()
     sentence: str = ""
+
+
+def without_scale(ax: Axes) -> None:
+    """Take the vertical scale and the ground line off axes whose heights mean nothing."""
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.spines["bottom"].set_visible(False)
+
+
+def nothing_here(ax: Axes) -> None:
+    """Write in a row that its track has nothing in the view, which an empty row would leave to guess."""
+    ax.text(
+        0.0, 0.5, "none here", transform=ax.transAxes, va="center", color=palette.MUTED, fontsize=8.5
+    )  # fmt: skip
