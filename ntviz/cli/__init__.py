@@ -13,6 +13,7 @@ import typer
 from ntviz.cli.benchmarking import benchmark_app
 from ntviz.cli.saying import FAILED, INTERRUPTED, OK, USAGE, aligned, failing, note, say, usage
 from ntviz.cli.scoring import score
+from ntviz.cli.submitting import submit
 
 if TYPE_CHECKING:
     from ntviz.environment import Finding
@@ -39,6 +40,7 @@ for name, group in (
 ):
     app.add_typer(group, name=name, rich_help_panel=None)
 app.command()(score)
+app.command()(submit)
 
 
 def main() -> None:
@@ -150,6 +152,9 @@ def collect(
     out: Annotated[
         Path | None, typer.Option(help="Write the whole table to this .csv or .parquet file.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--index", help="Write an HTML page that links all reports.")
+    ] = None,
 ) -> None:
     """Put many runs into one table: status, parameters, metrics, times."""
     from ntviz.runs import collect as collecting
@@ -158,9 +163,11 @@ def collect(
         if out is not None and out.suffix not in (".csv", ".parquet"):
             raise ValueError(f"--out must end in .csv or .parquet, but {out.name!r} came. Rename it")
         table = collecting.runs(*folders)
-    if out is not None:
-        with failing(OSError):
+    with failing(OSError):
+        if out is not None:
             collecting.save(table, out)
+        if page is not None:
+            collecting.save_index(table, page, title=", ".join(folder.resolve().name for folder in folders))
     if table.empty:
         say("No runs found.")
         return

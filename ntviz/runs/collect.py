@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntviz.environment import atomic_write
-from ntviz.runs import manifest
+from ntviz.runs import job as one_job
+from ntviz.runs import jobs, manifest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,14 +27,19 @@ _FIRST = [
     "model",
     "error",
 ]
+REPORT = "report.html"
+_WORST = ("failed", "lost", "running", "to do")
 
 
 def runs(*folders: str | Path) -> pd.DataFrame:
     """Table of all runs below `folders`, one row a run, oldest first.
 
     Columns: status, notebook, run (name of its folder), profile, started (UTC), seconds, device, peak_memory_mb, model
-    (names), error, path, then ``param.NAME`` and ``metric.NAME``. Besides the statuses of a manifest there are
+    (names), error, path, report (its page, if there is one), then ``param.NAME`` and ``metric.NAME``. Besides the statuses of a manifest there are
     ``broken``, whose manifest cannot be read, and ``lost``, which says "running" while its process is gone.
+
+    A folder of `ntviz submit` has one row a sample of its sheet, whether that is a notebook or another command: `notebook` is what was run, `run` the sample, and ``param.NAME`` its filled cells. Of a sample that
+    is not done, the status is ``failed``, ``lost``, ``running`` or ``to do``.
 
     Raises
     ------
@@ -47,12 +54,56 @@ def runs(*folders: str | Path) -> pd.DataFrame:
             raise FileNotFoundError(
                 f"runs are collected from folders, but {folder} is not one. Give a folder such as runs/"
             )
+        submissions = _submissions(folder)
+        for place, config in submissions.items():
+            for name in config["samples"]:
+                rows.setdefault((place / name / manifest.FILE).resolve(), _sample_row(place, name, config))
         for path in sorted(folder.rglob(manifest.FILE)):
-            rows.setdefault(path.resolve(), _row(path))
+            if not submissions.keys() & set(path.parents):
+                rows.setdefault(path.resolve(), _row(path))
     table = pd.DataFrame(list(rows.values()))
     extra = sorted(column for column in table.columns if column.startswith(("param.", "metric.")))
-    table = table.reindex(columns=[*_FIRST, "path", *extra])
+    table = table.reindex(columns=[*_FIRST, "path", "report", *extra])
     return table.sort_values(["started", "run"], kind="stable", na_position="first", ignore_index=True)
+
+
+def _submissions(folder: Path) -> dict[Path, dict[str, Any]]:
+    """Configs of the submissions in a folder and below it, by their folder."""
+    found = {}
+    for path in sorted(folder.rglob(jobs.CONFIG)):
+        # Others name their files so, too; theirs have another schema.
+        with contextlib.suppress(ValueError):
+            found[path.parent] = jobs.read(path.parent)
+    return found
+
+
+def _sample_row(folder: Path, name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """One sample of a submission: what its jobs say and, of a notebook, its manifest."""
+    sample, place = config["samples"][name], folder / name
+    mine = [job for job in jobs.of(folder, config) if job.sample == name]
+    states = {job.state for job in mine}
+    row: dict[str, Any] = {}
+    if sample["notebook"] and (place / manifest.FILE).is_file():
+        row = _row(place / manifest.FILE)
+    marks = [mark for job in mine if (mark := one_job.mark(job.done)) is not None]
+    if marks and not sample["notebook"]:
+        row["started"] = min(mark["started"] for mark in marks)
+        row["seconds"] = round(sum(mark["seconds"] for mark in marks), 2)
+        row["peak_memory_mb"] = max(mark["peak_memory_bytes"] for mark in marks) / 1e6
+    row["status"] = next((state for state in _WORST if state in states), "ok")
+    failures = [f"{job.name}: {text} (log: {job.log})" for job in mine if (text := job.failure())]
+    if failures:
+        row["error"] = "\n".join([*([row["error"]] if row.get("error") else []), *failures])
+    elif row["status"] != "failed":
+        row["error"] = None  # of an earlier try
+    row |= {f"param.{column}": text for column, text in sample["given"].items()}
+    shown = [place / file for file in (sample["report"], sample["result"]) if file]
+    return row | {
+        "run": name,
+        "notebook": Path(sample["command"][1]).stem if sample["notebook"] else sample["run"],
+        "path": str(place),
+        "report": next((str(file) for file in shown if file.exists()), None),
+    }
 
 
 def _row(path: Path) -> dict[str, Any]:
@@ -64,7 +115,9 @@ def _row(path: Path) -> dict[str, Any]:
         return row | {"status": "broken", "error": str(error)}
     if facts.status in ("running", "live"):
         facts.merge(manifest.records(folder))
+    page = folder / REPORT
     row |= {
+        "report": str(page) if page.is_file() else None,
         "status": "lost" if facts.status == "running" and _gone(facts) else facts.status,
         "notebook": facts.notebook,
         "profile": facts.profile,
@@ -150,4 +203,14 @@ def save(table: pd.DataFrame, path: str | Path) -> Path:
         raise ValueError(
             f"a table of runs is saved as .csv or .parquet, but {path.name!r} came. Change the ending"
         )
+    return path
+
+
+def save_index(table: pd.DataFrame, path: str | Path, *, title: str) -> Path:
+    """Path of a page with a row for each run of the table and links to their reports; see `index.page`."""
+    from ntviz.runs import index
+
+    path = Path(path)
+    with atomic_write(path, "w") as handle:
+        handle.write(index.page(table, path.parent, title=title))
     return path

@@ -37,7 +37,7 @@ _SHOWN = [
     "text/latex",
     "text/plain",
 ]
-_STATUS = {
+WORDS = {
     "ok": "Finished",
     "failed": "Failed",
     "interrupted": "Interrupted",
@@ -146,7 +146,7 @@ def _summary(facts: Manifest) -> dict[str, Any]:
         "notebook": facts.notebook,
         "title": facts.title or facts.notebook,
         "status": facts.status,
-        "status_words": _STATUS[facts.status],
+        "status_words": WORDS[facts.status],
         "glance": glance,
         "error": _error(facts),
         "metrics": [
