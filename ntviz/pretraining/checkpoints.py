@@ -1,10 +1,15 @@
-"""The checkpoint that a training run goes on from: weights, optimisers and counters, whole or not at all."""
+"""The checkpoints that a training run goes on from: weights, optimisers and counters, whole or not at all.
+
+The last is in checkpoint/, the one before it in checkpoint.before/. Each names the checksums of its files, so that a
+damaged one is known for what it is, and the run goes on from the other.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from contextlib import contextmanager
+import os
+import shutil
+import warnings
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -15,10 +20,21 @@ from safetensors.torch import load_file, save_file
 from transformers import EsmForMaskedLM
 
 from ntviz import environment
+from ntviz.pretraining import sharding
 from ntviz.pretraining.recipe import Recipe
 
-_FREE = ("micro_tokens", "precision", "cooldown_steps", "learning_rate", "schedule")
+LAST, BEFORE, _NEXT = "checkpoint", "checkpoint.before", "checkpoint.next"
+_FREE = (
+    *("micro_tokens", "precision", "cooldown_steps", "learning_rate", "schedule"),
+    *("recompute", "compiled", "sharded"),
+)
 """What may change when a run goes on: memory, the device's arithmetic, and the end of the schedule."""
+_DAMAGED = (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError)
+State = tuple[int, float, float]
+
+
+class _OtherRecipe(ValueError):
+    """A whole checkpoint of another run: no reason to look for an older one."""
 
 
 def write(
@@ -27,52 +43,101 @@ def write(
     module: EsmForMaskedLM,
     optimisers: list[torch.optim.Optimizer],
     state: dict[str, Any],
+    *,
+    main: bool = True,
 ) -> None:
-    """Replaces the directory's checkpoint by the state of now, whole or not at all."""
-    with environment.atomic_directory(directory / "checkpoint") as folder:
+    """Makes the state of now the directory's checkpoint, whole or not at all; the one before is kept.
+
+    Parameters
+    ----------
+    main
+        Whether this process writes. Where parameters are sharded every process must call.
+    """
+    weights = sharding.gathered(dict(module.state_dict()), keep=main)
+    kept = [sharding.gathered(optimiser.state_dict(), keep=main) for optimiser in optimisers]
+    if not main:
+        return
+    with environment.atomic_directory(directory / _NEXT) as folder:
         save_file(
-            {k: v.detach().cpu().contiguous() for k, v in module.state_dict().items()},
-            folder / "weights.safetensors",
+            {k: v.detach().cpu().contiguous() for k, v in weights.items()}, folder / "weights.safetensors"
         )
-        for index, optimiser in enumerate(optimisers):
-            torch.save(optimiser.state_dict(), folder / f"optimiser{index}.pt")
-        text = json.dumps({**state, "recipe": recipe.as_dict()}, indent=2)
+        for index, optimiser in enumerate(kept):
+            torch.save(optimiser, folder / f"optimiser{index}.pt")
+        sums = {file.name: environment.sha256(file) for file in sorted(folder.iterdir())}
+        text = json.dumps({**state, "recipe": recipe.as_dict(), "sha256": sums}, indent=2)
         (folder / "state.json").write_text(text + "\n", encoding="utf-8")
+    # Killed between any two of these, `resume` finds a whole one under one of the three names.
+    if (directory / LAST).exists():
+        shutil.rmtree(directory / BEFORE, ignore_errors=True)
+        os.replace(directory / LAST, directory / BEFORE)
+    os.replace(directory / _NEXT, directory / LAST)
 
 
 def resume(
     directory: Path, recipe: Recipe, module: EsmForMaskedLM, optimisers: list[torch.optim.Optimizer]
-) -> tuple[int, float, float]:
-    """Steps done, seconds used and best held-out loss of the checkpoint; it is loaded into module and optimisers."""
-    folder = directory / "checkpoint"
-    if not (folder / "state.json").is_file():
+) -> State:
+    """Steps done, seconds used and best held-out loss of the last good checkpoint, loaded into module and optimisers.
+
+    Raises
+    ------
+    ValueError
+        The checkpoint is of another recipe, or none of those here is whole. Where one is damaged and the one before is
+        whole, the run goes on from that, with a warning.
+    """
+    folders = [directory / name for name in (_NEXT, LAST, BEFORE) if (directory / name).is_dir()]
+    # What a run was killed in the middle of writing was never under these names.
+    problem: Exception | None = None
+    for folder in folders:
+        try:
+            found = _load(folder, recipe, module, optimisers)
+        except _OtherRecipe:
+            raise
+        except _DAMAGED as error:
+            problem = problem or error
+            continue
+        if problem is not None:
+            warnings.warn(
+                f"{folders[0]} is damaged ({type(problem).__name__}: {problem}); the run goes on from {folder.name}, "
+                f"step {found[0]:,}.",
+                stacklevel=2,
+            )
+        return found
+    if problem is None:
         return 0, 0.0, float("inf")
-    with _whole(folder):
-        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        theirs, found = state["recipe"], (state["step"], state["seconds"], state["best"])
+    raise ValueError(
+        f"{folders[0]} must be a whole checkpoint to go on from; reading it failed: {type(problem).__name__}: {problem}. "
+        "It was damaged after it was written: delete it to begin anew, or train in another directory."
+    ) from problem
+
+
+def _load(
+    folder: Path, recipe: Recipe, module: EsmForMaskedLM, optimisers: list[torch.optim.Optimizer]
+) -> State:
+    state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+    # A recipe that was kept before a number existed was run with that number's default.
+    theirs = Recipe().as_dict() | state["recipe"]
+    found = (state["step"], state["seconds"], state["best"])
     ours = recipe.as_dict()
     changed = sorted(key for key in ours if ours[key] != theirs.get(key) and key not in _FREE)
     if changed:
         key = changed[0]
-        raise ValueError(
-            f"{directory} must hold a run of the same recipe to go on; {key} was {theirs.get(key)!r} and is now "
+        raise _OtherRecipe(
+            f"{folder.parent} must hold a run of the same recipe to go on; {key} was {theirs.get(key)!r} and is now "
             f"{ours[key]!r}. Train in another directory, or delete this one."
         )
-    with _whole(folder):
-        module.load_state_dict(load_file(folder / "weights.safetensors"))
-        for index, optimiser in enumerate(optimisers):
-            # A GPU's checkpoint goes on elsewhere, too: each optimiser moves its state to where its parameters are.
-            kept = torch.load(folder / f"optimiser{index}.pt", weights_only=True, map_location="cpu")
-            optimiser.load_state_dict(kept)
+    for name, expected in state.get("sha256", {}).items():
+        if environment.sha256(folder / name) != expected:
+            raise ValueError(f"{name} is not what was written: its checksum differs")
+    # Both are read before either is loaded: half of a damaged one must not stay in the model.
+    weights = load_file(folder / "weights.safetensors")
+    kept = [
+        # A GPU's checkpoint goes on elsewhere, too: each optimiser moves its state to where its parameters are.
+        torch.load(folder / f"optimiser{index}.pt", weights_only=True, map_location="cpu")
+        for index in range(len(optimisers))
+    ]
+    own = module.state_dict()
+    module.load_state_dict({name: sharding.shared_out(value, own[name]) for name, value in weights.items()})
+    for optimiser, whole in zip(optimisers, kept, strict=True):
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        optimiser.load_state_dict(sharding.shared_out_state(whole, parameters))
     return found
-
-
-@contextmanager
-def _whole(folder: Path) -> Generator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise ValueError(
-            f"{folder} must be a whole checkpoint to go on from; reading it failed: {type(error).__name__}: {error}. "
-            "It was damaged after it was written: delete it to begin anew, or train in another directory."
-        ) from error

@@ -1,9 +1,9 @@
-"""Training sequences: FASTA files cut into overlapping chunks, held-out regions left out, tokenised on the fly."""
+"""Training sequences: FASTA files cut into overlapping chunks, held-out regions left out."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,15 @@ import pandas as pd
 
 from ntviz import tokens
 from ntviz.genome import Interval, canonical_contig
+from ntviz.pretraining import shards
+from ntviz.pretraining.bases import Codes, Indexed, N, decode, encode, unknown_before, unknown_runs
+from ntviz.pretraining.sampling import Sampler
 from ntviz.reference import Reference
-from ntviz.sequence import codes as base_codes
 
-_LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
-N = 4
-"""Code of an unknown base; A, C, G, T are 0 to 3."""
+__all__ = ["STORES", "Corpus", "N", "Sampler", "decode", "encode", "held_out_ids", "held_out_table", "read"]
+
+STORES = ("memory", "index", "shards")
+"""Where bases are kept: in memory, in the FASTA, or tokenised on disk."""
 
 
 @dataclass(frozen=True)
@@ -27,20 +30,43 @@ class Corpus:
     Attributes
     ----------
     codes
-        One uint8 array [base] a contig, A C G T N as 0 to 4.
+        One uint8 array [base] a contig, A C G T N as 0 to 4, or what reads one when sliced.
     chunks
-        One row a chunk: contig (index into `codes`), source (file stem), chrom, start, end; 0-based half-open.
+        One row a chunk: contig (index into `codes`), source (file stem, or the name that was given), chrom, start, end;
+        0-based half-open.
     held_out
         Same columns: the chunks of the held-out regions, without overlap.
     report
         One row a contig: source, chrom, bases, n (unknown bases), chunks, skipped (chunks with too much N),
         held_out (bases).
+    weights
+        Share of the training sequences that comes from each source; None reads every chunk equally often.
     """
 
-    codes: list[np.ndarray]
+    codes: Sequence[Codes]
     chunks: pd.DataFrame
     held_out: pd.DataFrame
     report: pd.DataFrame
+    weights: Mapping[str, float] | None = None
+
+    @property
+    def judged_on(self) -> Corpus:
+        """The corpus whose held-out chunks judge a run: this one."""
+        return self
+
+    def sampler(
+        self,
+        tokenizer: tokens.Tokenizer,
+        *,
+        max_tokens: int,
+        sequences: int,
+        seed: int,
+        both_strands: bool = True,
+    ) -> Sampler:
+        """Training sequences as token ids; see `Sampler`."""
+        return Sampler(
+            self, tokenizer, max_tokens=max_tokens, sequences=sequences, seed=seed, both_strands=both_strands
+        )
 
     @property
     def bases(self) -> int:
@@ -63,35 +89,44 @@ class Corpus:
 
 
 def read(
-    fastas: Sequence[str | os.PathLike[str]],
+    fastas: Sequence[str | os.PathLike[str]] | Mapping[str, str | os.PathLike[str]],
     *,
-    held_out: Sequence[Interval] = (),
+    held_out: Sequence[Interval] | Mapping[str, Sequence[Interval]] = (),
     chunk_bp: int = 6100,
     overlap_bp: int = 50,
     tokens_bp: int = 5994,
     max_n: float = 0.1,
+    store: str = "memory",
+    folder: str | os.PathLike[str] | None = None,
+    k: int = 6,
 ) -> Corpus:
     """Chunks of every contig of the FASTA files, but for the held-out regions.
 
     Parameters
     ----------
     fastas
-        FASTA files (plain or bgzip), one or several species.
+        FASTA files (plain or bgzip), one or several species; by name when file stems would not tell them apart.
     held_out
         Regions kept for evaluation, 0-based half-open; a training chunk that touches one is left out. Contig names
-        may be aliases (chr20 for 20); a region applies to the first file that has its contig.
+        may be aliases (chr20 for 20); a region applies to the first file that has its contig, or by name of a source
+        to that one.
     chunk_bp, overlap_bp
         Length of a chunk, and how much of it the next repeats, in bp.
     tokens_bp
         Bases of a chunk that become tokens: the start inside the chunk is drawn anew each epoch.
     max_n
         Chunks with a larger share of N are skipped.
+    store
+        "memory" holds every base; "index" fetches each chunk from its FASTA; "shards" tokenises each FASTA once
+        into a file that is mapped into memory. What is read is the same.
+    folder, k
+        Of "shards": see `shards.write`.
 
     Raises
     ------
     ValueError
-        Lengths that do not fit each other, a held-out region that no file has or that holds no whole sequence, or
-        nothing left to train on.
+        Lengths that do not fit each other, a held-out region that no file has or that holds no whole sequence, an
+        unknown store, or nothing left to train on.
 
     References
     ----------
@@ -102,40 +137,38 @@ def read(
             f"A chunk must hold its tokens and be longer than its overlap; got chunk_bp={chunk_bp}, "
             f"tokens_bp={tokens_bp}, overlap_bp={overlap_bp}."
         )
-    codes: list[np.ndarray] = []
+    if store not in STORES:
+        raise ValueError(f"store must be one of {', '.join(STORES)}; got {store!r}.")
+    if isinstance(fastas, Mapping):
+        files = [(name, Path(path)) for name, path in fastas.items()]
+    else:
+        files = [(path.name.split(".")[0], path) for path in map(Path, fastas)]
+    if isinstance(held_out, Mapping):
+        pending = [(name, region) for name, regions in held_out.items() for region in regions]
+    else:
+        pending = [(None, region) for region in held_out]
+    codes: list[Codes] = []
     train, test, report = [], [], []
-    pending = list(held_out)
-    for path in map(Path, fastas):
-        for chrom, encoded in _contigs(path):
-            here = [r for r in pending if canonical_contig(r.chrom) == canonical_contig(chrom)]
-            pending = [r for r in pending if r not in here]
-            outside = [r for r in here if r.start < 0 or r.end > len(encoded)]
-            if outside:
-                raise ValueError(
-                    f"A held-out region must lie in its contig; {outside[0]} ends beyond {chrom} of {path.name}, "
-                    f"which has {len(encoded):,} bp."
-                )
-            unknown = np.concatenate([[0], np.cumsum(encoded == N)])
-            starts = np.arange(0, max(1, len(encoded) - chunk_bp + 1), chunk_bp - overlap_bp)
-            ends = np.minimum(starts + chunk_bp, len(encoded))
-            clean = (unknown[ends] - unknown[starts]) <= max_n * (ends - starts)
-            clean &= ends - starts >= min(tokens_bp, 60)
-            free = np.ones(len(starts), bool)
+    for name, path in files:
+        for chrom, encoded in _contigs(path, store, folder, k):
+            taken = [
+                (owner, r) for owner, r in pending
+                if owner in (None, name) and canonical_contig(r.chrom) == canonical_contig(chrom)
+            ]  # fmt: skip
+            pending = [entry for entry in pending if entry not in taken]
+            here = [region for _, region in taken]
+            unknown = unknown_runs(encoded)
+            starts, ends, clean, free = _cut(
+                len(encoded), unknown, here, chunk_bp, overlap_bp, tokens_bp, max_n
+            )
+            train.append(_rows(len(codes), name, chrom, starts[clean & free], ends[clean & free]))
             for region in here:
-                free &= (ends <= region.start) | (starts >= region.end)
-            train.append(_rows(len(codes), path, chrom, starts[clean & free], ends[clean & free]))
-            for region in here:
-                begin = np.arange(region.start, region.end - tokens_bp + 1, tokens_bp)
-                known = (unknown[begin + tokens_bp] - unknown[begin]) == 0
-                if not known.any():
-                    raise ValueError(
-                        f"A held-out region must hold a sequence of {tokens_bp:,} bp without N; {region.label()} of "
-                        f"{path.name} has {len(region):,} bp and none. Choose another region, or shorter sequences."
-                    )
-                test.append(_rows(len(codes), path, chrom, begin[known], begin[known] + tokens_bp))
+                begin = _whole_sequences(region, path, chrom, len(encoded), unknown, tokens_bp)
+                test.append(_rows(len(codes), name, chrom, begin, begin + tokens_bp))
             report.append(
                 {
-                    "source": path.name, "chrom": chrom, "bases": len(encoded), "n": int(unknown[-1]),
+                    "source": path.name, "chrom": chrom, "bases": len(encoded),
+                    "n": int((unknown[:, 1] - unknown[:, 0]).sum()),
                     "chunks": int((clean & free).sum()), "skipped": int((~clean & free).sum()),
                     "held_out": sum(len(r) for r in here),
                 }
@@ -143,26 +176,63 @@ def read(
             codes.append(encoded)
     if pending:
         raise ValueError(
-            f"Each held-out region must lie on a contig of the corpus; {pending[0]} does not "
+            f"Each held-out region must lie on a contig of the corpus; {pending[0][1]} does not "
             f"(contigs: {', '.join(str(r['chrom']) for r in report[:10])})."
         )
-    chunks = (
-        pd.concat(train, ignore_index=True) if train else _rows(0, Path("-"), "-", np.zeros(0), np.zeros(0))
-    )
+    chunks = pd.concat(train, ignore_index=True) if train else _rows(0, "-", "-", np.zeros(0), np.zeros(0))
     if chunks.empty:
         raise ValueError(
             f"The corpus must have a chunk of {chunk_bp:,} bp outside the held-out regions with at most "
-            f"{max_n:.0%} N; {', '.join(str(p) for p in fastas)} has none. Use shorter chunks or another FASTA."
+            f"{max_n:.0%} N; {', '.join(str(path) for _, path in files)} has none. Use shorter chunks or another FASTA."
         )
     tests = pd.concat(test, ignore_index=True) if test else chunks.iloc[:0]
     return Corpus(codes, chunks, tests, pd.DataFrame(report))
 
 
-def _rows(contig: int, path: Path, chrom: str, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
+def _cut(
+    length: int,
+    unknown: np.ndarray,
+    held_out: Sequence[Interval],
+    chunk_bp: int,
+    overlap_bp: int,
+    tokens_bp: int,
+    max_n: float,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Starts and ends of a contig's chunks, which have few enough N, and which touch no held-out region."""
+    starts = np.arange(0, max(1, length - chunk_bp + 1), chunk_bp - overlap_bp)
+    ends = np.minimum(starts + chunk_bp, length)
+    n = unknown_before(unknown, ends) - unknown_before(unknown, starts)
+    clean = (n <= max_n * (ends - starts)) & (ends - starts >= min(tokens_bp, 60))
+    free = np.ones(len(starts), bool)
+    for region in held_out:
+        free &= (ends <= region.start) | (starts >= region.end)
+    return starts, ends, clean, free
+
+
+def _whole_sequences(
+    region: Interval, path: Path, chrom: str, length: int, unknown: np.ndarray, tokens_bp: int
+) -> np.ndarray:
+    """Starts of the held-out sequences of a region: end to end, free of N."""
+    if region.start < 0 or region.end > length:
+        raise ValueError(
+            f"A held-out region must lie in its contig; {region} ends beyond {chrom} of {path.name}, which has "
+            f"{length:,} bp."
+        )
+    begin = np.arange(region.start, region.end - tokens_bp + 1, tokens_bp)
+    known = unknown_before(unknown, begin + tokens_bp) == unknown_before(unknown, begin)
+    if not known.any():
+        raise ValueError(
+            f"A held-out region must hold a sequence of {tokens_bp:,} bp without N; {region.label()} of "
+            f"{path.name} has {len(region):,} bp and none. Choose another region, or shorter sequences."
+        )
+    return begin[known]
+
+
+def _rows(contig: int, source: str, chrom: str, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "contig": contig,
-            "source": path.name.split(".")[0],
+            "source": source,
             "chrom": chrom,
             "start": starts.astype(np.int64),
             "end": ends.astype(np.int64),
@@ -170,96 +240,17 @@ def _rows(contig: int, path: Path, chrom: str, starts: np.ndarray, ends: np.ndar
     )
 
 
-def _contigs(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _contigs(
+    path: Path, store: str, folder: str | os.PathLike[str] | None, k: int
+) -> Iterator[tuple[str, Codes]]:
+    if store == "shards":
+        yield from shards.read(shards.write(path, folder, k=k)).items()
+        return
     with Reference(path) as reference:
-        for chrom, length in reference.contigs.items():
-            yield chrom, encode(reference.fetch(Interval(chrom, 0, length)).sequence)
-
-
-def encode(text: str) -> np.ndarray:
-    """Codes [base] of an upper-case sequence: A C G T are 0 to 3, everything else is N, 4.
-
-    >>> encode("ACGTN").tolist()
-    [0, 1, 2, 3, 4]
-    """
-    return base_codes(text)
-
-
-def decode(codes: np.ndarray) -> str:
-    """The upper-case sequence of base codes [base]."""
-    return _LETTERS[codes].tobytes().decode("ascii")
-
-
-class Sampler:
-    """Training sequences as token ids: each row depends on the seed, the step and its number alone.
-
-    So a resumed run continues exactly, and neither the number of processes nor of accumulation steps changes what
-    is read.
-
-    Parameters
-    ----------
-    corpus
-        Where chunks come from.
-    tokenizer
-        A k-mer tokenizer with `<cls>`.
-    max_tokens
-        Tokens a sequence, `<cls>` included.
-    sequences
-        Sequences a step, over all processes and accumulation steps.
-    seed
-        Order of chunks, random starts and strands follow from it.
-    both_strands
-        Each chunk is read from either strand with probability one half.
-    """
-
-    def __init__(
-        self,
-        corpus: Corpus,
-        tokenizer: tokens.Tokenizer,
-        *,
-        max_tokens: int,
-        sequences: int,
-        seed: int,
-        both_strands: bool = True,
-    ) -> None:
-        self.corpus, self.tokenizer = corpus, tokenizer
-        self.max_tokens, self.sequences, self.seed, self.both_strands = (
-            max_tokens,
-            sequences,
-            seed,
-            both_strands,
-        )
-        self._order: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
-        self._contig, self._start, self._end = (
-            corpus.chunks[name].to_numpy() for name in ("contig", "start", "end")
-        )
-
-    @property
-    def steps_per_epoch(self) -> float:
-        """Steps that read every chunk once."""
-        return len(self._start) / self.sequences
-
-    def rows(self, step: int, rows: range) -> np.ndarray:
-        """Token ids [row, token] of some rows of a step, padded on the right where N or a contig's end left room."""
-        out = np.full((len(rows), self.max_tokens), self.tokenizer.vocabulary.pad_id, np.int64)
-        bases = (self.max_tokens - 1) * self.tokenizer.vocabulary.k
-        for index, row in enumerate(rows):
-            rng = np.random.default_rng((self.seed, 1, step, row))
-            chunk = self._chunk(step * self.sequences + row)
-            start, end = self._start[chunk], self._end[chunk]
-            start += rng.integers(0, max(0, end - start - bases) + 1)
-            codes = self.corpus.codes[self._contig[chunk]][start : min(end, start + bases)]
-            if self.both_strands and rng.random() < 0.5:
-                codes = np.where(codes < N, 3 - codes, N)[::-1]
-            ids = self.tokenizer(decode(codes)).ids[: self.max_tokens]
-            out[index, : len(ids)] = ids
-        return out
-
-    def _chunk(self, position: int) -> int:
-        epoch, index = divmod(position, len(self._start))
-        if self._order[0] != epoch:
-            self._order = (epoch, np.random.default_rng((self.seed, 0, epoch)).permutation(len(self._start)))
-        return int(self._order[1][index])
+        contigs = dict(reference.contigs)
+    for chrom, length in contigs.items():
+        indexed = Indexed(path, chrom, length)
+        yield chrom, indexed[:] if store == "memory" else indexed
 
 
 def held_out_ids(corpus: Corpus, tokenizer: tokens.Tokenizer, *, limit: int | None = None) -> np.ndarray:

@@ -135,7 +135,8 @@ def evaluate(
     training = module.training
     module.eval()
     try:
-        with torch.inference_mode():
+        # No inference mode: parameters in shards are gathered into tensors that training uses again.
+        with torch.no_grad():
             for begin in range(0, len(ids), size):
                 rows = slice(begin, begin + size)
                 part = masking.Masked(masked_ids[rows], selected[rows], ids[rows][selected[rows]])

@@ -17,7 +17,10 @@ FILE = "history.jsonl"
 def read_history(directory: str | os.PathLike[str]) -> pd.DataFrame:
     """The history of a run directory, one row a step; see `Run`."""
     rows = _rows(Path(directory) / FILE)
-    columns = ["step", "tokens", "loss", "learning_rate", "seconds", "held_out_loss", "held_out_accuracy"]
+    columns = [
+        *("step", "tokens", "loss", "learning_rate", "seconds", "tokens_per_second", "utilisation"),
+        *("held_out_loss", "held_out_accuracy"),
+    ]
     return pd.DataFrame(rows, columns=columns)
 
 

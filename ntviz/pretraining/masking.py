@@ -62,8 +62,9 @@ def mask(
     """
     if not 0 < rate < 1:
         raise ValueError(f"rate must lie between 0 and 1; got {rate}. The paper uses 0.15.")
-    predictable = np.isin(input_ids, predictable_ids(vocabulary))
-    selected = predictable & (rng.random(input_ids.shape) < rate)
+    predictable = np.zeros(vocabulary.n_ids, bool)
+    predictable[predictable_ids(vocabulary)] = True
+    selected = predictable[input_ids] & (rng.random(input_ids.shape) < rate)
     targets = input_ids[selected]
     draw = rng.random(len(targets))
     kmers = np.arange(vocabulary.n_ids)[vocabulary.kmer_ids]

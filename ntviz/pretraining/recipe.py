@@ -7,8 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from ntviz.models import registry
+from ntviz.tokens import VOCABULARIES
+
 OPTIMISERS = ("adam", "adamw", "muon")
 SCHEDULES = ("inverse-sqrt", "constant")
+GENERATIONS = ("nt-v1", "nt-v2")
+"""Vocabularies of the two generations of the encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +23,9 @@ class Recipe:
     Attributes
     ----------
     layers, heads, hidden, ffn
-        Shape of the encoder: rotary positions and gated FFN, as v2. Default: v2-50m.
+        Shape of the encoder. Default: v2-50m.
+    vocabulary
+        "nt-v2" for rotary positions and the gated FFN, "nt-v1" for learned positions, GELU and token dropout.
     max_tokens
         Tokens a sequence, `<cls>` included.
     step_tokens
@@ -43,6 +50,13 @@ class Recipe:
         Largest norm of the gradient; 0 for none (the paper's).
     precision
         "auto" (bfloat16 where the GPU or the CPU has it in hardware, else float32), "float32" or "bfloat16".
+    recompute
+        Computes each layer again on the way back instead of keeping its activations: a third more arithmetic, far less
+        memory.
+    compiled
+        Compiles the encoder with torch.compile.
+    sharded
+        Over several processes, each holds a share of parameters, gradients and optimiser state instead of a copy.
     seed
         Of initial weights, chunk order, strands and masks.
 
@@ -56,6 +70,7 @@ class Recipe:
     heads: int = 16
     hidden: int = 512
     ffn: int = 2048
+    vocabulary: str = "nt-v2"
     max_tokens: int = 1000
     step_tokens: int = 1_000_000
     micro_tokens: int = 32_000
@@ -71,11 +86,14 @@ class Recipe:
     weight_decay: float = 0.0
     clip: float = 0.0
     precision: str = "auto"
+    recompute: bool = False
+    compiled: bool = False
+    sharded: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("precision", ("auto", "float32", "bfloat16")),
+            ("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("precision", ("auto", "float32", "bfloat16")), ("vocabulary", GENERATIONS),
         ):  # fmt: skip
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
@@ -89,6 +107,16 @@ class Recipe:
     def sequences(self) -> int:
         """Sequences an optimiser step."""
         return self.step_tokens // self.max_tokens
+
+    @property
+    def rotary(self) -> bool:
+        """Whether positions are rotary and the FFN gated."""
+        return self.vocabulary == "nt-v2"
+
+    @property
+    def n_ids(self) -> int:
+        """Token ids that the model reads and predicts."""
+        return VOCABULARIES[self.vocabulary].n_logits
 
     def learning_rate_at(self, step: int, steps: int) -> float:
         """Learning rate of a step (0-based) in a run of `steps`.
@@ -107,11 +135,12 @@ class Recipe:
         return rate * min(1.0, left / self.cooldown_steps) if self.cooldown_steps else rate
 
     def config(self) -> dict[str, Any]:
-        """The config.json of the model, in the published v2 layout."""
+        """The config.json of the model, in the published layout of its generation."""
+        gated = {"add_bias_fnn": False} if self.rotary else {}
         return {
             "architectures": ["EsmForMaskedLM"],
             "model_type": "esm",
-            "add_bias_fnn": False,
+            **gated,
             "attention_probs_dropout_prob": 0.0,
             "emb_layer_norm_before": False,
             "hidden_dropout_prob": 0.0,
@@ -124,10 +153,10 @@ class Recipe:
             "num_attention_heads": self.heads,
             "num_hidden_layers": self.layers,
             "pad_token_id": 1,
-            "position_embedding_type": "rotary",
+            "position_embedding_type": "rotary" if self.rotary else "absolute",
             "tie_word_embeddings": False,
-            "token_dropout": False,
-            "vocab_size": 4107,
+            "token_dropout": not self.rotary,
+            "vocab_size": self.n_ids,
         }
 
     def flops_per_token(self) -> float:
@@ -136,9 +165,9 @@ class Recipe:
         Linears, attention over `max_tokens`, and the output layer for the masked share of tokens, where it is
         computed. Kaplan et al. 2020 count likewise.
         """
-        linears = 4 * self.hidden**2 + 3 * self.hidden * self.ffn
+        linears = 4 * self.hidden**2 + (3 if self.rotary else 2) * self.hidden * self.ffn
         attention = 2 * self.max_tokens * self.hidden
-        head = self.mask_rate * (self.hidden**2 + self.hidden * 4107)
+        head = self.mask_rate * (self.hidden**2 + self.hidden * self.n_ids)
         return 3 * 2 * (self.layers * (linears + attention) + head)
 
     def as_dict(self) -> dict[str, Any]:
@@ -146,24 +175,35 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
+_LARGE = 400_000_000
+"""Parameters from which a copy, its gradients and Adam's two moments crowd a device: shards and recomputing instead."""
+
+
+def _published(spec: registry.ModelSpec) -> Recipe:
+    big = (spec.parameters or 0) > _LARGE
+    v2 = spec.vocabulary == "nt-v2"
+    return Recipe(
+        layers=spec.layers, heads=spec.heads, hidden=spec.hidden, ffn=spec.ffn, vocabulary=spec.vocabulary,
+        max_tokens=spec.max_tokens, step_tokens=512 * 2048 if v2 else 1_000_000,
+        micro_tokens=16 * spec.max_tokens, random_replacement="1000g" not in spec.name, recompute=big, sharded=big,
+    )  # fmt: skip
+
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(),
     "small": Recipe(
-        layers=4,
-        heads=8,
-        hidden=256,
-        ffn=512,
-        max_tokens=256,
-        step_tokens=8192,
-        micro_tokens=8192,
-        optimiser="muon",
-        learning_rate=2e-3,
-        first_learning_rate=1e-4,
-        warmup_steps=100,
-        schedule="constant",
+        layers=4, heads=8, hidden=256, ffn=512, max_tokens=256, step_tokens=8192, micro_tokens=8192,
+        optimiser="muon", learning_rate=2e-3, first_learning_rate=1e-4, warmup_steps=100, schedule="constant",
     ),
-}
-"""By name: the published recipe with the shape of v2-50m, and the one of ntviz-mini for small budgets."""
+    **{
+        name: _published(spec)
+        for name, spec in registry.SPECS.items()
+        if spec.repository.startswith("InstaDeepAI/nucleotide-transformer") and spec.vocabulary in GENERATIONS
+    },
+}  # fmt: skip
+"""By name: the published recipe at the length that the model cards state, with the shape of v2-50m; the one of
+ntviz-mini for small budgets; and each of the eight published models. v1 reads 1,000 tokens, v2 2,048 of 512 sequences a
+step; those of individual genomes see no random k-mer, which would look like a variant."""
 
 
 def named(name: str, **changes: Any) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 
 import torch
 
@@ -46,3 +47,9 @@ def matmul_flops(
         float(product[0, 0])
         best = min(best, time.perf_counter() - began)
     return 2 * size**3 / best
+
+
+@lru_cache(maxsize=8)
+def peak(device: str, dtype: str) -> float:
+    """`matmul_flops` of a device, measured once in a process, with matrices large enough for its kind."""
+    return matmul_flops(device, dtype=dtype, size=512 if device == "cpu" else 8192)
