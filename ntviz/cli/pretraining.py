@@ -1,0 +1,173 @@
+"""`ntviz pretrain`: a pretraining run as one command, started again as often as it takes."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ntviz.cli.saying import failing, note, say, usage
+
+if TYPE_CHECKING:
+    from ntviz.pretraining.recipe import Recipe
+    from ntviz.pretraining.sampling import Source
+
+_KNOWN = {
+    "": ("recipe", "steps", "changes", "corpus", "run"),
+    "corpus": ("fastas", "genomes", "vcf", "sheet", "unphased", "held_out", "store", "overlap_bp", "max_n"),
+    "run": ("evaluate_every", "evaluate_sequences", "checkpoint_every"),
+}
+
+
+def pretrain(
+    config: Annotated[Path, typer.Argument(help="TOML: recipe, steps, [changes], [corpus], [run].")],
+    out: Annotated[Path, typer.Option(help="Run directory; what stands there is gone on with.")],
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    hours: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
+) -> None:
+    """Pretrain a model, or go on: under torchrun over all its processes.
+
+    SIGTERM and SIGUSR1 end it after the step that is going on, with a checkpoint and exit code 75: start it again. Exit
+    code: 0 all steps are done or the hours are over, 1 it failed, 2 the arguments were wrong, 75 it was asked to stop.
+    """
+    with usage(OSError, ValueError):
+        asked = _read(config)
+        recipe, steps = _recipe(asked), _steps(asked)
+        if hours is not None and not hours > 0:
+            raise ValueError(f"--hours must be above 0; got {hours:g}. Leave it out for no limit")
+        source = _source(asked["corpus"], recipe, config.parent)
+    from ntviz import environment
+    from ntviz.pretraining import stopping, training
+
+    main = os.environ.get("RANK", "0") == "0"
+    with (
+        failing(OSError, ValueError),
+        environment.progress(total=steps, what="pretraining", unit="steps") as bar,
+    ):
+
+        def show(row: dict[str, Any]) -> None:
+            if main:
+                bar.update(
+                    row["step"] - bar.done,
+                    note=f"loss {row['loss']:.3f}, {row['tokens_per_second']:,.0f} tokens a second",
+                )
+
+        run = training.train(
+            recipe, source, out, steps=steps, device=device, max_seconds=None if hours is None else 3600 * hours,
+            heed_signals=True, on_step=show, **asked.get("run", {}),
+        )  # fmt: skip
+    if run.stopped:
+        if main:
+            note(
+                f"ntviz: asked to stop after step {len(run.history):,} of {steps:,}; the same command goes on"
+            )
+        raise typer.Exit(stopping.REQUEUE)
+    if main:
+        say(str(run.directory))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as handle:
+        try:
+            asked = tomllib.load(handle)
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{path} must be TOML; it is not: {error}. Mend that line") from error
+    for name, known in _KNOWN.items():
+        table = asked.get(name, {}) if name else asked
+        if not isinstance(table, Mapping):
+            raise ValueError(
+                f"{name} of {path} must be a table; got {table!r}. Write [{name}] above its lines"
+            )
+        unknown = sorted(set(table) - set(known))
+        if unknown:
+            where = f"[{name}]" if name else "the top"
+            raise ValueError(
+                f"{where} of {path} must hold {', '.join(known)}; got {unknown[0]!r}. Rename or remove it"
+            )
+    if "corpus" not in asked:
+        raise ValueError(
+            f"{path} must say what to read in [corpus]; it has no such table. Add fastas or genomes"
+        )
+    for name, value in asked.get("run", {}).items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} in [run] of {path} must be a whole number from 1; got {value!r}")
+    return asked
+
+
+def _steps(asked: Mapping[str, Any]) -> int:
+    steps = asked.get("steps")
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(
+            f"steps must be a whole number from 1, of optimiser steps in all; got {steps!r}. Set steps = 1000"
+        )
+    return steps
+
+
+def _recipe(asked: Mapping[str, Any]) -> Recipe:
+    from ntviz.pretraining import recipe as recipes
+
+    changes = asked.get("changes", {})
+    known = recipes.Recipe().as_dict()
+    unknown = sorted(set(changes) - set(known))
+    if unknown:
+        raise ValueError(
+            f"[changes] must hold numbers of a recipe ({', '.join(known)}); got {unknown[0]!r}. Rename or remove it"
+        )
+    for name, value in changes.items():
+        kind = type(known[name])
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ValueError(f"{name} in [changes] must be a {kind.__name__}; got {value!r}")
+    return recipes.named(str(asked.get("recipe", "paper")), **changes)
+
+
+def _source(asked: Mapping[str, Any], recipe: Recipe, folder: Path) -> Source:
+    """The corpus that a table describes; its paths are taken from the file's folder."""
+    from ntviz.genome import Interval
+    from ntviz.pretraining import corpus, genomes, haplotypes
+    from ntviz.tokens import VOCABULARIES
+
+    bases = VOCABULARIES[recipe.vocabulary].max_bases(recipe.max_tokens)
+    cut: dict[str, Any] = {
+        "tokens_bp": bases,
+        "chunk_bp": bases + 106,
+        "overlap_bp": asked.get("overlap_bp", 50),
+    }
+    if "max_n" in asked:
+        cut["max_n"] = asked["max_n"]
+    kinds = [name for name in ("fastas", "genomes") if name in asked]
+    if len(kinds) != 1:
+        raise ValueError(
+            "[corpus] must name fastas (a list of files) or genomes (a sheet), one of them; it names "
+            f"{' and '.join(kinds) or 'neither'}. Remove or add one"
+        )
+    if "vcf" not in asked and ("sheet" in asked or "unphased" in asked):
+        raise ValueError(
+            "sheet and unphased of [corpus] belong to a vcf; there is none. Add vcf, or remove them"
+        )
+    if kinds == ["genomes"]:
+        if "vcf" in asked or "held_out" in asked:
+            raise ValueError(
+                "With genomes, [corpus] must hold neither vcf nor held_out: the sheet has a column held_out"
+            )
+        return genomes.read(folder / asked["genomes"], store=asked.get("store", "shards"), **cut)
+    fastas = [folder / name for name in asked["fastas"]]
+    held_out = [Interval.from_str(text) for text in asked.get("held_out", [])]
+    if "vcf" not in asked:
+        return corpus.read(fastas, held_out=held_out, store=asked.get("store", "memory"), **cut)
+    if len(fastas) != 1 or "store" in asked:
+        raise ValueError(
+            "With vcf, [corpus] must name one FASTA and no store: its windows are fetched through the index"
+        )
+    if recipe.random_replacement:
+        raise ValueError(
+            "A corpus of individuals must be masked without random k-mers, which would look like variants. Set "
+            "random_replacement = false in [changes], or take a recipe of individual genomes such as v1-500m-1000g"
+        )
+    return haplotypes.read(
+        folder / asked["vcf"], fastas[0], held_out=held_out, unphased=asked.get("unphased", "reference"),
+        sheet=folder / asked["sheet"] if "sheet" in asked else None, **cut,
+    )  # fmt: skip

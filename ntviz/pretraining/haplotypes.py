@@ -1,0 +1,374 @@
+"""Individual genomes on the fly: a phased VCF over a reference, each window with one haplotype's variants put in.
+
+No genome is ever written out: what a window needs is fetched through the two indexes, so memory does not grow with the
+number of samples. Such a corpus is masked without random k-mers (`Recipe.random_replacement`), which would look like
+variants.
+
+What becomes of a record: it is put in when the haplotype's allele is a sequence of A, C, G, T, N. Left as the reference are
+missing alleles, symbolic ones (<DEL>), breakends, "*" (another record's deletion), and unphased heterozygous genotypes
+unless asked for as written. Of records that overlap the first one counts; an insertion or deletion anchored on the last
+base of a record does not overlap it. A haploid genotype is both haplotypes of its sample.
+
+References
+----------
+Dalla-Torre et al., Nature Methods 2025, Methods: 3,202 genomes of 27 populations, mutations put in on the fly. Overlaps are
+resolved as `bcftools consensus` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntviz.genome import Interval, resolve_contig
+from ntviz.pretraining import corpus, sheets
+from ntviz.pretraining.bases import N, decode, encode, reverse
+from ntviz.pretraining.corpus import Corpus
+from ntviz.pretraining.sampling import Sampler
+from ntviz.reference import Reference
+from ntviz.tokens import Tokenizer
+
+UNPHASED = ("reference", "written")
+"""What an unphased heterozygous genotype becomes: the reference on both haplotypes, or its alleles in their order."""
+_LETTERS = frozenset("ACGTN")
+
+
+@dataclass(frozen=True)
+class Haplotype:
+    """One haplotype of one sample over a stretch of the reference.
+
+    Attributes
+    ----------
+    interval
+        The stretch of the reference, 0-based half-open.
+    codes
+        Bases of the haplotype, uint8 [base], A C G T N as 0 to 4.
+    positions
+        Where each base stands on the reference, int64 [base], 0-based; -1 for inserted ones. Ascending but for those.
+    counts
+        What became of the genotypes that differ from the reference or are not known: applied, overlapping, unphased,
+        missing, other (symbolic, "*").
+    """
+
+    interval: Interval
+    codes: np.ndarray
+    positions: np.ndarray
+    counts: Mapping[str, int]
+
+    @property
+    def sequence(self) -> str:
+        """The bases as upper-case text."""
+        return decode(self.codes)
+
+    def index_of(self, position: int) -> int | None:
+        """Where a base of the reference (0-based) stands in the haplotype; None where it was deleted."""
+        found = np.flatnonzero(self.positions == position)
+        return int(found[0]) if len(found) else None
+
+
+@dataclass(frozen=True)
+class Haplotypes:
+    """A source for `training.train`: chunks of a reference, each read on a haplotype drawn anew.
+
+    Attributes
+    ----------
+    reference
+        The corpus of the reference itself: chunks, and the held-out regions on which a run is judged.
+    samples
+        Samples of each population, in the order of the sheet.
+    vcf, fasta
+        The files.
+    unphased
+        See `read`.
+    """
+
+    reference: Corpus
+    samples: Mapping[str, tuple[str, ...]]
+    vcf: Path
+    fasta: Path
+    unphased: str = "reference"
+    _open: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def judged_on(self) -> Corpus:
+        """The corpus whose held-out chunks judge the run: the reference."""
+        return self.reference
+
+    def sampler(
+        self, tokenizer: Tokenizer, *, max_tokens: int, sequences: int, seed: int, both_strands: bool = True
+    ) -> HaplotypeSampler:
+        """Training sequences as token ids; see `HaplotypeSampler`."""
+        return HaplotypeSampler(
+            self, tokenizer, max_tokens=max_tokens, sequences=sequences, seed=seed, both_strands=both_strands
+        )
+
+    def fetch(self, sample: str, haplotype: int, interval: Interval) -> Haplotype:
+        """A haplotype over a stretch of the reference.
+
+        Neighbouring stretches join to what one fetch over both gives: a variant belongs to where its bases stand, an
+        insertion to the base before it.
+
+        Parameters
+        ----------
+        sample
+            As the VCF names it.
+        haplotype
+            0 for the allele left of the bar, 1 for the one right of it.
+        interval
+            0-based half-open, within its contig; the strand must not be "-".
+
+        Raises
+        ------
+        ValueError
+            The sample, haplotype or contig is not there, the interval leaves its contig, or a REF is not the
+            reference's.
+        """
+        vcf, reference, contigs = self._files()
+        if sample not in vcf.header.samples:
+            raise ValueError(
+                f"A sample must be one of the {len(vcf.header.samples):,} of {self.vcf.name}; got {sample!r}. Check its spelling."
+            )
+        if haplotype not in (0, 1):
+            raise ValueError(f"haplotype must be 0 (left of the bar) or 1; got {haplotype!r}.")
+        if interval.strand == "-":
+            raise ValueError(
+                f"A haplotype is read on the forward strand; got {interval}. Turn what comes back around."
+            )
+        length = len(reference.whole(interval.chrom))
+        if not 0 <= interval.start < interval.end <= length:
+            raise ValueError(
+                f"A stretch must lie on its contig, {interval.chrom} of {length:,} bp; got {interval.label()}. Narrow it."
+            )
+        chrom = contigs.get(resolve_contig(interval.chrom, reference.contigs))
+        left, changes, counts = interval.start, [], Counter()
+        # What reaches in from the left may itself have been overlapped by what stands further left, and so on.
+        while chrom is not None:
+            changes, counts = self._changes(vcf, chrom, left, interval.end, sample, haplotype)
+            first = min((start for start, *_ in changes), default=left)
+            if first >= left:
+                break
+            left = first
+        end = max((start + len(ref) for start, ref, _ in changes), default=interval.end)
+        end = min(max(end, interval.end), length)
+        codes = encode(reference.fetch(Interval(interval.chrom, left, end)).sequence)
+        return _put_in(interval, left, codes, changes, counts, self.vcf.name)
+
+    def _changes(
+        self, vcf: Any, chrom: str, left: int, end: int, sample: str, haplotype: int
+    ) -> tuple[list[tuple[int, str, str]], Counter[str]]:
+        """Start (0-based), REF and allele of the records that change a haplotype, and counts of what else there is."""
+        changes: list[tuple[int, str, str]] = []
+        counts: Counter[str] = Counter()
+        for record in vcf.fetch(chrom, left, end):
+            call = record.samples[sample]
+            alleles = call.allele_indices or (None,)
+            number = alleles[min(haplotype, len(alleles) - 1)]
+            if number is None:
+                counts["missing"] += 1
+            elif len(set(alleles)) > 1 and not call.phased and self.unphased == "reference":
+                counts["unphased"] += 1
+            elif number:
+                allele = record.alleles[number].upper()
+                if _LETTERS.issuperset(allele):
+                    changes.append((record.start, record.ref.upper(), allele))
+                else:
+                    counts["other"] += 1
+        return changes, counts
+
+    def _files(self) -> tuple[Any, Reference, dict[str, str]]:
+        """The open VCF and reference, and the VCF's name of each contig of the reference that it has."""
+        if self._open.get("process") != os.getpid():
+            # A forked process shares the parent's place in a file.
+            vcf = _opened(self.vcf)
+            reference = Reference(self.fasta)
+            self._open.update(process=os.getpid(), files=(vcf, reference, _shared_contigs(vcf, reference)))
+        return self._open["files"]
+
+
+def read(
+    vcf: str | os.PathLike[str],
+    fasta: str | os.PathLike[str],
+    *,
+    sheet: str | os.PathLike[str] | None = None,
+    held_out: Sequence[Interval] = (),
+    unphased: str = "reference",
+    **options: Any,
+) -> Haplotypes:
+    """The haplotypes of a VCF's samples over a reference, as a source for `training.train`.
+
+    Parameters
+    ----------
+    vcf
+        VCF (bgzip) or BCF with an index and genotypes, sorted. BCF is read faster.
+    fasta
+        The reference that it was called on.
+    sheet
+        Tab-separated with the columns sample and population: only these samples are read, and each population equally
+        often, whatever its size. None: all samples, as one population.
+    held_out
+        Regions of the reference for evaluation.
+    unphased
+        What an unphased heterozygous genotype becomes: "reference" on both haplotypes, or "written", the left allele
+        on haplotype 0 as if phased.
+    options
+        chunk_bp, overlap_bp, tokens_bp, max_n of `corpus.read`.
+
+    Raises
+    ------
+    ValueError
+        The VCF has no index or samples, no contig of the reference, the sheet names a sample that is not there, or an option
+        is not as above.
+    FileNotFoundError
+        A file is not there.
+    """
+    vcf, fasta = Path(vcf), Path(fasta)
+    if unphased not in UNPHASED:
+        raise ValueError(f"unphased must be one of {', '.join(UNPHASED)}; got {unphased!r}.")
+    opened = _opened(vcf)
+    named = list(opened.header.samples)
+    if not named:
+        raise ValueError(f"{vcf} must have genotypes of samples; it has none. Choose a VCF with samples.")
+    populations: dict[str, list[str]] = {}
+    if sheet is None:
+        populations["all"] = named
+    else:
+        there = set(named)
+        for number, row in sheets.read(sheet, ("sample", "population")):
+            if row["sample"] not in there:
+                raise ValueError(
+                    f"Each sample of {sheet} must be in {vcf.name}; line {number} names {row['sample']!r}. Remove that line."
+                )
+            populations.setdefault(row["population"], []).append(row["sample"])
+    whole = corpus.read([fasta], held_out=held_out, store="index", **options)
+    with Reference(fasta) as reference:
+        contigs = _shared_contigs(opened, reference)
+    opened.close()
+    chunks = whole.chunks[whole.chunks["chrom"].isin(list(contigs))].reset_index(drop=True)
+    if chunks.empty:
+        raise ValueError(
+            f"{vcf.name} must have records on a contig of {fasta.name} that has training chunks; it has none. Check that both "
+            "are of one assembly."
+        )
+    kept = Corpus(whole.codes, chunks, whole.held_out, whole.report)
+    return Haplotypes(kept, {name: tuple(found) for name, found in populations.items()}, vcf, fasta, unphased)
+
+
+class HaplotypeSampler(Sampler):
+    """Training sequences of haplotypes: for each a population, one of its samples and one of its haplotypes are drawn.
+
+    Populations are equally likely, whatever their sizes; draws follow from seed, step and row alone, as the chunks do.
+    """
+
+    def __init__(self, source: Haplotypes, tokenizer: Tokenizer, **options: Any) -> None:
+        super().__init__(source.reference, tokenizer, **options)
+        self.source = source
+        self._populations = list(source.samples.values())
+        self._chroms = source.reference.chunks["chrom"].to_numpy()
+
+    def drawn(self, rng: np.random.Generator) -> tuple[str, int]:
+        """A sample and one of its haplotypes."""
+        samples = self._populations[rng.integers(len(self._populations))]
+        return samples[rng.integers(len(samples))], int(rng.integers(2))
+
+    def _ids(self, chunk: int, rng: np.random.Generator) -> np.ndarray:
+        start, _, backwards = self._place(chunk, rng)
+        sample, haplotype = self.drawn(rng)
+        # Deletions are made up for from the rest of the chunk, as far as that goes.
+        interval = Interval(str(self._chroms[chunk]), start, int(self._end[chunk]))
+        codes = self.source.fetch(sample, haplotype, interval).codes[: self.bases]
+        if not len(codes):
+            codes = np.full(1, N, np.uint8)
+        return self.tokenizer(decode(reverse(codes) if backwards else codes)).ids
+
+
+def _opened(path: Path) -> Any:
+    import pysam
+
+    if not path.is_file():
+        raise FileNotFoundError(f"A VCF must be there to be read; there is no file {path}. Mend the path.")
+    try:
+        opened = pysam.VariantFile(str(path))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{path} must be a VCF or BCF; opening it failed: {error}. Check the file."
+        ) from error
+    if opened.index is None:
+        raise ValueError(
+            f"{path} must have an index to fetch windows through; it has none. Make one with `bcftools index {path.name}`, on a bgzipped file."
+        )
+    return opened
+
+
+def _shared_contigs(vcf: Any, reference: Reference) -> dict[str, str]:
+    found = {}
+    for name in vcf.index:
+        try:
+            found[resolve_contig(name, reference.contigs)] = name
+        except ValueError:
+            # A VCF of all chromosomes over a FASTA of one.
+            continue
+    return found
+
+
+def _put_in(
+    interval: Interval,
+    left: int,
+    codes: np.ndarray,
+    changes: Sequence[tuple[int, str, str]],
+    counts: Counter[str],
+    name: str,
+) -> Haplotype:
+    """The haplotype of an interval from the reference's codes, which begin at `left` and cover all changes."""
+    pieces, places, anchors = [], [], []
+
+    def add(bases: np.ndarray, where: np.ndarray, anchor: np.ndarray) -> None:
+        pieces.append(bases)
+        places.append(where)
+        anchors.append(anchor)
+
+    def keep(begin: int, end: int) -> None:
+        where = np.arange(begin, end)
+        add(codes[begin - left : end - left], where, where)
+
+    applied = []
+    frozen, inserted = left - 1, False
+    for start, ref, allele in changes:
+        _same_reference(interval.chrom, start, ref, codes[start - left : start - left + len(ref)], name)
+        longer = len(allele) - len(ref)
+        behind = start == frozen and longer != 0 and allele[0] == ref[0] and not inserted
+        if start <= frozen and not behind:
+            counts["overlapping"] += interval.start <= start
+            continue
+        new = encode(allele)
+        paired = np.arange(start, start + min(len(ref), len(allele)))
+        where = np.concatenate([paired, np.full(max(longer, 0), -1)])
+        anchor = np.concatenate([paired, np.full(max(longer, 0), paired[-1])])
+        if behind:
+            new, where, anchor = new[1:], where[1:], anchor[1:]
+        else:
+            keep(frozen + 1, start)
+        add(new, where, anchor)
+        applied.append(start)
+        frozen, inserted = max(frozen, start + len(ref) - 1), longer > 0
+    keep(frozen + 1, max(frozen + 1, interval.end))
+    whole, where, anchor = (np.concatenate(parts) for parts in (pieces, places, anchors))
+    inside = (anchor >= interval.start) & (anchor < interval.end)
+    counts["applied"] += sum(interval.start <= start for start in applied)
+    total = {key: int(counts[key]) for key in ("applied", "overlapping", "unphased", "missing", "other")}
+    return Haplotype(interval, whole[inside].astype(np.uint8), where[inside].astype(np.int64), total)
+
+
+def _same_reference(chrom: str, start: int, ref: str, codes: np.ndarray, name: str) -> None:
+    theirs = encode(ref)
+    known = (theirs < N) & (codes < N) if len(theirs) == len(codes) else None
+    if known is None or not (theirs[known] == codes[known]).all():
+        raise ValueError(
+            f"A REF of {name} must be the reference's; {chrom}:{start + 1:,} has {ref[:20]} there and "
+            f"{decode(codes)[:20] or 'no base'} in the FASTA. Use the FASTA that the VCF was called on."
+        )
