@@ -182,7 +182,9 @@ def _option(entry: inspect.Parameter, hint: Any) -> Option:
     shown = (kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)).replace(
         "pathlib.", ""
     )
-    named = [word for word in info.param_decls or () if word.startswith("--")]
+    # Within Annotated, typer's first positional argument is a name although it is called `default`.
+    decls = (info.default, *(info.param_decls or ()))
+    named = [word for word in decls if isinstance(word, str) and word.startswith("--")]
     dashed = entry.name.replace("_", "-")
     pair = tuple(named[0].split("/")) if named else (f"--{dashed}", f"--no-{dashed}")
     missing = entry.default is inspect.Parameter.empty

@@ -23,10 +23,13 @@ body { max-width: 90rem; }
 .badge { font-weight: 600; padding: .05rem .6rem; border-radius: 1rem; color: var(--wait); background: var(--wait-bg); white-space: nowrap; }
 .badge.ok { color: var(--good); background: var(--good-bg); }
 .badge.failed, .badge.broken, .badge.lost { color: var(--bad); background: var(--bad-bg); }
-td.n, th.n { text-align: right; white-space: nowrap; }
-td.name, th.name { overflow-wrap: anywhere; min-width: 8rem; }
-td.why { max-width: 34rem; }
-td.why pre { background: none; padding: 0; font-size: .8rem; max-height: 9rem; overflow-y: auto; }
+td.n, .plain th.n { text-align: right; white-space: nowrap; padding-right: .9rem; }
+.plain td { overflow-wrap: normal; }
+.plain th.name { white-space: normal; overflow-wrap: break-word; min-width: 9rem; max-width: 20rem; }
+.plain td.set { overflow-wrap: anywhere; min-width: 7rem; max-width: 20rem; }
+tr.has-why > * { border-bottom: 0; padding-bottom: .1rem; }
+tr.why td { padding-top: 0; }
+tr.why pre { background: none; padding: 0 0 .2rem; font-size: .8rem; max-height: 9rem; overflow-y: auto; max-width: min(64rem, 88vw); }
 thead th { vertical-align: bottom; }
 """
 
@@ -56,14 +59,16 @@ def page(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
             and rows[column].dropna().map(str).nunique() > 1
         )
     ]
-    failing = bool(rows["error"].notna().any())
+    kinds = {column: "n" if rows[column].dropna().map(_is_number).all() else "set" for column in differing}
     head = [
         '<th scope="col">Status</th><th scope="col" class="name">Run</th><th scope="col">What</th>',
-        '<th scope="col" class="n">Time</th><th scope="col" class="n">Peak memory, MB</th>',
-        *(f'<th scope="col">{_text(column.partition(".")[2] or column)}</th>' for column in differing),
-        *(['<th scope="col">What went wrong</th>'] if failing else []),
+        '<th scope="col" class="n">Time, h:m:s</th><th scope="col" class="n">Peak memory, MB</th>',
+        *(
+            f'<th scope="col" class="{kind}">{_text(column.partition(".")[2] or column)}</th>'
+            for column, kind in kinds.items()
+        ),
     ]
-    body = "".join(_row(dict(row), differing, Path(root), failing) for _, row in rows.iterrows())
+    body = "".join(_row(dict(row), kinds, Path(root)) for _, row in rows.iterrows())
     css = (TEMPLATE / "report.css").read_text(encoding="utf-8")
     listing = (
         f'<div class="scroll"><table class="plain"><thead><tr>{"".join(head)}</tr></thead><tbody>{body}</tbody></table></div>'
@@ -81,7 +86,7 @@ def page(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
     )
 
 
-def _row(row: dict[str, Any], differing: list[str], root: Path, failing: bool) -> str:
+def _row(row: dict[str, Any], kinds: dict[str, str], root: Path) -> str:
     name, target = _text(row["run"]), row["report"]
     if _there(target):
         name = f'<a href="{_link(Path(target), root)}">{name}</a>'
@@ -91,10 +96,12 @@ def _row(row: dict[str, Any], differing: list[str], root: Path, failing: bool) -
         f'<td class="n">{row["peak_memory_mb"]:,.0f}</td>'
         if _there(row["peak_memory_mb"])
         else '<td class="n">–</td>',
-        *(f"<td{_numeric(row[column])}>{_value(row[column])}</td>" for column in differing),
-        *([f'<td class="why">{_why(row["error"])}</td>'] if failing else []),
+        *(f'<td class="{kind}">{_value(row[column])}</td>' for column, kind in kinds.items()),
     ]
-    return f'<tr class="{_class(row["status"])}">{"".join(cells)}</tr>'
+    if not _there(row["error"]):
+        return f"<tr>{''.join(cells)}</tr>"
+    why = f'<td colspan="{len(kinds) + 5}"><pre tabindex="0">{_text(row["error"])}</pre></td>'
+    return f'<tr class="has-why">{"".join(cells)}</tr><tr class="why">{why}</tr>'
 
 
 def _link(target: Path, root: Path) -> str:
@@ -120,18 +127,14 @@ def _time(seconds: Any) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
 
 
-def _numeric(value: Any) -> str:
-    return ' class="n"' if isinstance(value, int | float) and not isinstance(value, bool) else ""
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _value(value: Any) -> str:
     if not _there(value):
         return "–"
     return f"{value:,.4g}" if isinstance(value, float) else _text(value)
-
-
-def _why(error: Any) -> str:
-    return f'<pre tabindex="0">{_text(error)}</pre>' if _there(error) else ""
 
 
 def _text(value: Any) -> str:

@@ -169,14 +169,13 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def _header_faults(row: int, columns: list[str]) -> list[str]:
-    faults = []
-    for name in NEEDED:
-        if name not in columns:
-            by_commas = len(columns) == 1 and any(mark in columns[0] for mark in ",;")
-            hint = "Save the table with tabs, not commas" if by_commas else "Add it"
-            faults.append(
-                f"row {row}: the header must have a column {name!r}, but it has {', '.join(columns)}. {hint}"
-            )
+    missing = [name for name in NEEDED if name not in columns]
+    by_commas = len(columns) == 1 and any(mark in columns[0] for mark in ",;")
+    hint = "Save the table with tabs, not commas" if by_commas else "Add it"
+    faults = [
+        f"row {row}: the header must have a column {name!r}, but it has {', '.join(filter(None, columns))}. {hint}"
+        for name in missing[: 1 if by_commas else None]
+    ]
     for number, name in enumerate(columns, start=1):
         if not name:
             faults.append(f"row {row}: each column must have a name, but column {number} has none. Name it")
