@@ -154,6 +154,10 @@ def _source(asked: Mapping[str, Any], recipe: Recipe, folder: Path) -> Source:
                 "With genomes, [corpus] must hold neither vcf nor held_out: the sheet has a column held_out"
             )
         return genomes.read(folder / asked["genomes"], store=asked.get("store", "shards"), **cut)
+    if not isinstance(asked["fastas"], list) or not asked["fastas"]:
+        raise ValueError(
+            f'fastas of [corpus] must be a list of files; got {asked["fastas"]!r}. Write fastas = ["hg38.fa"]'
+        )
     fastas = [folder / name for name in asked["fastas"]]
     held_out = [Interval.from_str(text) for text in asked.get("held_out", [])]
     if "vcf" not in asked:
