@@ -191,7 +191,9 @@ def test_shards_make_the_same_matrix(tmp_path):
         part = benchmark.run(tmp_path / "parts", shard=(first, 3), **given)
         assert (part["status"] == "pending").any()
     collected = benchmark.run(tmp_path / "parts", **given)
-    pd.testing.assert_frame_equal(collected.drop(columns="seconds"), whole.drop(columns="seconds"))
+    pd.testing.assert_frame_equal(collected, whole)
+    one, other = (tmp_path / name / "results.parquet" for name in ("whole", "parts"))
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_damaged_cell_is_a_row_that_says_what_to_do(tmp_path):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ntviz.attention.element_list import PAPER_ELEMENTS, paper_elements
     from ntviz.attention.enriching import Unfinished, enrichment, merge
     from ntviz.attention.enrichment_table import Enrichment
+    from ntviz.attention.filing import enrich_file
+    from ntviz.attention.forecasting import forecast
     from ntviz.attention.habits import Detection, Habits, detect
     from ntviz.attention.interface import Observation, observe
     from ntviz.attention.maps import Thumbnails, TopPairs, Window
@@ -27,6 +29,8 @@ _HOMES = {
     "element_list": ("PAPER_ELEMENTS", "paper_elements"),
     "enriching": ("Unfinished", "enrichment", "merge"),
     "enrichment_table": ("Enrichment",),
+    "filing": ("enrich_file",),
+    "forecasting": ("forecast",),
     "characters": ("Atlas", "atlas"),
     "habits": ("Detection", "Habits", "detect"),
     "interface": ("Observation", "observe"),
@@ -64,7 +68,9 @@ __all__ = [
     "atlas",
     "attended_sites",
     "detect",
+    "enrich_file",
     "enrichment",
+    "forecast",
     "merge",
     "observe",
     "paper_elements",

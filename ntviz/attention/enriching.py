@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,10 +13,11 @@ import numpy as np
 from ntviz import environment
 from ntviz.attention import parts
 from ntviz.attention.enrichment_table import Enrichment, concluded
+from ntviz.environment import Unfinished
 from ntviz.genome import Interval, resolve_contig
 
 if TYPE_CHECKING:
-    from ntviz.attention.counting import Part
+    from ntviz.attention.counting import Part, Question
     from ntviz.models.protocol import DNAModel
     from ntviz.reference import Reference
 
@@ -31,32 +32,6 @@ class Elements(Protocol):
     def indicator(self, interval: Interval, element: Any, /) -> np.ndarray:
         """Which bases are in an element, bool [base], in the direction of the interval's strand."""
         ...
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """What a shard returns while parts of the analysis are still missing.
-
-    Attributes
-    ----------
-    path
-        Folder of the parts.
-    done, total
-        Numbers of parts.
-    missing
-        Numbers of the missing ones, zero-based.
-    """
-
-    path: Path
-    done: int
-    total: int
-    missing: tuple[int, ...]
-
-    def __repr__(self) -> str:
-        return (
-            f"{self.done} of {self.total} parts are in {self.path}. When the other shards are through, "
-            "attention.merge() makes the table."
-        )
 
 
 def enrichment(
@@ -75,7 +50,7 @@ def enrichment(
     special: Literal["exclude", "include"] = "exclude",
     seed: int = 0,
     shard: tuple[int, int] | None = None,
-    out: str | Path | None = None,
+    out: str | Path | environment.Shelf | None = None,
 ) -> Enrichment | Unfinished:
     """How much of each head's attention above a threshold falls on each element, and whether that says anything.
 
@@ -113,14 +88,15 @@ def enrichment(
     seed
         Of everything drawn.
     shard
-        (i, n): count only the i-th of n shares of the parts (i from 0), for array jobs; needs `out`.
+        (i, n): count only the i-th of n shares of the parts, from 1, for jobs side by side; needs `out`.
     out
-        Folder to keep finished parts in. A run that was cut off goes on from there when it is run again.
+        Folder to keep finished parts in, of this analysis alone, or a `Shelf` of any. A run that was cut off goes on
+        from there when it is run again, and a part that is lost or damaged is counted anew alone.
 
     Returns
     -------
     Enrichment
-        The table and what belongs to it; of a shard, while other shards are still missing, `Unfinished`.
+        The table and what belongs to it; of a shard, `Unfinished`: run without it, or `merge`, when all are through.
 
     Raises
     ------
@@ -146,11 +122,25 @@ def enrichment(
     """
     from ntviz.attention import counting
 
-    windows = _windows(intervals)
-    question = counting.Question(
-        _kinds(elements, kinds), float(threshold), tuple(nulls), int(shifts), special, int(seed)
+    windows = windows_of(intervals)
+    question = check(
+        elements,
+        kinds=kinds,
+        threshold=threshold,
+        nulls=nulls,
+        shifts=shifts,
+        bootstrap=bootstrap,
+        alpha=alpha,
+        batch=batch,
+        special=special,
+        seed=seed,
     )
-    _check_numbers(question, bootstrap, alpha, batch, shard, out)
+    if shard is not None:
+        environment.share(0, shard)
+        if out is None:
+            raise ValueError(
+                "A shard must have a folder where all shards meet; received out=None. Pass the same out= to each."
+            )
     twin = _twin(model, seed) if "twin" in question.nulls else None
     layout = parts.layout(windows)
     about = {
@@ -179,17 +169,15 @@ def enrichment(
         about["bases_sha256"], about["elements_sha256"] = _content(
             windows, reference, elements, question.kinds
         )
-        folder = parts.Folder(out, about)
-        missing = set(folder.missing())
-        chunks = [
-            chunk for chunk in (chunks if shard is None else chunks[shard[0] :: shard[1]]) if chunk in missing
-        ]
+        folder = parts.Folder(out.folder(about) if isinstance(out, environment.Shelf) else out, about)
+        mine = environment.share(layout.chunks, shard or (1, 1))
+        chunks = [chunk for chunk in mine if not folder.whole(chunk)]
     total = counting.Part(np.arange(layout.groups))
     work = [layout.of(chunk) for chunk in chunks]
     with environment.progress(total=sum(map(len, work)), what="counting attention", unit="windows") as bar:
-        for chunk, mine in zip(chunks, work, strict=True):
+        for chunk, several in zip(chunks, work, strict=True):
             part = counting.count(
-                model, twin, mine, reference, elements, question, batch=batch, done=bar.update
+                model, twin, several, reference, elements, question, batch=batch, done=bar.update
             )
             if folder is None:
                 total.merge(part)
@@ -197,8 +185,8 @@ def enrichment(
                 folder.write(chunk, part)
     if folder is None:
         return concluded(total, about, bootstrap=bootstrap, alpha=alpha)
-    left = folder.missing()
-    if shard is not None and left:
+    if shard is not None:
+        left = folder.missing()
         return Unfinished(folder.path, about["parts"] - len(left), about["parts"], tuple(left))
     return merge(folder.path, bootstrap=bootstrap, alpha=alpha)
 
@@ -240,7 +228,14 @@ def _collected(folder: parts.Folder) -> Part:
     return total
 
 
-def _windows(intervals: Any) -> list[Interval]:
+def windows_of(intervals: Any) -> list[Interval]:
+    """The windows, however they were given; see `enrichment`.
+
+    Raises
+    ------
+    ValueError
+        One is no interval, or there is none.
+    """
     several = getattr(intervals, "intervals", intervals)
     several = [several] if isinstance(several, (str, Interval)) else list(several)
     wrong = [one for one in several if not isinstance(one, (str, Interval))]
@@ -264,9 +259,31 @@ def _kinds(elements: Elements, kinds: Sequence[str] | None) -> tuple[str, ...]:
     return wanted
 
 
-def _check_numbers(
-    question: Any, bootstrap: int, alpha: float, batch: int, shard: tuple[int, int] | None, out: Any
-) -> None:
+def check(
+    elements: Elements,
+    *,
+    kinds: Sequence[str] | None = None,
+    threshold: float = 0.3,
+    nulls: Sequence[str] = NULLS,
+    shifts: int = 200,
+    bootstrap: int = 1000,
+    alpha: float = 0.05,
+    batch: int = 1,
+    special: Literal["exclude", "include"] = "exclude",
+    seed: int = 0,
+) -> Question:
+    """What is asked of `enrichment`, each value in its range; parameters as there.
+
+    Raises
+    ------
+    ValueError
+        One is not.
+    """
+    from ntviz.attention.counting import Question
+
+    question = Question(
+        _kinds(elements, kinds), float(threshold), tuple(nulls), int(shifts), special, int(seed)
+    )
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1; received {alpha}. 0.05 is usual.")
     fewest = int(np.ceil(1 / alpha)) - 1
@@ -279,15 +296,7 @@ def _check_numbers(
         raise ValueError(
             f"bootstrap and batch must be at least 1; received {bootstrap} and {batch}. 1000 and 1 are usual."
         )
-    if shard is not None:
-        if out is None:
-            raise ValueError(
-                "A shard must have a folder where all shards meet; received out=None. Pass the same out= to each."
-            )
-        if len(shard) != 2 or not 0 <= shard[0] < shard[1]:
-            raise ValueError(
-                f"shard must be (i, n) with i from 0 to n - 1; received {shard}. The first of four is (0, 4)."
-            )
+    return question
 
 
 def _twin(model: Any, seed: int) -> Any:

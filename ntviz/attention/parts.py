@@ -162,6 +162,14 @@ class Folder:
         """Numbers of the parts that are not there yet."""
         return [chunk for chunk in range(self.about["parts"]) if not self.file(chunk).exists()]
 
+    def whole(self, chunk: int) -> bool:
+        """Whether a part is there, and can be read."""
+        try:
+            self.read(chunk)
+        except (FileNotFoundError, ValueError):
+            return False
+        return True
+
     def write(self, chunk: int, part: Part) -> None:
         """Keeps a part."""
         arrays = {name: _narrow(values) for name, values in part.sums.items()}

@@ -9,6 +9,7 @@ from ntviz.environment import lazily
 if TYPE_CHECKING:
     from ntviz.benchmark.checking import Checks, check
     from ntviz.benchmark.finding import expand, find_task
+    from ntviz.benchmark.forecasting import forecast
     from ntviz.benchmark.literature import published
     from ntviz.benchmark.matrix import predictions, results, run
     from ntviz.benchmark.methods import METHODS, Method
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "checking": ("Checks", "check"),
     "finding": ("expand", "find_task"),
+    "forecasting": ("forecast",),
     "literature": ("published",),
     "matrix": ("predictions", "results", "run"),
     "methods": ("METHODS", "Method"),
@@ -39,6 +41,7 @@ __all__ = [
     "comparisons",
     "expand",
     "find_task",
+    "forecast",
     "layer_scores",
     "leaderboard",
     "predictions",

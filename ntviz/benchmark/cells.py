@@ -43,6 +43,8 @@ class Cell:
         The first metric when groups are drawn again, float32 [draw]; empty where there are too few groups.
     inner
         Rows of settings that were compared inside the training part; see `Probed.inner`.
+    seconds
+        That it took; kept with the cell and not in its row, which is the same whenever it is computed.
     """
 
     row: dict[str, Any]
@@ -52,6 +54,7 @@ class Cell:
     labels: np.ndarray
     draws: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     inner: list[dict[str, Any]] = field(default_factory=list)
+    seconds: float = float("nan")
 
 
 def key(
@@ -113,8 +116,7 @@ def compute(
     row, draws = _scored(task, cell, settings, seed)
     row = {**cell.row, **row}
     row["missing_controls"] = _missing(method, row)
-    row["seconds"] = round(time.monotonic() - started, 2)
-    return replace(cell, row=row, draws=draws)
+    return replace(cell, row=row, draws=draws, seconds=round(time.monotonic() - started, 2))
 
 
 def _arranged(task: Task, settings: Settings, seed: int) -> tuple[Examples, np.ndarray | None]:
@@ -357,8 +359,8 @@ def _missing(method: Method, row: dict[str, Any]) -> str:
 
 
 def save(cell: Cell, folder: Path) -> None:
-    """Keeps a cell in a folder of its own, which appears when all of it is there."""
-    with environment.atomic_directory(folder) as made:
+    """Keeps a cell in a folder of its own, which appears when all of it is there; one that is there already stays."""
+    with environment.atomic_directory(folder, replace=False) as made:
         np.savez_compressed(
             made / "predictions.npz",
             predicted=cell.predicted,
@@ -367,9 +369,8 @@ def save(cell: Cell, folder: Path) -> None:
             labels=cell.labels,
             draws=cell.draws,
         )
-        (made / "cell.json").write_text(
-            json.dumps({"row": cell.row, "inner": cell.inner}, indent=1, default=_plain), encoding="utf-8"
-        )
+        told = {"row": cell.row, "inner": cell.inner, "seconds": cell.seconds}
+        (made / "cell.json").write_text(json.dumps(told, indent=1, default=_plain), encoding="utf-8")
 
 
 def load(folder: Path) -> Cell:
@@ -384,7 +385,7 @@ def load(folder: Path) -> Cell:
         kept = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
         with open(folder / "predictions.npz", "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             got = {name: arrays[name] for name in ("predicted", "ids", "groups", "labels", "draws")}
-        return Cell(row=kept["row"], inner=kept["inner"], **got)
+        return Cell(kept["row"], inner=kept["inner"], seconds=kept.get("seconds", float("nan")), **got)
     except (OSError, *environment.DAMAGED) as error:
         raise ValueError(
             f"A finished cell must hold cell.json and predictions.npz, whole; {folder}: {error}. Delete the folder: the "

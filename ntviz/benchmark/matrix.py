@@ -37,7 +37,6 @@ COLUMNS = (
         "trainable",
         "n_train",
         "n_test",
-        "seconds",
     ),
     "cell",
 )
@@ -134,9 +133,7 @@ def run(
     planned = list(_plan(names, model_names, chosen, seeds, twins))
     if not planned:
         raise ValueError("There must be a task and a method; received none. Name some.")
-    first, of = shard
-    if not 1 <= first <= of:
-        raise ValueError(f"shard must be (i, n) with i from 1 to n; received {shard}.")
+    mine = environment.share(len(planned), shard)
     folder = Path(out)
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     store = store or embeddings.Store()
@@ -145,8 +142,7 @@ def run(
     found_models = _Lazy(
         dict(zip(model_names, models, strict=True)), lambda given: _model(given, device, dtype), keep=1
     )
-    mine = list(range(first - 1, len(planned), of))
-    place = folder / (RESULTS if of == 1 else f"results-{first}-of-{of}.parquet")
+    place = folder / (RESULTS if shard[1] == 1 else f"results-{shard[0]}-of-{shard[1]}.parquet")
     try:
         for done, index in enumerate(mine):
             entry = planned[index]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ntviz import environment
-from ntviz.cli.saying import FAILED, INTERRUPTED, aligned, cell_text, failing, note, say, usage
+from ntviz.cli import sharded
+from ntviz.cli.saying import FAILED, aligned, cell_text, failing, note, say, usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,10 +19,6 @@ if TYPE_CHECKING:
 benchmark_app = typer.Typer(
     help="Benchmark: models by tasks by methods, with controls and baselines.", no_args_is_help=True
 )
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 @benchmark_app.command()
@@ -60,11 +57,11 @@ def run(
     train_cap: Annotated[int | None, typer.Option(help="Examples to learn from at most.")] = None,
     seeds: Annotated[str, typer.Option(help="Each cell is done once a seed.")] = "0",
     twins: Annotated[bool, typer.Option(help="Probe a random twin of each model too.")] = True,
-    shard: Annotated[
-        str, typer.Option(help="i/n: every n-th cell; then once without it to collect.")
-    ] = "1/1",
+    shard: Annotated[str, typer.Option(help=sharded.SHARD)] = "1/1",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    plan: Annotated[bool, typer.Option("--plan", help=sharded.PLAN)] = False,
+    rate: Annotated[float | None, typer.Option(help=sharded.RATE)] = None,
 ) -> None:
     """Fill the matrix: done cells are never redone, a failed one is a row that says why.
 
@@ -73,39 +70,40 @@ def run(
     """
     from ntviz import benchmark
     from ntviz.cli.benchmark_report import report
-    from ntviz.cli.scoring import shard_of
 
-    names = _words(models)
-    wanted = _words(methods) or [*(["logistic"] if names else []), "kmer", "gc", "majority"]
-    try:
-        with usage(OSError, ValueError):
-            settings = benchmark.Settings(
-                layers=tuple(int(layer) for layer in _words(layers)) or None,
-                pooling=pooling,
-                n_folds=folds,
-                refold=refold,
-                permutations=permutations,
-                steps=steps,
-                train_cap=train_cap,
+    names = sharded.words(models)
+    wanted = sharded.words(methods) or [*(["logistic"] if names else []), "kmer", "gc", "majority"]
+    with sharded.going_on(), usage(OSError, ValueError):
+        number = sharded.shard_of(shard)
+        size = sharded.size_of(dtype)
+        settings = benchmark.Settings(
+            layers=tuple(int(layer) for layer in sharded.words(layers)) or None,
+            pooling=pooling,
+            n_folds=folds,
+            refold=refold,
+            permutations=permutations,
+            steps=steps,
+            train_cap=train_cap,
+        )
+        given: dict[str, Any] = {
+            "tasks": benchmark.expand(sharded.words(tasks)),
+            "models": names,
+            "methods": wanted,
+            "settings": settings,
+            "seeds": [int(seed) for seed in sharded.words(seeds)],
+            "twins": twins,
+        }
+        if plan:
+            sharded.planned(
+                lambda measured: benchmark.forecast(**given, rate=measured, itemsize=size),
+                rate,
+                device,
+                dtype,
             )
-            table = benchmark.run(
-                out,
-                tasks=benchmark.expand(_words(tasks)),
-                models=names,
-                methods=wanted,
-                settings=settings,
-                seeds=[int(seed) for seed in _words(seeds)],
-                twins=twins,
-                shard=shard_of(shard),
-                device=device,
-                dtype=dtype,
-                say=note,
-            )
-    except KeyboardInterrupt:
-        note("ntviz: interrupted; what was finished is kept, and the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+            return
+        table = benchmark.run(out, **given, shard=number, device=device, dtype=dtype, say=note)
     failed = table[table["status"] == "failed"]
-    if shard == "1/1" and (table["status"] == "ok").any():
+    if number[1] == 1 and (table["status"] == "ok").any():
         with failing(OSError, ValueError):
             board = benchmark.leaderboard(out)
             page = out / "report.html"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ntviz.cli.saying import INTERRUPTED, failing, note, say, usage
+from ntviz.cli import sharded
+from ntviz.cli.saying import failing, note, say, usage
 
 if TYPE_CHECKING:
     from ntviz.variants import Scorer
@@ -61,12 +62,8 @@ def score(
             help="Percentiles among random substitutions of the same kind, made once for each model."
         ),
     ] = True,
-    shard: Annotated[
-        str, typer.Option(help="i/n: score every n-th piece; without it, write the file.")
-    ] = "1/1",
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of finished pieces, kept; default: OUT.parts, removed.")
-    ] = None,
+    shard: Annotated[str, typer.Option(help=sharded.SHARD)] = "1/1",
+    cache: Annotated[Path | None, typer.Option(help=sharded.CACHE)] = None,
     table: Annotated[Path | None, typer.Option(help="Parquet of alleles; default: beside OUT.")] = None,
     no_table: Annotated[bool, typer.Option("--no-table", help="No parquet.")] = False,
     piece: Annotated[int, typer.Option(help="Records scored and kept at once.")] = 500,
@@ -74,6 +71,8 @@ def score(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
     batch_tokens: Annotated[int, typer.Option(help="Tokens of a forward pass.")] = 16_384,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help=sharded.PLAN)] = False,
+    rate: Annotated[float | None, typer.Option(help=sharded.RATE)] = None,
 ) -> None:
     """Score every alternative of a VCF: the same records come out, with INFO keys NTV_... and a status for each.
 
@@ -97,48 +96,63 @@ def score(
             both_strands=not forward_only,
             on_mismatch=on_mismatch,
         )
-        number = shard_of(shard)
+        number = sharded.shard_of(shard)
         if not path.is_file():
             raise FileNotFoundError(
                 f"the variants must be in a file, but there is none at {path}. Check the path"
             )
-        filing.check_output(path, out, overwrite=overwrite)
+        if not plan:
+            filing.check_output(path, out, overwrite=overwrite)
         if piece < 1:
             raise ValueError(f"--piece must be at least 1 record, but {piece} came")
+        if plan:
+            _plan(path, model, options, piece, batch_tokens, rate, device, dtype)
+            return
         scorer = _scorer(reference, model, options, background, device, dtype, batch_tokens)
-    try:
-        with failing(OSError, Mismatch), usage(VcfError, FileExistsError, FileNotFoundError):
-            if path.suffix in _TABLES:
-                _score_table(path, out, scorer)
-                return
-            summary = variants.score_file(
-                path,
-                out,
-                scorer,
-                shard=number,
-                cache=cache,
-                table=table,
-                with_table=not no_table,
-                piece=piece,
-                overwrite=overwrite,
-                command=_command(given),
-            )
-    except KeyboardInterrupt:
-        note("ntviz: interrupted; what was finished is kept, and the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+    problems = usage(VcfError, FileExistsError, FileNotFoundError)
+    with sharded.going_on(), failing(OSError, Mismatch), problems:
+        if path.suffix in _TABLES:
+            _score_table(path, out, scorer)
+            return
+        summary = variants.score_file(
+            path,
+            out,
+            scorer,
+            shard=number,
+            cache=cache,
+            table=table,
+            with_table=not no_table,
+            piece=piece,
+            overwrite=overwrite,
+            command=_command(given),
+        )
     note(summary.text)
     for file in summary.written:
         say(str(file))
 
 
-def shard_of(text: str) -> tuple[int, int]:
-    """The numbers of a shard written i/n, counted from 1."""
-    first, slash, of = text.partition("/")
-    if not (slash and first.isdigit() and of.isdigit() and 1 <= int(first) <= int(of)):
-        raise ValueError(
-            f"--shard must be i/n with i from 1 to n, but {text!r} came. Write 1/4 to 4/4 for four jobs"
+def _plan(
+    path: Path,
+    model: str,
+    options: Options,
+    piece: int,
+    batch_tokens: int,
+    rate: float | None,
+    device: str,
+    dtype: str,
+) -> None:
+    from ntviz import models, variants
+
+    outline, size = models.outline(model), sharded.size_of(dtype)
+    if path.suffix in _TABLES:
+        raise ValueError(f"--plan must be asked of a VCF, but {path.name} came")
+
+    def forecast(measured: float) -> Any:
+        return variants.forecast(
+            path, outline, options, rate=measured, piece=piece, batch_tokens=batch_tokens, itemsize=size
         )
-    return int(first), int(of)
+
+    sharded.planned(forecast, rate, device, dtype)
 
 
 def _scorer(
@@ -203,6 +217,8 @@ def _command(given: dict[str, Any]) -> str:
         "batch_tokens",
         "overwrite",
         "path",
+        "plan",
+        "rate",
     }
     words = ["ntviz", "score", given["path"].name]
     for name, value in given.items():

@@ -16,11 +16,16 @@ from ntviz.environment.machine import (
 )
 from ntviz.environment.paths import cache_dir, data_dir, project_dir, runs_dir
 from ntviz.environment.reporting import Progress, progress
+from ntviz.environment.sharing import Finished, Output, Shelf, Unfinished, share
 
 __all__ = [
     "DAMAGED",
     "Finding",
+    "Finished",
+    "Output",
     "Progress",
+    "Shelf",
+    "Unfinished",
     "Versions",
     "append_line",
     "atomic_directory",
@@ -38,5 +43,6 @@ __all__ = [
     "runs_dir",
     "seed_everything",
     "sha256",
+    "share",
     "versions",
 ]

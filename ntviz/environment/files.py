@@ -107,10 +107,16 @@ def atomic_write(
 
 
 @contextmanager
-def atomic_directory(path: str | os.PathLike[str]) -> Generator[Path]:
+def atomic_directory(path: str | os.PathLike[str], *, replace: bool = True) -> Generator[Path]:
     """Empty folder to fill, which becomes `path` when the block ends well and vanishes otherwise.
 
-    A folder that stands at `path` already is replaced as a whole, and only at the end.
+    Parameters
+    ----------
+    path
+        A folder that stands there already is replaced as a whole, and only at the end.
+    replace
+        False: a filled folder that stands there at the end stays, and the new one vanishes. For what several processes may
+        make alike at once: who reads it never finds it gone.
 
     Raises
     ------
@@ -137,7 +143,13 @@ def atomic_directory(path: str | os.PathLike[str]) -> Generator[Path]:
             if file.is_file():
                 with open(file, "rb+") as handle:
                     os.fsync(handle.fileno())
-        if path.exists():
+        if not replace:
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                if not path.is_dir():
+                    raise
+        elif path.exists():
             # A folder cannot be renamed over a filled one: the old one steps aside for a moment.
             os.replace(path, replaced)
             try:

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
+    from ntviz.landscape.filing import reconstruct_file
+    from ntviz.landscape.forecasting import forecast
     from ntviz.landscape.reconstructing import reconstruct
     from ntviz.landscape.result import Landscape
     from ntviz.landscape.tabulating import by_element
 
 _HOMES = {
+    "filing": ("reconstruct_file",),
+    "forecasting": ("forecast",),
     "reconstructing": ("reconstruct",),
     "result": ("Landscape",),
     "tabulating": ("by_element",),
 }
 
-__all__ = ["Landscape", "by_element", "reconstruct"]
+__all__ = ["Landscape", "by_element", "forecast", "reconstruct", "reconstruct_file"]
 
 __getattr__ = lazily(__name__, _HOMES)

@@ -49,13 +49,21 @@ class Folder:
                 ) from error
             self._agree(known, given)
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self._holds_something_else():
             raise ValueError(
                 f"A folder for a landscape must be new, empty, or hold {MANIFEST}; {self.path} holds something else. "
                 "Name another folder."
             )
         with environment.atomic_write(manifest, "w") as handle:
             json.dump(given, handle, indent=1, sort_keys=True)
+
+    def _holds_something_else(self) -> bool:
+        if not self.path.exists():
+            return False
+        # Another shard may be writing the manifest at this moment.
+        return not self.path.is_dir() or any(
+            one.name != MANIFEST and not one.name.startswith(f".{MANIFEST}.") for one in self.path.iterdir()
+        )
 
     def _agree(self, known: dict[str, Any], given: dict[str, Any]) -> None:
         for key in sorted(known.keys() | given.keys()):
@@ -80,6 +88,10 @@ class Folder:
             return None
         fits = all(len(values) == piece.end - piece.start for values in found.values())
         return found if same and fits else None
+
+    def missing(self, pieces: Sequence[Stretch]) -> list[int]:
+        """Places in the list of the pieces that are not there yet."""
+        return [number for number, piece in enumerate(pieces) if not self.file(piece).exists()]
 
     def write(self, piece: Stretch, bases: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keeps a piece."""

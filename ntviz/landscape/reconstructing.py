@@ -7,38 +7,19 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import numpy as np
 
+from ntviz import environment
 from ntviz import sequence as dna
-from ntviz.environment import progress
 from ntviz.genome import Interval, canonical_contig
+from ntviz.landscape.asking import PIECE, Question, Way, ask
 from ntviz.landscape.hiding import Reading, answers, readings
 from ntviz.landscape.pieces import Folder
 from ntviz.landscape.result import Landscape
 from ntviz.landscape.tiling import Stretch, Tiling, runs, whole_tokens
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
-from ntviz.tokens import Vocabulary
-
-CONTROLS = ("composition", "shuffled")
-LAPTOP_BP = 1_536
-"""Longest window by default: the cost of a pass grows with it, and faster than it."""
-_FORMAT = 1
-
-
-class _Way(NamedTuple):
-    """How tokens are hidden."""
-
-    tiling: Tiling
-    k: int
-    apart: int | None
-    frames: int
-    both_strands: bool
-    controls: tuple[str, ...]
-    seed: int
-    batch_tokens: int
 
 
 def reconstruct(
@@ -55,7 +36,7 @@ def reconstruct(
     control: str | Sequence[str] = ("composition",),
     seed: int = 0,
     batch_tokens: int = 16_384,
-    piece: int = 250_000,
+    piece: int = PIECE,
     what: str | None = "reconstructing",
 ) -> Landscape:
     """What a model expects at each base of an interval, when that base is hidden from it with its token.
@@ -116,139 +97,69 @@ def reconstruct(
     windows at random and report the probability of the token. Ours is by base, a marginal over the k-mers, and over
     all bases of an interval.
     """
-    if isinstance(interval, str):
-        interval = Interval.from_str(interval)
-    whole = reference.whole(interval.chrom)
-    if interval.start < 0 or interval.end > whole.end:
-        raise ValueError(
-            f"An interval must lie on its contig; received {interval.label()}, and {interval.chrom} has "
-            f"{whole.end:,} bp. Narrow it."
-        )
-    interval = Interval(interval.chrom, interval.start, interval.end)
-    way = _way(model, whole.end, share, frames, both_strands, window, flank, control, seed, batch_tokens)
-    if piece < 1:
-        raise ValueError(f"piece must be at least 1 bp; received {piece}. Leave it out for 250,000.")
-    _check_bases(reference, interval)
-    settings = _settings(model, interval, way, piece)
-    pieces = way.tiling.pieces(interval.start, interval.end, piece)
-    names = ("probability", "correct", "entropy", *way.controls)
-    folder = None if out is None else Folder(out, settings)
+    question = ask(
+        model,
+        reference,
+        interval,
+        share=share,
+        frames=frames,
+        both_strands=both_strands,
+        window=window,
+        flank=flank,
+        control=control,
+        seed=seed,
+        batch_tokens=batch_tokens,
+        piece=piece,
+    )
+    folder = None if out is None else Folder(out, question.settings)
+    made = answer(model, reference, question, folder, what=what)
+    if folder is not None:
+        return assembled(question, folder)
+    return _landscape(
+        question, {name: np.concatenate([one[name] for one in made]) for name in question.names}
+    )
+
+
+def answer(
+    model: DNAModel,
+    reference: Reference,
+    question: Question,
+    folder: Folder | None,
+    *,
+    shard: tuple[int, int] = (1, 1),
+    what: str | None = None,
+) -> list[dict[str, np.ndarray]]:
+    """The pieces of a shard, arrays by name, in order; with a folder they are kept there, and none is returned."""
+    mine = [question.pieces[number] for number in environment.share(len(question.pieces), shard)]
+    total = sum(place.end - place.start for place in mine)
     made: list[dict[str, np.ndarray]] = []
-    with progress(total=len(interval), what=what, unit="bp") if what is not None else nullcontext() as bar:
-        for place in pieces:
-            bases = _Bases.around(reference, interval.chrom, place, way.tiling)
-            arrays = folder.read(place, bases.text, names) if folder is not None else None
-            if arrays is None:
-                arrays = _reconstruct_piece(model, bases, place, way, canonical_contig(interval.chrom))
+    with (
+        environment.progress(total=total, what=what, unit="bp") if what is not None else nullcontext() as bar
+    ):
+        for place in mine:
+            bases = _Bases.around(reference, question.interval.chrom, place, question.way.tiling)
+            if folder is None or folder.read(place, bases.text, question.names) is None:
+                arrays = _reconstruct_piece(
+                    model, bases, place, question.way, canonical_contig(question.interval.chrom)
+                )
                 if folder is not None:
                     folder.write(place, bases.text, arrays)
-            if folder is None:
-                made.append(arrays)
+                else:
+                    made.append(arrays)
             if bar is not None:
                 bar.update(place.end - place.start)
-    if folder is not None:
-        found = folder.assemble(pieces, names)
-    else:
-        found = {name: np.concatenate([arrays[name] for arrays in made]) for name in names}
+    return made
+
+
+def assembled(question: Question, folder: Folder) -> Landscape:
+    """The landscape from a folder in which every piece is there."""
+    return _landscape(question, folder.assemble(question.pieces, question.names))
+
+
+def _landscape(question: Question, found: dict[str, np.ndarray]) -> Landscape:
     main = [found.pop(name) for name in ("probability", "correct", "entropy")]
-    return Landscape(interval, *main, model.name, whole.end, found, settings)
-
-
-def _way(
-    model: DNAModel,
-    length: int,
-    share: float | None,
-    frames: int,
-    both_strands: bool,
-    window: int | None,
-    flank: int | None,
-    control: str | Sequence[str],
-    seed: int,
-    batch_tokens: int,
-) -> _Way:
-    """The settings, checked."""
-    try:
-        vocabulary = model.tokenize("A").vocabulary
-        _ = model.mask_id
-    except (AttributeError, ValueError) as error:
-        raise ValueError(
-            f"A landscape needs a model that was trained with a mask; {getattr(model, 'name', model)} has none "
-            f"({error}). Take a masked language model."
-        ) from error
-    if not isinstance(vocabulary, Vocabulary):
-        raise ValueError(
-            f"A landscape needs tokens of one length, k bases each; {model.name} has {vocabulary.name}. "
-            "Take a model over k-mers."
-        )
-    k = vocabulary.k
-    if not 1 <= frames <= k:
-        raise ValueError(
-            f"frames must lie in 1 to {k}, the bases of a token; received {frames}. Use 1 or {k}."
-        )
-    if share is not None and not 0 < share <= 0.5:
-        raise ValueError(
-            f"share must lie above 0 and up to 0.5 of the tokens; received {share}. Use 0.15 as in training, or None "
-            "to hide one token at a time."
-        )
-    chosen = (min(model.max_bp, LAPTOP_BP) if window is None else window) // k * k
-    if not 3 * k <= chosen <= model.max_bp:
-        raise ValueError(
-            f"A window must have 3 tokens, {3 * k} bp, to the {model.max_bp:,} bp that {model.name} reads; received "
-            f"{window if window is not None else chosen:,}. Leave it out for {min(model.max_bp, LAPTOP_BP):,}."
-        )
-    sides = (chosen // 4 if flank is None else flank) // k * k
-    if sides < 0 or chosen - 2 * sides < k:
-        raise ValueError(
-            f"Two flanks must leave a token of the window of {chosen:,} bp; received flanks of {flank} bp. Use at most "
-            f"{(chosen - k) // 2 // k * k:,}."
-        )
-    controls = (control,) if isinstance(control, str) else tuple(control)
-    unknown = [name for name in controls if name not in CONTROLS]
-    if unknown:
-        raise ValueError(
-            f"A control must be one of {', '.join(CONTROLS)}; received {unknown[0]!r}. Use () for none."
-        )
-    if batch_tokens < 1:
-        raise ValueError(
-            f"batch_tokens must be at least 1; received {batch_tokens}. Leave it out for 16,384."
-        )
-    apart = None if share is None else round(1 / share)
-    ordered = tuple(name for name in CONTROLS if name in controls)
-    return _Way(Tiling(chosen, sides, length), k, apart, frames, both_strands, ordered, seed, batch_tokens)
-
-
-def _settings(model: DNAModel, interval: Interval, way: _Way, piece: int) -> dict[str, Any]:
-    """What the numbers follow from; batches change nothing."""
-    info = model.info
-    return {
-        "format": _FORMAT,
-        "model": model.name,
-        "weights": info.get("weights_sha256"),
-        "dtype": info.get("dtype"),
-        "contig": canonical_contig(interval.chrom),
-        "contig_length": way.tiling.length,
-        "start": interval.start,
-        "end": interval.end,
-        "window": way.tiling.window,
-        "flank": way.tiling.flank,
-        "tokens_apart": way.apart,
-        "frames": way.frames,
-        "both_strands": way.both_strands,
-        "controls": list(way.controls),
-        "seed": way.seed,
-        "piece": piece,
-    }
-
-
-def _check_bases(reference: Reference, interval: Interval) -> None:
-    """Raises where all is N; reads no further than the first base that is not."""
-    for start in range(interval.start, interval.end, 1_000_000):
-        part = Interval(interval.chrom, start, min(interval.end, start + 1_000_000))
-        if reference.fetch(part).sequence.strip("N"):
-            return
-    raise ValueError(
-        f"An interval must hold a base that is known; {interval.label()} holds only N. Choose another region."
-    )
+    length = question.way.tiling.length
+    return Landscape(question.interval, *main, question.model, length, found, question.settings)
 
 
 @dataclass(frozen=True)
@@ -302,7 +213,7 @@ class _Sums:
 
 
 def _reconstruct_piece(
-    model: DNAModel, bases: _Bases, place: Stretch, way: _Way, contig: str
+    model: DNAModel, bases: _Bases, place: Stretch, way: Way, contig: str
 ) -> dict[str, np.ndarray]:
     plain, turned = _Sums(place), _Sums(place)
     plain.codes = dna.codes(bases.of(place))

@@ -10,9 +10,21 @@ from ntviz.models.protocol import OUTPUTS, DNAModel, Embedder, Forward
 from ntviz.models.registry import SPECS, ModelSpec
 
 if TYPE_CHECKING:
+    from ntviz.models.outlines import Outline
     from ntviz.models.verification import Verification
 
-__all__ = ["OUTPUTS", "SPECS", "DNAModel", "Embedder", "Forward", "ModelSpec", "load", "registry", "verify"]
+__all__ = [
+    "OUTPUTS",
+    "SPECS",
+    "DNAModel",
+    "Embedder",
+    "Forward",
+    "ModelSpec",
+    "load",
+    "outline",
+    "registry",
+    "verify",
+]
 
 
 def load(
@@ -71,3 +83,10 @@ def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Ver
     from ntviz.models import verification
 
     return verification.verify(directory, tolerance=tolerance)
+
+
+def outline(name_or_path: str | os.PathLike[str] = "ntviz-mini") -> Outline:
+    """A model by its numbers, without its weights, to forecast with; see `outlines.outline`."""
+    from ntviz.models import outlines
+
+    return outlines.outline(name_or_path)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ntviz.variants.dependencies import Dependency, dependency
     from ntviz.variants.evaluation import HARM, auprc, auroc, brief, evaluate, severity, spearman
     from ntviz.variants.filing import score_file
+    from ntviz.variants.forecasting import forecast
     from ntviz.variants.labelled import read_clinvar, read_mpra
     from ntviz.variants.options import SCORES, Options
     from ntviz.variants.saturating import Saturation, saturation
@@ -29,6 +30,7 @@ _HOMES = {
     "dependencies": ("Dependency", "dependency"),
     "evaluation": ("HARM", "auprc", "auroc", "brief", "evaluate", "severity", "spearman"),
     "filing": ("score_file",),
+    "forecasting": ("forecast",),
     "labelled": ("read_clinvar", "read_mpra"),
     "options": ("SCORES", "Options"),
     "saturating": ("Saturation", "saturation"),
@@ -61,6 +63,7 @@ __all__ = [
     "consequence",
     "dependency",
     "evaluate",
+    "forecast",
     "read_clinvar",
     "read_mpra",
     "saturation",

@@ -1,0 +1,94 @@
+"""What commands that can be shared among jobs have in common: their shard, their forecast, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ntviz.cli.saying import INTERRUPTED, note, say
+
+SHARD = "i/n: do every n-th piece only; then once without it, which makes the rest and writes the whole."
+CACHE = "Folder of finished pieces, kept; default: OUT.parts, removed."
+PLAN = "Print what it would take as JSON, and end."
+RATE = "Operations a second of a matrix product, to plan for another machine; default: measured here."
+ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def shard_of(text: str) -> tuple[int, int]:
+    """The numbers of a shard written i/n, counted from 1."""
+    first, slash, of = text.partition("/")
+    if not (slash and first.isdecimal() and of.isdecimal() and 1 <= int(first) <= int(of)):
+        raise ValueError(
+            f"--shard must be i/n with i from 1 to n, but {text!r} came. Write 1/4 to 4/4 for four jobs"
+        )
+    return int(first), int(of)
+
+
+def words(text: str) -> list[str]:
+    """The words of a list by commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def size_of(dtype: str) -> int:
+    """Bytes of a number of a type."""
+    if dtype not in ITEMSIZE:
+        raise ValueError(f"--dtype must be one of {', '.join(ITEMSIZE)}, but {dtype!r} came")
+    return ITEMSIZE[dtype]
+
+
+def planned(forecast: Callable[[float], Any], rate: float | None, device: str, dtype: str) -> None:
+    """Prints the forecast for a rate, measured on this machine unless it is given."""
+    if rate is None:
+        from ntviz.pretraining import speed
+
+        rate = speed.matmul_flops(device, dtype=dtype)
+    say(json.dumps(forecast(rate).plain))
+
+
+def ended(found: Any) -> None:
+    """Says what a shard or the whole came to."""
+    note(repr(found))
+    for file in getattr(found, "written", ()):
+        say(str(file))
+
+
+@contextlib.contextmanager
+def going_on() -> Generator[None]:
+    """Ends an interrupted command with a word on what becomes of what was finished."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note("ntviz: interrupted; what was finished is kept, and the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def annotated(genes: Path | None, beds: str, reference: Path | None) -> list[Any]:
+    """The annotation of genes, and those of further files by commas.
+
+    Raises
+    ------
+    FileNotFoundError
+        A file is not there, or none was named for a reference that is not the bundle's.
+    """
+    from ntviz import annotation, data
+
+    if genes is None and reference is not None:
+        raise FileNotFoundError(
+            "--genes must name the genes of the genome that --reference is, but none came. Give a GTF, GFF3 or BED"
+        )
+    files = [genes or data.bundle("genes"), *map(Path, words(beds))]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"elements must be in files, but there is none at {missing[0]}. Check --genes and --beds"
+        )
+    first, *more = files
+    return [
+        annotation.read(first),
+        *(annotation.read(file, rename=annotation.REGULATORY) for file in more),
+    ]
