@@ -14,10 +14,10 @@ import pandas as pd
 
 from ntviz.annotation import Annotation
 from ntviz.annotation import read as read_annotation
-from ntviz.environment import in_jupyterlab
 from ntviz.explore.places import first_gene
 from ntviz.explore.session import Look, Sources, trained_on, widened
 from ntviz.explore.still import still
+from ntviz.explore.surfaces import bundle
 from ntviz.reference import Reference
 
 TABLE = 500
@@ -244,17 +244,7 @@ class Explorer:
         return self.still().save(path)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        # JupyterLab takes the widget where it can and may, and the HTML where the notebook is not trusted or the server
-        # has no widgets; outside of JupyterLab nobody could use it, and nbconvert would prefer it to the picture.
-        bundle = self.still()._repr_mimebundle_()
-        if in_jupyterlab():
-            try:
-                live = self.widget._repr_mimebundle_()
-            except ImportError:
-                return bundle
-            live = live[0] if isinstance(live, tuple) else live
-            return {**live, **bundle}
-        return bundle
+        return bundle(self, self.still())
 
 
 def _beds(beds: Mapping[str, Annotation] | Sequence[str]) -> dict[str, Annotation]:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
+from ntviz.explore.answering import STATIC, Answering, script
 from ntviz.genome import browser_contig
 from ntviz.plot import palette
 from ntviz.plot.mapping import weight_colours
-
-STATIC = Path(__file__).parent / "static"
 
 
 @functools.cache
@@ -27,29 +24,21 @@ def _colours() -> dict[str, list[list[int]]]:
     }
 
 
-class Live(anywidget.AnyWidget):
+class Live(Answering):
     """The front end of an `Explorer`. All state is the explorer's; messages carry what is shown."""
 
-    _esm = STATIC / "explorer.js"
+    _esm = script("explorer.js")
     _css = STATIC / "explorer.css"
     colours = traitlets.Dict().tag(sync=True)
     model = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, explorer: Any) -> None:
-        super().__init__(colours=_colours(), model=explorer.sources.model.name)
-        self._explorer = explorer
-        self.on_msg(self._received)
+        super().__init__(explorer, colours=_colours(), model=explorer.sources.model.name)
 
-    def _received(self, _: Any, message: dict[str, Any], buffers: Any) -> None:
+    def answer(self, message: dict[str, Any]) -> None:
         answers = {"start": self._place, "go": self._go, "view": self._view, "token": self._token, "bed": self._bed, "export": self._export}  # fmt: skip
-        asked = str(message.get("kind"))
-        try:
-            reply, parts = answers[asked](message)
-        except (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError) as error:
-            # Whatever a person typed must be answered in place; a traceback in the log helps nobody.
-            self.send({"kind": "error", "asked": asked, "id": message.get("id"), "text": str(error)})
-            return
-        self.send({**reply, "id": message.get("id"), "asked": asked}, parts)
+        reply, parts = answers[str(message.get("kind"))](message)
+        self._say(message, buffers=parts, **reply)
 
     def _place(self, message: dict[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
         explorer = self._explorer

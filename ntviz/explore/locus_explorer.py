@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ntviz import plot
 from ntviz.annotation import Annotation, Signal
-from ntviz.environment import in_jupyterlab, progress
+from ntviz.environment import progress
 from ntviz.explore.locus_component import Component, checked, overlapping
 from ntviz.explore.locus_figure import draw
 from ntviz.explore.locus_files import write
 from ntviz.explore.locus_standard import chosen_components
 from ntviz.explore.places import Place, first_gene, locate
+from ntviz.explore.surfaces import bundle
 from ntviz.genome import Interval, Variant, canonical_contig
 from ntviz.motifs import Motif
 from ntviz.reference import Reference
@@ -363,16 +364,7 @@ class LocusExplorer:
         return LiveLocus(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        # As explore.attention: the widget where JupyterLab can and may, the still beside it for everywhere else.
-        bundle = self.figure()._repr_mimebundle_()
-        if in_jupyterlab():
-            try:
-                live = self.widget._repr_mimebundle_()
-            except ImportError:
-                return bundle
-            live = live[0] if isinstance(live, tuple) else live
-            return {**live, **bundle}
-        return bundle
+        return bundle(self, self.figure())
 
 
 def _key(piece: Interval) -> tuple[str, int, int]:

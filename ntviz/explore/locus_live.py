@@ -8,39 +8,25 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
+from ntviz.explore.answering import STATIC, Answering, script
 from ntviz.genome import Interval
 
-STATIC = Path(__file__).parent / "static"
 
-
-class LiveLocus(anywidget.AnyWidget):
+class LiveLocus(Answering):
     """The front end of a `LocusExplorer`. All state is the explorer's; messages carry HTML that Python has escaped."""
 
-    _esm = STATIC / "locus.js"
+    _esm = script("locus.js")
     _css = STATIC / "locus.css"
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
 
     def __init__(self, explorer: Any) -> None:
-        super().__init__(names=[one.name for one in explorer.components])
-        self._explorer = explorer
-        self.on_msg(self._received)
+        super().__init__(explorer, names=[one.name for one in explorer.components])
 
-    def _received(self, _: Any, message: dict[str, Any], buffers: Any) -> None:
+    def answer(self, message: dict[str, Any]) -> None:
         answers = {"start": self._start, "go": self._go, "pan": self._pan, "scale": self._scale, "select": self._select, "show": self._show, "export": self._export}  # fmt: skip
-        asked = str(message.get("kind"))
-        try:
-            answers[asked](message)
-        except (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError) as error:
-            # Whatever a person typed must be answered in place; a traceback in the log helps nobody.
-            self._say(message, "error", text=str(error))
-
-    def _say(
-        self, message: dict[str, Any], kind: str, buffers: list[bytes] | None = None, **content: Any
-    ) -> None:
-        self.send({"kind": kind, "asked": message.get("kind"), "id": message.get("id"), **content}, buffers)
+        answers[str(message.get("kind"))](message)
 
     def _start(self, message: dict[str, Any]) -> None:
         self._view(message)

@@ -13,10 +13,10 @@ import pandas as pd
 from ntviz import plot
 from ntviz.annotation import Annotation
 from ntviz.annotation import read as read_annotation
-from ntviz.environment import in_jupyterlab
 from ntviz.explore import variant_figures as figures
 from ntviz.explore import variant_words as words
 from ntviz.explore.places import first_gene
+from ntviz.explore.surfaces import bundle
 from ntviz.explore.variant_attention import Shift
 from ntviz.explore.variant_card import Bench, Card
 from ntviz.explore.variant_still import VariantStill
@@ -249,13 +249,4 @@ class VariantExplorer:
         return LiveVariant(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        # As explore.attention: the widget where JupyterLab can and may, the still beside it for everywhere else.
-        bundle = self.still()._repr_mimebundle_()
-        if in_jupyterlab():
-            try:
-                live = self.widget._repr_mimebundle_()
-            except ImportError:
-                return bundle
-            live = live[0] if isinstance(live, tuple) else live
-            return {**live, **bundle}
-        return bundle
+        return bundle(self, self.still())

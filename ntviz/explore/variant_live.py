@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
+from ntviz.explore.answering import STATIC, Answering, script
 from ntviz.explore.variant_attention import Shift
 
-STATIC = Path(__file__).parent / "static"
 
-
-class LiveVariant(anywidget.AnyWidget):
+class LiveVariant(Answering):
     """The front end of a `VariantExplorer`. All state is the explorer's; messages carry HTML that Python has escaped."""
 
-    _esm = STATIC / "variant.js"
+    _esm = script("variant.js")
     _css = STATIC / "variant.css"
     model = traitlets.Unicode().tag(sync=True)
     shown = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -24,21 +21,12 @@ class LiveVariant(anywidget.AnyWidget):
     def __init__(self, explorer: Any) -> None:
         from ntviz.explore.variant_explorer import PARTS, SHOWN
 
-        super().__init__(model=explorer.bench.model.name, shown=list(SHOWN))
-        self._explorer, self._parts = explorer, PARTS
-        self.on_msg(self._received)
+        super().__init__(explorer, model=explorer.bench.model.name, shown=list(SHOWN))
+        self._parts = PARTS
 
-    def _received(self, _: Any, message: dict[str, Any], buffers: Any) -> None:
+    def answer(self, message: dict[str, Any]) -> None:
         answers = {"start": self._start, "go": self._go, "change": self._change, "head": self._head, "export": self._export}  # fmt: skip
-        asked = str(message.get("kind"))
-        try:
-            answers[asked](message)
-        except (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError) as error:
-            # Whatever a person typed must be answered in place; a traceback in the log helps nobody.
-            self._say(message, "error", text=str(error))
-
-    def _say(self, message: dict[str, Any], kind: str, **content: Any) -> None:
-        self.send({"kind": kind, "asked": message.get("kind"), "id": message.get("id"), **content})
+        answers[str(message.get("kind"))](message)
 
     def _start(self, message: dict[str, Any]) -> None:
         self._card(message)

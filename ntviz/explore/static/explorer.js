@@ -4,17 +4,6 @@
 const MARGIN = { left: 104, top: 74, right: 18, bottom: 50 };
 const SIDE = 560;
 
-function element(tag, options = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(options)) {
-    if (name === "text") made.textContent = value;
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
 const thousands = (n) => String(Math.round(n)).replace(/\B(?=(\d{3})+$)/g, ",");
 const short = (v) => (v === 0 ? "0" : Math.abs(v) >= 100 ? thousands(v) : Math.abs(v) >= 1e-3 ? Number(v.toPrecision(3)).toString() : v.toExponential(1)).replace("-", "−");
 

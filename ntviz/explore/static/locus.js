@@ -1,28 +1,6 @@
 // The front end of explore.locus: sends what is typed, clicked or dragged, and shows the figure as the kernel makes it.
 // The figure is HTML that Python has escaped; text that comes back as text is set as text.
 
-function element(tag, options = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(options)) {
-    if (name === "text") made.textContent = value;
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
-// Scripts in HTML that is set as a whole do not run; the cursor of the figure is such a script.
-function fill(host, html) {
-  host.innerHTML = html;
-  for (const old of host.querySelectorAll("script")) {
-    const made = document.createElement("script");
-    for (const { name, value } of old.attributes) made.setAttribute(name, value);
-    made.textContent = old.textContent;
-    old.replaceWith(made);
-  }
-}
-
 function render({ model, el }) {
   const mine = Math.random().toString(36).slice(2);
   let busy = false, wanted = null, counter = 0, panes = [], drag = null;

@@ -1,28 +1,6 @@
 // The front end of explore.variant: sends what is typed or clicked, and shows the parts of the card as the kernel makes
 // them. Every part is HTML that Python has escaped; text that comes back as text is set as text.
 
-function element(tag, options = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(options)) {
-    if (name === "text") made.textContent = value;
-    else if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else made.setAttribute(name, value);
-  }
-  made.append(...children);
-  return made;
-}
-
-// Scripts in HTML that is set as a whole do not run; the cursors of the figures are such scripts.
-function fill(host, html) {
-  host.innerHTML = html;
-  for (const old of host.querySelectorAll("script")) {
-    const made = document.createElement("script");
-    for (const { name, value } of old.attributes) made.setAttribute(name, value);
-    made.textContent = old.textContent;
-    old.replaceWith(made);
-  }
-}
-
 function render({ model, el }) {
   const mine = Math.random().toString(36).slice(2);
   let busy = false, wanted = null, counter = 0, bases = { position: 0, here: "", chosen: "" };
