@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import nbformat
 import numpy as np
 import pytest
+from lab_pages import book, choose_theme, opened, run_all, show
 from playwright.sync_api import Browser, Locator, Page
 
 from ntviz import plot
@@ -30,51 +31,25 @@ def figure() -> plot.Figure:
     return plot.locus(Interval("chr20", 1000, 1101), [track], title="Stored", assembly="GRCh37")
 
 
-def notebook(*cells: nbformat.NotebookNode, kernel: str = "python3") -> nbformat.NotebookNode:
-    book = nbformat.v4.new_notebook(cells=list(cells))
-    book.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
-    return book
-
-
 @pytest.fixture(scope="module")
 def page(browser: Browser, lab) -> Iterator[Page]:
     """JupyterLab with three notebooks beside it: one stored with its output, two to be run."""
     bundle = figure()._repr_mimebundle_()
     output = nbformat.v4.new_output("execute_result", data=bundle, execution_count=1)
     stored = nbformat.v4.new_code_cell("figure", outputs=[output], execution_count=1)
-    nbformat.write(notebook(stored), lab.folder / "untrusted.ipynb")
+    nbformat.write(book(stored), lab.folder / "untrusted.ipynb")
     where = nbformat.v4.new_code_cell("import sys\nprint('prefix', sys.prefix)")
     for kernel in ("python3", "elsewhere"):
         cells = [nbformat.v4.new_code_cell(SOURCE), where]
-        nbformat.write(notebook(*cells, kernel=kernel), lab.folder / f"{kernel}.ipynb")
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    opened = context.new_page()
-    opened.goto(f"{lab.url}/lab?reset")
-    opened.wait_for_function("window.jupyterapp && window.jupyterapp.restored")
-    opened.evaluate("window.jupyterapp.restored.then(() => null)")
-    yield opened
-    context.close()
-
-
-def execute(page: Page, command: str, **arguments: object) -> None:
-    page.evaluate(
-        "([command, options]) => window.jupyterapp.commands.execute(command, options).then(() => null)",
-        [command, arguments],
-    )
-
-
-def show(page: Page, name: str) -> Locator:
-    execute(page, "docmanager:open", path=name, factory="Notebook")
-    panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-    panel.locator(".jp-CodeCell").first.wait_for()
-    return panel
+        nbformat.write(book(*cells, kernel=kernel), lab.folder / f"{kernel}.ipynb")
+    page = opened(browser, lab.url, height=1000)
+    yield page
+    page.context.close()
 
 
 @pytest.fixture(params=THEMES)
 def theme(page: Page, request: pytest.FixtureRequest) -> str:
-    execute(page, "apputils:change-theme", theme=request.param)
-    light = str("Light" in request.param).lower()
-    page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
+    choose_theme(page, request.param)
     return request.param
 
 
@@ -91,11 +66,10 @@ def test_a_stored_notebook_that_is_not_trusted_shows_the_image(page, theme, chec
     assert page.evaluate("document.querySelectorAll('.jp-OutputArea-output script').length") == 0
 
 
-def run_all(page: Page, name: str) -> Locator:
+def run_once(page: Page, name: str) -> Locator:
     panel = show(page, name)
     if panel.locator("[data-readout]").count() == 0:
-        page.wait_for_function("window.jupyterapp.shell.currentWidget.sessionContext.isReady")
-        execute(page, "notebook:run-all-cells")
+        run_all(page, name)
         panel.locator("[data-readout]").wait_for(timeout=60_000)
         panel.get_by_text("prefix").last.wait_for(timeout=20_000)
     return panel
@@ -103,7 +77,7 @@ def run_all(page: Page, name: str) -> Locator:
 
 @pytest.mark.parametrize("kernel", ["python3", "elsewhere"])
 def test_a_live_figure_is_seen_and_read_with_the_keyboard(page, theme, kernel, check_figure):
-    panel = run_all(page, f"{kernel}.ipynb")
+    panel = run_once(page, f"{kernel}.ipynb")
     shown = panel.locator(".jp-OutputArea-output figure")
     check_figure(shown)
     slider, line = shown.get_by_role("slider"), shown.locator("[data-readout]")
@@ -126,7 +100,7 @@ def test_a_live_figure_is_seen_and_read_with_the_keyboard(page, theme, kernel, c
 
 def test_the_two_kernels_live_in_two_environments(page):
     panels = {
-        name: run_all(page, f"{name}.ipynb").locator(".jp-OutputArea").last.inner_text()
+        name: run_once(page, f"{name}.ipynb").locator(".jp-OutputArea").last.inner_text()
         for name in ("python3", "elsewhere")
     }
     assert "environment" in panels["elsewhere"]

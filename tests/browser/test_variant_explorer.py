@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 import nbformat
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from lab_pages import book, choose_theme, contrasts, opened, ready, run_all, show
+from playwright.sync_api import Browser, Locator
 
 from ntviz import annotation, data, explore, models
 from ntviz.reference import Reference
@@ -38,54 +39,18 @@ def twin() -> explore.VariantExplorer:
     )
 
 
-def book(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    made = nbformat.v4.new_notebook(cells=list(cells))
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "python3", "language": "python"}
-    return made
-
-
-def opened(browser: Browser, url: str) -> Page:
-    page = browser.new_context(viewport={"width": 1400, "height": 1250}, accept_downloads=True).new_page()
-    page.goto(f"{url}/lab?reset")
-    page.wait_for_function("window.jupyterapp && window.jupyterapp.restored")
-    page.evaluate("window.jupyterapp.restored.then(() => null)")
-    return page
-
-
-def execute(page: Page, command: str, **arguments: object) -> None:
-    page.evaluate(
-        "([command, options]) => window.jupyterapp.commands.execute(command, options).then(() => null)",
-        [command, arguments],
-    )
-
-
-def show(page: Page, name: str) -> Locator:
-    execute(page, "docmanager:open", path=name, factory="Notebook")
-    panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-    panel.locator(".jp-CodeCell").first.wait_for()
-    return panel
-
-
 @pytest.fixture(scope="module")
 def live(browser: Browser, lab) -> Iterator[Locator]:
     """The live card in JupyterLab, ready."""
     nbformat.write(book(nbformat.v4.new_code_cell(SOURCE)), lab.folder / "variant.ipynb")
     page = opened(browser, lab.url)
     page.on("pageerror", lambda error: pytest.fail(str(error)))
-    panel = show(page, "variant.ipynb")
-    page.wait_for_function("window.jupyterapp.shell.currentWidget.sessionContext.isReady")
-    execute(page, "notebook:run-all-cells")
+    panel = run_all(page, "variant.ipynb")
     root = panel.locator(".ntvv")
     root.wait_for(timeout=90_000)
     ready(root)
     yield root
     page.context.close()
-
-
-def ready(root: Locator) -> None:
-    root.page.wait_for_function(
-        "node => node.dataset.state === 'ready'", arg=root.element_handle(), timeout=60_000
-    )
 
 
 def visit(root: Locator, text: str) -> None:
@@ -256,22 +221,8 @@ def test_what_is_saved_is_the_card(live, twin, tmp_path):
 @pytest.mark.parametrize("theme", ["JupyterLab Light", "JupyterLab Dark"])
 def test_text_is_legible_in_both_themes(live, theme):
     visit(live, AT)
-    execute(live.page, "apputils:change-theme", theme=theme)
-    light = str("Light" in theme).lower()
-    live.page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
-    contrast = live.evaluate(
-        """node => {
-          const channel = text => text.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
-            .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-          const light = text => { const [r, g, b] = channel(text); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-          const behind = part => { while (getComputedStyle(part).backgroundColor === 'rgba(0, 0, 0, 0)') part = part.parentElement;
-            return light(getComputedStyle(part).backgroundColor); };
-          return [...node.querySelectorAll('h3, h4, p, th, td, .ntvv-status, .ntvv-bar button:not(:disabled), figcaption')].map(part => {
-            const ink = light(getComputedStyle(part).color), paper = behind(part);
-            return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
-          });
-        }"""
-    )
+    choose_theme(live.page, theme)
+    contrast = contrasts(live, "h3, h4, p, th, td, .ntvv-status, .ntvv-bar button:not(:disabled), figcaption")
     assert len(contrast) >= 60
     assert min(contrast) > 4.5
 
@@ -291,10 +242,7 @@ def test_an_untrusted_notebook_keeps_the_card(browser, lab, twin, monkeypatch, t
     page = opened(browser, lab.url)
     try:
         panel = show(page, "stored_card.ipynb")
-        execute(page, "apputils:change-theme", theme=theme)
-        page.wait_for_selector(
-            f"body[data-jp-theme-light='{str('Light' in theme).lower()}']", state="attached"
-        )
+        choose_theme(page, theme)
         images = panel.locator(".jp-OutputArea-output img")
         images.first.wait_for()
         assert images.count() == 5
