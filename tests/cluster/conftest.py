@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import pysam
 import pytest
 from cluster import slurm
+from cluster.submission import Submission
+
+from ntviz import data
 
 if sys.platform != "linux":
     collect_ignore_glob = [
@@ -19,3 +24,30 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]
     """Four nodes of two cores and one emulated GPU each."""
     with slurm.cluster(tmp_path_factory.mktemp("slurm") / "cluster") as started:
         yield started
+
+
+@pytest.fixture
+def submission(cluster: slurm.Cluster, tmp_path: Path) -> Iterator[Callable[..., Submission]]:
+    """Makes a sheet of its rows; heads and jobs that the test leaves are ended."""
+    made: list[Submission] = []
+
+    def make(*rows: dict[str, object], **options: int) -> Submission:
+        made.append(Submission(cluster, tmp_path, rows, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A VCF of 64 substitutions on the bundle's chromosome."""
+    path = tmp_path_factory.mktemp("vcf") / "in.vcf"
+    lines = ["##fileformat=VCFv4.3", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
+    with pysam.FastaFile(str(data.bundle("chr20"))) as bases:
+        for position in range(5_000_000, 5_064_000, 1_000):
+            letter = bases.fetch("20", position - 1, position).upper()
+            lines.append(f"20\t{position}\t.\t{letter}\t{'ACGT'['ACGT'.index(letter) - 1]}\t.\tPASS\t.")
+    path.write_text("\n".join(lines) + "\n")
+    return path

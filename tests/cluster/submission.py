@@ -1,0 +1,149 @@
+"""A sheet given to `ntviz submit`, and what its jobs' own logs say: who started how often, and where."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from cluster import slurm
+
+TOP = Path(__file__).resolve().parents[2]
+EVENT = "ntviz-job "
+
+
+class Submission:
+    """A folder with a sheet and what becomes of it.
+
+    Parameters
+    ----------
+    cluster
+        Where its jobs run.
+    folder
+        Of the sheet, the profile and the results.
+    rows
+        Of the sheet, each a mapping of columns; what a row leaves out is an empty cell.
+    retries
+        How often Snakemake itself starts a lost job again.
+    """
+
+    def __init__(
+        self, cluster: slurm.Cluster, folder: Path, rows: Sequence[dict[str, Any]], retries: int = 1
+    ) -> None:
+        self.cluster = cluster
+        self.folder = folder
+        self.out = folder / "out"
+        self.sheet = folder / "sheet.tsv"
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        lines = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
+        self.sheet.write_text("".join("\t".join(line) + "\n" for line in lines))
+        self.profile = folder / "profile"
+        self.profile.mkdir()
+        # The profile as it is shipped; only that it looks more often, since jobs of minutes are seconds here.
+        shipped = TOP / "workflow" / "profiles" / "slurm"
+        settings = yaml.safe_load((shipped / "config.yaml").read_text())
+        settings |= {
+            "slurm-init-seconds-before-status-checks": 2,
+            "seconds-between-status-checks": 2,
+            "retries": retries,
+        }
+        (self.profile / "config.yaml").write_text(yaml.safe_dump(settings))
+        job = yaml.safe_load((shipped / "job.yaml").read_text())
+        (self.profile / "job.yaml").write_text(yaml.safe_dump(job | {"cores": 1, "memory_mb": 900}))
+        self._heads: list[subprocess.Popen[str]] = []
+
+    def head(self, *options: object, profile: str | Path | None = None) -> subprocess.Popen[str]:
+        """`ntviz submit`, begun; its words go to a file, which nobody needs to empty."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("NTVIZ_")}
+        with open(self.folder / f"head-{len(self._heads)}.txt", "w") as output:
+            head = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "ntviz",
+                    "submit",
+                    self.sheet,
+                    "--out",
+                    self.out,
+                    "--profile",
+                    profile or self.profile,
+                    *map(str, options),
+                ],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+                cwd=self.folder,
+                env={**kept, "PYTHONPATH": str(TOP), "HF_HUB_OFFLINE": "1"} | self.cluster.environment,
+            )
+        self._heads.append(head)
+        return head
+
+    def wait(self, what: str, found: Callable[[], slurm.T], seconds: float = 240) -> slurm.T:
+        """What `found` gives as soon as it is true, while the newest head works; it fails when that has ended."""
+
+        def checked() -> slurm.T:
+            value = found()
+            if not value and self._heads[-1].poll() is not None:
+                pytest.fail(f"the head ended before {what}\n{self.told()}")
+            return value
+
+        return slurm.wait_for(what, checked, seconds, self.told)
+
+    def ended(self, head: subprocess.Popen[str], seconds: float = 300) -> tuple[int, str]:
+        """The exit code of a head and all it said."""
+        code = slurm.wait_for(
+            "the head", lambda: head.poll() is not None and (head.returncode,), seconds, self.told
+        )[0]
+        return code, self.words(head)
+
+    def words(self, head: subprocess.Popen[str]) -> str:
+        """What a head has said so far."""
+        return (self.folder / f"head-{self._heads.index(head)}.txt").read_text()
+
+    def run(
+        self, *options: object, profile: str | Path | None = None, seconds: float = 300
+    ) -> tuple[int, str]:
+        """`ntviz submit` to its end."""
+        return self.ended(self.head(*options, profile=profile), seconds)
+
+    def close(self) -> None:
+        """Ends heads that still run, and the jobs that they leave."""
+        for head in self._heads:
+            head.kill()
+            head.wait(10)
+        self.cluster.call("scancel", f"--user={os.getuid()}", check=False)
+        slurm.wait_for("an empty queue", lambda: not self.cluster.queue(), 60, self.cluster.logs)
+
+    def events(self, sample: str, job: str) -> list[dict[str, Any]]:
+        """What the log of a job tells of its starts and ends."""
+        file = self.out / sample / "logs" / f"{job}.log"
+        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+        return [json.loads(line[len(EVENT) :]) for line in lines if line.startswith(EVENT)]
+
+    def starts(self) -> Counter[tuple[str, str]]:
+        """How often each job began to work, by sample and job."""
+        found: Counter[tuple[str, str]] = Counter()
+        for file in self.out.glob("*/logs/*.log"):
+            sample, job = file.parts[-3], file.stem
+            found[sample, job] = sum(event["event"] == "start" for event in self.events(sample, job))
+        return found
+
+    def started(self, sample: str, job: str) -> str | None:
+        """The number in Slurm of a job that has begun and not ended."""
+        events = self.events(sample, job)
+        return events[-1]["slurm"] if events and events[-1]["event"] == "start" else None
+
+    def told(self) -> str:
+        """Everything that helps to see why something failed."""
+        words = [f"--- {file.name}\n{file.read_text()[-3000:]}" for file in self.folder.glob("head-*.txt")]
+        words += [
+            f"--- {file}\n{file.read_text(errors='replace')[-600:]}" for file in self.out.glob("*/logs/*")
+        ]
+        return "\n".join([*words, self.cluster.logs(5)])
