@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Generator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,15 @@ def size_of(dtype: str) -> int:
 
 def planned(forecast: Callable[[float], Any], rate: float | None, device: str, dtype: str) -> None:
     """Prints the forecast for a rate, measured on this machine unless it is given."""
-    if rate is None:
-        from ntviz.pretraining import speed
+    say(json.dumps(forecast(_measured(device, dtype) if rate is None else rate).plain))
 
-        rate = speed.matmul_flops(device, dtype=dtype)
-    say(json.dumps(forecast(rate).plain))
+
+@cache
+def _measured(device: str, dtype: str) -> float:
+    """Measured once, however many plans are asked for."""
+    from ntviz.pretraining import speed
+
+    return speed.matmul_flops(device, dtype=dtype)
 
 
 def ended(found: Any) -> None:
