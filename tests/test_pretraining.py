@@ -524,5 +524,7 @@ def test_unigram_losses_by_id_are_the_unigram(small):
 def test_recipes_by_name():
     assert named("paper") == Recipe()
     assert named("small", seed=7).seed == 7
-    with pytest.raises(ValueError, match="recipe must be one of paper, small, v1-500m-human-ref, .*; got 'smal'"):
+    with pytest.raises(
+        ValueError, match="recipe must be one of paper, small, v1-500m-human-ref, .*; got 'smal'"
+    ):
         named("smal")

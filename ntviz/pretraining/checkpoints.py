@@ -1,6 +1,6 @@
 """The checkpoints that a training run goes on from: weights, optimisers and counters, whole or not at all.
 
-The last is in checkpoint/, the one before it in checkpoint.before/. Each names the checksums of its files, so that a
+The last is in checkpoint/, the one before it in checkpoint.before/. Each holds the checksums of its files, so that a
 damaged one is known for what it is, and the run goes on from the other.
 """
 
@@ -24,6 +24,7 @@ from ntviz.pretraining import sharding
 from ntviz.pretraining.recipe import Recipe
 
 LAST, BEFORE, _NEXT = "checkpoint", "checkpoint.before", "checkpoint.next"
+_SUMS = "checksums.sha256"
 _FREE = (
     *("micro_tokens", "precision", "cooldown_steps", "learning_rate", "schedule"),
     *("recompute", "compiled", "sharded"),
@@ -63,9 +64,10 @@ def write(
         )
         for index, optimiser in enumerate(kept):
             torch.save(optimiser, folder / f"optimiser{index}.pt")
-        sums = {file.name: environment.sha256(file) for file in sorted(folder.iterdir())}
-        text = json.dumps({**state, "recipe": recipe.as_dict(), "sha256": sums}, indent=2)
+        text = json.dumps({**state, "recipe": recipe.as_dict()}, indent=2)
         (folder / "state.json").write_text(text + "\n", encoding="utf-8")
+        sums = [f"{environment.sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
+        (folder / _SUMS).write_text("".join(sums), encoding="utf-8")
     # Killed between any two of these, `resume` finds a whole one under one of the three names.
     if (directory / LAST).exists():
         shutil.rmtree(directory / BEFORE, ignore_errors=True)
@@ -113,6 +115,12 @@ def resume(
 def _load(
     folder: Path, recipe: Recipe, module: EsmForMaskedLM, optimisers: list[torch.optim.Optimizer]
 ) -> State:
+    sums = folder / _SUMS
+    # Checkpoints from before there were checksums have none.
+    for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
+        expected, name = line.split("  ")
+        if environment.sha256(folder / name) != expected:
+            raise ValueError(f"{name} is not what was written: its checksum differs")
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
     # A recipe that was kept before a number existed was run with that number's default.
     theirs = Recipe().as_dict() | state["recipe"]
@@ -125,9 +133,6 @@ def _load(
             f"{folder.parent} must hold a run of the same recipe to go on; {key} was {theirs.get(key)!r} and is now "
             f"{ours[key]!r}. Train in another directory, or delete this one."
         )
-    for name, expected in state.get("sha256", {}).items():
-        if environment.sha256(folder / name) != expected:
-            raise ValueError(f"{name} is not what was written: its checksum differs")
     # Both are read before either is loaded: half of a damaged one must not stay in the model.
     weights = load_file(folder / "weights.safetensors")
     kept = [

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
+from torch.utils.checkpoint import checkpoint
 from transformers import EsmForMaskedLM
 
 from ntviz import environment
@@ -253,7 +255,8 @@ def _prepared(
 ) -> tuple[torch.nn.Module, list[torch.optim.Optimizer], list[Any]]:
     """The objective to call, the optimisers to keep and those to step, over one process or several."""
     if recipe.recompute:
-        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        for layer in module.esm.encoder.layer:
+            layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     if recipe.compiled:
         module.esm.encoder.compile()
     if recipe.sharded and accelerator.num_processes > 1:

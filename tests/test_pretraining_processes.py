@@ -1,0 +1,193 @@
+"""Runs that are stopped, damaged and shared out over processes: the losses are those of one that never was."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from pretraining_toy import CUT, TINY, over_processes, random_dna, stop_after, variant, write_fasta
+
+from ntviz.genome import Interval
+from ntviz.pretraining import checkpoints, corpus, stopping, training
+from ntviz.pretraining.recipe import Recipe
+
+COLUMNS = ["step", "tokens", "loss", "learning_rate", "held_out_loss", "held_out_accuracy"]
+
+
+@pytest.fixture(scope="module")
+def fasta(tmp_path_factory) -> Path:
+    return write_fasta(tmp_path_factory.mktemp("genome") / "toy.fa", chr1=random_dna(30_000))
+
+
+@pytest.fixture(scope="module")
+def small(fasta):
+    return corpus.read([fasta], held_out=[Interval("chr1", 12_000, 15_000)], **CUT)
+
+
+def train(small, directory, steps, recipe=TINY, **options):
+    defaults = {"device": "cpu", "evaluate_every": 4, "evaluate_sequences": 8, "checkpoint_every": 3}
+    return training.train(recipe, small, directory, steps=steps, **(defaults | options))
+
+
+def config(path: Path, fasta: Path, steps: int, recipe: Recipe = TINY) -> Path:
+    changes = {name: value for name, value in recipe.as_dict().items() if value != Recipe().as_dict()[name]}
+    lines = [f'recipe = "paper"\nsteps = {steps}\n[changes]']
+    lines += [f"{name} = {json.dumps(value)}" for name, value in changes.items()]
+    lines += [f'[corpus]\nfastas = ["{fasta}"]\nheld_out = ["chr1:12,001-15,000"]']
+    lines += ["[run]\nevaluate_every = 4\nevaluate_sequences = 8\ncheckpoint_every = 1000000"]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def as_command(fasta: Path, recipe: Recipe):
+    """The corpus as the command cuts it."""
+    cut = {"tokens_bp": 6 * (recipe.max_tokens - 1), "chunk_bp": 6 * (recipe.max_tokens - 1) + 106}
+    return corpus.read([fasta], held_out=[Interval("chr1", 12_000, 15_000)], overlap_bp=50, **cut)
+
+
+def test_a_signal_ends_the_run_with_a_checkpoint_and_it_goes_on_exactly(small, tmp_path):
+    whole = train(small, tmp_path / "whole", 8)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def ask(row):
+        if row["step"] == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    # A step that begins before the signal is noted is finished, and no other one is begun.
+    stopped = train(small, tmp_path / "parts", 8, heed_signals=True, on_step=ask)
+    assert stopped.stopped == "SIGTERM" and stopped.history["step"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert signal.getsignal(signal.SIGTERM) is before
+    rest = train(small, tmp_path / "parts", 8, heed_signals=True)
+    assert not rest.stopped
+    pd.testing.assert_frame_equal(whole.history[COLUMNS], rest.history[COLUMNS], check_exact=True)
+
+
+def test_handlers_return_after_an_error_and_only_the_main_thread_has_them():
+    before = [signal.getsignal(number) for number in stopping.SIGNALS]
+    with pytest.raises(RuntimeError, match="inside"), stopping.noted() as asked:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert asked and asked.signal == "SIGUSR1"
+        raise RuntimeError("inside")
+    assert [signal.getsignal(number) for number in stopping.SIGNALS] == before
+    found = []
+
+    def elsewhere():
+        with stopping.noted() as asked:
+            found.append((bool(asked), [signal.getsignal(number) for number in stopping.SIGNALS] == before))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert found == [(False, True)]
+
+
+@pytest.mark.parametrize("name", ["state.json", "weights.safetensors", "optimiser0.pt", "checksums.sha256"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(small, tmp_path, name):
+    whole = train(small, tmp_path, 6)
+    path = tmp_path / checkpoints.LAST / name
+    content = bytearray(path.read_bytes())
+    # One changed letter in the middle: the file still reads, and its checksum tells.
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"checkpoint is damaged .*goes on from checkpoint\.before, step 3"):
+        again = train(small, tmp_path, 6)
+    assert again.history["loss"].tolist() == whole.history["loss"].tolist()
+
+
+def test_a_run_killed_between_two_names_finds_its_checkpoint(small, tmp_path):
+    whole = train(small, tmp_path, 6).history
+    (tmp_path / checkpoints.LAST).rename(tmp_path / "checkpoint.next")
+    assert train(small, tmp_path, 7).history["loss"].tolist()[:6] == whole["loss"].tolist()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "best",
+        "checkpoint",
+        "checkpoint.before",
+        "history.jsonl",
+    ]
+    # The one before is from step 6, so the run did go on from what it had just written.
+    assert json.loads((tmp_path / checkpoints.BEFORE / "state.json").read_text())["step"] in (3, 6)
+
+
+def test_another_recipe_is_refused_even_where_an_older_checkpoint_stands(small, tmp_path):
+    train(small, tmp_path, 6)
+    with pytest.raises(ValueError, match="hidden was 16 and is now 32"):
+        train(small, tmp_path, 8, variant(hidden=32))
+
+
+def test_two_processes_stopped_and_started_again_give_the_losses_of_one(fasta, tmp_path):
+    """Rounding differs, as sums are made in another order: 1e-4 relative after a dozen and more steps."""
+    out = tmp_path / "two"
+    endless = config(tmp_path / "endless.toml", fasta, 1_000_000)
+    with over_processes("-m", "ntviz", "pretrain", str(endless), "--out", str(out)) as process:
+        said = stop_after(process, out / "history.jsonl", 6, signal.SIGUSR1)
+    assert process.returncode != 0
+    assert "exitcode  : 75" in said or "goes on" in said, said
+    reached = json.loads((out / checkpoints.LAST / "state.json").read_text())["step"]
+    assert reached == len(training.read_history(out)) >= 6
+    rest = config(tmp_path / "rest.toml", fasta, reached + 4)
+    with over_processes("-m", "ntviz", "pretrain", str(rest), "--out", str(out)) as process:
+        said = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, said
+    one = train(as_command(fasta, TINY), tmp_path / "one", reached + 4, checkpoint_every=1_000_000)
+    two = training.read_history(out)
+    assert two["step"].tolist() == list(range(1, reached + 5))
+    np.testing.assert_allclose(two["loss"], one.history["loss"], rtol=1e-4)
+    np.testing.assert_allclose(
+        two["held_out_loss"].iloc[:-1], one.history["held_out_loss"].iloc[:-1], rtol=1e-4
+    )
+
+
+def test_shards_of_a_model_over_two_processes_give_the_losses_of_one(fasta, tmp_path):
+    """Each process holds half of every matrix; a checkpoint is whole, so one process goes on from it."""
+    recipe = variant(sharded=True, recompute=True, micro_tokens=31 * 2, clip=1.0)
+    out = tmp_path / "sharded"
+    path = config(tmp_path / "sharded.toml", fasta, 3, recipe)
+    with over_processes("-m", "ntviz", "pretrain", str(path), "--out", str(out)) as process:
+        said = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, said
+    read = as_command(fasta, recipe)
+    one = train(read, tmp_path / "one", 6, recipe, checkpoint_every=1_000_000)
+    sharded = training.read_history(out)
+    np.testing.assert_allclose(sharded["loss"], one.history["loss"].iloc[:3], rtol=1e-5)
+    assert (out / "best" / "model.safetensors").is_file()
+    alone = train(read, out, 4, recipe, checkpoint_every=1_000_000)
+    assert alone.history["loss"].iloc[3] == pytest.approx(one.history["loss"].iloc[3], rel=1e-5)
+    # And back: the checkpoint of one process is shared out again.
+    path = config(path, fasta, 6, recipe)
+    with over_processes("-m", "ntviz", "pretrain", str(path), "--out", str(out)) as process:
+        said = process.communicate(timeout=240)[0]
+    assert process.returncode == 0, said
+    np.testing.assert_allclose(training.read_history(out)["loss"], one.history["loss"], rtol=1e-4)
+
+
+def test_the_command_ends_with_the_code_to_requeue_on(fasta, tmp_path):
+    out = tmp_path / "run"
+    endless = config(tmp_path / "endless.toml", fasta, 1_000_000)
+    with subprocess.Popen(
+        [sys.executable, "-m", "ntviz", "pretrain", str(endless), "--out", str(out), "--device", "cpu"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as process:  # fmt: skip
+        said = stop_after(process, out / "history.jsonl", 3, signal.SIGTERM)
+    assert process.returncode == stopping.REQUEUE == 75, said
+    assert "asked to stop after step" in said
+
+
+def test_the_batch_script_keeps_what_requeueing_needs():
+    text = (Path(__file__).parents[1] / "workflow" / "pretrain.sbatch").read_text()
+    for needed in (
+        "#SBATCH --requeue",
+        "#SBATCH --open-mode=append",
+        "#SBATCH --signal=B:USR1@",
+        "SLURM_RESTART_COUNT",
+    ):
+        assert needed in text
+    assert "TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1" in text
+    subprocess.run(["bash", "-n", Path(__file__).parents[1] / "workflow" / "pretrain.sbatch"], check=True)
