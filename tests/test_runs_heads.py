@@ -188,7 +188,7 @@ def test_a_killed_job_is_lost_and_one_that_is_asked_to_end_is_passed_on(place, t
         assert asked.state == "running"
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 130
-    assert asked.state == "failed"
+    assert asked.state == "interrupted"
     assert "stopped by SIGTERM" in asked.failure()
     with subprocess.Popen([*command, "--", *words], start_new_session=True) as process:
         _wait(lambda: len(job.events(place["log"])) == 3)

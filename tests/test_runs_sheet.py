@@ -162,6 +162,9 @@ def test_options_are_those_of_the_commands_themselves():
     assert score["window"].typed("600") == ["--window", "600"]
     with pytest.raises(ValueError, match="'window' must be int | None, but 'wide' came"):
         score["window"].typed("wide")
+    landscape = commands.COMMANDS["landscape"]
+    assert landscape.result_of({"in": "chr20:1-9,000"}) == "landscape.npz"
+    assert landscape.result_of({"in": "chr20:1-9,000", "track": "entropy"}) == "landscape.bedgraph"
     bench = commands.COMMANDS["benchmark"]
     assert bench.options()["train_cap"].typed("100") == ["--train-cap", "100"]
     assert bench.options()["twins"].typed("no") == ["--no-twins"]

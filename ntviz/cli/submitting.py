@@ -75,7 +75,7 @@ def submit(
     with failing(heads.HeldError, submitting.EngineError, OSError):
         outcome = submitting.start(submission)
     for job in outcome.failed[:_SHOWN]:
-        note(f"failed: {job.sample}, {job.name}: {job.failure().splitlines()[0]}\n  log: {job.log}")
+        note(f"{job.state}: {job.sample}, {job.name}: {job.failure().splitlines()[0]}\n  log: {job.log}")
     if len(outcome.failed) > _SHOWN:
         note(f"and {len(outcome.failed) - _SHOWN} more jobs")
     for file in ("table.parquet", "index.html"):

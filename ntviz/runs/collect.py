@@ -28,7 +28,7 @@ _FIRST = [
     "error",
 ]
 REPORT = "report.html"
-_WORST = ("failed", "lost", "running", "to do")
+_WORST = (*jobs.BAD, "running", "to do")
 
 
 def runs(*folders: str | Path) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def runs(*folders: str | Path) -> pd.DataFrame:
     ``broken``, whose manifest cannot be read, and ``lost``, which says "running" while its process is gone.
 
     A folder of `ntviz submit` has one row a sample of its sheet, whether that is a notebook or another command: `notebook` is what was run, `run` the sample, and ``param.NAME`` its filled cells. Of a sample that
-    is not done, the status is ``failed``, ``lost``, ``running`` or ``to do``.
+    is not done, the status is ``failed``, ``interrupted``, ``lost``, ``running`` or ``to do``.
 
     Raises
     ------
@@ -94,8 +94,8 @@ def _sample_row(folder: Path, name: str, config: dict[str, Any]) -> dict[str, An
     failures = [f"{job.name}: {text} (log: {job.log})" for job in mine if (text := job.failure())]
     if failures:
         row["error"] = "\n".join([*([row["error"]] if row.get("error") else []), *failures])
-    elif row["status"] != "failed":
-        row["error"] = None  # of an earlier try
+    else:
+        row["error"] = None  # what the manifest of an earlier try says
     row |= {f"param.{column}": text for column, text in sample["given"].items()}
     shown = [place / file for file in (sample["report"], sample["result"]) if file]
     return row | {

@@ -14,7 +14,7 @@ from ntviz.runs import parameters
 
 POSITIONAL = "in"
 """The column of a sheet that is a command's positional argument."""
-_OURS = {"out", "shard", "cache", "plan", "overwrite", "table", "no_table"}
+_OURS = {"out", "shard", "cache", "plan", "rate", "overwrite", "table", "no_table"}
 _TABLES = (".tsv", ".csv", ".parquet")
 
 
@@ -137,10 +137,15 @@ class Command:
         return words
 
     def result_of(self, given: Mapping[str, str]) -> str:
-        """Where the result goes for these values: tables come out as the kind of table that went in."""
+        """Where the result goes for these values: tables come out as the kind of table that went in.
+
+        A landscape of which one track or a bin is asked for is a bedGraph, as only that has them.
+        """
         suffix = Path(given.get(POSITIONAL, "")).suffix
         if self.name == "score" and suffix in _TABLES:
             return f"scored{suffix}"
+        if self.name == "landscape" and given.keys() & {"track", "bin"}:
+            return "landscape.bedgraph"
         return self.result
 
     def check_shards(self, given: Mapping[str, str], shards: int) -> None:

@@ -11,6 +11,10 @@ from ntviz.runs import job as one_job
 
 CONFIG = "config.yaml"
 SCHEMA = "ntviz-submit/1"
+BAD = ("failed", "interrupted", "lost")
+"""States of jobs that did not end as they should."""
+# Ctrl-C and SIGTERM, as a shell gives them.
+_ASKED = (130, 143)
 _NO_END = "it ended without a word: killed, out of memory, or out of time"
 
 
@@ -42,7 +46,7 @@ class Job:
 
     @property
     def state(self) -> str:
-        """``done``, ``running``, ``failed``, ``lost`` (killed before it could say so) or ``to do``."""
+        """``done``, ``running``, ``failed``, ``interrupted``, ``lost`` (killed before it could say so) or ``to do``."""
         if self.finished:
             return "done"
         if one_job.running(self.log):
@@ -51,14 +55,14 @@ class Job:
         if last is None:
             return "to do"
         if last["event"] == "end":
-            # Ended well, and its mark was taken away since: it is to be done again.
-            return "failed" if last["code"] else "to do"
+            # Where the code is 0 its mark was taken away since, and it is to be done again.
+            return "interrupted" if last["code"] in _ASKED else "failed" if last["code"] else "to do"
         return "lost" if last["event"] == "start" else "to do"
 
     def failure(self) -> str:
         """Why it failed: the last thing that its log says; empty if it did not fail."""
         state = self.state
-        if state not in ("failed", "lost"):
+        if state not in BAD:
             return ""
         last = one_job.events(self.log)[-1]
         lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()

@@ -128,7 +128,8 @@ def prepare(
         Jobs at once; None: as the profile says.
     given
         What each job asks for, over the profile's job.yaml: `cores`, `gpus`, `partition`, `account`, `memory_mb`,
-        `minutes`, `kernel`; None stands for what the profile says.
+        `minutes`, `kernel`; None stands for what the profile says. Jobs use as many threads as cores, and another
+        number of threads may change the last digit of a score.
 
     Raises
     ------
@@ -207,7 +208,7 @@ def start(submission: Submission) -> Outcome:
         else:
             command += ["--jobs", str(submission.at_once)]
         code = _run(command, hold)
-        failed = [job for job in submission.every_job if job.state in ("failed", "lost")]
+        failed = [job for job in submission.every_job if job.state in jobs.BAD]
         if code:
             # Snakemake collects only when all is done; what failed is to be seen, too.
             table = collect.runs(folder)
@@ -219,7 +220,8 @@ def start(submission: Submission) -> Outcome:
 
 def _run(command: Sequence[str], hold: heads.Hold) -> int:
     """0, 130 where a signal ended it, else 1."""
-    process = subprocess.Popen(command, start_new_session=True, preexec_fn=_die_with_parent)
+    # What it says is no result: it goes to standard error whole.
+    process = subprocess.Popen(command, stdout=2, start_new_session=True, preexec_fn=_die_with_parent)
     hold.engine(process.pid)
     with _passing_on(process) as signals:
         code = process.wait()
@@ -294,6 +296,9 @@ def _settings(profile: Path, given: Mapping[str, Any], at_once: int | None) -> d
             raise ValueError(
                 f"{name} must be a whole number of at least {least}, but {value!r} came. Change it"
             )
+    for name in ("partition", "account", "kernel"):
+        if not isinstance(settings[name], str):
+            raise ValueError(f"{name} must be text, but {settings[name]!r} came. Put it into quotes")
     settings["cores"] = settings["cores"] or max(1, (os.cpu_count() or 1) // settings["jobs"])
     return settings
 
