@@ -306,6 +306,7 @@ def test_profiles_and_numbers_are_checked(write, notebook, tmp_path):
     (own / "job.yaml").write_text("- a\n")
     with pytest.raises(ValueError, match="must hold names and values, but it holds list"):
         prepare(own)
+    (own / "job.yaml").unlink()
     (own / "config.yaml").write_text("executor: kubernetes\n")
     with pytest.raises(
         submitting.EngineError, match="snakemake-executor-plugin-kubernetes, but it is not installed"
