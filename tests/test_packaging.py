@@ -89,7 +89,7 @@ def test_every_import_is_declared():
         "bs4": "nbconvert", "nbclient": "papermill", "nbformat": "papermill", "traitlets": "nbconvert",
         "jupyter_client": "ipykernel", "IPython": "ipykernel", "huggingface_hub": "transformers", "packaging": "matplotlib",
         "sklearn": "scikit-learn", "scipy": "scikit-learn", "tokenizers": "transformers",
-        "triton": "torch",  # of its CUDA builds
+        "yaml": "papermill", "jsonschema": "papermill", "triton": "torch",  # triton: of its CUDA builds
     }  # fmt: skip
     declared = {canonical(Requirement(line).name) for line in PROJECT["dependencies"]}
     extras = {canonical(Requirement(line).name) for extra in EXTRAS.values() for line in extra}
@@ -114,7 +114,7 @@ def wheel(tmp_path_factory):
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(TOP / name, source / name)
-    for name in ("ntviz", "kernels"):
+    for name in ("ntviz", "kernels", "workflow"):
         shutil.copytree(TOP / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     target = tmp_path_factory.mktemp("wheel")
     command = [
@@ -142,6 +142,9 @@ def test_the_wheel_holds_the_package_and_the_kernels(wheel):
     for path in (TOP / "ntviz").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
             assert path.relative_to(TOP).as_posix() in names
+    for path in (TOP / "workflow").rglob("*"):
+        if path.is_file():
+            assert f"ntviz/{path.relative_to(TOP).as_posix()}" in names
     assert f"ntviz-{version}.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if name.startswith(("data/", "tests/", "notebooks/"))]
     assert sum(item.file_size for item in wheel.infolist()) < 3_000_000
