@@ -31,7 +31,10 @@ def submit(
         str, typer.Option(help="local, slurm, or a folder with a Snakemake profile's config.yaml.")
     ] = "local",
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the jobs, their forecast time and memory, and end.")
+        bool,
+        typer.Option(
+            "--dry-run", help="Show the jobs, their forecast time (without starting up) and memory, and end."
+        ),
     ] = False,
     jobs: Annotated[int | None, typer.Option(help="Jobs at once; default: as the profile says.")] = None,
     cores: Annotated[int | None, typer.Option(help="Cores of a job.")] = None,
@@ -115,6 +118,8 @@ def _table(submission: Submission) -> str:
 
 
 def _time(seconds: float) -> str:
+    if seconds < 1:
+        return "under 1 s"
     return f"{seconds:.0f} s" if seconds < 60 else duration(seconds)
 
 
