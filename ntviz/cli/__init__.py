@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ntviz.cli.benchmarking import benchmark_app
+from ntviz.cli.enriching import enrich
+from ntviz.cli.landscapes import landscape
+from ntviz.cli.pretraining import pretrain
 from ntviz.cli.saying import FAILED, INTERRUPTED, OK, USAGE, aligned, failing, note, say, usage
 from ntviz.cli.scoring import score
 from ntviz.cli.submitting import submit
@@ -40,6 +43,9 @@ for name, group in (
 ):
     app.add_typer(group, name=name, rich_help_panel=None)
 app.command()(score)
+app.command()(enrich)
+app.command()(landscape)
+app.command()(pretrain)
 app.command()(submit)
 
 
