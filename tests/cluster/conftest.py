@@ -9,7 +9,7 @@ from pathlib import Path
 import pysam
 import pytest
 from cluster import slurm
-from cluster.submission import Submission
+from cluster.submission import ENRICHING, SCORING, Submission, alone
 
 from ntviz import data
 
@@ -51,3 +51,19 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines.append(f"20\t{position}\t.\t{letter}\t{'ACGT'['ACGT'.index(letter) - 1]}\t.\tPASS\t.")
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+@pytest.fixture(scope="session")
+def scored_alone(tmp_path_factory: pytest.TempPathFactory, variants: Path) -> dict[str, bytes]:
+    """The same variants scored without a cluster: the VCF, its index and the table."""
+    found = alone(tmp_path_factory.mktemp("scored"), {"in": variants, **SCORING}, "scored.vcf.gz")
+    assert set(found) == {"scored.vcf.gz", "scored.vcf.gz.tbi", "scored.parquet"}
+    return found
+
+
+@pytest.fixture(scope="session")
+def enriched_alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The same enrichment without a cluster: its table, its windows, and what was asked."""
+    found = alone(tmp_path_factory.mktemp("enriched"), ENRICHING, "enrichment.parquet")
+    assert set(found) == {"enrichment.parquet", "enrichment.windows.parquet", "enrichment.json"}
+    return found

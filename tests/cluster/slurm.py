@@ -127,7 +127,7 @@ class Cluster:
 
     def fail_node(self, name: str) -> None:
         """A node without power: its daemon and all that runs on it are gone at once, and nobody is told."""
-        running = [each for each in self.processes() if _variables(each).get("SLURMD_NODENAME") == name]
+        running = [each for each in self.processes() if variables(each).get("SLURMD_NODENAME") == name]
         # What watches a job tells the controller of its end, so it goes first; it shows no environment of its own.
         watching = {each for job in running for each in job.parents() if each.name() == "slurmstepd"}
         daemon = self._daemons.pop(name)
@@ -211,10 +211,10 @@ class Cluster:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                variables = _variables(process)
-                if variables.get(MARK) != str(self.folder) or process.status() == psutil.STATUS_ZOMBIE:
+                told = variables(process)
+                if told.get(MARK) != str(self.folder) or process.status() == psutil.STATUS_ZOMBIE:
                     continue
-                if job is not None and variables.get("SLURM_JOB_ID") != job:
+                if job is not None and told.get("SLURM_JOB_ID") != job:
                     continue
                 if words in " ".join(process.cmdline()):
                     found.append(process)
@@ -322,7 +322,8 @@ def _path() -> str:
     return os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
 
 
-def _variables(process: psutil.Process) -> dict[str, str]:
+def variables(process: psutil.Process) -> dict[str, str]:
+    """The environment of a process as it began; empty if it is gone."""
     with suppress(psutil.Error):
         return process.environ()
     return {}

@@ -17,6 +17,18 @@ from cluster import slurm
 
 TOP = Path(__file__).resolve().parents[2]
 EVENT = "ntviz-job "
+# Small work in many pieces. All of it is said, so that the command in one go is the same.
+SCORING = {"run": "score", "window": 600, "scores": "llr,entropy", "background": "false", "piece": 4}
+ENRICHING = {
+    "run": "enrich",
+    "around": "promoter",
+    "windows": 16,
+    "length": 600,
+    "within": "chr20:1-5,000,000",
+    "nulls": "shift,distance",
+    "shifts": 20,
+    "bootstrap": 100,
+}
 
 
 class Submission:
@@ -147,3 +159,17 @@ class Submission:
             f"--- {file}\n{file.read_text(errors='replace')[-600:]}" for file in self.out.glob("*/logs/*")
         ]
         return "\n".join([*words, self.cluster.logs(5)])
+
+
+def alone(folder: Path, row: dict[str, Any], out: str) -> dict[str, bytes]:
+    """What the command of a row writes in one go on this machine, by file."""
+    words = [str(row["in"])] if "in" in row else []
+    for name, value in row.items():
+        if value == "false":
+            words.append(f"--no-{name}")
+        elif name not in ("run", "in"):
+            words += [f"--{name}", str(value)]
+    command = [sys.executable, "-m", "ntviz", row["run"], *words, "--out", str(folder / out)]
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
