@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 
@@ -118,6 +119,27 @@ def test_what_only_changes_memory_and_speed_may_change_when_a_run_goes_on(small,
         variant(recompute=True, micro_tokens=31 * 2), small, tmp_path / "parts", steps=4, **options
     )
     np.testing.assert_allclose(rest.history["loss"], whole.history["loss"], rtol=1e-5)
+
+
+# torch looks at .grad of what it captures, and warns itself of it.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
+def test_a_compiled_encoder_gives_the_losses_of_a_plain_one(small, tmp_path, monkeypatch):
+    options = {"steps": 3, "device": "cpu", "evaluate_every": 2, "evaluate_sequences": 4}
+    plain = training.train(variant(), small, tmp_path / "plain", **options).history
+    # Captured and differentiated as ever, but run as it was captured: no compiler of C++ is needed for the test.
+    as_captured = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")
+    monkeypatch.setattr(torch.nn.Module, "compile", as_captured)
+    captured = torch._dynamo.utils.counters["stats"]
+    torch._dynamo.reset()
+    captured.clear()
+    compiled = training.train(variant(compiled=True), small, tmp_path / "compiled", **options).history
+    assert captured["unique_graphs"] >= 1
+    for column in ("loss", "held_out_loss"):
+        np.testing.assert_allclose(compiled[column], plain[column], rtol=1e-5)
+    # A compiled run's checkpoint and model carry the same names: a plain run goes on from them.
+    options["steps"] = 4
+    assert len(training.train(variant(), small, tmp_path / "compiled", **options).history) == 4
+    assert models.load(tmp_path / "compiled" / "best", device="cpu").layers == 2
 
 
 def test_bfloat16_stays_near_float32(small, tmp_path):

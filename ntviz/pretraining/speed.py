@@ -51,5 +51,9 @@ def matmul_flops(
 
 @lru_cache(maxsize=8)
 def peak(device: str, dtype: str) -> float:
-    """`matmul_flops` of a device, measured once in a process, with matrices large enough for its kind."""
-    return matmul_flops(device, dtype=dtype, size=512 if device == "cpu" else 8192)
+    """`matmul_flops` of a device, measured once in a process, with matrices large enough for its kind.
+
+    On a CPU over a second or so: what else runs on it comes and goes, and the best counts.
+    """
+    size, repeats = (1024, 20) if device == "cpu" else (8192, 5)
+    return matmul_flops(device, dtype=dtype, size=size, repeats=repeats)
