@@ -1,6 +1,7 @@
 # make tour   the first look: environment, then notebooks/00_start.ipynb with its report
 # make lab    JupyterLab with ntviz's kernels registered
 # make test   lint, types, unit tests, every notebook at profile ci, the browser tests
+# make test-cluster   a real Slurm of four nodes on this host; .ci/cluster installs it first
 #
 # make env, make lint, make lock, make clean; PYTHON=/path/to/python3.12 chooses the interpreter.
 
@@ -14,7 +15,7 @@ CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 pyth
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help env tour lab lint test lock clean
+.PHONY: help env tour lab lint test test-cluster lock clean
 
 help:
 	@sed -n '/^VENV/q; s/^# \{0,1\}//p' Makefile
@@ -60,7 +61,10 @@ test: lint
 	@if [ "$$(uname)" = Linux ]; then \
 	  $(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.7.1; \
 	fi
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --ignore=tests/cluster
+
+test-cluster: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(STAMP)
 	$(BIN)/python .ci/lock.py
