@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +23,11 @@ if sys.platform != "linux":
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[slurm.Cluster]:
     """Four nodes of two cores and one emulated GPU each."""
+    # A terminated session ends its jobs, too; the daemons alone would end without it.
+    before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("the tests were asked to end", 143))
     with slurm.cluster(tmp_path_factory.mktemp("slurm") / "cluster") as started:
         yield started
+    signal.signal(signal.SIGTERM, before)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ ENDED = {
     "PREEMPTED",
     "BOOT_FAIL",
 }
+_MADE = "# Made by the tests of ntviz in process"
 
 T = TypeVar("T")
 
@@ -100,7 +101,7 @@ class Cluster:
         (self.folder / "cgroup.conf").write_text(
             "CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n"
         )
-        self._claim()
+        self.claim()
         run = self.folder / "run"
         self._daemon(
             "munged",
@@ -242,7 +243,7 @@ class Cluster:
                 start_new_session=True,  # Ctrl-C in the tests is for the tests, which end the daemons in order
             )
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
         """Links the configuration to where Slurm looks for it, unless another cluster's is there."""
         if CONFIGURATION.exists() and not _abandoned(CONFIGURATION):
             pytest.fail(
@@ -295,7 +296,7 @@ class Cluster:
             "DefMemPerCPU": 512,
             "GresTypes": "gpu",
         }
-        lines = [f"# Made by the tests of ntviz in process {os.getpid()}"]
+        lines = [f"{_MADE} {os.getpid()} born {round(psutil.Process().create_time())}"]
         lines += [f"{name}={value}" for name, value in facts.items()]
         lines += [
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} "
@@ -331,8 +332,15 @@ def variables(process: psutil.Process) -> dict[str, str]:
 
 def _abandoned(file: Path) -> bool:
     """Whether a configuration was left by tests that are gone."""
-    made = re.match(r"# Made by the tests of ntviz in process (\d+)", file.read_text(errors="replace"))
-    return made is not None and not psutil.pid_exists(int(made[1]))
+    made = re.match(rf"{_MADE} (\d+) born (\d+)", file.read_text(errors="replace"))
+    if made is None:
+        return False
+    try:
+        process = psutil.Process(int(made[1]))
+        # Numbers are used again; and where nobody reaps, one that has ended is still there.
+        return round(process.create_time()) != int(made[2]) or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _free_ports(number: int) -> list[int]:

@@ -58,11 +58,12 @@ class Submission:
         self.sheet.write_text("".join("\t".join(line) + "\n" for line in lines))
         self.profile = folder / "profile"
         self.profile.mkdir()
-        # The profile as it is shipped; only that it looks more often, since jobs of minutes are seconds here.
+        # The profile as it is shipped, only that it looks sooner: what takes minutes takes seconds here. Each look in
+        # vain puts off the next one by 10 s, so the first one comes when a small job may have ended.
         shipped = TOP / "workflow" / "profiles" / "slurm"
         settings = yaml.safe_load((shipped / "config.yaml").read_text())
         settings |= {
-            "slurm-init-seconds-before-status-checks": 2,
+            "slurm-init-seconds-before-status-checks": 15,
             "seconds-between-status-checks": 2,
             "retries": retries,
         }

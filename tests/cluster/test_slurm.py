@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
+import psutil
 import pytest
 from cluster import slurm
 
@@ -53,3 +57,23 @@ def test_a_configuration_of_another_cluster_is_left_alone(cluster, tmp_path):
     with pytest.raises(pytest.fail.Exception, match="must be free for the cluster of the tests"):
         slurm.Cluster(tmp_path / "second").start()
     assert slurm.CONFIGURATION.readlink() == before
+
+
+def test_a_configuration_of_tests_that_are_gone_is_replaced(tmp_path, monkeypatch):
+    left = tmp_path / "left.conf"
+    monkeypatch.setattr(slurm, "CONFIGURATION", tmp_path / "slurm.conf")
+    slurm.CONFIGURATION.symlink_to(left)
+    mine = slurm.Cluster(tmp_path)
+    ended = subprocess.Popen(["true"])  # not waited for, so that its number stays taken
+    slurm.wait_for("its end", lambda: psutil.Process(ended.pid).status() == psutil.STATUS_ZOMBIE, 10)
+    born = round(psutil.Process(ended.pid).create_time())
+    for words in (f"{ended.pid} born {born}", f"{os.getpid()} born 1", "99999999 born 1"):
+        left.write_text(f"# Made by the tests of ntviz in process {words}\n")
+        mine.claim()
+        assert slurm.CONFIGURATION.readlink() == mine.file
+        slurm.CONFIGURATION.unlink()
+        slurm.CONFIGURATION.symlink_to(left)
+    ended.wait()
+    left.write_text("ClusterName=hospital\n")
+    with pytest.raises(pytest.fail.Exception, match="this host is part of a cluster, or other tests run"):
+        mine.claim()
