@@ -354,6 +354,13 @@ def _free_ports(number: int) -> list[int]:
             each.close()
 
 
+def worked(process: psutil.Process) -> float:
+    """Seconds of a processor that a process has used; 0 if it is gone."""
+    with suppress(psutil.Error):
+        return sum(process.cpu_times()[:2])
+    return 0
+
+
 def kill(process: psutil.Process) -> None:
     """As the kernel does when memory ends: no chance to clean up."""
     process.send_signal(signal.SIGKILL)
