@@ -54,7 +54,7 @@ class Recipe:
         Computes each layer again on the way back instead of keeping its activations: a third more arithmetic, far less
         memory.
     compiled
-        Compiles the encoder with torch.compile.
+        Compiles the layers with torch.compile: the first steps take a minute.
     sharded
         Over several processes, each holds a share of parameters, gradients and optimiser state instead of a copy.
     seed

@@ -258,7 +258,9 @@ def _prepared(
         for layer in module.esm.encoder.layer:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
     if recipe.compiled:
-        module.esm.encoder.compile()
+        # Layer by layer: all are alike, so one is compiled, and not as many as there are.
+        for layer in module.esm.encoder.layer:
+            layer.compile()
     if recipe.sharded and accelerator.num_processes > 1:
         sharding.shard(module, accelerator.device, accelerator.num_processes)
         optimisers = _optimisers(module, recipe)
