@@ -1,7 +1,7 @@
 # make tour   the first look: environment, then notebooks/00_start.ipynb with its report
 # make lab    JupyterLab with ntviz's kernels registered
 # make test   lint, types, unit tests, every notebook at profile ci, the browser tests
-# make test-cluster   a real Slurm of four nodes on this host; .ci/cluster installs it first
+# make test-cluster   the tests on a real Slurm of four nodes on this host; Debian's packages for it are in .ci/run
 #
 # make env, make lint, make lock, make clean; PYTHON=/path/to/python3.12 chooses the interpreter.
 
