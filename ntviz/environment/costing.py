@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 REACH = 0.8
 """Share of the rate of one large matrix product that a forward pass reaches: 76 to 84 % for v2-50m's shape on CPUs.
 
-Small matrices reach less: runs with ntviz-mini, whole, take 1.2 to 1.5 times what is forecast with this."""
+Small matrices reach less: runs with ntviz-mini, whole, take 1.2 to 1.5 times what is forecast with this. On a GPU in
+bfloat16 passes reach 4 to 67 %: docs/scaling.md."""
 PROCESS = 800 << 20
 """Bytes of Python with torch and transformers, before any weights."""
 

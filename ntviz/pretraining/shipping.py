@@ -102,6 +102,8 @@ def card(
     markov = baselines[baselines["model"] == "Markov"].sort_values("nats").iloc[0]
     overall = loss.loc["all"]
     verdict = _verdict(overall, markov)
+    seconds = float(training["seconds"])
+    took = f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
     lines = [
         f"# {said['model']}: a small DNA language model, trained by ntviz",
         "",
@@ -114,7 +116,7 @@ def card(
         "",
         f"- Corpus: {said['corpus']}; held out: {said['held_out']} (1-based, closed).",
         f"- {int(training['step']):,} steps of {recipe.sequences * recipe.max_tokens:,} tokens: "
-        f"{int(training['tokens']) / 1e6:.1f} M tokens, {training['seconds'] / 3600:.1f} h on {said['machine']}.",
+        f"{int(training['tokens']) / 1e6:.1f} M tokens, {took} on {said['machine']}.",
         f"- {recipe.optimiser}, learning rate {recipe.learning_rate:g} ({recipe.schedule}, {recipe.warmup_steps} warm-up "
         f"steps, {recipe.cooldown_steps} to cool down), {recipe.mask_rate:.0%} masked, {recipe.precision}, seed "
         f"{recipe.seed}. All of it in training.json, the curve in curve.csv.",

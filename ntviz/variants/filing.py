@@ -97,7 +97,9 @@ def score_file(
             f"A shard must be i/n with i from 1 to n; received {first}/{of}. Write 1/4 to 4/4 for four jobs."
         )
     work = _work(out)
-    _clear(out)
+    if shard == (1, 1):
+        # Shards write nothing beside the output, and whose process is gone is only known on its own host.
+        _clear(out)
     surveyed = survey(path)
     summary = Summary(path, out, shard, surveyed, scorer.reference.assembly)
     work.mkdir(parents=True, exist_ok=True)
