@@ -91,11 +91,12 @@ def _sample_row(folder: Path, name: str, config: dict[str, Any]) -> dict[str, An
         row["seconds"] = round(sum(mark["seconds"] for mark in marks), 2)
         row["peak_memory_mb"] = max(mark["peak_memory_bytes"] for mark in marks) / 1e6
     row["status"] = next((state for state in _WORST if state in states), "ok")
-    failures = [f"{job.name}: {text} (log: {job.log})" for job in mine if (text := job.failure())]
-    if failures:
-        row["error"] = "\n".join([*([row["error"]] if row.get("error") else []), *failures])
-    else:
-        row["error"] = None  # what the manifest of an earlier try says
+    # What the manifest says is of an earlier try where no job failed.
+    known, lines = row.get("error") or "", []
+    for job in mine:
+        if text := job.failure():
+            lines.append(f"log: {job.log}" if text in known else f"{job.name}: {text} (log: {job.log})")
+    row["error"] = "\n".join([known, *lines]).strip() if lines else None
     row |= {f"param.{column}": text for column, text in sample["given"].items()}
     shown = [place / file for file in (sample["report"], sample["result"]) if file]
     return row | {

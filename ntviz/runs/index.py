@@ -27,6 +27,7 @@ td.n, .plain th.n { text-align: right; white-space: nowrap; padding-right: .9rem
 .plain td { overflow-wrap: normal; }
 .plain th.name { white-space: normal; overflow-wrap: break-word; min-width: 9rem; max-width: 20rem; }
 .plain td.set { overflow-wrap: anywhere; min-width: 7rem; max-width: 20rem; }
+.plain td.set div { max-height: 4.8em; overflow-y: auto; }
 tr.has-why > * { border-bottom: 0; padding-bottom: .1rem; }
 tr.why td { padding-top: 0; }
 tr.why pre { background: none; padding: 0 0 .2rem; font-size: .8rem; max-height: 9rem; overflow-y: auto; max-width: min(64rem, 88vw); }
@@ -60,9 +61,11 @@ def page(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
         )
     ]
     kinds = {column: "n" if rows[column].dropna().map(_is_number).all() else "set" for column in differing}
+    # What was asked stands before what was found, and numbers before words.
+    kinds = dict(sorted(kinds.items(), key=lambda pair: (pair[0].startswith("metric."), pair[1] == "set")))
     head = [
         '<th scope="col">Status</th><th scope="col" class="name">Run</th><th scope="col">What</th>',
-        '<th scope="col" class="n">Time, h:m:s</th><th scope="col" class="n">Peak memory, MB</th>',
+        '<th scope="col" class="n">Time</th><th scope="col" class="n">Peak memory, MB</th>',
         *(
             f'<th scope="col" class="{kind}">{_text(column.partition(".")[2] or column)}</th>'
             for column, kind in kinds.items()
@@ -96,12 +99,18 @@ def _row(row: dict[str, Any], kinds: dict[str, str], root: Path) -> str:
         f'<td class="n">{row["peak_memory_mb"]:,.0f}</td>'
         if _there(row["peak_memory_mb"])
         else '<td class="n">–</td>',
-        *(f'<td class="{kind}">{_value(row[column])}</td>' for column, kind in kinds.items()),
+        *(_cell(row[column], kind) for column, kind in kinds.items()),
     ]
     if not _there(row["error"]):
         return f"<tr>{''.join(cells)}</tr>"
     why = f'<td colspan="{len(kinds) + 5}"><pre tabindex="0">{_text(row["error"])}</pre></td>'
     return f'<tr class="has-why">{"".join(cells)}</tr><tr class="why">{why}</tr>'
+
+
+def _cell(value: Any, kind: str) -> str:
+    text = _value(value)
+    # Whole sentences scroll; a row stays a row.
+    return f'<td class="{kind}">{f"<div>{text}</div>" if len(text) > 60 else text}</td>'
 
 
 def _link(target: Path, root: Path) -> str:
