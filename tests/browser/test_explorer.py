@@ -258,5 +258,5 @@ def test_a_report_has_the_picture(make_notebook, command, open_offline: Callable
     assert done.returncode == 0, done.stderr
     page = open_offline(tmp_path / "run" / "report.html")
     assert len(page.page.locator("figure img").all()) == 2
-    assert "layer 2, head 7" in page.page.locator("figure img").nth(1).get_attribute("alt")
+    assert "layer 1, head 6" in page.page.locator("figure img").nth(1).get_attribute("alt")
     page.clean()
