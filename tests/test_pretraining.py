@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from ntviz import models, tokens
+from ntviz import data, models, tokens
 from ntviz.genome import Interval
 from ntviz.pretraining import baselines, corpus, evaluation, masking, speed, training
 from ntviz.pretraining.recipe import Recipe, named
@@ -525,7 +525,9 @@ def test_unigram_losses_by_id_are_the_unigram(small):
 def test_recipes_by_name():
     assert named("paper") == Recipe()
     assert named("small", seed=7).seed == 7
+    shipped = json.loads((data.bundle("ntviz-mini") / "training.json").read_text(encoding="utf-8"))["recipe"]
+    assert named("mini", cooldown_steps=1350) == Recipe(**shipped)
     with pytest.raises(
-        ValueError, match="recipe must be one of paper, small, v1-500m-human-ref, .*; got 'smal'"
+        ValueError, match="recipe must be one of paper, small, mini, v1-500m-human-ref, .*; got 'smal'"
     ):
         named("smal")

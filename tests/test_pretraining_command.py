@@ -90,7 +90,7 @@ GOOD = f"steps = 2\n[changes]{SHAPE}[corpus]\n{CORPORA['fastas']}\n"
         (GOOD.replace("steps = 2", "steps = 0"), "whole number from 1, of optimiser steps in all; got 0"),
         (
             GOOD.replace("steps = 2", "steps = 2\nrecipe = 'huge'"),
-            "recipe must be one of paper, small, v1-500m",
+            "recipe must be one of paper, small, mini, v1-500m",
         ),
         (GOOD.replace("hidden = 16", "hiden = 16"), "got 'hiden'"),
         (GOOD.replace("hidden = 16", "hidden = '16'"), "hidden in [changes] must be a int; got '16'"),
