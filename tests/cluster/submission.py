@@ -63,7 +63,7 @@ class Submission:
         shipped = TOP / "workflow" / "profiles" / "slurm"
         settings = yaml.safe_load((shipped / "config.yaml").read_text())
         settings |= {
-            "slurm-init-seconds-before-status-checks": 15,
+            "slurm-init-seconds-before-status-checks": 20,
             "seconds-between-status-checks": 2,
             "retries": retries,
         }
