@@ -54,7 +54,7 @@ class Recipe:
         Computes each layer again on the way back instead of keeping its activations: a third more arithmetic, far less
         memory.
     compiled
-        Compiles the layers with torch.compile: the first steps take a minute.
+        Compiles the layers with torch.compile; the first step waits for it.
     sharded
         Over several processes, each holds a share of parameters, gradients and optimiser state instead of a copy.
     seed
@@ -189,16 +189,16 @@ def _published(spec: registry.ModelSpec) -> Recipe:
     )  # fmt: skip
 
 
+_SMALL = Recipe(
+    layers=4, heads=8, hidden=256, ffn=512, max_tokens=256, step_tokens=8192, micro_tokens=8192,
+    optimiser="muon", learning_rate=2e-3, first_learning_rate=1e-4, warmup_steps=100, schedule="constant",
+)  # fmt: skip
+
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(),
-    "small": Recipe(
-        layers=4, heads=8, hidden=256, ffn=512, max_tokens=256, step_tokens=8192, micro_tokens=8192,
-        optimiser="muon", learning_rate=2e-3, first_learning_rate=1e-4, warmup_steps=100, schedule="constant",
-    ),
-    "mini": Recipe(
-        layers=4, heads=8, hidden=256, ffn=512, max_tokens=256, step_tokens=32_768, micro_tokens=32_768,
-        optimiser="muon", learning_rate=2e-3, first_learning_rate=1e-4, warmup_steps=300, schedule="constant",
-        compiled=True,
+    "small": _SMALL,
+    "mini": dataclasses.replace(
+        _SMALL, step_tokens=32_768, micro_tokens=32_768, warmup_steps=300, compiled=True
     ),
     **{
         name: _published(spec)
@@ -207,8 +207,9 @@ RECIPES: dict[str, Recipe] = {
     },
 }  # fmt: skip
 """By name: the published recipe at the length that the model cards state, with the shape of v2-50m; the shape of
-ntviz-mini for small budgets; as ntviz-mini was trained, on a GPU; and each of the eight published models. v1 reads 1,000 tokens, v2 2,048 of 512 sequences a
-step; those of individual genomes see no random k-mer, which would look like a variant."""
+ntviz-mini for small budgets; as ntviz-mini was trained, on a GPU; and each of the eight published models. v1 reads 1,000
+tokens, v2 2,048 of 512 sequences a step; those of individual genomes see no random k-mer, which would look like a
+variant."""
 
 
 def named(name: str, **changes: Any) -> Recipe:
