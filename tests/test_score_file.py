@@ -181,6 +181,17 @@ def test_shards_write_what_one_run_writes(reference, scorer, tmp_path):
         assert (one / name).read_bytes() == (many / name).read_bytes()
 
 
+def test_only_the_run_that_writes_clears_what_others_left(reference, scorer, tmp_path):
+    """A shard may run on another host, where the number of a living process says nothing."""
+    source, out = write(tmp_path, some(reference)), tmp_path / "out.vcf.gz"
+    left = tmp_path / ".out.vcf.gz.99999999-abcd.part"
+    left.touch()
+    score_file(source, out, scorer, shard=(1, 2), piece=4, what=None)
+    assert left.exists()
+    score_file(source, out, scorer, piece=4, what=None)
+    assert out.exists() and not left.exists()
+
+
 def test_pieces_are_found_by_content_alone(reference, scorer, tmp_path):
     kept = tmp_path / "kept"
     source = write(tmp_path, some(reference))

@@ -100,7 +100,8 @@ def test_what_is_done_is_kept_and_what_is_lost_or_mended_is_redone_alone(write, 
     assert table.loc["good", "metric.total"] == 8
     assert table.loc["vcf", "report"] == str(out / "vcf" / "scored.vcf.gz")
     assert table.loc["vcf", "peak_memory_mb"] > 50
-    assert "seven is not" in table.loc["bad", "error"]
+    assert table.loc["bad", "error"].count("seven is not") == 1
+    assert table.loc["bad", "error"].endswith(f"\nlog: {log}")
     page = (out / "index.html").read_text()
     assert 'href="good/report.html"' in page and 'href="bad/report.html"' in page
     assert "seven is not &lt;b&gt;counted&lt;/b&gt;" in page

@@ -109,8 +109,10 @@ def _row(row: dict[str, Any], kinds: dict[str, str], root: Path) -> str:
 
 def _cell(value: Any, kind: str) -> str:
     text = _value(value)
-    # Whole sentences scroll; a row stays a row.
-    return f'<td class="{kind}">{f"<div>{text}</div>" if len(text) > 60 else text}</td>'
+    if len(text) > 60:
+        # Whole sentences scroll; a row stays a row.
+        text = f'<div tabindex="0">{text}</div>'
+    return f'<td class="{kind}">{text}</td>'
 
 
 def _link(target: Path, root: Path) -> str:

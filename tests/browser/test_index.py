@@ -54,6 +54,8 @@ def test_each_run_leads_to_its_report_and_failures_say_why(page, open_offline, s
         "50%25 brain",
         "liver #1",
     ]
+    # What was asked stands before what was found.
+    assert seen.locator("thead th").all_inner_texts()[-2:] == ["gene", "heads"]
     why = seen.locator("tr.why")
     assert why.count() == 1
     assert why.inner_text() == f"cell 4: ValueError: no kidney {HOSTILE}"
