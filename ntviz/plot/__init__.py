@@ -1,39 +1,54 @@
 """Figures: what models see, drawn over the genome.
 
-Each function takes the data first and everything else by keyword, and returns a `Figure`, which a notebook shows in
-the last line of a cell and which saves itself as PNG, SVG or an HTML page that opens offline.
+Each function takes the data first and everything else by keyword, and returns a `plotly.graph_objects.Figure`: zoom it,
+hover over it, change it with plotly's own `update_layout`, save it with `save` or `write_html`. What it shows in words,
+with numbers from the data, is `figure.layout.meta["alt"]`. Motif logos are logomaker's, on matplotlib axes.
+
+In a kernel, importing this makes ntviz's renderer plotly's default, unless another was chosen: figures, also your own, then
+show in JupyterLab, in executed notebooks and in pages without a network.
 """
 
 from __future__ import annotations
 
-from ntviz.plot.aligned import aligned_logo
-from ntviz.plot.attention import attention_track
-from ntviz.plot.attention_map import attention_map
-from ntviz.plot.bars import bars
-from ntviz.plot.contributions import contribution_track
-from ntviz.plot.curves import Panel, curves
-from ntviz.plot.dependent import dependency
-from ntviz.plot.enrichment import enrichment
-from ntviz.plot.figure import Figure
-from ntviz.plot.genes import genes_track
-from ntviz.plot.heads import head_atlas
-from ntviz.plot.live import LiveCurves
-from ntviz.plot.locus import locus
-from ntviz.plot.logo import logo_track, sequence_track
-from ntviz.plot.motif_logos import Beside, motif_logos
-from ntviz.plot.projected import embedding_map
-from ntviz.plot.ranked import leaderboard
-from ntviz.plot.regions import regions_track
-from ntviz.plot.saturated import saturation
-from ntviz.plot.signals import signal_track
-from ntviz.plot.strips import token_strip
-from ntviz.plot.thumbnails import thumbnails
+from typing import TYPE_CHECKING
+
+from ntviz.plot import show
+
+if TYPE_CHECKING:
+    from ntviz.plot.attention import attention_map, attention_track, head_atlas, thumbnails
+    from ntviz.plot.charts import LiveCurves, Panel, bars, curves, leaderboard, token_strip
+    from ntviz.plot.enrichment import enrichment
+    from ntviz.plot.letters import contribution_track, logo_track, sequence_track
+    from ntviz.plot.live import Live
+    from ntviz.plot.locus import locus
+    from ntviz.plot.maps import embedding_map
+    from ntviz.plot.motif_logo import Beside, aligned_logo, logo, motif_logos
+    from ntviz.plot.show import save, table
+    from ntviz.plot.theme import theme
+    from ntviz.plot.tracks import Track, genes_track, regions_track, signal_track
+    from ntviz.plot.variants import dependency, saturation
+
+_HOMES = {
+    "attention": ("attention_map", "attention_track", "head_atlas", "thumbnails"),
+    "charts": ("LiveCurves", "Panel", "bars", "curves", "leaderboard", "token_strip"),
+    "enrichment": ("enrichment",),
+    "letters": ("contribution_track", "logo_track", "sequence_track"),
+    "live": ("Live",),
+    "locus": ("locus",),
+    "maps": ("embedding_map",),
+    "motif_logo": ("Beside", "aligned_logo", "logo", "motif_logos"),
+    "show": ("save", "table"),
+    "theme": ("theme",),
+    "tracks": ("Track", "genes_track", "regions_track", "signal_track"),
+    "variants": ("dependency", "saturation"),
+}
 
 __all__ = [
     "Beside",
-    "Figure",
+    "Live",
     "LiveCurves",
     "Panel",
+    "Track",
     "aligned_logo",
     "attention_map",
     "attention_track",
@@ -47,12 +62,28 @@ __all__ = [
     "head_atlas",
     "leaderboard",
     "locus",
+    "logo",
     "logo_track",
     "motif_logos",
     "regions_track",
     "saturation",
+    "save",
     "sequence_track",
     "signal_track",
+    "table",
+    "theme",
     "thumbnails",
     "token_strip",
 ]
+
+show.install()
+
+# For the time of the rebuild only: a module that is not there yet costs its own names.
+import contextlib as _contextlib
+import importlib as _importlib
+
+for _module, _names in _HOMES.items():
+    with _contextlib.suppress(ImportError, SyntaxError, AttributeError, NameError, TypeError):
+        _loaded = _importlib.import_module(f"ntviz.plot.{_module}")
+        for _name in _names:
+            globals()[_name] = getattr(_loaded, _name)

@@ -1,100 +1,157 @@
-"""Curves that grow while something runs: one figure in a notebook, redrawn in place."""
+"""`Live`: a plotly figure in JupyterLab that tells Python of clicks and zooms, and is drawn also on a busy machine.
+
+The whole figure is in the widget's first state and arrays travel as bytes, so that drawing needs no message: anywidget's browser
+code drops every message to a model that took over two seconds to start. plotly.js comes once a kernel, and is loaded once a page.
+"""
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Mapping, Sequence
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
-import pandas as pd
+import anywidget
+import ipywidgets
+import numpy as np
+import plotly.graph_objects as go
+import plotly.io as pio
+import traitlets
 
-from ntviz.plot.curves import Panel, curves
-from ntviz.plot.figure import Figure
+from ntviz.plot import show
+from ntviz.plot.theme import darkened
+
+_ANY_VERSION = {
+    # The server's anywidget may be another than the kernel's.
+    "_model_module_version": traitlets.Unicode("*").tag(sync=True),
+    "_view_module_version": traitlets.Unicode("*").tag(sync=True),
+}
 
 
-class LiveCurves:
-    """A figure of curves that takes a row at a time and is redrawn in place, in JupyterLab and under `ntviz run` alike.
+class Library(anywidget.AnyWidget):
+    """plotly.js, gzipped, for a page that has none."""
 
-    Outside a notebook it only collects. What is saved with the notebook, and stands in the report, is the last state.
+    _esm = "export default {}"
+    _model_module_version, _view_module_version = _ANY_VERSION.values()
+    code = traitlets.Bytes().tag(sync=True)
+
+
+@functools.cache
+def library() -> Library:
+    """One for the kernel."""
+    return Library(code=show.plotlyjs())
+
+
+def packed(value: Any) -> Any:
+    """A figure's JSON whose arrays are plotly's {dtype, shape, bdata}; ipywidgets sends the bytes as they are."""
+    if isinstance(value, dict):
+        return {name: packed(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [packed(part) for part in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.dtype.kind in "iu" and value.dtype.itemsize == 8:
+        # plotly.js has no integers of 8 bytes; positions of genomes fit into 4.
+        value = value.astype(np.int32 if not value.size or np.abs(value).max() < 2**31 else np.float64)
+    if value.dtype.kind not in "iuf" or value.dtype == np.float16:
+        return packed(value.tolist())
+    kind = value.dtype.kind + str(value.dtype.itemsize)
+    return {"dtype": kind, "shape": ",".join(map(str, value.shape)), "bdata": value.tobytes()}
+
+
+class Live(anywidget.AnyWidget):
+    """A figure in the page of a person; the last line of a cell, or a child of an ipywidgets box.
 
     Parameters
     ----------
-    x, y, title, x_label
-        As in `curves`.
-    smooth
-        Columns shown as the mean over the last fiftieth of the rows: single steps are noisy.
-    every
-        Seconds between two drawings.
+    figure
+        What is drawn first.
 
-    Examples
-    --------
-    >>> live = LiveCurves(x="step", y=[Panel({"loss": "training"}, "loss, nats")], title="A run")
-    >>> live.add({"step": 1, "loss": 8.0})
-    >>> live.add({"step": 2, "loss": 7.0})
-    >>> print(live.figure)
-    A run. loss, nats: training from 8 to 7 (lowest 7 at step 2).
+    Attributes
+    ----------
+    still
+        The figure that is drawn now, as it was passed.
     """
 
-    def __init__(
-        self,
-        *,
-        x: str,
-        y: Sequence[Panel],
-        title: str,
-        x_label: str = "",
-        smooth: Sequence[str] = (),
-        every: float = 10.0,
-    ) -> None:
-        self._x, self._y, self._title, self._x_label = x, list(y), title, x_label
-        self._smooth, self._every = tuple(smooth), every
-        self._rows: list[Mapping[str, Any]] = []
-        self._handle: Any = None
-        self._drawn_at = float("-inf")
+    _esm = (Path(__file__).parent / "live.js").read_text("utf-8")
+    _model_module_version, _view_module_version = _ANY_VERSION.values()
+    figure = traitlets.Dict().tag(sync=True)
+    alt = traitlets.Unicode().tag(sync=True)
+    dark = traitlets.Dict().tag(sync=True)
+    address = traitlets.Unicode().tag(sync=True)
+    library = traitlets.Instance(Library).tag(sync=True, **ipywidgets.widget_serialization)
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Takes one row, and redraws when the last drawing is old enough."""
-        self._rows.append(dict(row))
-        if time.monotonic() - self._drawn_at >= self._every:
-            self.draw()
+    def __init__(self, figure: go.Figure) -> None:
+        self.revision, self.drawn, self.whole = 0, 0, 1
+        self.still = figure
+        self._calls: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
+        name = uuid4().hex
+        super().__init__(model_id=name, address=name, library=library(), dark=darkened(), **self._state(figure))
+        self.on_msg(self._heard)
 
-    def draw(self) -> None:
-        """Redraws now; call it after the last row."""
-        shell = _shell()
-        if shell is None or not self._rows:
-            return
-        if self._handle is None:
-            from IPython.display import display
+    def _state(self, figure: go.Figure) -> dict[str, Any]:
+        made = packed(figure.to_plotly_json())
+        self.revision += 1
+        # What a person zoomed to stays until uirevision changes; 0 would mean none to plotly.
+        layout = {"uirevision": self.whole, **made["layout"]}
+        content = {"data": made["data"], "layout": layout, "config": show.config(figure), "revision": self.revision}
+        return {"figure": content, "alt": show.alt(figure)}
 
-            self._handle = display(self.figure, display_id=True)
-        else:
-            self._handle.update(self.figure)
-        self._drawn_at = time.monotonic()
+    def show(self, figure: go.Figure, *, whole: bool = False) -> None:
+        """Draw another figure in place; the zoom stays unless `whole`."""
+        self.whole += whole
+        self.still = figure
+        with self.hold_sync():
+            for name, value in self._state(figure).items():
+                setattr(self, name, value)
 
-    @property
-    def figure(self) -> Figure:
-        """The curves so far; panels of which no value came yet are left out.
+    def on(self, kind: str, call: Callable[[dict[str, Any]], None]) -> None:
+        """Call `call(event)` at each event of a kind.
 
-        Raises
-        ------
-        ValueError
-            If no row came yet.
+        Parameters
+        ----------
+        kind
+            "click" (trace, x, y, z, index), "ranges" (ranges by axis, a moment after a zoom), "drawn" (revision), or
+            "alive" (the page has the widget).
         """
-        table = pd.DataFrame(self._rows)
-        if table.empty:
-            raise ValueError(
-                "Live curves must have at least one row to be drawn; received none. Call add(row) first."
-            )
-        for column in self._smooth:
-            table[column] = table[column].rolling(max(1, len(table) // 50), min_periods=1).mean()
-        panels = []
-        for panel in self._y:
-            lines = {c: name for c, name in panel.lines.items() if c in table and table[c].notna().any()}
-            if lines:
-                panels.append(Panel(lines, panel.label, panel.baselines))
-        return curves(table, x=self._x, y=panels, title=self._title, x_label=self._x_label)
+        self._calls.setdefault(kind, []).append(call)
+
+    def _heard(self, _: Any, event: dict[str, Any], __: Any) -> None:
+        kind = event.get("kind", "")
+        if kind == "drawn":
+            self.drawn = event["revision"]
+            if self.drawn != self.revision:
+                # What was sent got lost.
+                self.send_state(["figure", "alt"])
+        try:
+            for call in self._calls.get(kind, ()):
+                call(event)
+        finally:
+            if kind in ("click", "ranges"):
+                self.send({"done": True})
+
+    def _ipython_display_(self) -> None:
+        present(self, self)
 
 
-def _shell() -> Any:
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
+def attended() -> bool:
+    """Whether a person has the kernel's page before them: elsewhere (papermill, scripts) a widget is 2 MB for nobody."""
+    return "JPY_SESSION_NAME" in os.environ
+
+
+def present(box: ipywidgets.DOMWidget, live: Live) -> None:
+    """Show the still figure at once, and in its place `box` (around `live`) when the page says that it has widgets.
+
+    Two outputs: a notebook that is opened without its kernel, or by a server without anywidget, keeps the still figure.
+    """
+    from IPython.display import display, update_display
+
+    pio.show(live.still, renderer="ntviz")
+    place = display({"text/plain": ""}, raw=True, display_id=True)
+    view = {"model_id": box.model_id, "version_major": 2, "version_minor": 0}
+    shown = {"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}
+    live.on("alive", lambda _: update_display(shown, raw=True, display_id=place.display_id))

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import math
-import warnings
 from collections.abc import Sequence
-from typing import Literal
-
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import text_to_path
-
-from ntviz.plot.palette import families
 
 
 def number(value: float) -> str:
@@ -87,35 +81,26 @@ def plain(text: object, *, most: int = 60) -> str:
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
-def text_width(
-    text: str, size: float, *, weight: str = "normal", slant: Literal["normal", "italic"] = "normal"
-) -> float:
-    """Width of one line of text, in inches, at a type size in points."""
-    properties = FontProperties(family=list(families()), size=size, weight=weight, style=slant)
-    with warnings.catch_warnings():
-        # As when drawing: a character that no font here has takes the width of a box.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        width, _, _ = text_to_path.get_text_width_height_descent(text, properties, ismath=False)
-    return float(width) / 72.0
+def escaped(text: object, *, most: int = 200) -> str:
+    """Text from data as plotly shows it literally: on one line, markup as characters.
+
+    Examples
+    --------
+    >>> escaped("<b>5′</b> & 3′")
+    '&lt;b&gt;5′&lt;/b&gt; &amp; 3′'
+    """
+    return html.escape(plain(text, most=most), quote=False)
 
 
-def fitted(text: str, room: float, size: float, *, weight: str = "normal") -> str:
-    """Text cut to `room` inches with an ellipsis; some letters stay however little room there is."""
-    while text_width(text, size, weight=weight) > room and len(text) > 8:
-        text = text[:-2].rstrip("… ") + "…"
-    return text
+def text_width(text: str, size: float) -> float:
+    """About the width of one line of text in pixels, at a type size in pixels: sans-serif letters on average.
 
-
-def wrapped(text: str, width: float, size: float, *, weight: str = "normal") -> list[str]:
-    """Text broken into lines no wider than `width` inches; a single long word stays whole."""
-    lines: list[str] = []
-    for word in text.split():
-        longer = f"{lines[-1]} {word}" if lines else word
-        if lines and text_width(longer, size, weight=weight) <= width:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return lines or [""]
+    Examples
+    --------
+    >>> text_width("HNF4A", 10)
+    29.0
+    """
+    return 0.58 * size * len(text)
 
 
 def sentence(text: str) -> str:
