@@ -64,7 +64,7 @@ _PAGE = """<!doctype html>
 
 @functools.cache
 def plotlyjs() -> bytes:
-    """plotly.js of the installed plotly, gzipped."""
+    """The plotly.js of the installed plotly, gzipped."""
     return gzip.compress(get_plotlyjs().encode(), 9)
 
 
@@ -110,7 +110,7 @@ def alt(figure: go.Figure | dict[str, Any]) -> str:
 
 
 def config(figure: go.Figure | dict[str, Any]) -> dict[str, Any]:
-    """plotly.js's options for a figure: the wheel zooms, the camera saves SVG named after what is shown."""
+    """The plotly.js's options for a figure: the wheel zooms, the camera saves SVG named after what is shown."""
     name = str((_layout(figure).get("meta") or {}).get("name") or alt(figure))
     return {
         "responsive": True,

@@ -51,11 +51,11 @@ class Colours:
     signs: tuple[str, ...]
 
     def sequential(self) -> list[tuple[float, str]]:
-        """plotly's colour scale for magnitudes: the ground's colour for nothing, the strongest contrast for the most."""
+        """Plotly's colour scale for magnitudes: the ground's colour for nothing, the strongest contrast for the most."""
         return [(i / (len(self.magnitudes) - 1), colour) for i, colour in enumerate(self.magnitudes)]
 
     def diverging(self) -> list[tuple[float, str]]:
-        """plotly's colour scale for signed values: blue below zero, the ground's colour at zero, orange above."""
+        """Plotly's colour scale for signed values: blue below zero, the ground's colour at zero, orange above."""
         return [(i / (len(self.signs) - 1), colour) for i, colour in enumerate(self.signs)]
 
 
@@ -126,7 +126,7 @@ def darkened() -> dict[str, str]:
 
 
 def template() -> go.layout.Template:
-    """plotly's template of the present theme."""
+    """Plotly's template of the present theme."""
     c = _current
     axis = {
         "gridcolor": c.faint, "linecolor": c.muted, "zerolinecolor": c.muted, "tickcolor": c.muted, "ticks": "outside",

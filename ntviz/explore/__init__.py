@@ -1,0 +1,42 @@
+"""Explorers for JupyterLab: ipywidgets around one live plotly figure, and a static figure wherever nobody is there to explore."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ntviz.environment import lazily
+
+if TYPE_CHECKING:
+    from ntviz.explore.attention_explorer import AttentionExplorer, attention
+    from ntviz.explore.locus_component import Component, base_table, per_base, tiles
+    from ntviz.explore.locus_explorer import LocusExplorer, locus
+    from ntviz.explore.places import Place
+    from ntviz.explore.toolbar import Explorer
+    from ntviz.explore.variant_explorer import VariantExplorer, variant
+
+_HOMES = {
+    "attention_explorer": ("AttentionExplorer", "attention"),
+    "locus_component": ("Component", "base_table", "per_base", "tiles"),
+    "locus_explorer": ("LocusExplorer", "locus"),
+    "places": ("Place",),
+    "toolbar": ("Explorer",),
+    "variant_explorer": ("VariantExplorer", "variant"),
+}
+
+__all__ = [
+    "AttentionExplorer",
+    "Component",
+    "Explorer",
+    "LocusExplorer",
+    "Place",
+    "VariantExplorer",
+    "attention",
+    "base_table",
+    "locus",
+    "per_base",
+    "tiles",
+    "variant",
+]
+
+# torch, plotly and anywidget are loaded by what is used, not by the import.
+__getattr__ = lazily(__name__, _HOMES)
