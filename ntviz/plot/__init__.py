@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ntviz.plot.locus import locus
     from ntviz.plot.maps import embedding_map
     from ntviz.plot.motif_logo import Beside, aligned_logo, logo, motif_logos
-    from ntviz.plot.show import FORMATS, alt, save, table
+    from ntviz.plot.show import FORMATS, NoPicture, alt, save, table
     from ntviz.plot.theme import theme
     from ntviz.plot.tracks import Track, genes_track, regions_track, signal_track
     from ntviz.plot.variants import dependency, saturation
@@ -37,7 +37,7 @@ _HOMES = {
     "locus": ("locus",),
     "maps": ("embedding_map",),
     "motif_logo": ("Beside", "aligned_logo", "logo", "motif_logos"),
-    "show": ("FORMATS", "alt", "save", "table"),
+    "show": ("FORMATS", "NoPicture", "alt", "save", "table"),
     "theme": ("theme",),
     "tracks": ("Track", "genes_track", "regions_track", "signal_track"),
     "variants": ("dependency", "saturation"),
@@ -48,6 +48,7 @@ __all__ = [
     "Beside",
     "Live",
     "LiveCurves",
+    "NoPicture",
     "Panel",
     "Track",
     "aligned_logo",

@@ -191,21 +191,44 @@ def save(figure: go.Figure, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+class NoPicture(ValueError):
+    """kaleido or a Chromium is missing, or failed."""
+
+
+@functools.cache
+def _browser() -> str:
+    """Start kaleido's Chromium once a process; what went wrong, in words, or nothing."""
+    try:
+        import kaleido
+
+        kaleido.start_sync_server(silence_warnings=True)
+    except Exception as error:  # noqa: BLE001 - whatever a browser does at its start, there is no picture
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    return ""
+
+
 def picture(figure: go.Figure, kind: str) -> bytes:
-    """A figure as SVG, PNG or PDF, drawn by kaleido in a Chromium.
+    """A figure as SVG, PNG or PDF, drawn by kaleido in a Chromium, which starts once a process.
 
     Raises
     ------
-    ValueError
+    NoPicture
         Either is missing.
     """
-    try:
-        return figure.to_image(format=kind, scale=2 if kind == "png" else 1, width=figure.layout.width or 960)
-    except (ImportError, ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"A .{kind} must be drawn by kaleido in a Chromium; received {type(error).__name__}: {str(error).strip().splitlines()[0]}. "
-            "Run pip install 'ntviz[export]' and install Chromium or Chrome; or save as .html, or use the figure's camera."
-        ) from error
+    wrong = _browser()
+    if not wrong:
+        try:
+            import kaleido
+
+            size = {"width": figure.layout.width or 960, "height": figure.layout.height or 500}
+            as_json = json.loads(pio.to_json(figure, validate=False))
+            return kaleido.calc_fig_sync(as_json, opts={"format": kind, "scale": 2 if kind == "png" else 1, **size})
+        except (ValueError, RuntimeError) as error:
+            wrong = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    raise NoPicture(
+        f"A .{kind} must be drawn by kaleido in a Chromium; received {wrong}. Run pip install 'ntviz[export]' and install "
+        "Chromium or Chrome; or save as .html, or use the figure's camera."
+    )
 
 
 def table(figure: go.Figure) -> pd.DataFrame:

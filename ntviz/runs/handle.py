@@ -147,25 +147,35 @@ class Run:
         return path
 
     def save_figure(self, figure: Any, name: str) -> Path:
-        """Path of `figure` as ``figures/NAME.png``; a figure of `ntviz.plot` is written as HTML beside it, too.
+        """Path of `figure` as ``figures/NAME.html`` (opens offline, zooms), or ``.png`` for one of matplotlib.
+
+        A plotly figure is also written as ``.json``, and as ``.svg`` where kaleido and a Chromium are there; a figure or axes
+        of matplotlib, such as `plot.logo` gives, also as ``.svg``.
 
         Raises
         ------
         ValueError
             If the name is not a plain file name.
         TypeError
-            If the figure can be neither saved nor drawn.
+            If it is no figure of plotly or matplotlib.
         """
-        path = self._path("figures", name, ".png")
-        if hasattr(figure, "alt") and hasattr(figure, "save"):
-            figure.save(path)
-            figure.save(path.with_suffix(".html"))
-        elif hasattr(figure, "savefig"):
-            with atomic_write(path) as handle:
-                figure.savefig(handle, format="png", dpi=150, bbox_inches="tight")
+        if hasattr(figure, "to_plotly_json"):
+            from ntviz import plot
+
+            path = self._path("figures", name, ".html")
+            for ending in (".html", ".json"):
+                plot.save(figure, path.with_suffix(ending))
+            # Nodes of a cluster rarely have a browser; the page holds all that the picture would.
+            with contextlib.suppress(plot.NoPicture):
+                plot.save(figure, path.with_suffix(".svg"))
+        elif hasattr(drawing := getattr(figure, "figure", figure), "savefig"):
+            path = self._path("figures", name, ".png")
+            for ending in (".png", ".svg"):
+                with atomic_write(path.with_suffix(ending)) as handle:
+                    drawing.savefig(handle, format=ending[1:], dpi=150, bbox_inches="tight")
         else:
             raise TypeError(
-                f"a figure must come from ntviz.plot or matplotlib, but {type(figure).__name__} came. "
+                f"a figure must come from ntviz.plot, plotly or matplotlib, but {type(figure).__name__} came. "
                 "Write other files into run.dir yourself"
             )
         self._record("figures", f"figures/{path.name}")
