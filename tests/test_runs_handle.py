@@ -8,9 +8,11 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
+import plotly.io
 import pytest
 
-from ntviz import runs
+from ntviz import plot, runs
 from ntviz.runs import handle, manifest
 
 
@@ -100,24 +102,25 @@ def test_tables_are_parquet_and_csv(job, monkeypatch):
     ]
 
 
-def test_figures_are_saved(job):
-    figure = matplotlib.figure.Figure(figsize=(1, 1))
-    figure.subplots().plot([0, 1])
-    path = job.save_figure(figure, "line")
-    assert path.read_bytes().startswith(b"\x89PNG")
+def test_figures_are_saved(job, monkeypatch):
+    drawing = matplotlib.figure.Figure(figsize=(1, 1))
+    axes = drawing.subplots()
+    axes.plot([0, 1])
+    for given in (drawing, axes):
+        path = job.save_figure(given, "line")
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in path.with_suffix(".svg").read_text()
 
-    class Ours:
-        alt = "a line"
-
-        def save(self, path):
-            Path(path).write_text(path.suffix)
-
-    path = job.save_figure(Ours(), "ours")
-    assert (path.read_text(), path.with_suffix(".html").read_text()) == (".png", ".html")
-    assert [record["value"] for record in manifest.records(job.dir)] == [
-        "figures/line.png",
-        "figures/ours.png",
-    ]
+    figure = go.Figure(go.Scatter(y=[1, 2]), layout={"meta": {"alt": "A line that rises."}})
+    path = job.save_figure(figure, "rise")
+    assert 'aria-label="A line that rises."' in path.read_text()
+    assert list(plotly.io.read_json(path.with_suffix(".json")).data[0].y) == [1, 2]
+    # The tests' machine has kaleido and a Chromium; a node of a cluster has not.
+    assert "<svg" in path.with_suffix(".svg").read_text()
+    monkeypatch.setattr(plot.show, "_browser", lambda: "no Chromium")
+    assert not job.save_figure(figure, "bare").with_suffix(".svg").exists()
+    names = [record["value"] for record in manifest.records(job.dir)]
+    assert names == ["figures/line.png", "figures/line.png", "figures/rise.html", "figures/bare.html"]
 
 
 @pytest.mark.parametrize("name", ["../up", "a b", "", ".hidden", "a/b"])
@@ -137,7 +140,7 @@ def test_what_cannot_be_recorded_is_refused(job, tmp_path):
         job.record_model(object())
     with pytest.raises(FileNotFoundError, match="a file must exist to be recorded"):
         job.record_data(tmp_path / "nothing")
-    with pytest.raises(TypeError, match="a figure must come from ntviz.plot or matplotlib, but int came"):
+    with pytest.raises(TypeError, match="a figure must come from ntviz.plot, plotly or matplotlib, but int came"):
         job.save_figure(3, "x")
     assert manifest.records(job.dir) == []
 
