@@ -339,3 +339,43 @@ def test_real_islands_lie_at_starts_of_genes() -> None:
     assert share(0) > 2 * max(share(-50_000), share(50_000))
     sizes = islands.table["end"] - islands.table["start"]
     assert 0.02 < sizes.sum() / len(region) < 0.15
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder of files as people have them."""
+    for name, text in {
+        "peaks.bed": "1\t9\t20\tpeak1\n1\t40\t60\tpeak2\n",
+        "run2/peaks.bed": "1\t9\t20\n",
+        "run3/peaks.bed": "1\t9\t20\n",
+        "a_peaks.narrowPeak": "1\t100\t500\tp1\t10\t.\t5\t4\t3\t60\nbroken\n",
+        "states.bed": "1\t0\t9\topen\n1\t9\t20\tclosed\n1\t20\t30\topen\n1\t30\t40\tclosed\n",
+        "build.gff": "1\tx\tenhancer\t1\t10\t.\t.\t.\tID=a\n1\tx\topen_chromatin_region\t21\t30\t.\t.\t.\tID=b\n",
+    }.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
+
+
+def test_own_files_are_elements_by_name(own: Path) -> None:
+    assert list(annotation.named(own / "peaks.bed")) == ["peaks"]
+    assert list(annotation.named(str(own / "build.gff"))) == ["enhancer", "open_chromatin"]
+    found = annotation.named([own / "peaks.bed", own / "run2/peaks.bed", own / "run3/peaks.bed", own / "states.bed"])
+    assert list(found) == ["peaks", "peaks (peaks.bed)", "peaks (run3/peaks.bed)", "open", "closed"]
+    assert found["open"].table[["start", "end", "name"]].to_numpy().tolist() == [[0, 9, "open"], [20, 30, "open"]]
+    assert found["open"].kinds == ("open",)
+    assert list(annotation.named(own / "build.gff", taken=["enhancer"])) == ["enhancer (build.gff)", "open_chromatin"]
+    peaks = annotation.named(own / "a_peaks.narrowPeak")["a_peaks"]
+    assert peaks.table[["start", "end", "name"]].to_numpy().tolist() == [[100, 500, "p1"]]
+    assert "1 of 2 lines of a_peaks.narrowPeak could not be read" in peaks.note
+
+
+def test_names_that_are_given_are_kept(own: Path) -> None:
+    whole = annotation.read(own / "build.gff")
+    found = annotation.named({"mine": own / "states.bed", "theirs": whole}, taken=["mine"])
+    assert {name: (len(one), one.kinds) for name, one in found.items()} == {"mine": (4, ("mine",)), "theirs": (2, ("theirs",))}
+    assert annotation.named(()) == annotation.named({}) == {}
+    with pytest.raises(TypeError, match="received int. Pass a path, a list of paths or a dict"):
+        annotation.named([7])  # type: ignore[list-item]
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.bed"):
+        annotation.named(own / "nowhere.bed")

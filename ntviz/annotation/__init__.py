@@ -3,13 +3,13 @@
 `read` makes an `Annotation`, whose table is 0-based half-open whatever the file is. Elements have the same names
 whatever the file calls them: gene, transcript, exon, CDS, five_prime_utr, three_prime_utr, start_codon, stop_codon.
 Introns, splice sites, promoters and intergenic are derived from these, and so are UTRs and codons where the file has
-none. `cpg_islands` and `tandem_repeats` are found in the bases, `polya_signals` at the ends of transcripts; `from_table` takes a table, and `combine` makes one of several.
+none. `cpg_islands` and `tandem_repeats` are found in the bases, `polya_signals` at the ends of transcripts; `from_table` takes a table, and `combine` makes one of several; `named` reads a person's own files, as `beds=` takes them.
 `read_signal` makes a `Signal`, one number a base, of bedGraph.
 """
 
 from __future__ import annotations
 
-from ntviz.annotation.combining import combine, from_table
+from ntviz.annotation.combining import Beds, combine, from_table, named
 from ntviz.annotation.elements import Annotation
 from ntviz.annotation.islands import cpg_islands
 from ntviz.annotation.polya import polya_signals
@@ -23,10 +23,12 @@ __all__ = [
     "PROMOTER",
     "REGULATORY",
     "Annotation",
+    "Beds",
     "Signal",
     "combine",
     "cpg_islands",
     "from_table",
+    "named",
     "polya_signals",
     "read",
     "read_signal",

@@ -1,13 +1,17 @@
-"""Annotations from tables, and one Annotation of several."""
+"""Annotations from tables, one Annotation of several, and the elements of a person's own files."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntviz.annotation.elements import COLUMNS, Annotation
+from ntviz.annotation.reading import read
+from ntviz.annotation.regulatory import REGULATORY
 from ntviz.genome import STRANDS
 
 if TYPE_CHECKING:
@@ -145,3 +149,91 @@ def combine(*annotations: Annotation) -> Annotation:
         lines=sum(part.lines for part in annotations),
         parts=annotations,
     )
+
+
+Beds = str | Path | Annotation | Sequence[str | Path | Annotation] | Mapping[str, str | Path | Annotation]
+"""What `beds=` takes, everywhere: a file, several, or files or annotations by name."""
+
+NAMES = 12
+"""Different names in the fourth column of a BED file at most, for them to be names of elements."""
+
+
+def named(beds: Beds, *, taken: Collection[str] = ()) -> dict[str, Annotation]:
+    r"""The elements of a person's own files, by name; each Annotation has that one element.
+
+    - In a mapping each file is one element of the name given.
+    - A file that says what its features are (GFF, GTF, ENCODE's cCREs) gives an element of each; `REGULATORY` renames them.
+    - A BED file whose fourth column sorts its lines (2 to 12 names, each on two lines or more on average) gives an element of
+      each name.
+    - Any other file, such as peaks with identifiers, is one element, named as the file is without its endings.
+
+    Two files are never one element: a name that is taken gets the file's beside it, as in ``peaks (run2/peaks.bed)``.
+
+    Parameters
+    ----------
+    beds
+        Path of a BED, narrowPeak, broadPeak, GFF or GTF file, plain or gzip; several; or paths or Annotations by name.
+    taken
+        Names that other elements have, such as those of an annotation of genes.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is not there.
+    ValueError
+        If a file cannot be read.
+    TypeError
+        If something is neither a path nor an Annotation.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "peaks.bed").write_text("1\t9\t20\tpeak1\n1\t40\t60\tpeak2\n")
+    >>> _ = (folder / "states.bed").write_text("1\t0\t9\topen\n1\t9\t20\tclosed\n1\t20\t30\topen\n1\t30\t40\tclosed\n")
+    >>> list(named([folder / "peaks.bed", folder / "states.bed"]))
+    ['peaks', 'open', 'closed']
+    >>> list(named({"my peaks": folder / "states.bed"}))
+    ['my peaks']
+    """
+    found: dict[str, Annotation] = {}
+    if isinstance(beds, Mapping):
+        files = [(str(name), file) for name, file in beds.items()]
+    else:
+        files = [("", file) for file in ([beds] if isinstance(beds, str | Path | Annotation) else beds)]
+    for given, file in files:
+        one, path = _opened(file)
+        for number, (name, table) in enumerate([(given, one.table)] if given else _sorted(one, path)):
+            free = given or next(text for text in _names(name, path) if text not in {*found, *taken})
+            found[free] = from_table(table, element=free, source=one.source, note="" if number else one.note)
+    return found
+
+
+def _opened(file: str | Path | Annotation) -> tuple[Annotation, Path]:
+    if isinstance(file, Annotation):
+        return file, Path(file.source)
+    if not isinstance(file, str | Path):
+        raise TypeError(
+            f"beds must be paths of BED or GFF files, or paths or Annotations by name; received {type(file).__name__}. Pass a "
+            "path, a list of paths or a dict."
+        )
+    return read(file, rename=REGULATORY), Path(file)
+
+
+def _sorted(one: Annotation, path: Path) -> list[tuple[str, pd.DataFrame]]:
+    """Names and rows of the elements of a file."""
+    table = one.table
+    kinds, names = table["element"].unique(), table["name"].unique()
+    if list(kinds) != ["region"]:
+        return [(str(kind), table[table["element"] == kind]) for kind in kinds]
+    if 2 <= len(names) <= min(NAMES, len(table) / 2) and not {"", "."} & set(names):
+        return [(str(name), table[table["name"] == name]) for name in names]
+    return [(path.name.removesuffix(".gz").rsplit(".", 1)[0] or path.name, table)]
+
+
+def _names(name: str, path: Path) -> Iterator[str]:
+    """What to call an element, the first that is not taken."""
+    yield name
+    yield f"{name} ({path.name})"
+    yield f"{name} ({path.parent.name}/{path.name})"
+    yield from (f"{name} ({path.name}, {number})" for number in count(2))

@@ -12,7 +12,9 @@ from ntviz.annotation.elements import COLUMNS, Annotation
 from ntviz.annotation.formats import Gff3, LineError, Row, bed, gtf, sided
 from ntviz.genome import Interval, canonical_contig
 
-_SUFFIXES = {".gtf": "gtf", ".gff": "gff3", ".gff3": "gff3", ".bed": "bed"}
+_SUFFIXES = {
+    ".gtf": "gtf", ".gff": "gff3", ".gff3": "gff3", ".bed": "bed", ".narrowpeak": "bed", ".broadpeak": "bed",
+}  # fmt: skip
 
 
 class Broken(NamedTuple):
@@ -37,7 +39,7 @@ def read(
     Parameters
     ----------
     path
-        GTF, GFF3 or BED with 3 to 12 columns; plain or gzip.
+        GTF, GFF3 or BED with 3 to 12 columns, narrowPeak and broadPeak too; plain or gzip.
     format
         ``"gtf"``, ``"gff3"`` or ``"bed"`` when the name of the file does not say.
     on_error

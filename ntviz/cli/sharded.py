@@ -73,7 +73,7 @@ def going_on() -> Generator[None]:
 
 
 def annotated(genes: Path | None, beds: str, reference: Path | None) -> list[Any]:
-    """The annotation of genes, and those of further files by commas.
+    """The annotation of genes, and the elements of further files by commas, as `annotation.named` names them.
 
     Raises
     ------
@@ -93,7 +93,4 @@ def annotated(genes: Path | None, beds: str, reference: Path | None) -> list[Any
             f"elements must be in files, but there is none at {missing[0]}. Check --genes and --beds"
         )
     first, *more = files
-    return [
-        annotation.read(first),
-        *(annotation.read(file, rename=annotation.REGULATORY) for file in more),
-    ]
+    return [annotation.read(first), *annotation.named(more).values()]
