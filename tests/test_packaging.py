@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,11 @@ TOP = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+
+_spec = importlib.util.spec_from_file_location("lock", TOP / ".ci" / "lock.py")
+lock = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(lock)
+OLDEST = lock.oldest_python(PROJECT["requires-python"])
 
 
 def canonical(name: str) -> str:
@@ -51,8 +58,6 @@ def test_the_lock_holds_the_core_and_every_extra():
 
 def test_the_lock_is_closed():
     """Whatever a locked package needs on this system is locked as well, so that an installation is the same each time."""
-    from importlib import metadata
-
     locked = pins()
     for name in locked:
         try:
@@ -61,8 +66,86 @@ def test_the_lock_is_closed():
             continue  # An environment may lack an extra; what it has is looked at.
         for line in needed:
             requirement = Requirement(line)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            pythons = ({}, {"python_full_version": OLDEST})
+            if requirement.marker is None or any(
+                requirement.marker.evaluate({"extra": "", **python}) for python in pythons
+            ):
                 assert canonical(requirement.name) in locked, f"{name} needs {requirement.name}"
+
+
+def test_the_oldest_python_that_is_promised_installs_every_pin():
+    checked = 0
+    for name, version in pins().items():
+        try:
+            installed = metadata.metadata(name)
+        except metadata.PackageNotFoundError:
+            continue
+        if installed["Version"].partition("+")[0] != version:
+            continue  # What is said of another version says nothing of this one.
+        needed = installed["Requires-Python"]
+        assert not lock.refuses(needed, OLDEST), (
+            f"{name} {version} needs Python {needed}, but pyproject.toml promises {OLDEST}: run `make lock`"
+        )
+        checked += 1
+    assert checked > 100
+
+
+@pytest.mark.parametrize(
+    ("needed", "python", "refused"),
+    [
+        (">=3.11.5", "3.11.0", True), (">=3.11.5", "3.11.2", True), (">=3.11.5", "3.11.5", False),
+        (">=3.12", "3.11.0", True), ("!=3.11.0,>=3.9", "3.11.0", True), (">=3.11", "3.11.0", False),
+        (">=3.11.0", "3.11.0", False), ("<4,>=3.8", "3.11.0", False), (None, "3.11.0", False),
+    ],
+)  # fmt: skip
+def test_a_python_is_refused_as_pip_refuses_it(needed, python, refused):
+    assert lock.refuses(needed, python) is refused
+
+
+def test_the_oldest_python_is_read_from_the_promise():
+    assert lock.oldest_python(">=3.11") == "3.11.0"
+    assert lock.oldest_python(">=3.11.2") == "3.11.2"
+    with pytest.raises(ValueError, match=r"one lower bound such as '>=3\.11'; got '~=3\.11'"):
+        lock.oldest_python("~=3.11")
+
+
+def test_the_lock_steps_down_to_what_the_oldest_python_installs():
+    """`ease` needs a newer Python since 2.1 and `plain` does not: one steps down, the other stays with its pin."""
+    published = {
+        "ease": {"2.2": ">=3.11.5", "2.1": ">=3.11.4", "2.0": ">=3.10"},
+        "plain": {"1.1": None, "1.0": None},
+    }
+    asked = []
+
+    def resolve(wanted, constraints):
+        asked.append(constraints)
+        held = [Requirement(line) for line in constraints]
+        newest = {
+            name: next(v for v in versions if all(v in one.specifier for one in held if one.name == name))
+            for name, versions in published.items()
+        }
+        assert wanted == ["ease", "plain"]
+        return {name: {"version": v, "requires_python": published[name][v]} for name, v in newest.items()}
+
+    assert lock.pin(["ease", "plain"], ["ease==2.2", "plain==1.0"], "3.11.0", resolve) == {
+        "ease": "2.0",
+        "plain": "1.0",
+    }
+    assert asked == [
+        ["ease==2.2", "plain==1.0"],
+        ["plain==1.0", "ease<2.2"],
+        ["plain==1.0", "ease<2.2", "ease<2.1"],
+    ]
+    assert lock.pin(["ease", "plain"], [], "3.11.4", resolve) == {"ease": "2.1", "plain": "1.1"}
+
+
+def test_the_makefile_and_the_readme_name_the_oldest_python():
+    promised = PROJECT["requires-python"].removeprefix(">=")
+    needed = f"({promised.replace('.', ', ')})"
+    for path in ("Makefile", ".ci/run"):
+        assert re.findall(r"sys\.version_info < (\(.*?\))", (TOP / path).read_text()) == [needed], path
+    assert f"ntviz needs Python {promised} or newer" in (TOP / "Makefile").read_text()
+    assert f"Python {promised} or newer" in (TOP / "README.md").read_text()
 
 
 def test_conda_users_get_the_same_ranges():
@@ -78,7 +161,28 @@ def test_conda_users_get_the_same_ranges():
 
 
 def test_core_dependencies_stay_few():
-    assert len(PROJECT["dependencies"]) <= 12
+    """Eighteen: what a model, a table, a figure, a notebook and the command need. The README says what each is for."""
+    names = [Requirement(line).name for line in PROJECT["dependencies"]]
+    assert len(names) == len(set(names)) <= 18
+    readme = (TOP / "README.md").read_text()
+    assert {"plotly", "logomaker", "ipywidgets", "anywidget", "captum", "scikit-learn"} <= set(names)
+    for name in names:
+        assert f"`{name}`" in readme
+
+
+def test_extras_repeat_nothing_and_are_in_the_readme():
+    core = {canonical(Requirement(line).name) for line in PROJECT["dependencies"]}
+    table = (TOP / "README.md").read_text().partition("| extra | for |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(EXTRAS)
+    for extra, lines in EXTRAS.items():
+        assert lines, f"the extra {extra} is empty"
+        assert not core & {canonical(Requirement(line).name) for line in lines}, extra
+
+
+def test_no_message_names_an_extra_that_does_not_exist():
+    for path in [*(TOP / "ntviz").rglob("*.py"), *TOP.glob("*.md"), *(TOP / "notebooks").glob("*.ipynb")]:
+        named = set(re.findall(r"ntviz\[(\w+)\]", path.read_text(encoding="utf-8")))
+        assert named <= set(EXTRAS), f"{path.relative_to(TOP)} names {sorted(named - set(EXTRAS))}"
 
 
 def test_every_import_is_declared():
@@ -88,7 +192,8 @@ def test_every_import_is_declared():
     brought = {
         "bs4": "nbconvert", "nbclient": "papermill", "nbformat": "papermill", "traitlets": "nbconvert",
         "jupyter_client": "ipykernel", "IPython": "ipykernel", "huggingface_hub": "transformers", "packaging": "matplotlib",
-        "sklearn": "scikit-learn", "scipy": "scikit-learn", "tokenizers": "transformers",
+        "sklearn": "scikit-learn", "scipy": "scikit-learn", "threadpoolctl": "scikit-learn", "umap": "umap-learn",
+        "tokenizers": "transformers",
         "yaml": "papermill", "jsonschema": "papermill", "triton": "torch",  # triton: of its CUDA builds
     }  # fmt: skip
     declared = {canonical(Requirement(line).name) for line in PROJECT["dependencies"]}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from importlib import import_module
-from typing import Any
 
 import numpy as np
 
@@ -73,7 +71,7 @@ def project(
     vectors
         [window, dimension].
     method
-        "pca": the first two principal components. "tsne" and "umap" need the extra `maps`.
+        "pca": the first two principal components. "umap" needs the extra `maps`.
     components
         Principal components that t-SNE and UMAP start from, at most.
     perplexity
@@ -89,7 +87,7 @@ def project(
     ValueError
         The method is unknown, a number is out of range, or the vectors cannot be scaled.
     ImportError
-        scikit-learn or umap-learn is not installed.
+        The method is UMAP, and umap-learn is not installed.
 
     References
     ----------
@@ -129,12 +127,13 @@ def _principal(points: np.ndarray, most: int) -> np.ndarray:
 
 
 def _tsne(main: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
     start = main[:, :2] / main[:, 0].std() * 1e-4
-    maker = _needed("sklearn.manifold", "scikit-learn").TSNE(
-        n_components=2, perplexity=perplexity, init=start.astype(np.float32), random_state=seed
-    )
+    maker = TSNE(n_components=2, perplexity=perplexity, init=start.astype(np.float32), random_state=seed)
     # On so few windows threads wait for each other; where others use the machine too, ten times as long as one needs.
-    with _needed("threadpoolctl", "scikit-learn").threadpool_limits(1):
+    with threadpool_limits(1):
         return np.asarray(maker.fit_transform(main), dtype=np.float32)
 
 
@@ -143,7 +142,14 @@ def _umap(main: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
         # What else could be installed, and what its compiler thinks of its code, is nothing to tell a reader of maps.
         warnings.filterwarnings("ignore", module="umap")
         warnings.filterwarnings("ignore", module="numba")
-        maker = _needed("umap", "umap-learn").UMAP(
+        try:
+            from umap import UMAP
+        except ImportError as error:
+            raise ImportError(
+                "A UMAP needs the package umap-learn, which is not installed. Install it with pip install 'ntviz[maps]', or "
+                'ask for method="tsne" or "pca".'
+            ) from error
+        maker = UMAP(
             n_components=2,
             n_neighbors=neighbours,
             init="pca" if len(main) > 3 else "random",
@@ -151,13 +157,3 @@ def _umap(main: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
             n_jobs=1,
         )
         return np.asarray(maker.fit_transform(main.astype(np.float32)), dtype=np.float32)
-
-
-def _needed(module: str, package: str) -> Any:
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"This map needs the package {package}, which is not installed. Install it with pip install 'ntviz[maps]', or "
-            'ask for method="pca".'
-        ) from error
