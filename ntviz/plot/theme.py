@@ -168,8 +168,8 @@ def framed(
     title, subtitle
         Plain text; escaped here.
     alt
-        What the figure shows, with numbers from the data. Where it begins with the title, the line under the figure leaves
-        that out.
+        What the figure shows, with numbers from the data. The lines under the figure leave out the title and the subtitle
+        that it begins with.
     height
         Pixels of everything between title and caption: of the plots themselves with what lies between them.
     name
@@ -181,7 +181,7 @@ def framed(
     """
     heading = textwrap.wrap(title, 92) or [""]
     small = textwrap.wrap(subtitle, 130)
-    caption = textwrap.wrap(alt.removeprefix(sentence(title)).strip(), 132)
+    caption = textwrap.wrap(alt.removeprefix(sentence(title)).strip().removeprefix(sentence(subtitle)).strip(), 138)
     top = 24 + 20 * len(heading) + 16 * len(small) + 20
     bottom = below + 16 * len(caption) + (8 if caption else 0)
     head = {"text": "<br>".join(map(escaped, heading)), "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}}
