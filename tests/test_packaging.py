@@ -191,7 +191,7 @@ def test_every_import_is_declared():
 
     brought = {
         "bs4": "nbconvert", "nbclient": "papermill", "nbformat": "papermill", "traitlets": "nbconvert",
-        "jupyter_client": "ipykernel", "IPython": "ipykernel", "huggingface_hub": "transformers", "packaging": "matplotlib",
+        "jupyter_client": "ipykernel", "IPython": "ipykernel", "huggingface_hub": "transformers", "packaging": "matplotlib", "PIL": "matplotlib",
         "sklearn": "scikit-learn", "scipy": "scikit-learn", "threadpoolctl": "scikit-learn", "umap": "umap-learn",
         "tokenizers": "transformers",
         "yaml": "papermill", "jsonschema": "papermill", "triton": "torch",  # triton: of its CUDA builds
