@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ SHORTEST = 100
 """bp of a region that is read as it is; a shorter one is the middle of a window."""
 
 _EXAMPLES = "Type a gene (HNF4A), a region (chr20:43,029,700-43,031,200) or a variant (chr20:43,030,000 A>G)."
+_NO_CONTIG = re.compile(r"[\d,]+(\s*(-|\u2013|\.\.)\s*[\d,]+)?([(][+-][)])?")
+_ENSEMBL = re.compile(r"ENS[A-Z]*[GT]\d{11}(\.\d+)?", re.IGNORECASE)
 _VARIANT_LIKE = re.compile(r"[>/]|^\S+[:_-][\d,]+[:_-][ACGTNacgtn]+[:_-][ACGTNacgtn]+")
 
 
@@ -60,12 +63,13 @@ def locate(
     Parameters
     ----------
     what
-        A gene of the annotation; a region in 1-based closed form, or an Interval; a variant in any dialect that
-        `Variant.from_str` knows. A strand after a region, as in `chr20:1,000-2,000(-)`, is the reading direction.
+        A gene of the annotation by name or identifier, or one of its transcripts by identifier; a region in 1-based closed
+        form, or an Interval; a variant in any dialect that `Variant.from_str` knows. A strand after a region, as in
+        `chr20:1,000-2,000(-)`, is the reading direction.
     reference
         Where the contig must be.
     annotation
-        Has `gene(name)`.
+        An `Annotation`, or None where no gene is asked for.
     window
         bp read around a gene's start, a variant, or a region of fewer than 100 bp. A gene that is not longer is read
         around its middle, whole.
@@ -75,8 +79,8 @@ def locate(
     Raises
     ------
     ValueError
-        If the text is none of these, a gene is unknown (the message names the nearest), the contig is not in the
-        reference, or the region is too long.
+        If the text is none of these, a gene is unknown (the message says where the annotation's genes lie, and names those
+        that are spelled nearly so), the contig is not in the reference, or the region is too long.
 
     Examples
     --------
@@ -96,6 +100,11 @@ def locate(
         raise ValueError(f"There must be a place to go to; received nothing. {_EXAMPLES}")
     if _VARIANT_LIKE.search(text) or len(text.split()) >= 4:
         return _variant(text, Variant.from_str(text), reference, window)
+    if _NO_CONTIG.fullmatch(text):
+        contig = browser_contig(next(iter(reference.contigs)))
+        raise ValueError(
+            f"A region must begin with its chromosome; received {text!r}. Type {contig}:{''.join(text.split())} if {contig} is meant."
+        )
     if ":" in text and not _is_gene(text, annotation):
         return _region(text, Interval.from_str(text), reference, window, longest)
     return _gene(text, reference, annotation, window)
@@ -136,11 +145,7 @@ def _gene(text: str, reference: Reference, annotation: Any, window: int) -> Plac
             f"A gene must be looked up in an annotation; received {text!r} and no annotation. Type a region, or pass "
             "annotation=annotation.read(...)."
         )
-    try:
-        body = annotation.gene(text)
-    except ValueError as error:
-        # A bare contig, or a region without its contig, is what people type beside genes.
-        raise ValueError(f"{error} {_EXAMPLES}") from None
+    body = _found(text, annotation)
     strand = "-" if body.strand == "-" else "+"
     focus = Interval(browser_contig(body.chrom), body.start, body.end, strand)
     name = _known_name(text, annotation)
@@ -152,6 +157,34 @@ def _gene(text: str, reference: Reference, annotation: Any, window: int) -> Plac
         interval = _around(focus, start, window)
         how = f"around the start of {name}, whose {len(body):,} bp are more than are read"
     return Place(text, "gene", name, _inside(interval, focus, reference), focus, None, how)
+
+
+def _found(text: str, annotation: Any) -> Interval:
+    """The gene of a name or identifier, or the transcript of an identifier."""
+    try:
+        return annotation.gene(text)
+    except ValueError as error:
+        if "must be one of" not in str(error):
+            raise
+    table = annotation.table
+    transcripts = table["transcript"].astype(str)
+    rows = table[transcripts.str.partition(".")[0].str.upper() == text.upper().partition(".")[0]]
+    if len(rows):
+        return Interval(str(rows["chrom"].iloc[0]), int(rows["start"].min()), int(rows["end"].max()), str(rows["strand"].iloc[0]))
+    names = [str(name) for name in table["gene"].unique() if name]
+    contigs = [browser_contig(str(chrom)) for chrom in table["chrom"].unique()]
+    upper = {name.upper(): name for name in names}
+    near = [upper[name] for name in difflib.get_close_matches(text.upper(), upper, n=3, cutoff=0.72)]
+    if _ENSEMBL.fullmatch(text) and not any(_ENSEMBL.match(str(one)) for one in table["gene_id"].unique()):
+        why = f"Its genes have names and no Ensembl identifiers: type the gene's name, such as {names[0] if names else 'HNF4A'}."
+    elif near:
+        why = f"Nearest: {', '.join(near)}."
+    else:
+        why = "A gene of another chromosome needs the reference and the annotation of that chromosome."
+    where = f"all on {contigs[0]}" if len(contigs) == 1 else f"on {len(contigs)} contigs"
+    raise ValueError(
+        f"A gene must be one of the {len(names):,} of {annotation.source}, {where}; received {text!r}. {why} {_EXAMPLES}"
+    )
 
 
 def _known_name(text: str, annotation: Any) -> str:

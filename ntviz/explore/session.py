@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from ntviz import attention
+from ntviz import attention, sequence
 from ntviz.annotation import Annotation
 from ntviz.explore.places import Place, locate
 from ntviz.explore.scan import Cells, Scan, reduced
 from ntviz.genome import Interval
 from ntviz.reference import Reference
-from ntviz.sequence import apply_variant
 from ntviz.tokens import Tokens
 
 LONGEST = 12_282
@@ -24,6 +24,9 @@ KINDS = (
 )  # fmt: skip
 """Elements of an annotation that become tracks, where it has them."""
 ALLELES = ("reference", "alternative", "difference")
+SHUFFLES = 4
+"""Dinucleotide-shuffled sequences that heads are compared with."""
+CONTRAST = "difference from shuffled sequence"
 
 
 def trained_on(model: Any) -> int:
@@ -63,7 +66,7 @@ class Sources:
     reference, annotation
         Bases and genes.
     beds
-        More elements, by name.
+        More elements, by name, each the one of its Annotation.
     atlas
         More scores of heads; None for none.
     """
@@ -90,22 +93,18 @@ class Sources:
         note = bases.note
         scans = {"reference": Scan(self.model, self.model.tokenize(bases.sequence))}
         if place.variant is not None:
-            changed = self.model.tokenize(apply_variant(bases.sequence, place.interval, place.variant))
+            changed = self.model.tokenize(sequence.apply_variant(bases.sequence, place.interval, place.variant))
             if np.array_equal(changed.spans, scans["reference"].tokens.spans):
                 scans["alternative"] = Scan(self.model, changed)
             else:
-                note = (
-                    f"{note} The alternative moves every later word, so only the reference is shown.".strip()
-                )
+                note = f"{note} The alternative moves every later token, so only the reference is shown.".strip()
         return Look(self, place, bases.sequence, note, scans)
 
 
 class Look:
     """One place under the eyes of one model."""
 
-    def __init__(
-        self, sources: Sources, place: Place, sequence: str, note: str, scans: dict[str, Scan]
-    ) -> None:
+    def __init__(self, sources: Sources, place: Place, sequence: str, note: str, scans: dict[str, Scan]) -> None:
         self.sources, self.place, self.sequence, self.scans = sources, place, sequence, scans
         self._note = note
 
@@ -147,75 +146,72 @@ class Look:
     @cached_property
     def elements(self) -> dict[str, np.ndarray]:
         """Bool [base] in reading direction, by the name of the element; only those that are here."""
-        annotation = self.sources.annotation
-        found = {
-            kind: annotation.indicator(self.interval, kind) for kind in KINDS if kind in annotation.kinds
-        }
-        for name, bed in self.sources.beds.items():
-            inside = np.zeros(len(self.sequence), dtype=bool)
-            for kind in bed.table["element"].unique():
-                inside |= bed.indicator(self.interval, str(kind))
-            found[name] = inside
-        return {name: inside for name, inside in found.items() if inside.any() or name in self.sources.beds}
+        annotation, beds = self.sources.annotation, self.sources.beds
+        found = {kind: annotation.indicator(self.interval, kind) for kind in KINDS if kind in annotation.kinds}
+        found |= {name: bed.indicator(self.interval, name) for name, bed in beds.items()}
+        return {name: inside for name, inside in found.items() if inside.any() or name in beds}
 
-    def stretches(self, name: str) -> list[list[int]]:
-        """[start, end] of an element in bp within the sequence, in reading direction."""
-        inside = np.concatenate([[0], self.elements[name].astype(np.int8), [0]])
-        return np.flatnonzero(np.diff(inside)).reshape(-1, 2).tolist()
-
-    def genes(self) -> list[dict[str, Any]]:
-        """Transcripts in reading direction: name, start, end, exons in bp within the sequence, and whether forward."""
-        rows = []
-        for row in self.sources.annotation.genes(self.interval).itertuples():
-            body, *exons = (self._within(*part) for part in ((row.start, row.end), *row.exons))
-            if body is not None:
-                forward = (row.strand != "-") == (self.interval.strand != "-")
-                rows.append(
-                    {
-                        "name": str(row.gene),
-                        "body": body,
-                        "exons": [e for e in exons if e],
-                        "forward": forward,
-                    }
-                )
-        return rows
-
-    def _within(self, start: int, end: int) -> list[int] | None:
-        start, end = max(start, self.interval.start), min(end, self.interval.end)
-        if start >= end:
-            return None
-        if self.interval.strand == "-":
-            return [self.interval.end - end, self.interval.end - start]
-        return [start - self.interval.start, end - self.interval.start]
+    def stretches(self, name: str) -> np.ndarray:
+        """[stretch, 2] of an element on the genome, 0-based half-open, ascending."""
+        inside = self.elements[name][:: -1 if self.interval.strand == "-" else 1]
+        edges = np.diff(np.concatenate([[0], inside.astype(np.int8), [0]]))
+        return self.interval.start + np.flatnonzero(edges).reshape(-1, 2)
 
     # Heads ------------------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _seen(self) -> Any:
+        inside = np.zeros((len(self.elements), len(self.tokens)), dtype=bool)
+        for row, flags in zip(inside, self.elements.values(), strict=True):
+            count = np.concatenate([[0], np.cumsum(flags)])
+            row[:] = count[self.tokens.spans[:, 1]] > count[self.tokens.spans[:, 0]]
+        model = self.sources.model
+        return self.scans["reference"].observe(
+            entropy=attention.Entropy(), distance=attention.Distance(), top=attention.TopPairs(1),
+            mass=attention.MassByElement(inside), small=attention.Thumbnails(max(8, min(32, 256 // max(model.layers, model.heads)))),
+        )  # fmt: skip
+
+    @property
+    def small(self) -> np.ndarray:
+        """[layer, head, query bin, key bin] largest weights: the map of each head, small."""
+        return self._seen.small.maps
+
+    @cached_property
     def scores(self) -> dict[str, tuple[np.ndarray, str]]:
         """[layer, head] and unit of each score, by name."""
-        spans, special = self.tokens.spans, self.tokens.is_special
-        inside = np.stack([_any(flags, spans) for flags in self.elements.values()]) if self.elements else np.zeros((0, len(special)), bool)  # fmt: skip
-        seen = self.scans["reference"].observe(
-            entropy=attention.Entropy(), distance=attention.Distance(), top=attention.TopPairs(1), mass=attention.MassByElement(inside)
-        )  # fmt: skip
+        seen, share = self._seen, "share of attention"
         found = {
+            CONTRAST: (self.contrast[0] - self.contrast[1], "Kolmogorov–Smirnov distance beyond that between shuffles"),
             "entropy": (seen.entropy.mean, "nats"),
             "distance": (seen.distance.mean, "bp"),
-            "largest weight": (seen.top.weight[..., 0], "share of attention"),
-            "attention to <cls>": (seen.mass.special, "share of attention"),
+            "largest weight": (seen.top.weight[..., 0], share),
+            "attention to special tokens": (seen.mass.special, share),
         }
         for place, name in enumerate(self.elements):
-            found[f"attention to {name.replace('_', ' ')}"] = (seen.mass.to[..., place], "share of attention")
+            found[f"attention to {name.replace('_', ' ')}"] = (seen.mass.to[..., place], share)
         if self.sources.atlas is not None:
-            for name in self.sources.atlas.scores:
-                found.setdefault(f"atlas: {name}", (self.sources.atlas.grid(name), ""))
+            found |= {f"atlas: {name}": (self.sources.atlas.grid(name), "") for name in self.sources.atlas.scores}
         return found
 
     @cached_property
-    def evenest(self) -> tuple[int, int]:
-        """The head whose attention is least even here, where a look begins."""
-        entropy = self.scores["entropy"][0]
-        layer, head = np.unravel_index(int(np.argmin(entropy)), entropy.shape)
+    def contrast(self) -> tuple[np.ndarray, np.ndarray]:
+        """[layer, head] how far the entropies of a head's queries here are from those in shuffled sequences, and these apart.
+
+        Distances are Kolmogorov's and Smirnov's between the two sets of entropies, 0 to 1, averaged over the shuffles, and for
+        the second over the pairs of shuffles.
+        """
+        model = self.sources.model
+        shuffled = [model.tokenize(sequence.shuffle(self.sequence, k=2, seed=seed)) for seed in range(SHUFFLES)]
+        seen = [attention.observe(model, tokens, entropy=attention.Entropy()) for tokens in shuffled]
+        here, *there = (one.entropy.by_query[..., ~tokens.is_special]
+                        for one, tokens in zip([self._seen, *seen], [self.tokens, *shuffled], strict=True))  # fmt: skip
+        apart = [apart_by(one, other) for one, other in combinations(there, 2)]
+        return np.mean([apart_by(here, one) for one in there], axis=0), np.mean(apart, axis=0)
+
+    @cached_property
+    def telling(self) -> tuple[int, int]:
+        """The head whose attention differs most from that in shuffled sequence: where a look begins."""
+        layer, head = np.unravel_index(int(np.argmax(self.scores[CONTRAST][0])), self.small.shape[:2])
         return int(layer), int(head)
 
     # Maps -------------------------------------------------------------------------------------------------------------
@@ -225,20 +221,11 @@ class Look:
     ) -> np.ndarray:
         """Exact weights [query, key] of a window of tokens; of "difference", alternative minus reference."""
         if allele == "difference":
-            return self.weights(layer, head, query, key, "alternative") - self.weights(
-                layer, head, query, key
-            )
+            return self.weights(layer, head, query, key, "alternative") - self.weights(layer, head, query, key)
         return self.scans[allele].weights(layer, head, query, key)
 
     def cells(
-        self,
-        layer: int,
-        head: int,
-        query: tuple[int, int],
-        key: tuple[int, int],
-        *,
-        most: tuple[int, int],
-        allele: str = "reference",
+        self, layer: int, head: int, query: tuple[int, int], key: tuple[int, int], *, most: tuple[int, int], allele: str = "reference"
     ) -> Cells:
         """The same in at most `most` cells, each with the value farthest from zero."""
         if allele != "difference":
@@ -246,16 +233,20 @@ class Look:
         step = max(1, (1 << 20) // len(self.tokens))
         return reduced(lambda rows: self.weights(layer, head, rows, key, allele), query, key, most, step)
 
-    def profile(
-        self, layer: int, head: int, token: int, allele: str = "reference"
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Where a token looks and what looks at it, [token] each."""
-        if allele != "difference":
-            return self.scans[allele].profile(layer, head, token)
-        here, there = (self.scans[name].profile(layer, head, token) for name in ALLELES[:2])
-        return there[0] - here[0], there[1] - here[1]
 
+def apart_by(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[...] largest difference of the cumulative distributions of values [..., n] and [..., m] (Kolmogorov, Smirnov).
 
-def _any(inside: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    count = np.concatenate([[0], np.cumsum(inside)])
-    return count[spans[:, 1]] > count[spans[:, 0]]
+    Examples
+    --------
+    >>> float(apart_by(np.array([1.0, 2.0, 3.0, 4.0]), np.array([3.5, 4.5])))
+    0.75
+    """
+    n, m = one.shape[-1], other.shape[-1]
+    both = np.concatenate([one, other], -1)
+    order = np.argsort(both, -1, kind="stable")
+    steps = np.where(order < n, 1 / n, -1 / m)
+    ordered = np.take_along_axis(both, order, -1)
+    # Equal values are one step.
+    last = np.concatenate([ordered[..., 1:] != ordered[..., :-1], np.ones_like(ordered[..., :1], bool)], -1)
+    return np.where(last, np.abs(np.cumsum(steps, -1)), 0).max(-1)

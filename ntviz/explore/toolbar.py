@@ -84,6 +84,10 @@ class Explorer:
     def zoomed(self, ranges: dict[str, list[float]]) -> None:
         """The page shows other ranges, by axis."""
 
+    def drawn(self) -> go.Figure:
+        """The figure for the page, where it keeps its own zoom: as `figure`, unless axes should be those of the whole."""
+        return self.figure()
+
     # Moving -----------------------------------------------------------------------------------------------------------
 
     def go(self, what: Any) -> None:
@@ -121,7 +125,7 @@ class Explorer:
         """The live figure inside `widget`."""
         from ntviz.plot.live import Live
 
-        made = Live(self.figure())
+        made = Live(self.drawn())
         made.on("click", lambda event: self._doing(lambda: self.clicked(event)))
         made.on("ranges", lambda event: self._doing(lambda: self.zoomed(event["ranges"])))
         return made
@@ -141,7 +145,7 @@ class Explorer:
     def update(self, *, whole: bool = False) -> None:
         """Draw the state anew where it is live; the zoom stays unless `whole`."""
         if "live" in self.__dict__:
-            self.live.show(self.figure(), whole=whole)
+            self.live.show(self.drawn(), whole=whole)
         if "toolbar" in self.__dict__:
             self.toolbar.sync()
 
