@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from ntviz.plot import show
 
 if TYPE_CHECKING:
-    from ntviz.plot.attention import attention_map, attention_track, head_atlas, thumbnails
+    from ntviz.plot.attention import attention_map, attention_track
     from ntviz.plot.charts import LiveCurves, Panel, bars, curves, leaderboard, token_strip
     from ntviz.plot.enrichment import enrichment
+    from ntviz.plot.heads import head_atlas, thumbnails
     from ntviz.plot.letters import contribution_track, logo_track, sequence_track
     from ntviz.plot.live import Live
     from ntviz.plot.locus import locus
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from ntviz.plot.variants import dependency, saturation
 
 _HOMES = {
-    "attention": ("attention_map", "attention_track", "head_atlas", "thumbnails"),
+    "attention": ("attention_map", "attention_track"),
+    "heads": ("head_atlas", "thumbnails"),
     "charts": ("LiveCurves", "Panel", "bars", "curves", "leaderboard", "token_strip"),
     "enrichment": ("enrichment",),
     "letters": ("contribution_track", "logo_track", "sequence_track"),

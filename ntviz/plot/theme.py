@@ -156,6 +156,7 @@ def framed(
     height: int,
     subtitle: str = "",
     name: str = "",
+    above: int = 0,
     below: int = 50,
     **layout: object,
 ) -> go.Figure:
@@ -174,6 +175,8 @@ def framed(
         Pixels of everything between title and caption: of the plots themselves with what lies between them.
     name
         Of the file that the camera saves, such as the locus; made from the title when empty.
+    above
+        Pixels over the plots for what stands there, such as names of columns.
     below
         Pixels between the lowest plot and the caption, for ticks and the title of the axis.
     **layout
@@ -182,7 +185,7 @@ def framed(
     heading = textwrap.wrap(title, 92) or [""]
     small = textwrap.wrap(subtitle, 130)
     caption = textwrap.wrap(alt.removeprefix(sentence(title)).strip().removeprefix(sentence(subtitle)).strip(), 138)
-    top = 24 + 20 * len(heading) + 16 * len(small) + 20
+    top = 24 + 20 * len(heading) + 16 * len(small) + 20 + above
     bottom = below + 16 * len(caption) + (8 if caption else 0)
     head = {"text": "<br>".join(map(escaped, heading)), "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}}
     if small:

@@ -1,0 +1,324 @@
+"""All heads of a model in one figure: their maps as thumbnails, or one number each as an atlas.
+
+Both have the head on the horizontal axis and the layer, downward, on the vertical one, zero-based: a click at (x, y) is head
+`floor(x)` of layer `floor(y)` among thumbnails, and head `x` of layer `y` in an atlas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from ntviz.genome import Interval
+from ntviz.plot.attention import _png, pooled
+from ntviz.plot.theme import WIDTH, colours, framed
+from ntviz.plot.words import escaped, listing, number, plain, sentence
+
+MOST = 300_000
+"""Cells of all thumbnails that are drawn as a heat map; of more, an image of 16 shades is."""
+POWERS = {"linear": 1.0, "sqrt": 0.5}
+SHAPES = ("star", "diamond", "circle", "square")
+DARK_FROM = 0.55
+"""Share of a scale from which on text on its colour is pale on a light page."""
+
+
+def thumbnails(
+    maps: np.ndarray,
+    *,
+    title: str,
+    unit: str = "share of attention",
+    scaling: str = "head",
+    scale: str = "sqrt",
+    scores: Mapping[str, np.ndarray] | None = None,
+    chosen: tuple[int, int] | None = None,
+    interval: Interval | None = None,
+) -> go.Figure:
+    """A figure of small maps of all heads: layers from top to bottom, heads from left to right, both numbered from 0.
+
+    In each map rows are queries from top to bottom and columns keys from left to right.
+
+    Parameters
+    ----------
+    maps
+        [layer, head, query bin, key bin] largest weight of each bin, at least 0, as `attention.Thumbnails` gives them.
+    title
+        Says what the figure shows.
+    unit
+        Of the weights.
+    scaling
+        "head": the strongest colour is the largest weight of each head; "model": that of all heads, so that maps compare.
+    scale
+        From weight to colour, "sqrt" or "linear".
+    scores
+        [layer, head] numbers by name and unit, such as {"entropy, nats": ...}, for the hover.
+    chosen
+        (layer, head) drawn with a frame.
+    interval
+        Window of the tokens, for the subtitle.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not [layer, head, bin, bin], or a weight is negative or not finite.
+
+    Examples
+    --------
+    >>> maps = np.zeros((1, 2, 4, 4))
+    >>> maps[0, 1] = np.eye(4) * 0.8
+    >>> thumbnails(maps, title="Two heads").layout.meta["alt"]
+    'Two heads. Attention maps of 1 layer by 2 heads, numbered from 0, each 4 by 4 bins of queries and keys. Largest weight: layer 0 head 1 (0.8) and layer 0 head 0 (0). 1 of 2 heads never exceeds 0.1 share of attention.'
+    """
+    maps = np.asarray(maps, dtype=np.float32)
+    if maps.ndim != 4 or maps.shape[2] != maps.shape[3] or 0 in maps.shape:
+        raise ValueError(
+            f"Thumbnails must have the shape [layer, head, bin, bin]; received {list(maps.shape)}. Pass the maps of attention.Thumbnails."
+        )
+    wrong = ~np.isfinite(maps) | (maps < 0)
+    if wrong.any():
+        layer, head, row, column = np.argwhere(wrong)[0].tolist()
+        raise ValueError(
+            f"Weights of thumbnails must be finite and at least 0; received {maps[layer, head, row, column]} at layer "
+            f"{layer} head {head} ({int(wrong.sum()):,} such). Pass probabilities."
+        )
+    for what, value, known in (("scaling", scaling, ("head", "model")), ("scale", scale, tuple(POWERS))):
+        if value not in known:
+            raise ValueError(f"The {what} must be one of {', '.join(known)}; received {value!r}. Choose one of them.")
+    n_layers, n_heads, given, _ = maps.shape
+    _check_chosen(chosen, (n_layers, n_heads))
+    # No more cells than a page has pixels for.
+    most = max(8, (WIDTH * 2) // n_heads)
+    small = np.stack([[pooled(one, most)[0] for one in layer] for layer in maps]) if given > most else maps
+    tops = maps.max(axis=(2, 3))
+    reach = np.full_like(tops, tops.max()) if scaling == "model" else tops
+    share = (small / np.where(reach > 0, reach, 1)[:, :, None, None]) ** POWERS[scale]
+    # The gap between maps is an eighth of one; code 0 is the gap.
+    size = share.shape[2]
+    gap = max(1, size // 8)
+    levels = 255 if share.size <= MOST else 16
+    codes = np.pad(1 + np.round(share * (levels - 1)), [(0, 0), (0, 0), (0, gap), (0, gap)]).astype(np.uint8)
+    sheet = codes.transpose(0, 2, 1, 3).reshape(n_layers * (size + gap), n_heads * (size + gap))
+    c, fig, step = colours(), go.Figure(), 1 / (size + gap)
+    shades = [(0, c.paper), (0.5 / levels, c.paper), *((max(at, 0.5 / levels), colour) for at, colour in c.sequential())]
+    if levels == 255:
+        fig.add_heatmap(z=sheet, x0=step / 2, dx=step, y0=step / 2, dy=step, zmin=0, zmax=levels, colorscale=shades, showscale=False, hoverinfo="skip")
+    else:
+        palette = np.concatenate([[0], np.linspace(1, 255, levels)])
+        fig.add_layout_image(source=_png(palette[sheet].astype(np.uint8), c.magnitudes, first=c.paper), xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers,
+                             xanchor="left", yanchor="top", sizing="stretch", layer="below")  # fmt: skip
+    numbers = {f"largest weight, {unit}": tops} | {name: np.asarray(values, dtype=float) for name, values in (scores or {}).items()}
+    told = [[f"<b>layer {layer}, head {head}</b><br>" + "<br>".join(f"{escaped(name)}: {number(float(values[layer, head]))}" for name, values in numbers.items())
+             for head in range(n_heads)] for layer in range(n_layers)]  # fmt: skip
+    fig.add_heatmap(z=tops, x0=0.5, dx=1, y0=0.5, dy=1, opacity=0, showscale=False, name=escaped(f"largest weight, {unit}"), text=told, hovertemplate="%{text}<extra></extra>")
+    middle = 0.5 * size * step
+    side = min(WIDTH / n_heads, 190)
+    for i, name in enumerate(("x", "y")):
+        n = (n_heads, n_layers)[i]
+        fig.layout[f"{name}axis"] = {"range": [0, n] if i == 0 else [n, 0], "tickvals": np.arange(n) + middle, "ticktext": [str(k) for k in range(n)],
+                                     "title": {"text": ("head", "layer")[i]}, "ticks": "", "showline": False, "side": ("top", "left")[i]}  # fmt: skip
+    fig.update_xaxes(domain=[0, min(1.0, side * n_heads / WIDTH)])
+    if chosen is not None:
+        fig.add_shape(**_frame(chosen[1], chosen[0], size * step))
+    order = np.argsort(-tops, axis=None, kind="stable")
+    best = [f"{_at(int(i), n_heads)} ({number(float(tops.flat[i]))})" for i in order[:3]]
+    quiet = int((tops <= 0.1).sum())
+    said = [
+        sentence(plain(title, most=200)),
+        f"Attention maps of {n_layers:,} layer{'s' * (n_layers > 1)} by {n_heads:,} heads, numbered from 0, each {given} by {given} bins of queries and keys.",
+        f"Largest weight: {listing(best)}. {quiet:,} of {tops.size:,} heads never exceed{'s' * (quiet == 1)} 0.1 {plain(unit)}.",
+    ]
+    where = "" if interval is None else f"{plain(Interval(interval.chrom, interval.start, interval.end).label())} · "
+    strongest = "the largest weight of each head" if scaling == "head" else "the largest weight of all heads"
+    return framed(fig, title=plain(title, most=200), alt=" ".join(said), height=round(side * n_layers) + 40, below=16, above=24,
+                  subtitle=f"{where}each map: queries downward, keys to the right; the strongest colour is {strongest}")  # fmt: skip
+
+
+def head_atlas(
+    grid: np.ndarray,
+    *,
+    label: str,
+    unit: str,
+    title: str,
+    labels: Sequence[Sequence[str]] | np.ndarray | None = None,
+    diverging: bool = False,
+    limits: tuple[float, float] | None = None,
+    marks: Mapping[str, np.ndarray | Sequence[tuple[int, int]]] | None = None,
+    chosen: tuple[int, int] | None = None,
+    control: np.ndarray | None = None,
+    control_label: str = "randomly initialised model",
+) -> go.Figure:
+    """A figure of one number for each head: a grid of layers (rows) by heads (columns), both numbered from 0.
+
+    Parameters
+    ----------
+    grid
+        [layer, head] score; NaN where there is none, which is left empty.
+    label, unit
+        What the score is, and its unit.
+    title
+        Says what the figure shows.
+    labels
+        [layer, head] text for each cell instead of the number, such as what the head looks at most.
+    diverging
+        Whether the sign carries meaning: the scale is then centred on zero, with two hues.
+    limits
+        Scores of the two ends of the colours; those of the data, and zero, when None.
+    marks
+        Up to four kinds of marked heads, by name: (layer, head) pairs or bool [layer, head]. Each has a shape of its own.
+    chosen
+        (layer, head) drawn with a frame.
+    control
+        [layer, head] the same score for a control, drawn beside on the same scale.
+    control_label
+        What the control is.
+
+    Raises
+    ------
+    ValueError
+        If shapes disagree, a score is infinite, a marked head does not exist, or limits are no interval.
+
+    Examples
+    --------
+    >>> head_atlas(np.array([[0.1, 0.5], [0.2, 0.0]]), label="entropy", unit="nats", title="Two layers").layout.meta["alt"]
+    'Two layers. entropy, nats, of 2 layers by 2 heads, numbered from 0. Largest: layer 0 head 1 (0.5), layer 1 head 0 (0.2) and layer 0 head 0 (0.1); median 0.15, smallest 0 at layer 1 head 1.'
+    """
+    grids = [_grid(grid, f"The score {plain(label)!r}")]
+    shape = grids[0].shape
+    if control is not None:
+        grids.append(_grid(control, f"The control of {plain(label)!r}"))
+        if grids[1].shape != shape:
+            raise ValueError(
+                f"The control must have the shape of the grid, {list(shape)}; received {list(grids[1].shape)}. "
+                f"Score the control with the same layers and heads."
+            )
+    if labels is not None and (len(labels) != shape[0] or any(len(row) != shape[1] for row in labels)):
+        raise ValueError(
+            f"Labels must be one text for each of {shape[0]} layers by {shape[1]} heads; received {len(labels)} rows of "
+            f"{sorted({len(row) for row in labels})}. Use empty text where there is none."
+        )
+    _check_chosen(chosen, shape)
+    marked = _marks(marks, shape)
+    finite = np.concatenate([part[np.isfinite(part)] for part in grids])
+    if limits is None:
+        edge = float(np.abs(finite).max(initial=0.0)) or 1.0
+        limits = (-edge, edge) if diverging else (min(0.0, float(finite.min(initial=0.0))), max(0.0, float(finite.max(initial=0.0))) or 1.0)
+    if not limits[0] < limits[1]:
+        raise ValueError(f"The limits of the colours must be an interval; received {limits}. Pass (lowest, highest).")
+    c, fig, n = colours(), go.Figure(), len(grids)
+    names = [f"{label}, {unit}", f"Control: {control_label}"]
+    for i, values in enumerate(grids):
+        ax = "" if i == 0 else "2"
+        relative = (values - limits[0]) / (limits[1] - limits[0])
+        strong = np.abs(relative - 0.5) > 0.35 if diverging else relative > DARK_FROM
+        texts = [[escaped(text, most=40) for text in row] for row in labels] if labels is not None and i == 0 else \
+            [[number(float(value)) if np.isfinite(value) else "–" for value in row] for row in values]  # fmt: skip
+        fig.add_heatmap(
+            z=values, zmin=limits[0], zmax=limits[1], colorscale=c.diverging() if diverging else c.sequential(), showscale=i == 0, xgap=2, ygap=2,
+            colorbar={"title": {"text": escaped(names[0]), "side": "right"}}, xaxis=f"x{ax}", yaxis=f"y{ax}", name=escaped(names[i]),
+            customdata=texts, hovertemplate=f"layer %{{y}}, head %{{x}}: %{{z:.3g}} {escaped(unit)}<br>%{{customdata}}<extra></extra>",
+        )  # fmt: skip
+        # A long text breaks at its spaces; what does not fit is in the hover.
+        room = max(3, int(WIDTH / n / shape[1] / 7))
+        spots = [(row, column) for row in range(shape[0]) for column in range(shape[1])]
+        shown = [_fitted(texts[row][column], room) for row, column in spots]
+        for pale in (False, True):
+            here = [k for k, at in enumerate(spots) if bool(strong[at]) == pale]
+            fig.add_scatter(x=[spots[k][1] for k in here], y=[spots[k][0] for k in here], text=[shown[k] for k in here], mode="text", hoverinfo="skip",
+                            textfont={"size": 10, "color": c.paper if pale else c.ink}, xaxis=f"x{ax}", yaxis=f"y{ax}", showlegend=False)  # fmt: skip
+        low, high = i / n + 0.04 * (i > 0), (i + 1) / n
+        fig.layout[f"xaxis{ax}"] = {"domain": [low, high], "anchor": f"y{ax}", "title": {"text": "head"}, "dtick": 1, "range": [-0.5, shape[1] - 0.5], "showline": False, "ticks": ""}  # fmt: skip
+        fig.layout[f"yaxis{ax}"] = {"anchor": f"x{ax}", "title": {"text": "" if i else "layer"}, "dtick": 1, "range": [shape[0] - 0.5, -0.5], "showline": False, "ticks": ""}  # fmt: skip
+        fig.add_annotation(x=low, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"<b>{escaped(names[i])}</b>")
+    for symbol, (name, where) in zip(SHAPES, marked.items(), strict=False):
+        at = np.argwhere(where)
+        fig.add_scatter(x=at[:, 1] + 0.36, y=at[:, 0] - 0.3, mode="markers", name=escaped(name), marker={"symbol": symbol, "size": 9, "color": c.mark, "line": {"width": 1, "color": c.ink}},
+                        hoverinfo="skip", showlegend=True)  # fmt: skip
+    if chosen is not None:
+        fig.add_shape(**_frame(chosen[1] - 0.5, chosen[0] - 0.5, 1.0))
+    lines = max((text.count("<br>") + 1 for text in shown), default=1) if labels is not None else 1
+    return framed(
+        fig, title=plain(title, most=200), alt=_said(title, label, unit, grids, control_label, marked),
+        height=round(max(30, 16 + 13 * lines, min(56, 0.6 * WIDTH / n / shape[1])) * shape[0]) + 30,
+        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"} if marked else None,
+    )  # fmt: skip
+
+
+def _frame(x: float, y: float, side: float) -> dict[str, object]:
+    return {"type": "rect", "x0": x, "x1": x + side, "y0": y, "y1": y + side, "line": {"color": colours().positive, "width": 3}}
+
+
+def _fitted(text: str, room: int) -> str:
+    lines: list[str] = []
+    for word in text.split():
+        if lines and len(lines[-1]) + 1 + len(word) <= room:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word if len(word) <= room + 2 else word[: room + 1] + "…")
+    return "<br>".join(lines[:3])
+
+
+def _grid(values: np.ndarray, what: str) -> np.ndarray:
+    grid = np.asarray(values, dtype=float)
+    if grid.ndim != 2 or 0 in grid.shape:
+        raise ValueError(f"{what} must have the shape [layer, head]; received {list(grid.shape)}. Pass one number for each head.")
+    if np.isinf(grid).any():
+        layer, head = (int(i) for i in np.argwhere(np.isinf(grid))[0])
+        raise ValueError(
+            f"{what} must be finite, with NaN where there is no value; received {grid[layer, head]} at layer {layer} head {head}. Clip it, and say so."
+        )
+    return grid
+
+
+def _check_chosen(chosen: tuple[int, int] | None, shape: tuple[int, ...]) -> None:
+    if chosen is not None and not (0 <= chosen[0] < shape[0] and 0 <= chosen[1] < shape[1]):
+        raise ValueError(
+            f"The chosen head must be one of {shape[0]} layers by {shape[1]} heads, numbered from 0; received layer "
+            f"{chosen[0]} head {chosen[1]}. Pass (layer, head)."
+        )
+
+
+def _marks(marks: Mapping[str, np.ndarray | Sequence[tuple[int, int]]] | None, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    marks = marks or {}
+    if len(marks) > len(SHAPES):
+        raise ValueError(f"At most {len(SHAPES)} kinds of marks can be told apart; received {len(marks)}. Draw two figures.")
+    marked = {}
+    for name, where in marks.items():
+        grid = np.asarray(where)
+        if grid.shape != shape or grid.dtype != bool:
+            pairs = np.asarray(list(where), dtype=np.int64).reshape(-1, 2)
+            outside = ((pairs < 0) | (pairs >= shape)).any(axis=1)
+            if outside.any():
+                layer, head = pairs[outside][0].tolist()
+                raise ValueError(
+                    f"Marked heads must lie in the grid of {shape[0]} layers by {shape[1]} heads, numbered from 0; received "
+                    f"layer {layer} head {head} for {plain(name)!r}. Pass (layer, head) pairs or bool [layer, head]."
+                )
+            grid = np.zeros(shape, dtype=bool)
+            grid[pairs[:, 0], pairs[:, 1]] = True
+        marked[plain(name, most=48)] = grid
+    return marked
+
+
+def _at(index: int, n_heads: int) -> str:
+    return f"layer {index // n_heads} head {index % n_heads}"
+
+
+def _said(title: str, label: str, unit: str, grids: Sequence[np.ndarray], control_label: str, marked: Mapping[str, np.ndarray]) -> str:
+    n_layers, n_heads = grids[0].shape
+    flat = grids[0].ravel()
+    known = np.flatnonzero(np.isfinite(flat))
+    said = [sentence(plain(title, most=200)), f"{plain(label)}, {plain(unit)}, of {n_layers} layers by {n_heads} heads, numbered from 0."]
+    if known.size:
+        order = known[np.argsort(-flat[known], kind="stable")]
+        top = [f"{_at(int(i), n_heads)} ({number(float(flat[i]))})" for i in order[:3]]
+        last = int(order[-1])
+        said.append(f"Largest: {listing(top)}; median {number(float(np.median(flat[known])))}, smallest {number(float(flat[last]))} at {_at(last, n_heads)}.")
+    if known.size < flat.size:
+        missing = flat.size - known.size
+        said.append(f"{missing:,} head{' has' if missing == 1 else 's have'} no value.")
+    if len(grids) > 1 and np.isfinite(grids[1]).any():
+        best = int(np.nanargmax(grids[1]))
+        said.append(f"Control ({plain(control_label)}): largest {number(float(grids[1].flat[best]))} at {_at(best, n_heads)}, median {number(float(np.nanmedian(grids[1])))}.")
+    said += [f"Marked, {name}: {listing([f'{layer}.{head}' for layer, head in np.argwhere(where).tolist()], most=8)} (layer.head)." for name, where in marked.items()]
+    return " ".join(said)
