@@ -113,7 +113,10 @@ class NucleotideTransformer:
         check_layers(layers or (), self.layers, self.name)
         input_ids, mask = self._padded(batch)
         device = self.module.device
-        with torch.inference_mode(), self._kernel("eager" if "attentions" in outputs else "sdpa"):
+        at = None if at is None else places(at, input_ids.shape)
+        # What follows the last layer's attention goes token by token, and is done for those asked for alone.
+        asked = at if set(outputs) == {"logits"} else None
+        with torch.inference_mode(), self._kernel("eager" if "attentions" in outputs else "sdpa"), self._narrowed(asked):
             result = self.module.esm(
                 input_ids=torch.from_numpy(input_ids).to(device),
                 # Without padding no mask: fused attention takes its fastest kernel.
@@ -122,11 +125,8 @@ class NucleotideTransformer:
                 output_attentions="attentions" in outputs,
             )
             last = result.last_hidden_state
-            if at is not None:
-                last = last[
-                    torch.arange(len(last))[:, None],
-                    torch.from_numpy(places(at, input_ids.shape)).to(device),
-                ]
+            if at is not None and asked is None:
+                last = last[torch.arange(len(last))[:, None], torch.from_numpy(at).to(device)]
             logits = float32(self.module.lm_head(last)) if "logits" in outputs else None
         return Forward(
             input_ids,
@@ -239,6 +239,20 @@ class NucleotideTransformer:
             yield
         finally:
             self.module.set_attn_implementation(before)
+
+    @contextmanager
+    def _narrowed(self, at: np.ndarray | None) -> Generator[None]:
+        """Keep the tokens `at` [sequence, n] alone after the attention of the last layer; all when None."""
+        if at is None:
+            yield
+            return
+        chosen = torch.arange(len(at))[:, None], torch.from_numpy(at).to(self.module.device)
+        last = self.module.esm.encoder.layer[-1].attention
+        hook = last.register_forward_hook(lambda _, __, states: states[chosen])
+        try:
+            yield
+        finally:
+            hook.remove()
 
     def _stacked(
         self, layers: Sequence[torch.Tensor] | None, expected: int, wanted: Sequence[int] | None = None
