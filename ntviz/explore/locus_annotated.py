@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,9 @@ import numpy as np
 from ntviz import motifs, plot
 from ntviz import sequence as dna
 from ntviz.annotation import Annotation, Signal
-from ntviz.explore.locus_component import Noted, base_table, overlapping, per_base, tiles
+from ntviz.explore.locus_component import base_table, overlapping, per_base, tiles
 from ntviz.genome import Interval, canonical_contig
-from ntviz.plot.locus import Track
+from ntviz.plot.tracks import Track
 from ntviz.plot.words import number
 from ntviz.reference import Reference
 
@@ -24,14 +25,20 @@ DRAWN_AS_GENES = {"gene", "transcript", "exon", "CDS", "intron", "UTR", "five_pr
 """Elements that the track of genes shows already."""
 
 
-class Genes:
+class Quick:
+    """What takes no time is computed over the view itself, and drawn before anything else."""
+
+    quick = True
+
+    def pieces(self, view: Interval) -> list[Interval]:
+        return [view]
+
+
+class Genes(Quick):
     """Transcripts of an annotation."""
 
     def __init__(self, annotation: Annotation, name: str = "genes", longest: int = 2_000_000) -> None:
         self.annotation, self.name, self.longest = annotation, name, longest
-
-    def pieces(self, view: Interval) -> list[Interval]:
-        return [view]
 
     def compute(self, piece: Interval) -> pd.DataFrame:
         return self.annotation.within(piece).table
@@ -41,14 +48,11 @@ class Genes:
         return [plot.genes_track(self.annotation, label=self.name.capitalize())]
 
 
-class Regions:
+class Regions(Quick):
     """Stretches of a file of the user's, such as peaks; transcripts of BED with 12 columns are drawn as such."""
 
     def __init__(self, annotation: Annotation, name: str, longest: int = 2_000_000) -> None:
         self.annotation, self.name, self.longest = annotation, name, longest
-
-    def pieces(self, view: Interval) -> list[Interval]:
-        return [view]
 
     def compute(self, piece: Interval) -> pd.DataFrame:
         table = self.annotation.within(piece).table
@@ -63,7 +67,7 @@ class Regions:
         return [plot.regions_track(table, label=self.name)]
 
 
-class Elements:
+class Elements(Quick):
     """Stretches of the elements that the track of genes does not show: promoters, splice sites, codons, what regulates."""
 
     name = "elements"
@@ -80,9 +84,6 @@ class Elements:
         contigs = {chrom: canonical_contig(chrom) for chrom in table["chrom"].unique()}
         return table.assign(contig=table["chrom"].map(contigs))
 
-    def pieces(self, view: Interval) -> list[Interval]:
-        return [view]
-
     def compute(self, piece: Interval) -> pd.DataFrame:
         table = self._all[self._all["contig"] == canonical_contig(piece.chrom)]
         table = overlapping(table, piece).drop(columns="contig")
@@ -92,16 +93,13 @@ class Elements:
         return [plot.regions_track(table, label="Elements")]
 
 
-class Bases:
+class Bases(Quick):
     """The letters of the reference."""
 
     name = "bases"
 
-    def __init__(self, reference: Reference, longest: int = 500) -> None:
+    def __init__(self, reference: Reference, longest: int = 5_000) -> None:
         self.reference, self.longest = reference, longest
-
-    def pieces(self, view: Interval) -> list[Interval]:
-        return [view]
 
     def compute(self, piece: Interval) -> pd.DataFrame:
         forward = Interval(piece.chrom, piece.start, piece.end)
@@ -112,14 +110,11 @@ class Bases:
         return [plot.sequence_track(dna.reverse_complement(text) if view.strand == "-" else text, over=view)]
 
 
-class Numbers:
+class Numbers(Quick):
     """One number a base from a file of the user's."""
 
     def __init__(self, signal: Signal, name: str, unit: str = "", longest: int = 2_000_000) -> None:
         self.signal, self.name, self.unit, self.longest = signal, name, unit, longest
-
-    def pieces(self, view: Interval) -> list[Interval]:
-        return [view]
 
     def compute(self, piece: Interval) -> pd.DataFrame:
         values = self.signal.values(Interval(piece.chrom, piece.start, piece.end))
@@ -130,9 +125,7 @@ class Numbers:
         values = per_base(table, "value", view)
         below = bool((table["value"] < 0).any())
         return [
-            plot.signal_track(
-                values, label=self.name, unit=self.unit, diverging=below, over=view, height=0.55
-            )
+            plot.signal_track(values, label=self.name, unit=self.unit, diverging=below, over=view, height=56)
         ]
 
 
@@ -186,13 +179,13 @@ class Matches:
         return table
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
-        chance = 2 * len(self.chosen) * self.p * len(view)
-        real, other = (table[table["sequence"] == read] for read in ("reference", "shuffled"))
-        said = f"{len(real):,} with p ≤ {self.p:g}, {number(chance)} expected by chance"
-        beneath = f"{len(other):,} in the same bases shuffled, dinucleotides kept"
-        return [
-            Noted(plot.regions_track(real, label="Motifs", score_label="bits"), said),
-            Noted(
-                plot.regions_track(other, label="Motifs in shuffled bases", score_label="bits"), beneath, True
-            ),
-        ]
+        chance = number(2 * len(self.chosen) * self.p * len(view))
+        made = []
+        for read, label, said in (
+            ("reference", "Motifs", f"with p ≤ {self.p:g}, {chance} expected by chance"),
+            ("shuffled", "Motifs: control", "in the same bases shuffled, dinucleotides kept"),
+        ):
+            rows = table[table["sequence"] == read]
+            track = plot.regions_track(rows, label=label, score_label="bits")
+            made.append(replace(track, note="; ".join(part for part in (f"{len(rows):,} {said}", track.note) if part)))
+        return made

@@ -11,7 +11,7 @@ from ntviz import sequence as dna
 from ntviz.explore.locus_component import base_table, per_base
 from ntviz.explore.locus_modelled import SHUFFLED, Windows
 from ntviz.genome import Interval, Variant, browser_contig
-from ntviz.plot.locus import Track
+from ntviz.plot.tracks import Track
 from ntviz.plot.words import number
 from ntviz.reference import Reference
 
@@ -135,7 +135,7 @@ class Attributed:
             plot.contribution_track(
                 real, _text(table, "base", view), label="Attribution", unit="nats" if self.place else "projection",
                 control=control, control_sequence=_text(table, "shuffled_base", view), control_label=SHUFFLED, over=view,
-                note=said, height=0.6,
+                note=said, height=72,
             )
         ]  # fmt: skip
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
+import plotly.graph_objects as go
 
 from ntviz.genome import Interval
-from ntviz.plot import palette
-from ntviz.plot.locus import Track
-from ntviz.plot.view import Drawn, Row, View, without_scale
-from ntviz.plot.words import wrapped
+from ntviz.plot.theme import colours
+from ntviz.plot.tracks import Panel, Track
+from ntviz.plot.words import escaped, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +70,7 @@ class Component(Protocol):
         ...
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> Sequence[Track]:
-        """Tracks for `plot.locus` of the rows that overlap a view; labels must be the component's alone."""
+        """Tracks for `plot.locus` of the rows that overlap a view, whose arrays cover it; labels must be the component's alone."""
         ...
 
 
@@ -146,104 +147,32 @@ def checked(component: Component, table: Any) -> pd.DataFrame:
     return table
 
 
-# Tracks that only this figure needs -----------------------------------------------------------------------------------
+def covering(track: Track, part: Interval) -> Track:
+    """A track whose arrays without an interval of their own cover a part of the figure; what goes wrong stands in its place."""
+
+    def draw(panel: Panel) -> str:
+        try:
+            return track.draw(replace(panel, view=replace(panel.view, whole=part)))
+        except (ValueError, TypeError, KeyError) as error:
+            return words_track(track.label, str(error)).draw(panel)
+
+    return replace(track, draw=draw)
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Words in place of a track: what is to be seen elsewhere, or why there is nothing."""
+def words_track(label: str, text: str) -> Track:
+    """Words in place of a track: what is being computed, how far to zoom in, or why there is nothing."""
+    text = plain(text, most=400)
+    lines = textwrap.wrap(text, 128)
 
-    label: str
-    text: str
-    zoomable: bool = False
-
-    def drawn(self, view: View) -> Drawn:
-        """A row of words over a view; none in an enlarged part."""
-        lines = wrapped(self.text, view.width - 0.1, 8.5)
-        height = 0.16 * len(lines)
-
-        def draw(ax: Any) -> None:
-            ax.set_ylim(height, 0)
-            without_scale(ax)
-            for index, line in enumerate(lines):
-                ax.text(
-                    0, 0.16 * index, line, transform=ax.get_yaxis_transform(), va="top", fontsize=8.5,
-                    color=palette.MUTED, gid="said",
-                )  # fmt: skip
-
-        if view.zoomed:
-            return Drawn()
-        return Drawn((Row(self.label, self.label, "", height, draw),), (), f"{self.label}: {self.text}")
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """A track that is drawn in the overview alone."""
-
-    track: Track
-    zoomable: bool = False
-
-    @property
-    def label(self) -> str:
-        """That of the track."""
-        return self.track.label
-
-    def drawn(self, view: View) -> Drawn:
-        """As the track's."""
-        return self.track.drawn(view)
-
-
-@dataclass(frozen=True, slots=True)
-class Enlarged:
-    """A track that is drawn in the enlarged part alone; its readout and words come where the overview has none of it."""
-
-    track: Track
-    part: Interval
-    told: bool
-    zoomable: bool = True
-
-    @property
-    def label(self) -> str:
-        """That of the track, told apart from the overview's."""
-        return f"{self.track.label}, enlarged"
-
-    def drawn(self, view: View) -> Drawn:
-        """Rows in the enlarged part; lanes and sentence in the overview."""
-        # Arrays without an interval of their own cover the part, which is all that they were asked for.
-        drawn = self.track.drawn(replace(view, whole=self.part))
-        if view.zoomed:
-            return drawn
-        return Drawn((), drawn.lanes, drawn.sentence) if self.told else Drawn()
-
-
-@dataclass(frozen=True, slots=True)
-class Noted:
-    """A track with words behind its label; as the control of the one above, also on grey paper and named so."""
-
-    track: Track
-    note: str
-    control: bool = False
-
-    @property
-    def label(self) -> str:
-        """That of the track."""
-        return self.track.label
-
-    @property
-    def zoomable(self) -> bool:
-        """As the track."""
-        return self.track.zoomable
-
-    def drawn(self, view: View) -> Drawn:
-        """The rows of the track with the words."""
-        drawn = self.track.drawn(view)
-        rows = tuple(
-            replace(
-                row,
-                label="Control" if self.control else row.label,
-                note="; ".join(part for part in (self.note, row.note) if part),
-                control=self.control,
+    def draw(panel: Panel) -> str:
+        left = panel.view.positions[0]
+        panel.add(
+            go.Scatter(
+                x=[left] * len(lines), y=[-i for i in range(len(lines))], mode="text", textposition="middle right", hoverinfo="skip",
+                text=[escaped(line) for line in lines], textfont={"size": 12, "color": colours().muted}, cliponaxis=False,
             )
-            for row in drawn.rows
-        )
-        return replace(drawn, rows=rows)
+        )  # fmt: skip
+        panel.yaxis(range=[0.5 - len(lines), 0.5])
+        return text
+
+    return Track(plain(label), 18 * len(lines), draw)

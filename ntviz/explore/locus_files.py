@@ -65,7 +65,6 @@ def manifest(explorer: Any, tables: dict[str, Any], files: dict[str, str]) -> di
                 "file": files[name],
                 "rows": len(table),
                 "columns": list(table.columns),
-                "over": _interval(explorer._extent(one)),
             }
             for one in explorer.components
             for name, table in tables.items()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from ntviz.annotation import Annotation, Signal, read_signal
-from ntviz.annotation import read as read_annotation
+from ntviz.annotation import Annotation, Beds, Signal, named, read_signal
 from ntviz.explore.locus_annotated import Bases, Elements, Genes, Matches, Numbers, Regions
 from ntviz.explore.locus_attributed import Attributed
 from ntviz.explore.locus_component import Component
-from ntviz.explore.locus_modelled import Expected, Probability, Received, Saturated
+from ntviz.explore.locus_modelled import Expected, Hiding, Probability, Received, Saturated
 from ntviz.motifs import Motif
 from ntviz.motifs import read as read_motifs
 from ntviz.plot.words import plain
 from ntviz.reference import Reference
+
+Signals = str | Path | Iterable[str | Path] | Mapping[str, Signal | str | Path]
+RESERVED = ("genes", "elements", "bases", "expected bases", "probability", "attention", "saturation", "attribution", "motifs")
+"""Names that a user's file does not take."""
 
 
 def chosen_components(
@@ -24,11 +28,11 @@ def chosen_components(
     annotation: Annotation,
     wanted: Sequence[str | Component] | None,
     *,
-    beds: Mapping[str, Annotation | str | Path],
-    bedgraphs: Mapping[str, Signal | str | Path],
+    beds: Beds,
+    bedgraphs: Signals,
     motifs: str | Path | Iterable[Motif] | None,
     target: Any,
-    method: str,
+    attribution: str,
     head: tuple[int, int] | None,
     window: int | None,
 ) -> list[Component]:
@@ -40,27 +44,26 @@ def chosen_components(
         One is unknown, two have one name, the head is none, or what `explore.locus` says of its target and files.
     """
     size = {} if window is None else {"window": window}
-    found: list[Component] = [Genes(annotation)]
-    found += [Regions(_annotation(one), plain(name)) for name, one in beds.items()]
-    found += [Elements(annotation), Bases(reference)]
+    regions, numbers = file_components(beds, bedgraphs, taken=RESERVED)
+    found: list[Component] = [Genes(annotation), *regions, Elements(annotation), Bases(reference)]
     if model is not None:
         if head is not None and not (0 <= head[0] < model.layers and 0 <= head[1] < model.heads):
             raise ValueError(
                 f"A head must be one of {model.layers} layers by {model.heads} heads, numbered from 0; received {head}. "
                 "Choose one of these."
             )
+        hiding = Hiding(model, reference, **size)
         found += [
-            Expected(model, reference, **size),
+            Expected(hiding),
             Probability(model, reference, **size),
             Received(model, reference, head=head, **size),
-            Saturated(model, reference, **size),
+            Saturated(hiding),
         ]
         if target is not None:
-            found.append(Attributed(model, reference, target, method=method, **size))
+            found.append(Attributed(model, reference, target, method=attribution, **size))
     if motifs is not None:
-        chosen = read_motifs(motifs) if isinstance(motifs, str | Path) else motifs
-        found.append(Matches(reference, chosen))
-    found += [Numbers(_signal(one), plain(name)) for name, one in bedgraphs.items()]
+        found.append(Matches(reference, read_motifs(motifs) if isinstance(motifs, str | Path) else motifs))
+    found += numbers
     if wanted is not None:
         found = _picked(found, wanted)
     names = [one.name for one in found]
@@ -71,6 +74,21 @@ def chosen_components(
             "component another."
         )
     return found
+
+
+def file_components(beds: Beds, bedgraphs: Signals, *, taken: Collection[str]) -> tuple[list[Component], list[Component]]:
+    """Components of a user's elements, and of numbers a base; in a mapping they have the names given, else those of the files."""
+    regions = {plain(name): one for name, one in named(beds, taken=taken).items()}
+    numbers: dict[str, Signal | str | Path] = {}
+    if isinstance(bedgraphs, Mapping):
+        numbers = {plain(name): one for name, one in bedgraphs.items()}
+    else:
+        for path in [bedgraphs] if isinstance(bedgraphs, str | Path) else bedgraphs:
+            stem = plain(Path(path).name.removesuffix(".gz").rsplit(".", 1)[0])
+            names = (stem if n == 1 else f"{stem} ({n})" for n in count(1))
+            numbers[next(name for name in names if name not in {*taken, *regions, *numbers})] = path
+    signals = {name: one if isinstance(one, Signal) else read_signal(one) for name, one in numbers.items()}
+    return [Regions(one, name) for name, one in regions.items()], [Numbers(one, name) for name, one in signals.items()]
 
 
 def _picked(standard: list[Component], wanted: Sequence[str | Component]) -> list[Component]:
@@ -92,11 +110,3 @@ def _picked(standard: list[Component], wanted: Sequence[str | Component]) -> lis
                 "explore.Component."
             )
     return picked
-
-
-def _annotation(one: Annotation | str | Path) -> Annotation:
-    return one if isinstance(one, Annotation) else read_annotation(one)
-
-
-def _signal(one: Signal | str | Path) -> Signal:
-    return one if isinstance(one, Signal) else read_signal(one)
