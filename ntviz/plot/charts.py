@@ -322,7 +322,7 @@ def bars(
         for tick, text, end in zip(ticks, texts, ends, strict=True):
             words.setdefault(plain(tick), []).append((f"{plain(name)} " if name else "") + text + end)
     for name, at in (baselines or {}).items():
-        fig.add_vline(x=at, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation={"text": f"{escaped(name)} {number(at)}", "font": {"size": 11, "color": c.muted}}, annotation_position="top")  # fmt: skip
+        fig.add_vline(x=at, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation={"text": f"{escaped(name)} {number(at)}", "font": {"size": 11, "color": c.muted}}, annotation_position="bottom left")  # fmt: skip
         fig.add_scatter(x=[at], y=[names[0] if zero else 0], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False)
     counts = table.groupby(category, sort=False)[n].max() if n is not None else None
     ticks = [name if counts is None else f"{name}<br><span style='font-size:10px;color:{c.muted}'>n = {int(counts.iloc[i]):,}</span>" for i, name in enumerate(names)]
@@ -332,7 +332,7 @@ def bars(
     base = f" {listing([f'{plain(name)} {number(at)}' for name, at in baselines.items()], most=6)}." if baselines else ""
     return framed(
         fig, title=plain(title, most=200), subtitle=error_label, alt=f"{sentence(plain(title, most=200))} {plain(label or value)}: {said}.{base}",
-        height=max(90, len(names) * (16 + 18 * len(parts))) + 20, above=18 * bool(baselines), showlegend=series is not None, bargap=0.25,
+        height=max(90, len(names) * (16 + 18 * len(parts))) + 20, above=16, showlegend=series is not None, bargap=0.25,
         legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"},
     )  # fmt: skip
 
@@ -415,7 +415,7 @@ def leaderboard(
     wins = [f"{plain(name)}: {plain(part.loc[part['value'].idxmax(), 'entry'])} {number(float(part['value'].max()))}" for name, part in panels[overall is not None :]]
     return framed(
         fig, title=plain(title, most=200), alt=f"{sentence(plain(title, most=200))} {plain(label)}, mean over tasks: {listing(best, most=6)}. Best in each task: {'; '.join(wins)}.",
-        height=total, above=34, below=90 if shown else 50, showlegend=bool(shown), legend={"orientation": "h", "y": 0, "yanchor": "top", "yref": "paper", "x": 0, "title": {"text": ""}},
+        height=total, above=44, showlegend=bool(shown), legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 1, "xanchor": "right"},
     )  # fmt: skip
 
 

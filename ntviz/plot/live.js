@@ -42,7 +42,7 @@ function render({ model, el }) {
   const dark = () => document.body.dataset.jpThemeLight === "false";
 
   async function draw() {
-    if (drawing || !box.clientWidth) return void (again = Boolean(drawing));
+    if (drawing || !box.clientWidth) return void (again = true); // JupyterLab hides its pages while it changes theme
     drawing = true;
     do {
       again = false;
@@ -53,7 +53,7 @@ function render({ model, el }) {
         const fresh = box._fullLayout?.uirevision !== layout.uirevision;
         // plotly takes a range set by our own keys for the figure's, and would put the figure's back.
         const zoomed = fresh ? [] : axes().filter(([name, axis]) => !axis.autorange && String(axis.range) !== String(whole[name]));
-        whole = Object.fromEntries(Object.entries(layout).map(([name, axis]) => [name, axis?.range]));
+        whole = Object.fromEntries(Object.entries(layout).map(([name, axis]) => [name, axis?.range && [...axis.range]])); // plotly writes into its own
         for (const [name, axis] of zoomed) layout[name] = { ...layout[name], range: [...axis.range], autorange: false };
         const png = { name: "png", title: "Download as PNG", icon: lib.Icons.disk, click: (gd) =>
           lib.downloadImage(gd, { ...config.toImageButtonOptions, format: "png", scale: 2 }) };
@@ -94,7 +94,7 @@ function render({ model, el }) {
   model.on("msg:custom", answered);
   const themes = new MutationObserver(draw);
   themes.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
-  const sizes = new ResizeObserver(() => (lib && box._fullLayout && box.clientWidth ? lib.Plots.resize(box) : draw()));
+  const sizes = new ResizeObserver(() => (lib && box._fullLayout && box.clientWidth && !again ? lib.Plots.resize(box) : draw()));
   sizes.observe(box);
   return () => (themes.disconnect(), sizes.disconnect(), lib?.purge(box), still && (still.style.display = ""));
 }

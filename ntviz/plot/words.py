@@ -107,3 +107,18 @@ def sentence(text: str) -> str:
     """Text that ends as a sentence does."""
     text = text.strip()
     return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+_SPOKEN = {"five_prime_utr": "5′ UTR", "three_prime_utr": "3′ UTR", "cpg_island": "CpG island", "tss": "TSS"}
+
+
+def element_name(name: object) -> str:
+    """The name of an element as people read it.
+
+    Examples
+    --------
+    >>> element_name("five_prime_utr"), element_name("splice_donor"), element_name("CTCF")
+    ('5′ UTR', 'splice donor', 'CTCF')
+    """
+    text = plain(name, most=28)
+    return _SPOKEN.get(text.lower(), text.replace("_", " "))
