@@ -42,7 +42,7 @@ function render({ model, el }) {
   const dark = () => document.body.dataset.jpThemeLight === "false";
 
   async function draw() {
-    if (drawing || !box.clientWidth) return void (again = true); // JupyterLab hides its pages while it changes theme
+    if (drawing || !box.clientWidth) return void (again = true);
     drawing = true;
     do {
       again = false;
@@ -92,7 +92,7 @@ function render({ model, el }) {
 
   model.on("change:figure", draw);
   model.on("msg:custom", answered);
-  const themes = new MutationObserver(draw);
+  const themes = new MutationObserver(() => requestAnimationFrame(draw)); // JupyterLab hides its pages while it changes theme
   themes.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
   const sizes = new ResizeObserver(() => (lib && box._fullLayout && box.clientWidth && !again ? lib.Plots.resize(box) : draw()));
   sizes.observe(box);
