@@ -247,8 +247,8 @@ class NucleotideTransformer:
             yield
             return
         chosen = torch.arange(len(at))[:, None], torch.from_numpy(at).to(self.module.device)
-        last = self.module.esm.encoder.layer[-1].attention
-        hook = last.register_forward_hook(lambda _, __, states: states[chosen])
+        last = self.module.esm.encoder.layer[-1].attention.output
+        hook = last.register_forward_pre_hook(lambda _, given: tuple(states[chosen] for states in given))
         try:
             yield
         finally:
