@@ -166,6 +166,7 @@ def _heat(rows: pd.DataFrame, control: str | None, title: str, *, ordered: bool)
     cells = [26 * len(names), 14 * len(names)][: len(parts)]
     total = sum(cells) + 62 * (len(parts) - 1)
     fig = make_subplots(len(parts), 1, row_heights=cells, vertical_spacing=62 / total if control else 0, subplot_titles=[f"<b>{text}</b>" for text in parts.values()])
+    fig.update_annotations(x=0, xanchor="left", font={"size": 12})
     labels = [escaped(element_name(name)) for name in names]
     told = rows.pivot(index="element", columns="at", values="said").reindex(index=names, columns=heads).to_numpy()
     for row, (part, what) in enumerate(parts.items(), 1):
@@ -173,25 +174,26 @@ def _heat(rows: pd.DataFrame, control: str | None, title: str, *, ordered: bool)
             z=grids[part], x=heads, y=labels, zmin=-limit, zmax=limit, colorscale=c.diverging(), name=f"{what}: log2 of the ratio", customdata=told, showscale=row == 1,
             xgap=1, ygap=1, hovertemplate="%{customdata}<extra></extra>", row=row, col=1,
             colorbar={"title": {"text": "ratio", "side": "top"}, "tickvals": np.arange(-np.floor(limit), limit + 0.1), "ticktext": [f"{2.0**k:g}×" for k in np.arange(-np.floor(limit), limit + 0.1)],
-                      "lenmode": "pixels", "len": max(110, cells[0]), "y": 1, "yanchor": "top"},
+                      "lenmode": "pixels", "len": max(130, cells[0]), "y": 1, "yanchor": "top"},
         )  # fmt: skip
-        fig.update_xaxes(type="category", categoryarray=heads, showline=False, ticks="", row=row, col=1, **_layers(rows, heads))
-        fig.update_yaxes(type="category", autorange="reversed", showline=False, ticks="", tickfont={"size": 11 if row == 1 else 9}, row=row, col=1)
-    marker = {"size": float(np.clip(560 / len(heads), 3, 7)), "color": c.ink, "line": {"color": c.ink, "width": 1.2}}
-    for name, chosen, symbol in ((PASSED, rows["passed"], "circle"), (PUBLISHED, rows["published"] & rows["shown"].notna(), "circle-open"),
-                                 (f"no test, or under {FEWEST} pairs by chance", rows["shown"].isna(), "x-thin-open")):  # fmt: skip
+        fig.update_xaxes(type="category", categoryarray=heads, range=[-0.5, len(heads) - 0.5], showline=False, ticks="", row=row, col=1, **_layers(rows, heads))
+        fig.update_yaxes(type="category", range=[len(names) - 0.5, -0.5], showline=False, ticks="", tickfont={"size": 11 if row == 1 else 9}, row=row, col=1)
+    size = float(np.clip(560 / len(heads), 3, 7))
+    for name, chosen, symbol, colour in ((PASSED, rows["passed"], "circle", c.ink), (PUBLISHED, rows["published"] & rows["shown"].notna(), "circle-open", c.ink),
+                                         (f"no test, or under {FEWEST} pairs by chance", rows["shown"].isna(), "x-thin-open", c.faint)):  # fmt: skip
         at = rows[chosen]
         if len(at):
-            marker = {**marker, "symbol": symbol, "color": c.control if symbol[0] == "x" else c.ink, "line": {"color": c.control if symbol[0] == "x" else c.ink, "width": 1.2}}
-            fig.add_scatter(x=at["at"], y=[escaped(element_name(name)) for name in at["element"]], mode="markers", marker=marker, name=name, hoverinfo="skip", row=1, col=1)
+            fig.add_scatter(x=at["at"], y=[escaped(element_name(one)) for one in at["element"]], mode="markers", name=name, hoverinfo="skip", row=1, col=1,
+                            marker={"symbol": symbol, "size": size, "color": colour, "line": {"color": colour, "width": 1.2}})  # fmt: skip
     fig.update_xaxes(title_text="head, as layer.head, both from 0", row=len(parts), col=1)
-    for name in names:
+    for name in names[:4]:
         part = rows[rows["element"] == name]
-        top = f"; largest {number(part['shown'].max())} at {part.loc[part['shown'].idxmax(), 'at']}" if part["shown"].notna().any() else ""
-        aside = f", {CONTROLS[control]} at most {number(part['control'].max())}" if control and part["control"].notna().any() else ""
-        said.append(f"{element_name(name)} {_passing(part)}{top}{aside}")
-    notes = [f"Attention on elements over their share of positions: {listing([element_name(name) for name in names], most=12)}; {len(heads):,} head{'s' * (len(heads) > 1)} as layer.head.",
-             f"{'. '.join(said)}."]  # fmt: skip
+        top = f"; largest ratio {number(part['shown'].max())} at {part.loc[part['shown'].idxmax(), 'at']}" if part["shown"].notna().any() else ""
+        aside = f", of the control {number(part['control'].max())}" if control and part["control"].notna().any() else ""
+        said.append(f"{element_name(name)}: {_passing(part)}{top}{aside}.")
+    if names[4:]:
+        said.append(f"{listing([element_name(name) for name in names[4:]], most=8)}: {_passing(rows[rows['element'].isin(names[4:])])}.")
+    notes = [f"Attention on {len(names):,} elements over their share of positions, {len(heads):,} head{'s' * (len(heads) > 1)} as layer.head{f'; control: {CONTROLS[control]}' if control else ''}.", *said]
     notes += [] if rows["passed"].any() or rows.get("q_shift", pd.Series([np.nan])).notna().any() else ["The table has no shift null, so nothing can be marked as passing it."]
     notes += [f"{beyond:,} ratios lie beyond the ends of the colours."] if beyond else []
     return framed(
@@ -226,9 +228,9 @@ def _forest(rows: pd.DataFrame, null: np.ndarray | None, title: str, most: int) 
     room = (max(1.25, spread.max(initial=1)) / min(0.8, spread.min(initial=1))) ** 0.04
     edges = min(0.8, spread.min(initial=1)) / room, max(1.25, spread.max(initial=1)) * room
 
-    def points(at: pd.DataFrame, values: pd.Series, down: float, ends: tuple[pd.Series, pd.Series] | None, what: str, symbol: str, colour: str, wide: float, bar: str = "") -> None:
+    def points(at: pd.DataFrame, values: pd.Series, down: float, ends: tuple[pd.Series, pd.Series] | None, what: str, symbol: str, colour: str, wide: float) -> None:
         x = values.clip(*edges)
-        error = {} if ends is None else {"error_x": {"array": ends[1].clip(*edges) - x, "arrayminus": x - ends[0].clip(*edges), "symmetric": False, "thickness": wide, "width": 0, "color": bar or colour}}
+        error = {} if ends is None else {"error_x": {"array": ends[1].clip(*edges) - x, "arrayminus": x - ends[0].clip(*edges), "symmetric": False, "thickness": wide, "width": 0, "color": colour}}
         symbols = np.select([values < edges[0], values > edges[1]], ["triangle-left", "triangle-right"], symbol)
         fig.add_scatter(x=x, y=at.index + down, text=at["at"], customdata=at["said"], mode="markers", name=what, marker={"symbol": symbols, "color": colour, "size": 9, "line": {"color": colour, "width": 1.6}},
                         hovertemplate="%{customdata}<extra>%{fullData.name}</extra>", **error)  # fmt: skip
@@ -236,7 +238,7 @@ def _forest(rows: pd.DataFrame, null: np.ndarray | None, title: str, most: int) 
     if shown["low"].notna().any():
         at = shown[shown["low"].notna()]
         middle = np.sqrt(at["low"].clip(lower=1 / FURTHEST) * at["high"].clip(lower=1 / FURTHEST))
-        points(at, middle, 0.24, (at["low"], at["high"]), f"shifted elements, {'mean' if null is None else 'middle 95 %'}", "line-ns-open", c.control, 9, c.faint)
+        points(at, middle, 0.24, (at["low"], at["high"]), f"shifted elements, {'mean' if null is None else 'middle 95 %'}", *(("line-ns-open", c.control) if null is None else ("square", c.faint)), 9)
     for (key, what), symbol in zip(CONTROLS.items(), ("diamond-open", "triangle-up-open"), strict=True):
         if f"{key}_ratio" in shown and shown[f"{key}_ratio"].notna().any():
             points(at := shown[shown[f"{key}_ratio"].notna()], at[f"{key}_ratio"], 0.24, None, what, symbol, c.control, 0)
@@ -263,7 +265,7 @@ def _forest(rows: pd.DataFrame, null: np.ndarray | None, title: str, most: int) 
             f"Largest: {'; '.join(largest)}.", *([f"Not drawn: {'; '.join(left_out)}."] if left_out else [])]  # fmt: skip
     return framed(
         fig, title=plain(title, most=200), alt=" ".join(said), height=max(120, 30 * len(shown)), above=42,
-        subtitle=f"{name}: share of attention above the threshold, over its share of positions; 1 is what even attention would give; 95 % intervals by resampling windows",
+        subtitle=f"{name}: share of attention above the threshold, over its share of positions; 1: even attention; intervals by resampling windows",
         margin_r=30 + int(6.2 * max(len(text) for text in columns)), legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
     )  # fmt: skip
 

@@ -122,18 +122,3 @@ def element_name(name: object) -> str:
     """
     text = plain(name, most=28)
     return _SPOKEN.get(text.lower(), text.replace("_", " "))
-
-
-_ELEMENTS = {"five_prime_utr": "5′ UTR", "three_prime_utr": "3′ UTR", "cpg_island": "CpG island", "tss": "TSS"}
-
-
-def element_name(name: object) -> str:
-    """The name of a genomic element as people read it, on one line.
-
-    Examples
-    --------
-    >>> element_name("five_prime_utr"), element_name("splice_donor"), element_name("CTCF")
-    ('5′ UTR', 'splice donor', 'CTCF')
-    """
-    text = plain(name, most=28)
-    return _ELEMENTS.get(text.lower(), text.replace("_", " "))
