@@ -88,7 +88,7 @@ def embedding_map(maps: Mapped, panels: Sequence[str] | None = None, *, title: s
                 row=i // across + 1, col=i % across + 1,
             )  # fmt: skip
     method = METHODS.get(str(maps.settings.get("method")), "map")
-    fig.update_xaxes(showticklabels=False, ticks="", mirror=True, linecolor=c.faint, title_text=f"{method} 1", title_standoff=2)
+    fig.update_xaxes(showticklabels=False, ticks="", mirror=True, linecolor=c.faint)
     fig.update_yaxes(showticklabels=False, ticks="", mirror=True, linecolor=c.faint)
     title = plain(title or f"Where does {plain(maps.model)} put genomic elements?", most=200)
     lengths = (maps.windows["end"] - maps.windows["start"]).unique()
@@ -102,7 +102,7 @@ def embedding_map(maps: Mapped, panels: Sequence[str] | None = None, *, title: s
         f"Purity of neighbours in the vectors: {'; '.join(each)}."
     )
     return framed(
-        fig, title=title, alt=alt, height=total, above=52, below=90, subtitle=f"{len(labels):,} windows of {long} · {method}{chance} · {WITHIN} no better than random labels (95 %)",
+        fig, title=title, alt=alt, height=total, above=52, below=60, subtitle=f"{len(labels):,} windows of {long} · {method}{chance} · {WITHIN} no better than random labels (95 %)",
         legend={"orientation": "h", "y": 0, "yanchor": "top", "yref": "paper", "x": 0}, hovermode="closest",
     )  # fmt: skip
 
