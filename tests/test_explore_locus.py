@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -16,7 +17,7 @@ from variant_toy import ToyModel, toy_reference
 from ntviz import annotation, attribution, expectation, explore, landscape, models, motifs, plot, variants
 from ntviz.explore.locus_annotated import Matches
 from ntviz.explore.locus_attributed import Attributed
-from ntviz.explore.locus_modelled import Expected, Probability, Received, Saturated, Windows
+from ntviz.explore.locus_modelled import Expected, Hiding, Probability, Received, Saturated, Windows
 from ntviz.genome import Interval, Variant
 from ntviz.reference import Reference
 from ntviz.sequence import shuffle
@@ -87,31 +88,39 @@ class Gc:
 # Components that a model computes -------------------------------------------------------------------------------------
 
 
-def test_expected_bases_are_those_of_masking_whole_windows(genome, toy):
+def test_expected_bases_are_those_of_masking_the_middle_of_a_window(genome, toy):
     reference, _ = genome
-    for frames in (1, 3):
-        component = Expected(toy, reference, window=120, frames=frames)
-        assert (component.windows.window, component.windows.flank) == (120, 30)
-        (piece,) = component.pieces(Interval("20", 610, 640))
-        assert piece == Interval("20", 600, 660)
-        table = component.compute(piece)
-        plain = np.zeros((2, 60, 4))
-        for frame in range(frames):
-            # The window in whole tokens, read by the plain function.
-            start = 570 + frame
-            text = bases(reference, start, start + (690 - start) // 3 * 3)
-            for row, letters in enumerate((text, shuffle(text, k=2, seed=start))):
-                found = expectation.masked(toy, letters, frames=1, what=None).probabilities
-                plain[row] += found[600 - start : 660 - start] / frames
-        for row, name in enumerate(("", "shuffled_")):
-            np.testing.assert_allclose(
-                table[[name + base for base in "ACGT"]].to_numpy(), plain[row], atol=1e-6
-            )
+    hiding = Hiding(toy, reference, window=120)
+    component = Expected(hiding)
+    (piece,) = component.pieces(Interval("20", 610, 620))
+    assert piece == Interval("20", 600, 630)
+    table = component.compute(piece)
+    # The control is drawn from the piece and a window to either side.
+    turned = shuffle(bases(reference, 480, 750), k=2, seed=480)
+    for name, whole_text, first in (("", bases(reference, 0, 1_000), 0), ("shuffled_", turned, 480)):
+        plain = np.full((30, 4), np.nan)
+        for token in range(600, 630, 3):
+            # 39 tokens, as many on either side.
+            text = whole_text[token - 57 - first : token + 60 - first]
+            plain[token - 600 : token - 597] = expectation.masked(toy, text, frames=1, what=None).probabilities[57:60]
+        np.testing.assert_allclose(table[[name + base for base in "ACGT"]], plain, atol=1e-6)
+
+
+def test_one_forward_pass_serves_expected_bases_and_saturation(genome, toy):
+    hiding = Hiding(toy, genome[0], window=120)
+    view = Interval("20", 600, 900)
+    whole(Expected(hiding), view)
+    read = toy.sequences
+    # Both strands of the bases and of the shuffled ones, each token once.
+    assert read == 4 * 100
+    whole(Saturated(hiding), view)
+    assert toy.sequences == read
 
 
 def test_numbers_are_the_same_in_every_view_and_missing_at_n(genome, toy):
     reference, _ = genome
-    for component in (Expected(toy, reference), Saturated(toy, reference), Probability(toy, reference)):
+    hiding = Hiding(toy, reference)
+    for component in (Expected(hiding), Saturated(hiding), Probability(toy, reference)):
         one, other = Interval("20", 3_900, 4_050), Interval("20", 3_951, 4_020)
         first, second = whole(component, one), whole(component, other)
         pd.testing.assert_frame_equal(first.iloc[51:120].reset_index(drop=True), second)
@@ -119,8 +128,8 @@ def test_numbers_are_the_same_in_every_view_and_missing_at_n(genome, toy):
         assert np.isfinite(inner.to_numpy()).all()
         numbers = first.iloc[100:].select_dtypes("float").to_numpy()
         assert np.isnan(numbers).all()
-        nothing = component.compute(Interval("20", 4_100, 4_300))
-        assert len(nothing) == 200
+        nothing = component.compute(Interval("20", 4_200, 4_350))
+        assert len(nothing) == 150
         assert np.isnan(nothing.select_dtypes("float").to_numpy()).all()
 
 
@@ -134,19 +143,26 @@ def test_probabilities_are_those_of_the_landscape(genome, toy):
     np.testing.assert_array_equal(table["composition"], plain.controls["composition"])
 
 
-def test_effects_are_those_of_saturation(genome, toy):
-    view = Interval("20", 500, 560)
-    component = Saturated(toy, genome[0], window=120)
-    table = whole(component, view)
+@pytest.mark.parametrize(("start", "end"), [(500, 560), (3_960, 4_020), (5_950, 6_000), (0, 40)])
+def test_effects_are_those_of_saturation(genome, toy, start, end):
+    view = Interval("20", start, end)
+    table = whole(Saturated(Hiding(toy, genome[0], window=120)), view)
     plain = variants.saturation(toy, genome[0], view, window=120, what=None)
-    codes = ["ACGT".index(base) for base in plain.sequence]
-    others = [[row[column] for column in range(4) if column != code] for row, code in zip(plain.llr, codes, strict=True)]  # fmt: skip
-    np.testing.assert_allclose(table["mean"], np.mean(others, axis=1))
-    np.testing.assert_allclose(table["lowest"], np.min(others, axis=1))
-    # The control by hand, of a base whose window is known: 480 to 540 is read from 450 to 570.
-    counts = {base: bases(genome[0], 450, 570).count(base) + 1 for base in "ACGT"}
-    base = plain.sequence[10]
-    effects = [np.log(counts[other] / counts[base]) for other in "ACGT" if other != base]
+    known = np.array([base in "ACGT" for base in plain.sequence]) & np.isfinite(plain.llr).all(axis=1)
+    assert known.sum() >= 38
+    np.testing.assert_array_equal(np.isfinite(table["mean"]), known)
+    for at in np.flatnonzero(known):
+        effects = [plain.llr[at, column] for column in range(4) if "ACGT"[column] != plain.sequence[at]]
+        assert table["mean"][at] == pytest.approx(np.mean(effects), abs=1e-6)
+        assert table["lowest"][at] == pytest.approx(np.min(effects), abs=1e-6)
+
+
+def test_the_control_of_effects_is_by_shares_of_the_window(genome, toy):
+    table = whole(Saturated(Hiding(toy, genome[0], window=120)), Interval("20", 500, 560))
+    # The token of 510 is read from 453 to 570.
+    text = bases(genome[0], 453, 570)
+    base = bases(genome[0], 510, 511)
+    effects = [np.log((text.count(other) + 1) / (text.count(base) + 1)) for other in "ACGT" if other != base]
     assert table["composition"][10] == pytest.approx(np.mean(effects))
     assert table["composition_lowest"][10] == pytest.approx(np.min(effects))
 
@@ -243,7 +259,7 @@ def test_a_target_that_is_none_is_said(genome, toy, target, method, says):
 
 def test_a_window_too_short_for_tokens_is_said_in_the_figure(genome, toy):
     found = explore.locus(toy, *genome, at="20:501-600", window=10, components=["attention"])
-    assert "A window must have 4 tokens, 12 bp, or more; received 10 bp" in found.figure().alt
+    assert "A window must have 4 tokens, 12 bp, or more; received 10 bp" in found.figure().layout.meta["alt"]
 
 
 # Components that need no model ----------------------------------------------------------------------------------------
@@ -272,10 +288,8 @@ def test_matches_are_those_of_the_whole_interval_whatever_the_pieces(genome):
         assert "expected by chance" in _notes(explorer.figure())
 
 
-def _notes(figure: plot.Figure) -> str:
-    return " | ".join(
-        text.get_text() for text in figure.drawing.findobj(lambda one: hasattr(one, "get_text"))
-    )
+def _notes(figure) -> str:
+    return " | ".join(one.text for one in figure.layout.annotations)
 
 
 def test_files_of_the_user_are_tracks(genome, tmp_path):
@@ -298,13 +312,15 @@ def test_files_of_the_user_are_tracks(genome, tmp_path):
     assert set(tables["signal"]["value"]) == {2.5}
     assert "".join(tables["bases"]["base"]) == bases(genome[0], 2100, 2200)
     assert set(tables["elements"]["element"]) <= {"promoter", "splice_donor", "splice_acceptor"}
-    page = found.figure().html()
-    assert "<i>peaks" not in page
-    assert "<b>peak" not in page
-    assert "peaks" in found.figure().alt
+    figure = found.figure()
+    page = [text for trace in figure.data if trace.text is not None for text in np.atleast_1d(trace.text)]
+    page += [one.text for one in figure.layout.annotations if one.name != "caption"]
+    assert any("&lt;b&gt;peak" in text for text in page)
+    assert not any("<b>peak" in text or "<i>peaks" in text for text in page)
+    assert "my <i>peaks</i>: " in plot.alt(figure)
     found.go("20:3101-3200")
     assert found.tables()["signal"].empty
-    assert found.figure().alt
+    assert found.figure().layout.meta["alt"]
 
 
 # The explorer ---------------------------------------------------------------------------------------------------------
@@ -329,17 +345,13 @@ def test_a_component_of_ones_own_is_drawn_kept_and_saved(genome, tmp_path):
     assert len(gc.asked) == 3
     found.show("GC")
     assert [one.name for one in found.waiting()] == ["GC"]
-    ready = found.figure(only_ready=True)
-    assert "GC: being computed" in ready.alt
+    assert "GC: being computed …" in plot.alt(found.drawn())
     assert len(gc.asked) == 3
-    assert "being computed" not in found.figure().alt
+    assert "being computed" not in plot.alt(found.figure())
     assert found.waiting() == []
     found.go("20:1-2000")
-    assert (
-        "Zoom in to see: Below, or in a shorter view: bases (up to 500 bp), GC (up to 1,000 bp)"
-        in found.figure().alt
-    )
-    assert len(found.tables()["GC"]) == 12 + 1 * (found.zoom.start % 10 > 0)
+    assert "Zoom in to see: GC (up to 1,000 bp)." in plot.alt(found.figure())
+    assert set(found.tables()) == {"bases"}
 
 
 def test_one_component_that_fails_leaves_the_others(genome):
@@ -356,14 +368,31 @@ def test_one_component_that_fails_leaves_the_others(genome):
         def compute(self, piece):
             return pd.DataFrame({"start": [1]})
 
+    class Short(Gc):
+        name = "short"
+
+        def tracks(self, table, view):
+            return [plot.signal_track(np.zeros(3), label="Short", unit="")]
+
+    class Wordless(Gc):
+        name = "wordless"
+
+        def tracks(self, table, view):
+            raise RuntimeError("There is no word for it.")
+
     broken = Broken(genome[0])
-    found = explore.locus(None, *genome, at="20:2051-2150", components=["bases", broken, Bare(genome[0])])
+    own = [broken, Bare(genome[0]), Short(genome[0]), Wordless(genome[0])]
+    found = explore.locus(None, *genome, at="20:2051-2150", components=["bases", *own])
+    said = plot.alt(found.figure())
+    assert "Short: 'Short' must have one value for each of the 100 bases of 20:2,051-2,150" in said.replace("chr20", "20").replace("(+)", "")
+    assert "Wordless: There is no word for it." in said
+    found.hide("short", "wordless")
     assert set(found.tables()) == {"bases"}
     assert found.problems["broken"] == "It must be <b>so</b>; it is not."
     assert "compute() of 'bare' must return a DataFrame with chrom, start, end; received DataFrame without chrom, end" in found.problems["bare"]  # fmt: skip
     figure = found.figure()
-    assert "Broken: It must be" in figure.alt
-    assert "<b>" not in figure.html()
+    assert "Broken: It must be <b>so</b>" in plot.alt(figure)
+    assert any("&lt;b&gt;so" in trace.text[0] for trace in figure.data if trace.type == "scatter" and trace.mode == "text")
     # What cannot be had is not asked for again.
     assert len(broken.asked) == 1
 
@@ -390,7 +419,7 @@ def test_a_view_moves_and_stays_on_its_contig(genome):
     found.look(Interval("20", 3_000, 3_002))
     assert len(found.view) == 20
     assert found.view.contains(Interval("20", 3_000, 3_002))
-    with pytest.raises(ValueError, match=r"position that stays must be in view, 20:.*; received 1\. Take"):
+    with pytest.raises(ValueError, match=r"position that stays must be in view, chr20:.*; received 1\. Take"):
         found.scale(2, at=0)
     with pytest.raises(ValueError, match="factor must be above 0; received 0"):
         found.scale(0)
@@ -428,38 +457,136 @@ def test_the_other_strand_is_read_backwards(genome, toy):
     )
     for name, table in forward.tables().items():
         pd.testing.assert_frame_equal(table, turned.tables()[name])
-    lanes = [{lane.label: lane for lane in one.figure().readout.lanes} for one in (forward, turned)]
-    for label in ("Expected bases", "Probability of the base there"):
-        np.testing.assert_allclose(lanes[0][label].values, lanes[1][label].values[::-1])
-    pair = str.maketrans("ACGT", "TGCA")
-    assert lanes[0]["Expected bases"].letters == lanes[1]["Expected bases"].letters[::-1].translate(pair)
-    # The probability of the base there is told by the logo too, for whichever strand.
-    there = "probability of the base there"
-    np.testing.assert_array_equal(lanes[0][there].values, lanes[1][there].values[::-1])
+    figures = [one.figure() for one in (forward, turned)]
+    probability = [_named(figure, "Probability of the reference base") for figure in figures]
+    np.testing.assert_array_equal(probability[0].y, probability[1].y[::-1])
+    assert (probability[1].x0, probability[1].dx) == (600, -1)
+    logos = [_named(figure, "Expected bases") for figure in figures]
+    assert list(logos[0].text) == list(logos[1].text[::-1]) or len(logos[0].text) == 100
 
 
-def test_a_still_shows_everything_above_its_control(genome, toy):
+def _named(figure, label: str):
+    return next(trace for trace in figure.data if trace.name == label and trace.y is not None)
+
+
+def test_a_static_figure_shows_everything_with_its_control(genome, toy):
     found = explore.locus(toy, *genome, at="ONE", width=700)
     figure = found.figure()
     # The toy has no attention to observe: that is said, and takes nothing from the rest.
     assert list(found.problems) == ["attention"]
-    rows = [ax.get_label() for ax in figure.drawing.axes]
-    for label in ("Expected bases", "Probability of the base there", "Effect of substitutions, mean"):
-        assert rows[rows.index(label) + 1] == f"{label}: control"
-    assert {"zoom: Bases there", "zoom: Expected bases"} <= set(rows)
-    assert "Bases there" not in rows
-    assert "Enlarged below: chr20:1,941-2,060." in figure.alt
-    assert "a finding is what the control lacks" in figure.caption
-    bundle = found._repr_mimebundle_()
-    assert set(bundle) == {"text/html", "text/plain"}
+    names = [trace.name for trace in figure.data if trace.name]
+    for label in ("Expected bases", "Probability of the reference base", "Effect of substitutions, mean"):
+        assert label in names
+        assert any(name.startswith(f"{label}: control") for name in names)
+    assert "Enlarged below: chr20:1,941-2,060." in plot.alt(figure)
+    assert figure.layout.title.text == "ONE by toy of nt-3mer"
     assert repr(found).startswith("Locus ONE by toy of nt-3mer, chr20:1,651-2,350(+): genes")
+    assert "Enlarged below" not in plot.alt(found.figure(enlarged=False))
 
 
-def test_in_jupyterlab_the_widget_stands_beside_the_still(genome, monkeypatch):
-    monkeypatch.setenv("JPY_SESSION_NAME", "notebook.ipynb")
-    bundle = explore.locus(None, *genome)._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert "<figure" in bundle["text/html"]
+def test_going_back_and_to_parts_of_what_was_seen_computes_nothing(genome, toy):
+    found = explore.locus(toy, *genome, at="20:501-900", components=["expected bases", "saturation", "probability"], window=120)
+    found.figure()
+    found.go("20:1501-1700")
+    found.figure()
+    read = toy.sequences
+    found.back()
+    assert found.view == Interval("chr20", 500, 900, "+")
+    found.figure()
+    found.look(Interval("20", 601, 687))
+    assert found.where == "chr20:602-687"
+    found.tables()
+    found.whole()
+    assert found.where == "chr20:501-900"
+    assert toy.sequences == read
+    assert len(found.table()) == 3 * 400
+    assert found.tsv().count("expected bases\t") == 400
+
+
+# In JupyterLab --------------------------------------------------------------------------------------------------------
+
+OWN = ["genes", "bases", "expected bases", "probability"]
+
+
+def _zoom(found, start: int, end: int) -> None:
+    found.live._heard(None, {"kind": "ranges", "ranges": {"xaxis": [start + 0.5, end + 0.5], "yaxis": [0, 1]}}, None)
+
+
+def test_the_live_view_follows_a_zoom_and_computes_what_lies_beyond(genome, toy):
+    found = explore.locus(toy, *genome, at="20:501-1500", components=OWN, window=120)
+    assert found.widget.children[1] is found.live
+    read, whole_place = toy.sequences, found.live.whole
+    _zoom(found, 700, 800)
+    assert (found.view, found.toolbar.place.value) == (Interval("chr20", 700, 800, "+"), "chr20:701-800")
+    letters = [np.asarray(trace.x) for trace in found.live.still.data if trace.meta == "letters"]
+    assert {*np.concatenate(letters).round()} >= {701, 750, 800}
+    # The page keeps its zoom, and nothing is read again.
+    assert (toy.sequences, found.live.whole) == (read, whole_place)
+    assert _named(found.live.still, "Probability of the reference base").y.size == 1_000
+    _zoom(found, 1_400, 1_600)
+    assert found._drawn == Interval("chr20", 1_350, 1_650, "+")
+    assert toy.sequences > read
+    assert found.waiting() == []
+    assert found.live.still.layout.xaxis.maxallowed == 6_000.5
+    assert "being computed" not in found.live.alt
+    # Farther than components go: words say so.
+    _zoom(found, 0, 5_900)
+    assert "Zoom in to see: bases (up to 5,000 bp) and expected bases (up to 3,000 bp)." in found.live.alt
+    # Back in, what is too long for the whole is computed around what is seen.
+    _zoom(found, 2_000, 2_600)
+    assert len(found._drawn) == 6_000
+    bits = _named(found.live.still, "Expected bases").y
+    assert np.flatnonzero(np.isfinite(bits))[[0, -1]].tolist() == [1_850, 2_749]
+    # Less than can be shown: the page is put to what is.
+    before = found.live.whole
+    _zoom(found, 2_300, 2_301)
+    assert len(found.view) == 20
+    found.whole()
+    assert found.live.whole > before
+    assert found.view == found._drawn == Interval("chr20", 500, 1_500, "+")
+
+
+def test_tracks_come_one_after_the_other_and_the_kernel_is_free_between_pieces(genome, toy):
+    async def session() -> list[str]:
+        found = explore.locus(toy, *genome, at="20:501-1100", components=OWN, window=120)
+        found.widget  # noqa: B018 - shows it
+        seen = [found.live.alt]
+        assert "Genes: " in seen[0]
+        assert "Expected bases: being computed …" in seen[0]
+        while found.waiting():
+            await asyncio.sleep(0.001)
+            if found.live.alt != seen[-1]:
+                seen.append(found.live.alt)
+            if len(seen) == 2 and "Computing probability" not in found.toolbar.message.value and found.view.start == 500:
+                # Another wish ends what was under way.
+                found.look(Interval("20", 800, 1_300))
+        await asyncio.sleep(0.02)
+        assert found.toolbar.message.value.count("Computing") == 0
+        return [*seen, found.live.alt]
+
+    seen = asyncio.run(session())
+    assert "being computed" not in seen[-1]
+    assert "chr20:801-1,300" in seen[-1]
+
+
+def test_boxes_files_and_code(genome, toy, tmp_path):
+    found = explore.locus(None, *genome, at="20:2101-2200", beds=())
+    found.widget  # noqa: B018 - shows it
+    boxes = {box.description: box for box in found._boxes.children}
+    assert list(boxes) == ["genes", "elements", "bases"]
+    boxes["bases"].value = False
+    assert found.shown == ("genes", "elements")
+    assert "Sequence" not in found.live.alt
+    assert found.add_file("../peaks.bed", "chr20\t2100\t2150\tx\n") == "Added peaks."
+    assert found.add_file("cover.bedgraph", "chr20\t2120\t2130\t2.5\n") == "Added cover."
+    found.update()
+    assert [box.description for box in found._boxes.children][-1] == "cover"
+    assert "cover: largest 2.5" in found.live.alt
+    with pytest.raises(ValueError, match="Line 1"):
+        found.add_file("bad.bedgraph", "nothing\n")
+    code = found.code()
+    compile(code, "code", "exec")
+    assert "at='chr20:2,101-2,200(+)'" in code
 
 
 # Files ----------------------------------------------------------------------------------------------------------------
@@ -512,12 +639,3 @@ def test_file_names_never_collide():
         "…": "component.tsv",
         "ok": "ok.tsv",
     }
-
-
-@pytest.mark.parametrize("ending", ["svg", "png", "html"])
-def test_the_figure_is_saved(genome, tmp_path, ending):
-    found = explore.locus(None, *genome, at="20:2051-2550")
-    path = found.save(tmp_path / f"locus.{ending}")
-    assert path.stat().st_size > 5_000
-    with pytest.raises(ValueError, match="must be saved as one of"):
-        found.save(tmp_path / "locus.pdf")

@@ -172,7 +172,7 @@ def words_track(label: str, text: str) -> Track:
                 text=[escaped(line) for line in lines], textfont={"size": 12, "color": colours().muted}, cliponaxis=False,
             )
         )  # fmt: skip
-        panel.yaxis(range=[0.5 - len(lines), 0.5])
+        panel.yaxis(range=[0.5 - len(lines), 0.5], visible=False)
         return text
 
     return Track(plain(label), 18 * len(lines), draw)

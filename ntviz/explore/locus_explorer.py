@@ -20,7 +20,7 @@ from ntviz.explore.locus_files import write
 from ntviz.explore.locus_standard import chosen_components, file_components
 from ntviz.explore.places import Place, first_gene, locate
 from ntviz.explore.toolbar import Explorer
-from ntviz.genome import Interval, Variant, canonical_contig
+from ntviz.genome import Interval, Variant, browser_contig, canonical_contig
 from ntviz.motifs import Motif
 from ntviz.plot.locus import SPELLED, LocusFigure
 from ntviz.plot.tracks import Track
@@ -175,7 +175,7 @@ class LocusExplorer(Explorer):
         whole = self.reference.whole(view.chrom)
         size = min(max(size, SHORTEST), most, len(whole))
         start = min(max(view.start + (len(view) - size) // 2, 0), len(whole) - size)
-        return Interval(view.chrom, start, start + size, "-" if view.strand == "-" else "+")
+        return Interval(browser_contig(view.chrom), start, start + size, "-" if view.strand == "-" else "+")
 
     @property
     def where(self) -> str:
@@ -316,10 +316,8 @@ class LocusExplorer(Explorer):
             except _ERRORS:
                 # `rows` tells it.
                 continue
-            for piece in pieces:
-                key = _key(piece)
-                if key not in self._kept[one.name] and (one.name, *key) not in self._failed:
-                    work.append((one, piece))
+            if not any((one.name, *_key(piece)) in self._failed for piece in pieces):
+                work += [(one, piece) for piece in pieces if _key(piece) not in self._kept[one.name]]
         return work
 
     def _extent(self, component: Component) -> Interval | None:
@@ -340,16 +338,14 @@ class LocusExplorer(Explorer):
     def _compute(self) -> None:
         """Compute what is missing, and say how far it is."""
         self._drawn = self.view
-        work = self._work()
-        if work:
+        if work := self._work():
             with progress(total=len(work), what="locus") as bar:
-                for one, piece in work:
-                    self._tried(one, piece)
+                while work:
+                    self._try(*work[0])
                     bar.update(1)
+                    work = self._work()
 
-    def _tried(self, component: Component, piece: Interval) -> None:
-        if _key(piece) in self._kept[component.name]:
-            return
+    def _try(self, component: Component, piece: Interval) -> None:
         try:
             self._piece(component, piece)
         except _ERRORS as error:
@@ -513,14 +509,16 @@ class LocusExplorer(Explorer):
         if not work:
             return False
         one, piece = work[0]
-        left = list(dict.fromkeys(component.name for component, _ in work))
-        self.say(f"Computing {one.name}: {sum(other is one for other, _ in work):,} pieces left; then {listing(left[1:])}.")
-        self._tried(one, piece)
-        if all(other is not one for other, _ in work[1:]):
+        after = [other.name for other in dict.fromkeys(other for other, _ in work) if other is not one]
+        pieces = sum(other is one for other, _ in work)
+        self.say(f"Computing {one.name} ({pieces:,} {'pieces' if pieces > 1 else 'piece'} left)" + (f"; then {listing(after)}." if after else "."))
+        self._try(one, piece)
+        left = self._work()
+        if all(other is not one for other, _ in left):
             self._doing(lambda: self.live.show(self.drawn()))
-            if len(work) == 1:
-                self.say("")
-        return len(work) > 1
+        if not left:
+            self.say("")
+        return bool(left)
 
     def add_file(self, name: str, text: str) -> str:
         """Add the elements or numbers of a file of the user's by its name and text; what was read, in words.
