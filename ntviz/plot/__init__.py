@@ -2,7 +2,7 @@
 
 Each function takes the data first and everything else by keyword, and returns a `plotly.graph_objects.Figure`: zoom it,
 hover over it, change it with plotly's own `update_layout`, save it with `save` or `write_html`. What it shows in words,
-with numbers from the data, is `figure.layout.meta["alt"]`. Motif logos are logomaker's, on matplotlib axes.
+with numbers from the data, is `figure.layout.meta["alt"]`. One motif is logomaker's, on matplotlib axes (`logo`).
 
 In a kernel, importing this makes ntviz's renderer plotly's default, unless another was chosen: figures, also your own, then
 show in JupyterLab, in executed notebooks and in pages without a network.
@@ -10,45 +10,22 @@ show in JupyterLab, in executed notebooks and in pages without a network.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from ntviz.plot import show
-
-if TYPE_CHECKING:
-    from ntviz.plot.attention import attention_map, attention_track
-    from ntviz.plot.charts import LiveCurves, Panel, bars, curves, leaderboard, token_strip
-    from ntviz.plot.enrichment import enrichment
-    from ntviz.plot.heads import head_atlas, thumbnails
-    from ntviz.plot.letters import contribution_track, logo_track, sequence_track
-    from ntviz.plot.live import Live
-    from ntviz.plot.locus import locus
-    from ntviz.plot.maps import embedding_map
-    from ntviz.plot.motif_logo import Beside, aligned_logo, logo, motif_logos
-    from ntviz.plot.show import FORMATS, NoPicture, alt, save, table
-    from ntviz.plot.theme import theme
-    from ntviz.plot.tracks import Track, genes_track, regions_track, signal_track
-    from ntviz.plot.variants import dependency, saturation
-
-_HOMES = {
-    "attention": ("attention_map", "attention_track"),
-    "heads": ("head_atlas", "thumbnails"),
-    "charts": ("LiveCurves", "Panel", "bars", "curves", "leaderboard", "token_strip"),
-    "enrichment": ("enrichment",),
-    "letters": ("contribution_track", "logo_track", "sequence_track"),
-    "live": ("Live",),
-    "locus": ("locus",),
-    "maps": ("embedding_map",),
-    "motif_logo": ("Beside", "aligned_logo", "logo", "motif_logos"),
-    "show": ("FORMATS", "NoPicture", "alt", "save", "table"),
-    "theme": ("theme",),
-    "tracks": ("Track", "genes_track", "regions_track", "signal_track"),
-    "variants": ("dependency", "saturation"),
-}
+from ntviz.plot.attention import attention_map, attention_track
+from ntviz.plot.charts import LiveCurves, Panel, bars, curves, leaderboard, token_strip
+from ntviz.plot.enrichment import enrichment
+from ntviz.plot.heads import head_atlas, thumbnails
+from ntviz.plot.letters import contribution_track, logo_track, sequence_track
+from ntviz.plot.locus import locus
+from ntviz.plot.maps import embedding_map
+from ntviz.plot.motif_logo import Beside, aligned_logo, logo, motif_logos
+from ntviz.plot.show import FORMATS, NoPicture, alt, install, save, table
+from ntviz.plot.theme import theme
+from ntviz.plot.tracks import Track, genes_track, regions_track, signal_track
+from ntviz.plot.variants import dependency, saturation
 
 __all__ = [
     "FORMATS",
     "Beside",
-    "Live",
     "LiveCurves",
     "NoPicture",
     "Panel",
@@ -81,14 +58,4 @@ __all__ = [
     "token_strip",
 ]
 
-show.install()
-
-# For the time of the rebuild only: a module that is not there yet costs its own names.
-import contextlib as _contextlib
-import importlib as _importlib
-
-for _module, _names in _HOMES.items():
-    with _contextlib.suppress(ImportError, SyntaxError, AttributeError, NameError, TypeError):
-        _loaded = _importlib.import_module(f"ntviz.plot.{_module}")
-        for _name in _names:
-            globals()[_name] = getattr(_loaded, _name)
+install()

@@ -197,7 +197,7 @@ def _heat(rows: pd.DataFrame, control: str | None, title: str, *, ordered: bool)
     notes += [] if rows["passed"].any() or rows.get("q_shift", pd.Series([np.nan])).notna().any() else ["The table has no shift null, so nothing can be marked as passing it."]
     notes += [f"{beyond:,} ratios lie beyond the ends of the colours."] if beyond else []
     return framed(
-        fig, title=plain(title, most=200), alt=" ".join([sentence(plain(title, most=200)), *notes]), height=total, above=44,
+        fig, title=plain(title, most=200), alt=" ".join([sentence(plain(title, most=200)), *notes]), height=total, above=26,
         subtitle="share of attention above the threshold on the element, over its share of positions; orange: more, blue: less",
         legend={"orientation": "h", "y": 1, "yanchor": "bottom", "yref": "paper", "x": 1, "xanchor": "right"},
     )  # fmt: skip
@@ -264,7 +264,7 @@ def _forest(rows: pd.DataFrame, null: np.ndarray | None, title: str, most: int) 
     said = [sentence(plain(title, most=200)), f"Attention on {name} over its share of positions, {len(rows):,} head{'s' * (len(rows) > 1)} as layer.head: {_passing(rows)}.",
             f"Largest: {'; '.join(largest)}.", *([f"Not drawn: {'; '.join(left_out)}."] if left_out else [])]  # fmt: skip
     return framed(
-        fig, title=plain(title, most=200), alt=" ".join(said), height=max(120, 30 * len(shown)), above=42,
+        fig, title=plain(title, most=200), alt=" ".join(said), height=max(120, 30 * len(shown)), above=52,
         subtitle=f"{name}: share of attention above the threshold, over its share of positions; 1: even attention; intervals by resampling windows",
         margin_r=30 + int(6.2 * max(len(text) for text in columns)), legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "font": {"size": 11}},
     )  # fmt: skip

@@ -15,9 +15,6 @@ from ntviz.plot.theme import MARKERS, WIDTH, colours, framed
 from ntviz.plot.words import element_name, escaped, listing, number, plain, sentence, span
 
 METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal components"}
-WITHIN = "°"
-"""Mark of a number that random labels reach."""
-
 
 class Mapped(Protocol):
     """What the figure needs of `projection.Maps`, which says what each is."""
@@ -39,8 +36,8 @@ class Mapped(Protocol):
 def embedding_map(maps: Mapped, panels: Sequence[str] | None = None, *, title: str = "", columns: int = 3) -> go.Figure:
     """A figure of windows as points, coloured and shaped by element, a panel a layer or baseline; the legend hides elements in all.
 
-    Numbers over a panel say how well elements keep together in the vectors, which is what counts, and in the map, which is
-    what is seen. The hover tells place, element, gene and share of G and C of a window.
+    Numbers over a panel say how well elements keep together in the vectors, which is what counts, with what 95 % of random
+    labels reach at most, and in the map, which is what is seen. The hover tells place, element, gene and share of G and C of a window.
 
     Parameters
     ----------
@@ -71,39 +68,41 @@ def embedding_map(maps: Mapped, panels: Sequence[str] | None = None, *, title: s
     c, labels = colours(), maps.windows["element"].astype(str).to_numpy()
     elements = list(dict.fromkeys(labels))
     across, down = min(columns, len(rows)), -(-len(rows) // columns)
-    side, gap = round(WIDTH / across * 0.92), 70
+    side, gap = round(WIDTH / across * 0.92), 76
     total = down * side + (down - 1) * gap
-    heads = [f"<b>{escaped(name[:1].upper() + name[1:], most=40)}</b><br><span style='font-size:10px'>vectors: {_numbers(maps.separation, name, 'vectors')}"
-             f"<br>map: {_numbers(maps.separation, name, 'map')}</span>" for name in names]  # fmt: skip
+    small = f"<br><span style='font-size:10px;color:{c.muted}'>"
+    heads = ["Control: " * (maps.panels["source"].iloc[row] != "model") + name for row, name in zip(rows, names, strict=True)]
+    heads = [f"<b>{escaped(head[:1].upper() + head[1:], most=40)}</b>{small}{_measured(maps.separation, name, 'purity')}</span>{small}{_measured(maps.separation, name, 'silhouette')}</span>"
+             for head, name in zip(heads, names, strict=True)]  # fmt: skip
     fig = make_subplots(down, across, subplot_titles=heads, vertical_spacing=gap / total if down > 1 else 0, horizontal_spacing=0.025)
     fig.update_annotations(font={"size": 12})
-    told = np.array([_told(row) for row in maps.windows.to_dict("records")], dtype=object)
+    hover = np.array([_place(row) for row in maps.windows.to_dict("records")], dtype=object)
     for i, place in enumerate(places):
         for index, element in enumerate(elements):
             here = labels == element
             count = f"{element_name(element)}: {int(here.sum()):,}, GC {100 * maps.windows['gc'][here].mean():.0f} %"
             fig.add_scatter(
-                x=place[here, 0].astype(np.float32), y=place[here, 1].astype(np.float32), mode="markers", name=escaped(count), legendgroup=element, showlegend=i == 0, opacity=0.85,
-                marker={"color": c.lines[index % 6], "symbol": MARKERS[(index + index // 6) % 6], "size": 6}, text=told[here], hovertemplate="%{text}<extra></extra>",
+                x=place[here, 0], y=place[here, 1], mode="markers", name=escaped(count), legendgroup=escaped(element), showlegend=i == 0, opacity=0.85,
+                marker={"color": c.lines[index % 6], "symbol": MARKERS[(index + index // 6) % 6], "size": 6}, text=hover[here], hovertemplate="%{text}<extra></extra>",
                 row=i // across + 1, col=i % across + 1,
             )  # fmt: skip
-    method = METHODS.get(str(maps.settings.get("method")), "map")
-    fig.update_xaxes(showticklabels=False, ticks="", mirror=True, linecolor=c.faint)
-    fig.update_yaxes(showticklabels=False, ticks="", mirror=True, linecolor=c.faint)
+        # One unit is as long across as up.
+        fig.update_yaxes(scaleanchor=f"x{i + 1}" if i else "x", row=i // across + 1, col=i % across + 1)
+    fig.update_xaxes(showticklabels=False, ticks="", mirror=True, linecolor=c.faint, constrain="range")
+    fig.update_yaxes(showticklabels=False, ticks="", mirror=True, linecolor=c.faint, constrain="range")
     title = plain(title or f"Where does {plain(maps.model)} put genomic elements?", most=200)
     lengths = (maps.windows["end"] - maps.windows["start"]).unique()
     long = f"{int(lengths[0]):,} bp" if len(lengths) == 1 else f"{int(lengths.min()):,} to {int(lengths.max()):,} bp"
-    first = _value(maps.separation, names[0], "vectors", "purity")
-    chance = "" if first is None else f" · purity by chance {first['chance']:.2f}"
     counted = [f"{element_name(name)} {int((labels == name).sum()):,}" for name in elements]
-    each = [_purity(maps.separation, name) for name in names]
     alt = (
         f"{sentence(title)} {len(labels):,} windows ({listing(counted, most=6)}) in {len(rows)} map{'s' * (len(rows) != 1)}. "
-        f"Purity of neighbours in the vectors: {'; '.join(each)}."
+        f"Purity of neighbours in the vectors: {'; '.join(_purity(maps.separation, name) for name in names)}."
     )
+    method = METHODS.get(str(maps.settings.get("method")), "map")
     return framed(
-        fig, title=title, alt=alt, height=total, above=52, below=60, subtitle=f"{len(labels):,} windows of {long} · {method}{chance} · {WITHIN} no better than random labels (95 %)",
-        legend={"orientation": "h", "y": 0, "yanchor": "top", "yref": "paper", "x": 0}, hovermode="closest",
+        fig, title=title, alt=alt, height=total, above=50, below=60,
+        subtitle=f"{len(labels):,} windows of {long} · {method} · purity: share of the nearest windows that are of the same element; silhouette: above 0 where elements lie apart",
+        legend={"orientation": "h", "y": -10 / total, "yanchor": "top", "x": 0, "itemsizing": "constant"},
     )  # fmt: skip
 
 
@@ -127,17 +126,13 @@ def _value(rows: pd.DataFrame, panel: str, space: str, measure: str) -> pd.Serie
     return None if chosen.empty else chosen.iloc[0]
 
 
-def _numbers(rows: pd.DataFrame, panel: str, space: str) -> str:
-    """Both measures of a map in words, with a mark where random labels reach them."""
-    said = []
-    for measure in ("purity", "silhouette"):
-        row = _value(rows, panel, space, measure)
-        if row is None or not np.isfinite(row["value"]):
-            said.append(f"{measure}: no value")
-            continue
-        mark = WITHIN if row["value"] <= row["null_high"] else ""
-        said.append(f"{measure} {round(row['value'], 2) + 0.0:.2f}{mark}".replace("-", "−"))
-    return ", ".join(said)
+def _measured(rows: pd.DataFrame, panel: str, measure: str) -> str:
+    """A measure in the vectors, with what random labels reach, and in the map."""
+    vectors, drawn = (_value(rows, panel, space, measure) for space in ("vectors", "map"))
+    if vectors is None or not np.isfinite(vectors["value"]):
+        return f"{measure}: no value"
+    there = "" if drawn is None or not np.isfinite(drawn["value"]) else f", in the map {drawn['value']:.2f}"
+    return f"{measure} {vectors['value']:.2f} (random labels {vectors['null_high']:.2f}){there}".replace("-", "−")
 
 
 def _purity(rows: pd.DataFrame, panel: str) -> str:
@@ -148,7 +143,7 @@ def _purity(rows: pd.DataFrame, panel: str) -> str:
     return f"{plain(panel)} {number(round(vectors['value'], 2))} ({number(round(drawn['value'], 2))} in the map{reach})"
 
 
-def _told(row: dict[Any, Any]) -> str:
+def _place(row: dict[Any, Any]) -> str:
     place = Interval(browser_contig(str(row["chrom"])), row["start"], row["end"], row["strand"])
     strand = {"+": " (+)", "-": " (−)"}.get(place.strand, "")
     parts = [f"{place.chrom}:{span(place.start, place.end)}{strand}", element_name(row["element"]), f"gene: {row['gene']}" if row["gene"] else "", f"GC {100 * row['gc']:.0f} %"]

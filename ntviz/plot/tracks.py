@@ -19,7 +19,7 @@ from ntviz.annotation import from_table
 from ntviz.genome import Interval, canonical_contig
 from ntviz.plot.packing import lines_needed, packed
 from ntviz.plot.theme import WIDTH, colours
-from ntviz.plot.transcripts import Annotated, Region, Transcript, collect, introns
+from ntviz.plot.transcripts import Annotated, Region, Transcript, collect, parts_of
 from ntviz.plot.words import escaped, listing, number, plain, span, text_width
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MOST_POINTS = 20_000
 """Bases that are drawn one by one; of a longer window, bins are."""
+SPELLED = 400
+"""Bases that have letters at most: in more, a letter is narrower than two pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,16 @@ class View:
         """A 0-based span cut to the view; start >= end when nothing of it is inside."""
         return max(start, self.interval.start), min(end, self.interval.end)
 
+    def across(self, spans: Any) -> np.ndarray:
+        """[span, 2] left and right edges of 0-based spans, cut to the view, in pixels of a page of the usual width."""
+        at = np.clip(np.asarray(spans, dtype=float).reshape(-1, 2), self.interval.start, self.interval.end)
+        return ((self.interval.end - at[:, ::-1]) if self.reverse else (at - self.interval.start)) * self.base_width
+
+    def at(self, pixels: Any) -> np.ndarray:
+        """Place on the horizontal axis of pixels from the left edge."""
+        bases = np.asarray(pixels) / self.base_width
+        return self.interval.end + 0.5 - bases if self.reverse else self.interval.start + 0.5 + bases
+
     def stops(self, start: int, end: int) -> tuple[int, int]:
         """A span inside the view as element numbers of its arrays."""
         if self.reverse:
@@ -84,19 +96,8 @@ class View:
     def crop(self, values: np.ndarray, over: Interval | None, what: str) -> np.ndarray:
         """The part of an array [base, ...] that this view shows, in its reading direction; NaN where it does not reach.
 
-        Parameters
-        ----------
-        values
-            [base, ...] in the reading direction of `over`.
-        over
-            Interval that the array covers; that of the figure when None.
-        what
-            Name of the track, for the message.
-
-        Raises
-        ------
-        ValueError
-            If the array is not one element a base, or lies on another contig or strand.
+        The array is in the reading direction of `over`, the figure's interval when None. A ValueError names the track, `what`,
+        whose array is not one element a base, or lies on another contig or strand.
         """
         over = self.whole if over is None else over
         if len(values) != len(over):
@@ -199,20 +200,14 @@ def signal_track(
         line is the mean of each bin, in a band from its smallest to its largest value.
     label, unit
         Name of the track, and the unit on its axis.
-    control
-        [base] the same number for a control.
-    control_label
-        What the control is.
+    control, control_label
+        [base] the same number for a control, and what that is.
     diverging
         Whether the sign carries meaning: the axis is then centred on zero, and the two signs have two colours.
     over
         Interval that the values cover, when it is not the figure's.
-    note
-        Plain text after the label.
-    colour
-        Of the line, as plotly takes it; that of the theme when empty.
-    height
-        Pixels.
+    note, colour, height
+        Plain text after the label; of the line, as plotly takes it, that of the theme when empty; pixels.
 
     Raises
     ------
@@ -225,24 +220,26 @@ def signal_track(
     'nats'
     """
     values = vector(values, label)
-    limits = [values]
-    if control is not None:
-        control = vector(control, f"{label}: control")
-        limits.append(control)
+    null = None if control is None else vector(control, f"{label}: control")
 
     def draw(panel: Panel) -> str:
         shown = panel.view.crop(values, over, label)
         draw_line(panel, shown, name=label, unit=unit, colour=colour or colours().accent, signed=diverging, filled=True)
         said = peak(shown, panel.view, unit)
-        if control is not None:
-            null = panel.view.crop(control, over, f"{label}: control")
-            draw_line(panel, null, name=f"{label}: control ({control_label})", unit=unit, colour=colours().control)
-            said += f"; in the control ({plain(control_label)}) {peak(null, panel.view, unit)}"
-        panel.yaxis(range=span_of(np.concatenate(limits), centred=diverging), nticks=4)
+        if null is not None:
+            grey = panel.view.crop(null, over, f"{label}: control")
+            draw_line(panel, grey, name=f"{label}: control ({control_label})", unit=unit, colour=colours().control)
+            said += f"; in the control ({plain(control_label)}) {peak(grey, panel.view, unit)}"
+        panel.yaxis(range=span_of(values if null is None else np.append(values, null), centred=diverging), nticks=4)
         return said
 
-    grey = f"grey: {plain(control_label)}" if control is not None else ""
-    return Track(plain(label, most=90), height, draw, plain(unit), note="; ".join(part for part in (plain(note, most=120), grey) if part))
+    return Track(plain(label, most=90), height, draw, plain(unit), note=noted(note, null, control_label))
+
+
+def noted(note: str, control: Any, control_label: str) -> str:
+    """What stands beside a label: a note, and what is grey where there is a control."""
+    grey = "" if control is None else f"grey: {plain(control_label)}"
+    return "; ".join(filter(None, (plain(note, most=120), grey)))
 
 
 def draw_line(
@@ -257,30 +254,32 @@ def draw_line(
     letters: Sequence[str] | None = None,
 ) -> None:
     """Draw [base] values of a view as a step line: filled from zero, in two colours by sign, with a letter in the hover."""
-    view, c = panel.view, colours()
-    values = np.asarray(values, np.float32)
-    step = max(1, -(-len(values) // (MOST_POINTS // 2)) if len(values) > MOST_POINTS else 1)
-    at = {"x0": float(view.positions[0]), "dx": -1 if view.reverse else 1}
-    what = ""
+    c, step, width = colours(), -(-len(values) // (MOST_POINTS // 2)) if len(values) > MOST_POINTS else 1, 1.1
+    first, along = float(panel.view.positions[0]), -1 if panel.view.reverse else 1
+    at = {"x0": first + along * (step - 1) / 2, "dx": along * step, "mode": "lines"}
+    pale = c.accent_pale if colour == c.accent else c.faint
+
+    def fill(values: np.ndarray, colour: str, to: str = "tozeroy") -> None:
+        # plotly fills across a gap; from zero to zero nothing is seen there.
+        panel.add(go.Scatter(y=np.nan_to_num(values).astype(np.float32), fill=to, fillcolor=colour, hoverinfo="skip",
+                             line={"width": 0, "color": colour, "shape": "hvh" if step == 1 else "linear"}, **at))  # fmt: skip
+
     if step > 1:
         lowest, values, highest = binned(values, step)
-        at = {"x0": at["x0"] + at["dx"] * (step - 1) / 2, "dx": at["dx"] * step}
-        line = {"width": 0, "color": colour}
-        panel.add(
-            go.Scatter(y=highest, line=line, mode="lines", hoverinfo="skip", **at),
-            go.Scatter(y=lowest, line=line, mode="lines", fill="tonexty", fillcolor=colour, opacity=0.25, hoverinfo="skip", **at),
-        )
-        what = f", mean of {step:,} bp"
-    shape = "hvh" if step == 1 else "linear"
+        fill(highest, pale, "none")
+        fill(lowest, pale, "tonexty")
     if signed:
-        for part, tone in ((np.fmax(values, 0), c.positive), (np.fmin(values, 0), c.negative)):
-            panel.add(go.Scatter(y=np.where(np.isnan(values), np.nan, part).astype(np.float32), mode="lines", fill="tozeroy", fillcolor=tone,
-                                 line={"width": 0, "shape": shape, "color": tone}, hoverinfo="skip", **at))  # fmt: skip
-    fill = {"fill": "tozeroy", "fillcolor": c.accent_pale if colour == c.accent else c.faint} if filled and not signed and step == 1 else {}
-    letter = {"text": list(letters)} if letters is not None and step == 1 else {}
-    panel.add(go.Scatter(y=values, mode="lines", name=escaped(name, most=110), hovertemplate=("%{text} " if letter else "") + "%{y:.3g} "
-                         + _literal(unit) + what + "<extra>%{fullData.name}</extra>",
-                         line={"color": c.muted if signed else colour, "width": 0.8 if signed else 1.1, "shape": shape}, **fill, **letter, **at))  # fmt: skip
+        fill(np.fmax(values, 0), c.positive)
+        fill(np.fmin(values, 0), c.negative)
+        colour, width = c.muted, 0.8
+    elif filled and step == 1:
+        fill(values, pale)
+    template = ("%{text} " if letters else "") + "%{y:.3g} " + _literal(unit) + (f", mean of {step:,} bp" if step > 1 else "")
+    # Bars of half a base draw what a step line leaves out: both ends, and a value between two gaps.
+    ends = {"error_x": {"type": "constant", "value": 0.5, "width": 0, "thickness": width, "color": colour}} if len(values) <= SPELLED else {}
+    panel.add(go.Scatter(y=np.asarray(values, np.float32), name=escaped(name, most=110), text=list(letters) if letters and step == 1 else None,
+                         hovertemplate=template + "<extra>%{fullData.name}</extra>",
+                         line={"color": colour, "width": width, "shape": "hvh" if step == 1 else "linear"}, **at, **ends))  # fmt: skip
 
 
 def _literal(text: str) -> str:
@@ -293,8 +292,7 @@ def vector(values: np.ndarray, label: str) -> np.ndarray:
     array = np.asarray(values, dtype=float)
     if array.ndim != 1:
         raise ValueError(
-            f"{label!r} must be one number a base; received an array of shape {list(array.shape)}. "
-            f"Reduce it to [base] first."
+            f"{label!r} must be one number a base; received an array of shape {list(array.shape)}. Reduce it to [base] first."
         )
     if np.isinf(array).any():
         raise ValueError(
@@ -315,7 +313,7 @@ def span_of(values: np.ndarray, *, centred: bool = False) -> list[float]:
     return [low - room if low < 0 else low, high + room if high > 0 else high]
 
 
-def binned(values: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def binned(values: np.ndarray, step: int) -> tuple[np.ndarray, ...]:
     """Smallest, mean and largest finite value of each `step` elements of an array; NaN for a part without one.
 
     Examples
@@ -323,14 +321,13 @@ def binned(values: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray, np.nd
     >>> [part.tolist() for part in binned(np.array([1.0, 3.0, 5.0]), 2)]
     [[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]
     """
-    starts = np.arange(0, len(values), step)
-    finite = np.isfinite(values)
-    counts = np.add.reduceat(finite.astype(float), starts)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.add.reduceat(np.where(finite, values, 0.0), starts) / counts
-    low = np.minimum.reduceat(np.where(finite, values, np.inf), starts)
-    high = np.maximum.reduceat(np.where(finite, values, -np.inf), starts)
-    return tuple(np.where(counts == 0, np.nan, part).astype(np.float32) for part in (low, mean, high))
+    starts, known = np.arange(0, len(values), step), np.isfinite(values)
+    counts = np.add.reduceat(known.astype(float), starts)
+    low, total, high = (
+        reduce.reduceat(np.where(known, values, other), starts)
+        for reduce, other in ((np.minimum, np.inf), (np.add, 0.0), (np.maximum, -np.inf))
+    )
+    return tuple(np.where(counts == 0, np.nan, part).astype(np.float32) for part in (low, total / np.maximum(counts, 1), high))
 
 
 def peak(values: np.ndarray, view: View, unit: str, *, letters: Sequence[str] = "") -> str:
@@ -352,17 +349,21 @@ def peak(values: np.ndarray, view: View, unit: str, *, letters: Sequence[str] = 
 def boxes(spans: Sequence[tuple[int, int]], texts: Sequence[str], *, middle: Any, half: float, colour: Any, name: str) -> go.Bar:
     """Spans of the genome, 0-based half-open, as bars that answer the hover over their whole length."""
     at = np.asarray(spans, dtype=np.float64).reshape(-1, 2)
-    wide = at[:, 1] - at[:, 0]
     return go.Bar(
-        x=at[:, 0] + 0.5 + wide / 2, width=wide, base=np.broadcast_to(middle, len(at)) - half, y=np.full(len(at), 2 * half),
+        x=at.mean(axis=1) + 0.5, width=at[:, 1] - at[:, 0], base=np.broadcast_to(middle, len(at)) - half, y=np.full(len(at), 2 * half),
         text=list(map(escaped, texts)), textposition="none", hovertemplate="%{text}<extra></extra>", name=name,
         marker={"color": colour, "line": {"width": 0.5, "color": colours().gene}},
     )  # fmt: skip
 
 
-def _writing(x: Sequence[float], y: Sequence[float], texts: Sequence[str], **options: Any) -> go.Scatter:
-    return go.Scatter(x=x, y=y, text=texts, mode="text", hoverinfo="skip", cliponaxis=False,
-                      textfont={"size": 11, "color": colours().ink}, **options)  # fmt: skip
+def _names(x: Any, y: Any, texts: Sequence[str]) -> go.Scatter:
+    return go.Scatter(x=x, y=y, text=texts, mode="text", textposition="middle right", hoverinfo="skip", cliponaxis=False,
+                      textfont={"size": 11, "color": colours().ink})  # fmt: skip
+
+
+def _at_least_one(lines: int, name: str, what: str) -> None:
+    if lines < 1:
+        raise ValueError(f"{what} must have at least one line; received {name}={lines}. Pass 1 or more.")
 
 
 def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int = 6, lane: int = 40) -> Track:
@@ -378,7 +379,7 @@ def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int 
     label
         Name of the track.
     most_lanes
-        Lines of transcripts at most; how many are left out is said in the row and in the alt sentence.
+        Lines of transcripts at most; how many are left out is said in the alt sentence.
     lane
         Pixels of a line.
 
@@ -387,95 +388,82 @@ def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int 
     ValueError
         If `most_lanes` is below 1.
     """
-    if most_lanes < 1:
-        raise ValueError(
-            f"A gene track must have at least one line; received most_lanes={most_lanes}. Pass 1 or more."
-        )
+    _at_least_one(most_lanes, "most_lanes", "A gene track")
+
+    def laid(view: View) -> tuple[list[Transcript | Region], list[str], np.ndarray, np.ndarray, str]:
+        """What there is, its names, where they begin (pixels) and on which line; a note on coding parts."""
+        transcripts, lone, note = collect(annotation, view.interval)
+        genes = Counter(item.gene for item in transcripts)
+        names = [f"{item.gene} {item.transcript}" if genes[item.gene] > 1 else item.gene for item in transcripts]
+        names += [region.name for region in lone]
+        items: list[Transcript | Region] = [*transcripts, *lone]
+        left, right = view.across([(item.start, item.end) for item in items]).T
+        wide = np.array([text_width(name, 11) for name in names])
+        along = np.array([_along(item.strand, view) for item in items])
+        # A name stands over the left end of its body, beyond the arrow of a transcription start.
+        begin = np.select([along > 0, (along < 0) & (right - left < wide + 12)], [left + 14, right + 12], left)
+        begin = np.clip(begin, 0, np.maximum(WIDTH - wide, 0))
+        return items, names, begin, packed(np.minimum(left, begin), np.maximum(right, begin + wide), gap=8), note
 
     def draw(panel: Panel) -> str:
         view, c = panel.view, colours()
-        transcripts, lone, note = collect(annotation, view.interval)
-        shared = {gene for gene, count in Counter(t.gene for t in transcripts).items() if count > 1}
-        items: list[Transcript | Region] = [*transcripts, *lone]
-        names = [f"{t.gene} {t.transcript}" if t.gene in shared else t.gene for t in transcripts] + [r.name for r in lone]
-        ends = np.array([view.clip(item.start, item.end) for item in items], dtype=float).reshape(-1, 2)
-        # A name stands at the left end of its body, on a page of the usual width before any zoom.
-        wide = np.array([text_width(name, 11) for name in names]) / view.base_width
-        left, right = (view.interval.end - ends[:, 1], view.interval.end - ends[:, 0]) if view.reverse else (
-            ends[:, 0] - view.interval.start, ends[:, 1] - view.interval.start)  # fmt: skip
-        starts = np.clip(np.minimum(left, len(view.interval) - wide), 0, None)
-        lanes = packed(np.minimum(left, starts), np.maximum(right, starts + wide), gap=8 / view.base_width)
+        items, names, begin, lanes, note = laid(view)
         kept = [i for i in range(len(items)) if lanes[i] < most_lanes]
-        thick, thin, line = ([] for _ in range(3))
-        arrows: list[tuple[float, int, int]] = []
-        tss: list[tuple[float, int, int, str]] = []
+        drawn: dict[str, list[tuple[tuple[int, int], int, str]]] = {"intron": [], "untranslated": [], "coding": []}
+        arrows: list[tuple[float, float, int]] = []
+        starts: list[tuple[float, float, int, str]] = []
         for i in kept:
             item, y = items[i], -int(lanes[i])
-            along = 0 if item.strand not in ("+", "-") else 1 if (item.strand == "-") == view.reverse else -1
             if isinstance(item, Region):
-                thick.append((*view.clip(item.start, item.end), y, f"{item.name} {span(item.start, item.end)}"))
+                drawn["coding"].append((view.clip(item.start, item.end), y, f"{item.name}, {span(item.start, item.end)}"))
                 continue
-            for a, b in introns(item, *view.clip(item.start, item.end)):
-                line.append((a, b, y, f"{item.gene} intron, {span(a, b)}"))
-                count = int((b - a) * view.base_width / 26)
-                arrows += [(float(x), y, along) for x in np.linspace(a, b, count + 2)[1:-1]]
-            for a, b, exon in item.exons:
-                inside = [(max(a, x), min(b, z)) for x, z in item.coding if max(a, x) < min(b, z)]
-                edges = [a, *(edge for pair in inside for edge in pair), b]
-                apart = ", untranslated" if item.coding else ""
-                parts = [(x, z, thin, apart) for x, z in zip(edges[::2], edges[1::2], strict=True)]
-                parts += [(x, z, thick, ", coding") for x, z in inside]
-                for x, z, into, what in parts:
-                    x, z = view.clip(x, z)
-                    if x < z:
-                        into.append((x, z, y, f"{item.gene} exon {exon}{what}, {span(x, z)}"))
+            along = _along(item.strand, view)
+            for a, b, kind, what in parts_of(item):
+                a, b = view.clip(a, b)
+                if a < b:
+                    drawn[kind].append(((a, b), y, f"{item.gene} {what}, {span(a, b)}"))
+                    if kind == "intron" and along:
+                        arrows += [(x, y, along) for x in np.linspace(a, b, int((b - a) * view.base_width / 26) + 2)[1:-1] + 0.5]
             if along and view.interval.contains(item.tss):
-                tss.append((item.tss + 1, y, along, f"{item.gene} transcription start, {item.tss + 1:,}"))
-        for parts, half, colour in ((line, 0.025, c.gene), (thin, 0.1, c.gene_pale), (thick, 0.2, c.gene)):
-            spans = [part[:2] for part in parts]
-            panel.add(boxes(spans, [part[3] for part in parts], middle=np.array([part[2] for part in parts]), half=half, colour=colour, name=escaped(label)))
-        symbols = ["triangle-right" if along > 0 else "triangle-left" for *_, along in arrows]
-        panel.add(go.Scatter(x=[x + 0.5 for x, *_ in arrows], y=[y for _, y, _ in arrows], mode="markers", hoverinfo="skip",
-                             marker={"symbol": symbols, "size": 6, "color": c.gene}))  # fmt: skip
-        panel.add(go.Scatter(x=[x for x, *_ in tss], y=[y + 0.31 for _, y, *_ in tss], mode="markers", hovertemplate="%{text}<extra></extra>",
-                             text=[escaped(text) for *_, text in tss],
-                             marker={"symbol": ["arrow-right" if along > 0 else "arrow-left" for _, _, along, _ in tss], "size": 10, "color": c.ink}))  # fmt: skip
-        edges = view.interval.end - starts + 0.5 if view.reverse else view.interval.start + starts + 0.5
-        styled = [f"<i>{escaped(name)}</i>" if isinstance(item, Transcript) else escaped(name) for name, item in zip(names, items, strict=True)]
-        # Beyond the arrow of a transcription start that stands at the same end.
-        shift = {i: "\u2003 " for i in kept for x, y, along, _ in tss if along > 0 and y == -lanes[i] and abs(edges[i] - x) * view.base_width < 14}
-        panel.add(_writing([edges[i] for i in kept], [-float(lanes[i]) + 0.36 for i in kept], [shift.get(i, "") + styled[i] for i in kept], textposition="middle right"))
-        n = max((int(lanes[i]) for i in kept), default=0) + 1
-        panel.yaxis(range=[-n + 0.5, 0.6], visible=False)
+                starts.append((item.tss + 1.0, y + 0.31, along, f"{item.gene} transcription start, {item.tss + 1:,}"))
+        for kind, half, colour in (("intron", 0.025, c.gene), ("untranslated", 0.1, c.gene_pale), ("coding", 0.2, c.gene)):
+            spans, y, texts = zip(*drawn[kind], strict=True) if drawn[kind] else ((), (), ())
+            panel.add(boxes(spans, texts, middle=np.array(y), half=half, colour=colour, name=escaped(label)))
+        for shape, size, colour, marks in (("triangle", 6, c.gene, arrows), ("arrow", 10, c.ink, starts)):
+            panel.add(go.Scatter(
+                x=[x for x, *_ in marks], y=[y for _, y, *_ in marks], mode="markers", text=[escaped(text) for *_, text in marks],
+                marker={"symbol": [f"{shape}-{'right' if mark[2] > 0 else 'left'}" for mark in marks], "size": size, "color": colour},
+                **({"hovertemplate": "%{text}<extra></extra>"} if shape == "arrow" else {"hoverinfo": "skip"}),
+            ))  # fmt: skip
+        styled = [f"<i>{escaped(names[i])}</i>" if isinstance(items[i], Transcript) else escaped(names[i]) for i in kept]
+        panel.add(_names(view.at(begin[kept]), 0.36 - lanes[kept], styled))
+        panel.yaxis(range=[-max((int(lanes[i]) for i in kept), default=0) - 0.5, 0.6], visible=False)
         panel.figure.update_layout(barmode="overlay")
         hidden = len(items) - len(kept)
         more = [f"{hidden:,} more not drawn: choose a shorter region"] if hidden else []
-        return "; ".join([_genes_said(transcripts, lone, view), *more, *([note] if note else [])])
+        return "; ".join([_genes_said(items, view), *more, *([note] if note else [])])
 
     def pixels(view: View) -> int:
-        return lane * max(1, min(most_lanes, _lanes_of(annotation, view)))
+        return lane * max(1, min(most_lanes, int(laid(view)[3].max(initial=0)) + 1))
 
     return Track(plain(label, most=90), pixels, draw)
 
 
-def _lanes_of(annotation: Annotated, view: View) -> int:
-    """About the lines that an annotation takes in a view: the most bodies over one place."""
-    transcripts, lone, _ = collect(annotation, view.interval)
-    ends = np.array([view.clip(item.start, item.end) for item in [*transcripts, *lone]], dtype=float).reshape(-1, 2)
-    names = [item.name if isinstance(item, Region) else item.gene for item in [*transcripts, *lone]]
-    wide = np.array([text_width(name, 11) for name in names]) / view.base_width
-    return lines_needed(ends[:, 0], np.maximum(ends[:, 1], ends[:, 0] + wide), gap=8 / view.base_width)
+def _along(strand: str, view: View) -> int:
+    """1 for a strand that runs from left to right in a view, -1 for one from right to left, 0 for none."""
+    return 0 if strand not in ("+", "-") else 1 if (strand == "-") == view.reverse else -1
 
 
-def _genes_said(transcripts: Sequence[Transcript], lone: Sequence[Region], view: View) -> str:
+def _genes_said(items: Sequence[Transcript | Region], view: View) -> str:
     said = []
-    for gene in dict.fromkeys(t.gene for t in transcripts):
-        own = [t for t in transcripts if t.gene == gene]
-        starts = sorted({t.tss for t in own if view.interval.contains(t.tss)})
+    transcripts = [item for item in items if isinstance(item, Transcript)]
+    for gene in dict.fromkeys(item.gene for item in transcripts):
+        own = [item for item in transcripts if item.gene == gene]
+        starts = sorted({item.tss for item in own if view.interval.contains(item.tss)})
         strand = {"+": "+ strand", "-": "− strand"}.get(own[0].strand, "no strand")
         places = f", transcription start at {listing([f'{tss + 1:,}' for tss in starts])}" if starts else ""
         said.append(f"{gene} ({strand}{places})")
-    said += [region.name for region in lone]
+    said += [item.name for item in items if isinstance(item, Region)]
     return listing(said) if said else "none here"
 
 
@@ -492,16 +480,12 @@ def regions_track(
         Columns [chrom, start, end], 0-based half-open as in BED, and of name, strand (+, - or .) and score those that
         are known: the lines of a BED file, `motifs.hits(...)`, `annotation.read(path).table`. Contig aliases match.
         Rows elsewhere do no harm.
-    label
-        Name of the track.
-    score_label
-        What the score is, with its unit.
+    label, score_label
+        Name of the track; what the score is, with its unit.
     most_lines
         Lines of boxes at most; where they do not suffice, the number of regions over each base is drawn.
-    colour
-        Of boxes without scores, as plotly takes it; that of genes when empty.
-    line
-        Pixels of a line.
+    colour, line
+        Of boxes without scores, as plotly takes it, that of genes when empty; pixels of a line.
 
     Raises
     ------
@@ -509,63 +493,57 @@ def regions_track(
         If a column is missing, a coordinate is not an integer, a row has no base, a strand is unknown, a score is
         infinite or no number, or `most_lines` is below 1.
     """
-    if most_lines < 1:
-        raise ValueError(
-            f"A track of regions must have at least one line; received most_lines={most_lines}. Pass 1 or more."
-        )
+    _at_least_one(most_lines, "most_lines", "A track of regions")
     # Whoever makes the table learns of its faults as for any annotation.
     checked = from_table(table, element="region", source=plain(label)).table.reset_index(drop=True)
     checked["score"] = _scores(table, label)
     # A dot is BED's way to say that there is none.
     checked["name"] = ["" if name == "." else plain(name, most=28) for name in checked["name"]]
     contigs = checked["chrom"].astype(str).map({str(chrom): canonical_contig(str(chrom)) for chrom in checked["chrom"].unique()})
-    scored = bool(checked["score"].notna().any())
+    top = float(checked["score"].abs().max())
+    signed = bool((checked["score"] < 0).any())
 
-    def cut(view: View) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-        """Rows of a view from left to right, and the left and right edges of their boxes and names in bp."""
-        at, here = view.interval, checked[contigs == canonical_contig(view.interval.chrom)]
-        here = here[(here["start"] < at.end) & (here["end"] > at.start)].sort_values("start", kind="stable")
-        first, last = here["start"].clip(at.start).to_numpy(float), here["end"].clip(upper=at.end).to_numpy(float)
-        left, right = (at.end - last, at.end - first) if view.reverse else (first - at.start, last - at.start)
-        if len(here) * 18 <= most_lines * WIDTH:
-            named = left + np.array([text_width(name, 11) + 6 if name else 0 for name in here["name"]]) / view.base_width
-            if lines_needed(left, np.maximum(right, named), gap=6 / view.base_width) <= most_lines:
-                return here, left, np.maximum(right, named)
-        return here.assign(name=""), left, right
+    def laid(view: View) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Rows of a view from left to right, their boxes and the begins of names in pixels, and their lines: None for too many."""
+        here = checked[contigs == canonical_contig(view.interval.chrom)]
+        here = here[(here["start"] < view.interval.end) & (here["end"] > view.interval.start)].sort_values("start", kind="stable")
+        at = view.across(here[["start", "end"]])
+        left, right = at.T
+        wide = np.array([text_width(name, 11) + 4 if name else 0 for name in here["name"]])
+        # A name stands beyond its box, or before it at the right edge of the page.
+        begin = np.where(right + wide <= WIDTH, right, left - wide)
+        for low, high, names in ((np.minimum(left, begin), np.maximum(right, begin + wide), here["name"]), (left, right, "")):
+            if lines_needed(low, high, gap=4) <= most_lines:
+                return here.assign(name=names), at, begin, packed(low, high, gap=4)
+        return here, at, begin, None
 
     def draw(panel: Panel) -> str:
         view, c = panel.view, colours()
-        here, left, right = cut(view)
-        said = _regions_said(here, score_label, checked["score"])
-        if lines_needed(left, right, gap=3 / view.base_width) > most_lines:
-            depth = np.zeros(len(view.interval) + 1)
-            np.add.at(depth, left.astype(int), 1)
-            np.add.at(depth, right.astype(int), -1)
-            draw_line(panel, np.cumsum(depth)[:-1], name=label, unit="regions", colour=colour or c.gene, filled=True)
-            panel.yaxis(rangemode="tozero", title_text="regions", nticks=3)
-            return f"{said}, drawn as their number over each base"
-        lanes = packed(left, right, gap=3 / view.base_width)
+        here, at, begin, lanes = laid(view)
         texts = [_region_said(row, score_label) for row in here.itertuples()]
+        said = _regions_said(here, texts, score_label, signed)
+        if lanes is None:
+            change = np.zeros(len(view.interval) + 1)
+            np.add.at(change, np.rint(at / view.base_width).astype(int), [1, -1])
+            depth = np.cumsum(change)[:-1]
+            draw_line(panel, depth, name=label, unit="regions", colour=colour or c.gene, filled=True)
+            panel.yaxis(range=span_of(depth), title_text="regions", showticklabels=True, nticks=3)
+            return f"{said}, drawn as their number over each base"
         spans = [view.clip(row.start, row.end) for row in here.itertuples()]
         bar = boxes(spans, texts, middle=-lanes.astype(float), half=0.32, colour=colour or c.gene_pale, name=escaped(label))
-        if scored:
-            edge = float(checked["score"].abs().max()) or 1.0
-            signed = bool((checked["score"] < 0).any())
-            bar.marker.update(color=here["score"].to_numpy(), colorscale=c.diverging() if signed else c.sequential(), cmin=-edge if signed else 0, cmax=edge)
-        panel.add(bar)
-        edges = view.interval.end - left + 0.5 if view.reverse else view.interval.start + left + 0.5
-        paper = [name and f"<span style='paint-order:stroke;stroke:{c.paper};stroke-width:3px'>{escaped(name)}</span>" for name in here["name"]]
-        panel.add(_writing(edges, -lanes.astype(float), paper, textposition="middle right"))
-        panel.yaxis(range=[-max(int(lanes.max(initial=0)) + 1, 1) + 0.5, 0.5], visible=False)
+        if np.isfinite(top):
+            scale = c.diverging() if signed else c.sequential()
+            bar.marker.update(color=here["score"].to_numpy(), colorscale=scale, cmin=-(top or 1.0) if signed else 0, cmax=top or 1.0)
+        panel.add(bar, _names(view.at(begin), -lanes.astype(float), list(map(escaped, here["name"]))))
+        panel.yaxis(range=[-int(lanes.max(initial=0)) - 0.5, 0.5], visible=False)
         panel.figure.update_layout(barmode="overlay")
         return said
 
     def pixels(view: View) -> int:
-        _, left, right = cut(view)
-        lines = lines_needed(left, right, gap=3 / view.base_width)
-        return 54 if lines > most_lines else line * max(lines, 1)
+        lanes = laid(view)[3]
+        return 54 if lanes is None else line * (int(lanes.max(initial=0)) + 1)
 
-    return Track(plain(label, most=90), pixels, draw, note=f"shade: {plain(score_label)}" if scored else "")
+    return Track(plain(label, most=90), pixels, draw, note=f"shade: {plain(score_label)}" if np.isfinite(top) else "")
 
 
 def _scores(table: pd.DataFrame, label: str) -> np.ndarray:
@@ -581,8 +559,7 @@ def _scores(table: pd.DataFrame, label: str) -> np.ndarray:
     if np.isinf(scores).any():
         row = int(np.flatnonzero(np.isinf(scores))[0])
         raise ValueError(
-            f"The scores of {label!r} must be finite, or NaN where there is none; received {scores[row]} in row "
-            f"{row}. Clip them first."
+            f"The scores of {label!r} must be finite, or NaN where there is none; received {scores[row]} in row {row}. Clip them first."
         )
     return scores
 
@@ -590,18 +567,16 @@ def _scores(table: pd.DataFrame, label: str) -> np.ndarray:
 def _region_said(row: Any, score_label: str) -> str:
     strand = {"+": " (+)", "-": " (−)"}.get(row.strand, "")
     scored = f", {score_label} {number(float(row.score))}" if np.isfinite(row.score) else ""
-    return f"{row.name}{strand} {span(int(row.start), int(row.end))}".strip() + scored
+    return f"{row.name or 'region'}{strand} at {span(int(row.start), int(row.end))}{scored}"
 
 
-def _regions_said(here: pd.DataFrame, score_label: str, scores: pd.Series) -> str:
+def _regions_said(here: pd.DataFrame, texts: Sequence[str], score_label: str, signed: bool) -> str:
     if here.empty:
         return "none here"
-    rows = list(here.itertuples())
-    named = [_region_said(row, score_label) for row in rows[:4] if row.name]
-    said = f"{len(rows):,} region{'s' if len(rows) > 1 else ''}"
-    said += f": {listing(named + [''] * (len(rows) - len(named)), most=len(named))}" if named else ""
+    said = f"{len(here):,} region{'s' if len(here) > 1 else ''}"
+    if (here["name"] != "").any():
+        said += f": {listing(texts, most=4)}"
     if here["score"].notna().any():
-        best = rows[int(here["score"].abs().fillna(-1).to_numpy().argmax())]
-        word = "farthest from zero" if (scores < 0).any() else "largest"
-        said += f"; {word} {score_label} {number(float(best.score))} at {span(int(best.start), int(best.end))}"
+        best = texts[int(here["score"].abs().fillna(-1).to_numpy().argmax())]
+        said += f"; {'farthest from zero' if signed else 'largest'}: {best}"
     return said
