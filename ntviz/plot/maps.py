@@ -101,7 +101,7 @@ def embedding_map(maps: Mapped, panels: Sequence[str] | None = None, *, title: s
     method = METHODS.get(str(maps.settings.get("method")), "map")
     return framed(
         fig, title=title, alt=alt, height=total, above=50, below=60,
-        subtitle=f"{len(labels):,} windows of {long} · {method} · purity: share of the nearest windows that are of the same element; silhouette: above 0 where elements lie apart",
+        subtitle=f"{len(labels):,} windows of {long} · {method} · purity: share of the nearest windows of the same element",
         legend={"orientation": "h", "y": -10 / total, "yanchor": "top", "x": 0, "itemsizing": "constant"},
     )  # fmt: skip
 
@@ -131,8 +131,8 @@ def _measured(rows: pd.DataFrame, panel: str, measure: str) -> str:
     vectors, drawn = (_value(rows, panel, space, measure) for space in ("vectors", "map"))
     if vectors is None or not np.isfinite(vectors["value"]):
         return f"{measure}: no value"
-    there = "" if drawn is None or not np.isfinite(drawn["value"]) else f", in the map {drawn['value']:.2f}"
-    return f"{measure} {vectors['value']:.2f} (random labels {vectors['null_high']:.2f}){there}".replace("-", "−")
+    there = "" if drawn is None or not np.isfinite(drawn["value"]) else f", in the map {drawn['value']:z.2f}"
+    return f"{measure} {vectors['value']:z.2f} (random labels {vectors['null_high']:z.2f}){there}".replace("-", "−")
 
 
 def _purity(rows: pd.DataFrame, panel: str) -> str:
