@@ -12,7 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ntviz.genome import Interval
-from ntviz.plot.attention import _png, pooled
+from ntviz.plot.attention import picture, png, pooled
 from ntviz.plot.theme import WIDTH, colours, framed
 from ntviz.plot.words import escaped, listing, number, plain, sentence
 
@@ -96,7 +96,7 @@ def thumbnails(
     # The gap between maps is an eighth of one; code 0 is the gap.
     size = share.shape[2]
     gap = max(1, size // 8)
-    levels = 255 if share.size <= MOST else 16
+    levels = 255 if share.size <= MOST else 15
     codes = np.pad(1 + np.round(share * (levels - 1)), [(0, 0), (0, 0), (0, gap), (0, gap)]).astype(np.uint8)
     sheet = codes.transpose(0, 2, 1, 3).reshape(n_layers * (size + gap), n_heads * (size + gap))
     c, fig, step = colours(), go.Figure(), 1 / (size + gap)
@@ -104,8 +104,8 @@ def thumbnails(
     if levels == 255:
         fig.add_heatmap(z=sheet, x0=step / 2, dx=step, y0=step / 2, dy=step, zmin=0, zmax=levels, colorscale=shades, showscale=False, hoverinfo="skip")
     else:
-        palette = np.concatenate([[0], np.linspace(1, 255, levels)])
-        fig.add_layout_image(source=_png(palette[sheet].astype(np.uint8), c.magnitudes, first=c.paper), xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers,
+        address = png(np.where(sheet > 0, sheet - 1, levels), c.magnitudes, levels, c.paper)
+        fig.add_layout_image(source=picture([(0, 0, n_heads, n_layers, address)], n_heads, n_layers), xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers,
                              xanchor="left", yanchor="top", sizing="stretch", layer="below")  # fmt: skip
     numbers = {f"largest weight, {unit}": tops} | {name: np.asarray(values, dtype=float) for name, values in (scores or {}).items()}
     told = [[f"<b>layer {layer}, head {head}</b><br>" + "<br>".join(f"{escaped(name)}: {number(float(values[layer, head]))}" for name, values in numbers.items())
