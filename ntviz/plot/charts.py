@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-import plotly.io as pio
 from plotly.subplots import make_subplots
 
 from ntviz.genome import Interval
 from ntviz.plot.theme import DASHES, MARKERS, colours, framed
 from ntviz.plot.words import escaped, listing, number, plain, sentence, span
 from ntviz.tokens import Tokens
+
+_LEGEND = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"}
 
 
 def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -96,45 +97,42 @@ def curves(
     >>> curves(table, x="step", y=["loss"], y_label="loss, nats", title="Training").layout.meta["alt"]
     'Training. loss from 8 to 7.5 (lowest 7.5 at step 3).'
     """
-    panels = [panel for panel in y if isinstance(panel, Panel)] if not isinstance(y, Mapping) else []
+    y = [y] if isinstance(y, str) else y
+    panels = [panel for panel in y if isinstance(panel, Panel)]
+    if panels and (len(panels) < len(y) or baselines):
+        raise ValueError("Panels must carry their own columns and baselines; received some beside them. Put all into Panel(lines, label, baselines).")
     if not panels:
-        lines = dict(y) if isinstance(y, Mapping) else {str(name): str(name) for name in y}
+        lines = {str(column): str(name) for column, name in (y.items() if isinstance(y, Mapping) else zip(y, y, strict=True))}
         panels = [Panel(lines, y_label or next(iter(lines.values()), ""), baselines)]
-    if not any(panel.lines for panel in panels):
-        raise ValueError("There must be a column to draw; received none. Pass y=[...].")
+    if not all(panel.lines for panel in panels):
+        raise ValueError("Each panel must have at least one column to draw; received none. Pass y=[...].")
     _numbers(table, [x, *(column for panel in panels for column in panel.lines)])
-    if x_log:
-        table = table[table[x] > 0]
-    c, n = colours(), len(panels)
-    gap = 30
-    fig = make_subplots(n, 1, shared_xaxes=True, vertical_spacing=gap / (n * panel_height + (n - 1) * gap) if n > 1 else 0)
-    said, count = [], 0
-    for row, panel in enumerate(panels, 1):
-        words = []
+    table = table[table[x] > 0] if x_log else table
+    c, n, fig, said = colours(), len(panels), go.Figure(), []
+    total = n * panel_height + 30 * (n - 1)
+    looks = {name: i % 6 for i, name in enumerate(dict.fromkeys(name for panel in panels for name in panel.lines.values()))}
+    for i, panel in enumerate(panels):
+        words, axis, top = [], str(i + 1) if i else "", 1 - i * (panel_height + 30) / total
         for column, name in panel.lines.items():
-            part = table[table[column].notna()]
-            few = len(part) <= 60
+            part, look = table[table[column].notna()], looks[name]
             fig.add_scatter(
-                x=part[x], y=part[column], name=escaped(name), mode="lines+markers" if few else "lines", legendgroup=str(row), row=row, col=1,
-                line={"color": c.lines[count % 6], "dash": DASHES[count % 6], "width": 2}, marker={"symbol": MARKERS[count % 6], "size": 7},
-                hovertemplate="%{y:.4g}",
+                x=part[x], y=part[column], name=escaped(name), mode="lines+markers" if len(part) <= 60 else "lines", yaxis=f"y{axis}", hovertemplate="%{y:.4g}",
+                line={"color": c.lines[look], "dash": DASHES[look], "width": 2}, marker={"symbol": MARKERS[look], "size": 7},
+                legendgroup=escaped(name), showlegend=escaped(name) not in [trace.name for trace in fig.data],
             )  # fmt: skip
             words.append(_trend(part[x].to_numpy(float), part[column].to_numpy(float), name, x))
-            count += 1
         for name, value in (panel.baselines or {}).items():
-            fig.add_hline(y=value, line={"color": c.control, "dash": "dot", "width": 1.5}, row=row, col=1,
-                          annotation={"text": f"{escaped(name)} {number(value)}", "font": {"size": 11, "color": c.muted}}, annotation_position="top right")  # fmt: skip
+            fig.add_shape(type="line", xref="paper", x0=0, x1=1, yref=f"y{axis}", y0=value, y1=value, line={"color": c.control, "dash": "dot", "width": 1.5})
+            fig.add_annotation(xref="paper", x=1, xanchor="right", yref=f"y{axis}", y=value, yanchor="bottom", text=f"{escaped(name)} {number(value)}", showarrow=False, font={"size": 11, "color": c.muted})
             # The axis must hold what lines are compared with.
-            fig.add_scatter(x=[table[x].iloc[0]], y=[value], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False, row=row, col=1)
+            fig.add_scatter(x=table[x].iloc[:1], y=[value], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False, yaxis=f"y{axis}")
             words.append(f"{plain(name)} {number(value)}")
         said.append((f"{plain(panel.label)}: " if n > 1 or len(panel.lines) > 1 else "") + "; ".join(words) + ".")
-        fig.update_yaxes(title_text=escaped(panel.label), row=row, col=1, showgrid=True)
-    fig.update_xaxes(title_text=escaped(x_label or x), row=n, col=1)
-    fig.update_xaxes(type="log" if x_log else "linear", tickformat="" if x_log else "~s" if float(table[x].max()) >= 1e5 else "")
-    return framed(
-        fig, title=plain(title, most=200), alt=" ".join([sentence(plain(title, most=200)), *said]), height=n * panel_height + (n - 1) * gap,
-        hovermode="x unified", showlegend=count > 1, legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"},
-    )  # fmt: skip
+        fig.layout[f"yaxis{axis}"] = {"domain": [max(0.0, top - panel_height / total), top], "title": {"text": escaped(panel.label)}, "showgrid": True}
+    large = float(table[x].max()) >= 1e5 and not x_log
+    fig.update_xaxes(anchor=f"y{n if n > 1 else ''}", title_text=escaped(x_label or x), type="log" if x_log else "linear", tickformat="~s" if large else "", hoverformat="," if large else "")
+    return framed(fig, title=plain(title, most=200), alt=" ".join([sentence(plain(title, most=200)), *said]), height=total, above=10 * (len(looks) > 1),
+                  hovermode="x unified", hoversubplots="axis", showlegend=len(looks) > 1, legend=_LEGEND)  # fmt: skip
 
 
 def _trend(x: np.ndarray, y: np.ndarray, name: str, axis: str) -> str:
@@ -173,35 +171,35 @@ class LiveCurves:
         self._smooth, self._every = tuple(smooth), every
         self._rows: list[Mapping[str, Any]] = []
         self._live: Any = None
+        self._place: Any = None
         self._drawn_at = float("-inf")
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take one row, and redraw when somebody watches and the last drawing is old enough."""
-        from ntviz.plot.live import attended
+        from ntviz.plot.live import Live, attended
 
         self._rows.append(dict(row))
-        if attended() and time.monotonic() - self._drawn_at >= self._every:
-            self._redraw()
-
-    def _redraw(self) -> None:
-        from ntviz.plot.live import Live, present
-
+        if not attended() or time.monotonic() - self._drawn_at < self._every:
+            return
         if self._live is None:
+            from IPython.display import display
+
             self._live = Live(self.figure)
-            present(self._live, self._live)
+            view = {"model_id": self._live.model_id, "version_major": 2, "version_minor": 0}
+            self._place = display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True, display_id=True)
         else:
             self._live.show(self.figure, whole=True)
         self._drawn_at = time.monotonic()
 
     def draw(self) -> None:
-        """Draw the last state; call it after the last row."""
-        from ntviz.plot.live import attended
+        """Show the last state as a figure that stays in the notebook; call it after the last row."""
+        from IPython.core.getipython import get_ipython
 
-        if not self._rows:
-            return
-        if attended():
-            self._redraw()
-        elif pio.renderers.default == "ntviz":
+        if self._live is not None:
+            self._place.update({"text/plain": ""}, raw=True)
+            self._live.close()
+            self._live = None
+        if self._rows and get_ipython() is not None:
             self.figure.show()
 
     @property
@@ -309,20 +307,21 @@ def bars(
         texts = [number(float(one)) for one in part[value]]
         counted = ticks if n is None else [f"{tick}, n = {int(count):,}" for tick, count in zip(ticks, part[n], strict=True)]
         error = {} if low is None else {"error_x": {"type": "data", "symmetric": False, "array": part[high] - part[value], "arrayminus": part[value] - part[low],
-                                                    "color": c.ink, "thickness": 1.2, "width": 4}}  # fmt: skip
-        ends = [""] * len(part) if low is None else [f" ({number(float(a))} to {number(float(b))})" for a, b in zip(part[low], part[high], strict=True)]
+                                                    "color": c.ink if zero else c.lines[i % 6], "thickness": 1.4, "width": 4}}  # fmt: skip
+        ends = [""] * len(part) if low is None else [f" ({number(float(a))} to {number(float(b))})" if a == a and b == b else "" for a, b in zip(part[low], part[high], strict=True)]
         hover = {"customdata": [f"{escaped(tick)}: {text}{end}" for tick, text, end in zip(counted, texts, ends, strict=True)],
                  "hovertemplate": "%{customdata}<extra>%{fullData.name}</extra>", "name": escaped(name or value)}  # fmt: skip
         if zero:
-            fig.add_bar(y=ticks.map(escaped), x=part[value], orientation="h", marker={"color": c.lines[i % 6], "pattern": {"shape": ("", "/", ".", "x")[i % 4]}}, text=texts,
-                        textposition="inside" if low is not None else "outside", insidetextanchor="start", **error, **hover)  # fmt: skip
+            fig.add_bar(y=ticks.map(escaped), x=part[value], orientation="h", marker={"color": c.lines[i % 6], "pattern": {"shape": ("", "/", ".", "x")[i % 4], "fillmode": "overlay", "fgcolor": c.paper, "fgopacity": 0.4, "size": 6}}, text=texts,
+                        textposition="inside" if low is not None else "outside", insidetextanchor="middle", **error, **hover)  # fmt: skip
         else:
             rows = np.array([names.index(escaped(tick)) for tick in ticks]) + (i - (len(parts) - 1) / 2) * 0.22
             fig.add_scatter(y=rows, x=part[value], mode="markers", marker={"color": c.lines[i % 6], "symbol": MARKERS[i % 6], "size": 9}, **error, **hover)
         for tick, text, end in zip(ticks, texts, ends, strict=True):
-            words.setdefault(plain(tick), []).append((f"{plain(name)} " if name else "") + text + end)
+            words.setdefault(plain(tick), []).append((f"{plain(name)} " if name else "") + text + end * (len(table) <= 12))
+    height = max(90, len(names) * (16 + 18 * len(parts))) + 20
     for name, at in (baselines or {}).items():
-        fig.add_vline(x=at, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation={"text": f"{escaped(name)} {number(at)}", "font": {"size": 11, "color": c.muted}}, annotation_position="bottom left")  # fmt: skip
+        fig.add_vline(x=at, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation={"text": f"{escaped(name)} {number(at)}", "font": {"size": 11, "color": c.muted}, "yanchor": "bottom"}, annotation_position="top")  # fmt: skip
         fig.add_scatter(x=[at], y=[names[0] if zero else 0], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False)
     counts = table.groupby(category, sort=False)[n].max() if n is not None else None
     ticks = [name if counts is None else f"{name}<br><span style='font-size:10px;color:{c.muted}'>n = {int(counts.iloc[i]):,}</span>" for i, name in enumerate(names)]
@@ -332,8 +331,8 @@ def bars(
     base = f" {listing([f'{plain(name)} {number(at)}' for name, at in baselines.items()], most=6)}." if baselines else ""
     return framed(
         fig, title=plain(title, most=200), subtitle=error_label, alt=f"{sentence(plain(title, most=200))} {plain(label or value)}: {said}.{base}",
-        height=max(90, len(names) * (16 + 18 * len(parts))) + 20, above=16, showlegend=series is not None, bargap=0.25,
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"},
+        height=height, above=16 * bool(baselines) + 16 * (series is not None), showlegend=series is not None, bargap=0.25,
+        legend={**_LEGEND, "y": 1 + 18 / height if baselines else 1},
     )  # fmt: skip
 
 
@@ -398,24 +397,25 @@ def leaderboard(
                 fig.add_scatter(x=part[column], y=part["entry"].map(escaped), mode="markers", marker=marker, name=what, legendgroup=column, showlegend=column not in shown,
                                 hovertemplate="%{y}: %{x:.3f}<extra>%{fullData.name}</extra>", **at)  # fmt: skip
                 shown.add(column)
-        tone = [c.accent if focus and str(entry).startswith(focus) else c.ink for entry in part["entry"]]
+        mine = part["entry"].astype(str).str.startswith(focus) & bool(focus)
+        ends = [f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "") for value, low, high in part[["value", "low", "high"]].to_numpy(float)]
         fig.add_scatter(
-            x=part["value"], y=part["entry"].map(escaped), mode="markers", name=escaped(name), showlegend=False, marker={"color": tone, "size": 8},
-            error_x={"type": "data", "symmetric": False, "array": part["high"] - part["value"], "arrayminus": part["value"] - part["low"], "color": c.muted, "thickness": 1.2, "width": 3},
-            customdata=part[["low", "high"]], hovertemplate="%{y}: %{x:.3f} (%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra>%{fullData.name}</extra>", **at,
+            x=part["value"], y=part["entry"].map(escaped), mode="markers", name=escaped(name), showlegend=False, customdata=ends,
+            marker={"color": np.where(mine, c.accent, c.ink), "symbol": np.where(mine, "square", "circle"), "size": 8}, hovertemplate="%{y}: %{customdata}<extra>%{fullData.name}</extra>",
+            error_x={"type": "data", "symmetric": False, "array": part["high"] - part["value"], "arrayminus": part["value"] - part["low"], "color": c.muted, "thickness": 1.2, "width": 3}, **at,
         )  # fmt: skip
         if "n_test" in part:
             fig.layout.annotations[i].text += f"<br><span style='font-size:10px;color:{c.muted}'>n = {int(part['n_test'].iloc[0]):,}</span>"
     fig.update_yaxes(categoryorder="array", categoryarray=[escaped(entry) for entry in reversed(entries)], ticks="", showgrid=True)
-    fig.update_xaxes(zeroline=True, showgrid=True)
+    fig.update_xaxes(zeroline=True, showgrid=True, matches="x")
     for column in range(1, across + 1):
         fig.update_xaxes(title_text=escaped(label), row=down, col=column)
     fig.update_annotations(font={"size": 12})
-    best = [f"{plain(entry)} {number(float(means[entry]))}" for entry in entries]
-    wins = [f"{plain(name)}: {plain(part.loc[part['value'].idxmax(), 'entry'])} {number(float(part['value'].max()))}" for name, part in panels[overall is not None :]]
+    best = [f"{plain(entry)} {number(float(means[entry])) if np.isfinite(means[entry]) else 'not on every task'}" for entry in entries]
+    wins = [f"{plain(name)}: {plain(part.loc[part['value'].idxmax(), 'entry'])} {number(float(part['value'].max()))}" for name, part in panels[overall is not None :] if part["value"].notna().any()]
     return framed(
         fig, title=plain(title, most=200), alt=f"{sentence(plain(title, most=200))} {plain(label)}, mean over tasks: {listing(best, most=6)}. Best in each task: {'; '.join(wins)}.",
-        height=total, above=44, showlegend=bool(shown), legend={"orientation": "h", "y": 1, "yref": "container", "yanchor": "top", "x": 1, "xanchor": "right"},
+        height=total, above=36, showlegend=bool(shown), legend={**_LEGEND, "yref": "container", "yanchor": "top"},
     )  # fmt: skip
 
 
@@ -463,29 +463,43 @@ def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str, interval: 
     reverse = interval is not None and interval.strand == "-"
     at = np.arange(len(bases)) + first
     at = at[::-1] if reverse else at
-    fig.add_bar(x=at, y=[0.8] * len(bases), base=-0.4, width=0.94, marker={"color": [c.bases.get(base, c.muted) for base in bases]}, text=list(bases), textfont={"color": c.paper, "size": 13},
-                textposition="inside", insidetextanchor="middle", textangle=0, constraintext="none", name="sequence", hovertemplate="%{text} at %{x:,}<extra></extra>")  # fmt: skip
-    said = []
+    letters = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0, "textfont": {"color": c.ink, "size": 12}}
+    fig.add_bar(x=at, y=[0.8] * len(bases), base=-0.4, width=0.94, marker={"color": [c.bases.get(base, c.muted) for base in bases]}, text=list(bases), name="sequence",
+                hovertemplate="%{text} at %{x:,}<extra></extra>", **{**letters, "textposition": "none" if len(bases) <= 80 else "inside", "textfont": {"color": c.paper, "size": 12}})  # fmt: skip
+    if len(bases) <= 80:  # beside bars, whose texts are all as small as the smallest
+        fig.add_scatter(x=at, y=[0] * len(bases), text=list(bases), mode="text", textfont={"color": c.paper, "size": 13}, hoverinfo="skip")
+    said, wide_special = [], max(1.5, len(bases) / 18)
     for row, (name, one) in enumerate(rows.items(), 1):
         inside = ~one.is_special
-        spans = one.spans[inside]
+        spans, ids = one.spans[inside], one.ids[inside].tolist()
         texts = [bases[a:b] for a, b in spans.tolist()]
         wide = spans[:, 1] - spans[:, 0]
         left = first + len(bases) - spans[:, 1] if reverse else first + spans[:, 0]
         fig.add_bar(
-            x=left + (wide - 1) / 2, y=[0.8] * len(texts), base=row - 0.4, width=wide - 0.12, name=escaped(name), customdata=one.ids[inside], constraintext="none", textangle=0,
-            marker={"color": [(c.accent_pale, c.faint)[i % 2] for i in range(len(texts))], "line": {"color": c.muted, "width": 0.8}}, textfont={"color": c.ink, "size": 11},
-            text=[f"{text}<br>{token}" if len(text) > 3 and len(bases) <= 60 else text if len(bases) <= 60 else "" for text, token in zip(texts, one.ids[inside], strict=True)],
-            textposition="inside", insidetextanchor="middle", hovertext=[f"{text}, id {token}, bases {span(int(a) - 1, int(a) - 1 + int(w))}" for text, token, a, w in zip(texts, one.ids[inside], left, wide, strict=True)],
+            x=left + (wide - 1) / 2, y=[0.8] * len(texts), base=row - 0.4, width=wide - 0.12, name=escaped(name), text=[f"{text}<br>{token}" for text, token in zip(texts, ids, strict=True)],
+            marker={"color": [(c.accent_pale, c.faint)[i % 2] for i in range(len(texts))], "line": {"color": c.muted, "width": 0.8}}, **letters,
+            hovertext=[f"{text}, id {token}, {span(a - 1, a - 1 + w)}" for text, token, a, w in zip(texts, ids, left.tolist(), wide.tolist(), strict=True)],
             hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
+        if one.is_special.any():
+            # Special tokens have no bases: they stand before the first.
+            special = [f"{escaped(text)}<br>{token}" for text, token in zip(np.array(one.strings)[one.is_special], one.ids[one.is_special].tolist(), strict=True)]
+            start = first + len(bases) - 0.5 if reverse else first - 0.5
+            fig.add_bar(x=[start + (1 if reverse else -1) * wide_special * (i + 0.5) for i in range(len(special))], y=[0.8] * len(special), base=row - 0.4, width=wide_special * 0.9, text=special,
+                        marker={"color": c.paper, "line": {"color": c.muted, "width": 0.8}, "pattern": {"shape": "/", "fgcolor": c.faint, "fillmode": "replace", "size": 5}},
+                        hovertemplate="special token %{text}<extra></extra>", **letters)  # fmt: skip
         sizes, counts = np.unique(wide, return_counts=True)
         kinds = [f"{count} × {size}" if count > 1 else str(size) for size, count in sorted(zip(sizes.tolist(), counts.tolist(), strict=True), reverse=True)]
         unknown = bases.count("N")
-        special = ", <cls> first" if one.is_special.any() else ""
-        said.append(f"{plain(name)}: {len(one):,} tokens{special}, of {listing(kinds, most=8)} bp{f'; {unknown:,} N' if unknown else ''}.")
+        first_special = f", {one.strings[0]} first" if one.is_special[0] else ""
+        said.append(f"{plain(name)}: {len(one):,} tokens{first_special}, of {listing(kinds, most=8)} bp{f'; {unknown:,} N' if unknown else ''}.")
     fig.update_yaxes(tickvals=list(range(len(rows) + 1)), ticktext=["sequence", *map(escaped, rows)], range=[len(rows) + 0.55, -0.55], ticks="", showline=False, fixedrange=True)
     where = "position, 1-based" if interval is None else f"position, 1-based on {escaped(interval.chrom)}"
-    fig.update_xaxes(range=[first + len(bases) - 0.5, first - 0.5] if reverse else [first - 0.5, first + len(bases) - 0.5], title_text=where, tickformat=",d", showline=False)
+    before = wide_special * max(int(one.is_special.sum()) for one in rows.values())
+    ends = [first + len(bases) - 0.5 + before, first - 0.5] if reverse else [first - 0.5 - before, first + len(bases) - 0.5]
+    step = next(size for size in (1, 2, 5, 10, 20, 50) if len(bases) <= (12 if first == 1 else 7) * size or size == 50)
+    ticks = list(range(first + -first % step, first + len(bases), step))
+    fig.update_xaxes(range=ends, title_text=where, tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], tickangle=0, showline=False)
     alt = " ".join([sentence(plain(title, most=200)), f"{len(bases):,} bases.", *said])
-    return framed(fig, title=plain(title, most=200), alt=alt, height=52 * (len(rows) + 1), showlegend=False, barmode="overlay", bargap=0, dragmode="pan")
+    return framed(fig, title=plain(title, most=200), alt=alt, height=52 * (len(rows) + 1), showlegend=False, barmode="overlay", bargap=0, dragmode="pan",
+                  uniformtext={"minsize": 8, "mode": "hide"})  # fmt: skip
