@@ -6,9 +6,9 @@ import nbformat
 from playwright.sync_api import Browser, Locator, Page
 
 
-def book(*cells: nbformat.NotebookNode, kernel: str = "python3") -> nbformat.NotebookNode:
-    """A notebook of these cells."""
-    made = nbformat.v4.new_notebook(cells=list(cells))
+def book(*cells: nbformat.NotebookNode | str, kernel: str = "python3") -> nbformat.NotebookNode:
+    """A notebook of these cells, or of the code of such."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) if isinstance(one, str) else one for one in cells])
     made.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
     return made
 
@@ -18,16 +18,22 @@ def opened(browser: Browser, url: str, *, height: int = 1250) -> Page:
     context = browser.new_context(viewport={"width": 1400, "height": height}, accept_downloads=True)
     page = context.new_page()
     page.goto(f"{url}/lab?reset")
-    page.wait_for_function("window.jupyterapp && window.jupyterapp.restored")
-    page.evaluate("window.jupyterapp.restored.then(() => null)")
+    restored(page)
     return page
 
 
-def execute(page: Page, command: str, **arguments: object) -> None:
-    """Run a command of JupyterLab to its end."""
+def restored(page: Page) -> None:
+    """Wait until JupyterLab takes commands."""
+    page.wait_for_function("window.jupyterapp && window.jupyterapp.restored")
+    page.evaluate("window.jupyterapp.restored.then(() => null)")
+
+
+def execute(page: Page, command: str, *, wait: bool = True, **arguments: object) -> None:
+    """Run a command of JupyterLab, to its end unless `wait` is false."""
     page.evaluate(
-        "([command, options]) => window.jupyterapp.commands.execute(command, options).then(() => null)",
-        [command, arguments],
+        "([command, options, wait]) => { const done = window.jupyterapp.commands.execute(command, options).then(() => null);"
+        " return wait ? done : null; }",
+        [command, arguments, wait],
     )
 
 
@@ -39,11 +45,11 @@ def show(page: Page, name: str) -> Locator:
     return panel
 
 
-def run_all(page: Page, name: str) -> Locator:
-    """The panel of a notebook whose cells have been sent to its kernel."""
+def run_all(page: Page, name: str, *, wait: bool = True) -> Locator:
+    """The panel of a notebook whose cells have been sent to its kernel, and run unless `wait` is false."""
     panel = show(page, name)
     page.wait_for_function("window.jupyterapp.shell.currentWidget.sessionContext.isReady")
-    execute(page, "notebook:run-all-cells")
+    execute(page, "notebook:run-all-cells", wait=wait)
     return panel
 
 
@@ -54,26 +60,19 @@ def choose_theme(page: Page, name: str) -> None:
     page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")
 
 
-def ready(root: Locator) -> None:
-    """Wait until a live explorer has answered all that it was asked."""
-    root.page.wait_for_function(
-        "node => node.dataset.state === 'ready'", arg=root.element_handle(), timeout=120_000
-    )
+def live_of(panel: Locator) -> Locator:
+    """The live figure of a panel, drawn and not asking."""
+    live = panel.locator(".ntviz-live").first
+    live.locator(".main-svg").first.wait_for(timeout=90_000)
+    live.page.wait_for_function("node => !node.ariaBusy", arg=live.element_handle(), timeout=60_000)
+    return live
 
 
-def contrasts(root: Locator, parts: str) -> list[float]:
-    """Contrast of the text of parts of a node with what lies behind it, 1 to 21, as WCAG 2 defines it."""
-    return root.evaluate(
-        """(node, parts) => {
-          const channel = text => text.match(/[\\d.]+/g).slice(0, 3).map(v => v / 255)
-            .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-          const light = text => { const [r, g, b] = channel(text); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-          const behind = part => { while (getComputedStyle(part).backgroundColor === 'rgba(0, 0, 0, 0)') part = part.parentElement;
-            return light(getComputedStyle(part).backgroundColor); };
-          return [...node.querySelectorAll(parts)].map(part => {
-            const ink = light(getComputedStyle(part).color), paper = behind(part);
-            return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
-          });
-        }""",
-        parts,
+def pixel(live: Locator, x: float, y: float, axes: tuple[str, str] = ("", "")) -> tuple[float, float]:
+    """Where a point of a live figure is on the page, by the numbers of its axes ("" for the first)."""
+    left, top = live.evaluate(
+        "(node, [x, y, [i, j]]) => { const f = node._fullLayout, a = f['xaxis' + i], b = f['yaxis' + j], r = node.getBoundingClientRect();"
+        " return [r.left + a._offset + a.d2p(x), r.top + b._offset + b.d2p(y)]; }",
+        [x, y, axes],
     )
+    return left, top

@@ -180,7 +180,7 @@ class AttentionExplorer(Explorer):
         """Draw what the page shows now, at full resolution where it fits."""
         places = self.look.tokens.on(self.look.interval)
         shown = []
-        for axis in ("yaxis3", "xaxis3"):
+        for axis in ("yaxis3", "xaxis"):
             low, high = np.sort(ranges[axis]) - 0.5
             inside = np.flatnonzero((places[:, 0] < high) & (places[:, 1] > low) & (places[:, 1] > places[:, 0]))
             shown.append((int(inside[0]), int(inside[-1]) + 1) if inside.size else self._home[len(shown)])
@@ -190,10 +190,10 @@ class AttentionExplorer(Explorer):
 
     def clicked(self, event: dict[str, Any]) -> None:
         """Choose a clicked head, or say what a clicked cell is."""
-        if self.live.still.data[event["trace"]].xaxis in ("x4", "x5"):
+        if self.live.still.data[event["trace"]].yaxis in ("y4", "y5"):
             self.choose(int(event["y"]), int(event["x"]))
             self.say("")
-        elif self.live.still.data[event["trace"]].xaxis == "x3":
+        elif self.live.still.data[event["trace"]].yaxis == "y3":
             places, cells = self.look.tokens.on(self.look.interval), self.cells
             tokens = []
             for at, (first, last), pool in zip((event["y"], event["x"]), (cells.query, cells.key), cells.pool, strict=True):
@@ -307,15 +307,15 @@ class AttentionExplorer(Explorer):
         import ipywidgets as w
 
         model = self.sources.model
-        options: dict[str, Sequence[Any]] = {
-            "layer": range(model.layers), "head": range(model.heads), "allele": (), "scale": SCALES, "score": (),
+        given: dict[str, tuple[Sequence[Any], int]] = {
+            "layer": (range(model.layers), 110), "head": (range(model.heads), 110), "allele": ((), 170), "scale": (SCALES, 135),
+            "score": ((), 330),
         }  # fmt: skip
-        made = {name: w.Dropdown(options=list(given), description=name.capitalize(), layout=w.Layout(width="150px"))
-                for name, given in options.items()}  # fmt: skip
-        made["score"].layout.width, made["allele"].layout.width = "330px", "190px"
-        for one in made.values():
-            one.style.description_width = "48px"
-            one.observe(self._listed, "value")
+        made = {}
+        for name, (options, wide) in given.items():
+            made[name] = w.Dropdown(options=list(options), description=name.capitalize(), layout=w.Layout(width=f"{wide}px"))
+            made[name].style.description_width = "44px"
+            made[name].observe(self._listed, "value")
         return made
 
     def controls(self) -> Sequence[ipywidgets.Widget]:

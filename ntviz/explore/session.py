@@ -181,7 +181,7 @@ class Look:
         """[layer, head] and unit of each score, by name."""
         seen, share = self._seen, "share of attention"
         found = {
-            CONTRAST: (self.contrast[0] - self.contrast[1], "Kolmogorov–Smirnov distance beyond that between shuffles"),
+            CONTRAST: (self.contrast[0] - self.contrast[1], "distance less that between shuffles"),
             "entropy": (seen.entropy.mean, "nats"),
             "distance": (seen.distance.mean, "bp"),
             "largest weight": (seen.top.weight[..., 0], share),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import html
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +140,7 @@ class Explorer:
         """Toolbar and live figure, for JupyterLab."""
         import ipywidgets
 
+        self.toolbar.sync()
         return ipywidgets.VBox([self.toolbar.box, self.live, self.toolbar.message])
 
     def update(self, *, whole: bool = False) -> None:
@@ -213,7 +214,7 @@ class Toolbar:
 
         self.explorer = explorer
         self._syncing = False
-        self.place = w.Text(explorer.where, description="Place", continuous_update=False,
+        self.place = w.Text(explorer.where, description="Place", placeholder="a gene, a region or a variant", continuous_update=False,
                             tooltip="A gene, a region such as chr20:43,029,701-43,031,200, or a variant", layout=w.Layout(width="340px"))  # fmt: skip
         back, whole, code = (self._button(text, tip) for text, tip in (
             ("Back", "Where you were before"), ("Whole", "The whole of this place"), ("Code", "Python that reproduces this view"),
@@ -250,7 +251,7 @@ class Toolbar:
         self.message.value = f'<pre style="line-height:1.35;user-select:all">{html.escape(self.explorer.code())}</pre>'
 
     @contextlib.contextmanager
-    def quiet(self) -> Iterator[None]:
+    def quiet(self) -> Generator[None]:
         """Widgets are set from the state: what they report then is no wish of a person."""
         self._syncing, before = True, self._syncing
         try:

@@ -60,7 +60,7 @@ function render({ model, el }) {
         await lib[fresh ? "newPlot" : "react"](box, data, layout, { ...config, modeBarButtonsToAdd: [png] });
         if (fresh) listen();
         still = box.closest(".jp-OutputArea-child")?.previousElementSibling; // stays in the notebook for readers without a kernel
-        if (still?.querySelector(".js-plotly-plot")) still.style.display = "none";
+        if (still?.querySelector(".js-plotly-plot, .jp-RenderedPlotly, .ntviz-figure")) still.style.display = "none";
         model.send({ kind: "drawn", revision: model.get("figure").revision });
       } catch (error) {
         console.error("ntviz", error);

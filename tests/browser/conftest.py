@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,10 +15,11 @@ import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Route
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,11 +32,6 @@ class Opened:
     refused: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
-
-    @property
-    def figures(self) -> list[Locator]:
-        """The ntviz figures of the page."""
-        return self.page.locator("figure[data-ntviz]").all()
 
     def clean(self) -> None:
         """Fail if the page asked the network for anything, or wrote an error to the console."""
@@ -77,37 +74,6 @@ def open_offline(browser: Browser) -> Iterator[Callable[..., Opened]]:
         context.close()
 
 
-@pytest.fixture(scope="session")
-def check_figure() -> Callable[[Locator], dict]:
-    """Check that a figure is seen: a loaded image of some height on light paper, with alt text; returns what was measured."""
-
-    def check(figure: Locator) -> dict:
-        image = figure.locator("img")
-        assert image.count() == 1
-        seen = image.evaluate(
-            """(node) => {
-              const box = node.getBoundingClientRect(), style = getComputedStyle(node);
-              const canvas = document.createElement('canvas');
-              canvas.width = node.naturalWidth; canvas.height = node.naturalHeight;
-              const pen = canvas.getContext('2d');
-              pen.drawImage(node, 0, 0);
-              const corner = Array.from(pen.getImageData(2, 2, 1, 1).data);
-              return {width: box.width, height: box.height, natural: node.naturalWidth, alt: node.alt, corner: corner,
-                      visible: style.visibility === 'visible' && style.display !== 'none' && +style.opacity === 1};
-            }"""
-        )
-        assert seen["visible"]
-        assert seen["height"] > 100
-        assert seen["width"] > 200
-        assert seen["natural"] > seen["width"]
-        assert len(seen["alt"]) > 20
-        # The image brings its own opaque white paper, whatever the theme around it.
-        assert seen["corner"] == [255, 255, 255, 255]
-        return seen
-
-    return check
-
-
 # JupyterLab -----------------------------------------------------------------------------------------------------------
 
 
@@ -142,14 +108,23 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield started
 
 
-@pytest.fixture(scope="session")
-def lab_without_widgets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """The same where the server's environment has no widget extensions, as on a hub that others look after."""
-    home = tmp_path_factory.mktemp("bare")
-    off = {"@jupyter-widgets/jupyterlab-manager": True, "anywidget": True}
-    _write_json(home / "config" / "labconfig" / "page_config.json", {"disabledExtensions": off})
-    with _started(home) as started:
+@pytest.fixture
+def lab_of_others(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """JupyterLab as others look after it: `request.param` names the extensions that it lacks, or "old anywidget"."""
+    if request.param == "old anywidget":
+        _other_anywidget(tmp_path / "share" / "labextensions")
+    else:
+        off = dict.fromkeys(request.param, True)
+        _write_json(tmp_path / "config" / "labconfig" / "page_config.json", {"disabledExtensions": off})
+    with _started(tmp_path) as started:
         yield started
+
+
+def _other_anywidget(folder: Path) -> None:
+    """The browser's part of anywidget under an older version's number; it stands before that of the environment."""
+    shutil.copytree(Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget")
+    for file in folder.rglob("*.js*"):
+        file.write_text(file.read_text("utf-8").replace(version("anywidget"), "0.9.13"), "utf-8")
 
 
 @contextmanager

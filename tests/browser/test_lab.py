@@ -1,0 +1,203 @@
+"""Live figures in JupyterLab: at once on a busy kernel, by mouse and keyboard, in both themes, reloaded, and where they cannot be live."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import nbformat
+import numpy as np
+import pytest
+from lab_pages import book, choose_theme, live_of, opened, pixel, restored, run_all, show
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from ntviz import annotation, data, explore, models, plot
+from ntviz.plot.theme import DARK, LIGHT
+from ntviz.reference import Reference
+
+SETUP = """
+from ntviz import annotation, data, explore, models
+from ntviz.reference import Reference
+explorer = explore.attention(
+    models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), annotation.read(data.bundle("genes")), at="HNF4A"
+)
+"""
+BUSY = "import pathlib, time\nwhile not pathlib.Path('{}').exists(): time.sleep(0.05)"
+REGION = "chr20:43,029,000-43,034,999"
+
+
+@pytest.fixture(scope="module")
+def twin() -> explore.AttentionExplorer:
+    """The same explorer in this process, to compare with what the page shows."""
+    parts = Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
+    return explore.attention(models.load("ntviz-mini", device="cpu"), *parts, at="HNF4A")
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, lab) -> Iterator[Page]:
+    """JupyterLab with the explorer's notebook, run in a row in a kernel of another environment; the last cell keeps it busy."""
+    nbformat.write(book(SETUP, "explorer", BUSY.format("first"), kernel="elsewhere"), lab.folder / "explorer.ipynb")
+    page = opened(browser, lab.url)
+    page.errors = []
+    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    run_all(page, "explorer.ipynb", wait=False)
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def live(page: Page) -> Locator:
+    return live_of(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)"))
+
+
+def visit(live: Locator, text: str) -> None:
+    place = live.page.get_by_placeholder("a gene, a region or a variant")
+    place.fill(text)
+    place.press("Enter")
+
+
+def says(live: Locator, text: str) -> None:
+    expect(live).to_have_attribute("aria-label", re.compile(re.escape(text)), timeout=20_000)
+
+
+def seen(panel: Locator) -> None:
+    """Wait for the still figure: JupyterLab's plotly extension saves a picture beside it, and shows that first."""
+    panel.locator(".jp-RenderedPlotly img:visible, .js-plotly-plot:visible").first.wait_for(timeout=20_000)
+
+
+def message(live: Locator) -> Locator:
+    return live.page.locator(".ntviz-message")
+
+
+def cells(live: Locator) -> np.ndarray:
+    """Weights that the page draws."""
+    return np.array(live.evaluate("node => node._fullData.find(trace => trace.name === 'weight').z.map(row => [...row])"))
+
+
+def test_all_cells_in_a_row_give_the_still_figure_then_the_live_one(page, twin, lab):
+    panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    panel.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=90_000)
+    assert panel.locator(".ntviz-live").count() == 0
+    (lab.folder / "first").touch()
+    live = live_of(panel)
+    assert live.get_attribute("aria-label") == plot.alt(twin.figure())
+    # The still one stays in the notebook, out of sight.
+    expect(panel.locator(".js-plotly-plot:visible")).to_have_count(1)
+    np.testing.assert_allclose(cells(live), twin.weights, rtol=5e-4)
+    values = panel.locator(".jp-OutputArea select").evaluate_all("lists => lists.map(one => one.options[one.selectedIndex].text)")
+    assert [value.replace("\xa0", " ") for value in values] == ["Save as …", str(twin.layer), str(twin.head), "reference", "sqrt", twin.score]
+
+
+def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
+    page = live.page
+    visit(live, REGION)
+    twin.go(REGION)
+    says(live, "1,000 queries by 1,000 keys")
+    page.mouse.click(*pixel(live, 2.5, 3.5, ("2", "4")))
+    says(live, "layer 3, head 2. chr20")
+    twin.choose(3, 2)
+    assert cells(live).shape == (250, 250)
+    # From 6 kb to about 600 bp: single tokens now.
+    page.mouse.move(*pixel(live, 43_029_900, 43_029_900, ("", "3")))
+    page.mouse.down()
+    page.mouse.move(*pixel(live, 43_030_500, 43_030_500, ("", "3")), steps=5)
+    page.mouse.up()
+    live.page.wait_for_function("node => node._fullData.find(trace => trace.name === 'weight').z.length < 120", arg=live.element_handle())
+    low, high = sorted(live.evaluate("node => node._fullLayout.xaxis.range"))
+    assert 43_029_800 < low < high < 43_030_600
+    places = twin.look.tokens.on(twin.look.interval)
+    key = (int(np.flatnonzero(places[:, 1] > low - 0.5)[0]), int(np.flatnonzero(places[:, 0] < high - 0.5)[-1]) + 1)
+    shown = cells(live)
+    assert shown.shape[1] == key[1] - key[0]
+    first = int(np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0])
+    np.testing.assert_allclose(shown, twin.look.weights(3, 2, (first, first + len(shown)), key), rtol=5e-4)
+    token = int(np.flatnonzero((places[:, 0] <= 43_030_199) & (places[:, 1] > 43_030_199))[0])
+    page.mouse.click(*pixel(live, 43_030_203, 43_030_203, ("", "3")))
+    weight = float(twin.look.weights(3, 2, (token, token + 1), (token, token + 1))[0, 0])
+    expect(message(live)).to_contain_text(twin._pair(token, token, weight))
+    # What JupyterLab's own shortcuts do with these keys must not happen.
+    live.focus()
+    page.keyboard.press("ArrowRight")
+    live.page.wait_for_function("([node, low]) => Math.min(...node._fullLayout.xaxis.range) > low + 20", arg=[live.element_handle(), low])
+    page.keyboard.press("0")
+    live.page.wait_for_function("node => Math.min(...node._fullLayout.xaxis.range) < 43029010", arg=live.element_handle())
+    assert live.evaluate("node => node === document.activeElement")
+
+
+def test_bad_text_is_answered_in_place(live):
+    for text, answer in (("HNF4B", "Nearest: HNF4A"), ("43,029,700-43,031,200", "Type chr20:43,029,700-43,031,200")):
+        visit(live, text)
+        expect(message(live)).to_contain_text(answer)
+        assert live.page.get_by_placeholder("a gene, a region or a variant").input_value() == REGION
+    visit(live, "SNAP25")
+    says(live, "SNAP25")
+    expect(message(live)).to_have_text("")
+
+
+def test_an_own_file_becomes_a_track_and_a_score(live):
+    visit(live, "HNF4A")
+    says(live, "HNF4A")
+    text = "chr20\t43029700\t43029900\t<img src=x onerror=alert(1)>\nchr20\tbroken\n"
+    with live.page.expect_file_chooser() as chooser:
+        live.page.get_by_role("button", name="Add file").click()
+    chooser.value.set_files({"name": "<b>mine.bed", "mimeType": "text/plain", "buffer": text.encode()})
+    expect(message(live)).to_contain_text("<b>mine: 1 features, 200 bp of this window. 1 of 2 lines of <b>mine.bed could not be read")
+    assert live.page.locator("img[src=x], .ntviz-live b").count() == 0
+    expect(live.locator(".y2tick text", has_text="<b>mine")).to_have_count(1)
+    live.page.locator(".jp-OutputArea select").last.select_option("attention to <b>mine".replace(" ", "\xa0"))
+    expect(live.locator(".annotation-text", has_text="Attention to <b>mine")).to_have_count(1)
+
+
+def test_an_open_figure_follows_the_theme(live):
+    for name, colours in (("JupyterLab Dark", DARK), ("JupyterLab Light", LIGHT)):
+        choose_theme(live.page, name)
+        live.page.wait_for_function(
+            "([node, paper]) => node._fullLayout.paper_bgcolor === paper", arg=[live.element_handle(), colours.paper]
+        )
+        assert live.evaluate("node => node._fullLayout.title.font.color") in (None, colours.ink)
+
+
+def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free(live, lab):
+    page = live.page
+    page.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
+    saved = (lab.folder / "explorer.ipynb").stat().st_size
+    assert saved < 3.5e6  # 2.0 of plotly.js, 0.5 of a PNG that JupyterLab's plotly extension adds
+    page.evaluate(
+        "code => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code})", BUSY.format("again")
+    )
+    page.reload()
+    restored(page)
+    panel = show(page, "explorer.ipynb")
+    seen(panel)
+    assert panel.locator(".ntviz-live").count() == 0
+    (lab.folder / "again").touch()
+    says(live_of(panel), "HNF4A")
+    assert panel.locator(".jp-RenderedPlotly img:visible").count() == 0
+    assert page.errors == []
+
+
+def test_a_copy_without_its_kernel_keeps_the_figure(page, lab):
+    shutil.copy(lab.folder / "explorer.ipynb", lab.folder / "copy.ipynb")
+    panel = show(page, "copy.ipynb")
+    seen(panel)
+
+
+@pytest.mark.parametrize("lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"])
+def test_servers_that_others_look_after(browser, lab_of_others, request):
+    source = "import plotly.graph_objects as go\nfrom ntviz.plot.live import Live\nLive(go.Figure(go.Scatter(y=[1, 3, 2], name='toy')))"
+    nbformat.write(book(source, kernel="elsewhere"), lab_of_others.folder / "toy.ipynb")
+    page = opened(browser, lab_of_others.url)
+    try:
+        panel = run_all(page, "toy.ipynb")
+        panel.locator(".js-plotly-plot:visible .main-svg").first.wait_for(timeout=30_000)
+        if "old" in request.node.callspec.id:
+            live_of(panel)
+        else:
+            page.wait_for_timeout(1_000)
+            assert panel.locator(".ntviz-live").count() == 0
+            assert panel.locator(".js-plotly-plot").first.is_visible()
+            assert "Error" not in panel.locator(".jp-OutputArea").first.inner_text()
+    finally:
+        page.context.close()
