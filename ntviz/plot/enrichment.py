@@ -105,8 +105,8 @@ def _read(table: pd.DataFrame, names: Sequence[str] | None) -> pd.DataFrame:
             raise ValueError(f"An element must be one of those in the table: {listed}; received {plain(name)!r}. Choose one of them.")
     if not wanted:
         raise ValueError("The table must have at least one element; received none. Check what made it.")
-    rows = table.assign(element=pd.Categorical(table["element"].astype(str), wanted)).dropna(subset="element")
-    rows = rows.sort_values(["element", "layer", "head"], ignore_index=True)
+    rows = table[table["element"].astype(str).isin(wanted)]
+    rows = rows.assign(element=pd.Categorical(rows["element"].astype(str), wanted)).sort_values(["element", "layer", "head"], ignore_index=True)
     if (twice := rows.duplicated(["element", "layer", "head"])).any():
         row = rows[twice].iloc[0]
         raise ValueError(f"Each head must have one row an element; received layer {row['layer']} head {row['head']} more than once for {plain(row['element'])!r}. Pass the table of one analysis.")
@@ -167,16 +167,18 @@ def _heat(rows: pd.DataFrame, control: str | None, title: str, *, ordered: bool)
     total = sum(cells) + 62 * (len(parts) - 1)
     fig = make_subplots(len(parts), 1, row_heights=cells, vertical_spacing=62 / total if control else 0, subplot_titles=[f"<b>{text}</b>" for text in parts.values()])
     fig.update_annotations(x=0, xanchor="left", font={"size": 12})
+    # Where there are many, the first head of each layer has a tick.
+    ticks = {"tickvals": heads, "ticks": ""} if len(heads) <= 64 else {"tickvals": list(rows.sort_values(["layer", "head"]).drop_duplicates("layer")["at"])}
     labels = [escaped(element_name(name)) for name in names]
     told = rows.pivot(index="element", columns="at", values="said").reindex(index=names, columns=heads).to_numpy()
     for row, (part, what) in enumerate(parts.items(), 1):
         fig.add_heatmap(
             z=grids[part], x=heads, y=labels, zmin=-limit, zmax=limit, colorscale=c.diverging(), name=f"{what}: log2 of the ratio", customdata=told, showscale=row == 1,
             xgap=1, ygap=1, hovertemplate="%{customdata}<extra></extra>", row=row, col=1,
-            colorbar={"title": {"text": "ratio", "side": "top"}, "tickvals": np.arange(-np.floor(limit), limit + 0.1), "ticktext": [f"{2.0**k:g}×" for k in np.arange(-np.floor(limit), limit + 0.1)],
+            colorbar={"title": {"text": "ratio", "side": "top"}, "tickvals": (folds := np.arange(-np.floor(limit), limit + 0.1)), "ticktext": [f"{2.0**k:g}×" for k in folds],
                       "lenmode": "pixels", "len": max(130, cells[0]), "y": 1, "yanchor": "top"},
         )  # fmt: skip
-        fig.update_xaxes(type="category", categoryarray=heads, range=[-0.5, len(heads) - 0.5], showline=False, ticks="", row=row, col=1, **_layers(rows, heads))
+        fig.update_xaxes(type="category", categoryarray=heads, range=[-0.5, len(heads) - 0.5], showline=False, row=row, col=1, tickfont={"size": 9}, **ticks)
         fig.update_yaxes(type="category", range=[len(names) - 0.5, -0.5], showline=False, ticks="", tickfont={"size": 11 if row == 1 else 9}, row=row, col=1)
     size = float(np.clip(560 / len(heads), 3, 7))
     for name, chosen, symbol, colour in ((PASSED, rows["passed"], "circle", c.ink), (PUBLISHED, rows["published"] & rows["shown"].notna(), "circle-open", c.ink),
@@ -201,14 +203,6 @@ def _heat(rows: pd.DataFrame, control: str | None, title: str, *, ordered: bool)
         subtitle="share of attention above the threshold on the element, over its share of positions; orange: more, blue: less",
         legend={"orientation": "h", "y": 1, "yanchor": "bottom", "yref": "paper", "x": 1, "xanchor": "right"},
     )  # fmt: skip
-
-
-def _layers(rows: pd.DataFrame, heads: np.ndarray) -> dict:
-    """Ticks of heads: each, or the first of each layer where there are many."""
-    if len(heads) <= 64:
-        return {"tickvals": heads, "tickfont": {"size": 9}}
-    first = rows.sort_values(["layer", "head"]).drop_duplicates("layer")["at"]
-    return {"tickvals": list(first), "ticktext": list(first), "tickfont": {"size": 9}, "ticks": "outside"}
 
 
 def _forest(rows: pd.DataFrame, null: np.ndarray | None, title: str, most: int) -> go.Figure:
