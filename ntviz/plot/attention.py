@@ -25,8 +25,8 @@ EXACT, PIXELS, MOST_TOKENS = 512, 2_048, 4_096
 SCALES = {"linear": "linear scale", "sqrt": "square-root scale", "log": "logarithmic scale"}
 
 
-def pooled(values: np.ndarray, most: int) -> tuple[np.ndarray, int]:
-    """Largest values of square blocks of an array [query, key] of at least 0, at most `most` a side, and the side of a block.
+def pooled(values: np.ndarray, most: int = 0, *, step: int = 0) -> tuple[np.ndarray, int]:
+    """Largest values of square blocks of an array [query, key] of at least 0, at most `most` or `step` a side, and the side of a block.
 
     Attention is sparse: largest values keep its peaks.
 
@@ -35,7 +35,7 @@ def pooled(values: np.ndarray, most: int) -> tuple[np.ndarray, int]:
     >>> pooled(np.array([[1, 2, 0], [3, 0, 0], [0, 0, 5]]), 2)[0].tolist()
     [[3, 0], [0, 5]]
     """
-    step = max(1, -(-max(values.shape) // most))
+    step = step or max(1, -(-max(values.shape) // most))
     padded = np.pad(values, [(0, -size % step) for size in values.shape])
     n, m = (size // step for size in padded.shape)
     return padded.reshape(n, step, m, step).max((1, 3)), step
@@ -73,16 +73,22 @@ def png(codes: np.ndarray, shades: Sequence[str], levels: int, ground: str = "")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def picture(tiles: Sequence[tuple[float, float, float, float, str]], wide: float, tall: float, *, turned: tuple[bool, bool] = (False, False)) -> str:
-    """An image of images (x, y, width, height, address), `turned` along x and y, whose pixels stay sharp at every zoom.
+def picture(sheets: Mapping[int, Sequence[tuple[float, ...]]], wide: float, tall: float, *, turned: tuple[bool, bool] = (False, False)) -> str:
+    """An image of the sheet that has as many pixels as there is room for, `turned` along x and y, sharp at every zoom.
 
-    A browser blurs a PNG under plotly's axes when it is enlarged; inside an SVG it can be told not to.
+    `sheets` have tiles (x, y, width, height, address of a `png`) by their pixels across. Browsers blur an image that is enlarged, and
+    drop pixels of one that is made smaller; inside an SVG they can be told not to, and choose by the width on the screen.
     """
-    flip = " ".join(f"{-1 if turn else 1}" for turn in turned), [size if turn else 0 for turn, size in zip(turned, (wide, tall), strict=True)]
-    images = "".join(f"<image x='{x:g}' y='{y:g}' width='{w:g}' height='{h:g}' preserveAspectRatio='none' style='image-rendering:pixelated' href='{address}'/>"
-                     for x, y, w, h, address in tiles)  # fmt: skip
-    text = (f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {wide:g} {tall:g}' preserveAspectRatio='none'>"
-            f"<g transform='translate({flip[1][0]:g} {flip[1][1]:g}) scale({flip[0]})'>{images}</g></svg>")  # fmt: skip
+    pixels = sorted(sheets)
+    rules, groups = "", ""
+    for i, size in enumerate(pixels):
+        least = f"(min-width:{size}px)" if i else "(min-width:0px)"
+        rules += f".s{size}{{display:none}}@media {least}{f' and (max-width:{pixels[i + 1] - 0.01}px)' if i + 1 < len(pixels) else ''}{{.s{size}{{display:inline}}}}"
+        tiles = "".join(f"<image x='{x:g}' y='{y:g}' width='{w:g}' height='{h:g}' preserveAspectRatio='none' href='{address}'/>" for x, y, w, h, address in sheets[size])
+        groups += f"<g class='s{size}'>{tiles}</g>"
+    (a, b), (x, y) = (-1 if turn else 1 for turn in turned), (size if turn else 0 for turn, size in zip(turned, (wide, tall), strict=True))
+    text = (f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {wide:g} {tall:g}' preserveAspectRatio='none'><style>image{{image-rendering:pixelated}}"
+            f"{rules}</style><g transform='translate({x:g} {y:g}) scale({a} {b})'>{groups}</g></svg>")  # fmt: skip
     return "data:image/svg+xml," + text.replace("<", "%3C").replace(">", "%3E")
 
 
@@ -228,7 +234,7 @@ def _arcs(panel: Panel, places: np.ndarray, weights: np.ndarray, inside: np.ndar
         share = float(weights[key]) / top
         panel.add(go.Scatter(
             x=(origin + centre) / 2 + (origin - centre) / 2 * np.cos(turn), y=top * (0.3 + 1.3 * abs(centre - origin) / far) * np.sin(turn) / 1.05,
-            mode="lines", hoverinfo="skip", opacity=0.25 + 0.75 * share, line={"color": c.positive, "width": 0.8 + 2.2 * share},
+            mode="lines", hoverinfo="skip", opacity=0.4 + 0.6 * share, line={"color": c.positive, "width": 0.8 + 2.2 * share},
         ))  # fmt: skip
     read = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
     texts = [f"from {span(*query)} to {span(*places[key].tolist())}: {number(float(weights[key]))}" for key in keys]
@@ -397,7 +403,7 @@ def attention_map(
             texts = [f"{name}, {span(*pair)}" for pair in spans_of]
             fig.add_trace(boxes(spans_of, texts, middle=lane, half=half, colour=c.gene, name=escaped(name)).update(yaxis="y9", showlegend=False))
     fig.layout.yaxis9 = {"domain": [(side + 8) / tall, 1], "range": [len(lanes) - 0.5, -0.5], "anchor": "free", "position": 0, "tickvals": list(range(len(lanes))),
-                         "ticktext": [escaped(name, most=16) for name, *_ in lanes], "fixedrange": True, "showline": False, "ticks": ""} if lanes else None  # fmt: skip
+                         "ticktext": [escaped(name, most=16) for name, *_ in lanes], "fixedrange": True, "showline": False, "ticks": "", "ticklabelstandoff": 5} if lanes else None  # fmt: skip
     ticks = np.linspace(0, 1, 5)
     bar = {"title": {"text": f"{escaped(unit)}, {SCALES[scale]}", "side": "right", "font": {"size": 12}}, "tickvals": ticks, "ticktext": [number(float(at) * top) for at in stops(scale, 5)],
            "len": level, "y": 0, "yanchor": "bottom", "x": (0.84 if n == 1 else 1) + 0.012, "xanchor": "left"}  # fmt: skip
@@ -479,12 +485,15 @@ def _image(values: np.ndarray, queries: _Side, keys: _Side, scale: str, top: flo
     shades, levels = colours().magnitudes, 128
     at = np.interp(values / top, stops(scale, len(shades)), np.linspace(0, levels - 1, len(shades)))
     codes = np.round(at).astype(np.uint8)
-    (x0, x1), (y0, y1) = ((side.spans[0, 0], side.spans[-1, 1]) for side in (keys, queries))
-    tiles = [
-        (keys.spans[c, 0] - x0, queries.spans[a, 0] - y0, keys.spans[d - 1, 1] - keys.spans[c, 0], queries.spans[b - 1, 1] - queries.spans[a, 0],
-         png(codes[a:b, c:d], shades, levels)) for (a, b), (c, d) in product(queries.runs(), keys.runs())
-    ]  # fmt: skip
-    return {"source": picture(tiles, x1 - x0, y1 - y0, turned=(keys.reverse, queries.reverse)), "x": (x1 if keys.reverse else x0) + 0.5,
+    (x0, x1), (y0, y1) = ((int(side.spans[0, 0]), int(side.spans[-1, 1])) for side in (keys, queries))
+    sheets: dict[int, list[Any]] = {}
+    for step in (1, 2, 4, 8):
+        tiles = sheets[-(-codes.shape[1] // step)] = []
+        for (a, b), (c, d) in product(queries.runs(), keys.runs()):
+            part, (left, upper) = pooled(codes[a:b, c:d], step=step)[0], (keys.spans[c, 0] - x0, queries.spans[a, 0] - y0)
+            w, h = (step * size * (side.spans[i, 1] - side.spans[i, 0]) for size, side, i in ((part.shape[1], keys, c), (part.shape[0], queries, a)))
+            tiles.append((left, upper, w, h, png(part, shades, levels)))
+    return {"source": picture(sheets, x1 - x0, y1 - y0, turned=(keys.reverse, queries.reverse)), "x": (x1 if keys.reverse else x0) + 0.5,
             "y": (y1 if queries.reverse else y0) + 0.5, "sizex": x1 - x0, "sizey": y1 - y0, "xanchor": "left", "yanchor": "top", "sizing": "stretch", "layer": "below"}  # fmt: skip
 
 
@@ -509,7 +518,7 @@ def _map_said(
         if name == names[0]:
             said += [f"Strongest: {best}.", *([f"On average {beside}."] if beside else [])]
         else:
-            said.append(f"{plain(name)}: strongest {best}{f'; {beside}' if beside else ''}.")
+            said.append(f"{plain(name).replace(': ', ' (', 1)}): strongest {best}{f'; {beside}' if beside else ''}.")
     along = [f"{name} {listing([span(*pair) for pair in parts or bodies], most=3)}" for name, bodies, parts in lanes]
     return " ".join(said + [f"Along the top: {'; '.join(along)}."] * bool(along))
 

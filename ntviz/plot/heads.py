@@ -105,7 +105,7 @@ def thumbnails(
         fig.add_heatmap(z=sheet, x0=step / 2, dx=step, y0=step / 2, dy=step, zmin=0, zmax=levels, colorscale=shades, showscale=False, hoverinfo="skip")
     else:
         address = png(np.where(sheet > 0, sheet - 1, levels), c.magnitudes, levels, c.paper)
-        fig.add_layout_image(source=picture([(0, 0, n_heads, n_layers, address)], n_heads, n_layers), xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers,
+        fig.add_layout_image(source=picture({1: [(0, 0, n_heads, n_layers, address)]}, n_heads, n_layers), xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers,
                              xanchor="left", yanchor="top", sizing="stretch", layer="below")  # fmt: skip
     numbers = {f"largest weight, {unit}": tops} | {name: np.asarray(values, dtype=float) for name, values in (scores or {}).items()}
     told = [[f"<b>layer {layer}, head {head}</b><br>" + "<br>".join(f"{escaped(name)}: {number(float(values[layer, head]))}" for name, values in numbers.items())
