@@ -31,7 +31,8 @@ def test_a_matrix_is_run_shown_and_gone_on_with(command, tmp_path):
     assert "GC and length" in first.stdout
     page = (out / "report.html").read_text()
     assert "ntviz benchmark run --out" in page
-    assert page.count("<img ") == 1
+    assert page.count('class="ntviz-figure"') == 1
+    assert 'class="ntviz-plotlyjs">H4sI' in page  # gzipped, so that the page opens offline
     assert "DNABERT-2" in page[page.index("What others reported") :]
     assert "Layers" not in page  # no probe of a model: nothing to choose a layer from
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -95,3 +96,21 @@ def test_a_task_is_checked(command, tmp_path):
     nothing = command("benchmark", "check", "nowhere", cwd=TOP)
     assert nothing.returncode == 2
     assert "A task must be one of" in nothing.stderr
+
+
+def test_layers_are_drawn_beside_the_randomly_initialised_model_with_plotlyjs_once():
+    from types import SimpleNamespace
+
+    from ntviz.cli.benchmark_report import report
+
+    rows = [{"task": task, "entry": "probe", "model": "m<1>", "method": "logistic", "metric": "mcc", "value": 0.5, "low": 0.4, "high": 0.6} for task in ("a", "b")]
+    tasks = pd.DataFrame(rows)
+    failed = pd.DataFrame(columns=["task", "model", "method", "status", "error"])
+    board = SimpleNamespace(tasks=tasks, overall=tasks.drop_duplicates("entry"), categories=tasks, failed=failed)
+    layers = pd.DataFrame([{"model": "m<1>", "layer": layer, "twin": twin, "score": 0.1 * layer} for layer in range(3) for twin in (False, True)])
+    page = report(board, pd.DataFrame({"first": ["a"], "note": [""]}), layers, "ntviz benchmark run")
+    assert page.count('class="ntviz-figure"') == 2
+    assert page.count('class="ntviz-plotlyjs">H4sI') == 1
+    assert "m&lt;1&gt;: inner score by layer, mean over tasks." in page
+    assert "randomly initialised model from 0 to 0.2" in page
+    assert "m<1>" not in page

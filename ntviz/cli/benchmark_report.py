@@ -21,16 +21,17 @@ th,td{padding:3px 10px;border-bottom:1px solid #8884;text-align:left}td.n{text-a
 def report(board: Leaderboard, compared: pd.DataFrame, layers: pd.DataFrame, command: str) -> str:
     """The leaderboard as a page that opens offline; every text is escaped."""
     from ntviz import plot
+    from ntviz.plot import show
 
     figure = plot.leaderboard(board.tasks, board.overall, title="Leaderboard", label=_metric(board.tasks))
     failed = board.failed[["task", "model", "method", "status", "error"]]
     parts = [
         "<h1>Benchmark</h1>",
         f"<p>Made by <code>{html.escape(command)}</code>. Values are each task's first metric on held-out examples, with a 95 % "
-        "interval over regions drawn again. The twin is the same probe on the same model with random weights; p is that of "
+        "interval over regions drawn again. The twin is the same probe on the randomly initialised model; p is that of "
         "permuted labels; selectivity is the score less that on labels without meaning. What a row lacks is named: a score "
         "without controls proves little.</p>",
-        figure.html(),
+        show.element(figure, with_plotlyjs=True),
         "<h2>All tasks</h2>",
         _html(board.overall),
         "<h2>By category</h2>",
@@ -50,8 +51,9 @@ def report(board: Leaderboard, compared: pd.DataFrame, layers: pd.DataFrame, com
 
 
 def _layers(layers: pd.DataFrame) -> list[str]:
-    """A curve by layer for each model, beside its random twin."""
+    """A curve by layer for each model, beside its randomly initialised model."""
     from ntviz import plot
+    from ntviz.plot import show
 
     parts = []
     for model, part in layers.groupby("model", sort=False):
@@ -59,7 +61,7 @@ def _layers(layers: pd.DataFrame) -> list[str]:
             continue
         mean = part.groupby(["layer", "twin"])["score"].mean().unstack("twin")
         mean = mean.rename(columns={False: "model", True: "twin"}).reset_index()
-        lines = {"model": str(model), "twin": "random twin"}
+        lines = {"model": str(model), "twin": "randomly initialised model"}
         figure = plot.curves(
             mean,
             x="layer",
@@ -68,7 +70,7 @@ def _layers(layers: pd.DataFrame) -> list[str]:
             x_label="layer (0: the embedding)",
             y_label="first metric, inner folds",
         )
-        parts.append(figure.html())
+        parts.append(show.element(figure, with_plotlyjs=False))
     about = (
         "<h2>Layers</h2><p>What logistic probes saw inside their training parts, which chose the layer; never the held-out "
         "examples, on which the chosen one mostly looks a little worse.</p>"

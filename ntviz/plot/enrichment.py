@@ -174,7 +174,7 @@ def _heat(rows: pd.DataFrame, control: str | None, title: str, *, ordered: bool)
     for row, (part, what) in enumerate(parts.items(), 1):
         fig.add_heatmap(
             z=grids[part], x=heads, y=labels, zmin=-limit, zmax=limit, colorscale=c.diverging(), name=f"{what}: log2 of the ratio", customdata=told, showscale=row == 1,
-            xgap=1, ygap=1, hovertemplate="%{customdata}<extra></extra>", row=row, col=1,
+            xgap=int(len(heads) <= 64), ygap=1, hovertemplate="%{customdata}<extra></extra>", row=row, col=1,
             colorbar={"title": {"text": "ratio", "side": "top"}, "tickvals": (folds := np.arange(-np.floor(limit), limit + 0.1)), "ticktext": [f"{2.0**k:g}×" for k in folds],
                       "lenmode": "pixels", "len": max(130, cells[0]), "y": 1, "yanchor": "top"},
         )  # fmt: skip
