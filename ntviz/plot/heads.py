@@ -6,7 +6,10 @@ Both have the head on the horizontal axis and the layer, downward, on the vertic
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -17,10 +20,9 @@ from ntviz.plot.theme import WIDTH, colours, framed
 from ntviz.plot.words import escaped, listing, number, plain, sentence
 
 MOST = 300_000
-"""Cells of all thumbnails that are drawn as a heat map; of more, an image of 16 shades is."""
-POWERS = {"linear": 1.0, "sqrt": 0.5}
+"""Cells of all thumbnails that are drawn in 64 shades; of more, 15 shades are."""
 SHAPES = ("star", "diamond", "circle", "square")
-DARK_FROM = 0.55
+DARK_FROM = 0.45
 """Share of a scale from which on text on its colour is pale on a light page."""
 
 
@@ -82,56 +84,48 @@ def thumbnails(
             f"Weights of thumbnails must be finite and at least 0; received {maps[layer, head, row, column]} at layer "
             f"{layer} head {head} ({int(wrong.sum()):,} such). Pass probabilities."
         )
-    for what, value, known in (("scaling", scaling, ("head", "model")), ("scale", scale, tuple(POWERS))):
+    for what, value, known in (("scaling", scaling, ("head", "model")), ("scale", scale, ("sqrt", "linear"))):
         if value not in known:
             raise ValueError(f"The {what} must be one of {', '.join(known)}; received {value!r}. Choose one of them.")
-    n_layers, n_heads, given, _ = maps.shape
+    n_layers, n_heads, size, _ = maps.shape
     _check_chosen(chosen, (n_layers, n_heads))
-    # No more cells than a page has pixels for.
-    most = max(8, (WIDTH * 2) // n_heads)
-    small = np.stack([[pooled(one, most)[0] for one in layer] for layer in maps]) if given > most else maps
     tops = maps.max(axis=(2, 3))
-    reach = np.full_like(tops, tops.max()) if scaling == "model" else tops
-    share = (small / np.where(reach > 0, reach, 1)[:, :, None, None]) ** POWERS[scale]
-    # The gap between maps is an eighth of one; code 0 is the gap.
-    size = share.shape[2]
-    gap = max(1, size // 8)
-    levels = 255 if share.size <= MOST else 15
-    codes = np.pad(1 + np.round(share * (levels - 1)), [(0, 0), (0, 0), (0, gap), (0, gap)]).astype(np.uint8)
-    sheet = codes.transpose(0, 2, 1, 3).reshape(n_layers * (size + gap), n_heads * (size + gap))
-    c, fig, step = colours(), go.Figure(), 1 / (size + gap)
-    shades = [(0, c.paper), (0.5 / levels, c.paper), *((max(at, 0.5 / levels), colour) for at, colour in c.sequential())]
-    if levels == 255:
-        fig.add_heatmap(z=sheet, x0=step / 2, dx=step, y0=step / 2, dy=step, zmin=0, zmax=levels, colorscale=shades, showscale=False, hoverinfo="skip")
-    else:
-        address = png(np.where(sheet > 0, sheet - 1, levels), c.magnitudes, levels, c.paper)
-        fig.add_layout_image(source=picture({1: [(0, 0, n_heads, n_layers, address)]}, n_heads, n_layers), xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers,
-                             xanchor="left", yanchor="top", sizing="stretch", layer="below")  # fmt: skip
-    numbers = {f"largest weight, {unit}": tops} | {name: np.asarray(values, dtype=float) for name, values in (scores or {}).items()}
+    reach = tops[:, :, None, None] if scaling == "head" else tops.max()
+    levels = 64 if maps.size <= MOST else 15
+    codes = np.round((maps / np.where(reach > 0, reach, 1)) ** (0.5 if scale == "sqrt" else 1) * (levels - 1)).astype(np.uint8)
+    c, fig, sheets = colours(), go.Figure(), {}
+    for step in (1, 2, 4):
+        # The gap between maps is an eighth of one.
+        small = np.stack([pooled(one, step=step)[0] for one in codes.reshape(-1, size, size)])
+        gap = max(1, -(-size // 8) // step)
+        small = np.pad(small, [(0, 0), (0, gap), (0, gap)], constant_values=levels).reshape(n_layers, n_heads, *(small.shape[1] + gap,) * 2)
+        sheet = small.transpose(0, 2, 1, 3).reshape(n_layers * small.shape[2], -1)
+        sheets[sheet.shape[1]] = [(0, 0, n_heads, n_layers, png(sheet, c.magnitudes, levels, c.paper))]
+    fig.add_layout_image(source=picture(sheets, n_heads, n_layers), xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers, sizing="stretch", layer="below")
+    numbers = {f"largest weight, {unit}": tops} | {name: _grid(values, name, (n_layers, n_heads)) for name, values in (scores or {}).items()}
     told = [[f"<b>layer {layer}, head {head}</b><br>" + "<br>".join(f"{escaped(name)}: {number(float(values[layer, head]))}" for name, values in numbers.items())
              for head in range(n_heads)] for layer in range(n_layers)]  # fmt: skip
     fig.add_heatmap(z=tops, x0=0.5, dx=1, y0=0.5, dy=1, opacity=0, showscale=False, name=escaped(f"largest weight, {unit}"), text=told, hovertemplate="%{text}<extra></extra>")
-    middle = 0.5 * size * step
+    wide = size / (size + max(1, -(-size // 8)))
     side = min(WIDTH / n_heads, 190)
-    for i, name in enumerate(("x", "y")):
-        n = (n_heads, n_layers)[i]
-        fig.layout[f"{name}axis"] = {"range": [0, n] if i == 0 else [n, 0], "tickvals": np.arange(n) + middle, "ticktext": [str(k) for k in range(n)],
-                                     "title": {"text": ("head", "layer")[i]}, "ticks": "", "showline": False, "side": ("top", "left")[i]}  # fmt: skip
+    for axis, n, name in (("x", n_heads, "head"), ("y", n_layers, "layer")):
+        fig.layout[f"{axis}axis"] = {"range": [0, n] if axis == "x" else [n, 0], "tickvals": np.arange(n) + wide / 2, "ticktext": [str(k) for k in range(n)],
+                                     "title": {"text": name}, "ticks": "", "showline": False, "side": "top" if axis == "x" else "left"}  # fmt: skip
     fig.update_xaxes(domain=[0, min(1.0, side * n_heads / WIDTH)])
     if chosen is not None:
-        fig.add_shape(**_frame(chosen[1], chosen[0], size * step))
+        fig.add_shape(**_frame(chosen[1], chosen[0], wide))
     order = np.argsort(-tops, axis=None, kind="stable")
     best = [f"{_at(int(i), n_heads)} ({number(float(tops.flat[i]))})" for i in order[:3]]
     quiet = int((tops <= 0.1).sum())
     said = [
         sentence(plain(title, most=200)),
-        f"Attention maps of {n_layers:,} layer{'s' * (n_layers > 1)} by {n_heads:,} heads, numbered from 0, each {given} by {given} bins of queries and keys.",
+        f"Attention maps of {n_layers:,} layer{'s' * (n_layers > 1)} by {n_heads:,} heads, numbered from 0, each {size} by {size} bins of queries and keys.",
         f"Largest weight: {listing(best)}. {quiet:,} of {tops.size:,} heads never exceed{'s' * (quiet == 1)} 0.1 {plain(unit)}.",
     ]
-    where = "" if interval is None else f"{plain(Interval(interval.chrom, interval.start, interval.end).label())} · "
-    strongest = "the largest weight of each head" if scaling == "head" else "the largest weight of all heads"
-    return framed(fig, title=plain(title, most=200), alt=" ".join(said), height=round(side * n_layers) + 40, below=16, above=24,
-                  subtitle=f"{where}each map: queries downward, keys to the right; the strongest colour is {strongest}")  # fmt: skip
+    where = "" if interval is None else f"{plain(Interval(interval.chrom, interval.start, interval.end).label())}. "
+    strongest = "of each head" if scaling == "head" else "of all heads"
+    return framed(fig, title=plain(title, most=200), alt=" ".join(said), height=round(side * n_layers), below=16, above=40,
+                  subtitle=f"{where}Queries run downward, keys to the right; the strongest colour is the largest weight {strongest}.")  # fmt: skip
 
 
 def head_atlas(
@@ -183,15 +177,10 @@ def head_atlas(
     >>> head_atlas(np.array([[0.1, 0.5], [0.2, 0.0]]), label="entropy", unit="nats", title="Two layers").layout.meta["alt"]
     'Two layers. entropy, nats, of 2 layers by 2 heads, numbered from 0. Largest: layer 0 head 1 (0.5), layer 1 head 0 (0.2) and layer 0 head 0 (0.1); median 0.15, smallest 0 at layer 1 head 1.'
     """
-    grids = [_grid(grid, f"The score {plain(label)!r}")]
+    grids = [_grid(grid, label)]
     shape = grids[0].shape
     if control is not None:
-        grids.append(_grid(control, f"The control of {plain(label)!r}"))
-        if grids[1].shape != shape:
-            raise ValueError(
-                f"The control must have the shape of the grid, {list(shape)}; received {list(grids[1].shape)}. "
-                f"Score the control with the same layers and heads."
-            )
+        grids.append(_grid(control, f"{label}: control", shape))
     if labels is not None and (len(labels) != shape[0] or any(len(row) != shape[1] for row in labels)):
         raise ValueError(
             f"Labels must be one text for each of {shape[0]} layers by {shape[1]} heads; received {len(labels)} rows of "
@@ -200,47 +189,51 @@ def head_atlas(
     _check_chosen(chosen, shape)
     marked = _marks(marks, shape)
     finite = np.concatenate([part[np.isfinite(part)] for part in grids])
+    edge = float(np.abs(finite).max(initial=0.0)) or 1.0
     if limits is None:
-        edge = float(np.abs(finite).max(initial=0.0)) or 1.0
         limits = (-edge, edge) if diverging else (min(0.0, float(finite.min(initial=0.0))), max(0.0, float(finite.max(initial=0.0))) or 1.0)
     if not limits[0] < limits[1]:
         raise ValueError(f"The limits of the colours must be an interval; received {limits}. Pass (lowest, highest).")
+    digits = 2 - int(np.floor(np.log10(edge)))
     c, fig, n = colours(), go.Figure(), len(grids)
     names = [f"{label}, {unit}", f"Control: {control_label}"]
+    # A long text breaks at its spaces; what does not fit is in the hover.
+    room = max(3, int(WIDTH / n / shape[1] / 7))
+    lines = 1
     for i, values in enumerate(grids):
-        ax = "" if i == 0 else "2"
+        k = i + 1
         relative = (values - limits[0]) / (limits[1] - limits[0])
         strong = np.abs(relative - 0.5) > 0.35 if diverging else relative > DARK_FROM
-        texts = [[escaped(text, most=40) for text in row] for row in labels] if labels is not None and i == 0 else \
-            [[number(float(value)) if np.isfinite(value) else "–" for value in row] for row in values]  # fmt: skip
+        texts = [[number(round(float(value), digits)) if np.isfinite(value) else "–" for value in row] for row in values]
+        texts = texts if labels is None or i else [[plain(text, most=40) for text in row] for row in labels]
         fig.add_heatmap(
             z=values, zmin=limits[0], zmax=limits[1], colorscale=c.diverging() if diverging else c.sequential(), showscale=i == 0, xgap=2, ygap=2,
-            colorbar={"title": {"text": escaped(names[0]), "side": "right"}}, xaxis=f"x{ax}", yaxis=f"y{ax}", name=escaped(names[i]),
-            customdata=texts, hovertemplate=f"layer %{{y}}, head %{{x}}: %{{z:.3g}} {escaped(unit)}<br>%{{customdata}}<extra></extra>",
+            colorbar={"title": {"text": escaped(names[0]), "side": "right", "font": {"size": 12}}}, xaxis=f"x{k}", yaxis=f"y{k}", name=escaped(names[i]),
+            customdata=[[escaped(text) for text in row] for row in texts], hoverongaps=False,
+            hovertemplate=f"layer %{{y}}, head %{{x}}: %{{z:.3g}} {escaped(unit).replace('%{', '% {')}<br>%{{customdata}}<extra></extra>",
         )  # fmt: skip
-        # A long text breaks at its spaces; what does not fit is in the hover.
-        room = max(3, int(WIDTH / n / shape[1] / 7))
-        spots = [(row, column) for row in range(shape[0]) for column in range(shape[1])]
-        shown = [_fitted(texts[row][column], room) for row, column in spots]
         for pale in (False, True):
-            here = [k for k, at in enumerate(spots) if bool(strong[at]) == pale]
-            fig.add_scatter(x=[spots[k][1] for k in here], y=[spots[k][0] for k in here], text=[shown[k] for k in here], mode="text", hoverinfo="skip",
-                            textfont={"size": 10, "color": c.paper if pale else c.ink}, xaxis=f"x{ax}", yaxis=f"y{ax}", showlegend=False)  # fmt: skip
-        low, high = i / n + 0.04 * (i > 0), (i + 1) / n
-        fig.layout[f"xaxis{ax}"] = {"domain": [low, high], "anchor": f"y{ax}", "title": {"text": "head"}, "dtick": 1, "range": [-0.5, shape[1] - 0.5], "showline": False, "ticks": ""}  # fmt: skip
-        fig.layout[f"yaxis{ax}"] = {"anchor": f"x{ax}", "title": {"text": "" if i else "layer"}, "dtick": 1, "range": [shape[0] - 0.5, -0.5], "showline": False, "ticks": ""}  # fmt: skip
-        fig.add_annotation(x=low, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"<b>{escaped(names[i])}</b>")
+            spots = [(row, column) for row, column in np.argwhere(strong == pale).tolist()]
+            shown = [_fitted(texts[row][column], room) for row, column in spots]
+            lines = max([lines, *(text.count("<br>") + 1 for text in shown)])
+            fig.add_scatter(x=[column for _, column in spots], y=[row for row, _ in spots], text=shown, mode="text", hoverinfo="skip", xaxis=f"x{k}", yaxis=f"y{k}",
+                            showlegend=False, textfont={"size": 10, "color": c.paper if pale else c.ink})  # fmt: skip
+        low, high = i / n + 0.04 * i, (i + 1) / n
+        axis = {"dtick": max(1, shape[1] * n // 40), "showline": False, "ticks": ""}
+        fig.layout[f"xaxis{k}"] = axis | {"domain": [low, high], "anchor": f"y{k}", "title": {"text": "head"}, "range": [-0.5, shape[1] - 0.5]}
+        fig.layout[f"yaxis{k}"] = axis | {"dtick": 1, "anchor": f"x{k}", "title": {"text": "" if i else "layer"}, "range": [shape[0] - 0.5, -0.5]}
+        fig.add_annotation(x=low, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", showarrow=False, text=f"<b>{escaped(names[i])}</b>",
+                           font={"color": c.muted if i else c.ink})  # fmt: skip
     for symbol, (name, where) in zip(SHAPES, marked.items(), strict=False):
         at = np.argwhere(where)
-        fig.add_scatter(x=at[:, 1] + 0.36, y=at[:, 0] - 0.3, mode="markers", name=escaped(name), marker={"symbol": symbol, "size": 9, "color": c.mark, "line": {"width": 1, "color": c.ink}},
-                        hoverinfo="skip", showlegend=True)  # fmt: skip
+        fig.add_scatter(x=at[:, 1] + 0.36, y=at[:, 0] - 0.3, mode="markers", name=escaped(name), hoverinfo="skip", showlegend=True,
+                        marker={"symbol": symbol, "size": 9, "color": c.mark, "line": {"width": 1, "color": c.ink}})  # fmt: skip
     if chosen is not None:
         fig.add_shape(**_frame(chosen[1] - 0.5, chosen[0] - 0.5, 1.0))
-    lines = max((text.count("<br>") + 1 for text in shown), default=1) if labels is not None else 1
+    height = round(max(30, 16 + 13 * lines, min(56, 0.6 * WIDTH / n / shape[1])) * shape[0])
     return framed(
-        fig, title=plain(title, most=200), alt=_said(title, label, unit, grids, control_label, marked),
-        height=round(max(30, 16 + 13 * lines, min(56, 0.6 * WIDTH / n / shape[1])) * shape[0]) + 30,
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"} if marked else None,
+        fig, title=plain(title, most=200), alt=_said(title, label, unit, grids, control_label, marked, labels, chosen), height=height, above=28 * bool(marked),
+        legend={"orientation": "h", "y": 1 + 24 / height, "yanchor": "bottom", "x": 0} if marked else None,
     )  # fmt: skip
 
 
@@ -249,23 +242,21 @@ def _frame(x: float, y: float, side: float) -> dict[str, object]:
 
 
 def _fitted(text: str, room: int) -> str:
-    lines: list[str] = []
-    for word in text.split():
-        if lines and len(lines[-1]) + 1 + len(word) <= room:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word if len(word) <= room + 2 else word[: room + 1] + "…")
-    return "<br>".join(lines[:3])
+    lines = textwrap.wrap(text, room + 2, max_lines=3, placeholder="…", break_long_words=False)
+    return "<br>".join(escaped(line if len(line) <= room + 2 else line[: room + 1] + "…") for line in lines)
 
 
-def _grid(values: np.ndarray, what: str) -> np.ndarray:
+def _grid(values: np.ndarray, label: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
     grid = np.asarray(values, dtype=float)
-    if grid.ndim != 2 or 0 in grid.shape:
-        raise ValueError(f"{what} must have the shape [layer, head]; received {list(grid.shape)}. Pass one number for each head.")
-    if np.isinf(grid).any():
-        layer, head = (int(i) for i in np.argwhere(np.isinf(grid))[0])
+    if grid.ndim != 2 or 0 in grid.shape or (shape is not None and grid.shape != shape):
         raise ValueError(
-            f"{what} must be finite, with NaN where there is no value; received {grid[layer, head]} at layer {layer} head {head}. Clip it, and say so."
+            f"{plain(label)!r} must have the shape {'[layer, head]' if shape is None else list(shape)}; received {list(grid.shape)}. "
+            "Pass one number for each head of the same model."
+        )
+    if np.isinf(grid).any():
+        layer, head = np.argwhere(np.isinf(grid))[0].tolist()
+        raise ValueError(
+            f"{plain(label)!r} must be finite, with NaN where there is no value; received {grid[layer, head]} at layer {layer} head {head}. Clip it, and say so."
         )
     return grid
 
@@ -304,7 +295,9 @@ def _at(index: int, n_heads: int) -> str:
     return f"layer {index // n_heads} head {index % n_heads}"
 
 
-def _said(title: str, label: str, unit: str, grids: Sequence[np.ndarray], control_label: str, marked: Mapping[str, np.ndarray]) -> str:
+def _said(
+    title: str, label: str, unit: str, grids: Sequence[np.ndarray], control_label: str, marked: Mapping[str, np.ndarray], labels: Any, chosen: tuple[int, int] | None
+) -> str:  # fmt: skip
     n_layers, n_heads = grids[0].shape
     flat = grids[0].ravel()
     known = np.flatnonzero(np.isfinite(flat))
@@ -320,5 +313,8 @@ def _said(title: str, label: str, unit: str, grids: Sequence[np.ndarray], contro
     if len(grids) > 1 and np.isfinite(grids[1]).any():
         best = int(np.nanargmax(grids[1]))
         said.append(f"Control ({plain(control_label)}): largest {number(float(grids[1].flat[best]))} at {_at(best, n_heads)}, median {number(float(np.nanmedian(grids[1])))}.")
+    if labels is not None:
+        counts = Counter(plain(text, most=40) for row in labels for text in row if text)
+        said.append(f"Heads by label: {listing([f'{text} {count:,}' for text, count in counts.most_common()], most=6)}.")
     said += [f"Marked, {name}: {listing([f'{layer}.{head}' for layer, head in np.argwhere(where).tolist()], most=8)} (layer.head)." for name, where in marked.items()]
-    return " ".join(said)
+    return " ".join([*said, *([f"Framed: {_at(chosen[0] * n_heads + chosen[1], n_heads)}."] if chosen else [])])

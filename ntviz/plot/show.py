@@ -258,7 +258,9 @@ def _columns(trace: Any) -> dict[str, np.ndarray]:
         n, m = given["z"].shape[:2]
         x = given.get("x", _counted(trace.x0, trace.dx, m))
         y = given.get("y", _counted(trace.y0, trace.dy, n))
-        values = {"x": np.tile(x[:m], n), "y": np.repeat(y[:n], m), "z": given["z"].reshape(-1)}
+        # Of cells that are given by their edges, the first base.
+        x, y = (np.ceil(np.minimum(at[:-1], at[1:])) if len(at) > size else at for at, size in ((x, m), (y, n)))
+        values = {"x": np.tile(x, n), "y": np.repeat(y, m), "z": given["z"].reshape(-1)}
         keep = np.array([value is not None and value == value for value in values["z"]])
         return {key: value[keep] for key, value in values.items()}
     size = max((len(value) for value in given.values() if value.ndim), default=0)
