@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
+import ipywidgets
 import numpy as np
 import pytest
 from attention_toy import previous_token, random_keys, same_kmer, toy
+from scipy.stats import ks_2samp
 
-from ntviz import annotation, attention, explore, models
+from ntviz import annotation, attention, explore, models, plot
 from ntviz.explore import scan
 from ntviz.explore.places import locate
 from ntviz.explore.session import widened
 from ntviz.genome import Interval, Variant
+from ntviz.plot.theme import LIGHT
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
+from ntviz.sequence import reverse_complement, shuffle
 
 TINY_V1 = Path(__file__).parent / "fixtures" / "nt_v1_tiny"
 
@@ -45,7 +50,7 @@ def mini():
 
 
 @pytest.fixture
-def explorer(genome, mini) -> explore.Explorer:
+def explorer(genome, mini) -> explore.AttentionExplorer:
     return explore.attention(mini, *genome, at="ONE")
 
 
@@ -70,10 +75,21 @@ def test_a_gene_a_region_and_a_variant_are_places(genome):
     assert variant.interval.contains(5999)
 
 
+@pytest.mark.parametrize("text", ["ENSG00000000001", "ensg00000000001.9", "ENST00000000007", "ENST00000000007.2"])
+def test_ensembl_identifiers_are_found_with_and_without_version(genome, text):
+    table = genome[1].table.assign(gene_id="ENSG00000000001.4", transcript="ENST00000000007.1")
+    both = annotation.from_table(table[table["gene"] == "ONE"])
+    place = locate(text, genome[0], both, window=1200, longest=6000)
+    assert (place.kind, place.focus.start, place.focus.end) == ("gene", 2000, 2800)
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
         ("", "received nothing. Type a gene"),
+        ("2,001-2,800", r"begin with its chromosome; received '2,001-2,800'. Type chrT:2,001-2,800 if chrT is meant"),
+        ("BRCA2", "one of the 2 of toy.gtf, all on chrT; received 'BRCA2'. A gene of another chromosome needs"),
+        ("ENSG00000101076.5", "no Ensembl identifiers: type the gene's name, such as ONE"),
         ("ONEE", "Nearest: ONE.*Type a gene"),
         ("chrT:1-9,000", "at most 6,000 bp.*has 9,000 bp. Type a part of it, such as chrT:1,501-7,500"),
         ("chrT:13,000-13,500", "must lie on its contig.*chrT has 12,000 bp"),
@@ -96,9 +112,6 @@ def test_windows_rows_and_columns_equal_the_whole_map(mini):
     # Without room for queries and keys each look runs the model: the same numbers, slower.
     for one in (kept, scan.Scan(mini, tokens, budget=0)):
         np.testing.assert_allclose(one.weights(2, 3, (4, 60), (10, 90)), maps[2, 3, 4:60, 10:90], atol=1e-5)
-        row, column = one.profile(3, 1, 17)
-        np.testing.assert_allclose(row, maps[3, 1, 17], atol=1e-5)
-        np.testing.assert_allclose(column, maps[3, 1, :, 17], atol=1e-5)
         cells = one.cells(1, 5, (1, 101), (1, 120), most=(9, 16))
         assert cells.values.shape == (9, 15)
         for i in range(9):
@@ -124,18 +137,30 @@ def test_scores_and_tracks_of_a_place(explorer, mini):
     look = explorer.look
     seen = attention.observe(mini, look.tokens, entropy=attention.Entropy(), received=attention.Received())
     np.testing.assert_allclose(look.scores["entropy"][0], seen.entropy.mean, atol=1e-5)
-    np.testing.assert_allclose(look.scores["attention to <cls>"][0], seen.received.special, atol=1e-5)
+    np.testing.assert_allclose(look.scores["attention to special tokens"][0], seen.received.special, atol=1e-5)
     assert look.scores["attention to exon"][1] == "share of attention"
-    assert (explorer.layer, explorer.head) == np.unravel_index(
-        seen.entropy.mean.argmin(), seen.entropy.mean.shape
-    )
-    start = look.interval.start
-    assert look.stretches("exon") == [[2000 - start, 2100 - start], [2500 - start, 2800 - start]]
+    assert look.stretches("exon").tolist() == [[2000, 2100], [2500, 2800]]
     explorer.go("TWO")
+    assert explorer.look.interval.strand == "-"
+    assert explorer.look.stretches("exon").tolist() == [[8700, 9000]]
+
+
+def test_the_first_head_is_the_one_that_differs_most_from_shuffled_sequence(explorer, mini):
     look = explorer.look
-    assert look.interval.strand == "-"
-    assert look.genes()[0]["forward"]
-    assert look.stretches("exon")[0] == [look.interval.end - 9000, look.interval.end - 8700]
+    texts = [look.sequence, *(shuffle(look.sequence, k=2, seed=seed) for seed in range(4))]
+    here, *there = (attention.observe(mini, mini.tokenize(text), entropy=attention.Entropy()).entropy.by_query[..., 1:] for text in texts)
+    brute = np.array([
+        [np.mean([ks_2samp(here[i, j], one[i, j]).statistic for one in there])
+         - np.mean([ks_2samp(a[i, j], b[i, j]).statistic for a, b in combinations(there, 2)]) for j in range(8)]
+        for i in range(4)
+    ])  # fmt: skip
+    np.testing.assert_allclose(look.scores["difference from shuffled sequence"][0], brute, atol=1e-6)
+    assert (explorer.layer, explorer.head) == np.unravel_index(brute.argmax(), brute.shape)
+    assert "Of 32 heads this one stands out most from its control" in plot.alt(explorer.figure())
+    explorer.choose(1, 1)
+    explorer.go("TWO")
+    assert (explorer.layer, explorer.head) == (1, 1)
+    assert "stands out" not in plot.alt(explorer.figure())
 
 
 def test_a_view_is_chosen_zoomed_and_saved(explorer, tmp_path):
@@ -146,24 +171,42 @@ def test_a_view_is_chosen_zoomed_and_saved(explorer, tmp_path):
     names: dict = {}
     exec(compile(explorer.code(), "view.py", "exec"), names)
     np.testing.assert_allclose(names["weights"], weights, atol=1e-6)
-    table = explorer.table()
-    assert table["weight"].iloc[0] == weights.max()
-    row = table.iloc[0]
-    assert (
-        explorer.sources.reference.fetch(Interval(row["chrom"], row["key_start"], row["key_end"])).sequence
-        == row["key_bases"]
-    )
-    assert "0-based, half-open" in explorer.tsv().splitlines()[1]
-    # The picture is of the view, not of the window around it.
-    first, last = (explorer.look.tokens.on(explorer.look.interval)[i] for i in (30, 59))
-    alt = explorer.still().map.alt
-    assert f"30 queries by {len(explorer.look.tokens) - 1} keys" in alt
-    assert f"{first[0] + 1:,}" in alt
-    assert f"{last[1]:,}" in alt
-    page = explorer.save(tmp_path / "view.html").read_text()
-    assert page.count("<figure") == 2
+    row = explorer.table().iloc[0]
+    assert row["weight"] == weights.max()
+    key = Interval(row["chrom"], row["key_start"], row["key_end"])
+    assert explorer.sources.reference.fetch(key).sequence == row["key_bases"]
+    assert "0-based, half-open" in explorer.save(tmp_path / "view.tsv").read_text().splitlines()[0]
+    assert "Plotly" in explorer.save(tmp_path / "view.html").read_text()
+    assert explorer.save(tmp_path / "view.py").read_text() == explorer.code()
+    with pytest.raises(ValueError, match=r"one of .html, .json.*received 'view.doc'. Change the ending"):
+        explorer.save(tmp_path / "view.doc")
     with pytest.raises(ValueError, match=r"4 layers by 8 heads, numbered from 0; received \(4, 0\)"):
         explorer.choose(4, 0)
+    explorer.back()
+    assert explorer.query == (30, 60)
+
+
+@pytest.mark.parametrize("at", ["chrT:3,001-6,000", "chrT:3,001-6,000(-)"])
+def test_the_figure_holds_the_map_on_genome_coordinates(genome, mini, at):
+    explorer = explore.attention(mini, *genome, at=at, head=(3, 2))
+    fig = explorer.figure()
+    weight = next(trace for trace in fig.data if trace.name == "weight")
+    # 500 tokens, pooled by 2; positions rise, the axes turn.
+    assert np.shape(weight.z) == (250, 250)
+    assert (weight.x[0], weight.x[-1]) == (3000.5, 6000.5)
+    whole, at_ = explorer.weights, explorer.look.tokens.on(explorer.look.interval)[1:]
+    for i, j in ((0, 0), (17, 203), (249, 249)):
+        inside = [np.flatnonzero((at_[:, 0] >= edges[k] - 0.5) & (at_[:, 1] <= edges[k + 1] - 0.5)) for edges, k in ((weight.y, i), (weight.x, j))]
+        assert weight.z[i, j] == pytest.approx(whole[np.ix_(*inside)].max(), rel=5e-4)
+    left, right = fig.layout.xaxis.range
+    assert (left > right) == at.endswith("(-)")
+    assert (fig.layout.yaxis3.range[0] > fig.layout.yaxis3.range[1]) == (left < right)
+    score = fig.data[-1]
+    assert score.text[3][2] == f"{explorer.look.scores[explorer.score][0][3, 2]:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    explorer.scale, explorer.score = "log", "distance"
+    scale = explorer.figure().data[-4].colorscale
+    assert scale[1][0] == pytest.approx(10 ** (3 * (1 / 8 - 1)))
+    assert {shade for _, shade in scale} <= set(LIGHT.magnitudes)
 
 
 def test_alleles_and_their_difference(genome, mini):
@@ -172,39 +215,46 @@ def test_alleles_and_their_difference(genome, mini):
     other = "A" if base != "A" else "C"
     explorer = explore.attention(mini, *genome, at=f"chrT:6,000 {base}>{other}", head=(3, 2))
     assert explorer.look.alleles == ["reference", "alternative", "difference"]
-    before, after = (
-        explorer.look.weights(3, 2, (1, 50), (1, 50), name) for name in ("reference", "alternative")
-    )
-    np.testing.assert_allclose(
-        explorer.look.weights(3, 2, (1, 50), (1, 50), "difference"), after - before, atol=1e-6
-    )
+    before, after = (explorer.look.weights(3, 2, (1, 50), (1, 50), name) for name in ("reference", "alternative"))
+    np.testing.assert_allclose(explorer.look.weights(3, 2, (1, 50), (1, 50), "difference"), after - before, atol=1e-6)
     explorer.allele = "difference"
     names: dict = {}
     exec(compile(explorer.code(), "view.py", "exec"), names)
     np.testing.assert_allclose(names["weights"], explorer.weights, atol=1e-6)
     assert explorer.look.bases("alternative")[5999 - explorer.look.interval.start] == other
+    fig = explorer.figure()
+    weight = next(trace for trace in fig.data if trace.name == "weight")
+    assert weight.zmin == -weight.zmax < 0
+    assert re.search(r"weight \S+ \(reference \S+, alternative \S+\)", plot.alt(fig))
     explorer.allele = "alternative"
     assert other in "".join(explorer.table()["key_bases"])
-    figure = explorer.still().map
-    assert "alternative allele" in figure.alt
-    assert "Control (reference allele)" in figure.alt
-    # An insertion moves every later word: it is said, and no word is shown in the wrong place.
+    # An insertion moves every later token: it is said, and no token is shown in the wrong place.
     explorer.go(f"chrT:6,000 {base}>{base}G")
     assert explorer.look.alleles == ["reference"]
-    assert "The alternative moves every later word" in explorer.look.note
+    assert "The alternative moves every later token" in explorer.look.note
     with pytest.raises(ValueError, match="REF"):
         explorer.go(f"chrT:6,000 {other}>{base}")
+    assert explorer.where.endswith(f">{base}G")
 
 
-def test_own_elements_become_a_track_and_a_score(explorer):
+def test_own_elements_become_a_track_and_a_score(explorer, tmp_path, genome, mini):
     start = explorer.look.interval.start
-    said = explorer.add_bed("peaks.bed", f"chrT\t{start + 60}\t{start + 120}\nchrT\tnonsense\t9\n")
-    assert said.startswith("peaks.bed: 1 features, 60 bp of this window.")
-    assert "1 of 2 lines of peaks.bed could not be read" in said
-    assert explorer.look.stretches("peaks.bed") == [[60, 120]]
-    assert "attention to peaks.bed" in explorer.look.scores
-    with pytest.raises(ValueError, match="peaks.bed"):
-        explorer.add_bed("peaks.bed", "")
+    text = f"chrT\t{start + 60}\t{start + 120}\nchrT\tnonsense\t9\n"
+    said = explorer.add_file("<b>peaks.bed", text)
+    assert said.startswith("<b>peaks: 1 features, 60 bp of this window.")
+    assert "1 of 2 lines of <b>peaks.bed could not be read" in said
+    assert explorer.look.stretches("<b>peaks").tolist() == [[start + 60, start + 120]]
+    assert "attention to <b>peaks" in explorer.look.scores
+    assert "&lt;b&gt;peaks" in explorer.figure().layout.yaxis2.ticktext
+    with pytest.raises(ValueError, match=r"peaks.bed"):
+        explorer.add_file("peaks.bed", "")
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "exon.bed").write_text(text)
+    twice = explore.attention(mini, *genome, at="ONE", beds=[tmp_path / "a/exon.bed", tmp_path / "b/exon.bed"])
+    # Neither takes the place of the annotation's exons, nor of the other.
+    assert list(twice.sources.beds) == ["exon (exon.bed)", "exon (b/exon.bed)"]
+    assert twice.look.stretches("exon").tolist() == [[2000, 2100], [2500, 2800]]
 
 
 def test_lengths_follow_from_the_positions_of_the_model(mini, genome):
@@ -217,7 +267,7 @@ def test_lengths_follow_from_the_positions_of_the_model(mini, genome):
         "Attention over 6,000 bp is extrapolation: ntviz-mini was trained on up to 1,530 bp."
         in beyond.look.note
     )
-    assert beyond.look.note in beyond.still().map.caption
+    assert beyond.look.note in plot.alt(beyond.figure())
     raised = explore.attention(replace(mini, max_tokens=1002), reference, genes, at="chrT:1,001-7,000")
     assert raised.look.note == beyond.look.note
     fixed = toy([[previous_token]])
@@ -236,13 +286,47 @@ def test_without_a_place_it_begins_at_the_first_gene(genome, mini):
         explore.attention(mini, reference, elsewhere)
 
 
-def test_outside_of_jupyterlab_there_is_no_widget(explorer, monkeypatch):
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    bundle = explorer._repr_mimebundle_()
-    assert set(bundle) == {"text/html", "text/plain"}
-    assert bundle["text/html"].count("<img") == 2
-    monkeypatch.setenv("JPY_SESSION_NAME", "somewhere.ipynb")
-    assert "application/vnd.jupyter.widget-view+json" in explorer._repr_mimebundle_()
+def test_widgets_follow_and_move_the_explorer(explorer, genome, mini):
+    lists = {one.description: one for one in explorer.controls()}
+    bar, live = explorer.toolbar, explorer.live
+    assert explorer.widget.children == (bar.box, live, bar.message)
+    assert (lists["Layer"].value, lists["Head"].value) == (explorer.layer, explorer.head)
+    lists["Head"].value = 7 - explorer.head
+    assert f"head {explorer.head}" in live.alt
+    assert lists["Head"].value == explorer.head
+    lists["Score"].value = "distance"
+    assert live.still.data[-1].name == "distance"
+    heads = len(live.still.data) - 1
+    explorer.clicked({"trace": heads, "x": 2.5, "y": 3.5})
+    assert (lists["Layer"].value, lists["Head"].value) == (3, 2)
+    bar.place.value = "TWOO"
+    assert "Nearest: TWO" in bar.message.value
+    assert (bar.place.value, explorer.where) == ("ONE", "ONE")
+    bar.place.value = "TWO"
+    assert explorer.where == "TWO"
+    assert "TWO" in live.alt
+    # A zoom of the page is drawn finer, and its axes stay those of the whole.
+    explorer.zoomed({"xaxis": [8500.5, 8400.5], "yaxis3": [8400.5, 8500.5]})
+    at = explorer.look.tokens.on(explorer.look.interval)
+    assert at[explorer.key[0], 1] >= 8500 > at[explorer.key[0], 0]
+    assert live.still.layout.xaxis.range[0] - live.still.layout.xaxis.range[1] == len(explorer.look.interval)
+    weight = next(i for i, trace in enumerate(live.still.data) if trace.name == "weight")
+    explorer.clicked({"trace": weight, "x": 8450.0, "y": 8450.0})
+    assert "on key 8,4" in bar.message.value
+    explorer.whole()
+    assert explorer.key == (1, len(explorer.look.tokens))
+    explorer.back()
+    assert explorer.where == "ONE"
+
+
+def test_two_explorers_are_linked_by_their_place(genome, mini):
+    one, two = (explore.attention(mini, *genome, at="ONE", head=(0, head)) for head in (0, 1))
+    ipywidgets.link((one.toolbar.place, "value"), (two.toolbar.place, "value"))
+    one.go("TWO")
+    assert two.where == "TWO"
+    two.go("chrT:3,001-4,000")
+    assert one.where == two.where == "chrT:3,001-4,000"
+    assert (one.head, two.head) == (0, 1)
 
 
 def test_an_atlas_colours_heads(genome, mini):

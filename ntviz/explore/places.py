@@ -161,11 +161,13 @@ def _gene(text: str, reference: Reference, annotation: Any, window: int) -> Plac
 
 def _found(text: str, annotation: Any) -> Interval:
     """The gene of a name or identifier, or the transcript of an identifier."""
-    try:
-        return annotation.gene(text)
-    except ValueError as error:
-        if "must be one of" not in str(error):
-            raise
+    # The version of an identifier is that of a release: another one is the same gene.
+    for name in dict.fromkeys([text, text.partition(".")[0] if _ENSEMBL.fullmatch(text) else text]):
+        try:
+            return annotation.gene(name)
+        except ValueError as error:
+            if "must be one of" not in str(error):
+                raise
     table = annotation.table
     transcripts = table["transcript"].astype(str)
     rows = table[transcripts.str.partition(".")[0].str.upper() == text.upper().partition(".")[0]]

@@ -182,16 +182,6 @@ class Scan:
         """Queries looked at in one go: a few where that is cheap, all where each look runs the model."""
         return self.n if self._layer(layer) is None else max(1, _CHUNK // self.n)
 
-    def profile(self, layer: int, head: int, token: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where a token looks, and what looks at it: its row and its column of weights, [token] float32 each."""
-        row = self.weights(layer, head, (token, token + 1))[0]
-        step = self._rows(layer)
-        column = [
-            self.weights(layer, head, (top, min(top + step, self.n)), (token, token + 1))[:, 0]
-            for top in range(0, self.n, step)
-        ]
-        return row, np.concatenate(column)
-
     def _range(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
         first, last = (0, self.n) if wanted is None else wanted
         if not 0 <= first < last <= self.n:

@@ -7,6 +7,7 @@ beside another, link two of them.
 from __future__ import annotations
 
 import contextlib
+import gzip
 import html
 import re
 from collections.abc import Callable, Generator, Sequence
@@ -286,7 +287,10 @@ class Toolbar:
             self.explorer._doing(lambda file=file: self._read(file))
 
     def _read(self, file: Any) -> None:
-        said = self.explorer.add_file(file["name"], bytes(file["content"]).decode("utf-8", "replace"))
+        name, content = file["name"], bytes(file["content"])
+        if content[:2] == b"\x1f\x8b":
+            name, content = name.removesuffix(".gz"), gzip.decompress(content)
+        said = self.explorer.add_file(name, content.decode("utf-8", "replace"))
         self.explorer.update()
         self.say(said)
 
