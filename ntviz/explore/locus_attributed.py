@@ -9,7 +9,7 @@ import numpy as np
 from ntviz import attribution, plot
 from ntviz import sequence as dna
 from ntviz.explore.locus_component import base_table, per_base
-from ntviz.explore.locus_modelled import SHUFFLED, Windows
+from ntviz.explore.locus_modelled import SHUFFLED, Run, Windows
 from ntviz.genome import Interval, Variant, browser_contig
 from ntviz.plot.tracks import Track
 from ntviz.plot.words import number
@@ -103,20 +103,17 @@ class Attributed:
         text = self.windows.reference.fetch(piece).sequence
         bases = {"base": list(text), "shuffled_base": ["N"] * len(text)}
         if self.place is None:
-            parts = [(run.answers, run.start, run.letters) for run in self.windows.runs(piece)]
+            parts = list(self.windows.runs(piece))
         else:
-            parts = [(piece, piece.start, text)]
+            parts = [Run(text, piece.start, slice(None), slice(None))]
         values = {name: np.full(len(piece), np.nan) for name in ("attribution", "shuffled")}
         errors = []
-        for answers, start, letters in parts:
-            shuffled = dna.shuffle(letters, k=2, seed=start)
-            for name, sequence in zip(values, (letters, shuffled), strict=True):
-                made = self._attribute(sequence, start)
-                inside = slice(answers.start - start, answers.end - start)
-                at = slice(answers.start - piece.start, answers.end - piece.start)
-                values[name][at] = made.per_base()[inside]
-                if name == "shuffled":
-                    bases["shuffled_base"][at] = list(sequence[inside])
+        for run in parts:
+            shuffled = dna.shuffle(run.letters, k=2, seed=run.start)
+            bases["shuffled_base"][run.of_piece] = list(shuffled[run.own])
+            for name, sequence in zip(values, (run.letters, shuffled), strict=True):
+                made = self._attribute(sequence, run.start)
+                values[name][run.of_piece] = made.per_base()[run.own]
                 errors += [made.error] if name == "attribution" else []
         return base_table(piece, {**bases, **values, "error": max(errors, default=float("nan"))})
 

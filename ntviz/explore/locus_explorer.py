@@ -6,7 +6,8 @@ import asyncio
 import re
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from inspect import signature
 from pathlib import Path
@@ -131,14 +132,7 @@ class LocusExplorer(Explorer):
     """
 
     def __init__(
-        self,
-        model: Any,
-        reference: Reference,
-        annotation: Annotation,
-        components: Sequence[Component],
-        *,
-        at: Any = None,
-        width: int = 3_000,
+        self, model: Any, reference: Reference, annotation: Annotation, components: Sequence[Component], *, at: Any = None, width: int = 3_000
     ) -> None:
         if not SHORTEST <= width <= LONGEST:
             raise ValueError(f"width must be {SHORTEST} to {LONGEST:,} bp; received {width:,}. Use 3,000.")
@@ -215,9 +209,7 @@ class LocusExplorer(Explorer):
         if not factor > 0:
             raise ValueError(f"A factor must be above 0; received {factor}. Below 1 zooms in, above 1 out.")
         if not view.contains(at):
-            raise ValueError(
-                f"The position that stays must be in view, {view.label()}; received {at + 1:,}. Take one of these."
-            )
+            raise ValueError(f"The position that stays must be in view, {view.label()}; received {at + 1:,}. Take one of these.")
         size = min(max(round(len(view) * factor), SHORTEST), LONGEST)
         start = max(round(at - (at - view.start) * size / len(view)), 0)
         self.look(Interval(view.chrom, start, start + size, view.strand))
@@ -335,15 +327,20 @@ class LocusExplorer(Explorer):
     def _visible(self) -> list[Component]:
         return [one for one in self.components if one.name in self.shown]
 
-    def _compute(self) -> None:
-        """Compute what is missing, and say how far it is."""
-        self._drawn = self.view
-        if work := self._work():
-            with progress(total=len(work), what="locus") as bar:
-                while work:
-                    self._try(*work[0])
-                    bar.update(1)
-                    work = self._work()
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """For a static figure the view is all that is drawn, and everything of it is computed."""
+        before, self._drawn = self._drawn, self.view
+        try:
+            if work := self._work():
+                with progress(total=len(work), what="locus") as bar:
+                    while work:
+                        self._try(*work[0])
+                        bar.update(1)
+                        work = self._work()
+            yield
+        finally:
+            self._drawn = before
 
     def _try(self, component: Component, piece: Interval) -> None:
         try:
@@ -358,7 +355,7 @@ class LocusExplorer(Explorer):
 
         What is not shown or cannot be had is not in it.
         """
-        with _Alone(self):
+        with self._alone():
             found = {one.name: self.rows(one, self.view) for one in self._visible() if len(self.view) <= one.longest}
         return {name: table for name, table in found.items() if table is not None}
 
@@ -373,7 +370,7 @@ class LocusExplorer(Explorer):
         """Python that shows the view once more; what was passed as objects stands there by its name."""
         usual = signature(locus).parameters
         given = [f"at={self.view.label()!r}"]
-        given += [f"{name}={_written(value, name)}" for name, value in self.options.items() if value is not usual[name].default]
+        given += [f"{name}={_written(value, name)}" for name, value in self.options.items() if value != usual[name].default]
         own = type(self).__module__.rpartition(".")[0]
         named = [repr(one.name) if type(one).__module__.startswith(own) else _identifier(one.name) for one in self._visible()]
         model = "None" if self.model is None else f"models.load({self.model.name!r})"
@@ -400,7 +397,7 @@ class LocusExplorer(Explorer):
 
     def figure(self, *, enlarged: bool = True) -> LocusFigure:
         """The view as a static figure; `enlarged` repeats its middle beneath, where there is room for letters."""
-        with _Alone(self):
+        with self._alone():
             return self._figure([], self.zoom if enlarged else None)
 
     def drawn(self) -> LocusFigure:
@@ -432,14 +429,10 @@ class LocusExplorer(Explorer):
         name = plain(place.name) if seen and place.kind != "region" else Interval(view.chrom, view.start, view.end).label()
         marked = seen and len(place.focus) <= len(view) / 4 and place.kind != "gene"
         return plot.locus(
-            view,
-            tracks,
-            title=name + (f" by {self.model.name}" if self.model is not None else ""),
-            assembly=self.reference.assembly,
-            sequence=self.reference.fetch(view).sequence,
-            zoom=zoom if any(track.letters for track in tracks) else None,
+            view, tracks, title=name + (f" by {self.model.name}" if self.model is not None else ""), assembly=self.reference.assembly,
+            sequence=self.reference.fetch(view).sequence, zoom=zoom if any(track.letters for track in tracks) else None,
             marks={plain(place.name): place.focus} if marked else {},
-        )
+        )  # fmt: skip
 
     def _tracks(self, component: Component, part: Interval) -> list[Track]:
         """Tracks of a component over a part of what is drawn; words where there is nothing."""
@@ -534,20 +527,17 @@ class LocusExplorer(Explorer):
             file.write_text(text, encoding="utf-8")
             is_signal = ".bedgraph" in name.lower() or name.lower().endswith((".bg", ".bdg"))
             regions, numbers = file_components(*(((), [file]) if is_signal else ([file], ())), taken=taken)
-        self.components = (self.components[:1] + tuple(regions) + self.components[1:] + tuple(numbers))  # fmt: skip
+        self.components = (*self.components[:1], *regions, *self.components[1:], *numbers)
         new = [one.name for one in (*regions, *numbers)]
         self._kept |= {one: OrderedDict() for one in new}
         self.shown = tuple(one.name for one in self.components if one.name in {*self.shown, *new})
         return f"Added {listing([plain(one) for one in new])}."
 
-    @cached_property
-    def _boxes(self) -> ipywidgets.HBox:
-        import ipywidgets as w
-
-        return w.HBox(layout=w.Layout(flex_flow="row wrap"))
-
     def controls(self) -> Sequence[ipywidgets.Widget]:
         """A checkbox for each component."""
+        import ipywidgets as w
+
+        self._boxes = w.HBox(layout=w.Layout(flex_flow="row wrap"))
         self.sync()
         return [self._boxes]
 
@@ -569,20 +559,6 @@ class LocusExplorer(Explorer):
             self._doing(lambda: (self.show if on else self.hide)(name))
 
 
-class _Alone:
-    """While a static figure is made: the view is all that is drawn, and everything of it is computed."""
-
-    def __init__(self, explorer: LocusExplorer) -> None:
-        self.explorer = explorer
-
-    def __enter__(self) -> None:
-        self.before = self.explorer._drawn
-        self.explorer._compute()
-
-    def __exit__(self, *_: object) -> None:
-        self.explorer._drawn = self.before
-
-
 def _key(piece: Interval) -> tuple[str, int, int]:
     return canonical_contig(piece.chrom), piece.start, piece.end
 
@@ -593,14 +569,12 @@ def _identifier(name: str) -> str:
 
 def _written(value: Any, name: str) -> str:
     """A value as Python has it where that is plain; else a name for it."""
-    if isinstance(value, Path):
-        return repr(str(value))
-    if isinstance(value, str | int) or (isinstance(value, tuple) and all(isinstance(one, int) for one in value)):
-        return repr(value)
+    if isinstance(value, str | int | Path):
+        return repr(value if isinstance(value, int) else str(value))
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{key!r}: {_written(one, _identifier(str(key)))}" for key, one in value.items()) + "}"
-    if isinstance(value, list | tuple) and all(isinstance(one, str | Path) for one in value):
-        return repr([str(one) for one in value])
+    if isinstance(value, list | tuple) and all(isinstance(one, str | int | Path) for one in value):
+        return f"({', '.join(_written(one, name) for one in value)},)"
     return name
 
 

@@ -17,7 +17,7 @@ from ntviz import landscape, plot
 from ntviz import sequence as dna
 from ntviz.explore.locus_component import base_table, per_base, tiles
 from ntviz.genome import Interval
-from ntviz.landscape.tiling import Stretch, Tiling, runs, whole_tokens
+from ntviz.landscape.tiling import Tiling, runs, whole_tokens
 from ntviz.plot.tracks import Track
 from ntviz.reference import Reference
 from ntviz.tokens import Vocabulary, kmer_base_probs
@@ -36,16 +36,12 @@ KEPT = 256
 
 
 class Run(NamedTuple):
-    """Bases without N that a model reads at once: what they answer for, and their letters."""
+    """Bases without N that a model reads at once: where they begin, and which of a piece and of themselves they answer for."""
 
-    answers: Interval
-    start: int
     letters: str
-
-    def into(self, whole: np.ndarray, values: np.ndarray, piece: Interval) -> None:
-        """Put values [base, ...] of the letters to the bases that they answer for, in an array of a piece."""
-        first, last = self.answers.start, self.answers.end
-        whole[first - piece.start : last - piece.start] = values[first - self.start : last - self.start]
+    start: int
+    of_piece: slice
+    own: slice
 
 
 class Windows:
@@ -90,32 +86,24 @@ class Windows:
         """Length in bp of what is read at either end of a window and not answered for."""
         return self.window // 4 // self.k * self.k
 
-    def tiling(self, chrom: str) -> Tiling:
-        """The windows of a contig."""
-        return Tiling(self.window, self.flank, len(self.reference.whole(chrom)))
-
-    def pieces(self, view: Interval, cores: int = 1) -> list[Interval]:
-        """Cores of windows that cover a view, cut to the contig; several to a piece."""
-        end = len(self.reference.whole(view.chrom))
-        size = (self.window - 2 * self.flank) * cores
-        return [Interval(one.chrom, one.start, min(one.end, end)) for one in tiles(view, size)]
+    def pieces(self, view: Interval, cores: float = 1) -> list[Interval]:
+        """Cores of windows that cover a view, cut to the contig; several to a piece, or a part of one in whole tokens."""
+        size = max(int((self.window - 2 * self.flank) * cores) // self.k, 1) * self.k
+        whole = self.reference.whole(view.chrom)
+        return [Interval(one.chrom, one.start, min(one.end, len(whole))) for one in tiles(view, size)]
 
     def runs(self, piece: Interval) -> Iterator[Run]:
         """What is read for a piece: its windows without their N, in whole tokens."""
-        tiling = self.tiling(piece.chrom)
+        tiling = Tiling(self.window, self.flank, len(self.reference.whole(piece.chrom)))
         for core in tiling.cores(piece.start, piece.end):
             seen = tiling.window_of(core)
             text = self.reference.fetch(Interval(piece.chrom, seen.start, seen.end)).sequence
             for run in runs(text, seen.start):
-                part = whole_tokens(run, self.k, 0)
-                low = max(part.start, core.start, piece.start)
-                high = min(part.end, core.end, piece.end)
+                start, end = whole_tokens(run, self.k, 0)
+                low, high = max(start, core.start, piece.start), min(end, core.end, piece.end)
                 if low < high:
-                    yield Run(Interval(piece.chrom, low, high), part.start, _cut(text, seen, part))
-
-
-def _cut(text: str, seen: Stretch, part: Stretch) -> str:
-    return text[part.start - seen.start : part.end - seen.start]
+                    letters = text[start - seen.start : end - seen.start]
+                    yield Run(letters, start, slice(low - piece.start, high - piece.start), slice(low - start, high - start))
 
 
 # Tokens hidden one at a time ------------------------------------------------------------------------------------------
@@ -177,10 +165,8 @@ class Hiding:
         self._kept: OrderedDict[tuple[str, int, int, bool], Hidden] = OrderedDict()
 
     def pieces(self, view: Interval) -> list[Interval]:
-        """Pieces that cover a view, of a quarter of a window each, cut to the contig."""
-        size = max(self.windows.flank, self.windows.k)
-        end = len(self.windows.reference.whole(view.chrom))
-        return [Interval(one.chrom, one.start, min(one.end, end)) for one in tiles(view, size)]
+        """Pieces that cover a view, of a quarter of a window each: what is read beyond the view is little."""
+        return self.windows.pieces(view, 0.5)
 
     def read(self, piece: Interval, *, shuffled: bool = False) -> Hidden:
         """What the model says of a piece, or of its bases shuffled.
@@ -253,16 +239,18 @@ def _ratios(reader: Reader, reading: Reading, logits: np.ndarray) -> np.ndarray:
     return scores.reshape(k, 4)
 
 
-class Expected:
-    """Bases that the model expects, each hidden with its token, as a logo; the model on shuffled bases as control."""
-
-    name = "expected bases"
-
+class _OfHiding:
     def __init__(self, hiding: Hiding, *, longest: int = 3_000) -> None:
         self.hiding, self.longest = hiding, longest
 
     def pieces(self, view: Interval) -> list[Interval]:
         return self.hiding.pieces(view)
+
+
+class Expected(_OfHiding):
+    """Bases that the model expects, each hidden with its token, as a logo; the model on shuffled bases as control."""
+
+    name = "expected bases"
 
     def compute(self, piece: Interval) -> pd.DataFrame:
         columns = {}
@@ -278,19 +266,13 @@ class Expected:
         return [plot.logo_track(real, label="Expected bases", control=control, control_label=SHUFFLED, over=view)]
 
 
-class Saturated:
+class Saturated(_OfHiding):
     """Mean and lowest effect of the three substitutions of each base; what shares of bases alone would say as control.
 
     Effects are log-likelihood ratios in nats of alternative against reference, as `variants.saturation` gives them.
     """
 
     name = "saturation"
-
-    def __init__(self, hiding: Hiding, *, longest: int = 3_000) -> None:
-        self.hiding, self.longest = hiding, longest
-
-    def pieces(self, view: Interval) -> list[Interval]:
-        return self.hiding.pieces(view)
 
     def compute(self, piece: Interval) -> pd.DataFrame:
         found = self.hiding.read(piece)
@@ -393,8 +375,8 @@ class Received:
         found = {name: np.full(len(piece), np.nan) for name in ("received", "shuffled")}
         for run in self.windows.runs(piece):
             shuffled = dna.shuffle(run.letters, k=2, seed=run.start)
-            for name, letters in zip(found, (run.letters, shuffled), strict=True):
-                run.into(found[name], self._received(letters), piece)
+            for values, letters in zip(found.values(), (run.letters, shuffled), strict=True):
+                values[run.of_piece] = self._received(letters)[run.own]
         return base_table(piece, found)
 
     def _received(self, letters: str) -> np.ndarray:

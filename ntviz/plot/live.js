@@ -32,7 +32,8 @@ function render({ model, el }) {
   const box = document.createElement("div");
   Object.assign(box, { tabIndex: 0, role: "group", className: "ntviz-live" });
   box.dataset.lmSuppressShortcuts = "true";
-  box.style.minHeight = `${model.get("figure").layout.height ?? 450}px`;
+  const size = () => (box.style.height = `${model.get("figure").layout.height ?? 450}px`); // what plotly takes when the page is resized
+  size();
   el.append(box);
   let lib, timer, drawing, again, still, whole = {};
 
@@ -47,6 +48,7 @@ function render({ model, el }) {
     do {
       again = false;
       box.setAttribute("aria-label", model.get("alt"));
+      size();
       try {
         lib ??= await plotly(model);
         const { data, layout, config } = own(model.get("figure"), dark() ? model.get("dark") : {});

@@ -73,7 +73,7 @@ def seen(live: Locator) -> tuple[int, int]:
 def letters(live: Locator) -> np.ndarray:
     """Positions of the letters that the page draws."""
     x = live.evaluate("node => node._fullData.filter(trace => trace.meta === 'letters').flatMap(trace => [...(trace.x ?? [])])")
-    return np.array([at for at in x if at is not None], float)
+    return np.array(x, float)
 
 
 def test_tracks_come_one_after_the_other_while_other_cells_run(live, twin):
@@ -102,8 +102,8 @@ def test_the_wheel_zooms_to_letters_and_a_drag_goes_beyond_what_was_drawn(live, 
     expect(place(live)).to_have_value(re.compile(r"chr20:43,0(29|30),\d+-43,030,\d+"))
     live_of(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)"))
     found = letters(live)
-    assert found.min() <= start + 2
-    assert found.max() >= end - 1
+    assert np.nanmin(found) <= start + 2
+    assert np.nanmax(found) >= end - 1
     # Redrawn, the page shows the same bases.
     assert seen(live) == (start, end)
     place(live).fill("chr20:43,029,601-43,030,600")
