@@ -1,0 +1,192 @@
+"""Figures on pages that nobody serves: the report of a run, plain nbconvert, `plot.save`; nothing asked of the network."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOSTILE = '</script><script>window.planted=1</script><img src=x onerror="window.planted=1">'
+# A contig's name has no whitespace; FASTA and GTF allow all the rest.
+CONTIG = "</script><script>window.planted=1</script>"
+PARAMETERS = 'gene: str = "HNF4A"  # shown in the figures\nchrom: str = "chr20"  # contig of the last one\n'
+LOCUS = """
+import numpy as np
+from ntviz import plot
+from ntviz.genome import Interval
+
+interval = Interval("chr20", 1000, 1601)
+bases = ("ACGT" * 151)[:601]
+rng = np.random.default_rng(0)
+track = plot.signal_track(np.linspace(0, 1, 601), label=f"ramp of {gene}", unit="nats", control=np.zeros(601))
+logo = plot.logo_track(rng.dirichlet(np.ones(4) / 4, 601), label="Expected bases")
+plot.locus(
+    interval, [plot.sequence_track(bases), track, logo], title=f"What is at {gene}?", assembly="GRCh37",
+    zoom=Interval("chr20", 1200, 1260),
+)
+"""
+MAP = """
+weights = np.eye(1000, dtype=np.float32) * 0.5 + np.eye(1000, k=-7, dtype=np.float32) * 0.25
+spans = np.stack([np.arange(1000), np.arange(1, 1001)], axis=1) * 6 + 1000
+plot.attention_map(weights, spans, Interval("chr20", 1000, 7000), title=f"Attention at {gene}", label="Layer 0, head 0")
+"""
+CURVE = """
+import pandas as pd
+
+table = pd.DataFrame({"step": [1, 2, 3], "loss": [8.0, 7.5, 7.25]})
+plot.curves(table, x="step", y=["loss"], y_label="loss, nats", title=f"Loss at {gene}")
+"""
+OWN = """
+import plotly.express as px
+
+px.scatter(table, x="step", y="loss", title="A figure of the user's own")
+"""
+GENES = """
+from IPython.display import display
+
+from ntviz.annotation import Annotation
+from ntviz.annotation.elements import COLUMNS
+
+row = (chrom, 1010, 1060, "+", "exon", gene, gene, gene, gene, "")
+genes = Annotation(pd.DataFrame([row], columns=list(COLUMNS)))
+display(genes.table, genes)
+print(chrom, gene)
+plot.locus(Interval(chrom, 1000, 1101), [plot.genes_track(genes)], title=chrom)
+"""
+CELLS = (LOCUS, MAP, CURVE, OWN, GENES)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run of five figures by the command, with script tags planted in gene and contig."""
+    folder = tmp_path_factory.mktemp("pages")
+    parameters = nbformat.v4.new_code_cell(PARAMETERS)
+    parameters.metadata["tags"] = ["parameters"]
+    cells = [nbformat.v4.new_markdown_cell("# What does a report show?"), parameters]
+    cells += [nbformat.v4.new_code_cell(source) for source in CELLS]
+    source = folder / "small.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
+    command = [sys.executable, "-m", "ntviz", "run", str(source), "--out", str(folder / "out"), "-p", f"gene={HOSTILE}", "-p", f"chrom={CONTIG}"]  # fmt: skip
+    environment = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def plain(run: Path) -> Path:
+    """The executed notebook as `jupyter nbconvert --to html` makes it."""
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output", "plain.html", str(run / "executed.ipynb")]
+    subprocess.run(command, check=True, capture_output=True)
+    return run / "plain.html"
+
+
+def drawn(opened) -> list:
+    """The figures of a page, when all of them are drawn."""
+    opened.page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(len(CELLS) - 1).wait_for(state="attached", timeout=60_000)
+    return opened.page.locator(".ntviz-figure").all()
+
+
+def until(read: Callable[[], bool]) -> None:
+    """Wait for what a page shows; its policy forbids playwright's own waiting for expressions."""
+    for _ in range(100):
+        if read():
+            return
+        time.sleep(0.1)
+    raise AssertionError("It did not come within ten seconds.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_report_draws_every_figure_without_a_network(run, open_offline, scheme):
+    opened = open_offline(run / "report.html", color_scheme=scheme)
+    figures = drawn(opened)
+    assert len(figures) == len(CELLS)
+    for figure in figures:
+        assert len(figure.get_attribute("aria-label")) > 20
+        box = figure.bounding_box()
+        assert (box["width"], box["height"]) > (600, 200)
+        # A card of its own: dark text on white, whatever the page.
+        ground = figure.evaluate("node => node._fullLayout.paper_bgcolor + node._fullLayout.font.color")
+        assert ground.lower() in ("#ffffff#1f2328", "white#2a3f5f")
+    assert opened.page.evaluate("window.planted") is None
+    shown = figures[0].locator(".gtitle").text_content()
+    assert "<script>window.planted=1" in shown
+    opened.clean()
+
+
+def test_plotly_comes_once_and_the_report_stays_small(run):
+    html = (run / "report.html").read_text()
+    carried = re.findall(r'class="ntviz-plotlyjs">([^<]*)<', html)
+    assert [len(part) > 1_000_000 for part in carried] == [True, False, False, False, False]
+    # Ten figures at most 6 MB, of which plotly.js is two.
+    assert len(html) < 4_000_000
+
+
+def test_plain_nbconvert_draws_them_too(plain, open_offline):
+    opened = open_offline(plain)
+    assert len(drawn(opened)) == len(CELLS)
+    # nbconvert's own page asks for these; figures need neither.
+    assert {name for address in opened.refused for name in ("require", "mathjax") if name in address.lower()} == {"require", "mathjax"}
+    assert all("require" in address.lower() or "mathjax" in address.lower() for address in opened.refused)
+    assert opened.page.evaluate("window.planted") is None
+
+
+def test_a_mouse_zooms_hovers_and_takes_a_picture(run, open_offline):
+    opened = open_offline(run / "report.html")
+    locus = drawn(opened)[0]
+    locus.scroll_into_view_if_needed()
+    plot = locus.locator(".nsewdrag").nth(1)
+    box = plot.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    before = locus.evaluate("node => node._fullLayout.xaxis.range")
+    opened.page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    until(lambda: "chr20:1,30" in locus.locator(".hoverlayer").text_content())
+    opened.page.mouse.wheel(0, -400)
+    until(lambda: locus.evaluate("node => node._fullLayout.xaxis.range[1] - node._fullLayout.xaxis.range[0]") < 590)
+    after = locus.evaluate("node => node._fullLayout.xaxis.range")
+    assert before[0] <= after[0] < after[1] <= before[1]
+    with opened.page.expect_download() as caught:
+        locus.locator('[data-title*="Download plot"]').click()
+    assert caught.value.suggested_filename == "chr20_1001-1601.svg"
+    with opened.page.expect_download() as caught:
+        locus.locator('[data-title="Download as PNG"]').click()
+    assert caught.value.suggested_filename == "chr20_1001-1601.png"
+    assert Path(caught.value.path()).read_bytes().startswith(b"\x89PNG")
+    opened.clean()
+
+
+def test_a_big_map_is_exact_to_the_pixel_and_zooms(run, open_offline):
+    opened = open_offline(run / "report.html")
+    figure = drawn(opened)[1]
+    # The image under the axes has a pixel for each of the 1,000 x 1,000 weights, and lies on them.
+    image = figure.locator(".layer-below image, .imagelayer image").first
+    sizes = image.evaluate(
+        """async (node) => {
+          const picture = new Image();
+          picture.src = node.getAttribute('href') || node.getAttribute('xlink:href');
+          await picture.decode();
+          const canvas = new OffscreenCanvas(picture.width, picture.height), pen = canvas.getContext('2d');
+          pen.drawImage(picture, 0, 0);
+          const of = (row, column) => Array.from(pen.getImageData(column, row, 1, 1).data).join();
+          return [picture.width, picture.height, of(500, 500), of(507, 500), of(500, 507), of(501, 500)];
+        }"""
+    )
+    width, height, diagonal, shifted, empty, beside = sizes
+    assert (width, height) == (1000, 1000)
+    assert len({diagonal, shifted, empty}) == 3
+    assert empty == beside
+    figure.scroll_into_view_if_needed()
+    figure.evaluate("node => Plotly.relayout(node, {'xaxis.range': [3001, 3121], 'yaxis.range': [3121, 3001]})")
+    # 20 tokens now fill the width that 1,000 had.
+    wide = image.evaluate("node => node.getBoundingClientRect().width")
+    axes = figure.evaluate("node => node._fullLayout.xaxis._length")
+    assert wide == pytest.approx(axes * 50, rel=0.02)
+    opened.clean()
