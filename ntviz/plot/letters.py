@@ -11,17 +11,17 @@ most negative at the bottom, and what is below zero upside down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ntviz.genome import Interval
 from ntviz.plot.theme import BASES, colours
-from ntviz.plot.tracks import Panel, Track, View, draw_line, peak, span_of, vector
-from ntviz.plot.words import number, plain
+from ntviz.plot.tracks import Panel, Track, View, draw_line, noted, peak, span_of, vector
+from ntviz.plot.words import plain
 
 LETTERS = "ACGTN"
 
@@ -33,7 +33,7 @@ def outline(letter: str) -> tuple[np.ndarray, np.ndarray]:
     from matplotlib.textpath import TextPath
 
     path = TextPath((0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold"))
-    rings = [ring for ring in path.to_polygons(closed_only=True) if len(ring) > 2]
+    rings = [ring for ring in map(np.asarray, path.to_polygons(closed_only=True)) if len(ring) > 2]
     points = np.concatenate([np.vstack([ring, [[np.nan, np.nan]]]) for ring in rings])
     low, high = np.nanmin(points, 0), np.nanmax(points, 0)
     x, y = ((points - low) / (high - low)).T
@@ -61,18 +61,9 @@ def stacked(heights: np.ndarray) -> np.ndarray:
 
 
 def letter_traces(heights: np.ndarray, positions: np.ndarray, *, mirrored: bool = False, letters: str = BASES) -> list[go.Scatter]:
-    """A filled trace for each letter, empty ones too; together they are the stacks at all positions.
+    """A filled trace for each letter, empty ones too: stacks of `heights` [position, letter] around `positions`; NaN draws nothing.
 
-    Parameters
-    ----------
-    heights
-        [position, letter] signed, in the unit of the vertical axis; NaN draws nothing.
-    positions
-        [position] middle of each stack on the horizontal axis, where a base is 1 wide.
-    mirrored
-        For an axis that runs from right to left, on which letters must still read.
-    letters
-        What the columns of `heights` are.
+    `mirrored` is for an axis that runs from right to left, on which letters must still read.
     """
     heights = np.where(np.isfinite(heights), heights, 0.0)
     floors = stacked(heights)
@@ -94,24 +85,23 @@ def letter_traces(heights: np.ndarray, positions: np.ndarray, *, mirrored: bool 
 
 def check_bases(sequence: str, what: str) -> str:
     """The sequence, if it holds nothing but A, C, G, T and N; else a ValueError that names `what` it is for."""
-    wrong = sorted(set(sequence) - set(LETTERS))
-    if wrong:
-        at = min(sequence.index(letter) for letter in wrong)
+    at = next((i for i, base in enumerate(sequence) if base not in LETTERS), None)
+    if at is not None:
         raise ValueError(
-            f"{what} must hold A, C, G, T and N only; received {sequence[at]!r} at base {at + 1:,}. "
-            f"Pass it through sequence.clean first."
+            f"{what} must hold A, C, G, T and N only; received {sequence[at]!r} at base {at + 1:,}. Pass it through sequence.clean first."
         )
     return sequence
 
 
-def _cropped(sequence: str, view: View, over: Interval | None, what: str) -> str:
-    codes = view.crop(np.frombuffer(sequence.encode(), dtype=np.uint8).astype(float), over, what)
-    return "".join("N" if np.isnan(code) else chr(int(code)) for code in codes)
+def _cropped(sequence: str, view: View, over: Interval | None, what: str) -> np.ndarray:
+    """[base] numbers in `LETTERS` of the part of a sequence that a view shows."""
+    codes = np.array([LETTERS.index(base) for base in sequence], dtype=float)
+    return np.nan_to_num(view.crop(codes, over, what), nan=4.0).astype(np.int8)
 
 
 def _lettered(panel: Panel, heights: np.ndarray, letters: str) -> None:
-    there = panel.view.in_part
-    panel.add(*letter_traces(heights[there], panel.view.positions[there], mirrored=panel.view.reverse, letters=letters))
+    shown = panel.view.in_part
+    panel.add(*letter_traces(heights[shown], panel.view.positions[shown], mirrored=panel.view.reverse, letters=letters))
 
 
 def sequence_track(sequence: str, *, label: str = "Sequence", over: Interval | None = None, height: int = 20) -> Track:
@@ -121,12 +111,10 @@ def sequence_track(sequence: str, *, label: str = "Sequence", over: Interval | N
     ----------
     sequence
         One letter a base, in the reading direction of the interval.
-    label
-        Name of the track.
+    label, height
+        Name of the track; pixels.
     over
         Interval that the sequence covers, when it is not the figure's.
-    height
-        Pixels.
 
     Raises
     ------
@@ -137,33 +125,27 @@ def sequence_track(sequence: str, *, label: str = "Sequence", over: Interval | N
 
     def draw(panel: Panel) -> str:
         view, c = panel.view, colours()
-        shown = _cropped(sequence, view, over, label)
-        # A heat map runs along the axis, whichever way that is drawn.
-        along = shown[::-1] if view.reverse else shown
-        codes = np.array([LETTERS.index(base) for base in along], dtype=np.int8)
+        codes = _cropped(sequence, view, over, label)
+        # A heat map runs along the axis, whichever way that is drawn; one beyond its row answers the pointer in any row.
+        along = codes[::-1] if view.reverse else codes
         steps = [(edge, c.bases[base]) for i, base in enumerate(LETTERS) for edge in (i / 5, (i + 1) / 5)]
-        panel.add(go.Heatmap(z=codes[None], x0=view.interval.start + 1, dx=1, y0=0.5, dy=1, zmin=-0.5, zmax=4.5, colorscale=steps,
-                             showscale=False, hovertext=[list(along)], hovertemplate="%{hovertext}<extra></extra>"))  # fmt: skip
-        _lettered(panel, 0.64 * (np.array(list(shown))[:, None] == np.array(list(LETTERS))), LETTERS)
+        panel.add(go.Heatmap(z=along[None], x0=view.interval.start + 1, dx=1, y0=0.5, dy=1_000, zmin=-0.5, zmax=4.5, colorscale=steps,
+                             showscale=False, hovertext=[[LETTERS[code] for code in along]], hovertemplate="%{hovertext}<extra></extra>"))  # fmt: skip
+        _lettered(panel, 0.64 * np.eye(5)[codes], LETTERS)
         for trace in panel.figure.data[-len(LETTERS) :]:
             trace.update(y=trace.y + np.float32(0.18), fillcolor=c.paper, line_color=c.paper)
         panel.yaxis(visible=False, range=[0, 1])
-        known = len(shown) - shown.count("N")
-        return f"{known:,} bases, {(shown.count('G') + shown.count('C')) / known:.0%} G or C" if known else "no known base"
+        known = codes[codes < 4]
+        bases = f"{len(known):,} base{'s' if len(known) > 1 else ''}"
+        return f"{bases}, {np.isin(known, (1, 2)).mean():.0%} G or C" if len(known) else "no known base"
 
     return Track(plain(label, most=90), height, draw, letters=True)
 
 
 def information(probabilities: np.ndarray, background: np.ndarray | float = 0.25) -> np.ndarray:
-    """Information of each base's distribution, in bits over a background: 0 where it is the background's.
+    """Information of each base's distribution [base, 4] in bits over a background: 0 where it is the background's; NaN for NaN.
 
-    Parameters
-    ----------
-    probabilities
-        [base, 4]; a row of NaN gives NaN.
-    background
-        Probabilities without information, [4] or [base, 4] and positive; four alike by default, so that one certain
-        base has 2 bits.
+    The background is positive, [4] or [base, 4]; four alike by default, so that one certain base has 2 bits.
 
     Examples
     --------
@@ -175,6 +157,33 @@ def information(probabilities: np.ndarray, background: np.ndarray | float = 0.25
     p = np.asarray(probabilities, dtype=float)
     ratio = np.where(p > 0, p, 1.0) / background
     return np.where(np.isnan(p), np.nan, np.where(p > 0, p * np.log2(ratio), 0.0)).sum(axis=1)
+
+
+_Read = Callable[[Panel, str, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def _letters_track(given: dict[str, np.ndarray], read: _Read, axis: dict[str, Any], *, label: str, unit: str, control_label: str,
+                   over: Interval | None, height: int, note: str = "", most: str = "") -> Track:  # fmt: skip
+    """A track of letters; `read(panel, which, values)` gives [base] values and letters of their line, and heights [base, letter]."""
+
+    def draw(panel: Panel) -> str:
+        words, c = [], colours()
+        for which, values in given.items():
+            what = f"{label}: {which}" if which else label
+            line, codes, heights = read(panel, which, panel.view.crop(values, over, what))
+            letters = [LETTERS[code] if code >= 0 else " " for code in codes]
+            words.append((f"in the control ({plain(control_label)}) " if which else "") + peak(line, panel.view, unit, letters=letters) + most)
+            draw_line(panel, line, name=f"{what} ({control_label})" if which else label, unit=unit,
+                      colour=c.control if which else c.accent, letters=letters)  # fmt: skip
+            if not which:
+                if panel.view.in_part.all():
+                    # The letters show it; the line is there for the hover alone.
+                    panel.figure.data[-1].update(line_width=0, error_x=None)
+                _lettered(panel, heights, LETTERS[: heights.shape[1]])
+        panel.yaxis(nticks=4, **axis)
+        return "; ".join(words)
+
+    return Track(plain(label, most=90), height, draw, plain(unit), letters=True, note=noted(note, given.get("control"), control_label))
 
 
 def logo_track(
@@ -196,16 +205,12 @@ def logo_track(
         where the model gives none (N).
     kind
         `bits`: a column is as high as its information, at most 2 bits. `probability`: each column is 1 high.
-    label
-        Name of the track.
-    control
-        [base, 4] the same for a control: a grey line of its height on the same axis.
-    control_label
-        What the control is.
+    label, height
+        Name of the track; pixels.
+    control, control_label
+        [base, 4] the same for a control, a grey line of its height on the same axis; what the control is.
     over
         Interval that the probabilities cover, when it is not the figure's.
-    height
-        Pixels.
 
     Raises
     ------
@@ -225,44 +230,17 @@ def logo_track(
     given = {"": distributions(probabilities, label)}
     if control is not None:
         given["control"] = distributions(control, f"{label}: control")
-    strength = {"bits": information, "probability": lambda p: p.max(axis=1)}[kind]
+    bits = kind == "bits"
 
-    def said(shown: np.ndarray, values: np.ndarray, view: View) -> str:
-        finite = np.isfinite(values)
-        if not finite.any():
-            return "no values here"
-        best = int(np.where(finite, values, -1.0).argmax())
-        place = f"({BASES[int(shown[best].argmax())]} at {int(view.positions[best]):,})"
-        of = " of at most 2 bits" if kind == "bits" else ""
-        return f"largest {number(float(values[best]))} {kind} {place}, mean {number(float(values[finite].mean()))}{of}"
+    def read(_: Panel, __: str, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        known = ~np.isnan(p).any(axis=1)
+        strength = information(p) if bits else np.where(known, p.max(axis=1), np.nan)
+        return strength, np.where(known, np.nan_to_num(p).argmax(axis=1), 4), p * strength[:, None] if bits else p
 
-    def draw(panel: Panel) -> str:
-        words = []
-        for which, all_of_it in given.items():
-            shown = panel.view.crop(all_of_it, over, f"{label}: {which}" if which else label)
-            values = strength(shown)
-            words.append(f"in the control ({plain(control_label)}) " * bool(which) + said(shown, values, panel.view))
-            if not which:
-                _lettered(panel, shown * information(shown)[:, None] if kind == "bits" else shown, BASES)
-            known = np.isfinite(values)
-            likeliest = np.where(known, np.nan_to_num(shown).argmax(axis=1), 4)
-            name = f"{label}: control ({control_label})" if which else label
-            _beneath(panel, values, name, kind, [LETTERS[i] for i in likeliest], grey=bool(which))
-        top = max(float(np.nanmax(strength(p), initial=0.0)) for p in given.values())
-        limit = next((step for step in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5) if top <= step), 2.0)
-        panel.yaxis(range=[0, 1.0 if kind == "probability" else limit], nticks=4)
-        return "; ".join(words)
-
-    grey = f"grey: {plain(control_label)}" if control is not None else ""
-    return Track(plain(label, most=90), height, draw, kind, letters=True, note=grey)
-
-
-def _beneath(panel: Panel, values: np.ndarray, name: str, unit: str, letters: Sequence[str], *, grey: bool) -> None:
-    """The line of a track of letters; where all of the view has letters it is there for the hover alone."""
-    c = colours()
-    draw_line(panel, values, name=name, unit=unit, colour=c.control if grey else c.accent, letters=letters)
-    if not grey and bool(panel.view.in_part.all()):
-        panel.figure.data[-1].line.width = 0
+    top = max(float(np.nanmax(information(p), initial=0.0)) for p in given.values())
+    limit = next((step for step in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5) if top <= step), 2.0)
+    return _letters_track(given, read, {"range": [0, limit if bits else 1.0]}, label=label, unit=kind, control_label=control_label,
+                          over=over, height=height, most=" of at most 2 bits" if bits else "")  # fmt: skip
 
 
 def distributions(probabilities: np.ndarray, label: str) -> np.ndarray:
@@ -273,15 +251,12 @@ def distributions(probabilities: np.ndarray, label: str) -> np.ndarray:
             f"{label!r} must have the shape [base, 4] in the order A, C, G, T; received {list(p.shape)}. "
             f"Sum token probabilities over the base's place first (tokens.base_log_probs)."
         )
-    empty = np.isnan(p).all(axis=1)
-    with np.errstate(invalid="ignore"):
-        wrong = ~empty & ~((p >= -1e-6).all(axis=1) & (np.abs(p.sum(axis=1) - 1) < 1e-3))
+    wrong = ~np.isnan(p).all(axis=1) & ~((p >= -1e-6).all(axis=1) & (np.abs(p.sum(axis=1) - 1) < 1e-3))
     if wrong.any():
         first = int(np.flatnonzero(wrong)[0])
         raise ValueError(
             f"Each row of {label!r} must be a probability distribution (at least 0, sum 1) or all NaN; received "
-            f"{np.array2string(p[first], precision=4)} at base {first} ({int(wrong.sum()):,} such rows). "
-            f"Take np.exp of log probabilities."
+            f"{np.array2string(p[first], precision=4)} at base {first} ({int(wrong.sum()):,} such rows). Take np.exp of log probabilities."
         )
     return np.clip(p, 0.0, 1.0)
 
@@ -311,18 +286,13 @@ def contribution_track(
         One letter a base, A, C, G, T or N; "" where four values a base need none.
     label, unit
         Name of the track, and the unit on its axis.
-    control
-        [base] or [base, 4] the same for a control: a grey line on the same axis, of four values the one farthest from zero.
-    control_sequence
-        The bases of the control, which the hover then names.
-    control_label
-        What the control is.
+    control, control_sequence, control_label
+        The same for a control, a grey line on the same axis, of four values the one farthest from zero; its bases, which the
+        hover then names; what it is.
     over
         Interval that the values cover, when it is not the figure's.
-    note
-        Plain text after the label.
-    height
-        Pixels.
+    note, height
+        Plain text after the label; pixels.
 
     Raises
     ------
@@ -337,54 +307,37 @@ def contribution_track(
             f"the values with signal_track."
         )
     if control is not None:
-        bases = check_bases(control_sequence, f"The sequence of {label + ': control'!r}")
-        given["control"] = _contributions(control, bases, f"{label}: control")
+        what = f"{label}: control"
+        given["control"] = _contributions(control, check_bases(control_sequence, f"The sequence of {what!r}"), what)
         if len(given["control"]) != len(given[""]):
             raise ValueError(
-                f"{label + ': control'!r} must have as many bases as what it controls, {len(given['']):,}; received "
+                f"{what!r} must have as many bases as what it controls, {len(given['']):,}; received "
                 f"{len(given['control']):,}. Compute it over a sequence of the same length."
             )
 
-    def draw(panel: Panel) -> str:
-        words, ends = [], []
-        for which, all_of_it in given.items():
-            what = f"{label}: {which}" if which else label
-            shown = panel.view.crop(all_of_it, over, what)
-            text = control_sequence if which else sequence
-            letters = _cropped(text, panel.view, over, what) if text else ""
-            strongest = shown
-            if shown.ndim == 2:
-                sizes = np.where(np.isnan(shown), -1.0, np.abs(shown))
-                best = sizes.argmax(axis=1)
-                letters = "".join(BASES[i] if size >= 0 else "N" for i, size in zip(best, sizes.max(axis=1), strict=True))
-                strongest = shown[np.arange(len(shown)), best]
-            if not which:
-                heights = shown if shown.ndim == 2 else shown[:, None] * (np.array(list(letters))[:, None] == np.array(list(LETTERS)))
-                _lettered(panel, heights, BASES if shown.ndim == 2 else LETTERS)
-            stack = all_of_it[:, None] if all_of_it.ndim == 1 else all_of_it
-            ends += [np.nansum(np.fmax(stack, 0), axis=1), np.nansum(np.fmin(stack, 0), axis=1)]
-            words.append(f"in the control ({plain(control_label)}) " * bool(which) + peak(strongest, panel.view, unit, letters=letters))
-            name = f"{label}: control ({control_label})" if which else label
-            _beneath(panel, strongest, name, unit, list(letters or " " * len(shown)), grey=bool(which))
-        panel.yaxis(range=span_of(np.concatenate(ends)), zeroline=True, nticks=4)
-        return "; ".join(words)
+    def read(panel: Panel, which: str, shown: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if shown.ndim == 2:
+            sizes = np.nan_to_num(np.abs(shown), nan=-1.0)
+            best = sizes.argmax(axis=1)
+            return np.take_along_axis(shown, best[:, None], 1)[:, 0], np.where(sizes.max(axis=1) < 0, 4, best), shown
+        text = control_sequence if which else sequence
+        codes = _cropped(text, panel.view, over, label) if text else np.full(len(shown), -1)
+        return shown, codes, shown[:, None] * np.where(np.arange(5) == codes[:, None], 1.0, 0.0)
 
-    grey = f"grey: {plain(control_label)}" if control is not None else ""
-    return Track(plain(label, most=90), height, draw, plain(unit), letters=True,
-                 note="; ".join(part for part in (plain(note, most=120), grey) if part))  # fmt: skip
+    stacks = [np.nan_to_num(array.reshape(len(array), -1)) for array in given.values()]
+    ends = np.concatenate([part.sum(axis=1) for stack in stacks for part in (np.fmax(stack, 0), np.fmin(stack, 0))])
+    return _letters_track(given, read, {"range": span_of(ends), "zeroline": True}, label=label, unit=unit, note=note,
+                          control_label=control_label, over=over, height=height)  # fmt: skip
 
 
 def _contributions(values: np.ndarray, sequence: str, label: str) -> np.ndarray:
     array = np.asarray(values, dtype=float)
-    if array.ndim == 2 and array.shape[1] == 4:
-        vector(np.fmax.reduce(np.abs(array), axis=1), label)
-    elif array.ndim != 1:
+    if array.ndim != 1 and (array.ndim != 2 or array.shape[1] != 4):
         raise ValueError(
             f"{label!r} must be [base], or [base, 4] in the order A, C, G, T; received the shape {list(array.shape)}. "
             f"Sum or choose along the other axes first."
         )
-    else:
-        vector(array, label)
+    vector(array if array.ndim == 1 else np.fmax.reduce(np.abs(array), axis=1), label)
     if sequence and len(sequence) != len(array):
         raise ValueError(
             f"{label!r} must have one value for each of the {len(sequence):,} letters of its sequence; received "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,29 +11,31 @@ import plotly.graph_objects as go
 
 from ntviz.genome import Interval
 from ntviz.plot.packing import packed
-from ntviz.plot.theme import colours, framed
-from ntviz.plot.tracks import Panel, Track, View
+from ntviz.plot.theme import WIDTH, colours, framed
+from ntviz.plot.tracks import SPELLED, Panel, Track, View, literal
 from ntviz.plot.words import escaped, plain, sentence, text_width
 
 LONGEST = 2_000_000
 """bp of an interval at most: beyond it, arrays of one value a base are the wrong form."""
-SPELLED = 400
-"""Bases that have letters at most: in more, a letter is narrower than two pixels."""
 STRETCH = 200
 """Bases with letters in a longer interval, around its strongest place, before anybody zooms."""
 _GAP, _LINK, _MARK = 26, 70, 16
 
 
 class LocusFigure(go.Figure):
-    """A plotly figure of a locus; shown in a live JupyterLab, its letters follow the zoom."""
+    """A plotly figure of a locus; shown in a live JupyterLab, its letters follow the zoom. A copy is a still figure."""
+
+    _remake: Callable[[tuple[int, int]], go.Figure] | None = None
+    _part = _within = (0, 0)
 
     def _ipython_display_(self) -> None:
-        remake = getattr(self, "_remake", None)
-        if remake is None or importlib.util.find_spec("anywidget") is None:
-            return super()._ipython_display_()
-        from ntviz.plot.live import attended, present
+        if self._remake is not None and importlib.util.find_spec("anywidget") is not None:
+            from ntviz.plot.live import attended, present
 
-        return present(*[self.live()] * 2) if attended() else super()._ipython_display_()
+            if attended():
+                live = self.live()
+                return present(live, live)
+        return super()._ipython_display_()
 
     def live(self) -> Any:
         """The figure as a widget whose letters follow the zoom: `plot.Live`."""
@@ -54,16 +56,14 @@ class LocusFigure(go.Figure):
 
         Nothing does where letters are there already, or would be too narrow. What the figure's owner changed stays.
         """
-        first, last = self._part
-        if high - low > SPELLED or (first <= low and high <= last):
-            return False
         wide = high - low
+        if self._remake is None or wide > SPELLED or (self._part[0] <= low and high <= self._part[1]):
+            return False
         self._part = max(self._within[0], low - wide // 2), min(self._within[1], high + wide // 2)
-        fresh = self._remake(self._part)
+        fresh = iter([trace for trace in self._remake(self._part).data if trace.meta == "letters"])
         with self.batch_update():
-            for mine, new in zip(self.data, fresh.data, strict=False):
-                if mine.meta == "letters":
-                    mine.update(x=new.x, y=new.y)
+            for mine, new in zip([trace for trace in self.data if trace.meta == "letters"], fresh, strict=False):
+                mine.update(x=new.x, y=new.y)
         return True
 
 
@@ -96,9 +96,9 @@ def locus(
     sequence
         The bases of the interval in its reading direction, for tracks that name them in their hover.
     zoom
-        A part of the interval whose letters are drawn, and once more below, enlarged. Without it, letters stand everywhere in
-        an interval of up to 400 bp, and around the strongest place of the first track of letters in a longer one. In a live
-        JupyterLab they follow the zoom.
+        A part of the interval whose letters are drawn, and once more below, enlarged, unless they have room above. Without it,
+        letters stand everywhere in an interval of up to 400 bp, and around the strongest place of the first track of letters in
+        a longer one. In a live JupyterLab they follow the zoom.
     marks
         Names and intervals shaded through every track.
 
@@ -113,24 +113,29 @@ def locus(
         If there is no track, two tracks have one label, an array does not fit the interval, or the zoom lies outside.
     """
     _check(interval, tracks, sequence, zoom, marks)
-    title = plain(title, most=200)
-
-    def make(part: tuple[int, int], enlarged: Interval | None) -> tuple[go.Figure, str, int]:
-        return _drawn(interval, tracks, part, enlarged, sequence, marks or {}, assembly)
-
+    title, region, marks = plain(title, most=200), _region(interval, assembly), marks or {}
+    spelled = any(track.letters for track in tracks)
     part = (interval.start, interval.end)
     if zoom is not None:
         part = (zoom.start, zoom.end)
     elif len(interval) > SPELLED:
         part = _strongest(interval, tracks, sequence)
-    drawn, said, height = make(part, zoom if len(interval) > SPELLED else None)
+    # A letter of eight pixels is read without being enlarged.
+    enlarged = zoom if zoom is not None and len(interval) > max(WIDTH / 8, len(zoom)) else None
+
+    def make(part: tuple[int, int], enlarged: Interval | None) -> tuple[go.Figure, list[str], int]:
+        return _drawn(interval, tracks, part, enlarged, sequence, marks, assembly)
+
+    drawn, said, height = make(part, enlarged)
+    if marks:
+        said.append(f"Marked: {'; '.join(f'{plain(name)} at {_short(at)}' for name, at in marks.items())}.")
+    if spelled and zoom is None and len(interval) > SPELLED and part[0] < part[1]:
+        said.append(f"Letters: zoom in at {_short(Interval(interval.chrom, *part))}.")
     fig = LocusFigure(drawn)
-    region = _region(interval, assembly)
-    named = [f"Marked: {'; '.join(f'{plain(name)} at {_short(at)}' for name, at in marks.items())}."] if marks else []
     fig._part, fig._within = part, (interval.start, interval.end)
-    fig._remake = lambda part: make(part, None)[0] if any(track.letters for track in tracks) else None
+    fig._remake = (lambda part: make(part, None)[0]) if spelled else None
     framed(
-        fig, title=title, subtitle=region, alt=" ".join([sentence(title), sentence(region), said, *named]), height=height,
+        fig, title=title, subtitle=region, alt=" ".join([sentence(title), sentence(region), *said]), height=height,
         name=_short(interval).replace(",", ""), hovermode="x unified", hoversubplots="axis", dragmode="pan", bargap=0,
     )  # fmt: skip
     return fig
@@ -144,101 +149,105 @@ def _drawn(
     sequence: str | None,
     marks: Mapping[str, Interval],
     assembly: str | None,
-) -> tuple[go.Figure, str, int]:
+) -> tuple[go.Figure, list[str], int]:
     """The figure without its frame, what its tracks say, and its height in pixels."""
     fig, c = go.Figure(), colours()
-    views = [(View(interval, interval, part, sequence), list(tracks))]
+    blocks = [(View(interval, interval, part, sequence), list(tracks))]
     if enlarged is not None:
         near = Interval(enlarged.chrom, enlarged.start, enlarged.end, interval.strand)
-        first, last = views[0][0].stops(near.start, near.end)
-        bases = None if sequence is None else sequence[first:last]
-        views.append((View(near, interval, (near.start, near.end), bases), [track for track in tracks if track.letters]))
-    names = _marked(marks, views[0][0])
-    rows: list[tuple[int, View, Track, int, int]] = []
+        bases = None if sequence is None else sequence[slice(*blocks[0][0].stops(near.start, near.end))]
+        blocks.append((View(near, interval, (near.start, near.end), bases), [track for track in tracks if track.letters]))
+    names = _marked(marks, blocks[0][0])
     at = _MARK * (1 + max((lane for *_, lane in names), default=-1))
-    tops = []
-    for block, (view, shown) in enumerate(views, 1):
+    rows: list[tuple[int, Track, int, int]] = []
+    ends = []
+    for block, (view, shown) in enumerate(blocks, 1):
         at += _LINK * (block > 1)
-        tops.append(at + _GAP)
+        top = at
         for track in shown:
-            height = track.height(view) if callable(track.height) else track.height
-            rows.append((block, view, track, at + _GAP, at + _GAP + height))
-            at += _GAP + height
+            start, at = at + _GAP, at + _GAP + (track.height if isinstance(track.height, int) else track.height(view))
+            rows.append((block, track, start, at))
+        ends.append((top, at, len(rows)))
     total = at
 
     def up(pixels: float) -> float:
-        return 1 - pixels / total
+        return max(1 - pixels / total, 0.0)
 
-    said = []
-    for row, (block, view, track, top, bottom) in enumerate(rows, 1):
-        fig.layout[f"yaxis{'' if row == 1 else row}"] = {
-            "domain": [max(up(bottom), 0.0), up(top)], "anchor": f"x{'' if block == 1 else block}", "fixedrange": True,
+    def write(text: str, pixels: float, **options: Any) -> None:
+        fig.add_annotation({"text": text, "x": 0, "xref": "paper", "xanchor": "left", "y": up(pixels), "yref": "paper", "yanchor": "bottom",
+                            "showarrow": False, "font": {"size": 12, "color": c.ink}, **options})  # fmt: skip
+
+    said: list[str] = []
+    for row, (block, track, top, bottom) in enumerate(rows, 1):
+        fig.layout[f"yaxis{row if row > 1 else ''}"] = {
+            "domain": [up(bottom), up(top)], "anchor": f"x{block if block > 1 else ''}", "fixedrange": True,
             "title": {"text": escaped(track.unit)}, "showgrid": False, "showticklabels": bool(track.unit),
         }  # fmt: skip
-        words = track.draw(Panel(fig, row, view, block))
+        words = track.draw(Panel(fig, row, blocks[block - 1][0], block))
         if block == 1 and words:
             said.append(sentence(f"{track.label}: {words}"))
         note = f"<span style='font-size:11px;color:{c.muted}'>  {escaped(track.note, most=160)}</span>" if track.note else ""
-        fig.add_annotation(x=0, xref="paper", xanchor="left", y=up(top), yref="paper", yanchor="bottom", yshift=2, showarrow=False,
-                           text=f"<b>{escaped(track.label)}</b>{note}", font={"size": 12})  # fmt: skip
-    for block, (view, _) in enumerate(views, 1):
-        of_block = [row for row, one in enumerate(rows, 1) if one[0] == block]
-        fig.layout[f"xaxis{'' if block == 1 else block}"] = _axis(view, of_block[-1], "" if block < len(views) else assembly)
+        write(f"<b>{escaped(track.label)}</b>{note}", top, yshift=2)
+    for block, ((view, _), (top, bottom, row)) in enumerate(zip(blocks, ends, strict=True), 1):
+        last = block == len(blocks)
+        axis = f"x{block if block > 1 else ''}"
+        fig.layout[f"xaxis{axis[1:]}"] = _axis(view, row, (_place(view, assembly) if last else ""))
+        # Each band runs through the rows of its block, from its name on.
+        bands = [(c.mark, at, _MARK * (1 + lane) if block == 1 else top + _GAP - 4) for at, (*_, lane) in zip(marks.values(), names, strict=True)]
+        if not last and enlarged is not None:
+            bands.append((c.faint, enlarged, top + _GAP - 4))
+        for colour, span, start in bands:
+            low, high = view.clip(span.start, span.end)
+            if low < high:
+                fig.add_shape(type="rect", layer="below", x0=low + 0.5, x1=high + 0.5, xref=axis, y0=up(bottom), y1=up(start), yref="paper",
+                              fillcolor=colour, opacity=0.35, line={"width": 0.5, "color": c.muted})  # fmt: skip
+    # The line beneath them answers for boxes: plotly reads all rows at the middle of a box.
+    fig.update_traces({"hoverinfo": "skip", "hovertemplate": None}, selector={"meta": "boxes"})
     if enlarged is not None:
         said.append(f"Enlarged below: {_short(enlarged)}.")
-        words = f"<b>Enlarged: {escaped(_short(enlarged))}</b>"
-        fig.add_annotation(x=0, xref="paper", xanchor="left", y=up(tops[1] - _GAP), yref="paper", yanchor="bottom", text=words, showarrow=False, font={"size": 12, "color": c.muted})  # fmt: skip
-    ends = [next(bottom for one, _, _, _, bottom in reversed(rows) if one == block) for block in range(1, len(views) + 1)]
-    bands = [("", enlarged, 1)] if enlarged is not None else []
-    bands += [(name, where, block) for name, where in marks.items() for block in range(1, len(views) + 1) if views[block - 1][0].interval.overlaps(where)]
-    for name, where, block in bands:
-        low, high = views[block - 1][0].clip(where.start, where.end)
-        fig.add_shape(type="rect", layer="below", x0=low + 0.5, x1=high + 0.5, xref=f"x{'' if block == 1 else block}", y0=max(up(ends[block - 1]), 0.0),
-                      y1=up(tops[block - 1] - 4), yref="paper", fillcolor=c.mark if name else c.faint, opacity=0.35, line={"width": 0.5, "color": c.muted})  # fmt: skip
+        write(f"<b>Enlarged: {escaped(_short(enlarged))}</b>", ends[1][0], font={"size": 12, "color": c.muted})
     for name, middle, lane in names:
-        fig.add_annotation(x=middle, xref="x", y=up(_MARK * lane), yref="paper", yanchor="top", text=escaped(name), showarrow=False, font={"size": 11})
-    return fig, " ".join(said), total
+        write(escaped(name), _MARK * lane, x=middle, xref="x", xanchor="center", yanchor="top", font={"size": 11, "color": c.ink})
+    return fig, said, total
 
 
-def _axis(view: View, row: int, assembly: str | None) -> dict[str, Any]:
-    """The horizontal axis of a block, under its last row; `assembly` "" for a block with another one below."""
+def _axis(view: View, row: int, title: str) -> dict[str, Any]:
+    """The horizontal axis of a block, under its last row."""
     low, high = view.interval.start + 0.5, view.interval.end + 0.5
-    strand = {"-": ", − strand, 5′ to 3′ from left to right", "+": ", + strand"}.get(view.interval.strand, "")
-    place = escaped(view.interval.chrom) + (f" ({escaped(assembly)})" if assembly else "") + strand
     return {
-        "anchor": f"y{'' if row == 1 else row}", "range": [high, low] if view.reverse else [low, high], "minallowed": low, "maxallowed": high,
-        "tickformat": ",d", "hoverformat": ",d", "unifiedhovertitle": {"text": f"{escaped(view.interval.chrom)}:%{{x:,d}}"},
+        "anchor": f"y{row if row > 1 else ''}", "range": [high, low] if view.reverse else [low, high], "minallowed": low, "maxallowed": high,
+        "tickformat": ",d", "hoverformat": ",d", "unifiedhovertitle": {"text": f"{literal(view.interval.chrom)}:%{{x:,d}}"},
         "showspikes": True, "spikemode": "across", "spikethickness": 1, "spikecolor": colours().control, "spikedash": "solid",
-        "spikesnap": "cursor", "nticks": 8, "title": {"text": "" if assembly == "" else f"position, 1-based, on {place}"},
+        "spikesnap": "cursor", "nticks": 8, "dtick": 1 if len(view.interval) < 8 else None, "title": {"text": title},
     }  # fmt: skip
 
 
+def _place(view: View, assembly: str | None) -> str:
+    strand = {"-": ", − strand, 5′ to 3′ from left to right", "+": ", + strand"}.get(view.interval.strand, "")
+    return f"position, 1-based, on {escaped(view.interval.chrom)}{f' ({escaped(assembly)})' if assembly else ''}{strand}"
+
+
 def _marked(marks: Mapping[str, Interval], view: View) -> list[tuple[str, float, int]]:
-    """Name, middle and line of each mark above the tracks, so that no two names meet."""
-    spans = [view.clip(at.start, at.end) for at in marks.values()]
-    middle = np.array([(low + high) / 2 + 0.5 for low, high in spans])
-    half = np.array([text_width(name, 11) / 2 + 4 for name in marks]) / view.base_width
+    """Name, middle on the axis and line of each mark above the tracks, so that no two names meet."""
+    middle = view.across([(at.start, at.end) for at in marks.values()]).mean(axis=1)
+    names = [plain(name) for name in marks]
+    half = np.array([text_width(name, 11) / 2 + 4 for name in names])
     lanes = packed(middle - half, middle + half, gap=0)
-    return [(plain(name), float(at), int(lane)) for name, at, lane in zip(marks, middle, lanes, strict=True)]
+    return [(name, float(at), int(lane)) for name, at, lane in zip(names, view.at(middle), lanes, strict=True)]
 
 
 def _strongest(interval: Interval, tracks: Sequence[Track], sequence: str | None) -> tuple[int, int]:
     """`STRETCH` bases around the largest value of the first track of letters that has values; nowhere without one."""
+    view = View(interval, interval, (interval.start, interval.start), sequence)
     for track in tracks:
-        if not track.letters:
-            continue
         probe = go.Figure()
-        track.draw(Panel(probe, 1, View(interval, interval, (interval.start, interval.start), sequence)))
-        lines = [trace for trace in probe.data if trace.type == "scatter" and trace.name]
-        if lines:
-            values = np.abs(np.asarray(lines[0].y, dtype=float))
-            if np.isfinite(values).any():
-                share = (int(np.nanargmax(values)) + 0.5) / len(values)
-                middle = round(interval.end - share * len(interval) if interval.strand == "-" else interval.start + share * len(interval))
+        if track.letters:
+            track.draw(Panel(probe, 1, view))
+        for trace in probe.data:
+            if trace.type == "scatter" and trace.name and np.isfinite(values := np.asarray(trace.y, dtype=float)).any():
+                middle = round(float(view.at(WIDTH * (np.nanargmax(np.abs(values)) + 0.5) / len(values))))
                 low = min(max(middle - STRETCH // 2, interval.start), interval.end - STRETCH)
                 return low, low + STRETCH
-        elif len(tracks) == 1:
-            return interval.midpoint - STRETCH // 2, interval.midpoint + STRETCH // 2
     return interval.start, interval.start
 
 
@@ -261,33 +270,25 @@ def _check(
     marks: Mapping[str, Interval] | None,
 ) -> None:
     if not tracks:
-        raise ValueError(
-            "A locus must have at least one track; received none. Pass for example genes_track(annotation)."
-        )
+        raise ValueError("A locus must have at least one track; received none. Pass for example genes_track(annotation).")
+    whole, labels = interval.label(), [track.label for track in tracks]
     if len(interval) > LONGEST:
         raise ValueError(
-            f"A locus must be at most {LONGEST:,} bp; received {len(interval):,} bp ({interval.label()}). "
-            f"Choose a smaller region, or summarise the values first."
+            f"A locus must be at most {LONGEST:,} bp; received {len(interval):,} bp ({whole}). Choose a smaller region, or summarise the values first."
         )
-    labels = [track.label for track in tracks]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise ValueError(
-            f"Each track must have a label of its own; received {twice[0]!r} {labels.count(twice[0])} times. "
-            f"Pass label= to tell them apart."
-        )
+    for label in labels:
+        if (times := labels.count(label)) > 1:
+            raise ValueError(f"Each track must have a label of its own; received {label!r} {times} times. Pass label= to tell them apart.")
     if sequence is not None and len(sequence) != len(interval):
         raise ValueError(
-            f"The sequence must have one letter for each of the {len(interval):,} bases of {interval.label()}; "
-            f"received {len(sequence):,}. Pass the sequence of the same interval."
+            f"The sequence must have one letter for each of the {len(interval):,} bases of {whole}; received {len(sequence):,}. "
+            f"Pass the sequence of the same interval."
         )
-    for name, part in [("zoom", zoom), *((marks or {}).items())]:
-        if part is not None and not (interval.contains(part) if name == "zoom" else interval.overlaps(part)):
-            raise ValueError(
-                f"{plain(name)!r} must lie in {interval.label()}; received {part.label()}. Choose a part of the region."
-            )
+    for name, part in [*(marks or {}).items(), *([] if zoom is None else [("zoom", zoom)])]:
+        if not (interval.contains(part) if part is zoom else interval.overlaps(part)):
+            raise ValueError(f"{plain(name)!r} must lie in {whole}; received {part.label()}. Choose a part of the region.")
     if zoom is not None and not any(track.letters for track in tracks):
         raise ValueError(
-            "A zoom must have a track of letters to enlarge; received none among "
-            f"{', '.join(repr(label) for label in labels)}. Add logo_track or sequence_track, or leave zoom out."
+            f"A zoom must have a track of letters to enlarge; received none among {', '.join(map(repr, labels))}. "
+            f"Add logo_track or sequence_track, or leave zoom out."
         )

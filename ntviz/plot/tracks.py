@@ -254,7 +254,7 @@ def draw_line(
     letters: Sequence[str] | None = None,
 ) -> None:
     """Draw [base] values of a view as a step line: filled from zero, in two colours by sign, with a letter in the hover."""
-    c, step, width = colours(), -(-len(values) // (MOST_POINTS // 2)) if len(values) > MOST_POINTS else 1, 1.1
+    c, step, width = colours(), -(-len(values) // (MOST_POINTS // 5)) if len(values) > MOST_POINTS else 1, 1.1
     first, along = float(panel.view.positions[0]), -1 if panel.view.reverse else 1
     at = {"x0": first + along * (step - 1) / 2, "dx": along * step, "mode": "lines"}
     pale = c.accent_pale if colour == c.accent else c.faint
@@ -274,7 +274,7 @@ def draw_line(
         colour, width = c.muted, 0.8
     elif filled and step == 1:
         fill(values, pale)
-    template = ("%{text} " if letters else "") + "%{y:.3g} " + _literal(unit) + (f", mean of {step:,} bp" if step > 1 else "")
+    template = ("%{text} " if letters else "") + "%{y:.3g} " + literal(unit) + (f", mean of {step:,} bp" if step > 1 else "")
     # Bars of half a base draw what a step line leaves out: both ends, and a value between two gaps.
     ends = {"error_x": {"type": "constant", "value": 0.5, "width": 0, "thickness": width, "color": colour}} if len(values) <= SPELLED else {}
     panel.add(go.Scatter(y=np.asarray(values, np.float32), name=escaped(name, most=110), text=list(letters) if letters and step == 1 else None,
@@ -282,7 +282,7 @@ def draw_line(
                          line={"color": colour, "width": width, "shape": "hvh" if step == 1 else "linear"}, **at, **ends))  # fmt: skip
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Text inside a template of plotly, where %{ begins a directive."""
     return escaped(text).replace("%{", "% {")
 
@@ -351,9 +351,21 @@ def boxes(spans: Sequence[tuple[int, int]], texts: Sequence[str], *, middle: Any
     at = np.asarray(spans, dtype=np.float64).reshape(-1, 2)
     return go.Bar(
         x=at.mean(axis=1) + 0.5, width=at[:, 1] - at[:, 0], base=np.broadcast_to(middle, len(at)) - half, y=np.full(len(at), 2 * half),
-        text=list(map(escaped, texts)), textposition="none", hovertemplate="%{text}<extra></extra>", name=name,
+        text=list(map(escaped, texts)), textposition="none", hovertemplate="%{text}<extra></extra>", name=name, meta="boxes",
         marker={"color": colour, "line": {"width": 0.5, "color": colours().gene}},
     )  # fmt: skip
+
+
+def _answer(panel: Panel, label: str, spans: Sequence[tuple[int, int]], texts: Sequence[str]) -> None:
+    """An unseen line that tells, base by base, what lies there: of bars plotly would take a near one, and read all rows at its middle."""
+    at, step = panel.view.interval, -(-len(panel.view.interval) // 6_000)
+    over: list[list[str]] = [[] for _ in range(at.start, at.end, step)]
+    for (start, end), text in zip(spans, texts, strict=True):
+        for here in over[-(-(start - at.start) // step) : -(-(end - at.start) // step)]:
+            here.append(escaped(text))
+    told = [f"{escaped(label)}: {'<br>'.join(here[:5] + [f'and {len(here) - 5:,} more'] * (len(here) > 5)) or 'none'}" for here in over]
+    panel.add(go.Scatter(x0=at.start + 1, dx=step, y=np.zeros(len(over), np.int8), text=told, mode="lines", line={"width": 0},
+                         hovertemplate="%{text}<extra></extra>"))  # fmt: skip
 
 
 def _names(x: Any, y: Any, texts: Sequence[str]) -> go.Scatter:
@@ -411,7 +423,7 @@ def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int 
         kept = [i for i in range(len(items)) if lanes[i] < most_lanes]
         drawn: dict[str, list[tuple[tuple[int, int], int, str]]] = {"intron": [], "untranslated": [], "coding": []}
         arrows: list[tuple[float, float, int]] = []
-        starts: list[tuple[float, float, int, str]] = []
+        starts: list[tuple[float, float, int]] = []
         for i in kept:
             item, y = items[i], -int(lanes[i])
             if isinstance(item, Region):
@@ -421,20 +433,21 @@ def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int 
             for a, b, kind, what in parts_of(item):
                 a, b = view.clip(a, b)
                 if a < b:
-                    drawn[kind].append(((a, b), y, f"{item.gene} {what}, {span(a, b)}"))
+                    start = f", transcription start at {item.tss + 1:,}" if kind != "intron" and a <= item.tss < b else ""
+                    drawn[kind].append(((a, b), y, f"{item.gene} {what}, {span(a, b)}{start}"))
                     if kind == "intron" and along:
                         arrows += [(x, y, along) for x in np.linspace(a, b, int((b - a) * view.base_width / 26) + 2)[1:-1] + 0.5]
             if along and view.interval.contains(item.tss):
-                starts.append((item.tss + 1.0, y + 0.31, along, f"{item.gene} transcription start, {item.tss + 1:,}"))
+                starts.append((item.tss + 1.0, y + 0.31, along))
         for kind, half, colour in (("intron", 0.025, c.gene), ("untranslated", 0.1, c.gene_pale), ("coding", 0.2, c.gene)):
             spans, y, texts = zip(*drawn[kind], strict=True) if drawn[kind] else ((), (), ())
             panel.add(boxes(spans, texts, middle=np.array(y), half=half, colour=colour, name=escaped(label)))
+        everything = [part for parts in drawn.values() for part in parts]
+        _answer(panel, label, [part[0] for part in everything], [part[2] for part in everything])
         for shape, size, colour, marks in (("triangle", 6, c.gene, arrows), ("arrow", 10, c.ink, starts)):
-            panel.add(go.Scatter(
-                x=[x for x, *_ in marks], y=[y for _, y, *_ in marks], mode="markers", text=[escaped(text) for *_, text in marks],
-                marker={"symbol": [f"{shape}-{'right' if mark[2] > 0 else 'left'}" for mark in marks], "size": size, "color": colour},
-                **({"hovertemplate": "%{text}<extra></extra>"} if shape == "arrow" else {"hoverinfo": "skip"}),
-            ))  # fmt: skip
+            symbols = [f"{shape}-{'right' if mark[2] > 0 else 'left'}" for mark in marks]
+            panel.add(go.Scatter(x=[mark[0] for mark in marks], y=[mark[1] for mark in marks], mode="markers", hoverinfo="skip",
+                                 marker={"symbol": symbols, "size": size, "color": colour}))  # fmt: skip
         styled = [f"<i>{escaped(names[i])}</i>" if isinstance(items[i], Transcript) else escaped(names[i]) for i in kept]
         panel.add(_names(view.at(begin[kept]), 0.36 - lanes[kept], styled))
         panel.yaxis(range=[-max((int(lanes[i]) for i in kept), default=0) - 0.5, 0.6], visible=False)
@@ -503,23 +516,23 @@ def regions_track(
     top = float(checked["score"].abs().max())
     signed = bool((checked["score"] < 0).any())
 
-    def laid(view: View) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray | None]:
-        """Rows of a view from left to right, their boxes and the begins of names in pixels, and their lines: None for too many."""
+    def laid(view: View) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, np.ndarray | None, bool]:
+        """Rows of a view, their boxes and the begins of names in pixels, their lines (None for too many), and whether names fit."""
         here = checked[contigs == canonical_contig(view.interval.chrom)]
         here = here[(here["start"] < view.interval.end) & (here["end"] > view.interval.start)].sort_values("start", kind="stable")
         at = view.across(here[["start", "end"]])
         left, right = at.T
-        wide = np.array([text_width(name, 11) + 4 if name else 0 for name in here["name"]])
+        wide = np.array([text_width(name, 11) + 3 if name else 0 for name in here["name"]])
         # A name stands beyond its box, or before it at the right edge of the page.
-        begin = np.where(right + wide <= WIDTH, right, left - wide)
-        for low, high, names in ((np.minimum(left, begin), np.maximum(right, begin + wide), here["name"]), (left, right, "")):
+        begin = np.where(right + wide <= WIDTH, right + 3, left - wide)
+        for low, high, named in ((np.minimum(left, begin), np.maximum(right, begin + wide), True), (left, right, False)):
             if lines_needed(low, high, gap=4) <= most_lines:
-                return here.assign(name=names), at, begin, packed(low, high, gap=4)
-        return here, at, begin, None
+                return here, at, begin, packed(low, high, gap=4), named
+        return here, at, begin, None, False
 
     def draw(panel: Panel) -> str:
         view, c = panel.view, colours()
-        here, at, begin, lanes = laid(view)
+        here, at, begin, lanes, named = laid(view)
         texts = [_region_said(row, score_label) for row in here.itertuples()]
         said = _regions_said(here, texts, score_label, signed)
         if lanes is None:
@@ -534,7 +547,8 @@ def regions_track(
         if np.isfinite(top):
             scale = c.diverging() if signed else c.sequential()
             bar.marker.update(color=here["score"].to_numpy(), colorscale=scale, cmin=-(top or 1.0) if signed else 0, cmax=top or 1.0)
-        panel.add(bar, _names(view.at(begin), -lanes.astype(float), list(map(escaped, here["name"]))))
+        panel.add(bar, *([_names(view.at(begin), -lanes.astype(float), list(map(escaped, here["name"])))] if named else []))
+        _answer(panel, label, spans, texts)
         panel.yaxis(range=[-int(lanes.max(initial=0)) - 0.5, 0.5], visible=False)
         panel.figure.update_layout(barmode="overlay")
         return said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -64,31 +64,17 @@ def collect(annotation: Annotated, interval: Interval) -> tuple[list[Transcript]
     # Numbers of exons count from the first one, which may lie outside: take the transcripts whole.
     table = annotation.table
     table = table[table["transcript"].isin(wanted) & table["chrom"].isin(near["chrom"].unique())]
-    transcripts = [
-        _transcript(str(name), group)
-        for name, group in table.groupby("transcript", sort=False, observed=True)
-    ]
-    transcripts.sort(key=lambda t: (t.start, t.end, t.transcript))
+    transcripts = [_transcript(str(name), group) for name, group in table.groupby("transcript", sort=False, observed=True)]
+    transcripts.sort(key=lambda item: (item.start, item.end, item.transcript))
     # A gene is drawn by its transcripts where the file has them.
     drawn = (near["element"] == "gene") & near["gene"].isin(near.loc[has_transcript, "gene"])
     lone = near[~has_transcript & ~drawn]
     regions = [
-        Region(
-            plain(_first(row.name, row.gene, row.element), most=28),
-            str(row.strand),
-            int(row.start),
-            int(row.end),
-        )
+        Region(plain(_first(row.name, row.gene, row.element), most=28), str(row.strand), int(row.start), int(row.end))
         for row in lone.drop_duplicates(["start", "end", "element", "name"]).itertuples(index=False)
     ]
-    note = ""
-    if "origin" in near:
-        origins = [
-            text
-            for text in near.loc[near["element"] == "CDS", "origin"].dropna().astype(str).unique()
-            if text
-        ]
-        note = f"coding parts: {plain(listing(origins))}" if origins else ""
+    origins = near.loc[near["element"] == "CDS", "origin"].dropna().astype(str).unique() if "origin" in near else []
+    note = f"coding parts: {plain(listing(list(filter(None, origins))))}" if any(origins) else ""
     return transcripts, regions, note
 
 
@@ -99,12 +85,11 @@ def _first(*candidates: object) -> str:
 def _transcript(name: str, rows: pd.DataFrame) -> Transcript:
     strand = str(rows["strand"].iloc[0])
     parts = {str(element): group for element, group in rows.groupby("element", sort=False, observed=True)}
-    exons = _spans(parts.get("exon"))
     coding = _spans(parts.get("CDS"))
+    exons = _spans(parts.get("exon"))
     if not exons:
-        pieces = [parts[key] for key in ("CDS", "five_prime_utr", "three_prime_utr") if key in parts]
-        exons = _merged([piece for part in pieces for piece in _spans(part)])
-    numbers: Iterable[int] = range(1, len(exons) + 1) if strand != "-" else range(len(exons), 0, -1)
+        exons = _merged([piece for key in ("CDS", "five_prime_utr", "three_prime_utr") for piece in _spans(parts.get(key))])
+    numbers = range(1, len(exons) + 1) if strand != "-" else range(len(exons), 0, -1)
     start, end = int(rows["start"].min()), int(rows["end"].max())
     gene = _first(*rows["gene"].tolist()[:1], name)
     numbered = tuple((a, b, number) for (a, b), number in zip(exons, numbers, strict=True))
@@ -127,7 +112,15 @@ def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def introns(item: Transcript, start: int, end: int) -> list[tuple[int, int]]:
-    """Introns of a transcript inside a span."""
-    edges = [(a[1], b[0]) for a, b in pairwise(item.exons)]
-    return [(max(a, start), min(b, end)) for a, b in edges if max(a, start) < min(b, end)]
+def parts_of(item: Transcript) -> Iterator[tuple[int, int, str, str]]:
+    """Introns, untranslated and coding parts of a transcript: start, end, which of these it is, and what to say of it."""
+    for (_, start, _), (end, _, _) in pairwise(item.exons):
+        if start < end:
+            yield start, end, "intron", "intron"
+    for start, end, exon in item.exons:
+        inside = [(max(start, a), min(end, b)) for a, b in item.coding if max(start, a) < min(end, b)]
+        edges = [start, *(edge for part in inside for edge in part), end]
+        for a, b in zip(edges[::2], edges[1::2], strict=True):
+            yield a, b, "untranslated", f"exon {exon}" + (", untranslated" if item.coding else "")
+        for a, b in inside:
+            yield a, b, "coding", f"exon {exon}, coding"
