@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ntviz.plot.live import Live
 
-_ERRORS = (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError)
+_ERRORS = (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError, EOFError)
 """What a person can cause: answered in the toolbar, where a traceback in the log would help nobody."""
 
 
