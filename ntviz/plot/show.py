@@ -116,6 +116,10 @@ def config(figure: go.Figure | dict[str, Any]) -> dict[str, Any]:
         "responsive": True,
         "displaylogo": False,
         "scrollZoom": True,
+        # Nothing leaves the machine: no button that uploads a figure.
+        "showSendToCloud": False,
+        "plotlyServerURL": "",
+        "modeBarButtonsToRemove": ["sendChartToCloud"],
         "toImageButtonOptions": {"format": "svg", "filename": re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]},
     }
 

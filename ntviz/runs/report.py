@@ -24,7 +24,7 @@ _LOG.setLevel(logging.ERROR)
 
 # Nothing may be loaded, whatever an output asks for; scripts and styles are those in the file itself.
 POLICY = (
-    "default-src 'none'; img-src data:; media-src data:; font-src data:; style-src 'unsafe-inline'; "
+    "default-src 'none'; img-src data: blob:; media-src data:; font-src data:; style-src 'unsafe-inline'; "
     "script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
 # What can be shown in a file that is opened offline, best first; widgets are not among it, their text is.
