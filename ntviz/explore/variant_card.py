@@ -288,7 +288,7 @@ class Card:
         if not self.scored or self.plan is None:
             return "Without scores there are no two alleles to compare."
         if self.read is None:
-            return "An insertion or deletion moves every later word: attention is not compared word by word."
+            return "An insertion or deletion moves every later token: attention is not compared token by token."
         pair = self.plan.pairs[0]
         special = self.bench.scorer.reader.vocabulary.n_special
         try:

@@ -117,7 +117,7 @@ def seen(card: Card) -> list[str]:
     if expected and card.variant.is_snv:
         order = sorted(expected, key=lambda base: -expected[base])
         said.append(
-            f"With the word hidden, and summed over the rest of it, {model} expects "
+            f"With the token hidden, and summed over the rest of it, the bases expected by {model} are "
             f"{', '.join(f'{base} {expected[base]:.0%}' for base in order)} here."
         )
     return said
@@ -129,7 +129,7 @@ def limits(card: Card) -> str:
     return (
         f"A score is no verdict: it says how expected bases are to {model}, which reads {card.bench.scorer.window_bp:,} bp of "
         "sequence and nothing else. It does not know cells, proteins, inheritance or people; a small model mostly knows the "
-        "composition, repeats and common words of a genome. A low score is no proof of harm, and a score near 0 none of its "
+        "composition, repeats and common k-mers of a genome. A low score is no proof of harm, and a score near 0 none of its "
         "absence."
     )
 
@@ -138,12 +138,12 @@ def _likelihood(card: Card, model: str, llr: float) -> str:
     ratio = f"LLR {number(llr)} nats"
     if not card.variant or not card.plan or card.plan.method != "masked":
         word = "less" if llr < 0 else "more"
-        return f"{model} finds the words of the alternative {word} likely than the reference's ({ratio}, summed over words)."
+        return f"{model} finds the tokens of the alternative {word} likely than the reference's ({ratio}, summed over tokens)."
     ref, alt = (plain(one, most=20) for one in (card.variant.ref, card.variant.alt))
     times = number(float(np.exp(abs(llr))))
     if llr < 0:
-        return f"{model} finds {alt} less likely than {ref}: {ratio}, {ref} is {times} times as likely, the rest of the word as it is."
-    return f"{model} finds {alt} more likely than {ref}: {ratio}, {alt} is {times} times as likely, the rest of the word as it is."
+        return f"{model} finds {alt} less likely than {ref}: {ratio}, {ref} is {times} times as likely, the rest of the token as it is."
+    return f"{model} finds {alt} more likely than {ref}: {ratio}, {alt} is {times} times as likely, the rest of the token as it is."
 
 
 # HTML -----------------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def table_html(card: Card) -> str:
         "forward − reverse",
         *(["percentile"] if ranked else []),
         "unit",
-        "reading",
+        "meaning",
     ]
     numeric = {"value", "forward", "reverse", "forward − reverse", "percentile"}
     cells = "".join(
@@ -214,7 +214,7 @@ def table_html(card: Card) -> str:
             + f'<td style="{_CELL};white-space:nowrap">{html.escape(row["unit"])}</td>'
             f'<td style="{_CELL}">{html.escape(row["direction"])}</td></tr>'
         )
-    note = "Forward and reverse: the strand that was read; where they are far apart, the model is unsure. – : not defined for this change."
+    note = "Forward and reverse: the strand; where they are far apart, the model is unsure. – : not defined for this change."
     background = card.bench.background
     if background is not None:
         note += f" {background.statement[:1].upper()}{background.statement[1:]}."
