@@ -20,15 +20,15 @@ from ntviz.tokens import Tokens
 _LEGEND = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"}
 
 
-def _numbers(table: pd.DataFrame, columns: Sequence[str]) -> None:
-    """Raise a ValueError for columns that are not there, not numeric, or without a finite value."""
-    missing = [column for column in columns if column not in table.columns]
+def _check(table: pd.DataFrame, numeric: Sequence[str], others: Sequence[str] = ()) -> None:
+    """Raise a ValueError for columns that are not there, or that are not numeric or without a finite value."""
+    missing = [column for column in (*numeric, *others) if column not in table.columns]
     if missing:
         raise ValueError(
-            f"The table must have the columns {', '.join(columns)}; it lacks {', '.join(missing)}, and has {', '.join(map(str, table.columns[:12]))}. "
-            "Choose among its columns."
+            f"The table must have the columns {', '.join([*numeric, *others])}; it lacks {', '.join(missing)}, and has "
+            f"{', '.join(map(str, table.columns[:12]))}. Choose among its columns."
         )
-    for column in columns:
+    for column in numeric:
         if not pd.api.types.is_numeric_dtype(table[column]) or not np.isfinite(table[column].to_numpy(float)).any():
             raise ValueError(f"The column {column!r} must have numbers; received none that is finite. Convert it, or leave it out.")
 
@@ -106,7 +106,7 @@ def curves(
         panels = [Panel(lines, y_label or next(iter(lines.values()), ""), baselines)]
     if not all(panel.lines for panel in panels):
         raise ValueError("Each panel must have at least one column to draw; received none. Pass y=[...].")
-    _numbers(table, [x, *(column for panel in panels for column in panel.lines)])
+    _check(table, [x, *(column for panel in panels for column in panel.lines)])
     table = table[table[x] > 0] if x_log else table
     c, n, fig, said = colours(), len(panels), go.Figure(), []
     total = n * panel_height + 30 * (n - 1)
@@ -138,8 +138,7 @@ def curves(
 def _trend(x: np.ndarray, y: np.ndarray, name: str, axis: str) -> str:
     if not len(y):
         return f"{plain(name)} without values"
-    best = int(np.nanargmin(y)) if y[-1] <= y[0] else int(np.nanargmax(y))
-    word = "lowest" if y[-1] <= y[0] else "highest"
+    best, word = (int(y.argmin()), "lowest") if y[-1] <= y[0] else (int(y.argmax()), "highest")
     return f"{plain(name)} from {number(float(y[0]))} to {number(float(y[-1]))} ({word} {number(float(y[best]))} at {plain(axis)} {number(float(x[best]))})"
 
 
@@ -164,9 +163,7 @@ class LiveCurves:
     'A run. training from 8 to 7 (lowest 7 at step 2).'
     """
 
-    def __init__(
-        self, *, x: str, y: Sequence[Panel], title: str, x_label: str = "", smooth: Sequence[str] = (), every: float = 5.0
-    ) -> None:
+    def __init__(self, *, x: str, y: Sequence[Panel], title: str, x_label: str = "", smooth: Sequence[str] = (), every: float = 5.0) -> None:
         self._x, self._y, self._title, self._x_label = x, list(y), title, x_label
         self._smooth, self._every = tuple(smooth), every
         self._rows: list[Mapping[str, Any]] = []
@@ -213,16 +210,11 @@ class LiveCurves:
         """
         table = pd.DataFrame(self._rows)
         if table.empty:
-            raise ValueError(
-                "Live curves must have at least one row to be drawn; received none. Call add(row) first."
-            )
+            raise ValueError("Live curves must have at least one row to be drawn; received none. Call add(row) first.")
         for column in self._smooth:
             table[column] = table[column].rolling(max(1, len(table) // 50), min_periods=1).mean()
-        panels = []
-        for panel in self._y:
-            lines = {c: name for c, name in panel.lines.items() if c in table and table[c].notna().any()}
-            if lines:
-                panels.append(Panel(lines, panel.label, panel.baselines))
+        known = [{c: name for c, name in panel.lines.items() if c in table and table[c].notna().any()} for panel in self._y]
+        panels = [Panel(lines, panel.label, panel.baselines) for lines, panel in zip(known, self._y, strict=True) if lines]
         return curves(table, x=self._x, y=panels, title=self._title, x_label=self._x_label)
 
 
@@ -285,10 +277,7 @@ def bars(
     if (low is None) != (high is None):
         raise ValueError("Intervals must have two ends; received one of low= and high=. Pass both.")
     columns = [name for name in (category, series) if name is not None]
-    _numbers(table, [value, *(name for name in (low, high, n) if name is not None)])
-    missing = [name for name in columns if name not in table]
-    if missing:
-        raise ValueError(f"The table must have the columns {', '.join(columns)}; it lacks {', '.join(missing)}. Choose among its columns.")
+    _check(table, [value, *(name for name in (low, high, n) if name is not None)], columns)
     if not np.isfinite(table[value]).all():
         row = table[~np.isfinite(table[value])].iloc[0]
         raise ValueError(f"Each bar must have a finite value; received {row[value]} for {plain(row[category])!r}. Leave the row out, and say so.")
@@ -325,7 +314,7 @@ def bars(
         fig.add_scatter(x=[at], y=[names[0] if zero else 0], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False)
     counts = table.groupby(category, sort=False)[n].max() if n is not None else None
     ticks = [name if counts is None else f"{name}<br><span style='font-size:10px;color:{c.muted}'>n = {int(counts.iloc[i]):,}</span>" for i, name in enumerate(names)]
-    fig.update_yaxes(tickvals=names if zero else list(range(len(names))), ticktext=ticks, autorange="reversed", ticks="")
+    fig.update_yaxes(tickvals=names if zero else list(range(len(names))), ticktext=ticks, autorange="reversed", ticks="", type="category" if zero else "linear")
     fig.update_xaxes(title_text=escaped(label or value), showgrid=True, rangemode="tozero" if zero else "normal")
     said = "; ".join(f"{name} {', '.join(texts)}" for name, texts in words.items())
     base = f" {listing([f'{plain(name)} {number(at)}' for name, at in baselines.items()], most=6)}." if baselines else ""
@@ -406,7 +395,7 @@ def leaderboard(
         )  # fmt: skip
         if "n_test" in part:
             fig.layout.annotations[i].text += f"<br><span style='font-size:10px;color:{c.muted}'>n = {int(part['n_test'].iloc[0]):,}</span>"
-    fig.update_yaxes(categoryorder="array", categoryarray=[escaped(entry) for entry in reversed(entries)], ticks="", showgrid=True)
+    fig.update_yaxes(type="category", categoryorder="array", categoryarray=[escaped(entry) for entry in reversed(entries)], ticks="", showgrid=True)
     fig.update_xaxes(zeroline=True, showgrid=True, matches="x")
     for column in range(1, across + 1):
         fig.update_xaxes(title_text=escaped(label), row=down, col=column)
@@ -426,7 +415,7 @@ LONGEST = 240
 
 
 def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str, interval: Interval | None = None) -> go.Figure:
-    """A figure of a short sequence above its tokens, each with its text; ids are in the hover, and below where there is room.
+    """A figure of a short sequence above its tokens, each with its text and id where there is room, and in the hover.
 
     Parameters
     ----------
@@ -469,6 +458,7 @@ def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str, interval: 
     if len(bases) <= 80:  # beside bars, whose texts are all as small as the smallest
         fig.add_scatter(x=at, y=[0] * len(bases), text=list(bases), mode="text", textfont={"color": c.paper, "size": 13}, hoverinfo="skip")
     said, wide_special = [], max(1.5, len(bases) / 18)
+    unknown = f"; {bases.count('N'):,} N" if "N" in bases else ""
     for row, (name, one) in enumerate(rows.items(), 1):
         inside = ~one.is_special
         spans, ids = one.spans[inside], one.ids[inside].tolist()
@@ -490,13 +480,12 @@ def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str, interval: 
                         hovertemplate="special token %{text}<extra></extra>", **letters)  # fmt: skip
         sizes, counts = np.unique(wide, return_counts=True)
         kinds = [f"{count} × {size}" if count > 1 else str(size) for size, count in sorted(zip(sizes.tolist(), counts.tolist(), strict=True), reverse=True)]
-        unknown = bases.count("N")
-        first_special = f", {one.strings[0]} first" if one.is_special[0] else ""
-        said.append(f"{plain(name)}: {len(one):,} tokens{first_special}, of {listing(kinds, most=8)} bp{f'; {unknown:,} N' if unknown else ''}.")
+        before = f", {one.strings[0]} first" if one.is_special[0] else ""
+        said.append(f"{plain(name)}: {len(one):,} tokens{before}, of {listing(kinds, most=8)} bp{unknown}.")
     fig.update_yaxes(tickvals=list(range(len(rows) + 1)), ticktext=["sequence", *map(escaped, rows)], range=[len(rows) + 0.55, -0.55], ticks="", showline=False, fixedrange=True)
     where = "position, 1-based" if interval is None else f"position, 1-based on {escaped(interval.chrom)}"
-    before = wide_special * max(int(one.is_special.sum()) for one in rows.values())
-    ends = [first + len(bases) - 0.5 + before, first - 0.5] if reverse else [first - 0.5 - before, first + len(bases) - 0.5]
+    room = wide_special * max(int(one.is_special.sum()) for one in rows.values())
+    ends = [first + len(bases) - 0.5 + room, first - 0.5] if reverse else [first - 0.5 - room, first + len(bases) - 0.5]
     step = next(size for size in (1, 2, 5, 10, 20, 50) if len(bases) <= (12 if first == 1 else 7) * size or size == 50)
     ticks = list(range(first + -first % step, first + len(bases), step))
     fig.update_xaxes(range=ends, title_text=where, tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], tickangle=0, showline=False)
