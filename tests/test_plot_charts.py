@@ -63,6 +63,7 @@ def test_a_logarithmic_axis_leaves_out_zero():
     figure = curves(table, x="step", y="loss", title="t", x_log=True)
     assert figure.layout.xaxis.type == "log"
     assert list(figure.data[0].x) == [1, 10, 100]
+    assert curves(table.head(2), x="step", y="loss", title="t").layout.xaxis.dtick == 1  # no layer 0.5
 
 
 @pytest.mark.parametrize(
@@ -235,6 +236,7 @@ def test_every_value_stands_beside_its_controls_best_first():
     assert figure.layout.xaxis3.matches == "x"
     assert plot.alt(figure).startswith("Who does what. Matthews' correlation (MCC), mean over tasks: k-mers (3 to 6) 0.6")
     assert "Best in each task: splice_sites_all: k-mers (3 to 6) 0.6" in plot.alt(figure)
+    assert "(permuted labels, at most 0.08); promoter_all" in plot.alt(figure)
 
 
 def test_an_entry_without_a_value_is_said_and_one_without_an_interval_drawn():

@@ -130,7 +130,8 @@ def curves(
         said.append((f"{plain(panel.label)}: " if n > 1 or len(panel.lines) > 1 else "") + "; ".join(words) + ".")
         fig.layout[f"yaxis{axis}"] = {"domain": [max(0.0, top - panel_height / total), top], "title": {"text": escaped(panel.label)}, "showgrid": True}
     large = float(table[x].max()) >= 1e5 and not x_log
-    fig.update_xaxes(anchor=f"y{n if n > 1 else ''}", title_text=escaped(x_label or x), type="log" if x_log else "linear", tickformat="~s" if large else "", hoverformat="," if large else "")
+    fig.update_xaxes(anchor=f"y{n if n > 1 else ''}", title_text=escaped(x_label or x), type="log" if x_log else "linear", tickformat="~s" if large else "", hoverformat="," if large else "",
+                     dtick=1 if pd.api.types.is_integer_dtype(table[x]) and np.ptp(table[x]) <= 14 and not x_log else None)  # fmt: skip
     return framed(fig, title=plain(title, most=200), alt=" ".join([sentence(plain(title, most=200)), *said]), height=total, above=10 * (len(looks) > 1),
                   hovermode="x unified", hoversubplots="axis", showlegend=len(looks) > 1, legend=_LEGEND)  # fmt: skip
 
@@ -396,12 +397,17 @@ def leaderboard(
         if "n_test" in part:
             fig.layout.annotations[i].text += f"<br><span style='font-size:10px;color:{c.muted}'>n = {int(part['n_test'].iloc[0]):,}</span>"
     fig.update_yaxes(type="category", categoryorder="array", categoryarray=[escaped(entry) for entry in reversed(entries)], ticks="", showgrid=True)
-    fig.update_xaxes(zeroline=True, showgrid=True, matches="x")
+    fig.update_xaxes(zeroline=True, showgrid=True, matches="x", rangemode="tozero")
     for column in range(1, across + 1):
         fig.update_xaxes(title_text=escaped(label), row=down, col=column)
     fig.update_annotations(font={"size": 12})
     best = [f"{plain(entry)} {number(float(means[entry])) if np.isfinite(means[entry]) else 'not on every task'}" for entry in entries]
-    wins = [f"{plain(name)}: {plain(part.loc[part['value'].idxmax(), 'entry'])} {number(float(part['value'].max()))}" for name, part in panels[overall is not None :] if part["value"].notna().any()]
+    wins = []
+    for name, part in panels[overall is not None :]:
+        if part["value"].notna().any():
+            top = part.loc[part["value"].idxmax()]
+            beside = [f"{what} {number(float(top[column]))}" for column, what, _ in kinds if column in part and pd.notna(top[column])]
+            wins.append(f"{plain(name)}: {plain(top['entry'])} {number(float(top['value']))}" + (f" ({', '.join(beside)})" if beside else ""))
     return framed(
         fig, title=plain(title, most=200), alt=f"{sentence(plain(title, most=200))} {plain(label)}, mean over tasks: {listing(best, most=6)}. Best in each task: {'; '.join(wins)}.",
         height=total, above=36, showlegend=bool(shown), legend={**_LEGEND, "yref": "container", "yanchor": "top"},
