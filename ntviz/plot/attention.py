@@ -14,9 +14,9 @@ import plotly.graph_objects as go
 
 from ntviz.genome import Interval, canonical_contig
 from ntviz.plot.theme import WIDTH, colours, framed
-from ntviz.plot.tracks import Panel, Track, View, boxes
+from ntviz.plot.tracks import Panel, Track, View, boxes, literal
 from ntviz.plot.transcripts import Annotated, collect
-from ntviz.plot.words import escaped, listing, number, plain, sentence, span
+from ntviz.plot.words import element_name, escaped, listing, number, plain, sentence, span
 
 ARCS = 12
 """Arcs drawn from a query, the strongest first."""
@@ -387,14 +387,14 @@ def attention_map(
         fig.add_heatmap(
             z=shown, x=xe, y=ye, xaxis=f"x{k + 2}", yaxis=f"y{k + 2}", zmin=0, zmax=top, colorscale=list(zip(stops(scale, len(c.magnitudes)), c.magnitudes, strict=True)),
             opacity=0 if image else 1, showscale=False, name=escaped(names[i], most=110), hoverongaps=False, hovertemplate="query %{y}<br>key %{x}<br>%{z:.3g} "
-            + escaped(unit).replace("%{", "% {") + ("" if step == 1 else f", largest of {step} by {step} tokens") + "<extra></extra>",
+            + literal(unit) + ("" if step == 1 else f", largest of {step} by {step} tokens") + "<extra></extra>",
         )  # fmt: skip
         fig.add_annotation(x=low, xanchor="left", text=f"<b>{escaped(names[i])}</b>", font={"size": 12, "color": c.muted if i else c.ink}, **_ABOVE)
         if share is not None:
             part = np.append(np.maximum.reduceat(share, np.arange(0, len(share), step)), np.nan)[yt]
             fig.add_bar(x=part, y=(ye[1:] + ye[:-1]) / 2, width=np.diff(ye), orientation="h", xaxis=f"x{k + 4}", yaxis=f"y{k + 2}", showlegend=False,
                         marker={"color": c.control if i else c.accent, "line": {"width": 0}}, name=escaped(f"{names[i]}: on {special}", most=110),
-                        hovertemplate=f"query %{{y}}<br>%{{x:.1%}} on {escaped(special)}<extra></extra>")  # fmt: skip
+                        hovertemplate=f"query %{{y}}<br>%{{x:.1%}} on {literal(special)}<extra></extra>")  # fmt: skip
             most = max(float(other.max()) for _, other in maps if other is not None) or 1.0
             fig.layout[f"xaxis{k + 4}"] = _HIDDEN | {"domain": [high - 0.8 * edge, high], "range": [0, most], "anchor": f"y{k + 2}", "fixedrange": True}
             fig.add_annotation(x=high, xanchor="right", text=f"{_percent(float(share.mean()))} on {escaped(special)}", font={"size": 11, "color": c.muted}, **_ABOVE)
@@ -541,7 +541,7 @@ def _lanes(genes: Any, elements: Sequence[str] | Mapping[str, np.ndarray], at: I
         else:
             inside = np.asarray(genes.indicator(Interval(at.chrom, at.start, at.end), name), dtype=np.int8)
             stretches = np.flatnonzero(np.diff(inside, prepend=0, append=0)).reshape(-1, 2) + at.start
-        lanes[plain(name, most=28).replace("_", " ")] = [], stretches.tolist()
+        lanes[element_name(name)] = [], stretches.tolist()
 
     def clipped(spans: Sequence[Any]) -> list[tuple[int, int]]:
         return sorted({(max(a, at.start), min(b, at.end)) for a, b in spans if a < at.end and b > at.start})

@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from ntviz.genome import Interval
 from ntviz.plot.attention import picture, png, pooled
 from ntviz.plot.theme import WIDTH, colours, framed
+from ntviz.plot.tracks import literal
 from ntviz.plot.words import escaped, listing, number, plain, sentence
 
 MOST = 300_000
@@ -203,14 +204,14 @@ def head_atlas(
     for i, values in enumerate(grids):
         k = i + 1
         relative = (values - limits[0]) / (limits[1] - limits[0])
-        strong = np.abs(relative - 0.5) > 0.35 if diverging else relative > DARK_FROM
+        strong = np.abs(relative - 0.5) > 0.39 if diverging else relative > DARK_FROM
         texts = [[number(round(float(value), digits)) if np.isfinite(value) else "–" for value in row] for row in values]
         texts = texts if labels is None or i else [[plain(text, most=40) for text in row] for row in labels]
         fig.add_heatmap(
             z=values, zmin=limits[0], zmax=limits[1], colorscale=c.diverging() if diverging else c.sequential(), showscale=i == 0, xgap=2, ygap=2,
             colorbar={"title": {"text": escaped(names[0]), "side": "right", "font": {"size": 12}}}, xaxis=f"x{k}", yaxis=f"y{k}", name=escaped(names[i]),
             customdata=[[escaped(text) for text in row] for row in texts], hoverongaps=False,
-            hovertemplate=f"layer %{{y}}, head %{{x}}: %{{z:.3g}} {escaped(unit).replace('%{', '% {')}<br>%{{customdata}}<extra></extra>",
+            hovertemplate=f"layer %{{y}}, head %{{x}}: %{{z:.3g}} {literal(unit)}<br>%{{customdata}}<extra></extra>",
         )  # fmt: skip
         for pale in (False, True):
             spots = [(row, column) for row, column in np.argwhere(strong == pale).tolist()]
