@@ -419,7 +419,7 @@ def test_all_maps_of_24_by_16_heads_take_less_than_two_megabytes():
     ("maps", "options", "message"),
     [
         (np.ones((2, 2, 4)), {}, r"shape \[layer, head, bin, bin\]; received \[2, 2, 4\]"),
-        (np.full((1, 1, 2, 2), np.nan), {}, "finite and at least 0; received nan at layer 0 head 0"),
+        (np.full((1, 1, 2, 2), np.nan), {}, r"finite and at least 0; received nan at \[0, 0, 0, 0\]"),
         (np.ones((1, 1, 2, 2)), {"scale": "log"}, "The scale must be one of sqrt, linear; received 'log'"),
         (np.ones((1, 1, 2, 2)), {"scaling": "row"}, "The scaling must be one of head, model"),
         (np.ones((1, 1, 2, 2)), {"chosen": (1, 0)}, "chosen head must be one of 1 layers by 1 heads"),
@@ -497,7 +497,7 @@ def test_an_atlas_takes_labels_limits_marks_and_a_control():
         (np.full((2, 2), np.inf), {}, "finite, with NaN where there is no value; received inf at layer 0 head 0"),
         (np.ones((2, 2)), {"control": np.ones((2, 3))}, r"'x: control' must have the shape \[2, 2\]"),
         (np.ones((2, 2)), {"labels": [["a"]]}, "one text for each of 2 layers by 2 heads"),
-        (np.ones((2, 2)), {"marks": {"m": [(2, 0)]}}, "received layer 2 head 0 for 'm'"),
+        (np.ones((2, 2)), {"marks": {"m": [(2, 0)]}}, "A head marked 'm' must be one of .* received layer 2 head 0"),
         (np.ones((2, 2)), {"marks": {key: [(0, 0)] for key in "abcde"}}, "At most 4 kinds of marks"),
         (np.ones((2, 2)), {"limits": (1, 1)}, r"must be an interval; received \(1, 1\)"),
         (np.ones((2, 2)), {"chosen": (0, 2)}, "received layer 0 head 2"),

@@ -92,7 +92,7 @@ def picture(sheets: Mapping[int, Sequence[tuple[float, ...]]], wide: float, tall
     return "data:image/svg+xml," + text.replace("<", "%3C").replace(">", "%3E")
 
 
-def _checked(weights: Any, shape: tuple[int, ...], label: str) -> np.ndarray:
+def checked(weights: Any, shape: tuple[int, ...], label: str) -> np.ndarray:
     """Weights as floats of a shape, at least 0 and finite, or a ValueError that names them."""
     values = np.asarray(weights, dtype=float)
     if values.shape != shape:
@@ -167,9 +167,9 @@ def attention_track(
         If the shapes disagree, or a weight is negative or not finite.
     """
     places = _spans(spans, label)
-    given = {"": _checked(values, places.shape[:1], label)}
+    given = {"": checked(values, places.shape[:1], label)}
     if control is not None:
-        given["control"] = _checked(control, places.shape[:1], f"{label}: control")
+        given["control"] = checked(control, places.shape[:1], f"{label}: control")
     query = (query_span.start, query_span.end) if isinstance(query_span, Interval) else query_span
     if query is not None and query[1] <= query[0]:
         raise ValueError(
@@ -346,9 +346,9 @@ def attention_map(
     maps: list[tuple[np.ndarray, np.ndarray | None]] = []
     for given, to, name in ((weights, to_special, label), (control, control_to_special, f"{label}: control")):
         if given is not None:
-            values = _checked(given, shape, name)
+            values = checked(given, shape, name)
             share = values[:, keys.special].sum(axis=1) if len(keys.special) else None
-            share = share if to is None else _checked(to, shape[:1], f"{name}, to_special")
+            share = share if to is None else checked(to, shape[:1], f"{name}, to_special")
             maps.append((values[np.ix_(queries.tokens, keys.tokens)], None if share is None else share[queries.tokens]))
     highest = max(float(values.max()) for values, _ in maps) or 1.0
     top = highest if top is None else top

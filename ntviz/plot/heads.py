@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ntviz.genome import Interval
-from ntviz.plot.attention import picture, png, pooled
+from ntviz.plot.attention import checked, picture, png, pooled
 from ntviz.plot.theme import WIDTH, colours, framed
 from ntviz.plot.tracks import literal
 from ntviz.plot.words import escaped, listing, number, plain, sentence
@@ -78,18 +78,12 @@ def thumbnails(
         raise ValueError(
             f"Thumbnails must have the shape [layer, head, bin, bin]; received {list(maps.shape)}. Pass the maps of attention.Thumbnails."
         )
-    wrong = ~np.isfinite(maps) | (maps < 0)
-    if wrong.any():
-        layer, head, row, column = np.argwhere(wrong)[0].tolist()
-        raise ValueError(
-            f"Weights of thumbnails must be finite and at least 0; received {maps[layer, head, row, column]} at layer "
-            f"{layer} head {head} ({int(wrong.sum()):,} such). Pass probabilities."
-        )
+    checked(maps, maps.shape, "thumbnails")
     for what, value, known in (("scaling", scaling, ("head", "model")), ("scale", scale, ("sqrt", "linear"))):
         if value not in known:
             raise ValueError(f"The {what} must be one of {', '.join(known)}; received {value!r}. Choose one of them.")
     n_layers, n_heads, size, _ = maps.shape
-    _check_chosen(chosen, (n_layers, n_heads))
+    _heads([chosen] if chosen else [], (n_layers, n_heads), "The chosen head")
     tops = maps.max(axis=(2, 3))
     reach = tops[:, :, None, None] if scaling == "head" else tops.max()
     levels = 64 if maps.size <= MOST else 15
@@ -183,12 +177,11 @@ def head_atlas(
     if control is not None:
         grids.append(_grid(control, f"{label}: control", shape))
     if labels is not None and (len(labels) != shape[0] or any(len(row) != shape[1] for row in labels)):
-        raise ValueError(
-            f"Labels must be one text for each of {shape[0]} layers by {shape[1]} heads; received {len(labels)} rows of "
-            f"{sorted({len(row) for row in labels})}. Use empty text where there is none."
-        )
-    _check_chosen(chosen, shape)
-    marked = _marks(marks, shape)
+        raise ValueError(f"Labels must be one text for each of {shape[0]} layers by {shape[1]} heads; received {len(labels)} rows. Use empty text where there is none.")
+    _heads([chosen] if chosen else [], shape, "The chosen head")
+    if len(marks or {}) > len(SHAPES):
+        raise ValueError(f"At most {len(SHAPES)} kinds of marks can be told apart; received {len(marks or {})}. Draw two figures.")
+    marked = {plain(name, most=48): _heads(where, shape, f"A head marked {plain(name)!r}") for name, where in (marks or {}).items()}
     finite = np.concatenate([part[np.isfinite(part)] for part in grids])
     edge = float(np.abs(finite).max(initial=0.0)) or 1.0
     if limits is None:
@@ -262,34 +255,21 @@ def _grid(values: np.ndarray, label: str, shape: tuple[int, ...] | None = None) 
     return grid
 
 
-def _check_chosen(chosen: tuple[int, int] | None, shape: tuple[int, ...]) -> None:
-    if chosen is not None and not (0 <= chosen[0] < shape[0] and 0 <= chosen[1] < shape[1]):
+def _heads(pairs: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """Bool [layer, head] of (layer, head) pairs, or of what is that already."""
+    grid = np.asarray(pairs)
+    if grid.dtype == bool and grid.shape == shape:
+        return grid
+    at = np.asarray(list(pairs), dtype=np.int64).reshape(-1, 2)
+    outside = at[((at < 0) | (at >= shape)).any(axis=1)]
+    if len(outside):
         raise ValueError(
-            f"The chosen head must be one of {shape[0]} layers by {shape[1]} heads, numbered from 0; received layer "
-            f"{chosen[0]} head {chosen[1]}. Pass (layer, head)."
+            f"{what} must be one of {shape[0]} layers by {shape[1]} heads, numbered from 0; received layer {outside[0, 0]} head "
+            f"{outside[0, 1]}. Pass (layer, head)."
         )
-
-
-def _marks(marks: Mapping[str, np.ndarray | Sequence[tuple[int, int]]] | None, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    marks = marks or {}
-    if len(marks) > len(SHAPES):
-        raise ValueError(f"At most {len(SHAPES)} kinds of marks can be told apart; received {len(marks)}. Draw two figures.")
-    marked = {}
-    for name, where in marks.items():
-        grid = np.asarray(where)
-        if grid.shape != shape or grid.dtype != bool:
-            pairs = np.asarray(list(where), dtype=np.int64).reshape(-1, 2)
-            outside = ((pairs < 0) | (pairs >= shape)).any(axis=1)
-            if outside.any():
-                layer, head = pairs[outside][0].tolist()
-                raise ValueError(
-                    f"Marked heads must lie in the grid of {shape[0]} layers by {shape[1]} heads, numbered from 0; received "
-                    f"layer {layer} head {head} for {plain(name)!r}. Pass (layer, head) pairs or bool [layer, head]."
-                )
-            grid = np.zeros(shape, dtype=bool)
-            grid[pairs[:, 0], pairs[:, 1]] = True
-        marked[plain(name, most=48)] = grid
-    return marked
+    grid = np.zeros(shape, dtype=bool)
+    grid[tuple(at.T)] = True
+    return grid
 
 
 def _at(index: int, n_heads: int) -> str:
