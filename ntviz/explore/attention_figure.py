@@ -52,7 +52,7 @@ def draw(explorer: Any, home: tuple[tuple[int, int], tuple[int, int]]) -> go.Fig
         spans = [tuple(span) for span in look.stretches(name).tolist()]
         texts = [f"{name} {a + 1:,}–{b:,}" for a, b in spans]
         Panel(fig, 2, view).add(boxes(spans, texts, middle=lane, half=0.3, colour=c.accent, name=escaped(name)))
-    Panel(fig, 3, view).add(_map(explorer, rows[2]["domain"][1]))
+    Panel(fig, 3, view).add(_map(explorer, 1 - float(ends[2])))
     down, across = (_range(look, part)[:: -1 if view.reverse else 1] for part in home)
     label = f"{explorer.sources.reference.assembly or ''} {browser_contig(look.interval.chrom)}".strip()
     ticks = {"tickformat": ",d", "nticks": 6, "ticks": "outside", "showline": True}

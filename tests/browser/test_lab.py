@@ -35,13 +35,18 @@ def twin() -> explore.AttentionExplorer:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, lab) -> Iterator[Page]:
+def errors() -> list[str]:
+    """What the page complained about."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, lab, errors) -> Iterator[Page]:
     """JupyterLab with the explorer's notebook, run in a row in a kernel of another environment; the last cell keeps it busy."""
     nbformat.write(book(SETUP, "explorer", BUSY.format("first"), kernel="elsewhere"), lab.folder / "explorer.ipynb")
     page = opened(browser, lab.url)
-    page.errors = []
-    page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     run_all(page, "explorer.ipynb", wait=False)
     yield page
     page.context.close()
@@ -159,7 +164,7 @@ def test_an_open_figure_follows_the_theme(live):
         assert live.evaluate("node => node._fullLayout.title.font.color") in (None, colours.ink)
 
 
-def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free(live, lab):
+def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free(live, lab, errors):
     page = live.page
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
     saved = (lab.folder / "explorer.ipynb").stat().st_size
@@ -175,7 +180,7 @@ def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free
     (lab.folder / "again").touch()
     says(live_of(panel), "HNF4A")
     assert panel.locator(".jp-RenderedPlotly img:visible").count() == 0
-    assert page.errors == []
+    assert errors == []
 
 
 def test_a_copy_without_its_kernel_keeps_the_figure(page, lab):
