@@ -227,12 +227,14 @@ def test_a_window_of_rows_takes_its_own_place_and_its_share_as_given():
 
 def test_the_control_stands_beside_on_the_same_scale_and_zooms_along():
     control = softmax(len(SPANS), len(SPANS), seed=1)
-    fig = toy(control=control, genes=genes())
+    fig = toy(control=control, genes=genes(), sequence=SEQUENCE)
     real, beside = traces(fig, "heatmap")
     assert beside.name == "Control: shuffled sequence"
     np.testing.assert_allclose(beside.z, control[1:, 1:], rtol=5e-4)
     assert real.zmax == beside.zmax == max(softmax(len(SPANS), len(SPANS))[1:, 1:].max(), control[1:, 1:].max())
     assert [fig.layout[f"{axis}axis{k}"].matches for axis in "xy" for k in (2, 3, 4)] == ["x"] * 3 + ["y"] * 3
+    # The control has other bases at the same places.
+    assert [fig.layout[f"xaxis{k}"].ticktext[0].endswith(SEQUENCE[:6]) for k in (3, 4)] == [True, False]
     assert [bar.marker.color for bar in traces(fig, "bar")[:2]] == [LIGHT.accent, LIGHT.control]
     row, _ = np.unravel_index(control[1:, 1:].argmax(), (len(SPANS) - 1,) * 2)
     pair = f"Control (shuffled sequence): strongest query {SPANS[row + 1, 0] + 1:,}"

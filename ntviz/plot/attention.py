@@ -69,7 +69,7 @@ def png(codes: np.ndarray, shades: Sequence[str], levels: int, ground: str = "")
     image = Image.fromarray(np.ascontiguousarray(codes, np.uint8)).convert("P")
     image.putpalette(table.tobytes() + (bytes.fromhex(ground[1:]) if ground else b""))
     buffer = io.BytesIO()
-    image.save(buffer, format="png", optimize=True)
+    image.save(buffer, format="png")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -370,7 +370,8 @@ def attention_map(
         k = i + 1
         low, high = [(0.0, 0.84), (0.0, 0.48), (0.52, 1.0)][i + (n > 1)]
         shown, step = (values, 1) if exact else pooled(values, EXACT // 2 if image else EXACT)
-        (ye, yt, yn), (xe, xt, xn) = queries.cells(step, letters[0]), keys.cells(step, letters[1])
+        # A control may have other bases at the same places.
+        (ye, yt, yn), (xe, xt, xn) = (side.cells(step, bases if i == 0 else ()) for side, bases in zip((queries, keys), letters, strict=True))
         shown = np.pad(short(shown), (0, 1), constant_values=np.nan)[np.ix_(yt, xt)]
         across = keys.axis(zooms[1], xe) | {"domain": [low, high - edge]}
         down = queries.axis(zooms[0], ye, down=True) | {"domain": [0, level]}
@@ -448,7 +449,7 @@ class _Side:
         starts, ends = self.spans[::step, 0], self.spans[np.minimum(np.arange(step - 1, len(self.spans) + step - 1, step), len(self.spans) - 1), 1]
         edges = np.unique(np.append(starts, np.minimum(ends, np.append(starts[1:], ends[-1]))))
         block = np.searchsorted(starts, edges[:-1], side="right") - 1
-        names = [f"{span(int(a), int(b))} {letters[i] if step == 1 else ''}".strip() for i, (a, b) in enumerate(zip(starts, ends, strict=True))]
+        names = [f"{span(int(a), int(b))} {letters[i] if letters and step == 1 else ''}".strip() for i, (a, b) in enumerate(zip(starts, ends, strict=True))]
         block = np.where(edges[:-1] < ends[block], block, -1)
         return edges + 0.5, block, [names[i] if i >= 0 else "" for i in block]
 
