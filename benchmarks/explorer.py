@@ -8,8 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ntviz import annotation, data, expectation, explore, models, sequence
-from ntviz.explore.locus_modelled import Expected
+from ntviz import annotation, data, explore, models, variants
 from ntviz.genome import Interval
 from ntviz.reference import Reference
 
@@ -57,27 +56,33 @@ def main() -> None:
 
 
 def locus(model: object, reference: Reference, genes: annotation.Annotation) -> None:
-    """Prints how many times as fast the locus is as its plain ways."""
-    component = Expected(model, reference)
-    piece = component.pieces(Interval("chr20", 43_030_000, 43_030_001))[0]
-    flank = component.windows.flank
-    text = reference.fetch(Interval(piece.chrom, piece.start - flank, piece.end + flank)).sequence
-    both = (text, sequence.shuffle(text, k=2, seed=piece.start - flank))
+    """Print the processor time of the tracks of 3 kb, in one thread, and the longest wait of the live view."""
+    import torch
 
-    def plain() -> None:
-        for letters in both:
-            expectation.masked(model, letters, frames=1, what=None)
+    # Threads that wait for a busy core count as processor time.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    explorer = explore.locus(model, reference, genes, at="HNF4A", width=3_000)
+    view, began = explorer.view, time.process_time()
+    explorer.figure()
+    spent = time.process_time() - began
+    print(f"locus, all tracks of 3 kb {spent:6.1f} s of processor time = {spent / 12:5.1%} of 12 s")
 
-    whole, own = seconds(plain, rounds=3), seconds(lambda: component.compute(piece), rounds=3)
-    print(f"expected bases of a piece: {own:.3f} s, {whole / own:.2f} times as fast as masking whole windows")
+    def apart() -> None:
+        piece = Interval(view.chrom, view.start, view.start + 300)
+        for _ in range(3):
+            variants.saturation(model, reference, piece, window=600, what=None)
 
-    explorer = explore.locus(model, reference, genes, at="HNF4A", width=300)
-    first = seconds(lambda: explorer.figure(enlarged=False), rounds=1)
-    explorer.scale(0.5)
-    again = seconds(lambda: explorer.figure(enlarged=False), rounds=3)
-    print(
-        f"a zoom into 300 bp that were seen: {again:.3f} s, {first / again:.0f} times as fast as their first figure"
-    )
+    began = time.process_time()
+    apart()
+    plain = (time.process_time() - began) * len(view) / 300
+    print(f"expected bases, their control and saturation one by one: {plain / spent:.2f} times as long as the whole figure")
+    torch.set_num_threads(threads)
+    explorer.widget  # noqa: B018 - makes the live figure
+    middle = view.midpoint
+    steps = [(middle - 90, middle + 90), (middle + 200, middle + 380), (middle - 700, middle - 500), (middle, middle + 900)]
+    wait = max(seconds(lambda step=step: explorer.zoomed({"xaxis": [edge + 0.5 for edge in step]}), rounds=1) for step in steps)
+    print(f"locus, zoom or pan inside {wait:6.3f} s = {wait / 0.5:5.1%} of 0.5 s")
 
 
 if __name__ == "__main__":

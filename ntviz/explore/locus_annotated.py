@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
+from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntviz import motifs, plot
 from ntviz import sequence as dna
-from ntviz.annotation import Annotation, Signal
-from ntviz.explore.locus_component import base_table, overlapping, per_base, tiles
+from ntviz.annotation import Annotation, Beds, Signal, named, read_signal
+from ntviz.explore.locus_component import Component, base_table, overlapping, per_base, tiles
 from ntviz.genome import Interval, canonical_contig
 from ntviz.plot.tracks import Track
-from ntviz.plot.words import number
+from ntviz.plot.words import number, plain
 from ntviz.reference import Reference
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Signals = str | Path | Iterable[str | Path] | Mapping[str, Signal | str | Path]
 DRAWN_AS_GENES = {"gene", "transcript", "exon", "CDS", "intron", "UTR", "five_prime_utr", "three_prime_utr", "intergenic"}  # fmt: skip
 """Elements that the track of genes shows already."""
 
@@ -124,9 +127,7 @@ class Numbers(Quick):
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
         values = per_base(table, "value", view)
         below = bool((table["value"] < 0).any())
-        return [
-            plot.signal_track(values, label=self.name, unit=self.unit, diverging=below, over=view, height=56)
-        ]
+        return [plot.signal_track(values, label=self.name, unit=self.unit, diverging=below, over=view, height=56)]
 
 
 class Matches:
@@ -148,13 +149,7 @@ class Matches:
     name = "motifs"
 
     def __init__(
-        self,
-        reference: Reference,
-        chosen: Iterable[motifs.Motif],
-        *,
-        p: float = 1e-5,
-        piece: int = 2_000,
-        longest: int = 5_000,
+        self, reference: Reference, chosen: Iterable[motifs.Motif], *, p: float = 1e-5, piece: int = 2_000, longest: int = 5_000
     ) -> None:
         self.reference, self.chosen, self.p = reference, list(chosen), p
         self.piece, self.longest = piece, longest
@@ -189,3 +184,18 @@ class Matches:
             track = plot.regions_track(rows, label=label, score_label="bits")
             made.append(replace(track, note="; ".join(part for part in (f"{len(rows):,} {said}", track.note) if part)))
         return made
+
+
+def file_components(beds: Beds, bedgraphs: Signals, *, taken: Collection[str]) -> tuple[list[Component], list[Component]]:
+    """Components of a user's elements, and of numbers a base; in a mapping they have the names given, else those of the files."""
+    regions = {plain(name): one for name, one in named(beds, taken=taken).items()}
+    numbers: dict[str, Signal | str | Path] = {}
+    if isinstance(bedgraphs, Mapping):
+        numbers = {plain(name): one for name, one in bedgraphs.items()}
+    else:
+        for path in [bedgraphs] if isinstance(bedgraphs, str | Path) else bedgraphs:
+            stem = plain(Path(path).name.removesuffix(".gz").rsplit(".", 1)[0])
+            names = (stem if n == 1 else f"{stem} ({n})" for n in count(1))
+            numbers[next(name for name in names if name not in {*taken, *regions, *numbers})] = path
+    signals = {name: one if isinstance(one, Signal) else read_signal(one) for name, one in numbers.items()}
+    return [Regions(one, name) for name, one in regions.items()], [Numbers(one, name) for name, one in signals.items()]

@@ -57,9 +57,7 @@ class Attributed:
         longest: int = 3_000,
     ) -> None:
         if method not in METHODS:
-            raise ValueError(
-                f"attribution must be one of {', '.join(METHODS)}; received {method!r}. Choose one."
-            )
+            raise ValueError(f"attribution must be one of {', '.join(METHODS)}; received {method!r}. Choose one.")
         self.windows, self.method, self.longest = Windows(model, reference, window), method, longest
         self.place: Interval | None = None
         if isinstance(target, str):
@@ -72,9 +70,7 @@ class Attributed:
         if isinstance(target, Variant) and not target.is_snv:
             raise ValueError(f"A target must be a substitution of one base; received {target}. Take another.")
         if isinstance(target, Interval) and len(target) != 1:
-            raise ValueError(
-                f"A target must be one base; received {target.label()}, {len(target):,} bp. Take one of them."
-            )
+            raise ValueError(f"A target must be one base; received {target.label()}, {len(target):,} bp. Take one of them.")
         self.target, self.said = target, f"{type(target).__name__} of each window"
         if isinstance(target, Variant | Interval):
             self.place = Interval(browser_contig(target.chrom), target.start, target.end)

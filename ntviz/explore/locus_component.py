@@ -147,6 +147,28 @@ def checked(component: Component, table: Any) -> pd.DataFrame:
     return table
 
 
+def picked(standard: Sequence[Component], wanted: Sequence[str | Component]) -> list[Component]:
+    """Standard components by name and the user's own, in the order wanted."""
+    known = {one.name: one for one in standard}
+    found: list[Component] = []
+    for one in wanted:
+        if isinstance(one, str):
+            if one not in known:
+                raise ValueError(
+                    f"A component must be one of {', '.join(known)}; received {one!r}. Attribution needs target=, motifs "
+                    "need motifs=, and all that is the model's needs a model."
+                )
+            found.append(known[one])
+        elif isinstance(one, Component):
+            found.append(one)
+        else:
+            raise TypeError(
+                f"A component must have name, longest, pieces, compute and tracks; received {type(one).__name__}. See "
+                "explore.Component."
+            )
+    return found
+
+
 def covering(track: Track, part: Interval) -> Track:
     """A track whose arrays without an interval of their own cover a part of the figure; what goes wrong stands in its place."""
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from inspect import signature
@@ -14,15 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntviz import plot
-from ntviz.annotation import Annotation, Beds, Signal
+from ntviz.annotation import Annotation, Beds
 from ntviz.environment import progress
-from ntviz.explore.locus_component import Component, checked, covering, overlapping, words_track
-from ntviz.explore.locus_files import write
-from ntviz.explore.locus_standard import chosen_components, file_components
+from ntviz.explore.locus_annotated import Bases, Elements, Genes, Matches, Signals, file_components
+from ntviz.explore.locus_attributed import Attributed
+from ntviz.explore.locus_component import Component, checked, covering, overlapping, picked, words_track
+from ntviz.explore.locus_files import code, write
+from ntviz.explore.locus_modelled import Expected, Hiding, Probability, Received, Saturated
 from ntviz.explore.places import Place, first_gene, locate
 from ntviz.explore.toolbar import Explorer
 from ntviz.genome import Interval, Variant, browser_contig, canonical_contig
 from ntviz.motifs import Motif
+from ntviz.motifs import read as read_motifs
 from ntviz.plot.locus import SPELLED, LocusFigure
 from ntviz.plot.tracks import Track
 from ntviz.plot.words import listing, plain
@@ -38,6 +40,8 @@ ENLARGED = 120
 """bp of the enlarged part of a static figure."""
 KEPT = 512
 """Pieces of a component that are kept at least, those used last."""
+RESERVED = ("genes", "elements", "bases", "expected bases", "probability", "attention", "saturation", "attribution", "motifs")
+"""Names that a user's file does not take."""
 _ERRORS = (ValueError, TypeError, RuntimeError, MemoryError, ImportError, OSError)
 
 
@@ -50,7 +54,7 @@ def locus(
     width: int = 3_000,
     components: Sequence[str | Component] | None = None,
     beds: Beds = (),
-    bedgraphs: str | Path | Iterable[str | Path] | Mapping[str, Signal | str | Path] = (),
+    bedgraphs: Signals = (),
     motifs: str | Path | Iterable[Motif] | None = None,
     target: Any = None,
     attribution: str = "integrated_gradients",
@@ -106,11 +110,32 @@ def locus(
     ----------
     Components over one interval: as in genome browsers, and in the AlphaGenome client's plots.
     """
-    files = {"beds": beds, "bedgraphs": bedgraphs, "motifs": motifs}
-    options = {"target": target, "attribution": attribution, "head": head, "window": window}
-    found = chosen_components(model, reference, annotation, components, **files, **options)  # ty: ignore[invalid-argument-type]
+    size = {} if window is None else {"window": window}
+    regions, numbers = file_components(beds, bedgraphs, taken=RESERVED)
+    found: list[Component] = [Genes(annotation), *regions, Elements(annotation), Bases(reference)]
+    if model is not None:
+        if head is not None and not (0 <= head[0] < model.layers and 0 <= head[1] < model.heads):
+            raise ValueError(
+                f"A head must be one of {model.layers} layers by {model.heads} heads, numbered from 0; received {head}. Choose one of these."
+            )
+        hiding = Hiding(model, reference, **size)
+        whole = Probability(model, reference, **size), Received(model, reference, head=head, **size)
+        found += [Expected(hiding), *whole, Saturated(hiding)]
+        if target is not None:
+            found.append(Attributed(model, reference, target, method=attribution, **size))
+    if motifs is not None:
+        found.append(Matches(reference, read_motifs(motifs) if isinstance(motifs, str | Path) else motifs))
+    found = found + numbers if components is None else picked(found + numbers, components)
+    names = [one.name for one in found]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(
+            f"Each component must have a name of its own; received {twice!r} {names.count(twice)} times. Give your file or component another."
+        )
     made = LocusExplorer(model, reference, annotation, found, at=at, width=width)
-    made.options = {**files, **options}
+    made.options = {
+        "beds": beds, "bedgraphs": bedgraphs, "motifs": motifs, "target": target, "attribution": attribution, "head": head, "window": window,
+    }  # fmt: skip
     return made
 
 
@@ -132,7 +157,14 @@ class LocusExplorer(Explorer):
     """
 
     def __init__(
-        self, model: Any, reference: Reference, annotation: Annotation, components: Sequence[Component], *, at: Any = None, width: int = 3_000
+        self,
+        model: Any,
+        reference: Reference,
+        annotation: Annotation,
+        components: Sequence[Component],
+        *,
+        at: Any = None,
+        width: int = 3_000,
     ) -> None:
         if not SHORTEST <= width <= LONGEST:
             raise ValueError(f"width must be {SHORTEST} to {LONGEST:,} bp; received {width:,}. Use 3,000.")
@@ -368,17 +400,7 @@ class LocusExplorer(Explorer):
 
     def code(self) -> str:
         """Python that shows the view once more; what was passed as objects stands there by its name."""
-        usual = signature(locus).parameters
-        given = [f"at={self.view.label()!r}"]
-        given += [f"{name}={_written(value, name)}" for name, value in self.options.items() if value != usual[name].default]
-        own = type(self).__module__.rpartition(".")[0]
-        named = [repr(one.name) if type(one).__module__.startswith(own) else _identifier(one.name) for one in self._visible()]
-        model = "None" if self.model is None else f"models.load({self.model.name!r})"
-        return (
-            "from ntviz import annotation, explore, models\nfrom ntviz.reference import Reference\n\n"
-            f"locus = explore.locus(\n    {model}, Reference({str(self.reference.path)!r}), annotation.read({str(self.annotation.source)!r}),\n"
-            f"    {', '.join(given)},\n    components=[{', '.join(named)}],\n)\nlocus\n"
-        )
+        return code(self, signature(locus).parameters)
 
     # Showing ----------------------------------------------------------------------------------------------------------
 
@@ -387,11 +409,10 @@ class LocusExplorer(Explorer):
         """What a static figure enlarges: the middle of what was asked for; None in a view that spells every base."""
         if len(self.view) <= SPELLED:
             return None
-        focus, at = self.place.focus, self.view.midpoint
-        middle = focus.end - 1 if focus.strand == "-" else focus.start
-        middle = middle if self.place.kind == "gene" else focus.midpoint
-        if canonical_contig(focus.chrom) == canonical_contig(self.view.chrom) and self.view.contains(middle):
-            at = middle
+        focus = self.place.focus
+        at = focus.midpoint if self.place.kind != "gene" else focus.end - 1 if focus.strand == "-" else focus.start
+        if not self.view.contains(Interval(focus.chrom, at, at + 1)):
+            at = self.view.midpoint
         near = Interval.around(self.view.chrom, at, ENLARGED)
         return near.shift(max(0, self.view.start - near.start) - max(0, near.end - self.view.end))
 
@@ -504,7 +525,10 @@ class LocusExplorer(Explorer):
         one, piece = work[0]
         after = [other.name for other in dict.fromkeys(other for other, _ in work) if other is not one]
         pieces = sum(other is one for other, _ in work)
-        self.say(f"Computing {one.name} ({pieces:,} {'pieces' if pieces > 1 else 'piece'} left)" + (f"; then {listing(after)}." if after else "."))
+        self.say(
+            f"Computing {one.name} ({pieces:,} {'pieces' if pieces > 1 else 'piece'} left)"
+            + (f"; then {listing(after)}." if after else ".")
+        )
         self._try(one, piece)
         left = self._work()
         if all(other is not one for other, _ in left):
@@ -561,21 +585,6 @@ class LocusExplorer(Explorer):
 
 def _key(piece: Interval) -> tuple[str, int, int]:
     return canonical_contig(piece.chrom), piece.start, piece.end
-
-
-def _identifier(name: str) -> str:
-    return re.sub(r"\W+", "_", name).strip("_") or "component"
-
-
-def _written(value: Any, name: str) -> str:
-    """A value as Python has it where that is plain; else a name for it."""
-    if isinstance(value, str | int | Path):
-        return repr(value if isinstance(value, int) else str(value))
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key!r}: {_written(one, _identifier(str(key)))}" for key, one in value.items()) + "}"
-    if isinstance(value, list | tuple) and all(isinstance(one, str | int | Path) for one in value):
-        return f"({', '.join(_written(one, name) for one in value)},)"
-    return name
 
 
 def _label(component: Component) -> str:

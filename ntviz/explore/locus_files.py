@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from importlib.metadata import version
+from inspect import Parameter
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,7 @@ def write(explorer: Any, folder: Path, format: str) -> Path:  # noqa: A002
     """As `LocusExplorer.save_data`, errors too."""
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}; received {format!r}. Choose one.")
-    if folder.exists() and (
-        not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file())
-    ):
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / MANIFEST).is_file())):
         raise ValueError(
             f"The data of a locus must go to a new or empty folder, or to one with their {MANIFEST}; {folder} holds "
             "something else. Choose another."
@@ -35,9 +35,7 @@ def write(explorer: Any, folder: Path, format: str) -> Path:  # noqa: A002
                 table.to_csv(made / files[name], sep="\t", index=False)
             else:
                 table.to_parquet(made / files[name], index=False)
-        (made / MANIFEST).write_text(
-            json.dumps(manifest(explorer, tables, files), indent=2), encoding="utf-8"
-        )
+        (made / MANIFEST).write_text(json.dumps(manifest(explorer, tables, files), indent=2), encoding="utf-8")
     return folder
 
 
@@ -57,15 +55,9 @@ def manifest(explorer: Any, tables: dict[str, Any], files: dict[str, str]) -> di
         "coordinates": "start and end in tables are 0-based half-open, on the forward strand; labels here are 1-based",
         "reference": Path(reference.path).name,
         "assembly": reference.assembly,
-        "model": None
-        if model is None
-        else {"name": model.name, **json.loads(json.dumps(model.info, default=str))},
+        "model": None if model is None else {"name": model.name, **json.loads(json.dumps(model.info, default=str))},
         "components": {
-            name: {
-                "file": files[name],
-                "rows": len(table),
-                "columns": list(table.columns),
-            }
+            name: {"file": files[name], "rows": len(table), "columns": list(table.columns)}
             for one in explorer.components
             for name, table in tables.items()
             if one.name == name
@@ -89,3 +81,32 @@ def _names(components: list[str], ending: str) -> dict[str, str]:
             number += 1
         found[name] = file
     return found
+
+
+def code(explorer: Any, usual: Mapping[str, Parameter]) -> str:
+    """As `LocusExplorer.code`; `usual` are the parameters of `explore.locus`."""
+    given = [f"at={explorer.view.label()!r}"]
+    given += [f"{name}={_written(value, name)}" for name, value in explorer.options.items() if value != usual[name].default]
+    own = __name__.rpartition(".")[0]
+    named = [repr(one.name) if type(one).__module__.startswith(own) else _identifier(one.name) for one in explorer._visible()]
+    model = "None" if explorer.model is None else f"models.load({explorer.model.name!r})"
+    return (
+        "from ntviz import annotation, explore, models\nfrom ntviz.reference import Reference\n\n"
+        f"locus = explore.locus(\n    {model}, Reference({str(explorer.reference.path)!r}), annotation.read({str(explorer.annotation.source)!r}),\n"
+        f"    {', '.join(given)},\n    components=[{', '.join(named)}],\n)\nlocus\n"
+    )
+
+
+def _identifier(name: str) -> str:
+    return re.sub(r"\W+", "_", name).strip("_") or "component"
+
+
+def _written(value: Any, name: str) -> str:
+    """A value as Python has it where that is plain; else a name for it."""
+    if isinstance(value, str | int | Path):
+        return repr(value if isinstance(value, int) else str(value))
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_written(one, _identifier(str(key)))}" for key, one in value.items()) + "}"
+    if isinstance(value, list | tuple) and all(isinstance(one, str | int | Path) for one in value):
+        return f"({', '.join(_written(one, name) for one in value)},)"
+    return name

@@ -204,7 +204,9 @@ class Hiding:
             counts = np.bincount(dna.codes(text), minlength=4)[:4] + 1
             for reverse in (False, True):
                 reading = Reading(text, reverse, ((at - window.start) // k,))
-                work.append((reading, slice(first - piece.start, last - piece.start), slice(first - at, last - at), counts / counts.sum()))
+                work.append(
+                    (reading, slice(first - piece.start, last - piece.start), slice(first - at, last - at), counts / counts.sum())
+                )
         found = Hidden(*(np.full((len(piece), 4), np.nan) for _ in Hidden._fields))
         sums = np.zeros((2, len(piece), 4))
         answers = reader.masked([reading for reading, *_ in work])
