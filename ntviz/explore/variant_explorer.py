@@ -273,7 +273,7 @@ class VariantExplorer(Explorer):
             for values, label, arcs in ((shift.looks, "Where the token at the variant looks", token), (shift.seen, "What looks at that token", None)):
                 tracks.append(plot.attention_track(values[1, layer, head], spans, label=f"{label}, with {alt}: layer {layer}, head {head}", unit="weight", query_span=arcs,
                                                    control=values[0, layer, head], control_label=f"with {ref}"))  # fmt: skip
-            tracks[-2] = dataclasses.replace(tracks[-2], note=f"{moved_said(shift, (layer, head))} {tracks[-2].note}")
+            tracks[-2] = dataclasses.replace(tracks[-2], note=moved_said(shift, (layer, head)))
         return plot.locus(both.interval, tracks, title=f"What the bases around {plain(card.name)} are expected to be", assembly=card.bench.reference.assembly, marks=marks, sequence=both.sequence)
 
     def clicked(self, event: dict[str, Any]) -> None:
@@ -326,7 +326,10 @@ class VariantExplorer(Explorer):
         """Head and table of the scores, in the colours of the page around them; text is escaped."""
         label = html.escape(f"Variant {self.card.name}", quote=True)
         style = "max-width:960px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;font-size:13px;line-height:1.5;text-align:left"
-        return f'<section aria-label="{label}" data-ntviz="variant" style="{style}">\n{words.head_html(self.card)}\n{words.table_html(self.card)}\n</section>'
+        parts = [words.head_html(self.card), words.table_html(self.card)]
+        if self.card.scored and isinstance(self.card.attention, str):
+            parts.append(words.paragraph(self.card.attention))
+        return "\n".join([f'<section aria-label="{label}" data-ntviz="variant" style="{style}">', *parts, "</section>"])
 
     @property
     def widget(self) -> ipywidgets.VBox:
