@@ -1,359 +1,250 @@
-"""The locus figure, read back from its artists: coordinates, limits, labels, genes, alt text."""
+"""The locus figure, read back: coordinates, rows, zoom and marks, signals, genes, regions, letters that follow a zoom."""
 
 from __future__ import annotations
 
+import copy
 import itertools
+import pickle
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
-from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
 
 from ntviz import plot
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval
-from ntviz.plot import palette
-from ntviz.plot.figure import Figure
-from ntviz.plot.ticks import tick_positions
+from ntviz.plot.locus import LocusFigure
+from ntviz.plot.packing import lines_needed, packed
+from ntviz.plot.theme import LIGHT, WIDTH
+from ntviz.plot.tracks import MOST_POINTS, Track, View, binned
 
 COLUMNS = ["chrom", "start", "end", "strand", "element", "gene", "gene_id", "transcript", "name", "origin"]
+HOSTILE = "<b>%{x}</b>\n</script><img src=x>"
 
 
 def features(gene: str, strand: str, exons, coding=(), *, transcript: str = "") -> list[tuple]:
-    transcript = transcript or f"{gene}-1"
-    spans = [(exons[0][0], exons[-1][1], "gene", ""), (exons[0][0], exons[-1][1], "transcript", "")]
+    spans = [(exons[0][0], exons[-1][1], kind, "") for kind in ("gene", "transcript")]
     spans += [(a, b, "exon", "") for a, b in exons] + [(a, b, "CDS", "longest ATG ORF") for a, b in coding]
-    return [
-        ("20", a, b, strand, kind, gene, gene, "" if kind == "gene" else transcript, "", origin)
-        for a, b, kind, origin in spans
-    ]
+    return [("20", a, b, strand, kind, gene, gene, "" if kind == "gene" else transcript or f"{gene}-1", "", origin) for a, b, kind, origin in spans]
 
 
 def annotation(*rows: list[tuple]) -> Annotation:
     return Annotation(pd.DataFrame([row for part in rows for row in part], columns=COLUMNS))
 
 
-def axes_of(figure: Figure) -> dict[str, Axes]:
-    figure.png()
-    return {ax.get_label(): ax for ax in figure.drawing.axes}
-
-
-def artists(ax: Axes, gid: str) -> list:
-    return [artist for artist in ax.findobj() if artist.get_gid() == gid]
-
-
-def signal(n: int, **options) -> plot.signals.SignalTrack:
+def signal(n: int = 100, **options) -> Track:
     return plot.signal_track(np.arange(n, dtype=float), **({"label": "signal", "unit": "nats"} | options))
 
 
-def figure_texts(figure: Figure, gid: str) -> list[str]:
-    return [text.get_text() for text in figure.drawing.texts if text.get_gid() == gid]
+def locus(*tracks: Track, start: int = 0, end: int = 100, strand: str = ".", **options) -> LocusFigure:
+    return plot.locus(Interval("chr20", start, end, strand), tracks, **({"title": "t"} | options))
+
+
+def row(figure: go.Figure, number: int = 1) -> list:
+    return [trace for trace in figure.data if trace.yaxis == f"y{number if number > 1 else ''}"]
+
+
+def named(figure: go.Figure, name: str):
+    return next(trace for trace in figure.data if trace.name == name)
+
+
+def notes(figure: go.Figure) -> str:
+    return " | ".join(note.text for note in figure.layout.annotations)
+
+
+def positions(trace) -> np.ndarray:
+    return trace.x0 + trace.dx * np.arange(len(trace.y))
 
 
 # Coordinates ----------------------------------------------------------------------------------------------------------
 
 
-def test_tick_labels_are_one_based_round_and_stand_under_the_middle_of_their_base():
-    figure = plot.locus(
-        Interval("chr20", 42_984_000, 42_985_000), [signal(1000)], title="t", assembly="GRCh37"
-    )
-    ax = axes_of(figure)["signal"]
-    labels = {text.get_text(): tick for text, tick in zip(ax.get_xticklabels(), ax.get_xticks(), strict=True)}
-    assert labels["42,984,200"] == 42_984_199.5
-    assert all(int(label.replace(",", "")) - 0.5 == at for label, at in labels.items())
-    assert ax.get_xlim() == (42_984_000, 42_985_000)
-    assert ax.get_xlabel() == "Position on chr20, bp (GRCh37)"
-    assert ax.get_ylabel() == "nats"
+@pytest.mark.parametrize("strand", [".", "+", "-"])
+def test_each_base_stands_around_its_one_based_number_in_reading_direction(strand):
+    figure = locus(signal(), start=43_000_000, end=43_000_100, strand=strand, assembly="GRCh37")
+    line, axis = named(figure, "signal"), figure.layout.xaxis
+    expected = np.arange(43_000_001, 43_000_101)
+    np.testing.assert_array_equal(positions(line), expected[::-1] if strand == "-" else expected)
+    edges = (43_000_000.5, 43_000_100.5)
+    assert axis.range == (edges[::-1] if strand == "-" else edges)
+    assert (axis.minallowed, axis.maxallowed) == edges
+    assert axis.title.text.startswith("position, 1-based, on chr20 (GRCh37)")
+    assert ("− strand, 5′ to 3′ from left to right" in axis.title.text) == (strand == "-")
+    assert (axis.tickformat, axis.hoverformat, axis.unifiedhovertitle.text) == (",d", ",d", "chr20:%{x:,d}")
+    last = "43,000,001" if strand == "-" else "43,000,100"
+    assert f"signal: largest 99 nats at {last}, mean 49.5." in figure.layout.meta["alt"]
+    assert figure.layout.title.subtitle.text.startswith("chr20:43,000,001-43,000,100 · 100 bp · GRCh37")
+    assert figure.layout.meta["name"] == "chr20:43000001-43000100"
+    table = plot.table(figure)
+    assert table["x"].tolist() == positions(line).tolist()
 
 
-@pytest.mark.parametrize("width", [20, 24, 137, 198, 1002, 6_000, 100_002, 1_999_999])
-def test_ticks_never_touch(width):
-    interval = Interval.around("chr1", 248_000_000, width)
-    positions = tick_positions(interval, 8.9)
-    assert 2 <= len(positions) <= 9
-    assert len({b - a for a, b in itertools.pairwise(positions)}) == 1
-    assert interval.start < positions[0] <= positions[-1] <= interval.end
-
-
-def test_on_the_minus_strand_the_first_value_is_leftmost_and_coordinates_fall():
-    interval = Interval("chr20", 100, 200, "-")
-    figure = plot.locus(interval, [signal(100)], title="t", sequence="ACGTN" * 20)
-    ax = axes_of(figure)["signal"]
-    assert ax.get_xlim() == (200, 100)
-    line = artists(ax, "signal")[0]
-    values, edges, _ = line.get_data()
-    # Value 0 covers base 200 (1-based), which is the leftmost.
-    assert (values[0], edges[0], edges[1]) == (0.0, 200, 199)
-    data = figure.readout.packed("t")["genome"]
-    assert (data["first"], data["last"], data["step"]) == (200, 101, -1)
-    assert "largest 99 nats at 101" in figure.alt
-    assert "− strand" in figure.alt
-
-
-def test_values_over_another_interval_are_cropped_to_the_figure_and_missing_outside():
-    wide = Interval("20", 0, 100)
-    figure = plot.locus(Interval("chr20", 90, 130), [signal(100, over=wide)], title="t")
-    lane = figure.readout.lanes[0].values
-    np.testing.assert_array_equal(lane[:10], np.arange(90, 100))
-    assert np.isnan(lane[10:]).all()
-
-
-def test_cropping_on_the_minus_strand_follows_the_reading_direction():
-    wide = Interval("chr20", 0, 100, "-")
-    figure = plot.locus(Interval("chr20", 90, 100, "-"), [signal(100, over=wide)], title="t")
-    np.testing.assert_array_equal(figure.readout.lanes[0].values, np.arange(10))
+@pytest.mark.parametrize(("strand", "expected"), [("+", [*range(90, 100), *[np.nan] * 5]), ("-", [*[np.nan] * 5, *range(10)])])
+def test_values_over_another_interval_are_cut_and_missing_outside(strand, expected):
+    figure = locus(signal(over=Interval("20", 0, 100, strand)), start=90, end=105, strand=strand)
+    np.testing.assert_array_equal(named(figure, "signal").y, expected)
 
 
 @pytest.mark.parametrize(
     ("over", "message"),
     [
         (None, r"one value for each of the 50 bases of chr20:101-150; received 10\. Pass the interval"),
-        (
-            Interval("chr21", 100, 110),
-            r"on the contig and strand of the figure, chr20:101-150; received values",
-        ),
+        (Interval("chr21", 100, 110), r"on the contig and strand of the figure, chr20:101-150; received values"),
         (Interval("chr20", 100, 110, "-"), "on the contig and strand of the figure"),
     ],
 )
 def test_values_that_do_not_fit_are_refused(over, message):
     with pytest.raises(ValueError, match=message):
-        plot.locus(Interval("chr20", 100, 150), [signal(10, over=over)], title="t")
+        locus(signal(10, over=over), start=100, end=150)
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_pixels_and_places_are_each_others_inverse(strand):
+    at = Interval("chr20", 100, 300, strand)
+    view = View(at, at, (100, 300))
+    left, right = view.across([(50, 150)])[0]
+    assert (left, right) == ((0, WIDTH / 4) if strand == "+" else (WIDTH * 0.75, WIDTH))
+    assert sorted(view.at([left, right])) == [100.5, 150.5]
 
 
 # Layout ---------------------------------------------------------------------------------------------------------------
 
 
-def test_header_has_title_region_assembly_and_scale_bar():
-    figure = plot.locus(Interval("chr20", 0, 1000), [signal(1000)], title="What?", assembly="GRCh38")
-    assert figure_texts(figure, "title") == ["What?"]
-    assert figure_texts(figure, "region") == ["chr20:1-1,000 · 1,000 bp · GRCh38"]
-    assert figure_texts(figure, "scale bar length") == ["200 bp"]
-    bars = [line for line in figure.drawing.findobj() if line.get_gid() == "scale bar"]
-    longest = max(bars, key=lambda line: np.ptp(line.get_xdata()))
-    ax = axes_of(figure)["signal"]
-    assert np.ptp(longest.get_xdata()) / ax.get_position().width == pytest.approx(200 / 1000)
+def test_rows_follow_the_list_at_their_heights_in_pixels():
+    figure = locus(signal(height=50), signal(label="b", height=100), plot.genes_track(annotation(), lane=40))
+    spans = [figure.layout[name].domain for name in ("yaxis", "yaxis2", "yaxis3")]
+    inner = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
+    np.testing.assert_allclose([(high - low) * inner for low, high in spans], [50, 100, 40], atol=1e-6)
+    assert all(upper[0] > lower[1] for upper, lower in itertools.pairwise(spans))
+    assert spans[-1][0] == 0
+    assert figure.layout.xaxis.anchor == "y3"
+    assert figure.layout.yaxis.title.text == "nats"
+    assert {trace.xaxis for trace in figure.data} == {"x"}
 
 
-def test_a_control_stands_directly_beneath_on_the_same_scale_and_grey_paper():
-    tracks = [signal(100, control=np.full(100, 40.0), control_label="shuffled"), signal(100, label="other")]
-    axes = axes_of(plot.locus(Interval("chr20", 0, 100), tracks, title="t"))
-    real, control, other = (axes[name] for name in ("signal", "signal: control", "other"))
-    assert control.get_ylim() == real.get_ylim()
-    assert (
-        real.get_position().y0
-        > control.get_position().y1
-        > control.get_position().y0
-        > other.get_position().y1
-    )
-    paper = artists(axes["background"], "control paper")
-    assert len(paper) == 1
-    assert paper[0].get_facecolor() == pytest.approx(
-        (*[int(palette.CONTROL_PAPER[i : i + 2], 16) / 255 for i in (1, 3, 5)], 1)
-    )
+def test_a_zoom_repeats_letters_below_over_its_own_axis():
+    tracks = [plot.sequence_track("ACGT" * 250), plot.logo_track(np.eye(4)[np.arange(1000) % 4]), signal(1000)]
+    figure = locus(*tracks, end=1000, zoom=Interval("chr20", 300, 400))
+    assert figure.layout.xaxis2.range == (300.5, 400.5)
+    assert {trace.xaxis for trace in row(figure, 4) + row(figure, 5)} == {"x2"}
+    assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis3.domain[0]
+    np.testing.assert_array_equal(positions(row(figure, 5)[0]), np.arange(301, 401))
+    band = figure.layout.shapes[0]
+    assert (band.x0, band.x1, band.xref) == (300.5, 400.5, "x")
+    assert "Enlarged below: chr20:301-400." in figure.layout.meta["alt"]
+    assert "Enlarged: chr20:301-400" in notes(figure)
+    assert figure.layout.xaxis.title.text == ""
+    # Where a base has eight pixels anyhow there is nothing to enlarge.
+    assert "xaxis2" not in locus(plot.sequence_track("A" * 100), zoom=Interval("chr20", 10, 60)).layout
 
 
-def test_rows_do_not_overlap_and_stay_on_the_page():
-    genes = annotation(*(features(f"G{i}", "+-"[i % 2], [(i, i + 400)]) for i in range(0, 300, 20)))
-    n = 600
-    probabilities = np.full((n, 4), 0.25)
-    tracks = [plot.genes_track(genes), plot.logo_track(probabilities, control=probabilities), signal(n)]
-    figure = plot.locus(Interval("chr20", 0, n), tracks, title="t " * 100, zoom=Interval("chr20", 100, 150))
-    boxes = sorted(
-        (ax.get_position() for ax in figure.drawing.axes if ax.get_label() != "background"),
-        key=lambda box: -box.y1,
-    )
-    assert all(box.y0 > 0 and box.y1 < 1 and box.x0 > 0 and box.x1 < 1 for box in boxes)
-    assert all(upper.y0 > lower.y1 for upper, lower in itertools.pairwise(boxes))
-
-
-def test_marks_run_through_all_rows_and_are_read_out():
-    marks = {"HNF1A motif": Interval("chr20", 40, 50)}
-    figure = plot.locus(
-        Interval("chr20", 0, 100), [signal(100), signal(100, label="b")], title="t", marks=marks
-    )
-    shaded = artists(axes_of(figure)["background"], "mark")
-    assert (shaded[0].get_x(), shaded[0].get_width()) == (40, 10)
-    assert figure.readout.lanes[-1].runs == [(40, 50, "HNF1A motif")]
-    assert "Marked: HNF1A motif at chr20:41-50." in figure.alt
-
-
-def test_zoom_repeats_the_letters_below_over_its_own_coordinates():
-    p = np.eye(4)[np.arange(1000) % 4]
-    tracks = [plot.sequence_track("ACGT" * 250), plot.logo_track(p), signal(1000)]
-    figure = plot.locus(Interval("chr20", 0, 1000), tracks, title="t", zoom=Interval("chr20", 300, 400))
-    axes = axes_of(figure)
-    near = axes["zoom: Bases the model expects"]
-    assert near.get_xlim() == (300, 400)
-    assert near.get_position().y1 < axes["signal"].get_position().y0
-    assert artists(near, "logo A")
-    assert not artists(axes["Bases the model expects"], "logo A")
-    assert "zoom: signal" not in axes
-    panes = figure.readout.panes
-    assert [(pane.first, pane.last) for pane in panes] == [(0, 1000), (300, 400)]
-    assert panes[0].y1 < panes[1].y0 < panes[1].y1 <= 1
-
-
-def test_panes_of_the_cursor_lie_over_the_axes():
-    figure = plot.locus(Interval("chr20", 0, 100), [signal(100)], title="t")
-    box, pane = axes_of(figure)["signal"].get_position(), figure.readout.panes[0]
-    assert (pane.x0, pane.x1) == pytest.approx((box.x0, box.x1))
-    assert pane.y0 <= 1 - box.y1 < 1 - box.y0 == pytest.approx(pane.y1)
+def test_marks_run_through_all_rows_and_their_names_do_not_meet():
+    marks = {"HNF1A motif": Interval("chr20", 40, 50), "another of them": Interval("20", 45, 48), HOSTILE: Interval("chr20", 95, 200)}
+    figure = locus(signal(), signal(label="b"), marks=marks)
+    assert [(shape.x0, shape.x1) for shape in figure.layout.shapes] == [(40.5, 50.5), (45.5, 48.5), (95.5, 100.5)]
+    assert all(shape.y0 == 0 and shape.y1 > figure.layout.yaxis.domain[1] for shape in figure.layout.shapes)
+    names = [note for note in figure.layout.annotations if note.xref == "x"]
+    assert names[0].y > names[1].y
+    assert names[2].text.startswith("&lt;b&gt;")
+    assert "Marked: HNF1A motif at chr20:41-50;" in figure.layout.meta["alt"]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"tracks": []}, "at least one track; received none"),
-        ({"tracks": [signal(100), signal(100)]}, "a label of its own; received 'signal' 2 times"),
+        ({"tracks": [signal(), signal()]}, "a label of its own; received 'signal' 2 times"),
         ({"sequence": "ACGT"}, "one letter for each of the 100 bases of chr20:1-100; received 4"),
         ({"zoom": Interval("chr20", 50, 150)}, "'zoom' must lie in chr20:1-100; received chr20:51-150"),
         ({"zoom": Interval("chr20", 50, 60)}, "a track of letters to enlarge; received none among 'signal'"),
-        (
-            {"marks": {"m": Interval("chr20", 100, 150)}},
-            "'m' must lie in chr20:1-100; received chr20:101-150",
-        ),
-        ({"width": 2}, "4 to 30 inches wide; received 2"),
-        ({"interval": Interval("chr20", 0, 2_000_001)}, r"at most 2,000,000 bp; received 2,000,001 bp"),
+        ({"marks": {"m": Interval("chr20", 100, 150)}}, "'m' must lie in chr20:1-100; received chr20:101-150"),
+        ({"end": 2_000_001}, r"at most 2,000,000 bp; received 2,000,001 bp"),
     ],
 )
 def test_a_locus_that_cannot_be_drawn_says_why(options, message):
-    arguments = {"interval": Interval("chr20", 0, 100), "tracks": [signal(100)], "title": "t"} | options
+    tracks = options.pop("tracks", [signal()])
     with pytest.raises(ValueError, match=message):
-        plot.locus(arguments.pop("interval"), arguments.pop("tracks"), **arguments)
+        locus(*tracks, **options)
+
+
+def test_text_from_data_is_never_markup():
+    table = pd.DataFrame({"chrom": "chr20", "start": [10], "end": [20], "name": [HOSTILE]})
+    rows = features(HOSTILE, "+", [(10, 50)], transcript=HOSTILE)
+    tracks = [
+        plot.genes_track(annotation(rows), label=f"{HOSTILE} 1"), plot.regions_track(table, label=f"{HOSTILE} 2", score_label=HOSTILE),
+        signal(label=f"{HOSTILE} 3", unit=HOSTILE, note=HOSTILE, control=np.zeros(100), control_label=HOSTILE),
+        plot.contribution_track(np.ones(100), "A" * 100, label=f"{HOSTILE} 4", unit=HOSTILE),
+    ]  # fmt: skip
+    figure = locus(*tracks, assembly=HOSTILE, title=HOSTILE)
+    shown = figure.to_plotly_json()
+    assert "<img" in shown["layout"].pop("meta")["alt"]
+    assert "<img" not in str(shown)
+    assert "&lt;img" in str(shown)
+    assert all("%{x}" not in (trace.hovertemplate or "") for trace in figure.data)
+    assert "\n" not in figure.layout.meta["alt"]
 
 
 # Signals --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_long_signal_is_binned_to_mean_and_range_and_the_label_says_so():
-    n = 100_000
-    values = np.zeros(n)
+def test_a_control_is_a_grey_line_on_the_same_scale():
+    figure = locus(signal(control=np.full(100, 140.0), control_label="shuffled"))
+    control = named(figure, "signal: control (shuffled)")
+    assert control.line.color == LIGHT.control
+    assert control.yaxis == named(figure, "signal").yaxis
+    assert figure.layout.yaxis.range == pytest.approx((0, 140 * 1.06))
+    assert "in the control (shuffled) largest 140 nats at 1, mean 140" in figure.layout.meta["alt"]
+    assert "grey: shuffled" in notes(figure)
+
+
+def test_a_long_signal_is_drawn_as_mean_and_band():
+    values = np.zeros(100_000)
     values[77_777] = 50.0
-    figure = plot.locus(Interval("chr20", 0, n), [signal(n)], title="t")
-    assert any(
-        "mean of 117 bp, band: smallest to largest" in note for note in figure_texts(figure, "track note")
-    )
-    figure = plot.locus(
-        Interval("chr20", 0, n), [plot.signal_track(values, label="signal", unit="nats")], title="t"
-    )
-    ax = axes_of(figure)["signal"]
-    band = artists(ax, "band")[0].get_paths()[0].get_extents()
-    assert band.y1 == pytest.approx(50)
-    assert len(artists(ax, "signal")[0].get_xdata()) < 1000
-    assert "largest 50 nats at 77,778" in figure.alt
+    figure = locus(plot.signal_track(values, label="signal", unit="nats"), end=100_000)
+    line = named(figure, "signal")
+    assert len(line.y) < MOST_POINTS
+    assert "mean of 25 bp" in line.hovertemplate
+    assert line.y.max() == pytest.approx(2)
+    assert max(trace.y.max() for trace in figure.data) == 50
+    at = positions(line)[line.y.argmax()]
+    assert abs(at - 77_778) <= 12
+    assert "largest 50 nats at 77,778" in figure.layout.meta["alt"]
 
 
 def test_bins_equal_brute_force():
     values = np.random.default_rng(1).normal(size=1003)
     values[::11] = np.nan
     values[100:150] = np.nan
-    low, mean, high = plot.signals.binned(values, 40)
-    edges = np.linspace(0, 1003, 41).round().astype(int)
-    for index in range(40):
-        part = values[edges[index] : edges[index + 1]]
+    for low, mean, high, part in zip(*binned(values, 20), np.split(values, range(20, 1003, 20)), strict=True):
         part = part[np.isfinite(part)]
-        if part.size:
-            assert (low[index], high[index]) == (part.min(), part.max())
-            assert mean[index] == pytest.approx(part.mean())
-        else:
-            assert np.isnan([low[index], mean[index], high[index]]).all()
+        expected = (part.min(), part.mean(), part.max()) if part.size else (np.nan,) * 3
+        np.testing.assert_allclose((low, mean, high), expected, rtol=1e-5)
 
 
 def test_a_diverging_signal_is_centred_on_zero_with_a_colour_for_each_sign():
-    values = np.linspace(-1, 3, 50)
-    track = plot.signal_track(values, label="effect", unit="nats", diverging=True)
-    ax = axes_of(plot.locus(Interval("chr20", 0, 50), [track], title="t"))["effect"]
-    low, high = ax.get_ylim()
-    assert low == pytest.approx(-high)
-    colours = {artist.get_facecolor()[:3] for artist in artists(ax, "fill")}
-    assert len(colours) == 2
+    figure = locus(plot.signal_track(np.linspace(-1, 3, 100), label="effect", unit="nats", diverging=True))
+    assert figure.layout.yaxis.range == pytest.approx((-3.36, 3.36))
+    filled = {trace.fillcolor: trace.y for trace in figure.data if trace.fill == "tozeroy"}
+    assert filled.keys() == {LIGHT.positive, LIGHT.negative}
+    assert filled[LIGHT.positive].min() == filled[LIGHT.negative].max() == 0
+
+
+def test_gaps_stay_gaps_and_nothing_at_all_is_said():
+    values = np.ones(100)
+    values[40:60] = np.nan
+    figure = locus(plot.signal_track(values, label="x", unit="u"))
+    assert np.isnan(named(figure, "x").y[40:60]).all()
+    assert (row(figure)[0].y[40:60] == 0).all()
+    assert row(figure)[0].fill == "tozeroy"
+    assert "x: no values here." in locus(plot.signal_track(np.full(100, np.nan), label="x", unit="u")).layout.meta["alt"]
 
 
 def test_signals_that_cannot_be_drawn_are_refused():
     with pytest.raises(ValueError, match=r"one number a base; received an array of shape \[2, 2\]"):
-        signal(1) and plot.signal_track(np.zeros((2, 2)), label="x", unit="")
+        plot.signal_track(np.zeros((2, 2)), label="x", unit="")
     with pytest.raises(ValueError, match=r"must be finite.*received 1 infinite ones, the first at base 1"):
         plot.signal_track(np.array([0.0, -np.inf]), label="x", unit="")
-
-
-def test_a_signal_without_any_value_is_still_a_figure():
-    figure = plot.locus(
-        Interval("chr20", 0, 50), [plot.signal_track(np.full(50, np.nan), label="x", unit="u")], title="t"
-    )
-    assert "x: no values here." in figure.alt
-    assert figure.png()
-
-
-# Attention ------------------------------------------------------------------------------------------------------------
-
-
-def attention(**options) -> plot.attention.AttentionTrack:
-    spans = np.array([[0, 0], *([100 + 6 * i, 106 + 6 * i] for i in range(20))])
-    values = np.full(21, 0.01)
-    values[0], values[5], values[15] = 0.31, 0.20, 0.30
-    return plot.attention_track(values, spans, **({"label": "head 3", "query_span": (160, 166)} | options))
-
-
-def test_attention_has_a_bar_for_each_placed_token_arcs_from_the_query_and_the_uniform_line():
-    figure = plot.locus(Interval("chr20", 100, 220), [attention()], title="t")
-    axes = axes_of(figure)
-    bars = next(artist for artist in axes["head 3"].collections if isinstance(artist, PatchCollection))
-    boxes = [path.get_extents() for path in bars.get_paths()]
-    assert len(boxes) == 20
-    assert (boxes[4].x0, boxes[4].x1, boxes[4].y1) == pytest.approx((124, 130, 0.20))
-    arcs = artists(axes["head 3: arcs"], "arc")
-    assert len(arcs) == plot.attention.ARCS
-    widest = max(arcs, key=lambda arc: arc.get_linewidth()).get_path().vertices
-    assert (widest[0][0], widest[-1][0]) == (163, 187)
-    assert artists(axes["head 3"], "uniform")[0].get_ydata()[0] == pytest.approx(1 / 21)
-    assert "31% on special tokens" in figure_texts(figure, "track note")[0]
-    assert (
-        "head 3: from 161–166, strongest on 185–190 (0.3 share of attention), 31% on special tokens."
-        in figure.alt
-    )
-
-
-def test_attention_is_read_out_at_every_base_of_a_token():
-    figure = plot.locus(Interval("chr20", 97, 217, "-"), [attention()], title="t")
-    values = figure.readout.lanes[0].values[::-1]
-    assert np.isnan(values[:3]).all()
-    np.testing.assert_array_equal(values[27:33], 0.20)
-    np.testing.assert_array_equal(values[3:27], 0.01)
-
-
-def test_a_query_outside_the_view_draws_no_arcs():
-    axes = axes_of(plot.locus(Interval("chr20", 100, 150), [attention()], title="t"))
-    assert "head 3: arcs" not in axes
-
-
-def test_thin_tokens_keep_their_strongest_in_each_pixel():
-    n = 20_000
-    spans = np.stack([np.arange(n) * 6, np.arange(n) * 6 + 6], axis=1)
-    values = np.full(n, 1e-5)
-    values[12_345] = 0.5
-    track = plot.attention_track(values, spans, label="head 3")
-    ax = axes_of(plot.locus(Interval("chr20", 0, 6 * n), [track], title="t"))["head 3"]
-    heights = [path.get_extents().y1 for path in next(iter(ax.collections)).get_paths()]
-    assert len(heights) < 1000
-    assert max(heights) == 0.5
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"values": np.ones(3)}, r"one weight for each of its 21 spans; received the shape \[3\]"),
-        ({"values": -np.ones(21)}, r"finite and at least 0; received -1\.0 at token 0 \(21 such\)"),
-        ({"spans": np.ones(21)}, r"the shape \[token, 2\]; received \[21\]"),
-        ({"query_span": (5, 5)}, r"cover at least one base; received the span \(5, 5\)"),
-        ({"control": np.ones(2)}, r"'head 3: control' must have one weight for each of its 21 spans"),
-    ],
-)
-def test_attention_that_does_not_fit_is_refused(options, message):
-    good = attention()
-    arguments = {"values": good.values, "spans": good.spans, "label": "head 3"} | options
-    with pytest.raises(ValueError, match=message):
-        plot.attention_track(arguments.pop("values"), arguments.pop("spans"), **arguments)
 
 
 # Genes ----------------------------------------------------------------------------------------------------------------
@@ -362,112 +253,289 @@ PLUS = features("HNF4A", "+", [(200, 300), (500, 600), (900, 950)], [(260, 300),
 MINUS = features("R3HDML", "-", [(1200, 1300), (1600, 1900)], [(1650, 1850)])
 
 
-def gene_axes(rows, interval, **options) -> tuple[Figure, Axes]:
-    figure = plot.locus(interval, [plot.genes_track(annotation(*rows), **options)], title="t")
-    return figure, axes_of(figure)["Genes"]
+def genes(*rows, start: int = 0, end: int = 2000, strand: str = ".", **options) -> LocusFigure:
+    return locus(plot.genes_track(annotation(*rows), **options), start=start, end=end, strand=strand)
 
 
-def test_exons_are_thin_coding_parts_thick_and_both_where_they_belong():
-    _, ax = gene_axes([PLUS, MINUS], Interval("chr20", 0, 2000))
-    exons = {(box.get_x(), box.get_x() + box.get_width()): box.get_height() for box in artists(ax, "exon")}
-    coding = {(box.get_x(), box.get_x() + box.get_width()): box.get_height() for box in artists(ax, "CDS")}
-    assert set(exons) == {(200, 300), (500, 600), (900, 950), (1200, 1300), (1600, 1900)}
-    assert set(coding) == {(260, 300), (500, 560), (1650, 1850)}
-    assert min(coding.values()) > 1.5 * max(exons.values())
+def spans(trace) -> set[tuple[int, int]]:
+    x, wide = np.asarray(trace.x, float), np.asarray(trace.width, float)
+    return set(zip((x - wide / 2 - 0.5).astype(int).tolist(), (x + wide / 2 - 0.5).astype(int).tolist(), strict=True))
 
 
-def test_chevrons_stand_on_introns_and_point_along_transcription():
-    _, ax = gene_axes([PLUS, MINUS], Interval("chr20", 0, 2000))
-    plus, minus = artists(ax, "chevrons")
-    assert all(300 < x < 500 or 600 < x < 900 for x in plus.get_xdata())
-    assert all(1300 < x < 1600 for x in minus.get_xdata())
-    tips = [line.get_marker().vertices[1][0] for line in (plus, minus)]
-    assert tips[0] > 0 > tips[1]
+def under(figure: go.Figure, base: int) -> str:
+    """What the pointer reads of the genes over a base, 0-based."""
+    line = next(trace for trace in figure.data if trace.text and len(trace.text) > 200)
+    return line.text[base - int(line.x0) + 1]
 
 
-def test_chevrons_turn_round_when_the_figure_reads_the_other_strand():
-    _, ax = gene_axes([PLUS], Interval("chr20", 0, 2000, "-"))
-    assert artists(ax, "chevrons")[0].get_marker().vertices[1][0] < 0
+def test_exons_are_thin_coding_parts_thick_and_introns_lines():
+    introns, thin, thick = (trace for trace in genes(PLUS, MINUS).data if trace.type == "bar")
+    assert spans(introns) == {(300, 500), (600, 900), (1300, 1600)}
+    assert spans(thin) == {(200, 260), (560, 600), (900, 950), (1200, 1300), (1600, 1650), (1850, 1900)}
+    assert spans(thick) == {(260, 300), (500, 560), (1650, 1850)}
+    assert max(introns.y) < min(thin.y) < min(thick.y)
+    cut = next(trace for trace in genes(PLUS, start=280, end=520).data if trace.type == "bar" and trace.marker.color == LIGHT.gene and trace.y[0] > 0.3)
+    assert spans(cut) == {(280, 300), (500, 520)}
 
 
-def test_the_start_arrow_stands_on_the_outer_edge_of_the_first_base_and_points_along():
-    _, ax = gene_axes([PLUS, MINUS], Interval("chr20", 0, 2000))
-    arrows = {arrow.xy[0]: arrow.xyann[0] for arrow in artists(ax, "TSS")}
-    assert arrows[200] > 0
-    assert arrows[1900] < 0
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_chevrons_and_start_arrows_point_along_transcription(strand):
+    markers = [trace for trace in genes(PLUS, MINUS, strand=strand).data if getattr(trace, "mode", "") == "markers"]
+    turned = {"right": "left", "left": "right"} if strand == "-" else {"right": "right", "left": "left"}
+    for trace, shape in zip(markers, ("triangle", "arrow"), strict=True):
+        for x, symbol in zip(trace.x, trace.marker.symbol, strict=True):
+            assert symbol == f"{shape}-{turned['right' if x < 1000 else 'left']}"
+    assert all(300 < x < 500 or 600 < x < 900 or 1300 < x < 1600 for x in markers[0].x)
+    assert set(markers[1].x) == {201, 1900}
+
+
+def test_the_pointer_reads_what_lies_over_a_base():
+    figure = genes(PLUS, end=1000)
+    assert under(figure, 199) == "Genes: none"
+    assert under(figure, 200) == under(figure, 259) == "Genes: HNF4A exon 1, untranslated, 201–260, transcription start at 201"
+    assert under(figure, 260) == "Genes: HNF4A exon 1, coding, 261–300"
+    assert under(figure, 499) == "Genes: HNF4A intron, 301–500"
+    assert under(figure, 570) == "Genes: HNF4A exon 2, untranslated, 561–600"
+    long = genes(PLUS, end=300_000)
+    line = next(trace for trace in long.data if trace.text and len(trace.text) > 200)
+    assert len(line.text) <= 6_000
+    assert [text for text in line.text if "intron" in text]
 
 
 def test_exons_are_numbered_along_transcription_also_when_some_lie_outside():
-    _, ax = gene_axes([PLUS, MINUS], Interval("chr20", 450, 1950))
-    numbers = {round(text.xy[0]): text.get_text() for text in artists(ax, "exon number")}
-    assert numbers == {550: "exon 2", 925: "3", 1250: "exon 2", 1750: "exon 1"}
+    figure = genes(PLUS, MINUS, start=450, end=1950)
+    assert [under(figure, base).split(",")[0] for base in (520, 920, 1250, 1700)] == [
+        "Genes: HNF4A exon 2", "Genes: HNF4A exon 3", "Genes: R3HDML exon 2", "Genes: R3HDML exon 1",
+    ]  # fmt: skip
 
 
-def test_names_are_italic_and_alt_text_gives_strand_and_start():
-    figure, ax = gene_axes([PLUS, MINUS], Interval("chr20", 0, 2000))
-    names = artists(ax, "gene")
-    assert {text.get_text() for text in names} == {"HNF4A", "R3HDML"}
-    assert {text.get_fontstyle() for text in names} == {"italic"}
-    assert "HNF4A (+ strand, transcription start at 201)" in figure.alt
-    assert "R3HDML (− strand, transcription start at 1,900)" in figure.alt
-    assert figure_texts(figure, "track note") == ["coding parts: longest ATG ORF"]
+def test_names_are_italic_and_the_alt_sentence_gives_strand_and_start():
+    figure = genes(PLUS, MINUS)
+    assert next(trace for trace in figure.data if getattr(trace, "mode", "") == "text").text == ("<i>HNF4A</i>", "<i>R3HDML</i>")
+    alt = figure.layout.meta["alt"]
+    assert "HNF4A (+ strand, transcription start at 201)" in alt
+    assert "R3HDML (− strand, transcription start at 1,900)" in alt
+    assert "coding parts: longest ATG ORF" in alt
 
 
-def test_the_cursor_names_what_lies_under_it():
-    figure, _ = gene_axes([PLUS], Interval("chr20", 0, 1000))
-    runs = figure.readout.lanes[0].runs
+@pytest.mark.parametrize("strand", [".", "-"])
+def test_names_do_not_meet_bodies_or_each_other(strand):
+    rows = [features(f"GENE{i:03}", "+-"[i % 2], [(40 * i, 40 * i + 30)]) for i in range(20)]
+    figure = genes(*rows, end=1000, strand=strand, most_lanes=20)
+    text = next(trace for trace in figure.data if getattr(trace, "mode", "") == "text")
+    by_line: dict[float, list[float]] = {}
+    for x, y in zip(text.x, text.y, strict=True):
+        by_line.setdefault(float(y), []).append(x)
+    wide = 7 * 0.58 * 11 / WIDTH * 1000
+    assert sum(map(len, by_line.values())) == 20
+    assert all(b - a >= wide for xs in by_line.values() for a, b in itertools.pairwise(sorted(xs)))
 
-    def under(position):
-        return [text for first, last, text in runs if first <= position < last]
 
-    assert under(199) == []
-    assert under(200) == ["HNF4A transcription start", "HNF4A exon 1, untranslated"]
-    assert under(260) == ["HNF4A exon 1, coding"]
-    assert under(400) == ["HNF4A intron"]
-    assert under(570) == ["HNF4A exon 2, untranslated"]
-
-
-def test_transcripts_of_one_gene_carry_their_names_and_do_not_overlap():
+def test_transcripts_of_one_gene_carry_their_names_and_too_many_are_counted():
     other = features("HNF4A", "+", [(250, 300), (500, 600)], transcript="HNF4A-2")
-    _, ax = gene_axes([PLUS, other], Interval("chr20", 0, 1000))
-    names = {text.get_text(): text.xy[1] for text in artists(ax, "gene")}
-    assert set(names) == {"HNF4A HNF4A-1", "HNF4A HNF4A-2"}
-    assert len(set(names.values())) == 2
+    text = next(trace for trace in genes(PLUS, other).data if getattr(trace, "mode", "") == "text")
+    assert text.text == ("<i>HNF4A HNF4A-1</i>", "<i>HNF4A HNF4A-2</i>")
+    assert text.y[0] != text.y[1]
+    figure = genes(*[features(f"G{i:02}", "+", [(100, 900)]) for i in range(9)], most_lanes=3)
+    assert len(next(trace for trace in figure.data if getattr(trace, "mode", "") == "text").text) == 3
+    assert "6 more not drawn: choose a shorter region" in figure.layout.meta["alt"]
 
 
-def test_too_many_transcripts_are_counted_not_dropped_silently():
-    rows = [features(f"G{i:02}", "+", [(100, 900)]) for i in range(9)]
-    figure, ax = gene_axes(rows, Interval("chr20", 0, 1000), most_lanes=3)
-    assert len(artists(ax, "gene")) == 3
-    assert figure_texts(figure, "track note") == ["6 more not drawn: zoom in to see them"]
-
-
-def test_no_genes_here_is_said():
-    figure, ax = gene_axes([PLUS], Interval("chr20", 5000, 6000))
-    assert "Genes: none here." in figure.alt
-    assert [text.get_text() for text in ax.texts] == ["none here"]
-
-
-def test_regions_without_transcripts_are_boxes_with_names():
-    rows = [("20", 10, 30, ".", "region", "", "", "", "enhancer <1>", "")]
-    figure, ax = gene_axes([rows], Interval("chr20", 0, 100))
-    assert [text.get_text() for text in artists(ax, "gene")] == ["enhancer <1>"]
-    assert artists(ax, "region")[0].get_x() == 10
-    assert "enhancer <1>" in figure.alt
-
-
-def test_a_gene_track_has_at_least_one_line():
+def test_no_genes_is_said_and_lines_of_a_bed_file_are_boxes():
+    assert "Genes: none here." in genes(PLUS, start=5000, end=6000).layout.meta["alt"]
+    figure = genes([("20", 10, 30, ".", "region", "", "", "", "enhancer <1>", "")], end=500)
+    box = [trace for trace in figure.data if trace.type == "bar"][-1]
+    assert spans(box) == {(10, 30)}
+    assert under(figure, 15) == "Genes: enhancer &lt;1&gt;, 11–30"
     with pytest.raises(ValueError, match="at least one line; received most_lanes=0"):
         plot.genes_track(annotation(PLUS), most_lanes=0)
 
 
+# Regions --------------------------------------------------------------------------------------------------------------
+
+TABLE = pd.DataFrame(
+    {
+        "chrom": ["20", "chr20", "chr20", "chr21", "chr20"], "start": [110, 150, 90, 120, 190], "end": [130, 170, 105, 140, 230],
+        "name": ["first", "second", "reaches in", "elsewhere", "reaches out"], "strand": ["+", "-", ".", "+", "+"],
+        "score": [2.0, 8.0, np.nan, 99.0, 4.0],
+    }
+)  # fmt: skip
+
+
+def many(n: int, length: int, *, wide: int = 20) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    start = rng.integers(0, length, n)
+    return pd.DataFrame({"chrom": "chr20", "start": start, "end": start + rng.integers(1, wide, n), "name": [f"region {i}" for i in range(n)]})
+
+
+def regions(table=TABLE, *, start: int = 100, end: int = 200, strand: str = ".", **options) -> LocusFigure:
+    return locus(plot.regions_track(table, **({"label": "Regions"} | options)), start=start, end=end, strand=strand)
+
+
+@pytest.mark.parametrize("strand", [".", "-"])
+def test_regions_are_boxes_with_names_beside_and_words(strand):
+    figure = regions(strand=strand)
+    (box,) = [trace for trace in figure.data if trace.type == "bar"]
+    assert spans(box) == {(100, 105), (110, 130), (150, 170), (190, 200)}
+    assert "second (−) at 151–170, score 8" in box.text
+    texts = next(trace for trace in figure.data if getattr(trace, "mode", "") == "text").text
+    assert sorted(texts) == ["first", "reaches in", "reaches out", "second"]
+    alt = figure.layout.meta["alt"]
+    assert "Regions: 4 regions: reaches in at 91–105, first (+) at 111–130, score 2, second (−)" in alt
+    assert "largest: second (−) at 151–170, score 8." in alt
+
+
+def test_shade_is_the_score_on_one_scale_for_the_table():
+    (box,) = [trace for trace in regions().data if trace.type == "bar"]
+    assert (box.marker.cmin, box.marker.cmax) == (0, 99)
+    np.testing.assert_array_equal(box.marker.color, [np.nan, 2, 8, 4])
+    signed = regions(TABLE.assign(score=[2.0, -8.0, np.nan, 0.0, 4.0]), score_label="effect, nats")
+    (box,) = [trace for trace in signed.data if trace.type == "bar"]
+    assert (box.marker.cmin, box.marker.cmax) == (-8, 8)
+    assert "shade: effect, nats" in notes(signed)
+    (box,) = [trace for trace in regions(TABLE.drop(columns="score"), colour=LIGHT.accent).data if trace.type == "bar"]
+    assert box.marker.color == LIGHT.accent
+
+
+@pytest.mark.parametrize(("n", "length", "names", "boxes"), [(12, 500, True, True), (100, 5_000, False, True), (5_000, 5_000, False, False)])
+def test_names_then_boxes_then_numbers(n, length, names, boxes):
+    figure = regions(many(n, length), start=0, end=length)
+    assert any(getattr(trace, "mode", "") == "text" for trace in figure.data) == names
+    assert any(trace.type == "bar" and len(trace.x) == n for trace in figure.data) == boxes
+    assert ("drawn as their number over each base" in figure.layout.meta["alt"]) != boxes
+
+
+@pytest.mark.parametrize("strand", [".", "-"])
+def test_numbers_of_regions_equal_those_counted_base_by_base(strand):
+    table = many(900, 600)
+    line = named(regions(table, start=50, end=550, strand=strand), "Regions")
+    counted = [((table["start"] <= base) & (table["end"] > base)).sum() for base in range(50, 550)]
+    np.testing.assert_array_equal(line.y, counted[::-1] if strand == "-" else counted)
+
+
+def test_regions_without_names_or_none_at_all_are_said():
+    for table in (TABLE.drop(columns=["name", "strand", "score"]), TABLE.assign(name=".", score="."), TABLE.assign(name=np.nan)):
+        figure = regions(table)
+        assert "Regions: 4 regions" in figure.layout.meta["alt"]
+        assert next(trace for trace in figure.data if trace.type == "bar").text[1].startswith("region")
+    for table in (TABLE.iloc[:0], TABLE[TABLE["chrom"] == "chr21"]):
+        assert "Regions: none here." in regions(table).layout.meta["alt"]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        (TABLE.drop(columns="start"), {}, "must have the columns chrom, start, end; it lacks start"),
+        (TABLE.assign(end=TABLE["start"]), {}, r"start before its end \(0-based half-open\); received 20 110 110"),
+        (TABLE.assign(start=TABLE["start"] / 2), {}, "start of an element must be an integer, 0-based; received float64"),
+        (TABLE.assign(strand="plus"), {}, r"must have the strand \+, - or \."),
+        (TABLE.assign(score=np.inf), {}, "scores of 'Regions' must be finite.*received inf in row 0"),
+        (TABLE.assign(score="high"), {}, "scores of 'Regions' must be numbers.*received could not convert string"),
+        (TABLE, {"most_lines": 0}, "at least one line; received most_lines=0"),
+    ],
+)
+def test_tables_that_are_none_are_refused(table, options, message):
+    with pytest.raises(ValueError, match=message):
+        regions(table, **options)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_packing_leaves_gaps_and_needs_as_many_lines_as_lie_over_one_place(seed):
+    rng = np.random.default_rng(seed)
+    left = rng.integers(0, 60, 30) / 2
+    right, gap = left + rng.integers(0, 20, 30) / 2, 0.5
+    lines = packed(left, right, gap=gap)
+    for line in set(lines.tolist()):
+        placed = sorted(zip(left[lines == line], right[lines == line], strict=True))
+        assert all(b[0] - a[1] >= gap for a, b in itertools.pairwise(placed))
+    over = max(((left <= place) & (right + gap > place)).sum() for place in left)
+    assert lines.max() + 1 == lines_needed(left, right, gap=gap) == over
+
+
+# Letters that follow a zoom -------------------------------------------------------------------------------------------
+
+
+def spelled(figure: go.Figure) -> set[int]:
+    """1-based positions with a letter."""
+    x = np.concatenate([np.asarray(trace.x, float) for trace in figure.data if trace.meta == "letters"])
+    return set(np.rint(x[np.isfinite(x)]).astype(int).tolist())
+
+
+def long(strand: str = ".", **options) -> LocusFigure:
+    p = np.full((3000, 4), 0.25)
+    p[2000] = [0, 0, 1, 0]
+    return locus(plot.sequence_track("ACGT" * 750), plot.logo_track(p), end=3000, strand=strand, **options)
+
+
+@pytest.mark.parametrize(("strand", "strongest"), [("+", 2001), ("-", 1000)])
+def test_letters_stand_around_the_strongest_place_or_in_the_zoom_or_everywhere(strand, strongest):
+    figure = long(strand)
+    assert spelled(figure) == set(range(min(spelled(figure)), min(spelled(figure)) + 200))
+    assert min(spelled(figure)) + 98 <= strongest <= max(spelled(figure)) - 98
+    assert "Letters: zoom in at chr20:" in figure.layout.meta["alt"]
+    assert spelled(long(zoom=Interval("chr20", 10, 20))) == set(range(11, 21))
+    assert spelled(locus(plot.sequence_track("ACGT" * 100), end=400)) == set(range(1, 401))
+
+
 @pytest.mark.parametrize("strand", ["+", "-"])
-def test_no_position_runs_over_the_edge(strand):
-    region = Interval("chr20", 43_034_599, 43_034_900, strand)
-    figure = plot.locus(region, [plot.signal_track(np.ones(len(region)), label="x", unit="y")], title="Edges")
-    drawing = figure.drawing
-    drawing.canvas.draw()
-    labels = drawing.axes[-1].get_xticklabels()
-    assert "43,034,900" in [label.get_text() for label in labels]
-    assert all(label.get_window_extent().x0 >= 0 for label in labels)
-    assert all(label.get_window_extent().x1 <= drawing.bbox.x1 for label in labels)
+def test_letters_follow_a_zoom_and_what_the_owner_changed_stays(strand, monkeypatch):
+    figure = long(strand)
+    figure.update_layout(title_text="mine").update_xaxes(title_text="my axis")
+    live = figure.live()
+    monkeypatch.setattr(live, "send", lambda *_, **__: None)
+    first = live.figure["revision"]
+    live._heard(None, {"kind": "ranges", "ranges": {"xaxis": [500.5, 600.5][:: -1 if strand == "-" else 1], "yaxis": [0, 1]}}, [])
+    assert spelled(figure) == set(range(451, 651))
+    assert live.figure["revision"] == first + 1
+    assert (figure.layout.title.text, figure.layout.xaxis.title.text) == ("mine", "my axis")
+    # The letters of a figure that is made for this part alone.
+    wanted = long(strand, zoom=Interval("chr20", 450, 650))
+    for one, other in zip(figure.data, [trace for trace in wanted.data if trace.xaxis == "x"], strict=True):
+        if one.meta == "letters":
+            np.testing.assert_array_equal(one.x, other.x)
+            np.testing.assert_array_equal(one.y, other.y)
+    for ranges in ([520, 580], [0, 3000]):
+        live._heard(None, {"kind": "ranges", "ranges": {"xaxis": ranges}}, [])
+        assert live.figure["revision"] == first + 1
+
+
+def test_a_locus_shows_itself_live_only_where_a_person_looks(monkeypatch):
+    shown = []
+    monkeypatch.setattr("ntviz.plot.live.present", lambda box, live: shown.append((box, live)))
+    monkeypatch.setattr(go.Figure, "_ipython_display_", lambda self: shown.append(self))
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    figure, without = long(), locus(signal())
+    figure._ipython_display_()
+    monkeypatch.setenv("JPY_SESSION_NAME", "x")
+    without._ipython_display_()
+    assert shown == [figure, without]
+    figure._ipython_display_()
+    assert shown[-1][1].still is figure
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    figure._ipython_display_()
+    assert shown[-1] is figure
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, go.Figure, lambda figure: pickle.loads(pickle.dumps(figure))])
+def test_a_copy_is_a_still_figure(again):
+    figure = long()
+    made = again(figure)
+    assert made.to_plotly_json()["layout"]["meta"] == figure.layout.meta
+    assert not isinstance(made, LocusFigure) or made.spell(500, 600) is False
+
+
+@pytest.mark.parametrize(("start", "end"), [(43_030_000, 43_030_001), (43_025_000, 43_037_000)])
+@pytest.mark.parametrize("strand", [".", "-"])
+def test_one_base_and_twelve_kilobases_draw(start, end, strand):
+    n = end - start
+    rng = np.random.default_rng(0)
+    p, sequence = rng.dirichlet(np.ones(4), n), "".join(rng.choice(list("ACGTN"), n))
+    tracks = [
+        plot.genes_track(annotation(features("G", "-", [(start - 50, end + 50)]))), plot.sequence_track(sequence),
+        plot.logo_track(p, control=p), signal(n), plot.contribution_track(p - 0.25, sequence, label="four", unit="nats"),
+    ]  # fmt: skip
+    figure = locus(*tracks, start=start, end=end, strand=strand)
+    assert len(figure.to_json()) < 2_500_000
+    assert (1 in {len(trace.y) for trace in figure.data if trace.name == "signal"}) == (n == 1)
+    assert (figure.layout.xaxis.dtick == 1) == (n == 1)
+    assert not [note for note in notes(figure).split() if note == "nan"]

@@ -45,14 +45,14 @@ class LocusFigure(go.Figure):
 
         def zoomed(event: dict[str, Any]) -> None:
             low, high = sorted(event["ranges"]["xaxis"])
-            if self.spell(int(np.floor(low)), int(np.ceil(high))):
+            if self.spell(int(np.floor(low - 0.5)), int(np.ceil(high - 0.5))):
                 shown.show(self)
 
         shown.on("ranges", zoomed)
         return shown
 
     def spell(self, low: int, high: int) -> bool:
-        """Draw letters between two positions and half as much to each side; whether anything changed.
+        """Draw letters in a 0-based span and half as much to each side; whether anything changed.
 
         Nothing does where letters are there already, or would be too narrow. What the figure's owner changed stays.
         """
