@@ -187,15 +187,10 @@ def _letters_track(given: dict[str, np.ndarray], read: _Read, axis: dict[str, An
 
 
 def logo_track(
-    probabilities: np.ndarray,
-    *,
-    kind: Literal["bits", "probability"] = "bits",
-    label: str = "Bases the model expects",
-    control: np.ndarray | None = None,
-    control_label: str = "shuffled sequence",
-    over: Interval | None = None,
-    height: int = 84,
-) -> Track:
+    probabilities: np.ndarray, *, kind: Literal["bits", "probability"] = "bits", label: str = "Bases the model expects",
+    control: np.ndarray | None = None, control_label: str = "shuffled sequence", over: Interval | None = None, height: int =
+    84,
+) -> Track:  # fmt: skip
     """A track of base probabilities as a sequence logo, and as a line where letters would be too narrow.
 
     Parameters
@@ -262,18 +257,9 @@ def distributions(probabilities: np.ndarray, label: str) -> np.ndarray:
 
 
 def contribution_track(
-    values: np.ndarray,
-    sequence: str,
-    *,
-    label: str,
-    unit: str,
-    control: np.ndarray | None = None,
-    control_sequence: str = "",
-    control_label: str = "shuffled sequence",
-    over: Interval | None = None,
-    note: str = "",
-    height: int = 96,
-) -> Track:
+    values: np.ndarray, sequence: str, *, label: str, unit: str, control: np.ndarray | None = None, control_sequence: str =
+    "", control_label: str = "shuffled sequence", over: Interval | None = None, note: str = "", height: int = 96,
+) -> Track:  # fmt: skip
     """A track of the letters of a sequence, each as high as its contribution; a line where letters would be too narrow.
 
     Parameters

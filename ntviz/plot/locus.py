@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import plotly.graph_objects as go
 from ntviz.genome import Interval
 from ntviz.plot.packing import packed
 from ntviz.plot.theme import WIDTH, colours, framed
-from ntviz.plot.tracks import SPELLED, Panel, Track, View, literal
+from ntviz.plot.tracks import SPELLED, Panel, Track, View, literal, numbered
 from ntviz.plot.words import escaped, plain, sentence, text_width
 
 LONGEST = 2_000_000
@@ -20,6 +21,7 @@ LONGEST = 2_000_000
 STRETCH = 200
 """Bases with letters in a longer interval, around its strongest place, before anybody zooms."""
 _GAP, _LINK, _MARK = 26, 70, 16
+_FALLING = "− strand, 5′ to 3′ from left to right"
 
 
 class LocusFigure(go.Figure):
@@ -60,23 +62,18 @@ class LocusFigure(go.Figure):
         if self._remake is None or wide > SPELLED or (self._part[0] <= low and high <= self._part[1]):
             return False
         self._part = max(self._within[0], low - wide // 2), min(self._within[1], high + wide // 2)
-        fresh = iter([trace for trace in self._remake(self._part).data if trace.meta == "letters"])
+        mine, fresh = ([trace for trace in figure.data if trace.meta == "letters"] for figure in (self, self._remake(self._part)))
         with self.batch_update():
-            for mine, new in zip([trace for trace in self.data if trace.meta == "letters"], fresh, strict=False):
-                mine.update(x=new.x, y=new.y)
+            # Those of an enlarged part come last, and stay.
+            for one, new in zip(mine, fresh, strict=False):
+                one.update(x=new.x, y=new.y)
         return True
 
 
 def locus(
-    interval: Interval,
-    tracks: Sequence[Track],
-    *,
-    title: str,
-    assembly: str | None = None,
-    sequence: str | None = None,
-    zoom: Interval | None = None,
-    marks: Mapping[str, Interval] | None = None,
-) -> LocusFigure:
+    interval: Interval, tracks: Sequence[Track], *, title: str, assembly: str | None = None, sequence: str | None = None,
+    zoom: Interval | None = None, marks: Mapping[str, Interval] | None = None,
+) -> LocusFigure:  # fmt: skip
     """A figure of tracks over one interval, on genome coordinates.
 
     The picture reads from left to right in the direction of the interval's strand: on the - strand coordinates fall,
@@ -123,9 +120,7 @@ def locus(
     # A letter of eight pixels is read without being enlarged.
     enlarged = zoom if zoom is not None and len(interval) > max(WIDTH / 8, len(zoom)) else None
 
-    def make(part: tuple[int, int], enlarged: Interval | None) -> tuple[go.Figure, list[str], int]:
-        return _drawn(interval, tracks, part, enlarged, sequence, marks, assembly)
-
+    make = partial(_drawn, interval, tracks, sequence=sequence, marks=marks, assembly=assembly)
     drawn, said, height = make(part, enlarged)
     if marks:
         said.append(f"Marked: {'; '.join(f'{plain(name)} at {_short(at)}' for name, at in marks.items())}.")
@@ -133,7 +128,7 @@ def locus(
         said.append(f"Letters: zoom in at {_short(Interval(interval.chrom, *part))}.")
     fig = LocusFigure(drawn)
     fig._part, fig._within = part, (interval.start, interval.end)
-    fig._remake = (lambda part: make(part, None)[0]) if spelled else None
+    fig._remake = (lambda part: make(part)[0]) if spelled else None
     framed(
         fig, title=title, subtitle=region, alt=" ".join([sentence(title), sentence(region), *said]), height=height,
         name=_short(interval).replace(",", ""), hovermode="x unified", hoversubplots="axis", dragmode="pan", bargap=0,
@@ -142,14 +137,9 @@ def locus(
 
 
 def _drawn(
-    interval: Interval,
-    tracks: Sequence[Track],
-    part: tuple[int, int],
-    enlarged: Interval | None,
-    sequence: str | None,
-    marks: Mapping[str, Interval],
-    assembly: str | None,
-) -> tuple[go.Figure, list[str], int]:
+    interval: Interval, tracks: Sequence[Track], part: tuple[int, int], enlarged: Interval | None = None, *,
+    sequence: str | None, marks: Mapping[str, Interval], assembly: str | None,
+) -> tuple[go.Figure, list[str], int]:  # fmt: skip
     """The figure without its frame, what its tracks say, and its height in pixels."""
     fig, c = go.Figure(), colours()
     blocks = [(View(interval, interval, part, sequence), list(tracks))]
@@ -179,8 +169,8 @@ def _drawn(
 
     said: list[str] = []
     for row, (block, track, top, bottom) in enumerate(rows, 1):
-        fig.layout[f"yaxis{row if row > 1 else ''}"] = {
-            "domain": [up(bottom), up(top)], "anchor": f"x{block if block > 1 else ''}", "fixedrange": True,
+        fig.layout[f"yaxis{numbered(row)}"] = {
+            "domain": [up(bottom), up(top)], "anchor": f"x{numbered(block)}", "fixedrange": True,
             "title": {"text": escaped(track.unit)}, "showgrid": False, "showticklabels": bool(track.unit),
         }  # fmt: skip
         words = track.draw(Panel(fig, row, blocks[block - 1][0], block))
@@ -190,7 +180,7 @@ def _drawn(
         write(f"<b>{escaped(track.label)}</b>{note}", top, yshift=2)
     for block, ((view, _), (top, bottom, row)) in enumerate(zip(blocks, ends, strict=True), 1):
         last = block == len(blocks)
-        axis = f"x{block if block > 1 else ''}"
+        axis = f"x{numbered(block)}"
         fig.layout[f"xaxis{axis[1:]}"] = _axis(view, row, (_place(view, assembly) if last else ""))
         # Each band runs through the rows of its block, from its name on.
         bands = [(c.mark, at, _MARK * (1 + lane) if block == 1 else top + _GAP - 4) for at, (*_, lane) in zip(marks.values(), names, strict=True)]
@@ -215,7 +205,7 @@ def _axis(view: View, row: int, title: str) -> dict[str, Any]:
     """The horizontal axis of a block, under its last row."""
     low, high = view.interval.start + 0.5, view.interval.end + 0.5
     return {
-        "anchor": f"y{row if row > 1 else ''}", "range": [high, low] if view.reverse else [low, high], "minallowed": low, "maxallowed": high,
+        "anchor": f"y{numbered(row)}", "range": [high, low] if view.reverse else [low, high], "minallowed": low, "maxallowed": high,
         "tickformat": ",d", "hoverformat": ",d", "unifiedhovertitle": {"text": f"{literal(view.interval.chrom)}:%{{x:,d}}"},
         "showspikes": True, "spikemode": "across", "spikethickness": 1, "spikecolor": colours().control, "spikedash": "solid",
         "spikesnap": "cursor", "nticks": 8, "dtick": 1 if len(view.interval) < 8 else None, "title": {"text": title},
@@ -223,7 +213,7 @@ def _axis(view: View, row: int, title: str) -> dict[str, Any]:
 
 
 def _place(view: View, assembly: str | None) -> str:
-    strand = {"-": ", − strand, 5′ to 3′ from left to right", "+": ", + strand"}.get(view.interval.strand, "")
+    strand = {"-": f", {_FALLING}", "+": ", + strand"}.get(view.interval.strand, "")
     return f"position, 1-based, on {escaped(view.interval.chrom)}{f' ({escaped(assembly)})' if assembly else ''}{strand}"
 
 
@@ -256,19 +246,13 @@ def _short(interval: Interval) -> str:
 
 
 def _region(interval: Interval, assembly: str | None) -> str:
-    parts = [_short(interval), f"{len(interval):,} bp", *([plain(assembly)] if assembly else [])]
-    if interval.strand == "-":
-        parts.append("− strand, 5′ to 3′ from left to right")
-    return " · ".join(parts)
+    strand = _FALLING if interval.strand == "-" else ""
+    return " · ".join(filter(None, [_short(interval), f"{len(interval):,} bp", plain(assembly or ""), strand]))
 
 
 def _check(
-    interval: Interval,
-    tracks: Sequence[Track],
-    sequence: str | None,
-    zoom: Interval | None,
-    marks: Mapping[str, Interval] | None,
-) -> None:
+    interval: Interval, tracks: Sequence[Track], sequence: str | None, zoom: Interval | None, marks: Mapping[str, Interval] | None
+) -> None:  # fmt: skip
     if not tracks:
         raise ValueError("A locus must have at least one track; received none. Pass for example genes_track(annotation).")
     whole, labels = interval.label(), [track.label for track in tracks]

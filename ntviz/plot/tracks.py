@@ -89,9 +89,8 @@ class View:
 
     def stops(self, start: int, end: int) -> tuple[int, int]:
         """A span inside the view as element numbers of its arrays."""
-        if self.reverse:
-            return self.interval.end - end, self.interval.end - start
-        return start - self.interval.start, end - self.interval.start
+        at = self.interval
+        return (at.end - end, at.end - start) if self.reverse else (start - at.start, end - at.start)
 
     def crop(self, values: np.ndarray, over: Interval | None, what: str) -> np.ndarray:
         """The part of an array [base, ...] that this view shows, in its reading direction; NaN where it does not reach.
@@ -105,8 +104,7 @@ class View:
                 f"{what!r} must have one value for each of the {len(over):,} bases of {over.label()}; received "
                 f"{len(values):,}. Pass the interval that the values cover as over=."
             )
-        same_contig = canonical_contig(over.chrom) == canonical_contig(self.interval.chrom)
-        if not same_contig or (over.strand == "-") != self.reverse:
+        if canonical_contig(over.chrom) != canonical_contig(self.interval.chrom) or (over.strand == "-") != self.reverse:
             raise ValueError(
                 f"{what!r} must lie on the contig and strand of the figure, {self.interval.label()}; received values "
                 f"over {over.label()}. Draw them in a figure of their own, or reverse them first."
@@ -114,10 +112,13 @@ class View:
         cut = np.full((len(self.interval), *np.shape(values)[1:]), np.nan)
         start, end = self.clip(over.start, over.end)
         if start < end:
-            first, last = self.stops(start, end)
-            shift = over.end - end if self.reverse else start - over.start
-            cut[first:last] = values[shift : shift + end - start]
+            cut[slice(*self.stops(start, end))] = values[slice(*View(over, over, (0, 0)).stops(start, end))]
         return cut
+
+
+def numbered(axis: int) -> str:
+    """The number of an axis as plotly writes it: the first has none."""
+    return "" if axis == 1 else str(axis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +136,15 @@ class Panel:
         A trace whose `meta` is "letters" depends on `view.part`; the same draw gives the same traces in the same order for
         each part, empty ones too, so that letters can follow a zoom.
         """
-        x, y = ("" if number == 1 else str(number) for number in (self.block, self.row))
         for trace in traces:
-            trace.update(xaxis=f"x{x}", yaxis=f"y{y}")
+            trace.update(xaxis=f"x{numbered(self.block)}", yaxis=f"y{numbered(self.row)}")
             if trace.type != "heatmap":
                 trace.showlegend = False
         self.figure.add_traces(traces)
 
     def yaxis(self, **options: Any) -> None:
         """Set options of the row's vertical axis."""
-        self.figure.layout[f"yaxis{'' if self.row == 1 else self.row}"].update(options)
+        self.figure.layout[f"yaxis{numbered(self.row)}"].update(options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,18 +179,9 @@ class Track:
 
 
 def signal_track(
-    values: np.ndarray,
-    *,
-    label: str,
-    unit: str,
-    control: np.ndarray | None = None,
-    control_label: str = "shuffled sequence",
-    diverging: bool = False,
-    over: Interval | None = None,
-    note: str = "",
-    colour: str = "",
-    height: int = 72,
-) -> Track:
+    values: np.ndarray, *, label: str, unit: str, control: np.ndarray | None = None, control_label: str = "shuffled sequence",
+    diverging: bool = False, over: Interval | None = None, note: str = "", colour: str = "", height: int = 72,
+) -> Track:  # fmt: skip
     """A track of one number a base, drawn as a filled line from zero; its control is a grey line on the same scale.
 
     Parameters
@@ -243,16 +234,9 @@ def noted(note: str, control: Any, control_label: str) -> str:
 
 
 def draw_line(
-    panel: Panel,
-    values: np.ndarray,
-    *,
-    name: str,
-    unit: str,
-    colour: str,
-    signed: bool = False,
-    filled: bool = False,
+    panel: Panel, values: np.ndarray, *, name: str, unit: str, colour: str, signed: bool = False, filled: bool = False,
     letters: Sequence[str] | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Draw [base] values of a view as a step line: filled from zero, in two colours by sign, with a letter in the hover."""
     c, step, width = colours(), -(-len(values) // (MOST_POINTS // 5)) if len(values) > MOST_POINTS else 1, 1.1
     first, along = float(panel.view.positions[0]), -1 if panel.view.reverse else 1
@@ -481,8 +465,8 @@ def _genes_said(items: Sequence[Transcript | Region], view: View) -> str:
 
 
 def regions_track(
-    table: pd.DataFrame, *, label: str, score_label: str = "score", most_lines: int = 6, colour: str = "", line: int = 22
-) -> Track:
+    table: pd.DataFrame, *, label: str, score_label: str = "score", most_lines: int = 6, colour: str = "", line: int = 22,
+) -> Track:  # fmt: skip
     """A track of regions: boxes with their names, or how many lie over each base where there are too many to draw.
 
     Its shade is its score, on one scale for the whole table.
@@ -563,18 +547,14 @@ def regions_track(
 def _scores(table: pd.DataFrame, label: str) -> np.ndarray:
     if "score" not in table.columns:
         return np.full(len(table), np.nan)
+    rule = f"The scores of {label!r} must be"
     try:
         scores = table["score"].replace(".", np.nan).to_numpy(dtype=float, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"The scores of {label!r} must be numbers, or NaN where there is none; received {error}. "
-            f"Convert the column with pandas.to_numeric."
-        ) from error
+        raise ValueError(f"{rule} numbers, or NaN where there is none; received {error}. Convert them with pandas.to_numeric.") from error
     if np.isinf(scores).any():
         row = int(np.flatnonzero(np.isinf(scores))[0])
-        raise ValueError(
-            f"The scores of {label!r} must be finite, or NaN where there is none; received {scores[row]} in row {row}. Clip them first."
-        )
+        raise ValueError(f"{rule} finite, or NaN where there is none; received {scores[row]} in row {row}. Clip them first.")
     return scores
 
 
