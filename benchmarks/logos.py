@@ -20,10 +20,10 @@ from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
+from ntviz.plot.logo import information
 
 from ntviz import plot
 from ntviz.genome import Interval
-from ntviz.plot.logo import information
 
 
 def seconds(action: Callable[[], object]) -> float:

@@ -6,6 +6,7 @@ import dataclasses
 import html
 import io
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -269,7 +270,7 @@ class VariantExplorer(Explorer):
         if isinstance(shift, Shift):
             layer, head = self._head
             spans = shift.tokens.on(shift.interval)
-            token = tuple(int(edge) for edge in spans[shift.token])
+            token = Interval(shift.interval.chrom, int(spans[shift.token, 0]), int(spans[shift.token, 1]))
             for values, label, arcs in ((shift.looks, "Where the token at the variant looks", token), (shift.seen, "What looks at that token", None)):
                 tracks.append(plot.attention_track(values[1, layer, head], spans, label=f"{label}, with {alt}: layer {layer}, head {head}", unit="weight", query_span=arcs,
                                                    control=values[0, layer, head], control_label=f"with {ref}"))  # fmt: skip
@@ -331,16 +332,14 @@ class VariantExplorer(Explorer):
             parts.append(words.paragraph(self.card.attention))
         return "\n".join([f'<section aria-label="{label}" data-ntviz="variant" style="{style}">', *parts, "</section>"])
 
-    @property
+    @cached_property
     def widget(self) -> ipywidgets.VBox:
         """Toolbar, card and live figure, for JupyterLab."""
         import ipywidgets
 
-        if "_box" not in self.__dict__:
-            self._card_html = ipywidgets.HTML(self.html())
-            self.toolbar.sync()
-            self._box = ipywidgets.VBox([self.toolbar.box, self.toolbar.message, self._card_html, self.live])
-        return self._box
+        self._card_html = ipywidgets.HTML(self.html())
+        self.toolbar.sync()
+        return ipywidgets.VBox([self.toolbar.box, self.toolbar.message, self._card_html, self.live])
 
     def page(self) -> str:
         """The whole card as an HTML page that opens offline."""

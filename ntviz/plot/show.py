@@ -87,7 +87,7 @@ class Renderer(MimetypeRenderer):
     def _first() -> bool:
         from IPython.core.getipython import get_ipython
 
-        shell = get_ipython()
+        shell: Any = get_ipython()
         parent: Any = shell.get_parent() if hasattr(shell, "get_parent") else {}
         cell = parent.get("metadata", {}).get("cellId") or getattr(shell, "execution_count", 0)
         Renderer.carrier = Renderer.carrier or cell

@@ -255,13 +255,15 @@ def draw_line(
     if signed:
         fill(np.fmax(values, 0), c.positive)
         fill(np.fmin(values, 0), c.negative)
-        colour, width = c.muted, 0.8
+        # Over many bases an outline would cover what it goes round.
+        colour, width = c.muted, 0.8 if len(values) <= 1_000 else 0.2
     elif filled and step == 1:
         fill(values, pale)
     template = ("%{text} " if letters else "") + "%{y:.3g} " + literal(unit) + (f", mean of {step:,} bp" if step > 1 else "")
     # Bars of half a base draw what a step line leaves out: both ends, and a value between two gaps.
     ends = {"error_x": {"type": "constant", "value": 0.5, "width": 0, "thickness": width, "color": colour}} if len(values) <= SPELLED else {}
     panel.add(go.Scatter(y=np.asarray(values, np.float32), name=escaped(name, most=110), text=list(letters) if letters and step == 1 else None,
+                         opacity=0.6 if colour == c.control else 1,
                          hovertemplate=template + "<extra>%{fullData.name}</extra>",
                          line={"color": colour, "width": width, "shape": "hvh" if step == 1 else "linear"}, **at, **ends))  # fmt: skip
 
