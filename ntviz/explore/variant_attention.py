@@ -1,4 +1,4 @@
-"""Where a word looks and what looks at it, in every head, before and after a change."""
+"""Where a token looks and what looks at it, in every head, before and after a change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ntviz.tokens import Tokens
 
 @dataclass(frozen=True)
 class Shift:
-    """Attention from and to one word, with either allele.
+    """Attention from and to one token, with either allele.
 
     Attributes
     ----------
@@ -22,9 +22,9 @@ class Shift:
     tokens
         Of the reference.
     token
-        The word that holds the variant; the first of several.
+        The token that holds the variant; the first of several.
     looks, seen
-        [allele, layer, head, token]: weights from the word to each token, and from each token to the word. Allele 0 is
+        [allele, layer, head, token]: weights from the token to each token, and from each token to the token. Allele 0 is
         the reference, 1 the alternative.
     """
 
@@ -36,7 +36,7 @@ class Shift:
 
     @property
     def moved(self) -> np.ndarray:
-        """[layer, head] share of the word's attention that goes elsewhere, 0 to 1: half the sum of all differences."""
+        """[layer, head] share of the token's attention that goes elsewhere, 0 to 1: half the sum of all differences."""
         return np.abs(self.looks[1] - self.looks[0]).sum(axis=-1) / 2
 
     @property
@@ -47,7 +47,7 @@ class Shift:
 
 
 def shift(model: Any, interval: Interval, reference: str, alternative: str, token: int) -> Shift:
-    """Attention of one word in two sequences of the same length: one observed pass each, no map kept.
+    """Attention of one token in two sequences of the same length: one observed pass each, no map kept.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def shift(model: Any, interval: Interval, reference: str, alternative: str, toke
     interval
         Of the sequences.
     reference, alternative
-        Bases of whole words.
+        Bases of whole tokens.
     token
-        Number of the word, special tokens included.
+        Number of the token, special tokens included.
 
     Raises
     ------

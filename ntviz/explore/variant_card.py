@@ -309,7 +309,7 @@ class Card:
         return (float((others < own).mean()), int(others.size)) if np.isfinite(own) and others.size else None
 
     def expected(self) -> dict[str, float]:
-        """Probability of each base at a substituted base, its word hidden; empty for other changes."""
+        """Probability of each base at a substituted base, its token hidden; empty for other changes."""
         if self.saturation is None or self.where is None or len(self.where) != 1:
             return {}
         row = self.saturation.probabilities[self.where.start - self.saturation.interval.start]

@@ -17,7 +17,7 @@ from ntviz.variants.windows import Contig
 
 @dataclass(frozen=True)
 class Contexts:
-    """Expected bases of a locus, each word hidden in turn, on the forward strand.
+    """Expected bases of a locus, each token hidden in turn, on the forward strand.
 
     Attributes
     ----------
@@ -26,9 +26,9 @@ class Contexts:
     sequence
         The reference's bases.
     reference, alternative
-        [base, 4] probabilities in order ACGT, with the reference and with the alternative around the hidden word: the
+        [base, 4] probabilities in order ACGT, with the reference and with the alternative around the hidden token: the
         strands' geometric mean. NaN where there is no reading; of the alternative also where an insertion or deletion
-        cuts the word.
+        cuts the token.
     readings
         Sequences read for the alternative; the reference's are those of the saturation.
     """
@@ -107,7 +107,7 @@ def in_both(scorer: Scorer, around: Saturation, change: Change) -> Contexts:
 
 
 def _words(place: Interval, k: int, length: int) -> list[int]:
-    """First bases of the words that cover a locus, as scores have them."""
+    """First bases of the tokens that cover a locus, as scores have them."""
     starts = (min(base // k * k, length - k) for base in range(place.start, place.end))
     return [token for token in dict.fromkeys(starts) if token >= 0]
 
@@ -131,6 +131,6 @@ def _with(contig: Contig, change: Change, start: int, length: int, token: int, k
 
 
 def _log_probs(reader: Reader, reading: Reading, logits: np.ndarray) -> np.ndarray:
-    """[base of the word, 4] log probabilities on the forward strand."""
+    """[base of the token, 4] log probabilities on the forward strand."""
     words = kmer_base_log_probs(logits[:, reader.vocabulary.kmer_ids].astype(np.float64), reader.k)
     return (words[:, ::-1, ::-1] if reading.reverse else words)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import html
 import io
@@ -22,6 +23,7 @@ from ntviz.explore.variant_attention import Shift
 from ntviz.explore.variant_card import Bench, Card
 from ntviz.genome import Interval, Variant
 from ntviz.plot import show
+from ntviz.plot.theme import colours
 from ntviz.plot.words import plain
 from ntviz.reference import Reference
 from ntviz.variants.backgrounds import Background
@@ -113,7 +115,7 @@ class VariantExplorer(Explorer):
     """
 
     def __init__(self, bench: Bench, at: Any) -> None:
-        self.bench, self.part = bench, "substitutions"
+        self.bench, self.part, self._waiting = bench, "substitutions", False
         self._go(at)
 
     def __repr__(self) -> str:
@@ -130,10 +132,13 @@ class VariantExplorer(Explorer):
     def _go(self, what: Any) -> None:
         self.card: Card = self.bench.at(what)
         self._chosen: tuple[int, int] | None = None
-        self._figures: dict[str, go.Figure | None] = {}
+        self._figures: dict[tuple[str, str], go.Figure | None] = {}
 
     def _state(self) -> Any:
-        return self.card.text
+        return self.card, self._chosen, self._figures, self.part
+
+    def _restore(self, state: Any) -> None:
+        self.card, self._chosen, self._figures, self.part = state
 
     def change(self, position: int, base: str) -> None:
         """Turn to the substitution of one base of the card's stretch.
@@ -174,7 +179,7 @@ class VariantExplorer(Explorer):
                 f"({layer}, {head}). Choose one of these."
             )
         self._chosen = int(layer), int(head)
-        self._figures.pop("expected", None)
+        self._figures = {key: made for key, made in self._figures.items() if key[0] != "expected"}
         self.update()
 
     @property
@@ -211,15 +216,13 @@ class VariantExplorer(Explorer):
         bench, card = self.bench, self.card
         lines = [
             "from ntviz import models, variants",
-            "from ntviz.genome import Variant",
             "from ntviz.reference import Reference",
             "",
             f"model = models.load({bench.model.name!r})",
             f"reference = Reference({str(bench.reference.path)!r})",
         ]
         if card.variant is not None:
-            v = card.variant
-            lines.append(f"scores = variants.score(model, reference, [Variant({v.chrom!r}, {v.pos}, {v.ref!r}, {v.alt!r})], window={bench.window})")
+            lines.append(f"scores = variants.score(model, reference, {card.text!r}, window={bench.window})")
         if card.stretch is not None:
             at = card.stretch
             lines.append(f"around = variants.saturation(model, reference, '{at.chrom}:{at.start + 1}-{at.end}', window={bench.window})")
@@ -246,10 +249,11 @@ class VariantExplorer(Explorer):
 
     def figure_of(self, part: str) -> go.Figure | None:
         """The figure of a part, made once; None where there is nothing to draw."""
-        if part not in self._figures:
+        key = part, colours().paper
+        if key not in self._figures:
             make = {"substitutions": _substitutions, "expected": self._expected, "genes": _genes, "dependencies": _dependencies}[part]
-            self._figures[part] = make(self.card)
-        return self._figures[part]
+            self._figures[key] = make(self.card)
+        return self._figures[key]
 
     def drawn(self) -> go.Figure:
         """The figure for the page; words alone where the card has none."""
@@ -274,7 +278,7 @@ class VariantExplorer(Explorer):
             for values, label, arcs in ((shift.looks, "Where the token at the variant looks", token), (shift.seen, "What looks at that token", None)):
                 tracks.append(plot.attention_track(values[1, layer, head], spans, label=f"{label}, with {alt}: layer {layer}, head {head}", unit="weight", query_span=arcs,
                                                    control=values[0, layer, head], control_label=f"with {ref}"))  # fmt: skip
-            tracks[-2] = dataclasses.replace(tracks[-2], note=moved_said(shift, (layer, head)))
+            tracks[-2] = dataclasses.replace(tracks[-2], note=f"{moved_said(shift, (layer, head))}; grey, below zero: with {ref}")
         return plot.locus(both.interval, tracks, title=f"What the bases around {plain(card.name)} are expected to be", assembly=card.bench.reference.assembly, marks=marks, sequence=both.sequence)
 
     def clicked(self, event: dict[str, Any]) -> None:
@@ -295,18 +299,20 @@ class VariantExplorer(Explorer):
         return (self._parts, self._heads)
 
     def _head_options(self) -> list[tuple[str, tuple[int, int]]]:
-        shift = self.card.attention
+        shift = "" if self._waiting else self.card.attention
         if not isinstance(shift, Shift):
-            return [("no attention to compare", (-1, -1))]
+            return [("…" if self._waiting else "no attention to compare", (-1, -1))]
         return [(f"layer {layer}, head {head}: {shift.moved[layer, head]:.1%} moves", (layer, head)) for layer, head in shift.order]
 
     def _picked(self) -> None:
         if self.toolbar.syncing or self._parts.value == self.part:
             return
         self.say(f"{PARTS[self._parts.value]} …")
-        if self.figure_of(self._parts.value) is None:
-            raise ValueError(f"{self.card.name} has no figure of {PARTS[self._parts.value]}. {words.reference_said(self.card)}")
-        self.part = self._parts.value
+        wanted = self._parts.value
+        if self.figure_of(wanted) is None:
+            self.toolbar.sync()
+        self.figure(wanted)
+        self.part = wanted
         self.update(whole=True)
         self.say("")
 
@@ -321,12 +327,14 @@ class VariantExplorer(Explorer):
             self._card_html.value = self.html()
         self._parts.value = self.part
         self._heads.options = self._head_options()
-        self._heads.value = self._head if self._head[0] >= 0 else (-1, -1)
+        self._heads.value = (-1, -1) if self._waiting else self._head
 
     def html(self) -> str:
         """Head and table of the scores, in the colours of the page around them; text is escaped."""
         label = html.escape(f"Variant {self.card.name}", quote=True)
         style = "max-width:960px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;font-size:13px;line-height:1.5;text-align:left"
+        if self._waiting:
+            return words.paragraph(f"{self.card.name} by {self.bench.model.name}: scoring …")
         parts = [words.head_html(self.card), words.table_html(self.card)]
         if self.card.scored and isinstance(self.card.attention, str):
             parts.append(words.paragraph(self.card.attention))
@@ -356,12 +364,21 @@ class VariantExplorer(Explorer):
             handle.write(self.page())
         return path
 
+    def _scored(self) -> None:
+        """Show scores and substitutions in the live card that began with the genes."""
+        self._waiting, self.part = False, "substitutions"
+        self.update(whole=True)
+
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         from ntviz.plot.live import attended, present
 
         if attended():
+            if "widget" not in self.__dict__ and self.figure_of("genes") is not None:
+                # What takes no model is there at once; scores follow when the cell has ended.
+                self.part, self._waiting = "genes", True
+                asyncio.get_running_loop().call_later(0.2, self._doing, self._scored)
             return present(self.widget, self.live)
         display({"text/html": self.html(), "text/plain": repr(self)}, raw=True)
         for name in PARTS:

@@ -228,25 +228,3 @@ def table_html(card: Card) -> str:
 
 def _number(value: Any) -> str:
     return "–" if not np.isfinite(value) else number(float(value))
-
-
-_TITLES = {
-    "genes": "Where it lies",
-    "expected": "Expected bases with either allele",
-    "attention": "Attention before and after",
-    "substitutions": "Every substitution around",
-    "dependencies": "Which bases depend on each other",
-}
-
-
-def around_html(card: Card, name: str, drawn: bool) -> str:
-    """Heading of a part with a picture, and why there is none."""
-    if drawn:
-        return heading(_TITLES[name])
-    if name == "attention" and card.scored and isinstance(card.attention, str):
-        return heading(_TITLES[name]) + paragraph(card.attention)
-    if name == "dependencies" and card.where is not None:
-        return heading(_TITLES[name]) + paragraph(
-            "No window without N holds the bases around: there is no map."
-        )
-    return ""

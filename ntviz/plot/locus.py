@@ -242,6 +242,8 @@ def _strongest(interval: Interval, tracks: Sequence[Track], sequence: str | None
 
 
 def _short(interval: Interval) -> str:
+    if len(interval) == 1:
+        return f"{plain(interval.chrom)}:{interval.end:,}"
     return plain(Interval(interval.chrom, interval.start, interval.end).label())
 
 

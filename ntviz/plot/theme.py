@@ -131,6 +131,7 @@ def template() -> go.layout.Template:
     axis = {
         "gridcolor": c.faint, "linecolor": c.muted, "zerolinecolor": c.muted, "tickcolor": c.muted, "ticks": "outside",
         "ticklen": 4, "showline": True, "showgrid": False, "zeroline": False, "automargin": True,
+        "exponentformat": "e",
         "title": {"font": {"size": 12}, "standoff": 8}, "tickfont": {"size": 11},
     }  # fmt: skip
     return go.layout.Template(
