@@ -274,6 +274,8 @@ def test_exons_are_thin_coding_parts_thick_and_introns_lines():
     assert spans(thin) == {(200, 260), (560, 600), (900, 950), (1200, 1300), (1600, 1650), (1850, 1900)}
     assert spans(thick) == {(260, 300), (500, 560), (1650, 1850)}
     assert max(introns.y) < min(thin.y) < min(thick.y)
+    # With an unclipped trace in its row plotly hides a box whose middle a zoom puts out of sight.
+    assert not any(getattr(trace, "cliponaxis", None) is False for trace in genes(PLUS, MINUS).data)
     cut = next(trace for trace in genes(PLUS, start=280, end=520).data if trace.type == "bar" and trace.marker.color == LIGHT.gene and trace.y[0] > 0.3)
     assert spans(cut) == {(280, 300), (500, 520)}
 

@@ -355,8 +355,8 @@ def _answer(panel: Panel, label: str, spans: Sequence[tuple[int, int]], texts: S
 
 
 def _names(x: Any, y: Any, texts: Sequence[str]) -> go.Scatter:
-    return go.Scatter(x=x, y=y, text=texts, mode="text", textposition="middle right", hoverinfo="skip", cliponaxis=False,
-                      textfont={"size": 11, "color": colours().ink})  # fmt: skip
+    # Clipped to the row: with a trace that is not, plotly hides each box whose middle a zoom puts out of sight.
+    return go.Scatter(x=x, y=y, text=texts, mode="text", textposition="middle right", hoverinfo="skip", textfont={"size": 11, "color": colours().ink})
 
 
 def _at_least_one(lines: int, name: str, what: str) -> None:
