@@ -1,0 +1,91 @@
+"""The variant card in a running JupyterLab: typed, clicked, turned back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import nbformat
+import pytest
+from lab_pages import book, live_of, opened, pixel, run_all
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from ntviz import annotation, data, explore, models, plot
+from ntviz.explore.variant_explorer import PARTS
+from ntviz.plot.words import number
+from ntviz.reference import Reference
+
+AT = "chr20:43042364 C>T"
+SOURCE = f"""
+from ntviz import annotation, data, explore, models
+from ntviz.reference import Reference
+card = explore.variant(
+    models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), annotation.read(data.bundle("genes")),
+    at="{AT}", around=20,
+)
+card
+"""
+
+
+@pytest.fixture(scope="module")
+def twin() -> explore.VariantExplorer:
+    """The same card in this process, to compare with what the page shows."""
+    parts = Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
+    return explore.variant(models.load("ntviz-mini", device="cpu"), *parts, at=AT, around=20)
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser, lab) -> Iterator[Page]:
+    nbformat.write(book(SOURCE), lab.folder / "variant.ipynb")
+    page = opened(browser, lab.url)
+    page.errors = []
+    page.on("pageerror", lambda error: page.errors.append(str(error)))
+    run_all(page, "variant.ipynb")
+    yield page
+    assert page.errors == []
+    page.context.close()
+
+
+@pytest.fixture
+def live(page: Page) -> Locator:
+    return live_of(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)"))
+
+
+def check(live: Locator, twin: explore.VariantExplorer, part: str = "substitutions") -> None:
+    """The page shows the figure and the scores that the card in this process has."""
+    shown = re.compile(f"^{re.escape(plot.alt(twin.figure(part)))}$")
+    expect(live).to_have_attribute("aria-label", shown, timeout=60_000)
+    card = live.page.locator('section[data-ntviz="variant"]:visible')
+    expect(card.locator('[data-ntviz="title"]')).to_have_text(f"{twin.card.name} by ntviz-mini")
+    values = card.locator('table[data-ntviz="scores"] tbody tr td:nth-child(2)').all_inner_texts()
+    assert values == [number(value) for value in twin.table()["value"]]
+    expect(live.page.get_by_placeholder("a gene, a region or a variant")).to_have_value(twin.where)
+
+
+def test_a_click_on_a_cell_turns_to_that_substitution_and_back(live, twin):
+    check(live, twin)
+    first = twin.card.variant
+    assert "missense, T139I (codon ACT>ATT) in HNF4A" in live.page.locator('section[data-ntviz="variant"]:visible').inner_text()
+    here = twin.bench.reference.fetch("20:43042356").sequence
+    base = next(base for base in "TGCA" if base != here)
+    row = live.evaluate("node => node._fullData.find(trace => trace.type === 'heatmap' && trace.name.startsWith('LLR')).yaxis")
+    live.scroll_into_view_if_needed()
+    live.page.mouse.click(*pixel(live, 43_042_356, "ACGT".index(base), ("", row[1:])))
+    twin.change(43_042_356, base)
+    check(live, twin)
+    live.page.get_by_role("button", name="Back").click()
+    twin.back()
+    assert twin.card.variant == first
+    check(live, twin)
+
+
+def test_parts_are_chosen_and_bad_text_is_answered_in_place(live, twin):
+    lists = live.page.locator(".jp-OutputArea select")
+    for part in ("expected", "dependencies", "genes"):
+        lists.nth(1).select_option(index=list(PARTS).index(part))
+        check(live, twin, part)
+    box = live.page.get_by_placeholder("a gene, a region or a variant")
+    box.fill("HNF4B")
+    box.press("Enter")
+    expect(live.page.locator(".ntviz-message")).to_contain_text("Nearest: HNF4A")
+    expect(box).to_have_value(twin.where)
