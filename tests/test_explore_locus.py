@@ -25,6 +25,15 @@ from ntviz.sequence import shuffle
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
+@pytest.fixture(autouse=True)
+def _no_event_loop():
+    # The browser of other tests leaves its event loop running in this thread; a view would then wait for its turns.
+    running = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)
+
+
 @pytest.fixture(scope="module")
 def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
     """6 kb of random bases with a gene on each strand, and a run of N."""

@@ -210,13 +210,13 @@ def test_the_report_opens_offline(done, browser):
     try:
         page.goto((done.folder / "report.html").as_uri())
         assert page.title() == done.facts.title
-        images = page.locator("img")
-        assert images.count() >= len(done.facts.figures)
-        for image in images.all():
-            assert len(image.get_attribute("alt")) > 20
-            box = image.bounding_box()
-            assert box["height"] > 100
-            assert image.evaluate("element => element.naturalWidth") > 100
+        figures = page.locator(".ntviz-figure")
+        assert figures.count() >= len(done.facts.figures)
+        page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(figures.count() - 1).wait_for(state="attached")
+        for figure in figures.all():
+            assert len(figure.get_attribute("aria-label")) > 20
+            box = figure.bounding_box()
+            assert (box["width"], box["height"]) > (600, 100)
         assert not page.locator("details.code[open]").count()
         assert page.evaluate("document.documentElement.scrollWidth") <= 1200
         assert complaints == []

@@ -381,8 +381,7 @@ class VariantExplorer(Explorer):
                 asyncio.get_running_loop().call_later(0.2, self._doing, self._scored)
             return present(self.widget, self.live)
         display({"text/html": self.html(), "text/plain": repr(self)}, raw=True)
-        for name in PARTS:
-            made = self.figure_of(name)
+        for made in (self.figure_of("substitutions"), self.figure_of("expected")):
             if made is not None:
                 made.show()
         return None

@@ -72,7 +72,9 @@ class Renderer(MimetypeRenderer):
     """Shows a figure on every surface. plotly copies a renderer for each figure, so what is remembered is the class's."""
 
     carrier: Any = None
-    """The cell whose output carries plotly.js; run again, it carries it again."""
+    """The cell whose output carries plotly.js, in its first figure; run again, it carries it again."""
+    carried: Any = None
+    """The run of that cell in which it was carried last."""
 
     def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, Any]:
         """The figure as plotly's JSON for JupyterLab, as HTML for pages, and in words."""
@@ -89,9 +91,13 @@ class Renderer(MimetypeRenderer):
 
         shell: Any = get_ipython()
         parent: Any = shell.get_parent() if hasattr(shell, "get_parent") else {}
-        cell = parent.get("metadata", {}).get("cellId") or getattr(shell, "execution_count", 0)
+        count = getattr(shell, "execution_count", 0)
+        cell, run = parent.get("metadata", {}).get("cellId") or count, parent.get("header", {}).get("msg_id") or count
         Renderer.carrier = Renderer.carrier or cell
-        return cell == Renderer.carrier
+        if cell != Renderer.carrier or run == Renderer.carried:
+            return False
+        Renderer.carried = run
+        return True
 
 
 def install() -> None:
