@@ -1,82 +1,126 @@
-"""Logos of motifs: one by logomaker on matplotlib axes, many in a plotly figure with known motifs beside."""
+"""Logos of motifs: one by logomaker on matplotlib axes, many in a plotly figure with known motifs beside.
+
+References
+----------
+Schneider TD, Stephens RM (1990) Nucleic Acids Res 18:6097 (sequence logos). Tareen A, Kinney JB (2020) Bioinformatics 36:2272
+(logomaker). Gupta S et al. (2007) Genome Biol 8:R24 (TOMTOM, whose pictures set a motif above its match).
+"""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ntviz.plot.letters import information, letter_traces
-from ntviz.plot.theme import BASES, colours, framed
-from ntviz.plot.tracks import span_of
+from ntviz.plot.theme import BASES, WIDTH, colours, framed
+from ntviz.plot.tracks import literal, span_of
 from ntviz.plot.words import escaped, number, plain, sentence
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
 
-KINDS = ("bits", "probability", "weights")
+KINDS = {"bits": "in bits", "probability": "as probabilities", "weights": "as weights"}
+EVEN = (0.25, 0.25, 0.25, 0.25)
 TURNED = " (−)"
 """Behind the name of a motif that is drawn as its reverse complement."""
-MOST_TOLD = 12
-_ROW, _GAP, _COLUMN = 86, 54, 30
+MOST_TOLD = 6
+"""Motifs that the alt sentence describes one by one."""
+_ROW, _GAP, _WIDEST = 86, 54, 34
 
 
-def logo(matrix: pd.DataFrame | np.ndarray, *, ax: Axes | None = None, unit: str = "", title: str = "", **options: Any) -> Axes:
-    """The axes with a motif drawn by logomaker, in the base colours of all figures.
+def logo(
+    motif: Any,
+    *,
+    kind: str = "bits",
+    background: Sequence[float] | np.ndarray = EVEN,
+    unit: str = "",
+    title: str = "",
+    ax: Axes | None = None,
+    **options: Any,
+) -> Axes:
+    """The matplotlib axes with one motif drawn by logomaker, in the base colours of all figures, for a page or a paper.
+
+    New axes show themselves at the end of a cell. `ax.get_label()` says in words what is drawn, and
+    `ax.figure.savefig("motif.pdf")` writes it.
 
     Parameters
     ----------
-    matrix
-        What logomaker takes: a DataFrame of letter heights with one column a letter, or an array [position, 4] in the order
-        A, C, G, T. `logomaker.transform_matrix` turns counts and probabilities into bits.
-    ax
-        Where to draw; new axes when None, which a notebook shows at the end of the cell.
+    motif
+        [position, 4] in the order A, C, G, T, a DataFrame with these columns, as logomaker takes it, or an object that has
+        one of them as `probabilities`, such as those of `motifs.read`.
+    kind
+        `bits`: a column is as high as its information over the background. `probability`: each column is 1 high.
+        `weights`: the values themselves, such as counts, log-odds or mean contributions; below zero upside down.
+    background
+        Probabilities of A, C, G and T that have no information.
     unit
-        Of the heights, on the vertical axis.
+        Of weights.
     title
         Above the logo.
+    ax
+        Where to draw; new axes when None.
     **options
         More of `logomaker.Logo`.
 
     Raises
     ------
     ValueError
-        If an array is not [position, 4] or holds what is not finite.
+        As `motif_logos`.
+
+    Examples
+    --------
+    >>> logo(np.eye(4)).get_label()
+    'motif: ACGT, 4 positions, 8 bits.'
     """
     import logomaker
     import pandas as pd
 
-    if not isinstance(matrix, pd.DataFrame):
-        matrix = pd.DataFrame(_array(matrix, "matrix", weights=True), columns=list(BASES))
-    c = colours()
+    if kind not in KINDS:
+        raise _unknown(kind)
+    name = plain(title) or _names([motif])[0].removesuffix(" 1")
+    array, shares, c = _array(motif, name, weights=kind == "weights"), _background(background), colours()
+    heights = _heights(array, kind, shares)
     if ax is None:
-        size = (max(2.0, 0.34 * len(matrix) + 0.9), 1.9)
-        from IPython.core.getipython import get_ipython
+        from matplotlib.figure import Figure
 
-        if get_ipython() is None:
-            from matplotlib.figure import Figure
-
-            ax = Figure(figsize=size, layout="constrained", facecolor=c.paper).subplots()
-        else:
-            import matplotlib.pyplot as plt
-
-            ax = plt.subplots(figsize=size, layout="constrained", facecolor=c.paper)[1]
+        # Not pyplot's, which would keep each figure, and show each that is made in a cell.
+        figure = Figure(figsize=(max(2.0, 0.34 * len(array) + 0.9), 1.9), layout="constrained", facecolor=c.paper)
+        ax = figure.add_subplot(axes_class=_shown())
         ax.set_facecolor(c.paper)
-    options = {"color_scheme": {base: c.bases[base] for base in BASES}, "show_spines": False, "font_name": "DejaVu Sans"} | options
-    logomaker.Logo(matrix, ax=ax, **options)
-    ax.spines[["left", "bottom"]].set_visible(True)
-    ax.spines[["left", "bottom"]].set_color(c.muted)
+    options = {"color_scheme": {base: c.bases[base] for base in BASES}, "show_spines": False, "font_name": "DejaVu Sans", **options}
+    logomaker.Logo(pd.DataFrame(heights, columns=list(BASES)), ax=ax, **options)
+    ax.spines[["left", "bottom"]].set(visible=True, color=c.muted)
     ax.tick_params(colors=c.ink)
-    ax.set_xticks(matrix.index, [str(i + 1) for i in range(len(matrix))])
+    ticks = _ticks(len(array))
+    ax.set_xticks(np.array(ticks) - 1, list(map(str, ticks)))
     ax.set_xlabel("position", color=c.ink)
-    ax.set_ylabel(plain(unit), color=c.ink)
-    if title:
-        ax.set_title(plain(title, most=120), loc="left", color=c.ink, parse_math=False)
+    ax.set_ylabel(plain(unit) if kind == "weights" else kind, color=c.ink, parse_math=False)
+    ax.set_title(plain(title, most=120), loc="left", color=c.ink, parse_math=False)
+    ax.set_label(_described(name, array, heights, kind, shares) + ".")
     return ax
+
+
+@cache
+def _shown() -> type[Axes]:
+    """Axes that a notebook shows at the end of a cell, with what they show in words."""
+    from matplotlib.axes import Axes
+
+    class Logo(Axes):
+        def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+            with BytesIO() as png:
+                self.get_figure().savefig(png, format="png", dpi=192)
+                data = base64.b64encode(png.getvalue()).decode()
+            words = str(self.get_label())
+            return {"image/png": data, "text/plain": words}, {"image/png": {"alt": words, "width": round(96 * self.get_figure().get_figwidth())}}
+
+    return Logo
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +142,7 @@ class Beside:
         Written after the name, such as "q = 0.003".
     """
 
-    motif: object
+    motif: Any
     offset: int = 0
     strand: str = "+"
     name: str = ""
@@ -106,50 +150,39 @@ class Beside:
 
 
 def motif_logos(
-    motifs: Iterable[object],
+    motifs: Iterable[Any],
     *,
     title: str,
     kind: str = "bits",
     names: Sequence[str] | None = None,
     notes: Sequence[str] | None = None,
-    contributions: Sequence[np.ndarray] | None = None,
     beside: Sequence[Beside | None] | None = None,
-    background: Sequence[float] | np.ndarray = (0.25, 0.25, 0.25, 0.25),
+    background: Sequence[float] | np.ndarray = EVEN,
     unit: str = "",
     columns: int = 3,
 ) -> go.Figure:
-    """A figure of motifs as logos, all on one scale.
+    """A figure of motifs as logos in a grid, all on one scale: up to hundreds, which logomaker would take minutes for.
 
     Parameters
     ----------
-    motifs
-        [position, 4] each in the order A, C, G, T, or objects that have this as `probabilities`, such as those of
-        `motifs.read`.
+    motifs, kind, background, unit
+        As `logo` takes them: for contributions, pass probabilities times contributions with kind="weights".
     title
         Says what the figure shows.
-    kind
-        `bits`: a column is as high as its information over the background. `probability`: each column is 1 high.
-        `weights`: the values themselves, such as log-odds or mean contributions; below zero upside down.
     names
         Written above each; by default the `name` and `id` of an object, else its number.
     notes
         Written after each name, such as its number of sites.
-    contributions
-        [position] of each motif, drawn in place of its information: a column is as high as its contribution, and its
-        letters share it as they share the probability.
     beside
         For each motif the one to draw beneath it, in bits; None draws "no match".
-    background
-        Probabilities of A, C, G and T that have no information.
-    unit
-        Of weights and contributions.
     columns
         Motifs side by side.
 
     Raises
     ------
     ValueError
-        If there is no motif, shapes or numbers disagree, rows are no probabilities, or values are not finite.
+        If there is no motif, the kind is unknown, shapes or numbers disagree, rows are no probabilities, or values are not
+        finite.
 
     Examples
     --------
@@ -159,98 +192,109 @@ def motif_logos(
     'Two motifs. 2 motifs, in bits. found: ACGT, 4 positions, 8 bits; beneath it the reverse complement of known from its position 2 on, q = 0.01. flat: nn, 2 positions, 0 bits; no match.'
     """
     motifs, shares = list(motifs), _background(background)
-    _check(motifs, kind, contributions, names=names, notes=notes, beside=beside)
-    labels = [plain(name) for name in (names if names is not None else _names(motifs))]
-    arrays = [_array(motif, label, weights=kind == "weights") for motif, label in zip(motifs, labels, strict=True)]
-    heights = []
-    for index, (array, label) in enumerate(zip(arrays, labels, strict=True)):
-        if contributions is not None:
-            heights.append(array * _scale(contributions[index], array, label)[:, None])
-        else:
-            heights.append(array * information(array, shares)[:, None] if kind == "bits" else array)
-    signed = kind == "weights" or contributions is not None
-    most = 1.0 if kind == "probability" else float(np.log2(1 / shares.min()))
-    limits = span_of(np.concatenate([part(one, 0.0).sum(1) for one in heights for part in (np.maximum, np.minimum)])) if signed else [0.0, most]
-    written = plain(unit) if signed else kind
-    pairs = [None] * len(motifs) if beside is None else [_target(one, shares) for one in beside]
-
-    c, fig = colours(), go.Figure()
-    across = min(columns, len(motifs))
-    floors = 1 if beside is None else 2
-    down = -(-len(motifs) // across)
-    total = down * floors * (_ROW + _GAP) - _GAP
-    longest = max(max(len(one) + max(0, (-pair[2] if pair else 0)), (pair[2] + len(pair[0]) if pair else 0)) for one, pair in zip(heights, pairs, strict=True)) if pairs else 1
-    told = []
-    for index, (high, label) in enumerate(zip(heights, labels, strict=True)):
-        note = plain(notes[index]) if notes is not None else ""
-        pair, consensus = pairs[index], _consensus(arrays[index], None if kind == "weights" else shares)
-        told.append(_told(label, consensus, len(high), float(high.sum()) if kind == "bits" and not signed else None, note, pair, paired=beside is not None))
-        rows = [(high, 0, f"{label}{f', {note}' if note else ''}", limits, written)]
-        if beside is not None:
-            rows.append((np.zeros((0, 4)), 0, "no match", [0, most], "") if pair is None else (pair[0], pair[2], pair[1] + (f", {pair[3]}" if pair[3] else ""), [0, float(np.log2(1 / shares.min()))], "bits"))
-        first = min(0, pair[2]) if pair else 0
-        for floor, (letters, shift, words, reach, of) in enumerate(rows):
-            number_of = index * floors + floor + 1
-            ax = "" if number_of == 1 else str(number_of)
-            top = 1 - ((index // across) * floors + floor) * (_ROW + _GAP) / total
-            left = (index % across) / across
-            x = np.arange(len(letters)) + shift + 1.0
-            for trace in letter_traces(letters, x):
-                trace.update(xaxis=f"x{ax}", yaxis=f"y{ax}", showlegend=False)
-                fig.add_trace(trace)
-            best = [BASES[i] for i in letters.argmax(axis=1)] if len(letters) else []
-            fig.add_scatter(x=x, y=np.maximum(letters, 0).sum(axis=1), mode="markers", marker={"opacity": 0, "size": 14}, name=escaped(words), showlegend=False, text=best,
-                            customdata=np.arange(len(letters)) + 1, hovertemplate=f"position %{{customdata}}: %{{text}}, %{{y:.3g}} {escaped(of)}<extra>%{{fullData.name}}</extra>", xaxis=f"x{ax}", yaxis=f"y{ax}")  # fmt: skip
-            fig.layout[f"xaxis{ax}"] = {"domain": [left, left + (1 - (across - 1) * 0.045) / across if across > 1 else 1], "anchor": f"y{ax}", "range": [first + 0.4, first + longest + 0.6],
-                                        "dtick": 1 if longest <= 16 else 5, "tickfont": {"size": 9}, "showticklabels": floor == 0, "ticks": ""}  # fmt: skip
-            fig.layout[f"yaxis{ax}"] = {"domain": [max(0.0, top - _ROW / total), top], "anchor": f"x{ax}", "range": reach, "nticks": 3, "tickfont": {"size": 9}, "zeroline": signed,
-                                        "title": {"text": escaped(of) if index % across == 0 else "", "font": {"size": 11}}}  # fmt: skip
-            fig.add_annotation(x=left, xref="paper", xanchor="left", y=top, yref="paper", yanchor="bottom", yshift=2, text=f"<b>{escaped(words, most=44)}</b>" if floor == 0 else escaped(words, most=44),
-                               showarrow=False, font={"size": 11, "color": c.ink if floor == 0 else c.muted})  # fmt: skip
-    what = "by contribution" if contributions is not None else {"bits": "in bits", "probability": "as probabilities", "weights": "as weights"}[kind]
-    said = [sentence(plain(title, most=200)), f"{len(motifs):,} motif{'s' * (len(motifs) > 1)}, {what}.", *told[:MOST_TOLD]]
-    said += [f"And {len(told) - MOST_TOLD:,} more."] if len(told) > MOST_TOLD else []
-    return framed(fig, title=plain(title, most=200), alt=" ".join(said), height=total, above=16, below=34)
-
-
-def _told(name: str, consensus: str, n: int, bits: float | None, note: str, pair: tuple | None, *, paired: bool) -> str:
-    """One motif in words."""
-    said = f"{name}: {plain(consensus, most=40)}, {n:,} position{'s' if n > 1 else ''}" + (f", {number(bits)} bits" if bits is not None else "")
-    said += f", {note}" if note else ""
-    if pair is not None:
-        _, other, shift, aside = pair
-        turned = "the reverse complement of " if other.endswith(TURNED) else ""
-        begins = f"from its position {shift + 1:,} on" if shift >= 0 else f"from {-shift:,} position{'s' if shift < -1 else ''} before it on"
-        said += f"; beneath it {turned}{other.removesuffix(TURNED)} {begins}" + (f", {aside}" if aside else "")
-    elif paired:
-        said += "; no match"
-    return sentence(said)
-
-
-def _check(motifs: Sequence[object], kind: str, contributions: Any, **given: Sequence[object] | None) -> None:
     if not motifs:
-        raise ValueError("There must be a motif to draw; received none. Check what made the list.")
+        raise ValueError("There must be a motif to draw; received none. Say so in words where a search found nothing.")
     if kind not in KINDS:
-        raise ValueError(f"The kind of logos must be one of {', '.join(KINDS)}; received {kind!r}. Use 'bits' to see where a motif is sure of a base.")
-    if contributions is not None and kind != "bits":
-        raise ValueError(
-            f"Contributions take the place of information; received kind={kind!r} with them. Leave kind out, or pass values [position, 4] as motifs with kind='weights'."
-        )
-    for name, values in (given | {"contributions": contributions}).items():
+        raise _unknown(kind)
+    for name, values in {"names": names, "notes": notes, "beside": beside}.items():
         if values is not None and len(values) != len(motifs):
             raise ValueError(f"{name} must have one entry for each of the {len(motifs):,} motifs; received {len(values):,}. Pass as many.")
+    labels = [plain(name) for name in (names if names is not None else _names(motifs))]
+    arrays = [_array(motif, label, weights=kind == "weights") for motif, label in zip(motifs, labels, strict=True)]
+    heights = [_heights(array, kind, shares) for array in arrays]
+    asides = [""] * len(motifs) if notes is None else [plain(note) for note in notes]
+    pairs = [None] * len(motifs) if beside is None else [None if pair is None else _target(pair, shares) for pair in beside]
+    sure = [0.0, float(np.log2(1 / shares.min()))]
+    limits = {"bits": sure, "probability": [0.0, 1.0]}.get(kind) or span_of(np.concatenate([part(one, 0).sum(1) for one in heights for part in (np.fmax, np.fmin)]))
+
+    c, fig = colours(), go.Figure()
+    across, floors = min(columns, len(motifs)), 1 if beside is None else 2
+    rows = -(-len(motifs) // across) * floors
+    total = rows * (_ROW + _GAP) - _GAP
+    first = [min(0, pair[2]) if pair else 0 for pair in pairs]
+    ends = [max(len(one), pair[2] + len(pair[0])) if pair else len(one) for one, pair in zip(heights, pairs, strict=True)]
+    # One width of a position for all motifs, and no letter much wider than high.
+    longest = max(WIDTH / across / _WIDEST, *(end - start for start, end in zip(first, ends, strict=True)))
+    said = []
+    for i, (label, array, high, pair) in enumerate(zip(labels, arrays, heights, pairs, strict=True)):
+        said.append(_described(label, array, high, kind, shares) + (f", {asides[i]}" if asides[i] else "") + _beneath(pair, paired=beside is not None) + ".")
+        stacks = [(high, 0, ", ".join(filter(None, (label, asides[i]))), limits, plain(unit) if kind == "weights" else kind)]
+        if beside is not None:
+            stacks.append((np.zeros((0, 4)), 0, "no match", sure, "") if pair is None else (pair[0], pair[2], ", ".join(filter(None, (pair[1], pair[3]))), sure, "bits"))
+        left = i % across / across
+        for floor, (letters, shift, words, reach, of) in enumerate(stacks):
+            k = "" if i + floor == 0 else str(i * floors + floor + 1)
+            top = 1 - (i // across * floors + floor) * (_ROW + _GAP) / total
+            x, axes = np.arange(len(letters)) + shift + 1.0, {"xaxis": f"x{k}", "yaxis": f"y{k}", "showlegend": False}
+            fig.add_traces([trace.update(axes) for trace in letter_traces(letters, x)])
+            fig.add_scatter(x=x, y=np.fmax(letters, 0).sum(axis=1), mode="markers", marker={"opacity": 0, "size": 14}, name=escaped(words), text=[BASES[best] for best in letters.argmax(axis=1)],
+                            customdata=np.arange(len(letters)) + 1, hovertemplate=f"position %{{customdata}}: %{{text}}, %{{y:.3g}} {literal(of)}<extra>%{{fullData.name}}</extra>", **axes)  # fmt: skip
+            fig.layout[f"xaxis{k}"] = {"domain": [left, left + (1 - 0.045 * (across - 1)) / across], "anchor": f"y{k}", "range": [first[i] + 0.4, first[i] + longest + 0.6], "ticks": "",
+                                       "tickvals": _ticks(len(high), longest), "tickfont": {"size": 9}, "showticklabels": floor == 0, "matches": f"x{i * floors + 1}" if floor else None}  # fmt: skip
+            fig.layout[f"yaxis{k}"] = {"domain": [max(0.0, top - _ROW / total), top], "anchor": f"x{k}", "range": reach, "nticks": 3, "tickfont": {"size": 9}, "zeroline": reach[0] < 0,
+                                       "fixedrange": True, "title": {"text": "" if i % across else escaped(of), "font": {"size": 11}}}  # fmt: skip
+            name = escaped(words, most=int(WIDTH / across / 6.4))
+            fig.add_annotation(x=left, xref="paper", xanchor="left", y=top, yref="paper", yanchor="bottom", yshift=2, text=name if floor else f"<b>{name}</b>", showarrow=False,
+                               font={"size": 11, "color": c.muted if floor else c.ink})  # fmt: skip
+    title = plain(title, most=200)
+    more = [f"And {len(said) - MOST_TOLD:,} more."] if len(said) > MOST_TOLD else []
+    alt = " ".join([sentence(title), f"{len(motifs):,} motif{'s' * (len(motifs) > 1)}, {KINDS[kind]}.", *said[:MOST_TOLD], *more])
+    return framed(fig, title=title, alt=alt, height=total, above=16, below=34, hovermode="x")
 
 
-def _names(motifs: Sequence[object]) -> list[str]:
+def _ticks(n: int, longest: float = 0) -> list[int]:
+    """Positions of a motif that have numbers: all of up to 16, else the first and each fifth, or more."""
+    step = 1 if max(n, longest) <= 16 else 5 * -(-int(max(n, longest)) // 100)
+    return sorted({1, *range(step, n + 1, step)})
+
+
+def _heights(array: np.ndarray, kind: str, background: np.ndarray) -> np.ndarray:
+    return array * information(array, background)[:, None] if kind == "bits" else array
+
+
+def _described(name: str, array: np.ndarray, heights: np.ndarray, kind: str, background: np.ndarray) -> str:
+    """One motif in words, without a full stop."""
+    consensus = _consensus(array, None if kind == "weights" else background)
+    bits = f", {number(float(heights.sum()))} bits" if kind == "bits" else ""
+    return f"{name}: {plain(consensus, most=40)}, {len(array):,} position{'s' * (len(array) > 1)}{bits}"
+
+
+def _beneath(pair: tuple[np.ndarray, str, int, str] | None, *, paired: bool) -> str:
+    if pair is None:
+        return "; no match" * paired
+    _, name, shift, note = pair
+    turned = "the reverse complement of " * name.endswith(TURNED)
+    begins = f"from its position {shift + 1:,} on" if shift >= 0 else f"from {-shift:,} position{'s' * (shift < -1)} before it on"
+    return f"; beneath it {turned}{name.removesuffix(TURNED)} {begins}" + (f", {note}" if note else "")
+
+
+def _target(beside: Beside, background: np.ndarray) -> tuple[np.ndarray, str, int, str]:
+    """Heights in bits, name, shift to the right in columns of the upper motif, and note."""
+    if beside.strand not in ("+", "-"):
+        raise ValueError(f"The strand of a motif beside another must be + or -; received {beside.strand!r}. Use - for its reverse complement.")
+    name = plain(beside.name or _names([beside.motif])[0])
+    array = _array(beside.motif, name, weights=False)
+    if beside.strand == "-":
+        array, name = array[::-1, ::-1], name + TURNED
+    return _heights(array, "bits", background), name, -beside.offset, plain(beside.note)
+
+
+def _unknown(kind: object) -> ValueError:
+    return ValueError(f"The kind of logos must be one of {', '.join(KINDS)}; received {kind!r}. Use 'bits' to see where a motif is sure of a base.")
+
+
+def _names(motifs: Sequence[Any]) -> list[str]:
+    """The name of each motif and its identifier, where it has them, else its number from 1."""
     named = []
     for index, motif in enumerate(motifs):
-        known = (str(getattr(motif, key, "") or "") for key in ("name", "id"))
-        named.append(" ".join(dict.fromkeys(part for part in known if part)) or f"motif {index + 1}")
+        known = (part for key in ("name", "id") if isinstance(part := getattr(motif, key, ""), str))
+        named.append(" ".join(dict.fromkeys(filter(None, known))) or f"motif {index + 1}")
     return named
 
 
-def _array(motif: object, label: str, *, weights: bool) -> np.ndarray:
-    array = np.asarray(getattr(motif, "probabilities", motif), dtype=float)
+def _array(motif: Any, label: str, *, weights: bool) -> np.ndarray:
+    motif = getattr(motif, "probabilities", motif)
+    array = np.asarray(motif.reindex(columns=list(BASES)) if hasattr(motif, "reindex") else motif, dtype=float)
     if array.ndim != 2 or array.shape[1] != 4 or not len(array):
         raise ValueError(f"{label!r} must be [position, 4] in the order A, C, G, T, with a position; received {list(array.shape)}. Put positions first.")
     if not np.isfinite(array).all():
@@ -275,29 +319,6 @@ def _background(background: Sequence[float] | np.ndarray) -> np.ndarray:
             f"A background must be four positive probabilities in the order A, C, G, T that sum to one; received {values.tolist()}. Leave it out for 0.25 each."
         )
     return values / values.sum()
-
-
-def _scale(given: np.ndarray, array: np.ndarray, label: str) -> np.ndarray:
-    scale = np.asarray(given, dtype=float)
-    if scale.shape != array.shape[:1] or not np.isfinite(scale).all():
-        raise ValueError(
-            f"The contributions of {label!r} must be one finite number for each of its {len(array):,} positions; received the shape "
-            f"{list(scale.shape)}{'' if np.isfinite(scale).all() else ' with values that are not finite'}. Average them over its sites."
-        )
-    return scale
-
-
-def _target(beside: Beside | None, background: np.ndarray) -> tuple[np.ndarray, str, int, str] | None:
-    """Heights in bits, name, shift to the right in columns of the upper motif, and note."""
-    if beside is None:
-        return None
-    if beside.strand not in ("+", "-"):
-        raise ValueError(f"The strand of a motif beside another must be + or -; received {beside.strand!r}. Use - for its reverse complement.")
-    name = plain(beside.name or _names([beside.motif])[0])
-    array = _array(beside.motif, name, weights=False)
-    if beside.strand == "-":
-        array, name = array[::-1, ::-1], name + TURNED
-    return array * information(array, background)[:, None], name, -beside.offset, plain(beside.note)
 
 
 def _consensus(array: np.ndarray, background: np.ndarray | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
 from ntviz.genome import Interval, Variant, canonical_contig
-from ntviz.plot.letters import logo_track, sequence_track
+from ntviz.plot.letters import LETTERS, logo_track, sequence_track
 from ntviz.plot.locus import LocusFigure, locus
 from ntviz.plot.theme import BASES, colours, framed
 from ntviz.plot.tracks import Panel, Track, genes_track, signal_track
@@ -17,31 +18,17 @@ from ntviz.plot.transcripts import Annotated
 from ntviz.plot.words import escaped, listing, number, plain, sentence
 
 LONGEST_SATURATION, LONGEST_DEPENDENCY = 20_000, 1_500
-KINDS = {
-    "llr": "LLR", "llr_fwd": "LLR, forward strand", "llr_rev": "LLR, reverse strand", "base_llr": "LLR of the base alone",
-}  # fmt: skip
-UNIT = "nats"
-ODDS = "log2 odds ratio"
+KINDS = {"llr": "LLR", "llr_fwd": "LLR, forward strand", "llr_rev": "LLR, reverse strand", "base_llr": "LLR of the base alone"}
+UNIT, ODDS = "nats", "log2 odds ratio"
+MOST_CELLS, SPELLED_CELLS = 512, 64
+"""Bases a side of a map of dependencies: beyond the first it is pooled, up to the second it has letters."""
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
-class Saturated(Protocol):
-    """What the figure needs of a saturation; `llr_fwd`, `llr_rev`, `base_llr` and the name `model` are used if there."""
-
-    @property
-    def interval(self) -> Interval: ...
-    @property
-    def sequence(self) -> str: ...
-    @property
-    def llr(self) -> np.ndarray: ...
-    @property
-    def probabilities(self) -> np.ndarray: ...
-
-
 def saturation(
-    result: Saturated,
+    result: Any,
     *,
-    control: Saturated | None = None,
+    control: Any = None,
     control_label: str = "randomly initialised model",
     annotation: Annotated | None = None,
     tracks: Sequence[Track] = (),
@@ -103,59 +90,79 @@ def saturation(
     '5 substitutions, lowest −3 nats (A>T at 101), highest 0.25 nats (C>G at 102)'
     """
     values = _substitutions(result, kind)
+    null = None if control is None else _mean(_substitutions(control, kind))
+    if null is not None and len(null) != len(values):
+        raise ValueError(f"The control must have as many bases as the result, {len(values):,}; received {len(null):,}. Score the same interval.")
     marked = None if variant is None else _marked(variant, result.interval, result.sequence)
-    null = None
-    if control is not None:
-        null = _mean(_substitutions(control, kind))
-        if len(null) != len(values):
-            raise ValueError(f"The control must have as many bases as the result, {len(values):,}; received {len(null):,}. Score the same interval.")
     model = plain(getattr(result, "model", "") or "")
-    genes = [] if annotation is None else [genes_track(annotation)]
     mean = signal_track(_mean(values), label="Mean over the substitutions", unit=UNIT, diverging=True, control=null, control_label=control_label, height=64)
+    rows = [_bases_track(result, values, kind), _map_track(result, values, kind, top, marked), mean, logo_track(result.probabilities), *tracks]
     return locus(
-        result.interval,
-        [*genes, sequence_track(result.sequence), _map_track(result, values, kind, top, marked), mean, logo_track(result.probabilities), *tracks],
-        title=title or "Every single-base substitution" + (f", scored by {model}" if model else ""),
-        assembly=assembly, sequence=result.sequence, zoom=zoom, marks=None if marked is None else {_name(marked): _reference_bases(marked)},
+        result.interval, rows if annotation is None else [genes_track(annotation), *rows],
+        title=title or "Every single-base substitution" + (f", scored by {model}" if model else ""), assembly=assembly, sequence=result.sequence,
+        zoom=zoom, marks=None if marked is None else {f"{plain(marked.ref, most=12)}>{plain(marked.alt, most=12)}": marked.interval},
     )  # fmt: skip
 
 
-def _map_track(result: Saturated, values: np.ndarray, kind: str, top: float | None, marked: Variant | None) -> Track:
+def _map_track(result: Any, values: np.ndarray, kind: str, top: float | None, marked: Variant | None) -> Track:
     """The map as a track: a row for each alternative base."""
-    if top is not None and not (np.isfinite(top) and top > 0):
-        raise ValueError(f"The LLR of the strongest colours must be above 0; received top={top}. Leave it out for the data's own.")
-    sizes = np.abs(values[np.isfinite(values)])
-    edge = top or (float(np.percentile(sizes, 99, method="higher")) if sizes.size else 0.0) or 1.0
-    both = kind in ("llr", "base_llr") and all(np.isfinite(getattr(result, name, np.nan)).any() for name in ("llr_fwd", "llr_rev"))
-    label = f"{KINDS[kind]} of each substitution"
+    label, interval, sizes = f"{KINDS[kind]} of each substitution", result.interval, np.abs(values[np.isfinite(values)])
+    edge = _top(top, sizes, 99)
 
     def draw(panel: Panel) -> str:
-        view, c = panel.view, colours()
-        shown, letters = view.crop(values, result.interval, label), list(view.crop(_codes(result.sequence), result.interval, label).astype(int))
+        view, c, ax = panel.view, colours(), "" if panel.row == 1 else str(panel.row)
+        codes = view.crop(_codes(result.sequence), interval, label).astype(int)
+        shown = view.crop(values, interval, label)
         rise = slice(None, None, -1 if view.reverse else 1)
-        extra = {}
-        if both:
-            strands = [view.crop(np.asarray(getattr(result, name), float), result.interval, label)[rise].T for name in ("llr_fwd", "llr_rev")]
-            extra = {"customdata": np.stack(strands, axis=-1).astype(np.float32)}
-        told = [[f"{(BASES + 'N')[code]}>{base}" for code in letters[rise]] for base in BASES]
-        strand = "<br>%{customdata[0]:.3g} forward, %{customdata[1]:.3g} reverse strand" if both else ""
-        panel.add(go.Heatmap(z=shown[rise].T.astype(np.float32), x0=view.interval.start + 1, dx=1, y=list(BASES), zmin=-edge, zmax=edge, colorscale=c.diverging(),
-                             showscale=False, text=told, name=escaped(label), hoverongaps=False,
-                             hovertemplate=f"%{{text}}: %{{z:.3g}} {UNIT}{strand}<extra></extra>", **extra))  # fmt: skip
-        # The reference bases stand as dots where cells have room, for "no change" is no missing value.
-        codes = np.array(letters)
-        known = (codes >= 0) & (codes < 4) & view.in_part
-        panel.add(go.Scatter(x=view.positions[known], y=[BASES[code] for code in codes[known]], mode="markers", hoverinfo="skip", meta="letters", marker={"symbol": "circle", "size": 4, "color": c.control}))
-        panel.yaxis(type="category", categoryarray=list(BASES), autorange=False, range=[3.5, -0.5], showticklabels=True, tickfont={"size": 10}, title_text="alternative")
+        cells = {"x0": view.interval.start + 1, "dx": 1, "y": list(BASES)}
+        bar = {"len": 84, "lenmode": "pixels", "y": np.mean(panel.figure.layout[f"yaxis{ax}"].domain or (0, 1)), "x": 1.005, "thickness": 8, "ticks": "",
+               "tickvals": [-edge, 0, edge], "ticktext": [number(at) for at in (-edge, 0, edge)], "tickfont": {"size": 10}}  # fmt: skip
+        # The cells answer a click alone: what the pointer reads in every row stands in that of the bases.
+        panel.add(go.Heatmap(z=shown[rise].T.astype(np.float32), zmin=-edge, zmax=edge, colorscale=c.diverging(), name=label, hoverinfo="none",
+                             showscale=panel.block == 1, colorbar=bar, **cells))  # fmt: skip
+        panel.add(go.Heatmap(z=np.where(np.arange(4)[:, None] == codes[rise], 1, np.nan).astype(np.float32), colorscale=[[0, c.control], [1, c.control]],
+                             ygap=14, showscale=False, hoverinfo="skip", **cells))  # fmt: skip
+        panel.yaxis(type="category", categoryarray=list(BASES), autorange=False, range=[3.5, -0.5], showticklabels=True, tickfont={"size": 10}, ticks="")
+        if marked is not None and marked.is_snv and view.interval.contains(marked.interval):
+            row, block = _cell(marked, interval)[1], "" if panel.block == 1 else str(panel.block)
+            panel.figure.add_shape(type="rect", xref=f"x{block}", yref=f"y{ax}", x0=marked.pos - 0.5, x1=marked.pos + 0.5, y0=row - 0.5, y1=row + 0.5,
+                                   line={"color": c.ink, "width": 2})  # fmt: skip
         beyond = int((sizes > edge).sum())
-        return _said(result, values, marked) + (f"; colours end at {number(edge)} {UNIT}, {beyond:,} lie beyond" if beyond else "")
+        return _substituted(result, values, marked) + (f"; {beyond:,} beyond the strongest colour, {number(edge)} {UNIT}" if beyond else "")
 
-    note = f"{'mean of both strands; ' if both else ''}blue: less likely than the reference base, orange: more likely; strongest colour {number(edge)} {UNIT}"
+    note = f"in {UNIT}{', mean of both strands' * bool(_strands(result, kind))}; grey dash: the reference base; blue: less likely than it, orange: more likely"
     return Track(label, 76, draw, "alternative", letters=True, note=note)
 
 
+def _bases_track(result: Any, values: np.ndarray, kind: str) -> Track:
+    """The sequence, whose hover tells the substitutions of each base, with their values and those of each strand."""
+    bases, strands = sequence_track(result.sequence), _strands(result, kind)
+
+    def changes(base: int) -> str:
+        lines = []
+        for column in np.flatnonzero(np.isfinite(values[base])):
+            both = [f"{number(float(strand[base, column]))} {name}" for name, strand in strands.items()]
+            lines.append(f"{result.sequence[base]}>{BASES[column]} {number(float(values[base, column]))} {UNIT}" + (f" ({', '.join(both)})" if both else ""))
+        return "<br>".join(lines) or f"{result.sequence[base]}: no score"
+
+    def draw(panel: Panel) -> str:
+        shown = panel.view.crop(np.arange(len(values), dtype=float), result.interval, bases.label).astype(int)
+        said = bases.draw(panel)
+        panel.add(go.Scatter(x=panel.view.positions, y=np.zeros(len(shown), np.int8), text=list(map(changes, shown)), mode="lines",
+                             line={"width": 0}, hovertemplate="%{text}<extra></extra>"))  # fmt: skip
+        return said
+
+    return replace(bases, draw=draw)
+
+
+def _strands(result: Any, kind: str) -> dict[str, np.ndarray]:
+    """[base, 4] of each strand, of a mean of both."""
+    given = {name: np.asarray(getattr(result, key, None), dtype=float) for name, key in (("forward", "llr_fwd"), ("reverse", "llr_rev"))}
+    return given if kind == "llr" and all(part.shape == (len(result.interval), 4) and np.isfinite(part).any() for part in given.values()) else {}
+
+
 def _codes(sequence: str) -> np.ndarray:
-    return np.array([(BASES + "N").find(base) for base in sequence], dtype=float)
+    return np.array([LETTERS.find(base) for base in sequence], dtype=float)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -164,36 +171,44 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
 
 
-def _said(result: Saturated, values: np.ndarray, marked: Variant | None) -> str:
-    interval, flat = result.interval, values[np.isfinite(values)]
+def _top(given: float | None, sizes: np.ndarray, percentile: float) -> float:
+    """The value of the strongest colour: as given, or a percentile of the sizes that are there."""
+    if given is not None and not (np.isfinite(given) and given > 0):
+        raise ValueError(f"The value of the strongest colour must be above 0; received top={given}. Leave it out for the data's own.")
+    return given or float(np.percentile(sizes, percentile, method="higher") if sizes.size else 0) or float(sizes.max(initial=0)) or 1.0
+
+
+def _cell(variant: Variant, interval: Interval) -> tuple[int, int]:
+    """Base and column of a substitution, in the reading direction of the interval."""
+    if interval.strand == "-":
+        return interval.end - 1 - variant.start, BASES.find(variant.alt.translate(_COMPLEMENT))
+    return variant.start - interval.start, BASES.find(variant.alt)
+
+
+def _at(result: Any, base: int) -> int:
+    """1-based position of a base of a result."""
+    return result.interval.end - base if result.interval.strand == "-" else result.interval.start + base + 1
+
+
+def _substituted(result: Any, values: np.ndarray, marked: Variant | None) -> str:
+    flat = values[np.isfinite(values)]
     if not flat.size:
         return "no scores here"
-    reverse = interval.strand == "-"
 
-    def told(index: int) -> str:
+    def words(index: int) -> str:
         base, column = divmod(index, 4)
-        position = interval.end - base if reverse else interval.start + base + 1
-        return f"{number(float(values[base, column]))} {UNIT} ({result.sequence[base]}>{BASES[column]} at {position:,})"
+        return f"{number(float(values[base, column]))} {UNIT} ({result.sequence[base]}>{BASES[column]} at {_at(result, base):,})"
 
-    said = f"{flat.size:,} substitution{'s' * (flat.size != 1)}, lowest {told(int(np.nanargmin(values)))}, highest {told(int(np.nanargmax(values)))}, {(flat < 0).mean():.0%} below 0"
+    said = f"{flat.size:,} substitution{'s' * (flat.size != 1)}, lowest {words(int(np.nanargmin(values)))}, highest {words(int(np.nanargmax(values)))}, {(flat < 0).mean():.0%} below 0"
     missing = int((np.isnan(values).sum(axis=1) - (_codes(result.sequence) < 4)).sum())
     said += f", {missing:,} without a score" if missing else ""
     if marked is not None and marked.is_snv:
-        base = interval.end - 1 - marked.start if reverse else marked.start - interval.start
-        own = float(values[base, BASES.find(marked.alt.translate(_COMPLEMENT) if reverse else marked.alt)])
-        said += f"; {_name(marked)}: " + (f"{number(own)} {UNIT}, lower than {(flat > own).mean():.0%} of all" if np.isfinite(own) else "no score")
+        own = float(values[_cell(marked, result.interval)])
+        said += f"; {marked.ref}>{marked.alt} at {marked.pos:,}: " + (f"{number(own)} {UNIT}, lower than {(flat > own).mean():.0%} of all" if np.isfinite(own) else "no score")
     return said
 
 
-def _name(variant: Variant) -> str:
-    return f"{plain(variant.ref, most=12)}>{plain(variant.alt, most=12)} at {variant.pos:,}"
-
-
-def _reference_bases(variant: Variant) -> Interval:
-    return Interval(variant.chrom, variant.start, variant.start + len(variant.ref))
-
-
-def _substitutions(result: Saturated, kind: str) -> np.ndarray:
+def _substitutions(result: Any, kind: str) -> np.ndarray:
     """[base, 4] values of a result, NaN at the reference base; or an error that says what does not fit."""
     if kind not in KINDS:
         raise ValueError(f"The kind must be one of {', '.join(KINDS)}; received {kind!r}. Use 'llr' for the mean of both strands.")
@@ -234,7 +249,7 @@ def _substitutions(result: Saturated, kind: str) -> np.ndarray:
 
 def _marked(given: Variant | str, interval: Interval, sequence: str) -> Variant:
     variant = Variant.from_str(given) if isinstance(given, str) else given
-    place = _reference_bases(variant)
+    place = variant.interval
     if canonical_contig(variant.chrom) != canonical_contig(interval.chrom) or place.start < interval.start or place.end > interval.end:
         raise ValueError(f"The variant to mark must lie in {interval.label()}; received {variant}. Mark one of the window, or draw the window around it.")
     reverse = interval.strand == "-"
@@ -246,26 +261,10 @@ def _marked(given: Variant | str, interval: Interval, sequence: str) -> Variant:
     return variant
 
 
-# Dependencies ---------------------------------------------------------------------------------------------------------
-
-
-class Dependent(Protocol):
-    """What the figure needs of a dependency map: `variants.dependency` gives it."""
-
-    @property
-    def interval(self) -> Interval: ...
-    @property
-    def sequence(self) -> str: ...
-    @property
-    def values(self) -> np.ndarray: ...
-    @property
-    def same_token(self) -> np.ndarray: ...
-
-
 def dependency(
-    result: Dependent,
+    result: Any,
     *,
-    null: Dependent | None = None,
+    null: Any = None,
     null_label: str = "randomly initialised model",
     title: str | None = None,
     assembly: str | None = None,
@@ -308,43 +307,42 @@ def dependency(
     results = [result] if null is None else [result, null]
     maps = [_dependencies(each, what) for each, what in zip(results, ("result", "null"), strict=False)]
     if null is not None and len(maps[1]) != len(maps[0]):
-        raise ValueError(
-            f"The null must have as many bases as the result, {len(maps[0]):,}; received {len(maps[1]):,} ({null.interval.label()}). Compute both over the same interval."
-        )
-    if top is not None and not (np.isfinite(top) and top > 0):
-        raise ValueError(f"The value of the strongest colour must be above 0; received top={top}. Leave it out for the data's own.")
+        raise ValueError(f"The null must have as many bases as the result, {len(maps[0]):,}; received {len(maps[1]):,} ({null.interval.label()}). Compute both over the same interval.")
     known = np.concatenate([values[np.isfinite(values)] for values in maps])
-    edge = top or (float(np.percentile(known, 99.9, method="higher")) if known.size else 0.0) or float(known.max(initial=0.0)) or 1.0
-    c, fig, n = colours(), go.Figure(), len(maps)
-    model = plain(getattr(result, "model", "") or "")
+    edge, c, fig, n, size = _top(top, known, 99.9), colours(), go.Figure(), len(maps), len(maps[0])
+    model, interval, few, step = plain(getattr(result, "model", "") or ""), result.interval, size <= SPELLED_CELLS, -(-size // MOST_CELLS)
+    region = " · ".join([plain(Interval(interval.chrom, interval.start, interval.end).label()), f"{size:,} bp", *([plain(assembly)] if assembly else []), *(["− strand"] if interval.strand == "-" else [])])
     names = [model or "Model", f"Control: {null_label}"]
     for i, (each, values) in enumerate(zip(results, maps, strict=True)):
-        ax, interval = "" if i == 0 else "2", each.interval
-        reverse = interval.strand == "-"
+        k, at = "" if i == 0 else "2", each.interval
+        reverse, first, linked = at.strand == "-", at.start + 1, i > 0 and at == interval
         rise = slice(None, None, -1 if reverse else 1)
-        ends = [interval.start + 0.5, interval.end + 0.5]
-        letters = each.sequence[rise]
-        few = len(values) <= 64
-        text = {"text": [[f"{a}{interval.start + 1 + row:,} substituted, {b}{interval.start + 1 + column:,} read" for column, b in enumerate(letters)] for row, a in enumerate(letters)]} if few else {}
-        fig.add_heatmap(z=values[rise, rise].astype(np.float32), x0=interval.start + 1, dx=1, y0=interval.start + 1, dy=1, zmin=0, zmax=edge, colorscale=c.sequential(), showscale=i == 0,
-                        name=escaped(names[i]), hoverongaps=False, xaxis=f"x{ax}", yaxis=f"y{ax}", colorbar={"title": {"text": ODDS, "side": "right"}},
-                        hovertemplate=("%{text}" if few else "%{y:,} substituted, %{x:,} read") + f"<br>%{{z:.3g}} {ODDS}<extra></extra>", **text)  # fmt: skip
-        place = f"1-based on {escaped(interval.chrom)}" + (f" ({escaped(assembly)})" if assembly else "") + (", − strand" if reverse else "")
-        spelled = {"tickvals": list(range(interval.start + 1, interval.end + 1)), "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if few else {"tickformat": ",d", "nticks": 6}
-        low, high = i / n + 0.03 * (i > 0), (i + 1) / n - 0.03 * (n > 1 and i == 0)
-        span = f"{interval.start + 1:,} to {interval.end:,}, " if few else ""
-        fig.layout[f"xaxis{ax}"] = {"domain": [low, high], "anchor": f"y{ax}", "range": ends[::-1] if reverse else ends, "title": {"text": f"base read, {span}{place}"}, "minallowed": ends[0], "maxallowed": ends[1],
-                                    **spelled, **({"matches": "x"} if i and each.interval == result.interval else {})}  # fmt: skip
-        fig.layout[f"yaxis{ax}"] = {"anchor": f"x{ax}", "range": ends if reverse else ends[::-1], "title": {"text": "" if i else "base substituted"}, "minallowed": ends[0], "maxallowed": ends[1],
-                                    **spelled, **({"matches": "y", "showticklabels": False} if i and each.interval == result.interval else {})}  # fmt: skip
+        letters, blocks = each.sequence[rise], np.arange(0, size, step)
+        cells = np.fmax.reduceat(np.fmax.reduceat(values[rise, rise], blocks, axis=0), blocks, axis=1).astype(np.float32)
+        texts = [[f"{a}{first + row:,} substituted, {b}{first + column:,} read" for column, b in enumerate(letters)] for row, a in enumerate(letters)] if few else None
+        place, hover = first + (step - 1) / 2, "%{text}" if few else "%{y:,} substituted, %{x:,} read" + (f", largest of {step} by {step} bases" if step > 1 else "")
+        low, high = [(0.0, 0.73), (0.0, 0.48), (0.52, 1.0)][i + (n > 1)]
+        fig.add_heatmap(z=cells, x0=place, dx=step, y0=place, dy=step, text=texts, zmin=0, zmax=edge, colorscale=c.sequential(), name=escaped(names[i]), hoverongaps=False,
+                        showscale=i == 0, colorbar={"title": {"text": "log2<br>odds ratio", "side": "top"}, "x": 1.01 if n > 1 else high + 0.01}, xaxis=f"x{k}", yaxis=f"y{k}",
+                        hovertemplate=f"{hover}<br>%{{z:.3g}} {ODDS}<extra></extra>")  # fmt: skip
+        ticks = {"tickvals": list(range(first, at.end + 1)), "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if few else {"tickformat": ",d", "nticks": 6}
+        ends = [first - 0.5, at.end + 0.5]
+        axis = {"minallowed": ends[0], "maxallowed": ends[1], **ticks}
+        fig.layout[f"xaxis{k}"] = axis | {"domain": [low, high], "anchor": f"y{k}", "range": ends[::rise.step], "matches": "x" if linked else None,
+                                          "title": {"text": f"base read, 1-based on {escaped(at.chrom)}"}}  # fmt: skip
+        fig.layout[f"yaxis{k}"] = axis | {"anchor": f"x{k}", "range": ends[::-1][::rise.step], "matches": "y" if linked else None, "showticklabels": not linked,
+                                          "title": {"text": "" if i else "base substituted"}}  # fmt: skip
         fig.add_annotation(x=low, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=4, text=f"<b>{escaped(names[i])}</b>", showarrow=False)
     title = plain(title or "Which bases depend on each other" + (f", by {model}" if model else ""), most=200)
-    said = [sentence(title), *_depends(result, maps[0])]
+    said = [sentence(title), sentence(region), *_depends(result, maps[0])]
+    if (beyond := int((known > edge).sum())):
+        said.append(f"{beyond:,} pairs lie beyond the strongest colour, {number(edge)}.")
     if null is not None:
         control = maps[1][np.isfinite(maps[1])]
         said.append(f"Control ({plain(null_label)}): " + (f"strongest {_strongest(null, maps[1], 1)}, median {number(float(np.median(control)))}." if control.size else "no values."))
-    return framed(fig, title=title, alt=" ".join(said), height=390 if n > 1 else 600, above=22, below=60, subtitle="empty: both bases in one token, which the model reads at once",
-                  name=plain(Interval(result.interval.chrom, result.interval.start, result.interval.end).label()).replace(",", ""))  # fmt: skip
+    grey = any(np.asarray(each.same_token).any() for each in results)
+    return framed(fig, title=title, alt=" ".join(said), height=390 if n > 1 else 600, above=22, below=60, plot_bgcolor=c.faint,
+                  subtitle=region + "; grey: both bases in one token, which the model reads at once" * grey, name=region.split(" ")[0].replace(",", ""))  # fmt: skip
 
 
 def _dependencies(result: Any, what: str) -> np.ndarray:
@@ -375,27 +373,21 @@ def _dependencies(result: Any, what: str) -> np.ndarray:
     return values
 
 
-def _strongest(result: Dependent, values: np.ndarray, most: int) -> str:
+def _strongest(result: Any, values: np.ndarray, most: int) -> str:
     """The strongest dependencies, each as the base read on the base substituted."""
-    interval = result.interval
-
-    def at(index: int) -> str:
-        position = interval.end - index if interval.strand == "-" else interval.start + index + 1
-        return f"{plain(result.sequence[index])} at {position:,}"
-
     flat = np.nan_to_num(values, nan=-1.0).ravel()
-    order = np.argsort(-flat, kind="stable")[:most]
-    pairs = [divmod(index, len(values)) for index in order.tolist() if flat[index] >= 0]
-    return listing([f"{at(column)} on {at(row)} ({number(float(values[row, column]))})" for row, column in pairs])
+    pairs = [divmod(int(index), len(values)) for index in np.argsort(-flat, kind="stable")[:most] if flat[index] >= 0]
+    at = [f"{base} at {_at(result, i):,}" for i, base in enumerate(plain(result.sequence, most=LONGEST_DEPENDENCY))]
+    return listing([f"{at[column]} on {at[row]} ({number(float(values[row, column]))})" for row, column in pairs])
 
 
-def _depends(result: Dependent, values: np.ndarray) -> list[str]:
+def _depends(result: Any, values: np.ndarray) -> list[str]:
     n, known = len(values), values[np.isfinite(values)]
-    said = [f"Dependencies between {n:,} base{'s' if n != 1 else ''}."]
+    said = [f"Dependencies between {n:,} base{'s' * (n != 1)}."]
     if not known.size:
         return [*said, "No values here."]
     same = int(np.asarray(result.same_token, dtype=bool).sum())
     said += [f"Strongest, as {ODDS}: {_strongest(result, values, 3)}.", f"Median {number(float(np.median(known)))}."]
     missing = int(np.isnan(values).sum()) - same
-    said += [f"Within one token, where nothing is told: {same:,} pairs."] if same else []
+    said += [f"Both bases within one token: {same:,} pairs, left grey."] if same else []
     return said + ([f"Without a value: {missing:,} pairs."] if missing else [])
