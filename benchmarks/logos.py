@@ -7,8 +7,8 @@ logomaker's by matplotlib. A page is ours alone: the figure as HTML, without plo
 part of the locus of `--theirs` times 10 bp, and its seconds are scaled up: it takes the same time for each column.
 
 Seconds are of the clock. Predicted before: motifs 2 s for our picture and 5 s for logomaker's, so 2 to 3 times; the locus 1.5 s
-and 4 s. Measured on two cores at a load of 2: motifs 1.7 s
-and 4.2 s, 2.5 times; the locus 0.4 s and 2.1 s, 5 times; as a page 0.4 s and 0.1 s.
+and 4 s. Measured on two cores at a load of 2: motifs 1.7 s and 4.2 s, 2.5 times; the locus 0.4 s and 2.1 s, 5 times; as a page
+0.4 s and 0.1 s.
 """
 
 from __future__ import annotations
