@@ -435,7 +435,7 @@ def genes_track(annotation: Annotated, *, label: str = "Genes", most_lanes: int 
             panel.add(go.Scatter(x=[mark[0] for mark in marks], y=[mark[1] for mark in marks], mode="markers", hoverinfo="skip",
                                  marker={"symbol": symbols, "size": size, "color": colour}))  # fmt: skip
         styled = [f"<i>{escaped(names[i])}</i>" if isinstance(items[i], Transcript) else escaped(names[i]) for i in kept]
-        panel.add(_names(view.at(begin[kept]), 0.36 - lanes[kept], styled))
+        panel.add(_names(view.at(begin[kept]), 0.36 - lanes[kept], styled) if items else _names(view.at([2.0]), [0.0], ["none here"]))
         panel.yaxis(range=[-max((int(lanes[i]) for i in kept), default=0) - 0.5, 0.6], visible=False)
         panel.figure.update_layout(barmode="overlay")
         hidden = len(items) - len(kept)
