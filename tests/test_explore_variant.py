@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from attention_toy import previous_token
 from attention_toy import toy as known_heads
 from variant_toy import ToyModel, toy_reference
 
-from ntviz import annotation, data, expectation, explore, models, variants
+from ntviz import annotation, data, expectation, explore, models, plot, variants
 from ntviz.explore.variant_attention import shift
 from ntviz.explore.variant_contexts import in_both
 from ntviz.explore.variant_explorer import PARTS
@@ -106,11 +108,13 @@ def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, te
     assert re.search(says.format(**letters), found.html())
     assert "no verdict" not in found.html()
     assert "data-ntviz=\"scores\"" not in found.html()
-    assert found.figure_of("expected") is None
     assert found.table()["value"].isna().all()
-    assert (found.figure_of("substitutions") is None) == (status in ("contig_missing", "out_of_bounds"))
-    with pytest.raises(ValueError, match=re.escape(f"{found.card.name} has no figure of expected bases")):
-        found.figure("expected")
+    if status in ("contig_missing", "out_of_bounds"):
+        assert found.figures() == []
+        with pytest.raises(ValueError, match=re.escape(f"{found.card.name} has no figure 'Around the variant'")):
+            found.figure()
+    else:
+        assert "Bases the model expects with" not in found.figure().layout.meta["alt"]
     # The live figure has words then, and the page opens.
     assert found.drawn().layout.meta["alt"]
     assert "<section" in found.page()
@@ -139,8 +143,8 @@ def test_a_gene_or_a_region_is_a_place_to_pick_from(genome, toy):
     assert "Pick a substitution" in found.html()
     assert "ONE&lt;b&amp;" in found.html()
     assert "<b&" not in found.page()
-    assert found.figure_of("expected") is None
-    assert found.figure("substitutions").layout.meta["alt"]
+    assert "with" not in [str(trace.name).split()[-2:-1] for trace in found.figure().data]
+    assert found.figure().layout.title.text == "Every substitution around ONE&lt;b&amp;"
     found.go("chr20:2,101")
     assert found.card.where == Interval("chr20", 2100, 2101)
     with pytest.raises(ValueError, match="Type a gene"):
@@ -285,11 +289,11 @@ def test_attention_before_and_after_is_that_of_whole_maps(genome, mini):
     # The head shown is the one that changes most, until another is chosen.
     assert (found.layer, found.head) == np.unravel_index(seen.moved.argmax(), seen.moved.shape)
     assert 0 < seen.moved.max() <= 1
-    first = found.figure("expected").layout.meta["alt"]
+    first = found.figure().layout.meta["alt"]
     assert f"layer {found.layer}, head {found.head}" in first
     last = seen.order[-1]
     found.choose(*last)
-    assert f"layer {last[0]}, head {last[1]}" in found.figure("expected").layout.meta["alt"]
+    assert f"layer {last[0]}, head {last[1]}" in found.figure().layout.meta["alt"]
     with pytest.raises(ValueError, match=r"4 layers by 8 heads, numbered from 0; received \(4, 0\)"):
         found.choose(4, 0)
     found.go(found.card.variant)
@@ -306,12 +310,12 @@ def test_heads_that_look_by_place_alone_do_not_change():
 
 
 def test_where_attention_cannot_be_compared_it_is_said(explorer, genome):
-    assert explorer.html().count("must run its attention through transformers") == 1
+    assert "must run its attention through transformers" in explorer.figure().layout.meta["alt"]
     assert (explorer.layer, explorer.head) == (-1, -1)
     base = genome[0].fetch("20:2101").sequence
     explorer.go(f"20:2101:{base}>{base}{'AC' if base != 'A' else 'CA'}")
     assert explorer.card.status == "ok"
-    assert "moves every later token" in explorer.html()
+    assert "Attention: An insertion or deletion moves every later token" in explorer.figure().layout.meta["alt"]
     table = explorer.table().set_index("score")
     assert np.isnan(table.loc["entropy", "value"])
     assert np.isfinite(table.loc["llr", "value"])
@@ -345,23 +349,59 @@ def test_the_table_says_what_it_is(explorer):
     assert len(lines) == 4 + len(SCORES)
 
 
-def test_widgets_follow_and_move_the_card(explorer):
-    explorer.widget  # noqa: B018 - it is made when asked for
-    name = explorer.where
-    assert explorer.toolbar.place.value == name
-    explorer._parts.value = "genes"
-    assert explorer.part == "genes"
-    assert explorer.live.still is explorer.figure("genes")
-    explorer._parts.value = "substitutions"
-    base = next(base for base in "ACGT" if base != explorer.bench.reference.fetch("20:2105").sequence)
-    explorer.live._heard(None, {"kind": "click", "trace": 4, "x": 2105, "y": base, "z": -0.5}, [])
-    assert explorer.where.startswith("chr20:2,105 ")
-    assert explorer.toolbar.place.value == explorer.where
-    explorer.back()
-    assert explorer.where == name
-    explorer.toolbar.place.value = "nowhere"
-    assert "nowhere" in explorer.toolbar.message.value
-    assert explorer.where == name
+def test_widgets_follow_and_move_the_card(genome, mini):
+    found = explore.variant(mini, *genome, at=snv(genome[0]), around=10)
+    # Outside a kernel nobody waits: the live figure has all.
+    assert len(found.widget.children) == 2
+    assert plot.alt(found.live.still) == plot.alt(found.figure())
+    name = found.where
+    assert found.toolbar.place.value == name
+    assert found._heads.label.startswith(f"layer {found.layer}, head {found.head}: ")
+    found._parts.value = "genes"
+    assert plot.alt(found.live.still) == plot.alt(found.figure("genes"))
+    found._heads.value = last = found.card.attention.order[-1]
+    assert (found.part, found.layer, found.head) == ("around", *last)
+    assert f"layer {last[0]}, head {last[1]}" in plot.alt(found.live.still)
+    base = next(base for base in "ACGT" if base != genome[0].fetch("20:2105").sequence)
+    found.live._heard(None, {"kind": "click", "trace": 4, "x": 2105, "y": base, "z": -0.5}, [])
+    assert found.where.startswith("chr20:2,105 ")
+    assert found.toolbar.place.value == found.where
+    assert html.escape(found.where) in found._words.value
+    found.back()
+    assert (found.where, found.layer, found.head) == (name, *last)
+    found.toolbar.place.value = "nowhere"
+    assert "nowhere" in found.toolbar.message.value
+    assert found.where == name
+    # A part without a figure is refused, and the buttons stay where they were.
+    found.go("chrQ:100 A>C")
+    found._parts.value = "dependencies"
+    assert "has no figure &#x27;Dependencies&#x27;" in found.toolbar.message.value
+    assert found._parts.value == found.part == "around"
+
+
+def test_what_is_not_computed_yet_comes_in_the_next_turns_of_the_kernel(genome, toy):
+    found = explore.variant(toy, *genome, at=snv(genome[0]), around=20)
+
+    async def kernel() -> list[int]:
+        seen = [len(found.widget.children[1].children[-1].still.data)]
+        while found.card.lacking:
+            await asyncio.sleep(0.01)
+            seen.append(len(found.live.still.data))
+        return seen
+
+    seen = asyncio.run(kernel())
+    assert seen[0] < seen[-1]
+    assert plot.alt(found.live.still) == plot.alt(found.figure())
+    assert found.toolbar.message.value.count("Computing") == 0
+
+
+def test_elsewhere_words_and_scores_stand_over_the_figure(explorer, monkeypatch):
+    shown = []
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **_: shown.append(bundle))
+    monkeypatch.setattr(type(explorer.figure()), "show", lambda figure: shown.append(plot.alt(figure)))
+    explorer._ipython_display_()
+    assert shown == [{"text/html": explorer.html(), "text/plain": repr(explorer)}, plot.alt(explorer.figure())]
 
 
 def test_the_consequence_is_that_of_the_whole_annotation(mini):
@@ -390,3 +430,8 @@ def test_own_elements_are_named(genome, toy, tmp_path):
     assert "<i>" not in found.html()
     found.go(snv(genome[0], 2200))
     assert "peaks" not in found.html()
+    assert found.add_file("<u>more.bed", "20\t2190\t2210\tone\nbroken\n").startswith("<u>more: 1 features; see Genes. 1 of 2 lines")
+    assert "&lt;u&gt;more" in found.html()
+    assert "&lt;u&gt;more" in str(found.figure("genes").layout.annotations)
+    with pytest.raises(ValueError, match="A part must be one of around, genes, dependencies; received 'attention'"):
+        found.figure("attention")

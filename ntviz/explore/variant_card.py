@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,7 +26,7 @@ from ntviz.variants.saturating import Saturation, saturation
 from ntviz.variants.scoring import Scorer
 
 DEPENDING = 31
-"""bp of the map of dependencies, which costs three readings a base."""
+"""bp of the map of dependencies, which costs three forward passes a base."""
 NEAR = 20_000
 """bp drawn around a variant outside of genes."""
 WHOLE = 150_000
@@ -34,23 +35,7 @@ WHOLE = 150_000
 
 @dataclass(frozen=True)
 class Bench:
-    """What stays while one goes from variant to variant.
-
-    Attributes
-    ----------
-    model, reference, annotation
-        As `explore.variant` takes them.
-    scorer
-        Scores a variant in every way.
-    window
-        bp of the windows, as asked for; None for the model's own.
-    around
-        bp to each side whose substitutions are scored.
-    beds
-        More elements, by name.
-    background
-        Scores of random substitutions, or None.
-    """
+    """What stays while one goes from variant to variant, as `explore.variant` takes it; `scorer` has all scores."""
 
     model: Any
     reference: Reference
@@ -71,35 +56,24 @@ class Bench:
         ValueError
             The text names nothing that could be looked at.
         """
-        variant, text = what, str(what)
+        variant = what
         if isinstance(what, str):
-            try:
+            # Not a variant, or one whose error `locate` tells again.
+            with contextlib.suppress(ValueError):
                 variant = Variant.from_str(what)
-            except ValueError:
-                # Not a variant, or one whose error `locate` tells again.
-                variant = None
         if isinstance(variant, Variant):
             variant = replace(variant, chrom=browser_contig(variant.chrom))
-            return Card(self, text, variant, *self._place(variant))
-        place = locate(
-            what, self.reference, self.annotation, window=self.scorer.window_bp, longest=self.scorer.window_bp
-        )
-        name, focus = place.name, place.interval.midpoint
-        if len(place.focus) == 1:
-            focus = place.focus.start
-        where = Interval(place.interval.chrom, focus, focus + 1)
-        return Card(self, text, None, name, where)
+            return Card(self, variant, f"{variant.chrom}:{variant.pos:,} {variant.ref}>{variant.alt}", self._place(variant))
+        place = locate(what, self.reference, self.annotation, window=self.scorer.window_bp, longest=self.scorer.window_bp)
+        middle = place.focus.start if len(place.focus) == 1 else place.interval.midpoint
+        return Card(self, None, place.name, Interval(place.interval.chrom, middle, middle + 1))
 
-    def _place(self, variant: Variant) -> tuple[str, Interval | None]:
-        chrom = variant.chrom
-        name = f"{chrom}:{variant.pos:,} {variant.ref}>{variant.alt}"
+    def _place(self, variant: Variant) -> Interval | None:
         try:
-            whole = self.reference.whole(chrom)
+            whole = self.reference.whole(variant.chrom)
         except ValueError:
-            return name, None
-        if variant.end > whole.end:
-            return name, None
-        return name, Interval(chrom, variant.start, variant.end)
+            return None
+        return variant.interval if variant.end <= whole.end else None
 
 
 class Card:
@@ -107,8 +81,6 @@ class Card:
 
     Attributes
     ----------
-    text
-        As it was asked for.
     variant
         None where a gene or a region was asked for.
     name
@@ -117,16 +89,14 @@ class Card:
         The bases of the variant, or the base in the middle of a locus; None where the reference has no such place.
     """
 
-    def __init__(
-        self, bench: Bench, text: str, variant: Variant | None, name: str, where: Interval | None
-    ) -> None:
-        self.bench, self.text, self.variant, self.name, self.where = bench, text, variant, name, where
+    def __init__(self, bench: Bench, variant: Variant | None, name: str, where: Interval | None) -> None:
+        self.bench, self.variant, self.name, self.where = bench, variant, name, where
 
     # Where it lies ----------------------------------------------------------------------------------------------------
 
     @cached_property
     def plan(self) -> Plan | None:
-        """What is read for the variant."""
+        """What the model reads for the variant."""
         return None if self.variant is None else self.bench.scorer.plan([Allele.of(self.variant)])[0]
 
     @property
@@ -149,11 +119,12 @@ class Card:
         """The locus whose substitutions are scored, clipped to the contig."""
         if self.where is None:
             return None
-        whole = self.bench.reference.whole(self.where.chrom)
-        around = self.bench.around
-        return Interval(
-            self.where.chrom, max(self.where.start - around, 0), min(self.where.end + around, whole.end)
-        )
+        return self._on(self.where.start - self.bench.around, self.where.end + self.bench.around)
+
+    def _on(self, start: int, end: int) -> Interval:
+        """A span beside the place, clipped to the contig."""
+        assert self.where is not None
+        return Interval(self.where.chrom, max(start, 0), min(end, self.bench.reference.whole(self.where.chrom).end))
 
     @cached_property
     def read(self) -> Interval | None:
@@ -171,13 +142,12 @@ class Card:
         """What the picture of the genes shows: the genes that hold the place, or what is around it."""
         if self.where is None:
             return None
-        whole = self.bench.reference.whole(self.where.chrom)
         near = Interval.around(self.where.chrom, self.where.midpoint, NEAR)
         start, end = near.start, near.end
         for row in self.bench.annotation.genes(self.where).itertuples():
             if int(row.end) - int(row.start) <= WHOLE:
                 start, end = min(start, int(row.start) - 500), max(end, int(row.end) + 500)
-        return Interval(self.where.chrom, max(start, 0), min(end, whole.end))
+        return self._on(start, end)
 
     @cached_property
     def elements(self) -> list[str]:
@@ -203,9 +173,7 @@ class Card:
         rows = annotation.genes(Interval(self.where.chrom, max(start - 1, 0), end + 1))
         if rows.empty:
             return {"consequence": "intergenic"}
-        near = annotation.within(
-            Interval(self.where.chrom, min(start, *rows["start"]), max(end, *rows["end"]))
-        )
+        near = annotation.within(Interval(self.where.chrom, min(start, *rows["start"]), max(end, *rows["end"])))
         if "exon" not in set(near.table["element"]):
             return {}
         row = consequence([self.variant], near, self.bench.reference).iloc[0]
@@ -244,9 +212,7 @@ class Card:
                 row[column] = values[name + ending]
             if self.bench.background is not None:
                 row["percentile"] = self.percentiles.get(name, float("nan"))
-            rows.append(
-                row | {"unit": score.unit, "direction": score.direction, "description": score.description}
-            )
+            rows.append(row | {"unit": score.unit, "direction": score.direction, "description": score.description})
         return pd.DataFrame(rows)
 
     def value(self, column: str) -> float:
@@ -266,14 +232,17 @@ class Card:
         """Which bases next to the place depend on each other; None where no window holds them."""
         if self.where is None:
             return None
-        bench, whole = self.bench, self.bench.reference.whole(self.where.chrom)
         near = Interval.around(self.where.chrom, self.where.midpoint, DEPENDING)
-        near = Interval(near.chrom, max(near.start, 0), min(near.end, whole.end))
         try:
-            return dependency(bench.model, bench.reference, near, what=None)
+            return dependency(self.bench.model, self.bench.reference, self._on(near.start, near.end), what=None)
         except ValueError:
             # N around it, or a window too short.
             return None
+
+    @property
+    def lacking(self) -> list[str]:
+        """Of the properties `contexts` and `attention` those that have not been computed yet."""
+        return [name for name in ("contexts", "attention") if self.scored and name not in self.__dict__]
 
     @cached_property
     def contexts(self) -> Contexts | None:
@@ -292,9 +261,7 @@ class Card:
         pair = self.plan.pairs[0]
         special = self.bench.scorer.reader.vocabulary.n_special
         try:
-            return shift(
-                self.bench.model, self.read, pair.reference, pair.alternative, pair.tokens[0] + special
-            )
+            return shift(self.bench.model, self.read, pair.reference, pair.alternative, pair.tokens[0] + special)
         except TypeError as error:
             return str(error)
 

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import html
 import io
+import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ntviz import plot
-from ntviz.annotation import Annotation, named
+from ntviz.annotation import Annotation, Beds, named
 from ntviz.environment import atomic_write
+from ntviz.explore import variant_figures as figures
 from ntviz.explore import variant_words as words
 from ntviz.explore.places import first_gene
 from ntviz.explore.toolbar import Explorer
 from ntviz.explore.variant_attention import Shift
 from ntviz.explore.variant_card import Bench, Card
-from ntviz.genome import Interval, Variant
+from ntviz.genome import Variant
 from ntviz.plot import show
-from ntviz.plot.theme import colours
-from ntviz.plot.words import plain
 from ntviz.reference import Reference
 from ntviz.variants.backgrounds import Background
 from ntviz.variants.options import Options
@@ -35,16 +31,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from ntviz.annotation.combining import Beds
-
 LEAST, MOST = 10, 500
-PARTS = {
-    "substitutions": "every substitution around",
-    "expected": "expected bases and attention, with either allele",
-    "genes": "where it lies",
-    "dependencies": "which bases depend on each other",
-}
+PARTS = {"around": "Around the variant", "genes": "Genes", "dependencies": "Dependencies"}
 """Figures of a card, in the order of a page."""
+STEPS = {"contexts": "expected bases with either allele", "attention": "attention with either allele"}
 
 
 def variant(
@@ -110,12 +100,11 @@ class VariantExplorer(Explorer):
         What is shown: `card.status`, `card.table()`, `card.saturation`, `card.contexts`, `card.attention`.
     part
         Which of `PARTS` the live figure shows.
-    layer, head
-        Zero-based, of the attention shown; the head that changes most until another is chosen.
     """
 
     def __init__(self, bench: Bench, at: Any) -> None:
-        self.bench, self.part, self._waiting = bench, "substitutions", False
+        self.bench, self.part = bench, "around"
+        self._outputs: list[Any] = []
         self._go(at)
 
     def __repr__(self) -> str:
@@ -132,13 +121,12 @@ class VariantExplorer(Explorer):
     def _go(self, what: Any) -> None:
         self.card: Card = self.bench.at(what)
         self._chosen: tuple[int, int] | None = None
-        self._figures: dict[tuple[str, str], go.Figure | None] = {}
 
     def _state(self) -> Any:
-        return self.card, self._chosen, self._figures, self.part
+        return self.card, self._chosen
 
     def _restore(self, state: Any) -> None:
-        self.card, self._chosen, self._figures, self.part = state
+        self.card, self._chosen = state
 
     def change(self, position: int, base: str) -> None:
         """Turn to the substitution of one base of the card's stretch.
@@ -162,7 +150,7 @@ class VariantExplorer(Explorer):
                 f"A base must be among those shown; received position {position:,}, and {shown} is shown. Type the variant."
             )
         ref = self.bench.reference.fetch(f"{stretch.chrom}:{position}").sequence
-        self.go(str(Variant(stretch.chrom, position, ref, base)))
+        self.go(Variant(stretch.chrom, position, ref, base))
 
     def choose(self, layer: int, head: int) -> None:
         """Show another head.
@@ -179,17 +167,16 @@ class VariantExplorer(Explorer):
                 f"({layer}, {head}). Choose one of these."
             )
         self._chosen = int(layer), int(head)
-        self._figures = {key: made for key, made in self._figures.items() if key[0] != "expected"}
         self.update()
 
     @property
     def layer(self) -> int:
-        """Layer of the head shown; -1 without attention."""
+        """Layer of the head shown, from 0: the one that changes most until another is chosen; -1 without attention."""
         return self._head[0]
 
     @property
     def head(self) -> int:
-        """Head shown; -1 without attention."""
+        """Head shown, from 0: the one that changes most until another is chosen; -1 without attention."""
         return self._head[1]
 
     @property
@@ -212,7 +199,7 @@ class VariantExplorer(Explorer):
         return out.getvalue()
 
     def code(self) -> str:
-        """Python that scores the variant, or the substitutions of the place, once more."""
+        """Python that scores the variant, and the substitutions of the place, once more."""
         bench, card = self.bench, self.card
         lines = [
             "from ntviz import models, variants",
@@ -222,69 +209,64 @@ class VariantExplorer(Explorer):
             f"reference = Reference({str(bench.reference.path)!r})",
         ]
         if card.variant is not None:
-            lines.append(f"scores = variants.score(model, reference, {card.text!r}, window={bench.window})")
-        if card.stretch is not None:
-            at = card.stretch
+            lines.append(f"scores = variants.score(model, reference, {str(card.variant)!r}, scores='all', window={bench.window})")
+        if (at := card.stretch) is not None:
             lines.append(f"around = variants.saturation(model, reference, '{at.chrom}:{at.start + 1}-{at.end}', window={bench.window})")
         return "\n".join(lines) + "\n"
 
-    # Showing ----------------------------------------------------------------------------------------------------------
-
-    def figure(self, part: str = "") -> go.Figure:
-        """The figure of one of `PARTS`; of the one that is shown when empty.
+    def add_file(self, name: str, text: str) -> str:
+        """Add elements from the text of a BED or GFF file; what was read, in words.
 
         Raises
         ------
         ValueError
-            There is no such part, or the card has no figure of it: for a place that the reference does not have, or without
-            scores.
+            Nothing of it can be read.
         """
-        part = part or self.part
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / (Path(name).name or "elements.bed")
+            file.write_text(text, encoding="utf-8")
+            new = named(file, taken={*self.bench.annotation.kinds, *self.bench.beds})
+        self.bench.beds.update(new)
+        self.card.__dict__.pop("elements", None)
+        said = [f"{name}: {len(one):,} features; see Genes." for name, one in new.items()]
+        return " ".join([*said, *(one.note for one in new.values() if one.note)])
+
+    # Showing ----------------------------------------------------------------------------------------------------------
+
+    def figure(self, part: str = "around") -> go.Figure:
+        """One of `PARTS` as a figure: "around" has genes, every substitution, expected bases and attention on one axis.
+
+        Raises
+        ------
+        ValueError
+            There is no such part, or the card has no figure of it: for a place that the reference does not have.
+        """
         if part not in PARTS:
             raise ValueError(f"A part must be one of {', '.join(PARTS)}; received {part!r}. Choose one of them.")
-        made = self.figure_of(part)
+        for name in self.card.lacking if part == "around" else ():
+            getattr(self.card, name)
+        made = self._drawn(part)
         if made is None:
-            raise ValueError(f"{self.card.name} has no figure of {PARTS[part]}. {words.reference_said(self.card)}")
+            raise ValueError(f"{self.card.name} has no figure {PARTS[part]!r}. {words.reference_said(self.card)}")
         return made
 
-    def figure_of(self, part: str) -> go.Figure | None:
-        """The figure of a part, made once; None where there is nothing to draw."""
-        key = part, colours().paper
-        if key not in self._figures:
-            make = {"substitutions": _substitutions, "expected": self._expected, "genes": _genes, "dependencies": _dependencies}[part]
-            self._figures[key] = make(self.card)
-        return self._figures[key]
+    def figures(self) -> list[go.Figure]:
+        """Figures of all parts that have one."""
+        for name in self.card.lacking:
+            getattr(self.card, name)
+        return [made for made in map(self._drawn, PARTS) if made is not None]
+
+    def _drawn(self, part: str) -> go.Figure | None:
+        return figures.around(self.card, self._chosen) if part == "around" else getattr(figures, part)(self.card)
 
     def drawn(self) -> go.Figure:
-        """The figure for the page; words alone where the card has none."""
-        return self.figure_of(self.part) or _words_alone(self)
-
-    def _expected(self, card: Card) -> go.Figure | None:
-        """Two logos, how far they differ, and where the token at the variant looks, on one axis."""
-        both = card.contexts
-        if both is None or card.variant is None or card.where is None:
-            return None
-        ref, alt = (plain(one, most=12) for one in (card.variant.ref, card.variant.alt))
-        tracks = [
-            plot.sequence_track(both.sequence),
-            plot.logo_track(both.alternative, label=f"Expected bases with {alt}", control=both.reference, control_label=f"with {ref}, as in the reference"),
-            plot.signal_track(both.divergence, label="Difference of the two", unit="nats", note="Jensen–Shannon divergence, 0 to 0.693", height=56),
-        ]
-        shift, marks = card.attention, {plain(card.name): card.where}
-        if isinstance(shift, Shift):
-            layer, head = self._head
-            spans = shift.tokens.on(shift.interval)
-            token = Interval(shift.interval.chrom, int(spans[shift.token, 0]), int(spans[shift.token, 1]))
-            for values, label, arcs in ((shift.looks, "Where the token at the variant looks", token), (shift.seen, "What looks at that token", None)):
-                tracks.append(plot.attention_track(values[1, layer, head], spans, label=f"{label}, with {alt}: layer {layer}, head {head}", unit="weight", query_span=arcs,
-                                                   control=values[0, layer, head], control_label=f"with {ref}"))  # fmt: skip
-            tracks[-2] = dataclasses.replace(tracks[-2], note=f"{moved_said(shift, (layer, head))}; grey, below zero: with {ref}")
-        return plot.locus(both.interval, tracks, title=f"What the bases around {plain(card.name)} are expected to be", assembly=card.bench.reference.assembly, marks=marks, sequence=both.sequence)
+        """The figure for the page, of what has been computed; words alone where there is none."""
+        return self._drawn(self.part) or figures.words_alone(self.card, repr(self))
 
     def clicked(self, event: dict[str, Any]) -> None:
         """A click on a cell of the map of substitutions turns to that substitution."""
-        if self.part == "substitutions" and event.get("y") in tuple("ACGT") and event.get("z") is not None:
-            self.say("scoring …")
+        if self.part == "around" and event.get("y") in tuple("ACGT") and event.get("z") is not None:
+            self.say("Scoring …")
             self.change(round(float(event["x"])), str(event["y"]))
             self.say("")
 
@@ -292,67 +274,104 @@ class VariantExplorer(Explorer):
         """The part that is shown, and the head."""
         import ipywidgets as w
 
-        self._parts = w.Dropdown(options=[(text, name) for name, text in PARTS.items()], value=self.part, description="Show", layout=w.Layout(width="420px"))
-        self._heads = w.Dropdown(options=self._head_options(), description="Head", layout=w.Layout(width="330px"))
-        self._parts.observe(lambda change: self._doing(self._picked), "value")
-        self._heads.observe(lambda change: self._doing(self._picked_head), "value")
-        return (self._parts, self._heads)
-
-    def _head_options(self) -> list[tuple[str, tuple[int, int]]]:
-        shift = "" if self._waiting else self.card.attention
-        if not isinstance(shift, Shift):
-            return [("…" if self._waiting else "no attention to compare", (-1, -1))]
-        return [(f"layer {layer}, head {head}: {shift.moved[layer, head]:.1%} moves", (layer, head)) for layer, head in shift.order]
+        self._parts = w.ToggleButtons(options=[(text, name) for name, text in PARTS.items()], style={"button_width": "150px"})
+        self._heads = w.Dropdown(options=[("", (-1, -1))], description="Head", layout=w.Layout(width="330px"))
+        self._parts.observe(lambda _: self._doing(self._picked), "value")
+        self._heads.observe(lambda _: self._doing(self._picked_head), "value")
+        return self._parts, self._heads
 
     def _picked(self) -> None:
-        if self.toolbar.syncing or self._parts.value == self.part:
+        if self.toolbar.syncing:
             return
         self.say(f"{PARTS[self._parts.value]} …")
-        wanted = self._parts.value
-        if self.figure_of(wanted) is None:
+        try:
+            if self._drawn(self._parts.value) is not None or self._parts.value == "around":
+                self.part = self._parts.value
+                self.update(whole=True)
+                self.say("")
+            else:
+                self.figure(self._parts.value)
+        finally:
             self.toolbar.sync()
-        self.figure(wanted)
-        self.part = wanted
-        self.update(whole=True)
-        self.say("")
 
     def _picked_head(self) -> None:
-        if not self.toolbar.syncing and self._heads.value is not None and self._heads.value != self._head and self._heads.value[0] >= 0:
-            self.part = "expected"
+        if not self.toolbar.syncing and self._heads.value[0] >= 0:
+            self.part = "around"
             self.choose(*self._heads.value)
 
     def sync(self) -> None:
         """Bring card and lists up to the variant."""
-        if "_card_html" in self.__dict__:
-            self._card_html.value = self.html()
         self._parts.value = self.part
-        self._heads.options = self._head_options()
-        self._heads.value = (-1, -1) if self._waiting else self._head
+        shift = "" if self.card.lacking else self.card.attention
+        options, head = [("…" if self.card.lacking else "no attention to compare", (-1, -1))], (-1, -1)
+        if isinstance(shift, Shift):
+            options = [(f"layer {i}, head {j}: {shift.moved[i, j]:.1%} moves", (i, j)) for i, j in shift.order]
+            head = self._head
+        if list(self._heads.options) != options:
+            self._heads.options = options
+        self._heads.value = head
 
-    def html(self) -> str:
-        """Head and table of the scores, in the colours of the page around them; text is escaped."""
+    def html(self, *, scores: bool = True) -> str:
+        """Words and table of the scores, in the colours of the page around them; text is escaped. Without `scores` nothing is computed."""
         label = html.escape(f"Variant {self.card.name}", quote=True)
         style = "max-width:960px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;font-size:13px;line-height:1.5;text-align:left"
-        if self._waiting:
-            return words.paragraph(f"{self.card.name} by {self.bench.model.name}: scoring …")
-        parts = [words.head_html(self.card), words.table_html(self.card)]
-        if self.card.scored and isinstance(self.card.attention, str):
-            parts.append(words.paragraph(self.card.attention))
+        parts = [words.head_html(self.card, scores), words.table_html(self.card) if scores else words.paragraph("Scoring …")]
         return "\n".join([f'<section aria-label="{label}" data-ntviz="variant" style="{style}">', *parts, "</section>"])
 
     @cached_property
     def widget(self) -> ipywidgets.VBox:
-        """Toolbar, card and live figure, for JupyterLab."""
+        """Card, toolbar and live figure, for JupyterLab."""
         import ipywidgets
 
-        self._card_html = ipywidgets.HTML(self.html())
+        self._words = ipywidgets.HTML(self.html())
+        return ipywidgets.VBox([self._words, self._box])
+
+    @cached_property
+    def _box(self) -> ipywidgets.VBox:
+        """Toolbar and live figure: substitutions at once, the rest as it is computed."""
+        import ipywidgets
+
         self.toolbar.sync()
-        return ipywidgets.VBox([self.toolbar.box, self.toolbar.message, self._card_html, self.live])
+        box = ipywidgets.VBox([self.toolbar.box, self.toolbar.message, self.live])
+        self._fill()
+        return box
+
+    def update(self, *, whole: bool = False) -> None:
+        """Draw the state anew where it is live, and compute what it lacks; the zoom stays unless `whole`."""
+        super().update(whole=whole)
+        if "_words" in self.__dict__:
+            self._words.value = self.html()
+        for output in self._outputs:
+            output.update(self._bundle(), raw=True)
+        if "live" in self.__dict__:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Compute what the live figure lacks, one after the other; in between the kernel answers the page and runs other cells."""
+        card = self.card
+
+        def step() -> None:
+            if card is self.card and self.part == "around" and card.lacking:
+                self.say(f"Computing {STEPS[card.lacking[0]]} …")
+                self._doing(compute)
+
+        def compute() -> None:
+            getattr(card, card.lacking[0])
+            Explorer.update(self)
+            self.say("")
+            again()
+
+        def again() -> None:
+            try:
+                asyncio.get_running_loop().call_later(0.005, step)
+            except RuntimeError:
+                step()
+
+        again()
 
     def page(self) -> str:
         """The whole card as an HTML page that opens offline."""
-        figures = [made for made in map(self.figure_of, PARTS) if made is not None]
-        return show.page(*figures, title=f"{self.card.name} by {self.bench.model.name}", before=self.html())
+        return show.page(*self.figures(), title=f"{self.card.name} by {self.bench.model.name}", before=self.html())
 
     def save(self, path: Any) -> Path:
         """The path that the card was written to: .html is the whole card, a page that opens offline; else as `Explorer.save`."""
@@ -364,67 +383,20 @@ class VariantExplorer(Explorer):
             handle.write(self.page())
         return path
 
-    def _scored(self) -> None:
-        """Show scores and substitutions in the live card that began with the genes."""
-        self._waiting, self.part = False, "substitutions"
-        self.update(whole=True)
+    def _bundle(self, **options: bool) -> dict[str, str]:
+        return {"text/html": self.html(**options), "text/plain": repr(self) if not options else self.card.name}
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
         from ntviz.plot.live import attended, present
 
-        if attended():
-            if "widget" not in self.__dict__ and self.figure_of("genes") is not None:
-                # What takes no model is there at once; scores follow when the cell has ended.
-                self.part, self._waiting = "genes", True
-                asyncio.get_running_loop().call_later(0.2, self._doing, self._scored)
-            return present(self.widget, self.live)
-        display({"text/html": self.html(), "text/plain": repr(self)}, raw=True)
-        for made in (self.figure_of("substitutions"), self.figure_of("expected")):
-            if made is not None:
-                made.show()
-        return None
-
-
-def _words_alone(explorer: VariantExplorer) -> go.Figure:
-    """An empty figure with what the card says: a variant that cannot be scored is an answer too."""
-    import plotly.graph_objects as go
-
-    from ntviz.plot.theme import framed
-
-    made = framed(go.Figure(), title=explorer.card.name, alt=repr(explorer), height=40, below=10)
-    return made.update_xaxes(visible=False).update_yaxes(visible=False)
-
-
-def _substitutions(card: Card) -> go.Figure | None:
-    """Every substitution around, the variant marked."""
-    around = card.saturation
-    if around is None:
-        return None
-    marked = card.variant if card.scored and card.variant is not None and around.interval.contains(card.variant.interval) else None
-    return plot.saturation(around, annotation=card.bench.annotation, variant=marked, title=f"Every substitution around {plain(card.name)}", assembly=card.bench.reference.assembly)
-
-
-def _genes(card: Card) -> go.Figure | None:
-    """The genes around; what the model reads is shaded."""
-    if card.region is None or card.where is None:
-        return None
-    read = card.read or Interval.around(card.where.chrom, card.where.midpoint, card.bench.scorer.window_bp)
-    beds = [plot.regions_track(bed.within(card.region).table, label=name) for name, bed in card.bench.beds.items()]
-    marks = {plain(card.name): card.where} | ({"read by the model": read} if read.overlaps(card.region) else {})
-    return plot.locus(card.region, [plot.genes_track(card.bench.annotation), *beds], title=f"Genes around {plain(card.name)}", assembly=card.bench.reference.assembly, marks=marks)
-
-
-def _dependencies(card: Card) -> go.Figure | None:
-    """Which bases next to the place depend on each other, the reference's allele in place."""
-    if card.dependency is None:
-        return None
-    return plot.dependency(card.dependency, title=f"Which bases around {plain(card.name)} depend on each other", assembly=card.bench.reference.assembly)
-
-
-def moved_said(shift: Shift, head: tuple[int, int]) -> str:
-    """How much of the token's attention goes elsewhere in a head, and its place among all heads."""
-    place = shift.order.index(head) + 1
-    rank = "most" if place == 1 else f"number {place}"
-    return f"{shift.moved[head]:.1%} of its attention goes elsewhere with the alternative: {rank} of {shift.moved.size} heads (median {np.median(shift.moved):.1%})."
+        if not attended():
+            display(self._bundle(), raw=True)
+            if self.card.stretch is not None:
+                self.figure().show()
+            return
+        # Where it lies takes no model and is there at once. The words stay in the notebook for readers without a kernel.
+        self._outputs.append(display(self._bundle(scores=False), raw=True, display_id=True))
+        self._outputs[-1].update(self._bundle(), raw=True)
+        present(self._box, self.live)

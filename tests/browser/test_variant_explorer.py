@@ -51,7 +51,7 @@ def live(page: Page) -> Locator:
     return live_of(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)"))
 
 
-def check(live: Locator, twin: explore.VariantExplorer, part: str = "substitutions") -> None:
+def check(live: Locator, twin: explore.VariantExplorer, part: str = "around") -> None:
     """The page shows the figure and the scores that the card in this process has."""
     shown = re.compile(f"^{re.escape(plot.alt(twin.figure(part)))}$")
     expect(live).to_have_attribute("aria-label", shown, timeout=60_000)
@@ -80,10 +80,13 @@ def test_a_click_on_a_cell_turns_to_that_substitution_and_back(live, twin):
 
 
 def test_parts_are_chosen_and_bad_text_is_answered_in_place(live, twin):
-    lists = live.page.locator(".jp-OutputArea select")
-    for part in ("expected", "dependencies", "genes"):
-        lists.nth(1).select_option(index=list(PARTS).index(part))
+    for part in ("dependencies", "genes", "around"):
+        live.page.get_by_role("button", name=PARTS[part]).click()
         check(live, twin, part)
+    layer, head = twin.card.attention.order[-1]
+    live.page.locator(".jp-OutputArea select").last.select_option(index=twin.card.attention.moved.size - 1)
+    twin.choose(layer, head)
+    check(live, twin)
     box = live.page.get_by_placeholder("a gene, a region or a variant")
     box.fill("HNF4B")
     box.press("Enter")
