@@ -59,14 +59,16 @@ def test_a_logo_shows_itself_and_leaves_no_figure_of_pyplot_behind():
 
     before = plt.get_fignums()
     for _ in range(22):
-        shown = plot.logo(SURE, title="sure")
+        shown = plot.logo(SURE, title="sure", kind="bits")
     assert plt.get_fignums() == before
     data, metadata = shown._repr_mimebundle_()
     assert base64.b64decode(data["image/png"])[:4] == b"\x89PNG"
     assert data["text/plain"] == metadata["image/png"]["alt"] == "sure: ACGT, 4 positions, 8 bits."
     ax = Figure().subplots()
-    assert plot.logo(SURE * 2, kind="weights", unit="log-odds", ax=ax) is ax
+    # Heights are drawn as they are, as logomaker draws them; a motif in bits.
+    assert plot.logo(SURE * 2, unit="log-odds", ax=ax) is ax
     assert ax.get_ylabel() == "log-odds"
+    assert plot.logo(next(iter(motifs.read(data.bundle("motifs"))))).get_ylabel() == "bits"
     plot.theme("dark")
     try:
         assert plot.logo(SURE).figure.get_facecolor() == pytest.approx(to_rgba(colours().paper))
@@ -79,7 +81,7 @@ def test_a_logo_shows_itself_and_leaves_no_figure_of_pyplot_behind():
     [
         (np.zeros((3, 5)), {}, r"'motif' must be \[position, 4\] .*received \[3, 5\]"),
         (pd.DataFrame(SURE, columns=list("ACGU")), {}, "must be finite; received 4 values"),
-        (SURE * 2, {}, "must hold probabilities"),
+        (SURE * 2, {"kind": "bits"}, "must hold probabilities"),
         (SURE, {"kind": "nats"}, "one of bits, probability, weights; received 'nats'"),
     ],
 )

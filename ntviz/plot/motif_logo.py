@@ -38,7 +38,7 @@ _ROW, _GAP, _WIDEST = 86, 54, 34
 def logo(
     motif: Any,
     *,
-    kind: str = "bits",
+    kind: str | None = None,
     background: Sequence[float] | np.ndarray = EVEN,
     unit: str = "",
     title: str = "",
@@ -57,7 +57,8 @@ def logo(
         one of them as `probabilities`, such as those of `motifs.read`.
     kind
         `bits`: a column is as high as its information over the background. `probability`: each column is 1 high.
-        `weights`: the values themselves, such as counts, log-odds or mean contributions; below zero upside down.
+        `weights`: the values themselves, such as counts, log-odds or mean contributions; below zero upside down. When None,
+        arrays and DataFrames are drawn as they are, as logomaker draws them, and objects with `probabilities` in bits.
     background
         Probabilities of A, C, G and T that have no information.
     unit
@@ -76,12 +77,13 @@ def logo(
 
     Examples
     --------
-    >>> logo(np.eye(4)).get_label()
+    >>> logo(np.eye(4), kind="bits").get_label()
     'motif: ACGT, 4 positions, 8 bits.'
     """
     import logomaker
     import pandas as pd
 
+    kind = kind or ("bits" if hasattr(motif, "probabilities") else "weights")
     if kind not in KINDS:
         raise _unknown(kind)
     name = plain(title) or _names([motif])[0].removesuffix(" 1")
