@@ -61,9 +61,9 @@ def test_a_logo_shows_itself_and_leaves_no_figure_of_pyplot_behind():
     for _ in range(22):
         shown = plot.logo(SURE, title="sure", kind="bits")
     assert plt.get_fignums() == before
-    data, metadata = shown._repr_mimebundle_()
-    assert base64.b64decode(data["image/png"])[:4] == b"\x89PNG"
-    assert data["text/plain"] == metadata["image/png"]["alt"] == "sure: ACGT, 4 positions, 8 bits."
+    shown_as, metadata = shown._repr_mimebundle_()
+    assert base64.b64decode(shown_as["image/png"])[:4] == b"\x89PNG"
+    assert shown_as["text/plain"] == metadata["image/png"]["alt"] == "sure: ACGT, 4 positions, 8 bits."
     ax = Figure().subplots()
     # Heights are drawn as they are, as logomaker draws them; a motif in bits.
     assert plot.logo(SURE * 2, unit="log-odds", ax=ax) is ax
