@@ -115,7 +115,7 @@ def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, te
             found.figure()
     else:
         assert "Bases the model expects with" not in found.figure().layout.meta["alt"]
-    # The live figure has words then, and the page opens.
+    # The live figure has a sentence then, and the page opens.
     assert found.drawn().layout.meta["alt"]
     assert "<section" in found.page()
 
@@ -199,7 +199,7 @@ def test_the_rank_is_counted_among_the_substitutions_shown(explorer):
 def brute(
     model, reference: Reference, place: Interval, change: Variant | None, k: int, width: int
 ) -> np.ndarray:
-    """[base, 4] of each word hidden in its own window of the (changed) contig, by one forward pass each."""
+    """[base, 4] of each token hidden in its own window of the (changed) contig, by one forward pass each."""
     contig = reference.fetch(reference.whole(place.chrom)).sequence
     whole = Interval(place.chrom, 0, len(contig))
     grown = 0 if change is None else len(change.alt) - len(change.ref)
@@ -229,7 +229,7 @@ def brute(
 
 
 @pytest.mark.parametrize("kind", ["SNV", "MNV", "insertion", "deletion"])
-def test_both_contexts_equal_one_reading_a_word(genome, toy, kind):
+def test_both_contexts_equal_one_forward_pass_a_token(genome, toy, kind):
     reference = genome[0]
     here = reference.fetch("20:2101-2104").sequence
     turned = here.translate(str.maketrans("ACGT", "CATG"))
@@ -251,25 +251,25 @@ def test_both_contexts_equal_one_reading_a_word(genome, toy, kind):
     expected = brute(toy, reference, place, variant if kind in ("SNV", "MNV") else same, 3, width)
     np.testing.assert_allclose(both.alternative, expected, atol=1e-5)
     if kind == "SNV":
-        # The word that holds it is hidden itself: nothing differs there, and it is not read again.
+        # The token that holds it is hidden itself: nothing differs there, and it is not read again.
         own = np.flatnonzero(np.arange(place.start, place.end) // 3 == 2100 // 3)
         np.testing.assert_array_equal(both.divergence[own], 0)
     assert np.nanmax(both.divergence) > 1e-4
     assert np.nanmax(both.divergence) <= np.log(2) + 1e-9
 
 
-def test_words_beside_n_and_at_the_ends_have_no_reading_or_their_own(genome, toy):
+def test_tokens_beside_n_and_at_the_ends_have_none_or_their_own_window(genome, toy):
     reference = genome[0]
     scorer = variants.Scorer(toy, reference, Options(("llr", "base_llr")))
     for start, end in ((0, 30), (5_980, 6_000), (3_980, 4_010)):
         place = Interval("20", start, end)
         around = variants.saturation(toy, reference, place, what=None)
         nowhere = in_both(scorer, around, Change(1000, 1001, "A", "C"))
-        assert nowhere.readings == 0
+        assert nowhere.passes == 0
         np.testing.assert_array_equal(nowhere.alternative, nowhere.reference)
         base = reference.fetch(Interval("20", start + 3, start + 4)).sequence
         near = in_both(scorer, around, Change(start + 3, start + 4, base, "A" if base != "A" else "C"))
-        assert near.readings > 0
+        assert near.passes > 0
         np.testing.assert_array_equal(np.isnan(near.alternative), np.isnan(near.reference))
 
 

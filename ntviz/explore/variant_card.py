@@ -253,7 +253,7 @@ class Card:
 
     @cached_property
     def attention(self) -> Shift | str:
-        """Attention from and to the variant's word with either allele, or in words why there is none."""
+        """Attention from and to the variant's token with either allele, or in words why there is none."""
         if not self.scored or self.plan is None:
             return "Without scores there are no two alleles to compare."
         if self.read is None:

@@ -27,9 +27,9 @@ class Contexts:
         The reference's bases.
     reference, alternative
         [base, 4] probabilities in order ACGT, with the reference and with the alternative around the hidden token: the
-        strands' geometric mean. NaN where there is no reading; of the alternative also where an insertion or deletion
+        strands' geometric mean. NaN where no window holds the token; of the alternative also where an insertion or deletion
         cuts the token.
-    readings
+    passes
         Sequences read for the alternative; the reference's are those of the saturation.
     """
 
@@ -37,7 +37,7 @@ class Contexts:
     sequence: str
     reference: np.ndarray
     alternative: np.ndarray
-    readings: int
+    passes: int
 
     @property
     def divergence(self) -> np.ndarray:
@@ -52,17 +52,17 @@ class Contexts:
         middle = (self.reference + self.alternative) / 2
         total = np.zeros(len(middle))
         with np.errstate(divide="ignore", invalid="ignore"):
-            for one in (self.reference, self.alternative):
-                total = total + np.where(one == 0, 0.0, one * np.log(one / middle)).sum(axis=1)
+            for p in (self.reference, self.alternative):
+                total = total + np.where(p == 0, 0.0, p * np.log(p / middle)).sum(axis=1)
         return np.maximum(total / 2, 0.0)
 
 
 def in_both(scorer: Scorer, around: Saturation, change: Change) -> Contexts:
     """Expected bases of a saturation's locus with the reference, as read there, and with a change.
 
-    A word is read in the window in which the saturation read it. One forward pass a word would do with nothing hidden, but
-    a model that sees a base mostly repeats it; hidden words show what the neighbours say. A word that holds the whole
-    substitution is not read again: what is left to see is the same.
+    A token is read in the window in which the saturation read it. One forward pass would do with nothing hidden, but a model
+    that sees a base mostly repeats it; hidden tokens show what the neighbours say. A token that holds the whole substitution
+    is not read again: what is left to see is the same.
 
     Parameters
     ----------
@@ -79,11 +79,11 @@ def in_both(scorer: Scorer, around: Saturation, change: Change) -> Contexts:
     alternative = around.probabilities.copy()
     wanted: dict[Reading, int] = {}
     read = np.zeros(len(place), dtype=bool)
-    words: dict[int, np.ndarray] = {}
-    for token in _words(place, k, contig.length):
+    answers: dict[int, np.ndarray] = {}
+    for token in _tokens(place, k, contig.length):
         covered = np.arange(max(token, place.start), min(token + k, place.end)) - place.start
-        # The last word of a contig begins earlier than the grid says, and answers for what no word before it holds.
-        covered = words[token] = covered[~read[covered]]
+        # The last token of a contig begins earlier than the grid says, and answers for what no token before it holds.
+        covered = answers[token] = covered[~read[covered]]
         read[covered] = True
         window = contig.window(token, k, scorer.window_bp // k)
         if window is None:
@@ -99,28 +99,28 @@ def in_both(scorer: Scorer, around: Saturation, change: Change) -> Contexts:
     for reading, answer in scorer.reader.masked(list(wanted)):
         found.setdefault(wanted[reading], []).append(_log_probs(scorer.reader, reading, answer.logits))
     for token, several in found.items():
-        covered = words[token]
+        covered = answers[token]
         mean = np.mean(several, axis=0)[covered + place.start - token]
         weights = np.exp(mean - mean.max(axis=1, keepdims=True))
         alternative[covered] = weights / weights.sum(axis=1, keepdims=True)
     return Contexts(place, around.sequence, around.probabilities, alternative, len(wanted))
 
 
-def _words(place: Interval, k: int, length: int) -> list[int]:
+def _tokens(place: Interval, k: int, length: int) -> list[int]:
     """First bases of the tokens that cover a locus, as scores have them."""
     starts = (min(base // k * k, length - k) for base in range(place.start, place.end))
     return [token for token in dict.fromkeys(starts) if token >= 0]
 
 
 def _with(contig: Contig, change: Change, start: int, length: int, token: int, k: int) -> str | None:
-    """Bases of a window after a change, its word on the same bases of the genome; None where that cannot be."""
+    """Bases of a window after a change, its token on the same bases of the genome; None where that cannot be."""
     grown = len(change.alt) - len(change.ref)
     if grown:
         if change.start < token + k and change.end > token:
             return None
         if change.start == change.end and token < change.start < token + k:
             return None
-        # Words behind an insertion or deletion keep their bases, and move with them.
+        # Tokens behind an insertion or deletion keep their bases, and move with them.
         start += grown if token >= change.end else 0
     if start < 0:
         return None
@@ -132,5 +132,5 @@ def _with(contig: Contig, change: Change, start: int, length: int, token: int, k
 
 def _log_probs(reader: Reader, reading: Reading, logits: np.ndarray) -> np.ndarray:
     """[base of the token, 4] log probabilities on the forward strand."""
-    words = kmer_base_log_probs(logits[:, reader.vocabulary.kmer_ids].astype(np.float64), reader.k)
-    return (words[:, ::-1, ::-1] if reading.reverse else words)[0]
+    found = kmer_base_log_probs(logits[:, reader.vocabulary.kmer_ids].astype(np.float64), reader.k)
+    return (found[:, ::-1, ::-1] if reading.reverse else found)[0]

@@ -166,8 +166,8 @@ class VariantExplorer(Explorer):
                 f"A head must be one of {model.layers} layers by {model.heads} heads, numbered from 0; received "
                 f"({layer}, {head}). Choose one of these."
             )
-        self._chosen = int(layer), int(head)
-        self.update()
+        self._chosen, before, self.part = (int(layer), int(head)), self.part, "around"
+        self.update(whole=before != "around")
 
     @property
     def layer(self) -> int:
@@ -260,7 +260,7 @@ class VariantExplorer(Explorer):
         return figures.around(self.card, self._chosen) if part == "around" else getattr(figures, part)(self.card)
 
     def drawn(self) -> go.Figure:
-        """The figure for the page, of what has been computed; words alone where there is none."""
+        """The figure for the page, of what has been computed; a sentence where there is none."""
         return self._drawn(self.part) or figures.words_alone(self.card, repr(self))
 
     def clicked(self, event: dict[str, Any]) -> None:
@@ -296,7 +296,6 @@ class VariantExplorer(Explorer):
 
     def _picked_head(self) -> None:
         if not self.toolbar.syncing and self._heads.value[0] >= 0:
-            self.part = "around"
             self.choose(*self._heads.value)
 
     def sync(self) -> None:
