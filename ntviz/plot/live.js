@@ -18,7 +18,8 @@ function own(value, colours) {
   if (value instanceof DataView) return value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
   if (Array.isArray(value)) return value.map((part) => own(part, colours));
   if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, own(v, colours)]));
-  return typeof value === "string" ? (colours[value] ?? value) : value;
+  if (typeof value !== "string") return value;
+  return colours[value] ?? (value.includes(":#") ? value.replace(/#[0-9a-f]{6}/g, (colour) => colours[colour] ?? colour) : value);
 }
 
 /** anywidget drops all messages to a model that took over two seconds to start; ipywidgets' own handler never does. */
