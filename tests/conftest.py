@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -99,3 +100,12 @@ def browser() -> Iterator[Browser]:
         started = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield started
         started.close()
+
+
+@pytest.fixture
+def without_event_loop():
+    """What a plain kernel cell of a script sees: the browser of other tests leaves its event loop running in this thread."""
+    running = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)

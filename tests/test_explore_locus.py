@@ -25,13 +25,7 @@ from ntviz.sequence import shuffle
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
-@pytest.fixture(autouse=True)
-def _no_event_loop():
-    # The browser of other tests leaves its event loop running in this thread; a view would then wait for its turns.
-    running = asyncio._get_running_loop()
-    asyncio._set_running_loop(None)
-    yield
-    asyncio._set_running_loop(running)
+pytestmark = pytest.mark.usefixtures("without_event_loop")
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,8 @@ from ntviz.variants.alleles import Change
 from ntviz.variants.consequences import consequence
 from ntviz.variants.options import SCORES, Options
 
+pytestmark = pytest.mark.usefixtures("without_event_loop")
+
 
 @pytest.fixture(scope="module")
 def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
