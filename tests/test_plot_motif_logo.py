@@ -92,7 +92,8 @@ def test_what_is_no_logo_is_refused(motif, options, match):
 
 def test_many_motifs_have_their_information_and_their_match_column_under_column():
     first, second = list(motifs.read(data.bundle("motifs")))[:2]
-    match = plot.Beside(second, offset=-2, strand="-", name="<b>known</b>", note="q = 0.01")
+    # A table of names gives numbers of numpy.
+    match = plot.Beside(second, offset=np.int64(-2), strand="-", name="<b>known</b>", note="q = 0.01")
     figure = plot.motif_logos([first, EVEN], names=["one", "flat"], notes=["12 sites", ""], beside=[match, None], title="Two")
     p = np.asarray(first.probabilities)
     upper = named(figure, "one, 12 sites")

@@ -278,7 +278,7 @@ def _target(beside: Beside, background: np.ndarray) -> tuple[np.ndarray, str, in
     array = _array(beside.motif, name, weights=False)
     if beside.strand == "-":
         array, name = array[::-1, ::-1], name + TURNED
-    return _heights(array, "bits", background), name, -beside.offset, plain(beside.note)
+    return _heights(array, "bits", background), name, -int(beside.offset), plain(beside.note)
 
 
 def _unknown(kind: object) -> ValueError:
