@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +12,7 @@ from ntviz.annotation import Annotation, Beds, named
 from ntviz.explore.places import first_gene
 from ntviz.explore.scan import Cells
 from ntviz.explore.session import CONTRAST, Look, Sources, trained_on, widened
-from ntviz.explore.toolbar import Explorer
+from ntviz.explore.toolbar import Explorer, elements_of
 from ntviz.reference import Reference
 
 if TYPE_CHECKING:
@@ -239,10 +237,7 @@ class AttentionExplorer(Explorer):
         ValueError
             Nothing of it can be read.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / (Path(name).name or "elements.bed")
-            file.write_text(text, encoding="utf-8")
-            new = named(file, taken={*self.sources.annotation.kinds, *self.sources.beds})
+        new = elements_of(name, text, {*self.sources.annotation.kinds, *self.sources.beds})
         self.sources.beds.update(new)
         for part in ("elements", "scores", "_seen"):
             self.look.__dict__.pop(part, None)

@@ -10,12 +10,14 @@ import contextlib
 import gzip
 import html
 import re
-from collections.abc import Callable, Generator, Sequence
+import tempfile
+from collections.abc import Callable, Collection, Generator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntviz import plot
+from ntviz.annotation import Annotation, named
 from ntviz.environment import atomic_write
 
 if TYPE_CHECKING:
@@ -27,6 +29,14 @@ if TYPE_CHECKING:
 
 _ERRORS = (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError, EOFError)
 """What a person can cause: answered in the toolbar, where a traceback in the log would help nobody."""
+
+
+def elements_of(name: str, text: str, taken: Collection[str]) -> dict[str, Annotation]:
+    """Elements of a file that a person added, from its name and text, as `annotation.named` names them."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / (Path(name).name or "elements.bed")
+        file.write_text(text, encoding="utf-8")
+        return named(file, taken=taken)
 
 
 class Explorer:

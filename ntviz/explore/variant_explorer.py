@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import io
-import tempfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +15,7 @@ from ntviz.environment import atomic_write
 from ntviz.explore import variant_figures as figures
 from ntviz.explore import variant_words as words
 from ntviz.explore.places import first_gene
-from ntviz.explore.toolbar import Explorer
+from ntviz.explore.toolbar import Explorer, elements_of
 from ntviz.explore.variant_attention import Shift
 from ntviz.explore.variant_card import Bench, Card
 from ntviz.genome import Variant
@@ -222,10 +221,7 @@ class VariantExplorer(Explorer):
         ValueError
             Nothing of it can be read.
         """
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / (Path(name).name or "elements.bed")
-            file.write_text(text, encoding="utf-8")
-            new = named(file, taken={*self.bench.annotation.kinds, *self.bench.beds})
+        new = elements_of(name, text, {*self.bench.annotation.kinds, *self.bench.beds})
         self.bench.beds.update(new)
         self.card.__dict__.pop("elements", None)
         said = [f"{name}: {len(one):,} features; see Genes." for name, one in new.items()]
