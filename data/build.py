@@ -11,6 +11,7 @@ import argparse
 import gzip
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -24,12 +25,18 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 DATA = Path(__file__).resolve().parent
 FASTA = "genome/chr20.GRCh37.fa.gz"
 GENES = "genes/chr20.GRCh37.gtf.gz"
 MOTIFS = "motifs/JASPAR2026_CORE_vertebrates.meme.gz"
 FAMILIES = "motifs/JASPAR2026_CORE_vertebrates.families.tsv"
+SPLICING = "ci-spliceai"
+GRAPH_SHA256 = "34330c2fd844f73cbf2f8acef85f519cabc4350016e6f19ac2b935aa53b43d06"
 CHECKSUMS = "checksums.sha256"
 NOT_DATA = {"README.md", "build.py", CHECKSUMS}
 CHR20_MD5 = "0dec9660ec1efaaf33281c0d5ea2560f"
@@ -43,6 +50,7 @@ DEBIAN_EXTRA = {"smalt-examples": "usr/share/doc/smalt/test/data/hs37chrXtrunc.f
 PYPI = {
     "spliceai==1.3.1": "spliceai/annotations/grch37.txt",
     "pyjaspar==4.0.0": "pyjaspar/data/JASPAR2026.sqlite",
+    "cispliceai==1.2.2": "cispliceai/data/CI-SpliceAI.pb",
 }
 
 STOPS = frozenset({"TAA", "TAG", "TGA"})
@@ -379,6 +387,94 @@ def build_motifs(database: bytes, folder: Path, to: Path) -> None:
     (to / FAMILIES).write_text("\n".join(table) + "\n", encoding="utf-8")
 
 
+# Splice networks -----------------------------------------------------------------------------------------------------
+
+
+def protobuf(content: bytes) -> Iterator[tuple[int, Any]]:
+    """Number and value of each field of a protobuf message: bytes of strings and messages, int of numbers."""
+    at = 0
+
+    def number() -> int:
+        nonlocal at
+        value, shift = 0, 0
+        while True:
+            byte = content[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    while at < len(content):
+        key = number()
+        kind = key & 7
+        if kind == 0:
+            yield key >> 3, number()
+            continue
+        size = number() if kind == 2 else {1: 8, 5: 4}[kind]
+        if at + size > len(content):
+            raise IndexError(f"a field of {size:,} bytes ends behind the message")
+        yield key >> 3, content[at : at + size]
+        at += size
+
+
+def graph_constants(content: bytes) -> dict[str, np.ndarray]:
+    """Float32 constants of a frozen TensorFlow graph, by name. Nothing of the graph is run."""
+    import numpy as np
+
+    found = {}
+    for field, node in protobuf(content):
+        parts = list(protobuf(node)) if field == 1 else []
+        if (2, b"Const") not in parts:
+            continue
+        name = next(value for key, value in parts if key == 1).decode()
+        attributes = [dict(protobuf(value)) for key, value in parts if key == 5]
+        tensor = next(dict(protobuf(one[2])) for one in attributes if one[1] == b"value")
+        tensor = dict(protobuf(tensor[8]))
+        if tensor.get(1) == 1 and 4 in tensor:
+            shape = [dict(protobuf(size)).get(1, 0) for key, size in protobuf(tensor[2]) if key == 2]
+            found[name] = np.frombuffer(tensor[4], "<f4").reshape(shape)
+    return found
+
+
+def build_splicing(graph: bytes, to: Path) -> None:
+    """Write the five networks of CI-SpliceAI as safetensors, with their config and card."""
+    import numpy as np
+    from safetensors.numpy import save
+
+    sys.path.insert(0, str(DATA.parent))
+    from ntviz.models.peers.spliceai import keras_names
+
+    digest = hashlib.sha256(graph).hexdigest()
+    if digest != GRAPH_SHA256:
+        raise SystemExit(
+            f"CI-SpliceAI.pb must have SHA-256 {GRAPH_SHA256}, but it has {digest}. Use the pinned package."
+        )
+    constants = graph_constants(graph)
+    parts = {
+        "kernel": "conv1d{m}/ExpandDims_1/ReadVariableOp/resource", "bias": "BiasAdd{m}/ReadVariableOp/resource",
+        "gamma": "batchnorm{m}/mul/ReadVariableOp/resource", "moving_variance": "batchnorm{m}/ReadVariableOp/resource",
+        "moving_mean": "batchnorm{m}/ReadVariableOp_1/resource", "beta": "batchnorm{m}/ReadVariableOp_2/resource",
+    }  # fmt: skip
+    tensors = {}
+    for network in range(5):
+        suffix = f"_{network}" if network else ""
+        for name, (layer, part) in keras_names().items():
+            array = constants[f"model_1/{layer}/{parts[part].format(m=suffix)}"]
+            tensors[f"networks.{network}.{name}"] = np.ascontiguousarray(
+                array.transpose(2, 1, 0) if array.ndim == 3 else array
+            )
+    folder = to / SPLICING
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.safetensors").write_bytes(save(tensors))
+    config = {
+        "model_type": "spliceai-10k",
+        "networks": 5,
+        "trained_on": "all human chromosomes, chromosome 20 among them",
+    }
+    (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+
+
 # Files ---------------------------------------------------------------------------------------------------------------
 
 
@@ -459,6 +555,7 @@ def main(arguments: list[str] | None = None) -> int:
             sequence = build_genome(contents["vt-examples"], chosen.to)
             build_genes(contents["spliceai"], sequence, chosen.to)
             build_motifs(contents["pyjaspar"], folder, chosen.to)
+            build_splicing(contents["cispliceai"], chosen.to)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     (chosen.to / CHECKSUMS).write_text(checksums(chosen.to), encoding="utf-8")

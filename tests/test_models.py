@@ -517,7 +517,7 @@ def test_unknown_dtype():
 def test_non_commercial_weights_are_announced(copy, tmp_path):
     directory = copy("nt_v2_tiny").rename(tmp_path / "nucleotide-transformer-v2-50m-multi-species")
     with pytest.warns(
-        nucleotide_transformer.LicenceNotice, match=r"CC BY-NC-SA 4\.0: not for commercial use"
+        registry.LicenceNotice, match=r"CC BY-NC-SA 4\.0: not for commercial use"
     ):
         models.load(directory, device="cpu")
     with warnings.catch_warnings():

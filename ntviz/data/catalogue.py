@@ -107,6 +107,12 @@ BUNDLE = {
         "Apache-2.0",
         "git checkout -- data/ntviz-mini, or the command in its model card",
     ),
+    "ci-spliceai": Local(
+        "ci-spliceai",
+        "five splice networks, CI-SpliceAI 1.2.2 (safetensors)",
+        "CC BY 4.0",
+        _BUILD,
+    ),
     "backgrounds": Local(
         "backgrounds",
         "scores of 1,800 random substitutions of chromosome 20 by the default model (NumPy .npz)",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
 import json
 import os
 import pickle
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,7 +53,11 @@ class Located:
 
 def local(directory: Path) -> Located:
     """A checkpoint directory as it stands; a known model if it is called as one."""
-    spec = registry.find(directory.name)
+    unpacked = directory / "spliceai" / "models"
+    if (unpacked / "spliceai1.h5").is_file():
+        directory = unpacked
+    keras = (directory / "spliceai1.h5").is_file()
+    spec = registry.find("spliceai-10k" if keras else directory.name)
     return Located(directory, spec, "local", spec.name if spec is not None else directory.name)
 
 
@@ -77,6 +83,10 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
     spec = registry.find(name)
     if path.is_dir():
         return local(path)
+    if isinstance(spec, registry.PeerSpec) and spec.wheel is not None:
+        return Located(
+            _installed(spec, *spec.wheel), spec, f"package {spec.wheel[0]} {spec.wheel[1]}", spec.name
+        )
     if spec is not None and "/" not in spec.repository:
         directory = environment.data_dir() / spec.repository
         if not (directory / "config.json").is_file():
@@ -96,6 +106,18 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
         )
     repository = spec.repository if spec is not None else name
     return _from_hub(repository, spec, revision)
+
+
+def _installed(spec: registry.PeerSpec, package: str, version: str, folder: str) -> Path:
+    """Where an installed package has a checkpoint; the package is not imported."""
+    with suppress(importlib.metadata.PackageNotFoundError):
+        directory = Path(str(importlib.metadata.distribution(package).locate_file(folder)))
+        if directory.is_dir():
+            return directory
+    raise FileNotFoundError(
+        f"{spec.name} is read from the package {package} {version}, which is not installed. Run `pip install --no-deps {package}=={version} "
+        f"h5py`, or pass a folder with its files. Licence of the weights: {spec.licence}. ntviz ships none of them."
+    )
 
 
 def _from_hub(

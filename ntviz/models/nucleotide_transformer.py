@@ -116,7 +116,11 @@ class NucleotideTransformer:
         at = None if at is None else places(at, input_ids.shape)
         # What follows the last layer's attention goes token by token, and is done for those asked for alone.
         asked = at if set(outputs) == {"logits"} else None
-        with torch.inference_mode(), self._kernel("eager" if "attentions" in outputs else "sdpa"), self._narrowed(asked):
+        with (
+            torch.inference_mode(),
+            self._kernel("eager" if "attentions" in outputs else "sdpa"),
+            self._narrowed(asked),
+        ):
             result = self.module.esm(
                 input_ids=torch.from_numpy(input_ids).to(device),
                 # Without padding no mask: fused attention takes its fastest kernel.
@@ -339,7 +343,7 @@ def load(
         warnings.warn(
             f"The weights of {name} are licensed {licence}: not for commercial use, and what is derived from them "
             "(embeddings, adapters, fine-tuned models) carries the same terms.",
-            LicenceNotice,
+            registry.LicenceNotice,
             stacklevel=3,
         )
     info = {
@@ -357,7 +361,3 @@ def load(
         "device": str(module.device),
     }
     return NucleotideTransformer(module, tokens.Tokenizer(vocabulary), name, limit, info)
-
-
-class LicenceNotice(UserWarning):
-    """Says that the weights just loaded are not free for commercial use."""

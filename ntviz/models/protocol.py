@@ -117,3 +117,23 @@ class Embedder(Protocol):
         "mean" and "max" go over the tokens that cover bases: padding and special tokens are out.
         """
         ...
+
+
+SPLICE_CLASSES = ("none", "acceptor", "donor")
+"""Order of what a splice network tells apart: an acceptor is the first base of an exon, a donor the last one."""
+
+
+@runtime_checkable
+class SplicePredictor(Protocol):
+    """What splicing asks of a model; `context` bases on each side of a position are all that its prediction follows from."""
+
+    context: int
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def info(self) -> dict[str, Any]: ...
+
+    def probabilities(self, bases: np.ndarray, *, pad: bool = False) -> np.ndarray:
+        """[sequence, position, class] of one-hot bases [sequence, 4, base]; with `pad` for every base, else for all but `context` at each end."""
+        ...

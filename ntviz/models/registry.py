@@ -9,6 +9,10 @@ CC_BY_NC_SA = "CC BY-NC-SA 4.0"
 """Licence of every published Nucleotide Transformer checkpoint: not for commercial use; derivatives carry it too."""
 
 
+class LicenceNotice(UserWarning):
+    """Says that the weights just loaded are not free for commercial use."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """One named checkpoint: what its config.json must say, and what may be done with it.
@@ -109,6 +113,8 @@ class PeerSpec:
         Attention heads a layer; 0 for a model without attention.
     max_tokens, max_bp
         Longest input in tokens, and the longest one in bp that fits for certain.
+    wheel
+        Package, version and folder of a checkpoint that a package on PyPI carries; it is found where it is installed.
     """
 
     name: str
@@ -121,6 +127,7 @@ class PeerSpec:
     parameters: int
     licence: str
     source: str
+    wheel: tuple[str, str, str] | None = None
 
 
 PEERS: dict[str, PeerSpec] = {
@@ -141,6 +148,15 @@ PEERS: dict[str, PeerSpec] = {
         PeerSpec(
             "enformer", "EleutherAI/enformer-official-rough", 11, 8, 1536, 1536, 196_608, 251_221_292,
             "CC BY 4.0", "config.json of the hub repository, and enformer-pytorch",
+        ),
+        PeerSpec(
+            "ci-spliceai", "ci-spliceai", 16, 0, 160, 100_000, 100_000, 3_483_695, "CC BY 4.0; cite Strauch et al. 2022, PLOS ONE 17:e0269159",
+            "the package cispliceai 1.2.2",
+        ),
+        PeerSpec(
+            "spliceai-10k", "spliceai", 16, 0, 160, 100_000, 100_000, 3_483_695,
+            "(c) Illumina, CC BY-NC 4.0: academic and non-commercial use; cite Jaganathan et al. 2019, Cell 176:535",
+            "the package spliceai 1.3.1", ("spliceai", "1.3.1", "spliceai/models"),
         ),
     )
 }  # fmt: skip

@@ -10,12 +10,14 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
-FAMILIES = ("dnabert2", "enformer", "hyenadna", "bpnet")
+FAMILIES = ("dnabert2", "enformer", "hyenadna", "bpnet", "spliceai")
 """Modules of this package that load a family each."""
 
 
 def family(directory: Path) -> ModuleType | None:
     """The module that loads a checkpoint directory, by its config.json; None where it is of no family here."""
+    if (directory / "spliceai1.h5").is_file():
+        return import_module("ntviz.models.peers.spliceai")
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -232,13 +232,19 @@ class Peer:
 
 
 def described(
-    network: Network, located: checkpoints.Located, *, max_tokens: int, vocabulary: str, dtype: str
+    network: Network,
+    located: checkpoints.Located,
+    *,
+    max_tokens: int,
+    vocabulary: str,
+    dtype: str,
+    weights: str = "",
 ) -> dict[str, Any]:
     """The `info` of a network that was loaded from a located checkpoint: plain data for a manifest."""
     return {
         "name": located.name,
         "revision": located.revision,
-        "weights_sha256": checkpoints.weight_hash(located.directory),
+        "weights_sha256": weights or checkpoints.weight_hash(located.directory),
         "licence": located.licence,
         "parameters": sum(p.numel() for p in network.parameters()),
         "layers": network.layers,

@@ -1,0 +1,270 @@
+"""Splice networks in the layout of the published files, against zero-padded convolutions, and against bad files.
+
+Random weights here; the published ones are held to their originals' outputs in test_shared_splicing.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import sys
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from peer_files import random_sequence
+
+from ntviz import attribution, data, embeddings, models
+from ntviz.genome import Interval
+from ntviz.models import checkpoints
+from ntviz.models.peers import spliceai
+from ntviz.reference import Reference
+from ntviz.sequence import one_hot, reverse_complement
+
+
+def arrays(seed: int) -> dict[str, np.ndarray]:
+    """Random tensors of one network in the layout of a Keras file, by layer/array."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, (layer, part) in spliceai.keras_names().items():
+        shape = tuple(spliceai.SpliceNetwork().get_parameter(name).shape) if "running" not in name else (32,)
+        values = rng.normal(0, 0.5 / np.sqrt(np.prod(shape[1:])), shape).astype(np.float32)
+        if part in ("gamma", "moving_variance"):
+            values = np.abs(rng.normal(1, 0.1, shape)).astype(np.float32)
+        found[f"{layer}/{part}:0"] = values.transpose(2, 1, 0) if values.ndim == 3 else values
+    return found
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Two Keras files, and what is in them."""
+    folder = tmp_path_factory.mktemp("keras")
+    given = [arrays(seed) for seed in range(2)]
+    for number, network in enumerate(given, start=1):
+        with h5py.File(folder / f"spliceai{number}.h5", "w") as file:
+            for name, values in network.items():
+                file[f"model_weights/{name.partition('/')[0]}/{name}"] = values
+    return folder, given
+
+
+@pytest.fixture
+def known(files, monkeypatch):
+    """The files as the published ones are known: by their SHA-256."""
+    folder, _ = files
+    digests = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*.h5"))
+    }
+    monkeypatch.setattr(spliceai, "FILES", digests)
+    with pytest.warns(models.registry.LicenceNotice, match="CC BY-NC 4.0: academic and non-commercial"):
+        return models.load(folder, device="cpu")
+
+
+def by_hand(network: dict[str, np.ndarray], bases: np.ndarray) -> np.ndarray:
+    """Probabilities [position, 3] of bases [4, position + 10,000]: convolutions padded with zeros, cropped at the end; by the numbers of Keras."""
+
+    def conv(x, number, dilation=1):
+        kernel = torch.from_numpy(network[f"conv1d_{number}/kernel:0"]).double().permute(2, 1, 0)
+        padding = (kernel.shape[2] - 1) // 2 * dilation
+        return torch.conv1d(
+            x,
+            kernel,
+            torch.from_numpy(network[f"conv1d_{number}/bias:0"]).double(),
+            padding=padding,
+            dilation=dilation,
+        )
+
+    def normed(x, number):
+        g, b, m, v = (
+            torch.from_numpy(network[f"batch_normalization_{number}/{part}:0"]).double()[:, None]
+            for part in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
+        return torch.relu((x - m) / torch.sqrt(v + 0.001) * g + b)
+
+    x = conv(torch.from_numpy(bases)[None].double(), 1)
+    total = conv(x, 2)
+    layer, norm = 3, 1
+    for dilation, skip in ((1, 11), (4, 20), (10, 29), (25, 38)):
+        for _ in range(4):
+            x = x + conv(normed(conv(normed(x, norm), layer, dilation), norm + 1), layer + 1, dilation)
+            layer, norm = layer + 2, norm + 2
+        total = total + conv(x, skip)
+        layer += 1
+    return torch.softmax(conv(total[..., 5000:-5000], 39)[0], 0).T.numpy()
+
+
+def test_probabilities_equal_padded_convolutions_cropped(files, known):
+    sequence = random_sequence(4_000, 1) + "N" * 40 + random_sequence(6_000, 2)
+    expected = np.mean([by_hand(network, one_hot(sequence).T) for network in files[1]], axis=0)
+    found = known.predict(sequence)
+    assert found.offset == 5_000
+    assert found.probabilities.shape == (1, 40, 3)
+    np.testing.assert_allclose(found.probabilities[0], expected, atol=2e-6)
+    assert expected.std(axis=0).min() > 1e-5
+    np.testing.assert_array_equal(found.acceptor, found.probabilities[..., 1])
+    np.testing.assert_array_equal(found.donor, found.probabilities[..., 2])
+    assert known.name == "spliceai-10k"
+    assert "Jaganathan" in known.info["licence"]
+
+
+def test_flanks_strands_and_pieces(known, monkeypatch):
+    inner = random_sequence(90, 3)
+    whole = known.predict("N" * 5_000 + inner + "N" * 5_000).probabilities
+    padded = known.predict(inner.lower(), flanks="N")
+    assert padded.offset == 0
+    np.testing.assert_array_equal(padded.probabilities, whole)
+    minus = known.predict(reverse_complement(inner), flanks="N", strand="-").probabilities
+    np.testing.assert_allclose(minus[:, ::-1], whole, atol=1e-6)
+    two = known.predict([inner, inner[::-1]], flanks="N").probabilities
+    monkeypatch.setattr(spliceai, "_TILE", 17)
+    np.testing.assert_allclose(known.predict([inner, inner[::-1]], flanks="N").probabilities, two, atol=1e-6)
+    np.testing.assert_allclose(two[0], whole[0], atol=1e-6)
+
+
+def test_what_is_asked_wrongly_is_refused(known):
+    with pytest.raises(ValueError, match=r"more than 10,000 bp.*received 10,000 bp.*flanks='N'"):
+        known.predict("A" * 10_000)
+    with pytest.raises(ValueError, match="must have one length"):
+        known.predict(["A" * 30, "A" * 31], flanks="N")
+    with pytest.raises(ValueError, match="'R'"):
+        known.predict("ACRT", flanks="N")
+    with pytest.raises(ValueError, match="received 'n' and '\\+'"):
+        known.predict("ACGT", flanks="n")
+    with pytest.raises(ValueError, match="no attention"):
+        known.forward(known.tokenize("ACGT"), outputs=("attentions",))
+    with pytest.raises(ValueError, match="has none"):
+        known.forward(known.tokenize("ACGT"))
+    with pytest.raises(ValueError, match="predicts splice sites"):
+        _ = known.mask_id
+
+
+def test_it_is_embedded_and_has_a_twin(known):
+    texts = [random_sequence(50, 5), random_sequence(20, 6)]
+    alone = known.forward(known.tokenize(texts[1]), outputs=("hidden_states",), layers=[16]).hidden_states
+    both = known.forward(
+        [known.tokenize(text) for text in texts], outputs=("hidden_states",), layers=[16]
+    ).hidden_states
+    assert both.shape == (2, 1, 50, 64)
+    np.testing.assert_allclose(both[1, :, :20], alone[0], atol=1e-4)
+    vectors = embeddings.embed(known, texts, layers=[0, 16])
+    assert vectors.values.shape[-1] == 64
+    twin = known.random_twin()
+    assert type(twin) is type(known)
+    p, q = (one.predict(texts[0], flanks="N").probabilities for one in (known, twin))
+    assert np.abs(p - q).max() > 1e-3
+
+
+def test_files_that_are_not_the_published_ones(files, tmp_path, monkeypatch):
+    folder, _ = files
+    with pytest.raises(ValueError, match=r"must be the published network, SHA-256 e1fd5.*pip install"):
+        models.load(folder)
+    content = (folder / "spliceai1.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="truncated or another network"):
+        spliceai.read_h5(tmp_path / "cut.h5")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["model_weights/dense_1/dense_1/kernel:0"] = np.zeros((3, 3))
+    with pytest.raises(ValueError, match="another network"):
+        spliceai.read_h5(tmp_path / "other.h5")
+    (tmp_path / "spliceai1.h5").write_bytes(content)
+    monkeypatch.setattr(
+        spliceai, "FILES", {"spliceai1.h5": hashlib.sha256(content).hexdigest(), "spliceai2.h5": "0"}
+    )
+    with pytest.raises(FileNotFoundError, match="there is no spliceai2.h5"):
+        models.load(tmp_path)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ModuleNotFoundError, match="pip install h5py"):
+        spliceai.read_h5(tmp_path / "cut.h5")
+
+
+def test_the_package_is_found_without_an_import(known, files, tmp_path, monkeypatch):
+    with pytest.raises(
+        FileNotFoundError, match=r"pip install --no-deps spliceai==1\.3\.1 h5py.*CC BY-NC 4\.0"
+    ):
+        models.load("spliceai-10k")
+
+    class Installed:
+        def locate_file(self, path):
+            assert path == "spliceai/models"
+            return files[0]
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Installed())
+    with pytest.warns(models.registry.LicenceNotice, match="Illumina"):
+        found = models.load("spliceai-10k", device="cpu")
+    assert found.info["weights_sha256"] == known.info["weights_sha256"]
+    assert "spliceai" not in sys.modules
+
+
+def test_the_bundled_networks_know_the_splice_sites_of_hnf4a():
+    model = models.load("ci-spliceai", device="cpu")
+    assert model.info["licence"].startswith("CC BY 4.0")
+    assert json.loads((data.bundle("ci-spliceai") / "config.json").read_text())["networks"] == 5
+    # Exon 2 of the bundle's HNF4A, 43,034,698-43,034,872, counted from 1.
+    sequence = (
+        Reference(data.bundle("chr20")).fetch(Interval("20", 43_034_690 - 5_000, 43_034_880 + 5_000)).sequence
+    )
+    found = model.predict(sequence).probabilities[0]
+    assert 43_034_690 + found[:, 1].argmax() == 43_034_697
+    assert 43_034_690 + found[:, 2].argmax() == 43_034_871
+    assert found[:, 1:].max(axis=0).min() > 0.9
+    assert np.sort(found[:, 1:], axis=0)[-2].max() < 0.1
+
+
+def test_another_family_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bpnet-lite"}))
+    with pytest.raises(ValueError, match="must give model_type 'spliceai-10k'; got 'bpnet-lite'"):
+        spliceai.load(checkpoints.local(tmp_path))
+
+
+def test_one_position_by_every_25th_state_is_the_same(known):
+    bases = torch.from_numpy(one_hot(random_sequence(10_001, 8)).T[None].copy())
+    with torch.inference_mode():
+        for network in known.module.networks:
+            whole = network(bases)[..., 0]
+            torch.testing.assert_close(network.site(*network.near(bases, 5_000)), whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("position", [30, 5_000, 9_990])
+def test_changes_run_only_where_they_are_equal_whole_predictions(known, position):
+    sequence = random_sequence(10_001, 9)
+    changed = [sequence]
+    for place, bases in (
+        (position, "A"),
+        (position - 20, "TTT"),
+        (max(0, position - 700), "CAG"),
+        (4_000, "T"),
+        (9_995, "ACGTAC"),
+    ):
+        changed.append(sequence[:place] + bases + sequence[place + len(bases) :])
+    target = attribution.SpliceSite("acceptor", position)
+    found = attribution.ask(known, changed, target)
+    p = known.predict(changed, flanks="N").acceptor[:, position].astype(float)
+    np.testing.assert_allclose(found, np.log(p / (1 - p)), atol=1e-4)
+    assert len(set(np.round(found, 7))) >= 3
+
+
+def test_attributions_of_a_site(known):
+    sequence = random_sequence(120, 10)
+    target = attribution.SpliceSite("donor", 60)
+    scores = attribution.mutagenesis(known, sequence, target, region=(58, 63))
+    assert scores.shape == (5, 4)
+    other = "ACGT"[("ACGT".index(sequence[59]) + 1) % 4]
+    p = (
+        known.predict([sequence, sequence[:59] + other + sequence[60:]], flanks="N")
+        .donor[:, 60]
+        .astype(float)
+    )
+    assert scores[1, "ACGT".index(other)] == pytest.approx(np.diff(np.log(p / (1 - p)))[0], abs=1e-4)
+    found = attribution.integrated_gradients(known, sequence, target, baseline="n", steps=64)
+    assert found.unit == "log-odds (nats)"
+    assert found.error < 0.01
+    assert found.per_base().sum() == pytest.approx(found.value - found.baseline_value, rel=0.01)
+    with pytest.raises(ValueError, match="on the strand of the gene"):
+        attribution.integrated_gradients(known, sequence, target, both_strands=True)
+    with pytest.raises(ValueError, match=r"gives sites\. Ask for SpliceSite"):
+        attribution.ask(known, [sequence], attribution.Output(0))
+    with pytest.raises(ValueError, match="0 to 119; received 120"):
+        attribution.ask(known, [sequence], attribution.SpliceSite("donor", 120))
+    with pytest.raises(ValueError, match="received 'exon'"):
+        attribution.SpliceSite("exon", 3)
