@@ -21,7 +21,9 @@ TOP = Path(__file__).resolve().parents[1]
 # and fails without them. Elsewhere, without them, it is not collected, since nobody can run it.
 SHARED = TOP.parent / "shared" / "data"
 collect_ignore = (
-    [] if SHARED.is_dir() or os.environ.get("CI", "").lower() in ("1", "true") else ["test_shared_data.py"]
+    []
+    if SHARED.is_dir() or os.environ.get("CI", "").lower() in ("1", "true")
+    else ["test_shared_data.py", "test_shared_splicing.py"]
 )
 if sys.platform != "linux":
     collect_ignore.append("test_triton.py")  # Triton exists for Linux only; there the file fails without it

@@ -12,7 +12,7 @@ from ntviz.cli import sharded
 from ntviz.cli.saying import failing, note, say, usage
 
 if TYPE_CHECKING:
-    from ntviz.variants import Scorer
+    from ntviz.variants import Scorer, SpliceScorer
     from ntviz.variants.options import Options
 
 _TABLES = (".tsv", ".csv", ".parquet")
@@ -56,6 +56,12 @@ def score(
     on_mismatch: Annotated[
         str, typer.Option(help="A REF that is not the reference's: skip, flag, swap or fail.")
     ] = "skip",
+    genes: Annotated[
+        Path | None,
+        typer.Option(help="Of a splice network: GTF or GFF3 of the genes; default: the bundle's."),
+    ] = None,
+    distance: Annotated[int, typer.Option(help="Of a splice network: bp on each side of POS.")] = 50,
+    mask: Annotated[str, typer.Option(help="Of a splice network: none, nearest or position.")] = "position",
     background: Annotated[
         bool,
         typer.Option(
@@ -79,7 +85,7 @@ def score(
     POS counts from 1. Killed at any moment and run again, it goes on where it stopped. Exit code: 0 all was written, 1 it
     failed, 2 the arguments were wrong, 130 it was interrupted.
     """
-    from ntviz import variants
+    from ntviz import data, variants
     from ntviz.variants import filing
     from ntviz.variants.planning import Mismatch
     from ntviz.variants.vcf import VcfError
@@ -108,7 +114,13 @@ def score(
         if plan:
             _plan(path, model, options, piece, batch_tokens, rate, device, dtype)
             return
-        scorer = _scorer(reference, model, options, background, device, dtype, batch_tokens)
+        splicing = {
+            "annotation": genes or data.bundle("genes"),
+            "distance": distance,
+            "mask": mask,
+            "on_mismatch": on_mismatch,
+        }
+        scorer = _scorer(reference, model, options, splicing, background, device, dtype, batch_tokens)
     problems = usage(VcfError, FileExistsError, FileNotFoundError)
     with sharded.going_on(), failing(OSError, Mismatch), problems:
         if path.suffix in _TABLES:
@@ -124,7 +136,7 @@ def score(
             with_table=not no_table,
             piece=piece,
             overwrite=overwrite,
-            command=_command(given),
+            command=_command(given, splicing=isinstance(scorer, variants.SpliceScorer)),
         )
     note(summary.text)
     for file in summary.written:
@@ -159,16 +171,30 @@ def _scorer(
     reference: Path | None,
     model: str,
     options: Options,
+    splicing: dict[str, Any],
     background: bool,
     device: str,
     dtype: str,
     batch_tokens: int,
-) -> Scorer:
+) -> Scorer | SpliceScorer:
     from ntviz import data, models, variants
+    from ntviz.models.protocol import SplicePredictor
     from ntviz.reference import Reference
+    from ntviz.variants.tables import scorer_of
 
     bases = Reference(reference or data.bundle("chr20"))
     loaded = models.load(model, device=device, dtype=dtype)
+    if isinstance(loaded, SplicePredictor):
+        other = {
+            name: value
+            for name, value in vars(options).items()
+            if value != getattr(variants.Options(), name) and name not in ("on_mismatch", "scores")
+        }
+        if other:
+            raise ValueError(
+                f"a splice network takes --genes, --distance, --mask and --on-mismatch, but {', '.join(sorted(other))} came. Leave it out"
+            )
+        return scorer_of(loaded, bases, **splicing)
     random = None
     if background:
         random = variants.background(loaded, bases, options, folders=_shipped())
@@ -184,7 +210,7 @@ def _shipped() -> list[Path]:
         return []
 
 
-def _score_table(path: Path, out: Path, scorer: Scorer) -> None:
+def _score_table(path: Path, out: Path, scorer: Scorer | SpliceScorer) -> None:
     from ntviz import environment
     from ntviz.variants import tables
 
@@ -204,7 +230,11 @@ def _score_table(path: Path, out: Path, scorer: Scorer) -> None:
     say(str(out))
 
 
-def _command(given: dict[str, Any]) -> str:
+_OF_SPLICE_NETWORKS = {"genes", "distance", "mask"}
+_OF_LANGUAGE_MODELS = {"scores", "frames", "place", "window", "layer", "region", "forward_only", "background"}
+
+
+def _command(given: dict[str, Any], *, splicing: bool) -> str:
     """The command as it can be typed again, without folders, shards and what changes no number."""
     left_out = {
         "out",
@@ -219,7 +249,7 @@ def _command(given: dict[str, Any]) -> str:
         "path",
         "plan",
         "rate",
-    }
+    } | (_OF_LANGUAGE_MODELS if splicing else _OF_SPLICE_NETWORKS)
     words = ["ntviz", "score", given["path"].name]
     for name, value in given.items():
         if name in left_out or name.startswith("_") or value is None or value is False or callable(value):

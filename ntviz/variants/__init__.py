@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ntviz.variants.saturating import Saturation, saturation
     from ntviz.variants.scoring import Scored, Scorer
     from ntviz.variants.simulation import simulate
+    from ntviz.variants.splicing import MASKS, SpliceScorer
     from ntviz.variants.summary import Summary
     from ntviz.variants.tables import score
     from ntviz.variants.without_model import Markov, baselines
@@ -36,6 +37,7 @@ _HOMES = {
     "saturating": ("Saturation", "saturation"),
     "scoring": ("Scored", "Scorer"),
     "simulation": ("simulate",),
+    "splicing": ("MASKS", "SpliceScorer"),
     "summary": ("Summary",),
     "tables": ("score",),
     "without_model": ("Markov", "baselines"),
@@ -43,6 +45,7 @@ _HOMES = {
 
 __all__ = [
     "HARM",
+    "MASKS",
     "SCORES",
     "SEVERITY",
     "STATUSES",
@@ -54,6 +57,7 @@ __all__ = [
     "Saturation",
     "Scored",
     "Scorer",
+    "SpliceScorer",
     "Summary",
     "auprc",
     "auroc",

@@ -13,13 +13,14 @@ STATUSES = {
     "duplicate": "scored, and the same as an allele before it in the file",
     "ref_mismatch": "REF is not what the reference has there",
     "contig_missing": "the reference has no such contig",
-    "out_of_bounds": "the position, or a whole token around it, lies beyond the contig's end",
+    "out_of_bounds": "the position, or what has to be read around it, lies beyond the contig's end",
     "n_in_window": "no window of full length without N holds it",
     "ambiguous_base": "REF or ALT has N or another IUPAC letter",
     "symbolic": "ALT has no sequence: <DEL>, *, a breakend",
     "missing": "there is no ALT",
     "same_as_ref": "ALT is REF",
-    "too_long": "the alleles do not fit into half a window",
+    "too_long": "the alleles are longer than half a window, or than the distance of a splice network",
+    "no_gene": "no gene of the annotation holds the position; splice networks are asked gene by gene",
     "malformed": "the line cannot be read as a record, or REF is no bases",
 }
 """What became of an allele, and its meaning."""

@@ -24,6 +24,8 @@ from ntviz.variants.surveying import Piece, Survey, pieces, survey
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ntviz.variants.splicing import SpliceScorer
+
 PIECE = 500
 """Records that are scored, and kept, at once."""
 _ROWS = 25_000  # of the table, held before they are written
@@ -32,7 +34,7 @@ _ROWS = 25_000  # of the table, held before they are written
 def score_file(
     path: str | Path,
     out: str | Path,
-    scorer: Scorer,
+    scorer: Scorer | SpliceScorer,
     *,
     shard: tuple[int, int] = (1, 1),
     cache: str | Path | None = None,
@@ -121,7 +123,7 @@ def score_file(
                 bar.update(len(one.records))
             elif parts.has(scorer.identity(one.alleles)):
                 summary.elsewhere += 1
-    summary.sequences = scorer.reader.sequences
+    summary.sequences = scorer.sequences
     if shard == (1, 1):
         parquet = Path(table) if table is not None else out.with_name(_stem(out) + ".parquet")
         _write(path, out, parquet if with_table else None, parts, scorer, surveyed, piece, command, summary)
@@ -200,7 +202,7 @@ class _Silent:
         pass
 
 
-def _scored(parts: Parts, scorer: Scorer, one: Piece) -> Scored:
+def _scored(parts: Parts, scorer: Scorer | SpliceScorer, one: Piece) -> Scored:
     """The piece as it was kept, or scored now and kept."""
     identity = scorer.identity(one.alleles)
     found = parts.read(identity)
@@ -246,21 +248,18 @@ def _write(
     out: Path,
     parquet: Path | None,
     parts: Parts,
-    scorer: Scorer,
+    scorer: Scorer | SpliceScorer,
     surveyed: Survey,
     piece: int,
     command: str,
     summary: Summary,
 ) -> None:
-    places = {name: place for place, name in enumerate(scorer.columns)}
-    wanted = keys.columns(scorer.options, percentiles=scorer.background is not None)
-    columns = {key: places[name] for name, key in wanted.items()}
     digest = environment.sha256(scorer.reference.path)
     version = environment.versions()["ntviz"]
     with vcf.VcfFile(path) as file, _Rows(parquet, scorer.columns) as rows:
         contigs = {name: _length(scorer, name) for name in surveyed.contigs}
         header = file.header.with_info(
-            keys.info_lines(scorer), keys.meta_lines(scorer, digest, version, command), contigs
+            scorer.info_lines(), keys.meta_lines(scorer, digest, version, command), contigs
         )
 
         def lines() -> Iterator[str]:
@@ -268,9 +267,8 @@ def _write(
                 scored = _scored(parts, scorer, one)
                 texts = [record.raw for record in one.records]
                 for number, place, where, statuses in _statuses(one, scored, surveyed):
-                    record, values = one.records[place], scored.values[where]
-                    info = keys.info_of(statuses, scored.methods[where], values, columns)
-                    texts[place] = record.annotated(info)
+                    record = one.records[place]
+                    texts[place] = record.annotated(scorer.info(scored, where, statuses))
                     rows.add(record, number, statuses, scored, where)
                 yield from texts
 
@@ -279,7 +277,7 @@ def _write(
     summary.reason = written.reason
 
 
-def _length(scorer: Scorer, name: str) -> int | None:
+def _length(scorer: Scorer | SpliceScorer, name: str) -> int | None:
     with suppress(ValueError, TypeError):
         return len(scorer.reference.whole(name))
     return None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntviz.variants.alleles import SCORED, STATUSES
 from ntviz.variants.options import SCORES, Options
-from ntviz.variants.scoring import Scorer
+
+if TYPE_CHECKING:
+    from ntviz.variants.scoring import Scorer
+    from ntviz.variants.splicing import SpliceScorer
 
 _ENDINGS = {
     "_fwd": ("_FWD", "the forward strand alone"),
@@ -47,23 +51,24 @@ def info_lines(scorer: Scorer) -> list[str]:
         else:
             suffix, meaning = next(_ENDINGS[ending] for ending in _ENDINGS if column.endswith(ending))
             said = f"{key.removesuffix(suffix)}: {meaning}"
-        lines.append(_info(key, "Float", said))
+        lines.append(info_line(key, "Float", said))
+    said = "masked: masked tokens; pll: pseudo-log-likelihood of the tokens around"
+    return [*lines, info_line("NTV_METHOD", "String", said), status_line()]
+
+
+def status_line() -> str:
+    """The `##INFO` line of the statuses."""
     statuses = "; ".join(f"{name}: {meaning}" for name, meaning in STATUSES.items())
-    lines.append(
-        _info(
-            "NTV_METHOD", "String", "masked: masked tokens; pll: pseudo-log-likelihood of the tokens around"
-        )
-    )
-    lines.append(_info("NTV_STATUS", "String", f"what became of the allele. {statuses}"))
-    return lines
+    return info_line("NTV_STATUS", "String", f"what became of the allele. {statuses}")
 
 
-def _info(key: str, kind: str, description: str) -> str:
+def info_line(key: str, kind: str, description: str, *, number: str = "A") -> str:
+    """An `##INFO` line."""
     escaped = description.replace("\\", "\\\\").replace('"', '\\"')
-    return f'##INFO=<ID={key},Number=A,Type={kind},Description="{escaped}">'
+    return f'##INFO=<ID={key},Number={number},Type={kind},Description="{escaped}">'
 
 
-def meta_lines(scorer: Scorer, reference_sha256: str, version: str, command: str) -> list[str]:
+def meta_lines(scorer: Scorer | SpliceScorer, reference_sha256: str, version: str, command: str) -> list[str]:
     """The `##ntviz_` lines: what the scores were made with. No dates and no folders, so that bytes can be compared."""
     about = scorer.about
     weights = f'Name="{about["model"]}",Revision="{about["revision"] or ""}",WeightsSHA256="{about["weights_sha256"]}"'
@@ -75,9 +80,9 @@ def meta_lines(scorer: Scorer, reference_sha256: str, version: str, command: str
         f"##ntviz_version={version}",
         f"##ntviz_model=<{weights},Tokens={about['vocabulary']}>",
         f'##ntviz_reference=<File="{reference.path.name}",Assembly={reference.assembly or "unknown"},SHA256={reference_sha256}>',
-        f"##ntviz_window={about['window_bp']} bp around the token that holds the variant",
+        f"##ntviz_window={about['window_bp']} bp around the variant",
         f"##ntviz_options={json.dumps(options, sort_keys=True)}",
-        "##ntviz_coordinates=POS counts from 1; scores are of the alternative against the reference, natural logarithms",
+        f"##ntviz_coordinates=POS counts from 1; scores are of the alternative against the reference, {scorer.unit}",
     ]
     return [*lines, f"##ntviz_command={command}"] if command else lines
 

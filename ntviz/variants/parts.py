@@ -40,7 +40,7 @@ class Parts:
             with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 words = json.loads(str(arrays["words"]))
                 values = arrays["values"]
-        except (OSError, *environment.DAMAGED):
+        except (OSError, KeyError, *environment.DAMAGED):
             return None
         return Scored(
             words["statuses"],
@@ -50,6 +50,7 @@ class Parts:
             words["ref_agrees"],
             tuple(words["columns"]),
             values,
+            words["entries"],
         )
 
     def write(self, identity: str, scored: Scored) -> None:
@@ -61,6 +62,7 @@ class Parts:
             "notes": scored.notes,
             "ref_agrees": scored.ref_agrees,
             "columns": list(scored.columns),
+            "entries": list(scored.entries),
         }
         with environment.atomic_write(self.file(identity)) as handle:
             np.savez_compressed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ class Scored:
         Names of the values.
     values
         [allele, column] float64; NaN where there is no score.
+    entries
+        [allele, key] text for a VCF, of scores that are no single numbers; empty where there are none.
     """
 
     statuses: list[str]
@@ -49,6 +51,7 @@ class Scored:
     ref_agrees: list[bool | None]
     columns: tuple[str, ...]
     values: np.ndarray
+    entries: Sequence[Sequence[str]] = ()
 
 
 class Scorer:
@@ -112,6 +115,27 @@ class Scorer:
             background.check(self)
             self.columns += tuple(f"{name}_percentile" for name in self.options.scores)
             self.about["background"] = background.digest
+
+    unit = "natural logarithms"
+
+    @property
+    def sequences(self) -> int:
+        """Sequences that the model read so far."""
+        return self.reader.sequences
+
+    def info_lines(self) -> list[str]:
+        """The `##INFO` lines of what `info` gives."""
+        from ntviz.variants import keys
+
+        return keys.info_lines(self)
+
+    def info(self, scored: Scored, where: slice, statuses: Sequence[str]) -> Mapping[str, str]:
+        """INFO values of a record, whose alleles are those at `where`."""
+        from ntviz.variants import keys
+
+        columns = keys.columns(self.options, percentiles=self.background is not None)
+        places = {key: self.columns.index(name) for name, key in columns.items()}
+        return keys.info_of(statuses, scored.methods[where], scored.values[where], places)
 
     def identity(self, alleles: Sequence[Allele]) -> str:
         """SHA-256 of everything the scores of these alleles follow from: weights, tokens, options, alleles, bases read.

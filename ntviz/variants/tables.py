@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntviz.genome import Variant, canonical_contig
-from ntviz.models.protocol import DNAModel
+from ntviz.models.protocol import DNAModel, SplicePredictor
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
 from ntviz.variants.options import Options
@@ -15,6 +15,8 @@ from ntviz.variants.scoring import Scorer
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ntviz.variants.splicing import SpliceScorer
 
 _NAMES = {
     "chrom": ("chrom", "#chrom", "chr", "chromosome", "contig", "seqname"),
@@ -40,7 +42,7 @@ def score(
     Parameters
     ----------
     model
-        Any `models.DNAModel` with a mask.
+        Any `models.DNAModel` with a mask, or a splice network.
     reference
         Bases.
     what
@@ -52,7 +54,8 @@ def score(
     progress
         Name of the progress bar; None for none.
     options
-        Of `Options`: scores, frames, place, window, layer, region, both_strands, on_mismatch.
+        Of `Options`: scores, frames, place, window, layer, region, both_strands, on_mismatch. Of `SpliceScorer` for a splice network:
+        annotation (an `Annotation`, or the path of one), distance, mask, on_mismatch.
 
     Raises
     ------
@@ -62,10 +65,30 @@ def score(
     TypeError
         `what` is nothing of the above, or an option is unknown.
     """
-    return score_table(Scorer(model, reference, Options(**options), background=background), what, progress)
+    return score_table(scorer_of(model, reference, background=background, **options), what, progress)
 
 
-def score_table(scorer: Scorer, what: Any, progress: str | None = "variants") -> pd.DataFrame:
+def scorer_of(
+    model: Any, reference: Reference, *, background: Any = None, batch_tokens: int = 16_384, **options: Any
+) -> Scorer | SpliceScorer:
+    """The scorer that fits a model; see `score` for the options."""
+    if not isinstance(model, SplicePredictor):
+        return Scorer(model, reference, Options(**options), background=background, batch_tokens=batch_tokens)
+    from ntviz import annotation
+    from ntviz.variants.splicing import SpliceScorer
+
+    genes = options.pop("annotation", None)
+    if genes is None:
+        raise ValueError(
+            "A splice network must be told the genes; received no annotation=. Pass a GTF or GFF3, or annotation.read(data.bundle('genes'))."
+        )
+    if not isinstance(genes, annotation.Annotation):
+        options.setdefault("annotation_name", Path(genes).name)
+        genes = annotation.read(genes)
+    return SpliceScorer(model, reference, genes, **options)
+
+
+def score_table(scorer: Scorer | SpliceScorer, what: Any, progress: str | None = "variants") -> pd.DataFrame:
     """As `score`, by a scorer that is there already."""
     import numpy as np
     import pandas as pd
@@ -108,7 +131,7 @@ def score_table(scorer: Scorer, what: Any, progress: str | None = "variants") ->
     clash = [name for name in others if name in result or name in scores]
     result = pd.concat([result, others.drop(columns=clash), scores], axis=1)
     result.attrs["scoring"] = scorer.about
-    result.attrs["sequences"] = scorer.reader.sequences
+    result.attrs["sequences"] = scorer.sequences
     return result
 
 

@@ -1,0 +1,383 @@
+"""`SpliceScorer`: what alleles do to splice sites, by a splice network: gains and losses of acceptors and donors, gene by gene.
+
+References
+----------
+Jaganathan et al. (2019) Cell 176:535: delta scores. Strauch et al. (2022) PLOS ONE 17:e0269159: the mask by position.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ntviz import environment
+from ntviz.annotation import Annotation
+from ntviz.genome import canonical_contig
+from ntviz.models.protocol import SplicePredictor
+from ntviz.reference import Reference
+from ntviz.sequence import one_hot
+from ntviz.variants.alleles import Allele, letters_status, smallest
+from ntviz.variants.planning import Mismatch
+from ntviz.variants.scoring import Scored
+from ntviz.variants.windows import Contig
+
+MASKS = {
+    "none": "every gain and loss counts",
+    "nearest": "gains at the nearest annotated exon end, and losses anywhere else, are 0 (SpliceAI -M 1)",
+    "position": "gains at annotated sites of their kind, and losses at positions that are none, are 0 before the largest is taken",
+}
+"""Rules that leave out what is no change of an annotated transcript."""
+EVENTS = ("AG", "AL", "DG", "DL")
+"""Acceptor gain and loss, donor gain and loss."""
+_METHOD = 1
+
+
+class Gene(NamedTuple):
+    """A gene as splicing knows it; positions are 0-based, spans half-open.
+
+    `acceptors` and `donors` are the first and last bases of exons at introns; `ends` are both ends of every exon, of transcripts too.
+    """
+
+    name: str
+    strand: str
+    start: int
+    end: int
+    acceptors: np.ndarray
+    donors: np.ndarray
+    ends: np.ndarray
+
+
+class Effect(NamedTuple):
+    """What one allele does to one gene: differences of probability, alternative less reference, and where.
+
+    `scores` and `masked` are [event] in the order of `EVENTS`, at least about 0; `places` and `masked_places` are bp from POS to the base
+    of the largest change, along the genome.
+    """
+
+    gene: Gene
+    scores: np.ndarray
+    places: np.ndarray
+    masked: np.ndarray
+    masked_places: np.ndarray
+
+    def text(self, alt: str, *, masked: bool = False) -> str:
+        """`ALT|GENE|AG|AL|DG|DL|places of these`, as SpliceAI writes it."""
+        scores, places = (self.masked, self.masked_places) if masked else (self.scores, self.places)
+        name = "".join("_" if letter in "|,;= \t" else letter for letter in self.gene.name)
+        return "|".join(
+            [alt, name, *(f"{value:z.2f}" for value in scores), *(f"{place:d}" for place in places)]
+        )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    status: str
+    agrees: bool | None = None
+    genes: tuple[Gene, ...] = ()
+    bases: str = ""
+    note: str = ""
+
+
+class SpliceScorer:
+    """Scores alleles with a splice network: the largest gain and loss of acceptors and donors within a distance, for each gene.
+
+    Bases outside the gene are hidden (N), of both alleles, and the strand is the gene's. A gene is what the annotation calls so, from the
+    first to the last base of its transcripts.
+
+    Parameters
+    ----------
+    model
+        Of `models.load("ci-spliceai")` or `models.load("spliceai-10k")`.
+    reference, annotation
+        Bases and genes, of one assembly.
+    distance
+        Positions that are looked at on each side of POS, in bp.
+    mask
+        One of `MASKS`, for the second score; the first is always without.
+    on_mismatch
+        A REF that is not the reference's: "skip" or "fail".
+
+    Raises
+    ------
+    ValueError
+        An unknown mask or rule, or a distance that is not 1 to 5,000.
+    """
+
+    background = None
+    unit = "differences of probability, alternative less reference"
+
+    def __init__(
+        self, model: SplicePredictor, reference: Reference, annotation: Annotation, *, distance: int = 50, mask: str = "position",
+        on_mismatch: str = "skip", annotation_name: str = "",
+    ) -> None:  # fmt: skip
+        if mask not in MASKS or on_mismatch not in ("skip", "fail"):
+            raise ValueError(
+                f"mask must be one of {', '.join(MASKS)}, and on_mismatch skip or fail; received {mask!r} and {on_mismatch!r}. Choose of these."
+            )
+        if not 1 <= distance <= model.context:
+            raise ValueError(
+                f"distance must be 1 to {model.context:,} bp; received {distance:,}. SpliceAI's is 50, CI-SpliceAI's 1,000."
+            )
+        self.model, self.reference, self.distance, self.mask, self.on_mismatch = (
+            model,
+            reference,
+            distance,
+            mask,
+            on_mismatch,
+        )
+        self.sequences = 0
+        self._contigs: dict[str, tuple[Contig, list[Gene]] | None] = {}
+        self._genes = genes_of(annotation)
+        self.columns = (
+            "splice", "splice_masked", *(f"splice_{event}" for event in EVENTS), *(f"splice_{event}_at" for event in EVENTS),
+            *(f"splice_masked_{event}" for event in EVENTS), *(f"splice_masked_{event}_at" for event in EVENTS),
+        )  # fmt: skip
+        self.about: dict[str, Any] = {
+            "method": _METHOD,
+            "model": model.name,
+            "revision": model.info.get("revision"),
+            "weights_sha256": model.info.get("weights_sha256"),
+            "dtype": model.info.get("dtype", "float32"),
+            "licence": model.info.get("licence"),
+            "vocabulary": "single-base",
+            "window_bp": 2 * (model.context + distance) + 1,
+            "distance": distance,
+            "mask": mask,
+            "annotation": annotation_name,
+            "genes": hashlib.sha256(repr([(c, g.name, g.strand, g.start, g.end, g.ends.tolist(), g.donors.tolist()) for c, gs in sorted(self._genes.items()) for g in gs]).encode()).hexdigest()[:16],
+        }  # fmt: skip
+
+    # What is asked -----------------------------------------------------------------------------------------------------
+
+    def identity(self, alleles: Sequence[Allele]) -> str:
+        """SHA-256 of everything the scores of these alleles follow from: weights, options, genes, alleles, bases read."""
+        content = {
+            name: value
+            for name, value in self.about.items()
+            if name not in ("model", "revision", "annotation")
+        }
+        found = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
+        for allele in alleles:
+            plan = self._plan(allele)
+            text = f"\n{plan.status} {plan.agrees} {allele.pos} {allele.ref} {allele.alt} {[gene.name for gene in plan.genes]} {plan.bases}"
+            found.update(text.encode("utf-8", "surrogateescape"))
+        return found.hexdigest()
+
+    def score(self, alleles: Sequence[Allele], *, what: str | None = None) -> Scored:
+        """Statuses and scores of alleles; whatever is wrong with one costs only that one.
+
+        The columns are those of the gene with the largest change; what is said of each gene is in `Scored.entries`.
+
+        Raises
+        ------
+        planning.Mismatch
+            A REF is not the reference's, and `on_mismatch` is "fail".
+        """
+        values = np.full((len(alleles), len(self.columns)), np.nan)
+        entries = []
+        plans = [self._plan(allele) for allele in alleles]
+        rows = environment.progress(range(len(alleles)), what=what) if what else range(len(alleles))
+        for row in rows:
+            effects = self._effects(alleles[row], plans[row])
+            entries.append(
+                [
+                    ",".join(effect.text(alleles[row].alt, masked=masked) for effect in effects)
+                    for masked in (False, True)
+                ]
+            )
+            if effects:
+                top = max(effects, key=lambda effect: effect.scores.max())
+                values[row] = [
+                    top.scores.max(), max(effect.masked.max() for effect in effects),
+                    *top.scores, *top.places, *top.masked, *top.masked_places,
+                ]  # fmt: skip
+        kinds = [
+            smallest(a.pos - 1, a.ref.upper(), a.alt.upper()).kind if plan.genes else ""
+            for a, plan in zip(alleles, plans, strict=True)
+        ]
+        return Scored(
+            [plan.status for plan in plans], kinds, ["splice" if plan.genes else "" for plan in plans], [plan.note for plan in plans],
+            [plan.agrees for plan in plans], self.columns, values, entries,
+        )  # fmt: skip
+
+    def effects(self, allele: Allele) -> tuple[str, list[Effect]]:
+        """The status of an allele, and what it does to each gene that holds it."""
+        plan = self._plan(allele)
+        return plan.status, self._effects(allele, plan)
+
+    # One allele --------------------------------------------------------------------------------------------------------
+
+    def _plan(self, allele: Allele) -> _Plan:
+        ref, alt, start = allele.ref.upper(), allele.alt.upper(), allele.pos - 1
+        if allele.chrom not in self._contigs:
+            try:
+                contig = Contig(self.reference, allele.chrom)
+            except (ValueError, TypeError):
+                self._contigs[allele.chrom] = None
+            else:
+                self._contigs[allele.chrom] = contig, self._genes.get(canonical_contig(allele.chrom), [])
+        known = self._contigs[allele.chrom]
+        if known is None:
+            return _Plan("contig_missing")
+        contig, genes = known
+        reach = self.model.context + self.distance
+        if start < 0 or start + len(ref) > contig.length:
+            return _Plan("out_of_bounds")
+        here = contig.bases(start, start + len(ref))
+        agrees = None if not ref or not set(ref) <= set("ACGT") or "N" in here else here == ref
+        status = letters_status(ref, alt)
+        if status:
+            return _Plan(status, agrees)
+        if not agrees:
+            if self.on_mismatch == "fail":
+                raise Mismatch(
+                    f"REF must be what the reference has; received {allele.chrom}:{allele.pos} {allele.ref}>{allele.alt}, where the reference "
+                    f"has {here[:50]}. Check that both are of the same assembly, or choose another --on-mismatch (on_mismatch=)."
+                )
+            return _Plan("n_in_window" if agrees is None else "ref_mismatch", agrees)
+        if len(ref) > 2 * self.distance or len(alt) > max(self.distance, len(ref)):
+            return _Plan(
+                "too_long",
+                agrees,
+                note=f"longer than what is looked at: raise distance above {self.distance} bp",
+            )
+        if start < reach or start + reach >= contig.length:
+            return _Plan(
+                "out_of_bounds",
+                agrees,
+                note=f"the {reach:,} bp on each side that the network reads end at the contig's",
+            )
+        near = tuple(gene for gene in genes if gene.start <= start < gene.end)
+        return _Plan(
+            "ok" if near else "no_gene",
+            agrees,
+            near,
+            contig.bases(start - reach, start + reach + 1) if near else "",
+        )
+
+    def _effects(self, allele: Allele, plan: _Plan) -> list[Effect]:
+        start, ref, alt = allele.pos - 1, allele.ref.upper(), allele.alt.upper()
+        reach, found = self.model.context + self.distance, []
+        for gene in plan.genes:
+            left, right = max(0, gene.start - (start - reach)), max(0, start + reach + 1 - gene.end)
+            bases = "N" * left + plan.bases[left : len(plan.bases) - right] + "N" * right
+            texts = [bases, bases[:reach] + alt + bases[reach + len(ref) :]]
+            before, after = (self._read(text, gene.strand) for text in texts)
+            after = aligned(after, self.distance, len(ref), len(alt))
+            found.append(_effect(gene, start, self.distance, before, after, self.mask))
+        return found
+
+    def _read(self, bases: str, strand: str) -> np.ndarray:
+        """[position, 3] along the genome."""
+        self.sequences += 1
+        coded = one_hot(bases).T[None]
+        found = self.model.probabilities(coded if strand == "+" else coded[:, ::-1, ::-1])[0]
+        return found if strand == "+" else found[::-1]
+
+    # A VCF's lines -----------------------------------------------------------------------------------------------------
+
+    def info_lines(self) -> list[str]:
+        """The `##INFO` lines of what `info` gives."""
+        from ntviz.variants.keys import info_line, status_line
+
+        about = self.about
+        rule = f"mask {self.mask}: {MASKS[self.mask]}"
+        how = f"{about['model']} ({about['licence']}), within {self.distance} bp of POS, genes of {about['annotation'] or 'the annotation'}"
+        form = "ALT|GENE|AG|AL|DG|DL|bp from POS to AG|AL|DG|DL; acceptor and donor gain and loss, one entry for each alternative and gene"
+        return [
+            info_line("NTV_SPLICE", "String", f"{form}; {how}", number="."),
+            info_line("NTV_SPLICE_MASKED", "String", f"{form}; {how}; {rule}", number="."),
+            info_line("NTV_SPLICE_MAX", "Float", f"largest of the four changes over all genes; {how}"),
+            info_line(
+                "NTV_SPLICE_MASKED_MAX", "Float", f"largest of the four changes over all genes; {how}; {rule}"
+            ),
+            status_line(),
+        ]
+
+    def info(self, scored: Scored, where: slice, statuses: Sequence[str]) -> Mapping[str, str]:
+        """INFO values of a record."""
+        found = {}
+        for column, key in enumerate(("NTV_SPLICE", "NTV_SPLICE_MASKED")):
+            if texts := [entry[column] for entry in scored.entries[where] if entry[column]]:
+                found[key] = ",".join(texts)
+                found[f"{key}_MAX"] = ",".join(
+                    "." if np.isnan(value) else f"{value:.4g}" for value in scored.values[where, column]
+                )
+        return found | {"NTV_STATUS": ",".join(statuses) or "missing"}
+
+
+def genes_of(annotation: Annotation) -> dict[str, list[Gene]]:
+    """Genes by contig (canonical name), in the order of their starts; each from its exons, those of all its transcripts."""
+    exons = annotation.table[annotation.table["element"] == "exon"]
+    found: dict[str, list[Gene]] = {}
+    for (chrom, name, strand), rows in exons.groupby(["chrom", "gene", "strand"], sort=False, observed=True):
+        firsts, lasts, joints = set(), set(), ([], [])
+        for _, one in rows.groupby("transcript", sort=False, observed=True):
+            spans = sorted({(int(a), int(b)) for a, b in zip(one["start"], one["end"], strict=True)})
+            firsts.update(a for a, _ in spans)
+            lasts.update(b - 1 for _, b in spans)
+            joints[0].extend(b - 1 for _, b in spans[:-1])
+            joints[1].extend(a for a, _ in spans[1:])
+        left, right = (np.unique(np.array(part, dtype=np.int64)) for part in joints)
+        acceptors, donors = (right, left) if strand != "-" else (left, right)
+        ends = np.array(sorted(firsts | lasts), dtype=np.int64)
+        gene = Gene(
+            str(name), str(strand), int(rows["start"].min()), int(rows["end"].max()), acceptors, donors, ends
+        )
+        found.setdefault(canonical_contig(str(chrom)), []).append(gene)
+    return {
+        chrom: sorted(genes, key=lambda gene: (gene.start, gene.end, gene.name))
+        for chrom, genes in found.items()
+    }
+
+
+def aligned(alternative: np.ndarray, before: int, ref: int, alt: int) -> np.ndarray:
+    """Probabilities of the alternative at the positions of the reference [position, 3].
+
+    Position by position from the first base of the alleles, `before` positions in. Reference bases that the alternative lacks have
+    probability 0; the bases that it has more share the last place of the reference, by their maximum.
+
+    Examples
+    --------
+    >>> y = np.arange(4.0)[:, None]
+    >>> aligned(y, 1, 2, 1)[:, 0].tolist(), aligned(y, 1, 1, 2)[:, 0].tolist()
+    ([0.0, 1.0, 0.0, 2.0, 3.0], [0.0, 2.0, 3.0])
+    """
+    if ref > alt:
+        return np.concatenate(
+            [
+                alternative[: before + alt],
+                np.zeros((ref - alt, alternative.shape[1])),
+                alternative[before + alt :],
+            ]
+        )
+    if ref < alt:
+        last = alternative[before + ref - 1 : before + alt].max(axis=0, keepdims=True)
+        return np.concatenate([alternative[: before + ref - 1], last, alternative[before + alt :]])
+    return alternative
+
+
+def _effect(
+    gene: Gene, start: int, distance: int, before: np.ndarray, after: np.ndarray, mask: str
+) -> Effect:
+    change = (after - before)[:, 1:]
+    signed = np.stack([change[:, 0], -change[:, 0], change[:, 1], -change[:, 1]])
+    places = signed.argmax(axis=1)
+    scores = signed.max(axis=1)
+    masked, masked_places = scores.copy(), places
+    at = np.arange(start - distance, start + distance + 1)
+    if mask == "nearest":
+        nearest = gene.ends[np.abs(gene.ends - start).argmin()]
+        gain = np.array([True, False, True, False])
+        masked[(at[places] == nearest) == gain] = 0
+    elif mask == "position":
+        known = [np.isin(at, gene.acceptors), np.isin(at, gene.donors)]
+        kept = np.where(np.stack([known[0], ~known[0], known[1], ~known[1]]), 0, signed)
+        masked = kept.max(axis=1)
+        masked_places = np.where(masked > 0, kept.argmax(axis=1), places)
+    return Effect(gene, scores, places - distance, masked, masked_places - distance)
