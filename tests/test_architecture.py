@@ -44,7 +44,13 @@ LAYERS: dict[int, dict[str, set[str]]] = {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
             "models.protocol",
         },
-        "attribution": {"environment", "genome", "sequence", "tokens"},  # environment: names imported when asked for
+        "attribution": {
+            "environment",
+            "genome",
+            "sequence",
+            "tokens",
+            "models.protocol",
+        },  # environment: names imported when asked for
         "motifs": {"environment", "genome", "sequence"},
         "pretraining": {"genome", "environment", "sequence", "reference", "tokens", "models"},
     },
@@ -63,7 +69,16 @@ LAYERS: dict[int, dict[str, set[str]]] = {
         "plot": {"genome", "annotation", "tokens", "environment"},  # environment: files written whole
         "explore": {
             *("environment", "genome", "sequence", "reference", "annotation", "tokens", "models.protocol"),
-            *("plot", "attention", "embeddings", "expectation", "landscape", "variants", "attribution", "motifs"),
+            *(
+                "plot",
+                "attention",
+                "embeddings",
+                "expectation",
+                "landscape",
+                "variants",
+                "attribution",
+                "motifs",
+            ),
         },
     },
     7: {
@@ -160,13 +175,25 @@ def loaded_by(statement: str) -> set[str]:
         ("from ntviz import models", ("torch", "transformers", "matplotlib")),
         ("from ntviz import data, reference, annotation", ("torch", "transformers", "matplotlib")),
         ("from ntviz import plot", ("torch", "transformers")),
-        ("from ntviz import benchmark, embeddings, probing", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
-        ("from ntviz import attention, explore, motifs", ("torch", "transformers", "matplotlib", "anywidget")),
+        (
+            "from ntviz import benchmark, embeddings, probing",
+            ("torch", "transformers", "sklearn", "pandas", "matplotlib"),
+        ),
+        (
+            "from ntviz import attention, explore, motifs",
+            ("torch", "transformers", "matplotlib", "anywidget"),
+        ),
         ("from ntviz import attribution", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
         ("from ntviz import projection", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
         # Names are imported when asked for; these are as light then.
-        ("from ntviz.attribution import Attribution, Output", ("torch", "transformers", "sklearn", "matplotlib")),
-        ("from ntviz.projection import project, windows", ("torch", "transformers", "sklearn", "matplotlib", "umap")),
+        (
+            "from ntviz.attribution import Attribution, Output",
+            ("torch", "transformers", "sklearn", "matplotlib"),
+        ),
+        (
+            "from ntviz.projection import project, windows",
+            ("torch", "transformers", "sklearn", "matplotlib", "umap"),
+        ),
     ],
 )
 def test_imports_stay_light(statement, without):

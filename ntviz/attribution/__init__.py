@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ntviz.attribution.outputs import Output, Probe
     from ntviz.attribution.perturbing import ask, mutagenesis, occlusion
     from ntviz.attribution.result import Attribution, Compared
-    from ntviz.attribution.targets import BaseProbability, Direction, Target
+    from ntviz.attribution.targets import BaseProbability, Direction, SpliceSite, Target
 
 _HOMES = {
     "contrasting": ("Contrast", "contrast"),
@@ -26,7 +26,7 @@ _HOMES = {
     "outputs": ("Output", "Probe"),
     "perturbing": ("ask", "mutagenesis", "occlusion"),
     "result": ("Attribution", "Compared"),
-    "targets": ("BaseProbability", "Direction", "Target"),
+    "targets": ("BaseProbability", "Direction", "SpliceSite", "Target"),
 }
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "Output",
     "Probe",
     "Sanity",
+    "SpliceSite",
     "Target",
     "agreement",
     "ask",

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ntviz import environment
-from ntviz.attribution.reading import Reader
+from ntviz.attribution.reading import Reader, SpliceReader
 from ntviz.attribution.targets import Target
 from ntviz.tokens import Tokens
 
@@ -31,7 +31,9 @@ def masked_ids(reader: Reader, tokens: Tokens, target: Target) -> np.ndarray:
     """
     of = getattr(target, "of", "states")
     if of != reader.gives:
-        advice = "BaseProbability, Direction or Probe" if reader.gives == "states" else "Output"
+        advice = {"states": "BaseProbability, Direction or Probe", "sites": "SpliceSite"}.get(
+            reader.gives, "Output"
+        )
         raise ValueError(
             f"{type(target).__name__} is a target over {of}; {reader.name} gives {reader.gives}. Ask for {advice}."
         )
@@ -51,6 +53,10 @@ def values(reader: Reader, sequences: Sequence[str], target: Target) -> np.ndarr
 
     Sequences are tokenised one by one and passed together where their spans are alike.
     """
+    if isinstance(reader, SpliceReader) and len({len(sequence) for sequence in sequences}) == 1:
+        masked_ids(reader, reader.tokenize(sequences[0]), target)
+        with steady(reader):
+            return reader.values(sequences, target)
     found = np.empty(len(sequences))
     rows: dict[bytes, list[int]] = {}
     tokenised = [reader.tokenize(sequence) for sequence in sequences]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
+from ntviz.models.protocol import SPLICE_CLASSES
 from ntviz.sequence import BASES, reverse_complement
 from ntviz.tokens import Tokens
 
@@ -43,6 +44,70 @@ class Target(Protocol):
     def unit(self, model: Any) -> str:
         """Of the number, in words; empty where it has none."""
         ...
+
+
+@dataclass(frozen=True)
+class SpliceSite:
+    """Log-odds, in nats, of a splice site at a position, by the mean probability of a splice model's networks.
+
+    Attributes
+    ----------
+    kind
+        "acceptor" (the first base of an exon) or "donor" (the last base of one).
+    position
+        0-based, in bp within the sequence. The bases that lie up to 5,000 bp from it are read; N lies beyond the ends.
+
+    Notes
+    -----
+    Of a site that is there a probability is nearly 1 and moves no more; log-odds do.
+    """
+
+    kind: str
+    position: int
+
+    of: ClassVar[str] = "sites"
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("acceptor", "donor"):
+            raise ValueError(
+                f"A splice site must be an acceptor or a donor; received {self.kind!r}. Choose one of the two."
+            )
+
+    def masked(self, tokens: Tokens) -> list[int]:
+        """None.
+
+        Raises
+        ------
+        ValueError
+            The position is outside the sequence.
+        """
+        if not 0 <= self.position < len(tokens.sequence):
+            raise ValueError(
+                f"The position of a target must lie in the sequence, 0 to {len(tokens.sequence) - 1:,}; received {self.position:,}. "
+                "Subtract the interval's start from a genome position."
+            )
+        return []
+
+    def score(self, model: Any, logits: torch.Tensor, tokens: Tokens) -> torch.Tensor:
+        """[sequence], of logits [network, sequence, class]."""
+        logs = logits.float().log_softmax(2)
+        index = SPLICE_CLASSES.index(self.kind)
+        others = [other for other in range(len(SPLICE_CLASSES)) if other != index]
+        return logs[:, :, index].logsumexp(0) - logs[:, :, others].logsumexp((0, 2))
+
+    def mirrored(self, n: int) -> SpliceSite:
+        """Raises a ValueError: a site lies on one strand."""
+        raise ValueError(
+            "A splice site lies on one strand. Leave both_strands out, and take the interval on the strand of the gene."
+        )
+
+    def edited(self, start: int, end: int, by: int) -> SpliceSite:
+        """Itself, moved where it lies behind the bases that changed."""
+        return replace(self, position=moved(self.position, start, end, by))
+
+    def unit(self, model: Any) -> str:
+        """Natural logarithms."""
+        return "log-odds (nats)"
 
 
 @dataclass(frozen=True)

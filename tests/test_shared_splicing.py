@@ -1,0 +1,128 @@
+"""The published splice networks against outputs of their originals, and deltas against those of SpliceAI's own tool.
+
+The expected numbers lie beside the clone in continuous integration, as the data of test_shared_data.py do, and are no part of the
+repository: they are outputs of networks under CC BY-NC 4.0. The networks themselves come from PyPI.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ntviz import annotation, data, models
+from ntviz.genome import Interval
+from ntviz.models.peers.spliceai import CONTEXT
+from ntviz.reference import Reference
+from ntviz.variants.alleles import Allele
+from ntviz.variants.splicing import EVENTS, SpliceScorer
+
+EXPECTED = Path(__file__).resolve().parents[2] / "shared" / "fixtures" / "spliceai"
+WINDOWS = ("hnf4a_plus", "jag1_minus", "contig_gap", "short_text")
+DELTAS = ("overlap_RP5-860F19.8_TMEM239", "JAG1_i21_a-3", "JAG1_d-1_insGGTAAG", "JAG1_a-6_del4", "JAG1_near_last_base",
+          "HNF4A_near_first_base", "HNF4A_d-1_del3", "clinvar21816", "KCNQ2_a-2_insA")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """The networks of the package spliceai 1.3.1, unpacked and not installed."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--dest",
+        str(folder),
+        "spliceai==1.3.1",
+    ]
+    subprocess.run(command, check=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        wheel.extractall(folder)
+    with pytest.warns(models.registry.LicenceNotice, match="Illumina"):
+        return models.load(folder, device="cpu")
+
+
+def shared(name: str) -> Path:
+    if not (EXPECTED / name).is_file():
+        pytest.fail(
+            f"{EXPECTED / name} must lie beside the clone here, and does not. Copy it there, or unset CI."
+        )
+    return EXPECTED / name
+
+
+def predicted(model, name: str):
+    """Prediction of a window, in the direction of its strand."""
+    window = json.loads(shared("windows.json").read_text())[name]
+    if "text" in window:
+        return model.predict(window["text"], flanks="N").probabilities[0]
+    place = Interval(window["contig"], window["start"] - CONTEXT, window["end"] + CONTEXT)
+    found = model.predict(
+        Reference(data.bundle("chr20")).fetch(place).sequence, strand=window["strand"]
+    ).probabilities[0]
+    return found if window["strand"] == "+" else found[::-1]
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_ci_spliceai_equals_its_frozen_graph(name):
+    expected = np.load(shared("expected_cispliceai.npz"))[name]
+    np.testing.assert_allclose(predicted(models.load("ci-spliceai", device="cpu"), name), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_spliceai_equals_keras(published, name):
+    np.testing.assert_allclose(
+        predicted(published, name), np.load(shared("expected.npz"))[f"{name}_mean"], atol=1e-5
+    )
+
+
+def test_each_of_the_five_networks_equals_keras(published):
+    from dataclasses import replace
+
+    expected = np.load(shared("expected.npz"))["jag1_minus_models"]
+    for number, network in enumerate(published.module.networks):
+        alone = published.build.func(1)
+        alone.networks[0] = network
+        found = predicted(replace(published, module=alone.eval()), "jag1_minus")
+        np.testing.assert_allclose(found, expected[number], atol=1e-5)
+    assert torch.is_tensor(next(published.module.parameters()))
+
+
+def test_deltas_and_masks_equal_the_tools(published):
+    rows = pd.read_csv(shared("expected_delta.tsv"), sep="\t", dtype=str, keep_default_na=False)
+    scorer = SpliceScorer(
+        published, Reference(data.bundle("chr20")), annotation.read(data.bundle("genes")), mask="nearest"
+    )
+    compared = 0
+    for row in rows[rows["ID"].isin(DELTAS)].to_dict("records"):
+        status, effects = scorer.effects(Allele(row["CHROM"], int(row["POS"]), row["REF"], row["ALT"]))
+        assert status == "ok"
+        (effect,) = (one for one in effects if one.gene.name == row["SYMBOL"])
+        expected, masked = (
+            np.array([float(row[f"{prefix}DS_{event}"]) for event in EVENTS]) for prefix in ("", "M1_")
+        )
+        np.testing.assert_allclose(effect.scores, expected, atol=1e-5)
+        np.testing.assert_allclose(effect.masked, masked, atol=1e-5)
+        places = np.array([int(row[f"DP_{event}"]) for event in EVENTS])
+        assert (effect.places == places)[np.abs(expected) >= 0.001].all(), row["ID"]
+        compared += 1
+    assert compared == 10
+    for row in rows[rows["DS_AG"] == "."].to_dict("records"):
+        known = {
+            "mnv": "ok",
+            "ref_longer_than_100": "too_long",
+            "intergenic": "no_gene",
+            "ref_mismatch": "ref_mismatch",
+        }
+        assert scorer.score([Allele(row["CHROM"], int(row["POS"]), row["REF"], row["ALT"])]).statuses == [
+            known[row["ID"]]
+        ]
