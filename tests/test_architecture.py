@@ -27,7 +27,7 @@ LAYERS: dict[int, dict[str, set[str]]] = {
         "tokens": {"genome", "sequence"},
     },
     3: {
-        "models": {"environment", "sequence", "tokens"},
+        "models": {"environment", "genome", "sequence", "tokens"},
     },
     4: {
         "attention": {

@@ -21,7 +21,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ntviz import models, tokens
-from ntviz.models import checkpoints, encoder, nucleotide_transformer, registry
+from ntviz.genome import Interval
+from ntviz.models import checkpoints, corpus, encoder, nucleotide_transformer, registry
 
 FIXTURES = Path(__file__).parent / "fixtures"
 GENERATIONS = ("nt_v1_tiny", "nt_v2_tiny")
@@ -516,9 +517,7 @@ def test_unknown_dtype():
 
 def test_non_commercial_weights_are_announced(copy, tmp_path):
     directory = copy("nt_v2_tiny").rename(tmp_path / "nucleotide-transformer-v2-50m-multi-species")
-    with pytest.warns(
-        registry.LicenceNotice, match=r"CC BY-NC-SA 4\.0: not for commercial use"
-    ):
+    with pytest.warns(registry.LicenceNotice, match=r"CC BY-NC-SA 4\.0: not for commercial use"):
         models.load(directory, device="cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -600,3 +599,36 @@ def test_hub_download_then_cache_then_offline(copy, tmp_path):
     assert offline.stdout == first.stdout
     absent = in_fresh_process(code.replace("tiny-nt", "other"), **(variables | {"HF_HUB_OFFLINE": "1"}))
     assert "is not in the Hugging Face cache and could not be downloaded" in absent.stderr
+
+
+# What a model was trained on ------------------------------------------------------------------------------------------
+
+
+def test_a_place_is_held_out_or_training_data_or_neither_is_known(tmp_path):
+    mini, splicing = (models.load(name, device="cpu").info for name in ("ntviz-mini", "ci-spliceai"))
+    hnf4a = Interval("chr20", 43_029_923, 43_030_000)
+    assert models.seen(mini, hnf4a).endswith(
+        "was held out of the training of ntviz-mini, which has never seen it."
+    )
+    assert models.seen(mini, Interval("20", 1_000_000, 1_000_100)).startswith(
+        "20:1,000,001-1,000,100 lies in the training data"
+    )
+    assert "lies in part in the training data" in models.seen(mini, Interval("20", 39_999_000, 40_001_000))
+    assert "is not among what ntviz-mini was trained on" in models.seen(mini, Interval("chr1", 5, 10))
+    assert "lies in the training data of ci-spliceai (all human chromosomes" in models.seen(splicing, hnf4a)
+    assert mini["training"]["machine"] == "one NVIDIA H200"
+    assert (
+        models.seen({"name": "own", "training": corpus.corpus(tmp_path)}, hnf4a)
+        == "What own was trained on is not stated."
+    )
+    (tmp_path / "spliceai1.h5").touch()
+    spliceai = {"name": "s", "training": corpus.corpus(tmp_path)}
+    assert "lies in the training" in models.seen(spliceai, hnf4a)
+    assert "is not among" in models.seen(spliceai, Interval("chr3", 5, 10))
+    published = {
+        "name": "p",
+        "training": corpus.corpus(
+            tmp_path / "none", "InstaDeepAI/nucleotide-transformer-v2-50m-multi-species"
+        ),
+    }
+    assert "850 genomes" in models.seen(published, hnf4a)

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ntviz.models import registry
+from ntviz.models.corpus import seen
 from ntviz.models.protocol import OUTPUTS, DNAModel, Embedder, Forward
 from ntviz.models.registry import SPECS, ModelSpec
 
@@ -23,6 +24,7 @@ __all__ = [
     "load",
     "outline",
     "registry",
+    "seen",
     "verify",
 ]
 

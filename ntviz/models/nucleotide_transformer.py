@@ -15,6 +15,7 @@ from transformers import EsmForMaskedLM
 
 from ntviz import environment, tokens
 from ntviz.models import checkpoints, encoder, pooling, registry
+from ntviz.models.corpus import corpus
 from ntviz.models.protocol import Forward
 from ntviz.models.requests import check_layers, check_outputs, float32, places, torch_dtype
 
@@ -351,6 +352,7 @@ def load(
         "revision": located.revision,
         "weights_sha256": checkpoints.weight_hash(directory),
         "licence": licence,
+        "training": corpus(directory, spec.repository if spec is not None else ""),
         "parameters": sum(p.numel() for p in module.parameters()),
         "layers": module.config.num_hidden_layers,
         "heads": module.config.num_attention_heads,

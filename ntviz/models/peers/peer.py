@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ntviz.models import checkpoints, pooling
+from ntviz.models.corpus import corpus
 from ntviz.models.protocol import Forward
 from ntviz.models.requests import check_layers, check_outputs, float32, places
 from ntviz.tokens import Tokens
@@ -246,6 +247,7 @@ def described(
         "revision": located.revision,
         "weights_sha256": weights or checkpoints.weight_hash(located.directory),
         "licence": located.licence,
+        "training": corpus(located.directory),
         "parameters": sum(p.numel() for p in network.parameters()),
         "layers": network.layers,
         "heads": network.heads,
