@@ -18,6 +18,7 @@ from torch import nn
 from ntviz.tokens import Tokenizer, Tokens
 
 _WORDS = "word_embeddings"
+_AT_ONCE = 48  # variants of a sequence
 
 
 class Reader:
@@ -197,30 +198,22 @@ class SpliceReader(BaseReader):
         """
         ids = np.stack([self.tokenize(text).ids for text in sequences])
         bases = self._around(self.table[torch.from_numpy(ids).to(self.table.device)], target.position)
-        found = np.empty(len(ids))
-        changed = bases != bases[:1]
+        found, context = np.empty(len(ids)), self.model.context
         with torch.inference_mode():
-            whole = [network.near(bases[:1], self.model.context) for network in self.module.networks]
-            for start in range(0, len(ids), 64):
-                rows = range(start, min(start + 64, len(ids)))
+            whole = [network.near(bases[:1], context) for network in self.module.networks]
+            for start in range(0, len(ids), _AT_ONCE):
+                some = bases[start : start + _AT_ONCE]
+                at = torch.nonzero((some != bases[:1]).any(0).any(0)).flatten().tolist() or [context]
+                low, high = max(0, at[0] - 400), min(bases.shape[2], at[-1] + 401)
                 logits = []
                 for network, (states, summed) in zip(self.module.networks, whole, strict=True):
-                    all_states, sums = states.repeat(len(rows), 1, 1), summed.repeat(len(rows), 1)
-                    for row in rows:
-                        at = torch.nonzero(changed[row].any(0))
-                        if not len(at):
-                            continue
-                        low, high = max(0, int(at[0]) - 400), min(bases.shape[2], int(at[-1]) + 401)
-                        part, sums_here = network.near(
-                            bases[row : row + 1, :, low:high], self.model.context - low
-                        )
-                        all_states[row - start, :, low : low + part.shape[2]] = part[0]
-                        if low + 200 <= self.model.context < high - 200:
-                            sums[row - start] = sums_here[0]
-                    logits.append(network.site(all_states, sums))
-                found[start : start + len(rows)] = (
-                    target.score(self.model, torch.stack(logits), None).double().cpu().numpy()
-                )
+                    part, sums = network.near(some[:, :, low:high], context - low)
+                    mixed = states.repeat(len(some), 1, 1)
+                    mixed[:, :, low : low + part.shape[2]] = part
+                    near = low + 200 <= context < high - 200
+                    logits.append(network.site(mixed, sums if near else summed.expand(len(some), -1)))
+                scores = target.score(self.model, torch.stack(logits), None)
+                found[start : start + len(some)] = scores.double().cpu().numpy()
         return found
 
     def _around(self, vectors: torch.Tensor, position: int) -> torch.Tensor:
