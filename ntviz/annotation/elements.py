@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz.annotation.derived import derivable, derived_stretches
-from ntviz.annotation.genes import drawn_transcripts, find_gene
+from ntviz.annotation.genes import drawn_transcripts, gene_rows, place_of
 from ntviz.annotation.stretches import PROMOTER, any_in_span, merge
 from ntviz.genome import Interval, canonical_contig
 
@@ -174,29 +174,39 @@ class Annotation:
         return self._groups[column]
 
     def gene(self, name: str) -> Interval:
-        """The gene of that name or identifier, from its first to its last base, on its strand.
+        """The gene of that name or identifier, from its first to its last base over all isoforms, on its strand.
+
+        It may reach further than the transcripts of the annotation, as the bundle's genes do; see `tss`.
 
         Parameters
         ----------
         name
-            Gene name, in any case, or gene identifier, with or without version.
+            Gene name, in any case, or gene identifier, with or without version; of Ensembl's, any version is the gene.
 
         Raises
         ------
         ValueError
             If there is no such gene (the message names the nearest), or there are several of that name.
         """
-        return find_gene(self.table, name, self._rows_of("gene"), self._rows_of("gene_id"), self.source)
+        return place_of(self._gene_rows(name), name)
+
+    def _gene_rows(self, name: str) -> pd.DataFrame:
+        return gene_rows(self.table, name, self._rows_of("gene"), self._rows_of("gene_id"), self.source)
 
     def tss(self, gene: str) -> tuple[str, int, str]:
-        """Contig, 0-based position and strand of the first base of a gene.
+        """Contig, 0-based position and strand of the first base of a gene's transcripts.
+
+        Where the annotation has no transcript of the gene, of the gene. `gene` may begin before the first base of the
+        transcripts, where an isoform begins that the annotation does not have.
 
         Raises
         ------
         ValueError
             If there is no such gene, or it has no strand.
         """
-        place = self.gene(gene)
+        rows = self._gene_rows(gene)
+        transcribed = rows[(rows["transcript"] != "") & (rows["element"] != "gene")]
+        place = place_of(transcribed if len(transcribed) else rows, gene)
         if place.strand == ".":
             raise ValueError(
                 f"A gene must have one strand for a start; {gene} of {self.source} has none. Take an end of gene({gene!r}) yourself."
@@ -208,7 +218,7 @@ class Annotation:
 
         Columns [gene, gene_id, transcript, chrom, start, end, strand, exons, cds]; `start` and `end` are those of the
         whole transcript; `exons` and `cds` are tuples of (start, end), sorted, of those that overlap the interval. A gene
-        without transcripts has one row with its own ends.
+        without a transcript there has one row with its own ends.
         """
         return drawn_transcripts(self.table.iloc[self._overlapping(interval)])
 
@@ -360,7 +370,10 @@ class Annotation:
             chroms, starts, ends = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
             return chroms, starts, ends
         if kind not in self._stated:
-            return derived_stretches(kind, self.table, promoter=promoter, stop_in_cds=self.stop_in_cds)
+            starting = "transcript" if "transcript" in self._stated else "gene"
+            return derived_stretches(
+                kind, self.table, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds
+            )
         part = self.table[self.table["element"] == kind]
         return (
             part["chrom"].to_numpy(object),

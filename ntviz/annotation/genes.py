@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,15 +14,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def find_gene(
+_ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})\.\d+", re.IGNORECASE)
+
+
+def gene_rows(
     table: pd.DataFrame,
     name: str,
     names: dict[str, np.ndarray],
     identifiers: dict[str, np.ndarray],
     source: str,
-) -> Interval:
-    """The place of a gene, given the rows of the table by gene name and by identifier."""
-    found = table.iloc[_rows(name, names, identifiers, source)]
+) -> pd.DataFrame:
+    """The rows of a gene, given the rows of the table by gene name and by identifier."""
+    return table.iloc[_rows(name, names, identifiers, source)]
+
+
+def place_of(found: pd.DataFrame, name: str) -> Interval:
+    """The one place that rows of a gene cover, on their strand."""
     places = found.groupby(["chrom", "gene_id"], sort=False).agg(start=("start", "min"), end=("end", "max"))
     intervals = [
         Interval(str(chrom), int(start), int(end))
@@ -46,7 +54,9 @@ def _rows(
     for groups in (names, identifiers):
         if name and name in groups:
             return groups[name]
-    lower = name.lower()
+    # Ensembl's identifier is that of the gene in each of its versions.
+    versioned = _ENSEMBL.fullmatch(name)
+    lower = (versioned[1] if versioned else name).lower()
     for groups, key in (
         (identifiers, lambda text: text.partition(".")[0].lower()),
         (names, str.lower),
@@ -66,7 +76,7 @@ def _rows(
 
 
 def drawn_transcripts(local: pd.DataFrame) -> pd.DataFrame:
-    """One row a transcript of a table of features; a gene without transcripts has one with its own ends."""
+    """One row a transcript of a table of features; a gene without one there has a row with its own ends."""
     import pandas as pd
 
     rows = []

@@ -85,8 +85,8 @@ BUNDLE = {
     ),
     "genes": Local(
         "genes/chr20.GRCh37.gtf.gz",
-        "544 canonical transcripts of chromosome 20 (GTF); CDS by the longest ATG-started ORF",
-        "coordinates of GENCODE, open",
+        "544 genes of chromosome 20, their extents and canonical transcripts (GTF); CDS by the longest ATG-started ORF",
+        "coordinates of GENCODE, open; extents and identifiers CC BY 4.0 (CI-SpliceAI)",
         _BUILD,
     ),
     "motifs": Local(

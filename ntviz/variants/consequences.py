@@ -29,9 +29,12 @@ SEVERITY = (
         "inframe_indel",
     ),
     *("missense", "splice_region", "synonymous", "coding_unknown", "five_prime_utr", "three_prime_utr"),
-    *("non_coding_exon", "intron", "intergenic"),
+    *("non_coding_exon", "intron", "intragenic", "intergenic"),
 )
-"""Consequences, the gravest first, in the order of the Sequence Ontology as Ensembl ranks them."""
+"""Consequences, the gravest first, in the order of the Sequence Ontology as Ensembl ranks them.
+
+intragenic (SO:0002011): within a gene and outside of all of its transcripts that the annotation has, as at another promoter.
+"""
 
 _RANK = {name: rank for rank, name in enumerate(SEVERITY)}
 _CORE, _EXON_SIDE, _INTRON_SIDE = (
@@ -105,15 +108,17 @@ def consequence(
 
     Columns [consequence, rank, gene, transcript, protein, codons]. `rank` is the place in `SEVERITY`, 0 the gravest;
     `protein` says what becomes of which residue (R175H, counted from 1, * is a stop), `codons` from which triplet to
-    which. A CDS that is not whole codons gives "coding_unknown", not a guess. Promoters and enhancers are no
-    consequence here: no such variant is told from any other outside of genes.
+    which. A CDS that is not whole codons gives "coding_unknown", not a guess. What lies in a gene and in none of its
+    transcripts is "intragenic", with the gene and no transcript: an isoform that the annotation does not have may be
+    changed. Tools that read transcripts alone, such as ``bcftools csq``, call it intergenic. Promoters and enhancers are
+    no consequence here: no such variant is told from any other outside of genes.
 
     Parameters
     ----------
     variants
         `Variant`s, or a table with chrom, pos (1-based), ref and alt.
     annotation
-        With exons and CDS by transcript, as a GTF has them.
+        With exons and CDS by transcript, as a GTF has them; rows of genes tell intragenic from intergenic.
     reference
         Of the same assembly.
 
@@ -177,6 +182,23 @@ def transcripts(annotation: Annotation) -> list[Transcript]:
     return found
 
 
+class _Places:
+    """Transcripts of a contig, or genes as transcripts of one exon, found by place."""
+
+    def __init__(self, several: list[Transcript]) -> None:
+        self.several = sorted(several, key=lambda one: one.exons[0][0])
+        self.starts = np.array([one.exons[0][0] for one in self.several], dtype=np.int64)
+        # The largest end so far, so that bisection finds those that may reach this far.
+        ends = np.array([one.exons[-1][1] for one in self.several], dtype=np.int64)
+        self.reached = np.maximum.accumulate(ends)
+
+    def touched(self, low: int, high: int) -> list[Transcript]:
+        """Those that have a base of [low, high), by their starts."""
+        first = int(np.searchsorted(self.reached, low, side="right"))
+        last = int(np.searchsorted(self.starts, high, side="left"))
+        return [one for one in self.several[first:last] if one.exons[-1][1] > low and one.exons[0][0] < high]
+
+
 class _Index:
     """Transcripts by place, with their coding bases once they are asked for."""
 
@@ -186,29 +208,28 @@ class _Index:
         by_contig: dict[str, list[Transcript]] = {}
         for one in transcripts(annotation):
             by_contig.setdefault(canonical_contig(one.chrom), []).append(one)
-        self._contigs: dict[str, tuple[list[Transcript], np.ndarray, np.ndarray]] = {}
-        for name, several in by_contig.items():
-            several.sort(key=lambda one: one.exons[0][0])
-            starts = np.array([one.exons[0][0] for one in several])
-            # The largest end so far, so that bisection finds those that may reach this far.
-            reached = np.maximum.accumulate([one.exons[-1][1] for one in several])
-            self._contigs[name] = (several, starts, reached)
+        self._transcripts = {name: _Places(several) for name, several in by_contig.items()}
+        table = annotation.table[annotation.table["element"] == "gene"]
+        self._genes: dict[str, _Places] = {}
+        for chrom, rows in table.groupby(table["chrom"].map(canonical_contig), sort=False):
+            wholes = [
+                Transcript("", str(row.gene), str(row.chrom), str(row.strand), ((int(row.start), int(row.end)),), (0, 0), False)
+                for row in rows.itertuples()
+            ]  # fmt: skip
+            self._genes[str(chrom)] = _Places(wholes)
 
     def gravest(self, variant: Variant) -> _Found:
         change = smallest(variant.start, variant.ref, variant.alt)
         # An insertion lies between two bases: it touches both.
         low, high = (change.start, change.end) if change.ref else (change.start - 1, change.start + 1)
-        several, starts, reached = self._contigs.get(
-            canonical_contig(variant.chrom), ([], np.array([]), np.array([]))
-        )
-        first = int(np.searchsorted(reached, low, side="right"))
-        last = int(np.searchsorted(starts, high, side="left"))
+        chrom, none = canonical_contig(variant.chrom), _Places([])
         found = [
-            self._in(one, change, low, high)
-            for one in several[first:last]
-            if one.exons[-1][1] > low and one.exons[0][0] < high
+            self._in(one, change, low, high) for one in self._transcripts.get(chrom, none).touched(low, high)
         ]
-        return min(found, key=lambda one: _RANK[one.consequence], default=_Found("intergenic"))
+        if not found:
+            genes = self._genes.get(chrom, none).touched(low, high)
+            return _Found("intragenic", genes[0].gene) if genes else _Found("intergenic")
+        return min(found, key=lambda one: _RANK[one.consequence])
 
     def _in(self, one: Transcript, change: Change, low: int, high: int) -> _Found:
         names = set()

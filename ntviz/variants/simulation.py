@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 CLASSES = tuple(
     name
     for name in SEVERITY
-    if name not in ("frameshift", "inframe_indel", "coding_unknown", "non_coding_exon")
+    if name not in ("frameshift", "inframe_indel", "coding_unknown", "non_coding_exon", "intragenic")
 )
-"""Consequences that a single base can have, the gravest first."""
+"""Consequences that a single base can have, the gravest first, where the annotation has all transcripts of its genes."""
 _ROUNDS = 60
 
 
