@@ -57,7 +57,7 @@ def main() -> None:
                 plot.signal_track(expected.max(1), label="Probability", unit="probability", control=shuffled.max(1)),
                 plot.attention_track(weights, spans, label="Attention", query_span=tuple(spans[3]), control=weights[::-1]),
             ],
-            title="Five tracks", assembly="GRCh37", sequence=bases,
+            title="Five tracks", assembly="GRCh37",
         )  # fmt: skip
 
     spans = np.stack([np.arange(1000), np.arange(1, 1001)], axis=1) * 6 + 1000

@@ -16,9 +16,9 @@ from scipy.stats import ks_2samp
 from ntviz import annotation, attention, explore, models, plot
 from ntviz.explore import scan
 from ntviz.explore.places import locate
-from ntviz.explore.session import widened
 from ntviz.genome import Interval, Variant
 from ntviz.plot.theme import LIGHT
+from ntviz.plot.words import span
 from ntviz.reference import Reference
 from ntviz.sequence import reverse_complement, shuffle
 
@@ -83,6 +83,20 @@ def test_ensembl_identifiers_are_found_with_and_without_version(genome, text):
     assert (place.kind, place.focus.start, place.focus.end) == ("gene", 2000, 2800)
 
 
+def test_a_gene_that_begins_before_its_transcripts_is_read_around_their_first_base(genome):
+    reference, genes = genome
+    table = genes.table.assign(gene_id=genes.table["gene"].map({"ONE": "ENSG00000000001", "TWO": "TWO"}))
+    table.loc[table["element"] == "gene", ["start", "end"]] = [[1000, 3000], [4000, 9900]]
+    wide = annotation.Annotation(table)
+    one = locate("ensg00000000001.3", reference, wide, window=1200, longest=6000)
+    assert (one.name, one.at, one.interval.midpoint) == ("ONE", 2000, 2000)
+    assert (one.focus.start, one.focus.end) == (1000, 3000)
+    two = locate("TWO", reference, wide, window=1200, longest=6000)
+    assert (two.at, two.interval.midpoint, two.focus.end) == (8999, 8999, 9900)
+    with pytest.raises(ValueError, match="1 of its genes have names and no Ensembl identifiers.*such as TWO"):
+        locate("ENSG00000000002", reference, wide, window=1200, longest=6000)
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -112,25 +126,23 @@ def test_windows_rows_and_columns_equal_the_whole_map(mini):
     # Without room for queries and keys each look runs the model: the same numbers, slower.
     for one in (kept, scan.Scan(mini, tokens, budget=0)):
         np.testing.assert_allclose(one.weights(2, 3, (4, 60), (10, 90)), maps[2, 3, 4:60, 10:90], atol=1e-5)
-        cells = one.cells(1, 5, (1, 101), (1, 120), most=(9, 16))
-        assert cells.values.shape == (9, 15)
-        for i in range(9):
-            for j in range(15):
-                part = maps[
-                    1, 5, 1 + 12 * i : min(1 + 12 * (i + 1), 101), 1 + 8 * j : min(1 + 8 * (j + 1), 120)
-                ]
-                assert cells.values[i, j] == pytest.approx(part.max(), abs=1e-5)
-                query, key = cells.pair(i, j)
-                assert maps[1, 5, query, key] == pytest.approx(part.max(), abs=1e-5)
+        for step in (1, 30, one.rows(1)):
+            cells = scan.pooled(lambda rows, one=one: one.weights(1, 5, rows, (1, 120)), (1, 101), (12, 8), step)
+            assert cells.shape == (9, 15)
+            for i, j in np.ndindex(cells.shape):
+                part = maps[1, 5, 1 + 12 * i : min(1 + 12 * (i + 1), 101), 1 + 8 * j : min(1 + 8 * (j + 1), 120)]
+                assert cells[i, j] == pytest.approx(part.max(), abs=1e-5)
+    signed = np.array([[0.1, -0.5, 0.2], [0.3, np.nan, -0.1]])
+    assert scan.pooled(lambda rows: signed[slice(*rows)], (0, 2), (2, 2), 2).tolist() == [[-0.5, 0.2]]
     with pytest.raises(ValueError, match=r"within 0 to .*received \(5, 5\)"):
-        kept.weights(0, 0, (5, 5))
+        kept.weights(0, 0, (5, 5), (0, 9))
 
 
 def test_a_model_of_known_heads_is_looked_at_as_exactly():
     model = toy([[previous_token, same_kmer], [random_keys(1), previous_token]])
     tokens = model.tokenize("ACGTACGGTTAC" * 12)
     one = scan.Scan(model, tokens)
-    np.testing.assert_allclose(one.weights(1, 0), model.weights(tokens)[1, 0], atol=1e-5)
+    np.testing.assert_allclose(one.weights(1, 0, (0, one.n), (0, one.n)), model.weights(tokens)[1, 0], atol=1e-5)
 
 
 def test_scores_and_tracks_of_a_place(explorer, mini):
@@ -147,7 +159,7 @@ def test_scores_and_tracks_of_a_place(explorer, mini):
 
 def test_the_first_head_is_the_one_that_differs_most_from_shuffled_sequence(explorer, mini):
     look = explorer.look
-    texts = [look.sequence, *(shuffle(look.sequence, k=2, seed=seed) for seed in range(4))]
+    texts = [look.tokens.sequence, *(shuffle(look.tokens.sequence, k=2, seed=seed) for seed in range(4))]
     here, *there = (attention.observe(mini, mini.tokenize(text), entropy=attention.Entropy()).entropy.by_query[..., 1:] for text in texts)
     brute = np.array([
         [np.mean([ks_2samp(here[i, j], one[i, j]).statistic for one in there])
@@ -201,10 +213,11 @@ def test_the_figure_holds_the_map_on_genome_coordinates(genome, mini, at):
     left, right = fig.layout.xaxis.range
     assert (left > right) == at.endswith("(-)")
     assert (fig.layout.yaxis3.range[0] > fig.layout.yaxis3.range[1]) == (left < right)
-    score = fig.data[-1]
-    assert score.text[3][2] == f"{explorer.look.scores[explorer.score][0][3, 2]:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    query, key = (span(*at_[i]) for i in np.unravel_index(whole.argmax(), whole.shape))
+    assert re.search(rf"Strongest: query {query} \(\w+\) on key {key} \(", plot.alt(fig))
+    assert (fig.data[-1].texttemplate, fig.data[-1].text[3][2][:16]) == ("%{z:.2f}", "layer 3, head 2<")
     explorer.scale, explorer.score = "log", "distance"
-    scale = explorer.figure().data[-4].colorscale
+    scale = next(trace for trace in explorer.figure().data if trace.name == "weight").colorscale
     assert scale[1][0] == pytest.approx(10 ** (3 * (1 / 8 - 1)))
     assert {shade for _, shade in scale} <= set(LIGHT.magnitudes)
 
@@ -221,7 +234,7 @@ def test_alleles_and_their_difference(genome, mini):
     names: dict = {}
     exec(compile(explorer.code(), "view.py", "exec"), names)
     np.testing.assert_allclose(names["weights"], explorer.weights, atol=1e-6)
-    assert explorer.look.bases("alternative")[5999 - explorer.look.interval.start] == other
+    assert "".join(explorer.look.letters("alternative"))[5999 - explorer.look.interval.start] == other
     fig = explorer.figure()
     weight = next(trace for trace in fig.data if trace.name == "weight")
     assert weight.zmin == -weight.zmax < 0
@@ -258,8 +271,8 @@ def test_own_elements_become_a_track_and_a_score(explorer, tmp_path, genome, min
 
 
 def test_lengths_follow_from_the_positions_of_the_model(mini, genome):
-    wide, longest = widened(mini)
-    assert (longest, mini.max_tokens) == (12_282, 256)
+    wide, trained, longest = scan.widened(mini)
+    assert (trained, longest, mini.max_tokens) == (1_530, 12_282, 256)
     assert wide.max_tokens > 12_282 // 6
     reference, genes = genome
     beyond = explore.attention(mini, reference, genes, at="chrT:1,001-7,000")
@@ -271,9 +284,9 @@ def test_lengths_follow_from_the_positions_of_the_model(mini, genome):
     raised = explore.attention(replace(mini, max_tokens=1002), reference, genes, at="chrT:1,001-7,000")
     assert raised.look.note == beyond.look.note
     fixed = toy([[previous_token]])
-    assert widened(fixed) == (fixed, fixed.max_bp)
+    assert scan.widened(fixed) == (fixed, fixed.max_bp, fixed.max_bp)
     learned = models.load(TINY_V1, device="cpu")
-    assert widened(learned) == (learned, learned.max_bp)
+    assert scan.widened(learned) == (learned, learned.max_bp, learned.max_bp)
     with pytest.raises(ValueError, match=f"at most {learned.max_bp:,} bp for this model"):
         explore.attention(learned, reference, genes, at="chrT:1,001-7,000")
 
@@ -287,8 +300,8 @@ def test_without_a_place_it_begins_at_the_first_gene(genome, mini):
 
 
 def test_widgets_follow_and_move_the_explorer(explorer, genome, mini):
-    lists = {one.description: one for one in explorer.controls()}
     bar, live = explorer.toolbar, explorer.live
+    lists = {one.description: one for one in bar.box.children[1].children}
     assert explorer.widget.children == (bar.box, live, bar.message)
     assert (lists["Layer"].value, lists["Head"].value) == (explorer.layer, explorer.head)
     lists["Head"].value = 7 - explorer.head

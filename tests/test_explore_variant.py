@@ -16,8 +16,7 @@ from attention_toy import toy as known_heads
 from variant_toy import ToyModel, toy_reference
 
 from ntviz import annotation, data, expectation, explore, models, plot, variants
-from ntviz.explore.variant_attention import shift
-from ntviz.explore.variant_contexts import in_both
+from ntviz.explore.variant_alleles import in_both, shift
 from ntviz.explore.variant_explorer import PARTS
 from ntviz.genome import Interval, Variant
 from ntviz.reference import Reference
@@ -88,7 +87,7 @@ def test_scores_are_those_of_variants_score(explorer, genome, toy):
     assert "A score is no verdict" in said
     assert "chr20:2,101 (counted from 1), SNV" in said
     assert "It lies in: exon" in said
-    assert "non coding exon in ONE&lt;b&amp;, transcript ONE.1, the gravest over its transcripts" in said
+    assert "non coding exon in ONE&lt;b&amp;, transcript ONE.1." in said
 
 
 @pytest.mark.parametrize(
@@ -96,12 +95,12 @@ def test_scores_are_those_of_variants_score(explorer, genome, toy):
     [
         ("20 2101 {other} {base}", "ref_mismatch", r"REF must be what the reference has; received {other}, and the reference toy.fa has {base} at chr20:2,101"),
         ("chrQ:100 A>C", "contig_missing", "The contig must be in the reference; received chrQ, which toy.fa does not have"),
-        ("20:7000:A:C", "out_of_bounds", "Not scored: the position, or a whole token around it, lies beyond the contig"),
+        ("20:7000:A:C", "out_of_bounds", "Not scored: the position, or what has to be read around it, lies beyond the contig"),
         ("20:4101:N>C", "ambiguous_base", "Not scored: REF or ALT has N"),
         ("20:4101:A>C", "n_in_window", "Not scored: no window of full length without N holds it. The reference has N here."),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, text, status, says):
+def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, text, status, says, tmp_path):
     base = genome[0].fetch("20:2101").sequence
     letters = {"base": base, "other": "A" if base != "A" else "C"}
     found = explore.variant(toy, *genome, at=text.format(**letters), around=20)
@@ -109,17 +108,19 @@ def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, te
     assert re.search(says.format(**letters), repr(found))
     assert re.search(says.format(**letters), found.html())
     assert "no verdict" not in found.html()
-    assert "data-ntviz=\"scores\"" not in found.html()
+    assert 'data-ntviz="scores"' not in found.html()
     assert found.table()["value"].isna().all()
     if status in ("contig_missing", "out_of_bounds"):
-        assert found.figures() == []
-        with pytest.raises(ValueError, match=re.escape(f"{found.card.name} has no figure 'Around the variant'")):
+        assert "ntviz-figure" not in found.save(tmp_path / "card.html").read_text()
+        with pytest.raises(
+            ValueError, match=re.escape(f"{found.card.name} has no figure 'Around the variant'")
+        ):
             found.figure()
     else:
         assert "Bases the model expects with" not in found.figure().layout.meta["alt"]
     # The live figure has a sentence then, and the page opens.
     assert found.drawn().layout.meta["alt"]
-    assert "<section" in found.page()
+    assert "<section" in found.save(tmp_path / "card.html").read_text()
 
 
 def test_a_mismatch_is_a_change_of_base_away_from_a_card(genome, toy):
@@ -130,7 +131,7 @@ def test_a_mismatch_is_a_change_of_base_away_from_a_card(genome, toy):
     assert (found.card.status, found.card.variant) == ("ok", Variant("chr20", 2101, base, other))
     with pytest.raises(
         ValueError,
-        match=r"must be among those shown; received position 2,150, and chr20:2,081-2,121 is shown",
+        match=r"must be among those shown; received position 2,150, and chr20:2,081-2,121 is",
     ):
         found.change(2150, "A")
     with pytest.raises(ValueError, match="two alleles of a variant must differ"):
@@ -138,13 +139,13 @@ def test_a_mismatch_is_a_change_of_base_away_from_a_card(genome, toy):
     assert found.card.variant.alt == other
 
 
-def test_a_gene_or_a_region_is_a_place_to_pick_from(genome, toy):
+def test_a_gene_or_a_region_is_a_place_to_pick_from(genome, toy, tmp_path):
     found = explore.variant(toy, *genome, around=20)
     assert (found.card.name, found.card.variant, found.card.status) == ("ONE<b&", None, "")
     assert len(found.card.stretch) == 41
     assert "Pick a substitution" in found.html()
     assert "ONE&lt;b&amp;" in found.html()
-    assert "<b&" not in found.page()
+    assert "<b&" not in found.save(tmp_path / "card.html").read_text()
     assert "with" not in [str(trace.name).split()[-2:-1] for trace in found.figure().data]
     assert found.figure().layout.title.text == "Every substitution around ONE&lt;b&amp;"
     found.go("chr20:2,101")
@@ -184,15 +185,13 @@ def test_the_map_of_dependencies_is_that_of_the_library(explorer):
     assert "depend on each other" in explorer.figure("dependencies").layout.meta["alt"]
 
 
-def test_the_rank_is_counted_among_the_substitutions_shown(explorer):
+def test_the_variant_is_one_of_the_substitutions_shown(explorer):
     card = explorer.card
     table = card.saturation.table()
-    share, count = card.rank()
-    assert count == len(table) == 3 * 41
-    assert share == pytest.approx((table["llr"] < card.value("llr")).mean())
+    assert len(table) == 3 * 41
     own = table[(table["pos"] == 2101) & (table["alt"] == card.variant.alt)]["llr"].iloc[0]
-    assert own == pytest.approx(card.value("llr"), abs=1e-6)
-    assert card.expected()["A"] == pytest.approx(card.saturation.probabilities[20, 0])
+    assert own == pytest.approx(card.values["llr"], abs=1e-6)
+    assert f"expects {'ACGT'[card.saturation.probabilities[20].argmax()]} " in explorer.html()
 
 
 # Expected bases with either allele ------------------------------------------------------------------------------------
@@ -267,11 +266,10 @@ def test_tokens_beside_n_and_at_the_ends_have_none_or_their_own_window(genome, t
         place = Interval("20", start, end)
         around = variants.saturation(toy, reference, place, what=None)
         nowhere = in_both(scorer, around, Change(1000, 1001, "A", "C"))
-        assert nowhere.passes == 0
         np.testing.assert_array_equal(nowhere.alternative, nowhere.reference)
         base = reference.fetch(Interval("20", start + 3, start + 4)).sequence
         near = in_both(scorer, around, Change(start + 3, start + 4, base, "A" if base != "A" else "C"))
-        assert near.passes > 0
+        assert np.nanmax(near.divergence) > 0
         np.testing.assert_array_equal(np.isnan(near.alternative), np.isnan(near.reference))
 
 
@@ -282,30 +280,32 @@ def test_attention_before_and_after_is_that_of_whole_maps(genome, mini):
     found = explore.variant(mini, *genome, at=snv(genome[0]), around=10)
     seen = found.card.attention
     pair = found.card.plan.pairs[0]
-    assert genome[0].fetch(seen.interval).sequence == pair.reference
-    assert seen.tokens.on(seen.interval)[seen.token].tolist() == [2100, 2106]
+    assert genome[0].fetch(found.card.read).sequence == pair.reference
+    assert seen.tokens.on(found.card.read)[seen.token].tolist() == [2100, 2106]
+    # The two kernels differ by rounding in float32: 8e-7 here, whatever the number of threads and the instructions of the CPU
+    # (AVX2, AVX-512), at most 2.3e-6 in 40 windows of chromosome 20. Products in bfloat16 would differ by 1.4e-2.
     for allele, text in enumerate((pair.reference, pair.alternative)):
         maps = mini.forward(mini.tokenize(text), outputs=("attentions",)).attentions[0]
         np.testing.assert_allclose(seen.looks[allele], maps[:, :, seen.token], atol=1e-5)
         np.testing.assert_allclose(seen.seen[allele], maps[:, :, :, seen.token], atol=1e-5)
     # The head shown is the one that changes most, until another is chosen.
-    assert (found.layer, found.head) == np.unravel_index(seen.moved.argmax(), seen.moved.shape)
+    assert found.card.head == np.unravel_index(seen.moved.argmax(), seen.moved.shape)
     assert 0 < seen.moved.max() <= 1
     first = found.figure().layout.meta["alt"]
-    assert f"layer {found.layer}, head {found.head}" in first
+    assert "layer {}, head {}".format(*found.card.head) in first
     last = seen.order[-1]
     found.choose(*last)
     assert f"layer {last[0]}, head {last[1]}" in found.figure().layout.meta["alt"]
     with pytest.raises(ValueError, match=r"4 layers by 8 heads, numbered from 0; received \(4, 0\)"):
         found.choose(4, 0)
     found.go(found.card.variant)
-    assert (found.layer, found.head) == seen.order[0]
+    assert found.card.head == seen.order[0]
 
 
 def test_heads_that_look_by_place_alone_do_not_change():
     model = known_heads([[previous_token], [previous_token]])
     text = "ACGTTG" * 9
-    found = shift(model, Interval("1", 0, 54), text, text[:20] + "A" + text[21:], 4)
+    found = shift(model, text, text[:20] + "A" + text[21:], 4)
     np.testing.assert_allclose(found.moved, 0, atol=1e-6)
     assert found.looks[0, 0, 0].argmax() == 3
     assert found.seen[1, 1, 0].argmax() == 5
@@ -313,16 +313,15 @@ def test_heads_that_look_by_place_alone_do_not_change():
 
 def test_where_attention_cannot_be_compared_it_is_said(explorer, genome):
     assert "must run its attention through transformers" in explorer.figure().layout.meta["alt"]
-    assert (explorer.layer, explorer.head) == (-1, -1)
+    assert explorer.card.head == (-1, -1)
     base = genome[0].fetch("20:2101").sequence
     explorer.go(f"20:2101:{base}>{base}{'AC' if base != 'A' else 'CA'}")
     assert explorer.card.status == "ok"
-    assert "Attention: An insertion or deletion moves every later token" in explorer.figure().layout.meta["alt"]
+    assert "an insertion or deletion moves every later token" in explorer.figure().layout.meta["alt"]
     table = explorer.table().set_index("score")
     assert np.isnan(table.loc["entropy", "value"])
     assert np.isfinite(table.loc["llr", "value"])
     assert "summed over tokens" in explorer.html()
-    assert explorer.card.rank() is None
 
 
 # Showing and saving ---------------------------------------------------------------------------------------------------
@@ -335,7 +334,7 @@ def test_a_card_is_saved_whole_by_the_ending(explorer, tmp_path):
     assert explorer.save(tmp_path / "card.tsv").read_text() == explorer.tsv()
     alt = plotly.io.read_json(explorer.save(tmp_path / "card.json")).layout.meta["alt"]
     assert alt == explorer.figure().layout.meta["alt"]
-    with pytest.raises(ValueError, match=r"saved as one of .html, .json, .tsv, .svg, .png, .pdf, .py; received 'card.doc'"):
+    with pytest.raises(ValueError, match=r"saved as one of .html, .*; received 'card.doc'"):
         explorer.save(tmp_path / "card.doc")
     text = explorer.save(tmp_path / "card.py").read_text()
     assert "variants.saturation(model, reference, 'chr20:" in text
@@ -358,11 +357,11 @@ def test_widgets_follow_and_move_the_card(genome, mini):
     assert plot.alt(found.live.still) == plot.alt(found.figure())
     name = found.where
     assert found.toolbar.place.value == name
-    assert found._heads.label.startswith(f"layer {found.layer}, head {found.head}: ")
+    assert found._heads.label.startswith("layer {}, head {}: ".format(*found.card.head))
     found._parts.value = "genes"
     assert plot.alt(found.live.still) == plot.alt(found.figure("genes"))
     found._heads.value = last = found.card.attention.order[-1]
-    assert (found.part, found.layer, found.head) == ("around", *last)
+    assert (found.part, found.card.head) == ("around", last)
     assert f"layer {last[0]}, head {last[1]}" in plot.alt(found.live.still)
     base = next(base for base in "ACGT" if base != genome[0].fetch("20:2105").sequence)
     found.live._heard(None, {"kind": "click", "trace": 4, "x": 2105, "y": base, "z": -0.5}, [])
@@ -370,7 +369,7 @@ def test_widgets_follow_and_move_the_card(genome, mini):
     assert found.toolbar.place.value == found.where
     assert html.escape(found.where) in found._words.value
     found.back()
-    assert (found.where, found.layer, found.head) == (name, *last)
+    assert (found.where, found.card.head) == (name, last)
     found.toolbar.place.value = "nowhere"
     assert "nowhere" in found.toolbar.message.value
     assert found.where == name
@@ -403,7 +402,10 @@ def test_elsewhere_words_and_scores_stand_over_the_figure(explorer, monkeypatch)
     monkeypatch.setattr("IPython.display.display", lambda bundle, **_: shown.append(bundle))
     monkeypatch.setattr(type(explorer.figure()), "show", lambda figure: shown.append(plot.alt(figure)))
     explorer._ipython_display_()
-    assert shown == [{"text/html": explorer.html(), "text/plain": repr(explorer)}, plot.alt(explorer.figure())]
+    assert shown == [
+        {"text/html": explorer.html(), "text/plain": repr(explorer)},
+        plot.alt(explorer.figure()),
+    ]
 
 
 def test_the_consequence_is_that_of_the_whole_annotation(mini):
@@ -411,14 +413,22 @@ def test_the_consequence_is_that_of_the_whole_annotation(mini):
     found = explore.variant(mini, reference, genes, at="20-43042364-C-T", around=10)
     assert found.card.consequence["protein"] == "T139I"
     assert "missense, T139I (codon ACT&gt;ATT) in HNF4A" in found.html()
-    start = genes.gene("HNF4A").start
+    start = genes.tss("HNF4A")[1]
     places = [start, start + 100, start + 700, 43_030_102, 43_036_129, 43_042_300, 43_058_300, 43_060_000]
-    several = [snv(reference, place, "chr20") for place in [*places, 30_000_000]]
+    several = [snv(reference, place, "chr20") for place in [*places, 42_984_440, 42_984_307, 30_000_000]]
     whole = consequence(several, genes, reference)
+    told = {}
     for one, expected in zip(several, whole.to_dict("records"), strict=True):
         found.go(one)
         assert {name: expected[name] for name in found.card.consequence} == found.card.consequence
+        told[one.pos] = found.html()
     assert found.card.consequence == {"consequence": "intergenic"}
+    assert "No element of the annotation holds it." in told[30_000_000]
+    # The other promoter of HNF4A, whose isoforms the annotation does not have.
+    assert "intragenic in HNF4A." in told[42_984_440]
+    assert "It lies in the gene HNF4A, outside of its annotated transcripts." in told[42_984_440]
+    assert "It lies 33 bp before the first base of the gene HNF4A." in told[42_984_307]
+    assert not any("No element" in told[pos] for pos in (42_984_440, 42_984_307))
     # Of a REF that is not the reference's nothing can be said.
     found.go("20-43042364-G-T")
     assert found.card.consequence == {}
@@ -432,8 +442,12 @@ def test_own_elements_are_named(genome, toy, tmp_path):
     assert "<i>" not in found.html()
     found.go(snv(genome[0], 2200))
     assert "peaks" not in found.html()
-    assert found.add_file("<u>more.bed", "20\t2190\t2210\tone\nbroken\n").startswith("<u>more: 1 features; see Genes. 1 of 2 lines")
+    assert found.add_file("<u>more.bed", "20\t2190\t2210\tone\nbroken\n").startswith(
+        "<u>more: 1 features; see Genes. 1 of 2 lines"
+    )
     assert "&lt;u&gt;more" in found.html()
     assert "&lt;u&gt;more" in str(found.figure("genes").layout.annotations)
-    with pytest.raises(ValueError, match="A part must be one of around, genes, dependencies; received 'attention'"):
+    with pytest.raises(
+        ValueError, match="A part must be one of around, genes, dependencies; received 'attention'"
+    ):
         found.figure("attention")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from ntviz.explore.toolbar import Explorer
 from ntviz.plot import live as module
-from ntviz.plot.live import Live, library, packed, present
+from ntviz.plot.live import Live, library, present
 from ntviz.plot.theme import DARK, LIGHT
 
 
@@ -20,33 +21,12 @@ def figure(**layout: Any) -> go.Figure:
     return go.Figure(go.Scatter(y=np.arange(3.0), name="toy"), layout={"meta": {"alt": "A toy."}, **layout})
 
 
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [
-        (np.arange(6, dtype=np.float32).reshape(2, 3), "f4"),
-        (np.arange(6, dtype=np.uint8), "u1"),
-        (np.arange(6), "i4"),
-        (np.array([2**40, 1]), "f8"),
-        (np.zeros(0, dtype=np.int64), "i4"),
-    ],
-)
-def test_arrays_travel_as_bytes_that_plotly_reads(values, kind):
-    sent = packed({"z": [values]})["z"][0]
-    assert sent["dtype"] == kind
-    assert sent["shape"] == ",".join(map(str, values.shape))
-    np.testing.assert_array_equal(np.frombuffer(sent["bdata"], sent["dtype"]).reshape(values.shape), values)
-
-
-def test_what_has_no_bytes_stays_plain():
-    assert packed({"a": np.array(["x", "y"]), "b": (np.float64(1.5), None), "c": np.array([1], np.float16)}) == {
-        "a": ["x", "y"], "b": [1.5, None], "c": [1.0],
-    }  # fmt: skip
-
-
 def test_the_first_state_draws_without_a_message():
     live = Live(figure())
     state = live.get_state()
+    # Arrays of numbers are plotly's base64, positions of genomes without rounding.
     assert state["figure"]["data"][0]["y"]["dtype"] == "f8"
+    assert Live(go.Figure(go.Scatter(x=np.array([43_029_701]))).update_layout(meta={"alt": ""})).figure["data"][0]["x"]["dtype"] == "i4"
     assert state["figure"]["layout"]["uirevision"] == 1
     assert state["alt"] == "A toy."
     assert state["_model_module_version"] == state["_view_module_version"] == "*"
@@ -92,27 +72,61 @@ def test_events_reach_those_who_asked_and_are_answered(monkeypatch):
     assert again == [["figure", "alt"]]
 
 
-def test_the_still_figure_comes_first_and_the_widget_when_the_page_is_alive(monkeypatch):
-    shown: list[Any] = []
-    monkeypatch.setattr(module.pio, "show", lambda figure, renderer: shown.append((figure, renderer)))
+@pytest.fixture
+def outputs(monkeypatch) -> list[dict[str, Any]]:
+    """What a cell shows, by output; an update puts another in its place."""
+    shown: list[dict[str, Any]] = []
 
     class Place:
-        display_id = "here"
+        def __init__(self, at: int) -> None:
+            self.update = lambda data, raw: shown.__setitem__(at, data)
 
-    def display(data: Any, **_: Any) -> Place:
+    def display(data: dict[str, Any], *, raw: bool, display_id: bool = False) -> Place | None:
         shown.append(data)
-        return Place()
+        return Place(len(shown) - 1) if display_id else None
 
     monkeypatch.setattr("IPython.display.display", display)
-    monkeypatch.setattr("IPython.display.update_display", lambda data, **options: shown.append((data, options["display_id"])))
+    return shown
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_still_figure_comes_first_and_the_widget_when_the_page_is_alive(monkeypatch, outputs, first):
+    monkeypatch.setattr(module.show.Renderer, "first", lambda: first)
     live = Live(figure())
     box = ipywidgets.VBox([live])
     present(box, live)
-    assert shown == [(live.still, "ntviz"), {"text/plain": ""}]
+    *before, still, place = outputs
+    # plotly.js is an output of its own, which stays.
+    assert [">H4sI" in output["text/html"] for output in before] == [True] * first
+    assert still["text/plain"] == "A toy."
+    assert ">H4sI" not in still["text/html"]
+    assert place == {"text/plain": ""}
     live._heard(None, {"kind": "alive"}, [])
-    data, where = shown[-1]
-    assert where == "here"
-    assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
+    assert outputs[-1]["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
+
+
+def test_the_still_figure_follows_once_after_a_burst(monkeypatch, outputs):
+    monkeypatch.setattr(module.show.Renderer, "first", lambda: False)
+    monkeypatch.setattr(module, "IDLE", 0.05)
+    kept: list[str] = []
+
+    async def use() -> None:
+        live = Live(figure())
+        live.show(figure(title="nowhere"))
+        await asyncio.sleep(0.1)
+        present(live, live)
+        live.kept.update, update = lambda data, raw: kept.append(data["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]), live.kept.update
+        for name in ("being computed", "half", "done"):
+            live.show(figure(title=name))
+            await asyncio.sleep(0.01)
+        assert kept == []
+        await asyncio.sleep(0.1)
+        live.kept.update = update
+        live.keep()
+
+    asyncio.run(use())
+    assert kept == ["done"]
+    assert outputs[0]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "done"
 
 
 # Explorers ------------------------------------------------------------------------------------------------------------

@@ -39,9 +39,18 @@ def boxes(traces, letters: str = LETTERS) -> dict[tuple[int, str], list[float]]:
     found = {}
     for trace, letter in zip([trace for trace in traces if trace.meta == "letters"], letters, strict=False):
         size = len(outline(letter)[0])
-        for x, y in zip(np.asarray(trace.x, float).reshape(-1, size), np.asarray(trace.y, float).reshape(-1, size), strict=True):
+        for x, y in zip(
+            np.asarray(trace.x, float).reshape(-1, size),
+            np.asarray(trace.y, float).reshape(-1, size),
+            strict=True,
+        ):
             middle = (np.nanmin(x) + np.nanmax(x)) / 2
-            found[round(middle), letter] = [np.nanmin(x) - middle, np.nanmax(x) - middle, np.nanmin(y), np.nanmax(y)]
+            found[round(middle), letter] = [
+                np.nanmin(x) - middle,
+                np.nanmax(x) - middle,
+                np.nanmin(y),
+                np.nanmax(y),
+            ]
     return found
 
 
@@ -63,7 +72,9 @@ def test_stacks_equal_those_built_letter_by_letter():
     np.testing.assert_allclose(stacked(FOUR), [brute_floors(row) for row in FOUR], atol=1e-12)
 
 
-@pytest.mark.parametrize("heights", [FOUR, np.where(np.eye(4)[[2, 0, 3, 3, 0]], [[1.0], [-2], [3], [-4], [5]], 0.0)])
+@pytest.mark.parametrize(
+    "heights", [FOUR, np.where(np.eye(4)[[2, 0, 3, 3, 0]], [[1.0], [-2], [3], [-4], [5]], 0.0)]
+)
 def test_letters_lie_where_logomaker_puts_them_upside_down_below_zero(heights):
     ours = boxes(letter_traces(heights, np.arange(len(heights))))
     theirs = logomaker.Logo(
@@ -74,7 +85,9 @@ def test_letters_lie_where_logomaker_puts_them_upside_down_below_zero(heights):
     for position, stack in enumerate(theirs.glyph_df.itertuples(index=False)):
         for letter, glyph in zip("ACGT", stack, strict=True):
             if abs(heights[position, "ACGT".index(letter)]) > 0.05:
-                assert ours[position, letter] == pytest.approx([-0.47, 0.47, glyph.floor, glyph.ceiling], abs=1e-4)
+                assert ours[position, letter] == pytest.approx(
+                    [-0.47, 0.47, glyph.floor, glyph.ceiling], abs=1e-4
+                )
                 compared += 1
     assert compared >= 5
 
@@ -99,7 +112,9 @@ def test_letters_read_from_left_to_right_on_the_minus_strand():
     sequence = locus(plot.sequence_track(SEQUENCE), strand="-")
     cells = next(trace for trace in sequence.data if trace.type == "heatmap")
     assert "".join(cells.hovertext[0]) == SEQUENCE[::-1]
-    assert "".join(letter for (_, letter), _ in sorted(boxes(sequence.data).items(), reverse=True)) == SEQUENCE
+    assert (
+        "".join(letter for (_, letter), _ in sorted(boxes(sequence.data).items(), reverse=True)) == SEQUENCE
+    )
 
 
 # Logos ----------------------------------------------------------------------------------------------------------------
@@ -110,19 +125,17 @@ def test_information_of_known_distributions():
     np.testing.assert_allclose(information(np.array(rows)), [2, 0, 1, np.nan], atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["bits", "probability"])
-def test_a_logo_is_as_high_as_its_information_with_the_likeliest_on_top(kind):
+def test_a_logo_is_as_high_as_its_information_with_the_likeliest_on_top():
     p = probabilities(10)
-    figure = locus(plot.logo_track(p, kind=kind))
-    strength = information(p) if kind == "bits" else p.max(axis=1)
-    np.testing.assert_allclose(named(figure, "Bases the model expects").y, strength, rtol=1e-6)
+    figure = locus(plot.logo_track(p))
+    np.testing.assert_allclose(named(figure, "Bases the model expects").y, information(p), rtol=1e-6)
     found = boxes(figure.data, "ACGT")
     for position in range(10):
         tops = {letter: box[3] for (at, letter), box in found.items() if at == 101 + position}
         best = max(tops, key=tops.__getitem__)
         assert "ACGT".index(best) == p[position].argmax()
-        assert tops[best] == pytest.approx(information(p)[position] if kind == "bits" else 1, rel=1e-5)
-    assert figure.layout.yaxis.title.text == kind
+        assert tops[best] == pytest.approx(information(p)[position], rel=1e-5)
+    assert figure.layout.yaxis.title.text == "bits"
     assert figure.layout.yaxis.range[0] == 0
 
 
@@ -130,8 +143,9 @@ def test_a_control_is_a_grey_line_on_the_axis_of_the_logo():
     p, control = np.full((10, 4), 0.25), np.full((10, 4), 0.25)
     p[7], control[2] = [0, 0, 1, 0], [0.05, 0.85, 0.05, 0.05]
     figure = locus(plot.logo_track(p, control=control))
-    assert "largest 2 bits (G at 108), mean 0.2 of at most 2 bits; in the control (shuffled sequence) largest 1.15 bits (C at 103)" in (
-        figure.layout.meta["alt"]
+    assert (
+        "largest 2 bits (G at 108), mean 0.2; in the control (shuffled sequence) largest 1.15 bits (C at 103)"
+        in (figure.layout.meta["alt"])
     )
     grey = named(figure, "Bases the model expects: control (shuffled sequence)")
     assert (grey.line.color, grey.yaxis, grey.text[2]) == (LIGHT.control, "y", "C")
@@ -146,18 +160,21 @@ def test_a_base_without_probabilities_leaves_a_gap():
 
 
 @pytest.mark.parametrize(
-    ("p", "options", "message"),
+    ("p", "control", "message"),
     [
-        (np.ones((5, 3)), {}, r"the shape \[base, 4\] in the order A, C, G, T; received \[5, 3\]"),
-        (np.log(np.full((5, 4), 0.25)), {}, r"probability distribution.*at base 0 \(5 such rows\)\. Take np\.exp"),
-        (np.full((5, 4), 0.5), {}, "probability distribution"),
-        (np.full((5, 4), 0.25), {"kind": "nats"}, "'bits' or 'probability'; received 'nats'"),
-        (np.full((5, 4), 0.25), {"control": np.ones((5, 4))}, "control' must be a probability distribution"),
+        (np.ones((5, 3)), None, r"the shape \[base, 4\]; received \[5, 3\]"),
+        (
+            np.log(np.full((5, 4), 0.25)),
+            None,
+            r"probability distribution.*at base 0 \(5 such rows\)\. Take np\.exp",
+        ),
+        (np.full((5, 4), 0.5), None, "probability distribution"),
+        (np.full((5, 4), 0.25), np.ones((5, 4)), "control' must be a probability distribution"),
     ],
 )
-def test_what_is_no_distribution_is_refused(p, options, message):
+def test_what_is_no_distribution_is_refused(p, control, message):
     with pytest.raises(ValueError, match=message):
-        plot.logo_track(p, **options)
+        plot.logo_track(p, control=control)
 
 
 def test_a_sequence_track_names_its_bases_and_refuses_other_letters():
@@ -165,8 +182,8 @@ def test_a_sequence_track_names_its_bases_and_refuses_other_letters():
     cells = next(trace for trace in figure.data if trace.type == "heatmap")
     assert "".join(LETTERS[code] for code in cells.z[0]) == SEQUENCE
     assert cells.colorscale[2] == (0.2, LIGHT.bases["C"])
-    assert "Sequence: 9 bases, 44% G or C." in figure.layout.meta["alt"]
-    assert "Sequence: no known base." in locus(plot.sequence_track("N" * 10)).layout.meta["alt"]
+    assert "Sequence: 9 known bases, 44% G or C." in figure.layout.meta["alt"]
+    assert "Sequence: 0 known bases." in locus(plot.sequence_track("N" * 10)).layout.meta["alt"]
     with pytest.raises(ValueError, match="A, C, G, T and N only; received 'a' at base 3"):
         plot.sequence_track("ACaT")
 
@@ -176,27 +193,14 @@ def test_a_sequence_track_names_its_bases_and_refuses_other_letters():
 
 def test_one_value_a_base_is_one_letter_a_base_from_zero():
     found = boxes(locus(contributions()).data)
-    expected = {(101 + i, base): sorted([0.0, value]) for i, (base, value) in enumerate(zip(SEQUENCE, VALUES, strict=True)) if value == value}
+    expected = {
+        (101 + i, base): sorted([0.0, value])
+        for i, (base, value) in enumerate(zip(SEQUENCE, VALUES, strict=True))
+        if value == value
+    }
     assert found.keys() == expected.keys()
     for key, box in expected.items():
         assert found[key][2:] == pytest.approx(box, abs=1e-6)
-
-
-@pytest.mark.parametrize("sequence", [SEQUENCE, ""])
-def test_four_values_a_base_are_stacked_in_their_columns_whatever_the_sequence(sequence):
-    figure = locus(contributions(FOUR, sequence))
-    found = boxes(figure.data, "ACGT")
-    for i, column in np.ndindex(FOUR.shape):
-        floor = brute_floors(FOUR[i])[column]
-        if abs(FOUR[i, column]) > 0.1:
-            assert found[101 + i, "ACGT"[column]][2:] == pytest.approx([floor, floor + abs(FOUR[i, column])], abs=1e-5)
-    low, high = figure.layout.yaxis.range
-    assert low < np.minimum(FOUR, 0).sum(axis=1).min()
-    assert high > np.maximum(FOUR, 0).sum(axis=1).max()
-    # The pointer reads the value farthest from zero, and its base.
-    line, best = named(figure, "attribution"), np.abs(FOUR).argmax(axis=1)
-    np.testing.assert_allclose(line.y, FOUR[np.arange(10), best], rtol=1e-6)
-    assert line.text == tuple("ACGT"[i] for i in best)
 
 
 def test_the_line_lies_beneath_letters_and_is_unseen_where_all_are_letters():
@@ -220,10 +224,9 @@ def test_a_control_has_its_own_bases_and_words():
 
 
 def test_nothing_but_nan_still_draws_and_values_elsewhere_are_cut():
-    for values in (np.full(10, np.nan), np.full((10, 4), np.nan)):
-        figure = locus(contributions(values))
-        assert "attribution: no values here." in figure.layout.meta["alt"]
-        assert boxes(figure.data) == {}
+    figure = locus(contributions(np.full(10, np.nan)))
+    assert "attribution: no values here." in figure.layout.meta["alt"]
+    assert boxes(figure.data) == {}
     assert {letter for _, letter in boxes(locus(contributions(VALUES, "N" * 10)).data)} == {"N"}
     line = named(locus(contributions(over=Interval("chr20", 95, 105))), "attribution")
     np.testing.assert_allclose(line.y, [*VALUES[5:], *[np.nan] * 5], rtol=1e-6)
@@ -233,15 +236,39 @@ def test_nothing_but_nan_still_draws_and_values_elsewhere_are_cut():
 @pytest.mark.parametrize(
     ("values", "sequence", "options", "message"),
     [
-        (np.zeros((10, 3)), SEQUENCE, {}, r"\[base\], or \[base, 4\] in the order A, C, G, T; received the shape \[10, 3\]"),
+        (FOUR, SEQUENCE, {}, r"'attribution' must have the shape \[base\]; received \[10, 4\]"),
         (np.zeros(9), SEQUENCE, {}, "one value for each of the 10 letters of its sequence; received 9"),
-        (np.zeros(10), SEQUENCE.lower(), {}, "The sequence of 'attribution' must hold A, C, G, T and N only; received 'g' at base 1"),
-        (np.where(VALUES > 0.6, np.inf, VALUES), SEQUENCE, {}, "must be finite.*received 1 infinite ones, the first at base 7"),
-        (np.where(np.arange(40).reshape(10, 4) == 18, -np.inf, FOUR), SEQUENCE, {}, "received 1 infinite ones, the first at base 4"),
-        (VALUES, "", {}, "'attribution' of one value a base must come with its sequence; received ''"),
-        (VALUES, SEQUENCE, {"control": np.zeros(4)}, "'attribution: control' must have as many bases as what it controls, 10; received 4"),
-        (VALUES, SEQUENCE, {"control": VALUES, "control_sequence": "ACG"}, "each of the 3 letters of its sequence; received 10"),
-        (VALUES, SEQUENCE, {"control": VALUES, "control_sequence": "R" * 10}, "The sequence of 'attribution: control' must hold A, C"),
+        (
+            np.zeros(10),
+            SEQUENCE.lower(),
+            {},
+            "The sequence of 'attribution' must hold A, C, G, T and N only; received 'g' at base 1",
+        ),
+        (np.where(VALUES > 0.6, np.inf, VALUES), SEQUENCE, {}, r"must be finite.*received inf at \[7\]"),
+        (
+            VALUES,
+            "",
+            {},
+            "'attribution' must have one value for each of the 0 letters of its sequence; received 10",
+        ),
+        (
+            VALUES,
+            SEQUENCE,
+            {"control": np.zeros(4)},
+            r"'attribution: control' must have the shape \[10\]; received \[4\]",
+        ),
+        (
+            VALUES,
+            SEQUENCE,
+            {"control": VALUES, "control_sequence": "ACG"},
+            "each of the 3 letters of its sequence; received 10",
+        ),
+        (
+            VALUES,
+            SEQUENCE,
+            {"control": VALUES, "control_sequence": "R" * 10},
+            "The sequence of 'attribution: control' must hold A, C",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(values, sequence, options, message):

@@ -17,7 +17,14 @@ def titles(figure):
 def test_layers_stand_beside_their_controls_with_what_random_labels_reach():
     figure = embedding_map(toy())
     heads = [text.split("</b>")[0].removeprefix("<b>") for text in titles(figure)]
-    assert heads == ["Layer 0", "Layer 2", "Layer 4", "Control: random twin, layer 4", "Control: base composition", "Control: 4-mers"]
+    assert heads == [
+        "Layer 0",
+        "Layer 2",
+        "Layer 4",
+        "Control: random twin, layer 4",
+        "Control: base composition",
+        "Control: 4-mers",
+    ]
     assert "purity 0.30 (random labels 0.20), in the map 0.40" in titles(figure)[0]
     assert "silhouette −0.20 (random labels −0.30), in the map −0.10" in titles(figure)[0]
     assert "12 windows of 600 bp · t-SNE" in figure.layout.title.subtitle.text
@@ -35,7 +42,11 @@ def test_every_window_is_a_point_of_its_element_in_every_map_and_one_legend_hide
         assert trace.xaxis == ("x", "x2")[panel]
     looks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}
     assert len(looks) == len({colour for colour, _ in looks}) == len({shape for _, shape in looks}) == 3
-    assert [trace.name for trace in figure.data[:3]] == ["CDS: 4, GC 34 %", "intron: 4, GC 45 %", "5′ UTR: 4, GC 56 %"]
+    assert [trace.name for trace in figure.data[:3]] == [
+        "CDS: 4, GC 34 %",
+        "intron: 4, GC 45 %",
+        "5′ UTR: 4, GC 56 %",
+    ]
     assert {figure.layout.yaxis.scaleanchor, figure.layout.yaxis2.scaleanchor} == {"x", "x2"}
     assert len(plot.table(figure)) == 24
 
@@ -80,9 +91,8 @@ def test_a_measure_without_a_value_says_so():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"panels": ["layer 9"]}, "names of maps, one or more of layer 0, .*received 'layer 9'"),
-        ({"panels": []}, "received none"),
-        ({"columns": 0}, "columns must be at least 1; received 0"),
+        ({"panels": ["layer 9"]}, "names of maps, one or more of layer 0, .*received .'layer 9'"),
+        ({"panels": []}, r"received \[\]"),
         ({}, "finite; 1 of 12 windows of 'layer 0' have others"),
     ],
 )
@@ -90,4 +100,4 @@ def test_bad_input_is_refused(given, message):
     maps = toy()
     maps.coordinates[0, 3] = np.nan
     with pytest.raises(ValueError, match=message):
-        embedding_map(maps, **{"panels": ["layer 0"], **given} if not given else given | ({"panels": ["layer 1"]} if "columns" in given else {}))
+        embedding_map(maps, **{"panels": ["layer 0"]} | given)

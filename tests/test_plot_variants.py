@@ -104,8 +104,6 @@ def test_colours_diverge_at_zero_and_leave_outliers_out():
     assert (low, zero, high) == (LIGHT.signs[0], LIGHT.signs[2], LIGHT.signs[-1])
     assert list(cells.colorbar.ticktext) == [number(-top), "0", number(top)]
     assert f"{(sizes > top).sum()} beyond the strongest colour, {number(top)} nats" in plot.alt(plot.saturation(result))
-    assert named(plot.saturation(result, top=20.0), MAP).zmax == 20
-    assert "beyond" not in plot.alt(plot.saturation(result, top=20.0))
     plot.theme("dark")
     try:
         assert dict(named(plot.saturation(result), MAP).colorscale)[0] == DARK.signs[0]
@@ -147,12 +145,10 @@ def test_the_pointer_reads_every_substitution_of_a_base_and_its_strands():
     for said, code in zip(line.text[3].split("<br>"), [i for i in range(4) if BASES[i] != base], strict=True):
         value, forward, reverse = (number(array[3, code]) for array in (result.llr, result.llr_fwd, result.llr_rev))
         assert said == f"{base}>{BASES[code]} {value} nats ({forward} forward, {reverse} reverse)"
-    # One strand, or the base alone, has no others beside.
-    for kind in ("llr_fwd", "base_llr"):
-        figure = plot.saturation(result, kind=kind)
-        [cells] = maps(figure)
-        assert np.nanmin(cells.z) == pytest.approx(np.nanmin(getattr(result, kind)), rel=1e-5)
-        assert not any("forward" in str(trace.text) for trace in figure.data if trace.text is not None)
+    # A result of one strand has no other beside.
+    figure = plot.saturation(saturated(llr_rev=None))
+    assert not any("forward" in str(trace.text) for trace in figure.data if trace.text is not None)
+    assert "both strands" not in figure.to_json()
 
 
 @pytest.mark.parametrize("strand", [".", "+", "-"])
@@ -219,20 +215,17 @@ def test_text_of_a_saturation_is_no_markup():
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"llr": np.zeros((59, 4))}, {}, r"llr must have the shape \[base, 4\].*\[60, 4\].*received \[59, 4\]"),
+        ({"llr": np.zeros((59, 4))}, {}, r"llr must have the shape \[60, 4\] for 20:43.*received \[59, 4\]"),
         ({"probabilities": np.zeros((60, 4))}, {}, "must be a probability distribution"),
-        ({"sequence": "ACGT"}, {}, "the sequence 60 letters; received .* and 4. Pass one row"),
-        ({"llr": np.full((60, 4), -np.inf)}, {}, "llr must be finite.*received -inf at base 0, A .240 such.. Clip them"),
-        ({"llr": saturated(seed=1).llr}, {}, "llr must be 0 at the reference base; received .*same strand"),
-        ({}, {"kind": "entropy"}, "must be one of llr, llr_fwd, llr_rev, base_llr; received 'entropy'"),
-        ({}, {"top": 0.0}, "strongest colour must be above 0; received top=0.0. Leave it out"),
-        ({}, {"top": np.nan}, "strongest colour must be above 0; received top=nan"),
-        ({}, {"variant": "20:5:A>C"}, "must lie in 20:43,030,000-43,030,059; received 20:5:A>C"),
-        ({}, {"variant": f"19:{START + 1}:A>C"}, "must lie in 20:43,030,000-43,030,059; received 19:"),
+        ({"sequence": "ACGT"}, {}, r"sequence must have the shape \[60\] for 20:43.*received \[4\]"),
+        ({"llr": np.full((60, 4), -np.inf)}, {}, "llr must be finite.*received -inf at row 0, column 0 .240 such"),
+        ({"llr": saturated(seed=1).llr}, {}, "0 at the reference base.*; received .*Check order, strand"),
+        ({}, {"variant": "20:5:A>C"}, "bases in 20:43,030,000-43,030,059; received 20:5:A>C, which lies elsewhere"),
+        ({}, {"variant": f"19:{START + 1}:A>C"}, "bases in 20:43,030,000-43,030,059; received 19:.*elsewhere"),
         ({}, {"variant": "rs12"}, "must name contig, position, REF and ALT; received 'rs12'"),
-        ({}, {"variant": f"20:{START + 5}:{other(saturated().sequence[4])}>G"}, f"reference bases of the window; received .*, where {saturated().sequence[4]} is"),
-        ({}, {"control": saturated(59)}, "control must have as many bases as the result, 60; received 59"),
-        ({"llr_rev": None}, {"kind": "llr_rev"}, r"llr_rev must have the shape.*received \[\]"),
+        ({}, {"variant": f"20:{START + 5}:{other(saturated().sequence[4])}>G"}, f"its reference bases in .*; received .*, where {saturated().sequence[4]} is"),
+        ({}, {"control": saturated(59)}, r"control' must have the shape \[60\]; received \[59\]"),
+        ({"llr": None}, {}, r"llr must have the shape.*received \[\]"),
         ({}, {"zoom": Interval("20", 0, 10)}, "'zoom' must lie in"),
         ({"interval": Interval("20", 0, 20_001)}, {}, r"at most 20,000 bp to be drawn; received 20,001 bp .*Draw a part"),
     ],
@@ -245,7 +238,7 @@ def test_unusable_saturations_are_refused(changes, options, message):
 def test_other_things_are_refused():
     with pytest.raises(TypeError, match="must have interval, sequence, llr.*received SimpleNamespace without llr"):
         plot.saturation(SimpleNamespace(interval=Interval("1", 0, 5), sequence="ACGTA", probabilities=0))
-    with pytest.raises(TypeError, match="must have interval, sequence, values, same_token; received as null"):
+    with pytest.raises(TypeError, match="null must have interval, sequence, values, same_token; received SimpleNamespace without sequence"):
         plot.dependency(dependent(), null=SimpleNamespace(interval=1))
 
 
@@ -323,7 +316,7 @@ def test_a_null_stands_beside_on_the_same_colours_and_zooms_with_it():
     assert "".join(figure.layout.xaxis2.ticktext) == null.sequence
     row, column = np.unravel_index(np.nanargmax(null.values), (24, 24))
     at = [f"{null.sequence[i]} at {START + i + 1:,}" for i in (column, row)]
-    assert f"Control (untrained): strongest {at[0]} on {at[1]} ({number(np.nanmax(null.values))}), median" in plot.alt(figure)
+    assert f"In the control (untrained): {at[0]} on {at[1]} ({number(np.nanmax(null.values))}), " in plot.alt(figure)
     assert set(plot.table(figure)["trace"]) == {"toy", "Control: untrained"}
 
 
@@ -332,18 +325,20 @@ def test_the_strongest_come_largest_first_and_what_lies_beyond_the_colours_is_co
     values[1, 8], values[9, 2], values[0, 11] = 4.0, 3.0, 2.0
     result = dependent(12, values=values, sequence="ACGTACGTACGT")
     pairs = [f"{'ACGT'[j % 4]} at {START + j + 1:,} on {'ACGT'[i % 4]} at {START + i + 1:,} ({v})" for j, i, v in [(8, 1, 4), (2, 9, 3), (11, 0, 2)]]
-    figure = plot.dependency(result, top=2.5)
-    assert f"Strongest, as log2 odds ratio: {pairs[0]}, {pairs[1]} and {pairs[2]}. Median 0.5." in plot.alt(figure)
-    assert "2 pairs lie beyond the strongest colour, 2.5." in plot.alt(figure)
-    assert maps(figure)[0].zmax == 2.5
+    figure = plot.dependency(result)
+    assert f"Strongest, as log2 odds ratio: {pairs[0]}, {pairs[1]} and {pairs[2]}, median 0.5." in plot.alt(figure)
+    many = np.random.default_rng(0).random((100, 100))
+    figure = plot.dependency(dependent(100, values=many, same_token=np.zeros((100, 100))))
+    assert maps(figure)[0].zmax == np.sort(many.ravel())[-10]
+    assert "9 pairs lie beyond the strongest colour, 0.9" in plot.alt(figure)
 
 
 def test_without_any_value_the_map_says_so():
     empty = np.full((6, 6), np.nan)
     figure = plot.dependency(dependent(6, values=empty), null=dependent(6, values=empty))
-    assert "Dependencies between 6 bases. No values here. Control (randomly initialised model): no values." in plot.alt(figure)
+    assert "log2 odds ratio: no values. In the control (randomly initialised model): no values." in plot.alt(figure)
     single = dependent(1, values=np.full((1, 1), np.nan), same_token=np.ones((1, 1), bool))
-    assert "Dependencies between 1 base. No values here." in plot.alt(plot.dependency(single))
+    assert "log2 odds ratio: no values." in plot.alt(plot.dependency(single))
 
 
 def test_text_of_a_map_is_no_markup():
@@ -356,14 +351,13 @@ def test_text_of_a_map_is_no_markup():
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"values": np.zeros((24, 23))}, {}, r"values must fit the 24 bases.*\[24, 24\].*received \[24, 23\]"),
-        ({"same_token": np.zeros(24, bool)}, {}, r"same_token must fit the 24 bases.*received \[24\] in the res"),
-        ({"sequence": "ACGT"}, {}, "sequence must fit the 24 bases .*in the result. Pass arrays"),
-        ({"values": np.full((24, 24), -1.0)}, {}, "at least 0, with NaN.*received -1.0 at row 0, column 6 of the result .432 such.. Pass sizes"),
+        ({"values": np.zeros((24, 23))}, {}, r"values must have the shape \[24, 24\].*received \[24, 23\]"),
+        ({"same_token": np.zeros(24, bool)}, {}, r"same_token must have the shape \[24, 24\].*received \[24\] in the res"),
+        ({"sequence": "ACGT"}, {}, r"sequence must have the shape \[24\].*received \[4\] in the result"),
+        ({"values": np.full((24, 24), -1.0)}, {}, "at least 0, or NaN; received -1 at row 0, column 6 .432 such"),
         ({"values": np.full((24, 24), np.inf)}, {}, "must be finite and at least 0.*received inf at row 0"),
-        ({}, {"null": dependent(12)}, "null must have as many bases as the result, 24; received 12 .*same int"),
+        ({}, {"null": dependent(12)}, "null must be of the bases 20:43.* as the result; received 20:43,030,000-43,030,011"),
         ({}, {"null": dependent(values=np.zeros(3))}, r"received \[3\] in the null"),
-        ({}, {"top": -1.0}, "strongest colour must be above 0; received top=-1.0. Leave it out"),
         ({"interval": Interval("20", 0, 1_501)}, {}, "at most 1,500 bp to be drawn; received 1,501 bp"),
     ],
 )  # fmt: skip

@@ -15,28 +15,14 @@ if TYPE_CHECKING:
     from ntviz.explore.variant_explorer import VariantExplorer, variant
 
 _HOMES = {
-    "attention_explorer": ("AttentionExplorer", "attention"),
-    "locus_component": ("Component", "base_table", "per_base", "tiles"),
-    "locus_explorer": ("LocusExplorer", "locus"),
-    "places": ("Place",),
-    "toolbar": ("Explorer",),
+    "attention_explorer": ("AttentionExplorer", "attention"), "locus_component": ("Component", "base_table", "per_base", "tiles"),
+    "locus_explorer": ("LocusExplorer", "locus"), "places": ("Place",), "toolbar": ("Explorer",),
     "variant_explorer": ("VariantExplorer", "variant"),
-}
-
-__all__ = [
-    "AttentionExplorer",
-    "Component",
-    "Explorer",
-    "LocusExplorer",
-    "Place",
-    "VariantExplorer",
-    "attention",
-    "base_table",
-    "locus",
-    "per_base",
-    "tiles",
-    "variant",
-]
-
+}  # fmt: skip
 # torch, plotly and anywidget are loaded by what is used, not by the import.
 __getattr__ = lazily(__name__, _HOMES)
+
+__all__ = [
+    "AttentionExplorer", "Component", "Explorer", "LocusExplorer", "Place", "VariantExplorer",
+    "attention", "base_table", "locus", "per_base", "tiles", "variant",
+]  # fmt: skip

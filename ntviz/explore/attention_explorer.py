@@ -3,77 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
+import ipywidgets
 import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
 
 from ntviz.annotation import Annotation, Beds, named
 from ntviz.explore.places import first_gene
-from ntviz.explore.scan import Cells
-from ntviz.explore.session import CONTRAST, Look, Sources, trained_on, widened
+from ntviz.explore.scan import pooled, widened
+from ntviz.explore.session import CONTRAST, SHUFFLES, Sources
 from ntviz.explore.toolbar import Explorer, elements_of
+from ntviz.genome import Interval, browser_contig
+from ntviz.plot.attention import SCALES
+from ntviz.plot.theme import WIDTH, colours, framed
+from ntviz.plot.tracks import Panel, View, boxes, genes_track
+from ntviz.plot.words import escaped, number, span
 from ntviz.reference import Reference
 
-if TYPE_CHECKING:
-    import ipywidgets
-    import pandas as pd
-    import plotly.graph_objects as go
-
-TABLE = 500
-"""Pairs of a table at most."""
-MOST = 256
-"""Cells along each side of a map at most; a longer view is pooled to it by maxima."""
-SCALES = ("sqrt", "linear", "log")
+TABLE, MOST, ELEMENTS, LETTERS = 500, 256, 10, 64
+"""At most: pairs of a table, cells along a side of the map, elements drawn, tokens along a side whose bases the hover tells."""
+MAP, LANE, GAP, LEFT, RIGHT = 460, 17, 12, (0.0, 0.6), (0.73, 1.0)
+"""Pixels of a side of the map, of an element, and between rows; of the figure's width, the map with its tracks, and the heads."""
 
 
 def attention(
-    model: Any,
-    reference: Reference,
-    annotation: Annotation,
-    *,
-    at: Any = None,
-    head: tuple[int, int] | None = None,
-    beds: Beds = (),
-    atlas: Any = None,
-    window: int | None = None,
-) -> AttentionExplorer:
+    model: Any, reference: Reference, annotation: Annotation, *, at: Any = None, head: tuple[int, int] | None = None, beds: Beds = (),
+    atlas: Any = None, window: int | None = None,
+) -> AttentionExplorer:  # fmt: skip
     """An explorer of a model's attention: live in JupyterLab, a static figure that is as informative elsewhere.
 
     Parameters
     ----------
-    model
-        A `models.DNAModel`. One with rotary positions may be read beyond the length it was trained on; the explorer says
-        so where it is.
-    reference
-        Bases.
-    annotation
-        Genes, and elements for the tracks.
-    at
-        A gene, a region (text is 1-based, both ends included; or an Interval), or a variant; the annotation's first
-        gene when None.
+    model, reference, annotation
+        A `models.DNAModel`, which with rotary positions may be read beyond its training, and then it is said. Bases. Genes and elements.
+    at, window
+        A gene, a region (text is 1-based, both ends included; or an Interval), or a variant, the annotation's first gene when None;
+        bp read around the start of a gene, a variant or a short region, `model.max_bp` when None.
     head
-        (layer, head) to begin with, zero-based. When None, the one that differs most from its control: the entropies of
-        its queries here against those in four dinucleotide-shuffled sequences, by the Kolmogorov-Smirnov distance, less
-        the distance between the shuffled sequences themselves.
-    beds
-        More elements, as `annotation.named` takes them: a path, several, or paths or Annotations by name.
-    atlas
-        An `attention.Atlas`, whose scores then colour the heads as well.
-    window
-        bp read around the start of a gene, a variant or a short region; `model.max_bp` when None.
+        (layer, head) to begin with, zero-based. When None, the one that differs most from its control: the Kolmogorov-Smirnov
+        distance of its queries' entropies from those in four dinucleotide-shuffled sequences, less that between the shuffles.
+    beds, atlas
+        More elements, as `annotation.named` takes them; an `attention.Atlas`, whose scores then colour the heads as well.
 
     Raises
     ------
-    ValueError
-        The place cannot be found, or there is no such head.
-    FileNotFoundError
-        A file of `beds` is not there.
+    ValueError, FileNotFoundError
+        The place cannot be found, or there is no such head; a file of `beds` is not there.
     """
-    wide, longest = widened(model)
-    own = named(beds, taken=annotation.kinds)
-    sources = Sources(wide, trained_on(model), longest, window or model.max_bp, reference, annotation, own, atlas)
-    return AttentionExplorer(sources, first_gene(reference, annotation) if at is None else at, head)
+    at = first_gene(reference, annotation) if at is None else at
+    own, bp = named(beds, taken=annotation.kinds), window or model.max_bp
+    return AttentionExplorer(Sources(*widened(model), bp, reference, annotation, own, atlas), at, head)
 
 
 class AttentionExplorer(Explorer):
@@ -81,26 +63,15 @@ class AttentionExplorer(Explorer):
 
     Attributes
     ----------
-    look
-        The place, its tokens, tracks and scores of heads.
-    layer, head
-        Zero-based.
-    query, key
-        Visible tokens, first and after the last. Special tokens are not among them.
-    allele
-        "reference", "alternative" or "difference".
-    scale
-        From weight to colour: "sqrt", "linear" or "log" (three powers of ten).
-    score
-        Name of the score that colours the heads, one of `look.scores`.
+    look, layer, head, query, key
+        The place with its tracks and scores; zero-based; visible tokens, first and after the last, without special ones.
+    allele, scale, score
+        "reference", "alternative" or "difference"; "sqrt", "linear" or "log" (three powers of ten); one of `look.scores`.
     """
 
     def __init__(self, sources: Sources, at: Any, head: tuple[int, int] | None = None) -> None:
-        self.sources = sources
-        self.allele, self.scale, self.score = "reference", SCALES[0], CONTRAST
-        self._drawn: tuple[Any, Cells] | None = None
-        self._picked = head is not None
-        self.layer, self.head = (0, 0) if head is None else self._known(*head)
+        self.sources, self.scale, self.score = sources, "sqrt", CONTRAST
+        self._picked = None if head is None else self._known(*head)
         self._go(at)
 
     def __repr__(self) -> str:
@@ -108,11 +79,8 @@ class AttentionExplorer(Explorer):
 
     @property
     def _title(self) -> str:
-        look = self.look
         allele = "" if self.allele == "reference" else f", {self.allele}"
-        return f"{self.sources.model.name} at {look.place.name}: layer {self.layer}, head {self.head}{allele}"
-
-    # Moving -----------------------------------------------------------------------------------------------------------
+        return f"{self.sources.model.name} at {self.where}: layer {self.layer}, head {self.head}{allele}"
 
     @property
     def where(self) -> str:
@@ -120,17 +88,13 @@ class AttentionExplorer(Explorer):
         return self.look.place.name
 
     def _go(self, what: Any) -> None:
-        self.look: Look = self.sources.at(what)
-        self.allele = "reference"
-        if not self._picked:
-            self.layer, self.head = self.look.telling
+        self.look, self.allele = self.sources.at(what), "reference"
+        self.layer, self.head = self._picked or self.look.telling
         self._whole()
 
     def _whole(self) -> None:
-        scan = self.look.scans["reference"]
-        self.query = self.key = (scan.first, scan.n)
-        # What a double click returns to: a zoom by mouse leaves it.
-        self._home = self.query, self.key
+        # A double click returns to `_home`: a zoom by mouse leaves it.
+        self._home = self.query, self.key = (self._cut((0, len(self.look.tokens))),) * 2
 
     def _state(self) -> Any:
         return self.look, self.layer, self.head, self.query, self.key, self.allele, self._picked
@@ -142,64 +106,49 @@ class AttentionExplorer(Explorer):
     def _known(self, layer: int, head: int) -> tuple[int, int]:
         model = self.sources.model
         if not (0 <= layer < model.layers and 0 <= head < model.heads):
-            raise ValueError(
-                f"A head must be one of {model.layers} layers by {model.heads} heads, numbered from 0; received "
-                f"({layer}, {head}). Choose one of these."
-            )
+            size = f"{model.layers} layers by {model.heads} heads"
+            raise ValueError(f"A head must be one of {size}, numbered from 0; received ({layer}, {head}).")
         return int(layer), int(head)
 
     def choose(self, layer: int, head: int) -> None:
-        """Look at another head.
-
-        Raises
-        ------
-        ValueError
-            There is no such head.
-        """
-        self.layer, self.head = self._known(layer, head)
-        self._picked = True
+        """Look at another head; a ValueError says that there is no such head."""
+        self._picked = self.layer, self.head = self._known(layer, head)
         self.update()
 
     def zoom(self, query: tuple[int, int], key: tuple[int, int]) -> None:
         """Show a window of tokens, first and after the last, cut to what there is."""
-        self._cut(query, key)
-        self._home = self.query, self.key
+        self._home = self.query, self.key = self._cut(query), self._cut(key)
         self.update(whole=True)
 
-    def _cut(self, query: tuple[int, int], key: tuple[int, int]) -> None:
-        scan = self.look.scans["reference"]
-        cut = []
-        for low, high in (query, key):
-            low = int(np.clip(low, scan.first, scan.n - 1))
-            cut.append((low, int(np.clip(high, low + 1, scan.n))))
-        self.query, self.key = cut
+    def _cut(self, part: tuple[int, int]) -> tuple[int, int]:
+        first, n = int(self.look.tokens.is_special.argmin()), len(self.look.tokens)
+        low = min(max(part[0], first), n - 1)
+        return low, min(max(part[1], low + 1), n)
+
+    def _under(self, low: float, high: float, otherwise: tuple[int, int]) -> tuple[int, int]:
+        """Tokens, first and after the last, under a part of an axis."""
+        starts, ends = self.look.places.T
+        inside = np.flatnonzero((starts < high - 0.5) & (ends > low - 0.5) & (ends > starts))
+        return (int(inside[0]), int(inside[-1]) + 1) if inside.size else otherwise
 
     def zoomed(self, ranges: dict[str, list[float]]) -> None:
         """Draw what the page shows now, at full resolution where it fits."""
-        places = self.look.tokens.on(self.look.interval)
-        shown = []
-        for axis in ("yaxis3", "xaxis"):
-            low, high = np.sort(ranges[axis]) - 0.5
-            inside = np.flatnonzero((places[:, 0] < high) & (places[:, 1] > low) & (places[:, 1] > places[:, 0]))
-            shown.append((int(inside[0]), int(inside[-1]) + 1) if inside.size else self._home[len(shown)])
-        if shown != [self.query, self.key]:
-            self._cut(*shown)
+        axes = zip(("yaxis3", "xaxis"), self._home, strict=True)
+        shown = tuple(self._under(*sorted(ranges[axis]), home) for axis, home in axes)
+        if shown != (self.query, self.key):
+            self.query, self.key = shown
             self.update()
 
     def clicked(self, event: dict[str, Any]) -> None:
         """Choose a clicked head, or say what a clicked cell is."""
-        if self.live.still.data[event["trace"]].yaxis in ("y4", "y5"):
+        axis = self.live.still.data[event["trace"]].yaxis
+        if axis in ("y4", "y5"):
             self.choose(int(event["y"]), int(event["x"]))
             self.say("")
-        elif self.live.still.data[event["trace"]].yaxis == "y3":
-            places, cells = self.look.tokens.on(self.look.interval), self.cells
-            tokens = []
-            for at, (first, last), pool in zip((event["y"], event["x"]), (cells.query, cells.key), cells.pool, strict=True):
-                inside = np.flatnonzero((places[first:last, 0] < at - 0.5) & (places[first:last, 1] >= at - 0.5))
-                tokens.append(int(inside[0]) // pool)
-            self.say(self._pair(*cells.pair(*tokens), float(cells.values[tuple(tokens)])))
-
-    # Reading ----------------------------------------------------------------------------------------------------------
+        elif axis == "y3":
+            tokens = (self._under(at - 0.5, at + 0.5, (0, 0))[0] for at in (event["y"], event["x"]))
+            cell = (int((edges <= token).sum()) - 1 for edges, token in zip(self.edges, tokens, strict=True))
+            self.say(self._strongest(*cell))
 
     @property
     def weights(self) -> np.ndarray:
@@ -207,67 +156,53 @@ class AttentionExplorer(Explorer):
         return self.look.weights(self.layer, self.head, self.query, self.key, self.allele)
 
     @property
-    def cells(self) -> Cells:
-        """The view in at most 256 cells a side, each with the weight of its tokens that is farthest from zero."""
-        asked = (id(self.look), self.layer, self.head, self.query, self.key, self.allele)
-        if self._drawn is None or self._drawn[0] != asked:
-            found = self.look.cells(*asked[1:5], most=(MOST, MOST), allele=self.allele)
-            self._drawn = asked, found
-        return self._drawn[1]
+    def edges(self) -> list[np.ndarray]:
+        """First tokens of the cells that are drawn along queries and keys, at most 256, and the token after the last."""
+        return [np.append(np.arange(a, b, -(-(b - a) // MOST)), b) for a, b in (self.query, self.key)]
+
+    def _strongest(self, *cell: int) -> str:
+        """The pair of tokens whose weight a cell shows, in words."""
+        query, key = (tuple(edges[i : i + 2].tolist()) for edges, i in zip(self.edges, cell, strict=True))
+        weights = self.look.weights(self.layer, self.head, query, key, self.allele)
+        i, j = divmod(int(np.abs(weights).argmax()), weights.shape[1])
+        return self._pair(query[0] + i, key[0] + j, float(weights[i, j]))
 
     def _pair(self, query: int, key: int, weight: float) -> str:
-        """A pair of tokens in words: places, bases and weight, and what the other allele has there."""
-        from ntviz.plot.words import number, span
-
-        look, bases = self.look, self.look.bases(self.allele)
-        at = look.tokens.on(look.interval)
-        query_at, key_at = (f"{span(*at[i])} ({bases[slice(*look.tokens.spans[i])]})" for i in (query, key))
-        even = 1 / len(look.tokens)
+        """A pair of tokens in words: places, bases and weight, and what either allele has there."""
+        look, letters, pair = self.look, self.look.letters(self.allele), ((query, query + 1), (key, key + 1))
+        query_at, key_at = (f"{span(*look.places[i])} ({letters[i]})" for i in (query, key))
         said = f"query {query_at} on key {key_at}, weight {number(weight)}"
         if self.allele == "reference":
-            return f"{said}, {number(weight / even)} times an even share"
-        both = (look.weights(self.layer, self.head, (query, query + 1), (key, key + 1), name)[0, 0] for name in look.alleles[:2])
-        return said + " (reference {}, alternative {})".format(*(number(float(one)) for one in both))
+            return f"{said}, {number(weight * len(letters))} times an even share"
+        both = (scan.weights(self.layer, self.head, *pair).item() for scan in look.scans.values())
+        return "{} (reference {}, alternative {})".format(said, *map(number, both))
 
     def add_file(self, name: str, text: str) -> str:
-        """Add elements from the text of a BED or GFF file; what was read, in words.
-
-        Raises
-        ------
-        ValueError
-            Nothing of it can be read.
-        """
-        new = elements_of(name, text, {*self.sources.annotation.kinds, *self.sources.beds})
+        """Add elements from the text of a BED or GFF file; what was read, in words. ValueError where nothing of it can be read."""
+        new, look = elements_of(name, text, {*self.sources.annotation.kinds, *self.sources.beds}), self.look
         self.sources.beds.update(new)
-        for part in ("elements", "scores", "_seen"):
-            self.look.__dict__.pop(part, None)
-        if "toolbar" in self.__dict__:
-            self.sync()
-        here = [f"{name}: {len(one):,} features, {int(self.look.elements[name].sum()):,} bp of this window." for name, one in new.items()]
-        return " ".join([*here, *(one.note for one in new.values() if one.note)])
+        for part in ("elements", "scores", "seen"):
+            look.__dict__.pop(part, None)
+        here = {name: f"{len(one):,} features, {look.elements[name].sum():,} bp of this window." for name, one in new.items()}  # fmt: skip
+        return " ".join([*map(": ".join, here.items()), *(one.note for one in new.values() if one.note)])
 
     def table(self) -> pd.DataFrame:
         """The strongest pairs of the view, at most 500: places 0-based half-open, bases, weight."""
-        import pandas as pd
-
-        look, weights = self.look, self.weights
+        look, weights, letters = self.look, self.weights, np.array(self.look.letters(self.allele))
         order = np.argsort(-np.abs(weights), axis=None, kind="stable")[:TABLE]
         query, key = np.unravel_index(order, weights.shape)
-        places, bases = look.tokens.on(look.interval), look.bases(self.allele)
         columns: dict[str, Any] = {"chrom": look.interval.chrom}
-        for name, index in (("query", query + self.query[0]), ("key", key + self.key[0])):
-            columns |= {f"{name}_start": places[index, 0], f"{name}_end": places[index, 1]}
-            columns[f"{name}_bases"] = [bases[slice(*look.tokens.spans[i])] for i in index]
+        for name, at in (("query", query + self.query[0]), ("key", key + self.key[0])):
+            starts, ends = look.places[at].T
+            columns |= {f"{name}_start": starts, f"{name}_end": ends, f"{name}_bases": letters[at]}
         return pd.DataFrame({**columns, "weight": weights[query, key]})
 
     def code(self) -> str:
         """Python that computes the weights of the view once more."""
-        look, sources = self.look, self.sources
-        place, model, variant = look.interval, sources.model, look.place.variant
-        longer = len(look.sequence) > sources.trained
-        what = {"reference": "{0}", "alternative": "{1}", "difference": "{1} - {0}"}[self.allele].format(
-            *(f"attention.observe(model, model.tokenize({one}), window=window).window.weights[0]" for one in ("bases", "changed"))
-        )
+        place, model, sources = self.look.interval, self.sources.model, self.sources
+        observed = "attention.observe(model, model.tokenize({}), window=window).window.weights[0]".format
+        weights = {"reference": "{0}", "alternative": "{1}", "difference": "{1} - {0}"}[self.allele]
+        longer = len(place) > sources.trained
         lines = [
             "import dataclasses" if longer else "",
             "from ntviz import attention, models, sequence",
@@ -277,64 +212,175 @@ class AttentionExplorer(Explorer):
             f"model = dataclasses.replace(model, max_tokens={model.max_tokens})" if longer else "",
             f"interval = Interval({place.chrom!r}, {place.start}, {place.end}, {place.strand!r})  # 0-based, half-open: {place.label()}",
             f"bases = Reference({str(sources.reference.path)!r}).fetch(interval).sequence",
-            f"changed = sequence.apply_variant(bases, interval, {variant!r})" if self.allele != "reference" else "",
+            f"changed = sequence.apply_variant(bases, interval, {self.look.place.variant!r})" if self.allele != "reference" else "",
             f"window = attention.Window(query={self.query}, key={self.key}, at=[({self.layer}, {self.head})])",
-            f"weights = {what}",
-        ]
-        return "\n".join(line for line in lines if line) + "\n"
-
-    # Showing ----------------------------------------------------------------------------------------------------------
+            f"weights = {weights.format(observed('bases'), observed('changed'))}",
+        ]  # fmt: skip
+        return "\n".join(filter(None, lines)) + "\n"
 
     def figure(self) -> go.Figure:
         """Genes, elements and the head's map over the view; beside it all heads, small, and their scores."""
-        from ntviz.explore.attention_figure import draw
-
-        return draw(self, (self.query, self.key))
+        return _draw(self, (self.query, self.key))
 
     def drawn(self) -> go.Figure:
         """The same for the page, which keeps its own zoom: the axes are those of the whole."""
-        from ntviz.explore.attention_figure import draw
-
-        return draw(self, self._home)
-
-    @cached_property
-    def _lists(self) -> dict[str, ipywidgets.Dropdown]:
-        import ipywidgets as w
-
-        model = self.sources.model
-        given: dict[str, tuple[Sequence[Any], int]] = {
-            "layer": (range(model.layers), 110), "head": (range(model.heads), 110), "allele": ((), 170), "scale": (SCALES, 135),
-            "score": ((), 330),
-        }  # fmt: skip
-        made = {}
-        for name, (options, wide) in given.items():
-            made[name] = w.Dropdown(options=list(options), description=name.capitalize(), layout=w.Layout(width=f"{wide}px"))
-            made[name].style.description_width = "44px"
-            made[name].observe(self._listed, "value")
-        return made
+        return _draw(self, self._home)
 
     def controls(self) -> Sequence[ipywidgets.Widget]:
         """Drop-down lists of layers, heads, alleles, scales and scores."""
+        model, self._lists = self.sources.model, {}
+        for name, options, width in (("layer", range(model.layers), 110), ("head", range(model.heads), 110), ("allele", (), 170),
+                                     ("scale", SCALES, 135), ("score", (), 330)):  # fmt: skip
+            self._lists[name] = ipywidgets.Dropdown(options=list(options), description=name.capitalize(), layout={"width": f"{width}px"},
+                                                    style={"description_width": "44px"})  # fmt: skip
+            self._lists[name].observe(self._listed, "value")
         return list(self._lists.values())
 
     def sync(self) -> None:
         """Set the lists to what is shown."""
-        with self.toolbar.quiet():
-            for name, options in (("allele", self.look.alleles), ("score", list(self.look.scores))):
-                if list(self._lists[name].options) != options:
-                    self._lists[name].options = options
-            self._lists["allele"].disabled = len(self.look.alleles) == 1
-            for name, one in self._lists.items():
-                one.value = getattr(self, name)
+        self._lists["allele"].options = self.look.alleles
+        self._lists["score"].options = list(self.look.scores)
+        for name, one in self._lists.items():
+            one.value = getattr(self, name)
 
     def _listed(self, change: dict[str, Any]) -> None:
-        if self.toolbar.syncing:
-            return
-        lists = self._lists
-        self.allele, self.scale, self.score = (lists[name].value for name in ("allele", "scale", "score"))
-        if (lists["layer"].value, lists["head"].value) != (self.layer, self.head):
-            self._doing(lambda: self.choose(lists["layer"].value, lists["head"].value))
-        else:
+        if not self.toolbar.syncing:
+            name = change["owner"].description.lower()
+            setattr(self, name, change["new"])
+            self._picked = (self.layer, self.head) if name in ("layer", "head") else self._picked
             self._doing(self.update)
 
 
+class _Narrow(View):
+    """A view whose row is as wide as the map."""
+
+    @property
+    def base_width(self) -> float:
+        return WIDTH * LEFT[1] * 0.9 / len(self.interval)
+
+
+def _draw(explorer: Any, home: Sequence[tuple[int, int]]) -> go.Figure:
+    """The view of an explorer, its axes over `home`, the ranges of tokens along queries and keys."""
+    look, c, (n, m) = explorer.look, colours(), (int(edges[1] - edges[0]) for edges in explorer.edges)
+    cells = pooled(lambda query: look.weights(explorer.layer, explorer.head, query, explorer.key, explorer.allele), explorer.query, (n, m),
+                   look.scans["reference"].rows(explorer.layer))  # fmt: skip
+    view = _Narrow(look.interval, look.interval, (look.interval.start,) * 2)
+    genes = genes_track(explorer.sources.annotation, most_lanes=3)
+    names = list(dict.fromkeys([*explorer.sources.beds, *look.elements]))[:ELEMENTS]
+    heights = [
+        genes.height if isinstance(genes.height, int) else genes.height(view),
+        LANE * max(len(names), 1),
+        MAP,
+    ]
+    total = sum(heights) + 2 * GAP
+    ends = np.cumsum([0, *(height + GAP for height in heights)]) / total
+    rows = [{"domain": [max(0.0, 1 - low + GAP / total), 1 - high], "anchor": "x", "fixedrange": True, "ticks": "", "showline": False}
+            for high, low in pairwise(ends)]  # fmt: skip
+    fig = go.Figure(layout={"yaxis": {**rows[0], "showticklabels": False}, "yaxis2": rows[1], "yaxis3": rows[2]})  # fmt: skip
+    genes.draw(Panel(fig, 1, view))
+    for lane, name in enumerate(names):
+        spans = look.stretches(name).tolist()
+        texts = [f"{name} {span(*pair)}" for pair in spans]
+        Panel(fig, 2, view).add(boxes(spans, texts, middle=lane, half=0.3, colour=c.accent, name=escaped(name)))  # fmt: skip
+    Panel(fig, 3, view).add(_map(explorer, cells, 1 - float(ends[2])))
+    down, across = ([edge + 0.5 for edge in _span(look, part)][:: -1 if view.reverse else 1] for part in home)
+    label = escaped(f"{explorer.sources.reference.assembly or ''} {browser_contig(look.interval.chrom)}")
+    ticks = {"tickformat": ",d", "nticks": 6, "ticks": "outside", "showline": True}
+    fig.update_layout(
+        xaxis={**ticks, "domain": LEFT, "range": across, "anchor": "y3", "title": f"key: position on {label} (bp)"},
+        yaxis2={"range": [max(len(names), 1) - 0.5, -0.5], "tickvals": list(range(len(names))),
+                "ticktext": [escaped(name.replace("_", " "), most=22) for name in names]},
+        yaxis3={**ticks, "range": down[::-1], "fixedrange": False, "title": "query: position (bp)"},
+    )  # fmt: skip
+    if look.place.variant is not None:
+        fig.add_vline(look.place.focus.start + 1, line={"color": c.positive, "width": 1, "dash": "dot"})
+    _heads(fig, explorer, total)
+    scale = explorer.scale.replace("sqrt", "square-root")
+    how = f"; a cell is the largest of {n} × {m} tokens" * (n * m > 1)
+    return framed(
+        fig, title=explorer._title, alt=_alt(explorer, cells), height=total, bargap=0,
+        name=f"{explorer.where}_layer{explorer.layer}_head{explorer.head}",
+        subtitle=f"Rows look (query), columns are looked at (key). Colour: share of attention, {scale} scale{how}.",
+    )  # fmt: skip
+
+
+def _span(look: Any, part: tuple[int, int]) -> tuple[int, int]:
+    """The genome under a range of tokens, 0-based half-open."""
+    places = look.places[slice(*part)]
+    return int(places.min()), int(places.max())
+
+
+def _map(explorer: Any, cells: np.ndarray, top: float) -> go.Heatmap:
+    look, c, signed = explorer.look, colours(), explorer.allele == "difference"
+    # Positions rise, also on the - strand; the axes turn.
+    far, turn = (1, slice(None, None, -1)) if look.interval.strand == "-" else (0, slice(None))
+    near, beyond = look.places[:, far], look.places[:, 1 - far]
+    y, x = (np.append(near[edges[:-1]], beyond[edges[-1] - 1])[turn] + 0.5 for edges in explorer.edges)
+    hover, texts = "query around %{y:,.0f}<br>key around %{x:,.0f}<br>weight %{z:.3g}", None
+    if max(cells.shape) <= LETTERS:
+        query, key = (np.array(look.letters(explorer.allele))[edges[:-1]][turn] for edges in explorer.edges)
+        hover, texts = f"{hover}<br>%{{text}}", [[f"{q} on {k}" for k in key] for q in query]
+    # Even steps of colour are even steps of the scaled weight.
+    shades, high = c.signs if signed else c.magnitudes, float(np.abs(cells).max(initial=1e-9))
+    at = np.linspace(-signed, 1, len(shades))
+    stops = (np.sign(at) * SCALES[explorer.scale](np.abs(at)) + signed) / (1 + signed)
+    # 11 binary digits are more than the hover tells, and half the bytes of a page, where it is zipped.
+    short = ((cells[turn, turn].astype(np.float32).view(np.uint32) + 0x1000) & 0xFFFFE000).view(np.float32)
+    return go.Heatmap(
+        z=short, y=y, x=x, name="weight", text=texts, hovertemplate=f"{hover}<extra></extra>", zmin=-high * signed, zmax=high,
+        colorscale=list(zip(stops, shades, strict=True)),
+        colorbar={"x": LEFT[1] + 0.008, "y": 0, "yanchor": "bottom", "len": top, "thickness": 10, "nticks": 6, "tickfont": {"size": 10},
+                  "title": {"text": "difference" if signed else "share", "font": {"size": 11}}},
+    )  # fmt: skip
+
+
+def _heads(fig: go.Figure, explorer: Any, total: int) -> None:
+    """All heads, small, and below them the score that is chosen; layer = floor(y), head = floor(x) in both."""
+    look, c = explorer.look, colours()
+    maps, (layers, heads, size, _) = look.seen.small.maps, look.seen.small.maps.shape
+    tops = maps.max((2, 3), keepdims=True)
+    tiles = np.zeros((layers, heads, size + 1, size + 1), dtype=np.uint8)
+    tiles[:, :, :-1, :-1] = np.round(255 * np.sqrt(maps / np.where(tops > 0, tops, 1)))
+    pixel = {"x0": 0.5 / (size + 1), "dx": 1 / (size + 1), "y0": 0.5 / (size + 1), "dy": 1 / (size + 1)}
+    score, unit = look.scores[explorer.score]
+    texts = [[f"layer {i}, head {j}<br>{number(x)} {unit}" for j, x in enumerate(row)] for i, row in enumerate(score.tolist())]  # fmt: skip
+    shown = {"z": score, "x0": 0.5, "y0": 0.5, "text": texts, "hovertemplate": "%{text}<extra></extra>", "showscale": False}  # fmt: skip
+    written = f"%{{z:{'.2f' if np.nanmax(np.abs(score)) < 10 else ',.0f'}}}" if heads <= 8 else None
+    fig.add_traces([
+        go.Heatmap(z=tiles.transpose(0, 2, 1, 3).reshape(layers * (size + 1), -1), **pixel, zmin=0, zmax=255, showscale=False,
+                   hoverinfo="skip", xaxis="x2", yaxis="y4"),
+        go.Heatmap(**shown, opacity=0, xaxis="x2", yaxis="y4"),
+        go.Heatmap(**shown, xaxis="x3", yaxis="y5", name=escaped(explorer.score), xgap=1, ygap=1, texttemplate=written,
+                   textfont={"size": 9}, zmin=min(0.0, float(np.nanmin(score))) if explorer.score != CONTRAST else 0),
+    ])  # fmt: skip
+    tall = min(layers * (RIGHT[1] - RIGHT[0]) * WIDTH * 0.9 / heads, (total - 110) / 2) / total
+    name = f"{explorer.score} ({unit})" if len(unit) < 12 else explorer.score
+    panels = [("Maps of all heads", 1 - 18 / total), (name[:1].upper() + name[1:], 1 - tall - 78 / total)]
+    for (title, high), x, y in zip(panels, (2, 3), (4, 5), strict=True):
+        for axis, text, n in ((f"xaxis{x}", "head", heads), (f"yaxis{y}", "layer", layers)):
+            marks = range(0, n, -(-n // 8))
+            fig.layout[axis] = {"fixedrange": True, "ticks": "", "showline": False, "tickvals": [i + 0.5 for i in marks],
+                                "ticktext": list(marks), "tickfont": {"size": 10}, "title": {"text": text, "standoff": 2}}  # fmt: skip
+        fig.layout[f"xaxis{x}"].update(domain=RIGHT, anchor=f"y{y}", range=[0, heads])
+        fig.layout[f"yaxis{y}"].update(domain=[high - tall, high], anchor=f"x{x}", range=[layers, 0])
+        fig.add_shape(type="rect", x0=explorer.head, x1=explorer.head + 1, y0=explorer.layer, y1=explorer.layer + 1, xref=f"x{x}",
+                      yref=f"y{y}", line={"color": c.positive, "width": 2.5})  # fmt: skip
+        fig.add_annotation(text=escaped(title, most=40), x=RIGHT[0], y=high, xref="paper", yref="paper", xanchor="left", yanchor="bottom",
+                           showarrow=False, font={"size": 12, "color": c.ink})  # fmt: skip
+
+
+def _alt(explorer: Any, cells: np.ndarray) -> str:
+    look, at = explorer.look, (explorer.layer, explorer.head)
+    strand, parts = look.interval.strand, (explorer.query, explorer.key)
+    query, key = (Interval(look.interval.chrom, *_span(look, part), strand).label() for part in parts)
+    where = query if query == key else f"Queries of {query}, keys of {key}"
+    size = "{:,} queries by {:,} keys".format(*(last - first for first, last in parts))
+    strongest = explorer._strongest(*np.unravel_index(int(np.abs(cells).argmax()), cells.shape))
+    special = f"{number(100 * float(look.scores['attention to special tokens'][0][at]))}%"
+    here, apart = (number(float(part[at])) for part in look.contrast)
+    most = f" Of {look.contrast[0].size} heads this one stands out most from its control." if at == look.telling else ""  # fmt: skip
+    return (
+        f"{explorer._title}. {where}, {size}. Strongest: {strongest}; {special} of all goes to special "
+        f"tokens. The entropies of its queries differ from those in {SHUFFLES} dinucleotide-shuffled sequences by "
+        f"{here} (Kolmogorov–Smirnov distance, 0 to 1), and shuffled sequences from each other by {apart}.{most} {look.note}"
+    )

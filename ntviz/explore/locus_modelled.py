@@ -1,38 +1,32 @@
-"""Components of a locus that a model computes, each with its control.
-
-Pieces are anchored at the start of the contig, and each is read with the same flanks whichever view asks for it: a base
-has the same numbers in every view.
-"""
+"""Components of a locus that a model computes, each with its control: a base has the same numbers in every view."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from ntviz import landscape, plot
+from ntviz import attention, attribution, landscape, plot
 from ntviz import sequence as dna
-from ntviz.explore.locus_component import base_table, per_base, tiles
-from ntviz.genome import Interval
-from ntviz.landscape.tiling import Tiling, runs, whole_tokens
+from ntviz.explore.locus_component import base_table, per_base, text_of, tiles
+from ntviz.genome import Interval, Variant, browser_contig
+from ntviz.landscape.tiling import runs, whole_tokens
+from ntviz.models.protocol import SPLICE_CLASSES
 from ntviz.plot.tracks import Track
+from ntviz.plot.words import number, plain
 from ntviz.reference import Reference
 from ntviz.tokens import Vocabulary, kmer_base_probs
 from ntviz.variants.reading import Reader, Reading
 from ntviz.variants.windows import Contig
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 SHUFFLED = "shuffled sequence, dinucleotides kept"
 COMPOSITION = "shares of the bases of the window"
+METHODS = ("integrated_gradients", "gradient_times_input")
 BATCH_TOKENS = 2_048, 16_384
 """Tokens of a forward pass on a CPU, where more leave its cache (measured: 20 % slower), and elsewhere."""
-KEPT = 256
-"""Pieces whose hidden tokens are kept, for the components that share them."""
 
 
 class Run(NamedTuple):
@@ -43,21 +37,19 @@ class Run(NamedTuple):
     of_piece: slice
     own: slice
 
+    def shuffled(self) -> str:
+        return dna.shuffle(self.letters, k=2, seed=self.start)
+
 
 class Windows:
-    """How a model reads a contig: windows that overlap, of which each answers for its middle.
+    """How a model reads a contig: windows of so many bp that overlap, of which each answers for its middle, the core."""
 
-    Parameters
-    ----------
-    model, reference
-        What reads, and the bases.
-    window
-        bp read at a time at most; rounded down to whole tokens, and to what the model takes.
-    """
+    usual = 1_536
+    cores: float = 1
+    """Cores of a piece, or which part of one it is."""
 
-    def __init__(self, model: Any, reference: Reference, window: int) -> None:
-        self.model, self.reference = model, reference
-        self.asked = window
+    def __init__(self, model: Any, reference: Reference, window: int | None = None) -> None:
+        self.model, self.reference, self.asked = model, reference, window or self.usual
 
     @cached_property
     def k(self) -> int:
@@ -66,13 +58,7 @@ class Windows:
 
     @cached_property
     def window(self) -> int:
-        """Length in bp of what is read at a time.
-
-        Raises
-        ------
-        ValueError
-            That is fewer than four tokens.
-        """
+        """Length in bp of what is read at a time, in whole tokens; ValueError if these are fewer than four."""
         chosen = min(self.asked, self.model.max_bp) // self.k * self.k
         if chosen < 4 * self.k:
             raise ValueError(
@@ -86,149 +72,91 @@ class Windows:
         """Length in bp of what is read at either end of a window and not answered for."""
         return self.window // 4 // self.k * self.k
 
-    def pieces(self, view: Interval, cores: float = 1) -> list[Interval]:
-        """Cores of windows that cover a view, cut to the contig; several to a piece, or a part of one in whole tokens."""
-        size = max(int((self.window - 2 * self.flank) * cores) // self.k, 1) * self.k
-        whole = self.reference.whole(view.chrom)
-        return [Interval(one.chrom, one.start, min(one.end, len(whole))) for one in tiles(view, size)]
+    def pieces(self, view: Interval) -> list[Interval]:
+        size = max(int((self.window - 2 * self.flank) * self.cores) // self.k, 1) * self.k
+        end = self.reference.whole(view.chrom).end
+        return [Interval(one.chrom, one.start, min(one.end, end)) for one in tiles(view, size)]
 
     def runs(self, piece: Interval) -> Iterator[Run]:
-        """What is read for a piece: its windows without their N, in whole tokens."""
-        tiling = Tiling(self.window, self.flank, len(self.reference.whole(piece.chrom)))
-        for core in tiling.cores(piece.start, piece.end):
-            seen = tiling.window_of(core)
-            text = self.reference.fetch(Interval(piece.chrom, seen.start, seen.end)).sequence
-            for run in runs(text, seen.start):
-                start, end = whole_tokens(run, self.k, 0)
-                low, high = max(start, core.start, piece.start), min(end, core.end, piece.end)
-                if low < high:
-                    letters = text[start - seen.start : end - seen.start]
-                    yield Run(letters, start, slice(low - piece.start, high - piece.start), slice(low - start, high - start))
+        """What is read for a piece of one core: its window without N, in whole tokens."""
+        start, end = max(piece.start - self.flank, 0), piece.end + self.flank
+        end = min(end, self.reference.whole(piece.chrom).end)
+        text = self.reference.fetch(Interval(piece.chrom, start, end)).sequence
+        for run in runs(text, start):
+            first, last = whole_tokens(run, self.k, 0)
+            low, high = max(first, piece.start), min(last, piece.end)
+            if low < high:
+                own, of_piece = (slice(low - at, high - at) for at in (first, piece.start))
+                yield Run(text[first - start : last - start], first, of_piece, own)
 
 
-# Tokens hidden one at a time ------------------------------------------------------------------------------------------
+def _controlled(table: pd.DataFrame, view: Interval, names: tuple[str, str], **options: Any) -> Track:
+    """A track of a column, and of another as its control."""
+    real, control = (per_base(table, name, view) for name in names)
+    return plot.signal_track(real, control=control, height=64, **options)
 
 
-class Hidden(NamedTuple):
-    """What a model says of the bases of a piece, each hidden with its token; NaN where nothing can be read (N, and beside).
-
-    Attributes
-    ----------
-    probabilities
-        [base, 4] of A, C, G, T: the mean of both strands.
-    llr
-        [base, 4] log-likelihood ratio in nats of each base against the one that is read: the mean of both strands.
-    shares
-        [base, 4] shares of the bases in the window that was read, one added to each count.
-    """
-
-    probabilities: np.ndarray
-    llr: np.ndarray
-    shares: np.ndarray
-
-
-class _Shuffled:
+class _Shuffled(Contig):
     """The bases around a piece in another order with the same dinucleotides, run by run between N; N elsewhere."""
 
     def __init__(self, reference: Reference, piece: Interval, reach: int) -> None:
-        self._whole = reference.whole(piece.chrom)
-        self._start = max(piece.start - reach, 0)
-        around = Interval(piece.chrom, self._start, min(piece.end + reach, len(self._whole)))
-        self._text = dna.shuffle(reference.fetch(around).sequence, k=2, seed=self._start)
+        super().__init__(reference, piece.chrom)
+        self._from = max(piece.start - reach, 0)
+        self._text = dna.shuffle(super().bases(self._from, piece.end + reach), k=2, seed=self._from)
 
-    def whole(self, chrom: str) -> Interval:
-        return self._whole
-
-    def fetch(self, interval: Interval) -> _Shuffled:
-        first, last = (min(max(at - self._start, 0), len(self._text)) for at in (interval.start, interval.end))
-        left = min(max(self._start - interval.start, 0), len(interval))
-        self.sequence = ("N" * left + self._text[first:last]).ljust(len(interval), "N")
-        return self
+    def bases(self, start: int, end: int) -> str:
+        start, end = max(start, 0), min(end, self.length)
+        inside = self._text[max(start - self._from, 0) : max(end - self._from, 0)]
+        return ("N" * (self._from - start) + inside)[: end - start].ljust(end - start, "N")
 
 
-class Hiding:
+class Hiding(Windows):
     """Tokens hidden one at a time, each in the middle of a window of its own, on both strands.
 
     Expected bases and effects of substitutions follow from the same forward passes, which are therefore run once. The
     numbers are those of `variants.saturation`, and of `expectation.masked` for the middle token of each window.
-
-    Parameters
-    ----------
-    model, reference
-        A k-mer model with a mask, and the bases.
-    window
-        bp read around each token.
     """
 
-    def __init__(self, model: Any, reference: Reference, window: int = 600) -> None:
-        self.windows = Windows(model, reference, window)
-        self._kept: OrderedDict[tuple[str, int, int, bool], Hidden] = OrderedDict()
+    # What is read beyond the view is little.
+    usual, cores = 600, 0.5
 
-    def pieces(self, view: Interval) -> list[Interval]:
-        """Pieces that cover a view, of a quarter of a window each: what is read beyond the view is little."""
-        return self.windows.pieces(view, 0.5)
+    def __init__(self, model: Any, reference: Reference, window: int | None = None) -> None:
+        super().__init__(model, reference, window)
+        self.read = lru_cache(256)(self._read)
 
-    def read(self, piece: Interval, *, shuffled: bool = False) -> Hidden:
-        """What the model says of a piece, or of its bases shuffled.
+    def _read(self, piece: Interval, shuffled: bool) -> np.ndarray:
+        """What the model says of a piece, or of its bases shuffled: [3, base, 4] of A, C, G, T, NaN at and beside N.
 
-        Raises
-        ------
-        ValueError
-            The model has no k-mers.
+        Probabilities, log-likelihood ratios in nats against the base that is read (means of both strands), and shares of
+        the bases in the window that was read, one added to each count.
         """
-        key = piece.chrom, piece.start, piece.end, shuffled
-        if key not in self._kept:
-            self._kept[key] = self._read(piece, shuffled)
-        self._kept.move_to_end(key)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[key]
-
-    def _read(self, piece: Interval, shuffled: bool) -> Hidden:
-        windows = self.windows
-        model, k = windows.model, windows.k
+        model, k = self.model, self.k
         vocabulary = model.tokenize("A").vocabulary
         if not isinstance(vocabulary, Vocabulary):
-            raise ValueError(f"Bases are expected by models over k-mers; {model.name} has tokens of many lengths.")
-        source: Any = _Shuffled(windows.reference, piece, windows.window) if shuffled else windows.reference
-        contig = Contig(source, piece.chrom)
+            raise ValueError(f"This is for models over k-mers; {model.name} has tokens of many lengths.")
+        contig = Contig(self.reference, piece.chrom)
+        if shuffled:
+            contig = _Shuffled(self.reference, piece, self.window)
         reader = Reader(model, 0, BATCH_TOKENS[str(model.info.get("device", "cpu")) != "cpu"])
-        # As many tokens on either side.
-        count = (windows.window // k - 1) // 2 * 2 + 1
-        work: list[tuple[Reading, slice, slice, np.ndarray]] = []
-        for at, first, last in _tokens(piece, contig.length, k):
-            window = contig.window(at, k, count)
-            if window is None:
-                continue
-            text = window.bases[window.margin : window.margin + window.length]
-            counts = np.bincount(dna.codes(text), minlength=4)[:4] + 1
-            for reverse in (False, True):
-                reading = Reading(text, reverse, ((at - window.start) // k,))
-                work.append(
-                    (reading, slice(first - piece.start, last - piece.start), slice(first - at, last - at), counts / counts.sum())
-                )
-        found = Hidden(*(np.full((len(piece), 4), np.nan) for _ in Hidden._fields))
-        sums = np.zeros((2, len(piece), 4))
+        probabilities, ratios, shares = found = np.full((3, len(piece), 4), np.nan)
+        work: list[tuple[Reading, slice, slice]] = []
+        for first in range(piece.start // k * k, piece.end, k):
+            # Bases left over at the end of a contig are read in a token that ends there; as many tokens on either side.
+            at = min(first, contig.length - k)
+            window = contig.window(at, k, (self.window // k - 1) // 2 * 2 + 1)
+            if window is not None:
+                low, high = max(first, piece.start), min(first + k, piece.end)
+                inside, own = slice(low - piece.start, high - piece.start), slice(low - at, high - at)
+                counts = np.bincount(dna.codes(window.bases), minlength=4) + 1
+                found[:2, inside], shares[inside] = 0, counts / counts.sum()
+                token = (at - window.start) // k
+                work += [(Reading(window.bases, reverse, (token,)), inside, own) for reverse in (False, True)]
         answers = reader.masked([reading for reading, *_ in work])
-        for (reading, answer), (_, inside, own, shares) in zip(answers, work, strict=True):
-            logits = answer.logits[0]
-            rows = kmer_base_probs(logits[None, vocabulary.kmer_ids], k)[0]
-            sums[0, inside] += (rows[::-1, ::-1] if reading.reverse else rows)[own]
-            sums[1, inside] += _ratios(reader, reading, logits)[own]
-            if reading.reverse:
-                found.probabilities[inside], found.llr[inside] = sums[:, inside] / 2
-                found.shares[inside] = shares
+        for (reading, answer), (_, inside, own) in zip(answers, work, strict=True):
+            (rows,) = kmer_base_probs(answer.logits[:, vocabulary.kmer_ids], k)
+            probabilities[inside] += (rows[::-1, ::-1] if reading.reverse else rows)[own] / 2
+            ratios[inside] += _ratios(reader, reading, answer.logits[0])[own] / 2
         return found
-
-
-def _tokens(piece: Interval, length: int, k: int) -> Iterator[tuple[int, int, int]]:
-    """Tokens that hold a base of a piece: where each begins, and which bases of the piece, from first to last, it answers for."""
-    grid = length // k * k
-    for at in range(piece.start // k * k, min(piece.end, grid), k):
-        yield at, max(at, piece.start), min(at + k, piece.end)
-    # Bases left over at the end of a contig are read in a token that ends there.
-    if max(piece.start, grid) < min(piece.end, length) and length >= k:
-        yield length - k, max(piece.start, grid), min(piece.end, length)
 
 
 def _ratios(reader: Reader, reading: Reading, logits: np.ndarray) -> np.ndarray:
@@ -236,17 +164,15 @@ def _ratios(reader: Reader, reading: Reading, logits: np.ndarray) -> np.ndarray:
     k, (token,) = reader.k, reading.masked
     text = reading.sequence[token * k : token * k + k]
     words = [text[:at] + base + text[at + 1 :] for at in range(k) for base in "ACGT"]
-    ids = [reader.word(word, reading.reverse) for word in words]
-    scores = logits[ids].astype(np.float64) - float(logits[reader.word(text, reading.reverse)])
-    return scores.reshape(k, 4)
+    scores = logits[[reader.word(word, reading.reverse) for word in [*words, text]]].astype(np.float64)
+    return (scores[:-1] - scores[-1]).reshape(k, 4)
 
 
 class _OfHiding:
-    def __init__(self, hiding: Hiding, *, longest: int = 3_000) -> None:
-        self.hiding, self.longest = hiding, longest
+    longest = 3_000
 
-    def pieces(self, view: Interval) -> list[Interval]:
-        return self.hiding.pieces(view)
+    def __init__(self, hiding: Hiding) -> None:
+        self.hiding, self.pieces = hiding, hiding.pieces
 
 
 class Expected(_OfHiding):
@@ -255,148 +181,198 @@ class Expected(_OfHiding):
     name = "expected bases"
 
     def compute(self, piece: Interval) -> pd.DataFrame:
-        columns = {}
+        columns: dict[str, np.ndarray] = {}
         for name, shuffled in (("", False), ("shuffled_", True)):
-            probabilities = self.hiding.read(piece, shuffled=shuffled).probabilities
-            columns |= {name + base: probabilities[:, column] for column, base in enumerate("ACGT")}
+            values = self.hiding.read(piece, shuffled)[0].T
+            columns |= {name + base: one for base, one in zip("ACGT", values, strict=True)}
         return base_table(piece, columns)
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
         # On the strand "-" the complement counts.
         order = "TGCA" if view.strand == "-" else "ACGT"
         real, control = (per_base(table, [name + base for base in order], view) for name in ("", "shuffled_"))
-        return [plot.logo_track(real, label="Expected bases", control=control, control_label=SHUFFLED, over=view)]
+        return [plot.logo_track(real, label="Expected bases", control=control, control_label=SHUFFLED)]
 
 
 class Saturated(_OfHiding):
-    """Mean and lowest effect of the three substitutions of each base; what shares of bases alone would say as control.
-
-    Effects are log-likelihood ratios in nats of alternative against reference, as `variants.saturation` gives them.
-    """
+    """Mean and lowest log-likelihood ratio (nats) of the substitutions of each base; what shares of bases alone say as control."""
 
     name = "saturation"
 
     def compute(self, piece: Interval) -> pd.DataFrame:
-        found = self.hiding.read(piece)
-        codes = dna.codes(self.hiding.windows.reference.fetch(piece).sequence)
-        own = np.minimum(codes, 3)[:, None].astype(np.int64)
-        shares = np.log(found.shares)
-        flat = shares - np.take_along_axis(shares, own, axis=1)
-        columns = {}
-        for name, effects in (("", found.llr), ("composition", flat)):
-            mean, lowest = _summary(effects, codes)
-            columns |= {name or "mean": mean, f"{name}_lowest".lstrip("_"): lowest}
+        _, ratios, shares = self.hiding.read(piece, False)
+        own = dna.codes(self.hiding.reference.fetch(piece).sequence)[:, None] == np.arange(4)
+        alone = np.log(shares) - np.where(own, np.log(shares), 0).sum(axis=1, keepdims=True)
+        columns: dict[str, np.ndarray] = {}
+        for name, effects in (("", ratios), ("composition_", alone)):
+            # The effect of the base itself is 0.
+            columns[name.rstrip("_") or "mean"] = effects.sum(axis=1) / 3
+            columns[f"{name}lowest"] = np.where(own, np.inf, effects).min(axis=1)
         return base_table(piece, columns)
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
+        note = "of three a base; below 0: less likely than the reference's"
         return [
-            plot.signal_track(
-                per_base(table, name, view), label=f"Effect of substitutions, {name}", unit="nats", control=per_base(table, control, view),
-                control_label=COMPOSITION, diverging=True, over=view, height=64,
-                note="of three a base; below 0: less likely than the reference's",
-            )
-            for name, control in (("mean", "composition"), ("lowest", "composition_lowest"))
+            _controlled(table, view, names, label=f"Effect of substitutions, {names[0]}", unit="nats", control_label=COMPOSITION,
+                        diverging=True, note=note)
+            for names in (("mean", "composition"), ("lowest", "composition_lowest"))
         ]  # fmt: skip
 
 
-def _summary(effects: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and lowest [base] over the bases other than the reference's; NaN at N and where nothing was read."""
-    others = (np.arange(4) != codes[:, None]) & (codes[:, None] < 4)
-    known = np.isfinite(effects).all(axis=1) & (codes < 4)
-    mean, lowest = np.full(len(codes), np.nan), np.full(len(codes), np.nan)
-    mean[known] = np.where(others, effects, 0.0)[known].sum(axis=1) / 3
-    lowest[known] = np.where(others, effects, np.inf)[known].min(axis=1)
-    return mean, lowest
+class Probability(Windows):
+    """Probability of the reference's base, some tokens hidden at once; that of its share in the window as control."""
 
-
-# Whole windows --------------------------------------------------------------------------------------------------------
-
-
-class Probability:
-    """Probability of the reference's base, some tokens hidden at once; that of its share in the window as control.
-
-    Over views that are too long for hiding one token at a time; see `landscape.reconstruct`, whose `share` it takes.
-    """
-
-    name = "probability"
-
-    def __init__(
-        self, model: Any, reference: Reference, *, window: int = 1_536, share: float = 0.15, longest: int = 100_000
-    ) -> None:
-        self.windows, self.share, self.longest = Windows(model, reference, window), share, longest
-
-    def pieces(self, view: Interval) -> list[Interval]:
-        return self.windows.pieces(view, cores=4)
+    name, longest, cores, share = "probability", 100_000, 4, 0.15
 
     def compute(self, piece: Interval) -> pd.DataFrame:
-        windows = self.windows
-        names = ("probability", "entropy", "composition")
-        if not windows.reference.fetch(piece).sequence.strip("N"):
-            return base_table(piece, {name: np.full(len(piece), np.nan) for name in names})
+        if not self.reference.fetch(piece).sequence.strip("N"):
+            return base_table(piece, dict.fromkeys(("probability", "entropy", "composition"), np.nan))
         made = landscape.reconstruct(
-            windows.model, windows.reference, piece, share=self.share, window=windows.window, flank=windows.flank,
-            control="composition", what=None,
+            self.model, self.reference, piece, share=self.share, window=self.window, flank=self.flank, what=None
         )  # fmt: skip
-        arrays = (made.probability, made.entropy, made.controls["composition"])
-        return base_table(piece, dict(zip(names, arrays, strict=True)))
+        return base_table(piece, {"probability": made.probability, "entropy": made.entropy, **made.controls})
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
-        real, control = (per_base(table, name, view) for name in ("probability", "composition"))
-        return [
-            plot.signal_track(
-                real, label="Probability of the reference base", unit="probability", control=control,
-                control_label=COMPOSITION, over=view, note=f"{self.share:.0%} of tokens hidden at once", height=64,
-            )
-        ]  # fmt: skip
+        return [_controlled(table, view, ("probability", "composition"), label="Probability of the reference base", unit="probability",
+                            control_label=COMPOSITION, note=f"{self.share:.0%} of tokens hidden at once")]  # fmt: skip
 
 
-class Received:
-    """Attention that each base receives from all others, against an even share; in shuffled bases as control.
+class Received(Windows):
+    """Attention that each base receives in a head, or in all, against an even share; in shuffled bases as control."""
 
-    Parameters
-    ----------
-    model, reference
-        A model whose attention can be observed, and the bases.
-    head
-        (layer, head), zero-based; the mean over all heads when None.
-    window
-        bp read at a time.
-    """
+    name, longest = "attention", 5_000
 
-    name = "attention"
-
-    def __init__(
-        self, model: Any, reference: Reference, *, head: tuple[int, int] | None = None, window: int = 1_536, longest: int = 5_000
-    ) -> None:
-        self.windows, self.head, self.longest = Windows(model, reference, window), head, longest
-
-    def pieces(self, view: Interval) -> list[Interval]:
-        return self.windows.pieces(view)
+    def __init__(self, model: Any, reference: Reference, window: int | None = None, head: Any = None) -> None:
+        super().__init__(model, reference, window)
+        self.head = head
 
     def compute(self, piece: Interval) -> pd.DataFrame:
         found = {name: np.full(len(piece), np.nan) for name in ("received", "shuffled")}
-        for run in self.windows.runs(piece):
-            shuffled = dna.shuffle(run.letters, k=2, seed=run.start)
-            for values, letters in zip(found.values(), (run.letters, shuffled), strict=True):
+        for run in self.runs(piece):
+            for values, letters in zip(found.values(), (run.letters, run.shuffled()), strict=True):
                 values[run.of_piece] = self._received(letters)[run.own]
         return base_table(piece, found)
 
     def _received(self, letters: str) -> np.ndarray:
         """[base] attention received, 1 where all is shared evenly among the bases."""
-        from ntviz import attention
-
-        tokens = self.windows.model.tokenize(letters)
-        by_base = attention.observe(self.windows.model, tokens, all=attention.Received()).all.by_base(tokens)
+        tokens = self.model.tokenize(letters)
+        by_base = attention.observe(self.model, tokens, all=attention.Received()).all.by_base(tokens)
         one = by_base.mean(axis=(0, 1)) if self.head is None else by_base[self.head]
-        queries = int((~np.asarray(tokens.is_special)).sum())
-        return one * len(letters) / queries
+        return one * len(letters) / int((~np.asarray(tokens.is_special)).sum())
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
-        real, control = (per_base(table, name, view) for name in ("received", "shuffled"))
         which = "mean of all heads" if self.head is None else f"layer {self.head[0]}, head {self.head[1]}"
-        return [
-            plot.signal_track(
-                real, label="Attention received", unit="× even", control=control, control_label=SHUFFLED, over=view,
-                note=f"{which}; 1 is an even share", height=64,
+        return [_controlled(table, view, ("received", "shuffled"), label="Attention received", unit="× even", control_label=SHUFFLED,
+                            note=f"{which}; 1 is an even share")]  # fmt: skip
+
+
+class Attributed(Windows):
+    """Contributions of bases to a target, mean of both strands; the same of shuffled bases beneath.
+
+    The target is a base of the genome as text (chr20:43,042,364, 1-based) or Interval: the log probability of the reference's
+    base there. Or a variant, as text or `Variant`: that of the alternative less that of the reference. Or anything else that
+    `attribution` takes and that has no place of its own, such as `attribution.Direction`: each window is then explained by itself.
+    """
+
+    name, longest, usual = "attribution", 3_000, 600
+
+    def __init__(self, model: Any, reference: Reference, window: int | None, target: Any, method: str = METHODS[0]) -> None:  # fmt: skip
+        super().__init__(model, reference, window)
+        if isinstance(target, str):
+            try:
+                target = Variant.from_str(target)
+            except ValueError:
+                target = Interval.from_str(target)
+        if method not in METHODS:
+            raise ValueError(f"attribution must be one of {', '.join(METHODS)}; received {method!r}.")
+        self.target, self.method, self.said = target, method, f"{type(target).__name__} of each window"
+        self.place: Interval | None = None
+        known, what = not isinstance(target, attribution.BaseProbability), plain(target)
+        if isinstance(target, Variant | Interval):
+            self.place = Interval(browser_contig(target.chrom), target.start, target.end)
+            there = reference.fetch(self.place).sequence
+            wanted, against = (target.alt, target.ref) if isinstance(target, Variant) else (there, None)
+            self._bases = wanted, against
+            self.said = f"log P({wanted} at {target.end:,})" + (f" − log P({against})" if against else "")
+            known = {there, wanted} <= set("ACGT") and against in (None, there)
+            what += f", and {self.place.label()} has {plain(there)}"
+        if not known:
+            raise ValueError(
+                "A target must be one base of the reference, A, C, G or T (chr20:43,042,364), or its substitution "
+                f"(chr20:43,042,364 C>T); received {what}. Check the position, and the assembly."
             )
-        ]  # fmt: skip
+
+    def pieces(self, view: Interval) -> list[Interval]:
+        if self.place is None:
+            return super().pieces(view)
+        # One window, around the place and on whole tokens.
+        end = self.reference.whole(self.place.chrom).end
+        start = min(self.place.start - self.window // 2, end - self.window) // self.k * self.k
+        piece = Interval(self.place.chrom, max(start, 0), min(max(start, 0) + self.window, end))
+        return [piece] if piece.overlaps(view) else []
+
+    def compute(self, piece: Interval) -> pd.DataFrame:
+        text = self.reference.fetch(piece).sequence
+        real, null, error = np.full(len(text), np.nan), np.full(len(text), np.nan), np.nan
+        shuffled = np.full(len(text), "N")
+        whole = Run(text, piece.start, slice(None), slice(None))
+        for run in self.runs(piece) if self.place is None else [whole]:
+            control = run.shuffled()
+            made = self._attribute(run.letters, run.start)
+            real[run.of_piece], error = made.per_base()[run.own], np.fmax(error, made.error)
+            null[run.of_piece] = self._attribute(control, run.start).per_base()[run.own]
+            shuffled[run.of_piece] = list(control)[run.own]
+        columns = {"base": list(text), "shuffled_base": shuffled, "attribution": real, "shuffled": null}
+        return base_table(piece, {**columns, "error": error})
+
+    def _attribute(self, letters: str, start: int) -> attribution.Attribution:
+        target = self.target
+        if self.place is not None:
+            target = attribution.BaseProbability(self.place.start - start, *self._bases)
+        return getattr(attribution, self.method)(self.model, letters, target, both_strands=True)
+
+    def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
+        real, control = (per_base(table, name, view) for name in ("attribution", "shuffled"))
+        letters, shuffled = (text_of(table, name, view) for name in ("base", "shuffled_base"))
+        error, kind = float(table["error"].max()), self.method.replace("_", " ").replace(" times ", " × ")
+        note = f"{self.said}; {kind}" + (f", error {number(100 * error)} %" if np.isfinite(error) else "")
+        return [plot.contribution_track(real, letters, label="Attribution", unit="nats" if self.place else "projection", control=control,
+                                        control_sequence=shuffled, control_label=SHUFFLED, note=note, height=72)]  # fmt: skip
+
+
+class Splicing:
+    """Probability of splice sites, on both strands; in shuffled bases as control."""
+
+    name, longest = "splice sites", 20_000
+
+    def __init__(self, model: Any, reference: Reference) -> None:
+        self.model, self.reference = model, reference
+
+    def pieces(self, view: Interval) -> list[Interval]:
+        end = self.reference.whole(view.chrom).end
+        return [Interval(one.chrom, one.start, min(one.end, end)) for one in tiles(view, 3_000)]
+
+    def compute(self, piece: Interval) -> pd.DataFrame:
+        columns: dict[str, np.ndarray] = {}
+        start, end = piece.start - self.model.context, piece.end + self.model.context
+        contigs = Contig(self.reference, piece.chrom), _Shuffled(self.reference, piece, self.model.context)
+        for name, contig in zip(("", "shuffled_"), contigs, strict=True):
+            # What lies beyond the contig is N.
+            text = ("N" * max(-start, 0) + contig.bases(start, end)).ljust(end - start, "N")
+            bases = dna.one_hot(text).T[None]
+            both = self.model.probabilities(bases)[0], self.model.probabilities(bases[:, ::-1, ::-1])[0, ::-1]
+            for strand, values in zip("+-", both, strict=True):
+                columns |= {f"{name}{kind}{strand}": values[:, i] for i, kind in enumerate(SPLICE_CLASSES)}
+        return base_table(piece, columns)
+
+    def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
+        own, other = "-+" if view.strand == "-" else "+-"
+        real, reverse, control = (
+            per_base(table, [f"{name}{kind}{strand}" for kind in SPLICE_CLASSES], view)
+            for name, strand in (("", own), ("", other), ("shuffled_", own))
+        )
+        return [
+            plot.splice_track(
+                real, reverse=reverse, control=control, control_label=SHUFFLED, note=self.model.name
+            )
+        ]

@@ -25,215 +25,151 @@ class Place:
 
     Attributes
     ----------
-    text
-        As it was typed.
-    kind
-        "gene", "region" or "variant".
-    name
-        Of the gene; region or variant as people write it (1-based).
-    interval
-        What the model reads, 0-based half-open; its strand is the reading direction.
-    focus
-        The gene, region or variant itself, 0-based half-open.
-    variant
-        Where one was asked for.
-    how
-        How the interval follows from what was asked for, in words.
+    kind, name, how
+        "gene", "region" or "variant"; as people write it, 1-based; how the interval follows from what was asked for.
+    interval, focus, variant
+        What the model reads, its strand the reading direction; the place itself, 0-based half-open; where one was asked for.
+    at
+        0-based position to look at first: where a gene's annotated transcription starts, else the middle of the place.
     """
 
-    text: str
     kind: str
     name: str
     interval: Interval
     focus: Interval
     variant: Variant | None
     how: str
+    at: int
 
 
-def locate(
-    what: str | Interval | Variant,
-    reference: Reference,
-    annotation: Any,
-    *,
-    window: int,
-    longest: int,
-) -> Place:
-    r"""The place that a text, an interval or a variant names.
+def locate(what: str | Interval | Variant, reference: Reference, annotation: Any, *, window: int, longest: int) -> Place:  # fmt: skip
+    """The place that a text, an interval or a variant names; a ValueError says what would be one.
 
-    Parameters
-    ----------
-    what
-        A gene of the annotation by name or identifier, or one of its transcripts by identifier; a region in 1-based closed
-        form, or an Interval; a variant in any dialect that `Variant.from_str` knows. A strand after a region, as in
-        `chr20:1,000-2,000(-)`, is the reading direction.
-    reference
-        Where the contig must be.
-    annotation
-        An `Annotation`, or None where no gene is asked for.
-    window
-        bp read around a gene's start, a variant, or a region of fewer than 100 bp. A gene that is not longer is read
-        around its middle, whole.
-    longest
-        bp of a region at most.
-
-    Raises
-    ------
-    ValueError
-        If the text is none of these, a gene is unknown (the message says where the annotation's genes lie, and names those
-        that are spelled nearly so), the contig is not in the reference, or the region is too long.
-
-    Examples
-    --------
-    >>> import tempfile, pathlib
-    >>> fasta = pathlib.Path(tempfile.mkdtemp()) / "toy.fa"
-    >>> _ = fasta.write_text(">chr1\n" + "ACGT" * 100 + "\n")
-    >>> place = locate("chr1:200-201", Reference(fasta), None, window=120, longest=400)
-    >>> place.interval.label(), place.kind
-    ('chr1:141-260(+)', 'region')
+    A text is a gene by name or identifier, or a transcript by identifier; a region in 1-based closed form, whose strand, as in
+    `chr20:1,000-2,000(-)`, is the reading direction; or a variant in any dialect of `Variant.from_str`. `window` bp are read around
+    a gene's start, a variant, or a region of fewer than 100 bp; a gene that is not longer is read whole. A region has at most
+    `longest` bp. Without an annotation (None) no gene is known.
     """
     if isinstance(what, Variant):
-        return _variant(str(what), what, reference, window)
+        return _variant(what, reference, window)
     if isinstance(what, Interval):
-        return _region(what.label(), what, reference, window, longest)
+        return _region(what, reference, window, longest)
     text = what.strip()
     if not text:
         raise ValueError(f"There must be a place to go to; received nothing. {_EXAMPLES}")
     if _VARIANT_LIKE.search(text) or len(text.split()) >= 4:
-        return _variant(text, Variant.from_str(text), reference, window)
+        return _variant(Variant.from_str(text), reference, window)
     if _NO_CONTIG.fullmatch(text):
-        contig = browser_contig(next(iter(reference.contigs)))
+        first = f"{browser_contig(next(iter(reference.contigs)))}:{''.join(text.split())}"
         raise ValueError(
-            f"A region must begin with its chromosome; received {text!r}. Type {contig}:{''.join(text.split())} if {contig} is meant."
+            f"A region must begin with its chromosome; received {text!r}. Type {first} if {first.partition(':')[0]} is meant."
         )
     if ":" in text and not _is_gene(text, annotation):
-        return _region(text, Interval.from_str(text), reference, window, longest)
+        return _region(Interval.from_str(text), reference, window, longest)
     return _gene(text, reference, annotation, window)
 
 
 def first_gene(reference: Reference, annotation: Any) -> str:
-    """Name of the first gene of an annotation that lies on a contig of the reference: where to begin.
-
-    Raises
-    ------
-    ValueError
-        There is none.
-    """
-    table = annotation.table
-    for chrom, gene in zip(table["chrom"], table["gene"], strict=True):
+    """Name of the first gene of an annotation that lies on a contig of the reference; ValueError where there is none."""
+    table = annotation.table[annotation.table["gene"].astype(str) != ""]
+    for chrom, gene in table.groupby("chrom", sort=False)["gene"].first().items():
         try:
             reference.whole(str(chrom))
         except ValueError:
             continue
-        if gene:
-            return str(gene)
-    raise ValueError(
-        "There must be a place to begin; the annotation has no gene on a contig of the reference. Pass at=."
-    )
+        return str(gene)
+    raise ValueError("A view must begin at a gene; the annotation has no gene on a contig of the reference. Pass at=.")  # fmt: skip
 
 
 def _is_gene(text: str, annotation: Any) -> bool:
     try:
-        annotation.gene(text)
-    except (ValueError, AttributeError):
+        return annotation is not None and bool(annotation.gene(text))
+    except ValueError:
         return False
-    return True
 
 
 def _gene(text: str, reference: Reference, annotation: Any, window: int) -> Place:
     if annotation is None:
-        raise ValueError(
-            f"A gene must be looked up in an annotation; received {text!r} and no annotation. Type a region, or pass "
-            "annotation=annotation.read(...)."
-        )
-    body = _found(text, annotation)
-    strand = "-" if body.strand == "-" else "+"
-    focus = Interval(browser_contig(body.chrom), body.start, body.end, strand)
-    name = _known_name(text, annotation)
-    if len(body) <= window:
-        interval = _around(focus, focus.midpoint, window)
-        how = f"the whole gene {name} and what is around it"
-    else:
-        start = body.end - 1 if strand == "-" else body.start
-        interval = _around(focus, start, window)
-        how = f"around the start of {name}, whose {len(body):,} bp are more than are read"
-    return Place(text, "gene", name, _inside(interval, focus, reference), focus, None, how)
+        raise ValueError(f"A gene must be looked up; received {text!r} and no annotation. Type a region, or pass annotation=.")  # fmt: skip
+    names = {name.upper(): name for name in map(str, annotation.table["gene"].unique()) if name}
+    body, name, start = _found(text, annotation, names)
+    focus, middle = _stranded(body), body.midpoint
+    how = f"the whole gene {name} and what is around it"
+    if len(body) > window:
+        middle, how = start, f"around the start of {name}, whose {len(body):,} bp are more than are read"
+    return Place("gene", name, _inside(focus, middle, window, reference), focus, None, how, start)
 
 
-def _found(text: str, annotation: Any) -> Interval:
-    """The gene of a name or identifier, or the transcript of an identifier."""
-    # The version of an identifier is that of a release: another one is the same gene.
-    for name in dict.fromkeys([text, text.partition(".")[0] if _ENSEMBL.fullmatch(text) else text]):
-        try:
-            return annotation.gene(name)
-        except ValueError as error:
-            if "must be one of" not in str(error):
-                raise
-    table = annotation.table
-    transcripts = table["transcript"].astype(str)
-    rows = table[transcripts.str.partition(".")[0].str.upper() == text.upper().partition(".")[0]]
+def _found(text: str, annotation: Any, names: dict[str, str]) -> tuple[Interval, str, int]:
+    """The gene of a name or identifier, or the transcript of an identifier, whatever its version; its name; where it starts."""
+    table, unversioned = annotation.table, text.upper().partition(".")[0]
+    try:
+        body = annotation.gene(text)
+        # The extent of all isoforms may begin where no annotated transcript does.
+        start = body.start if body.strand == "." else annotation.tss(text)[1]
+        symbols = table["gene"][table["gene_id"].astype(str).str.partition(".")[0].str.upper() == unversioned]
+        return body, names.get(text.upper()) or str(next(iter(symbols), text)), start
+    except ValueError as error:
+        if "must be one of" not in str(error):
+            raise
+    rows = table[table["transcript"].astype(str).str.partition(".")[0].str.upper() == unversioned]
     if len(rows):
-        return Interval(str(rows["chrom"].iloc[0]), int(rows["start"].min()), int(rows["end"].max()), str(rows["strand"].iloc[0]))
-    names = [str(name) for name in table["gene"].unique() if name]
+        chrom, strand = rows[["chrom", "strand"]].astype(str).iloc[0]
+        body = Interval(chrom, int(rows["start"].min()), int(rows["end"].max()), strand)
+        return body, text, body.end - 1 if strand == "-" else body.start
+    why = "A gene of another chromosome needs its reference and annotation."
+    if near := difflib.get_close_matches(text.upper(), names, n=3, cutoff=0.72):
+        why = f"Nearest: {', '.join(names[name] for name in near)}."
+    lacking = [
+        name for name in table["gene"][~table["gene_id"].astype(str).str.match(_ENSEMBL)].unique() if name
+    ]
+    if _ENSEMBL.fullmatch(text) and lacking:
+        how_many = f"{len(lacking):,} of its" if len(lacking) < len(names) else "Its"
+        why = f"{how_many} genes have names and no Ensembl identifiers: type the gene's name, such as {lacking[0]}."
     contigs = [browser_contig(str(chrom)) for chrom in table["chrom"].unique()]
-    upper = {name.upper(): name for name in names}
-    near = [upper[name] for name in difflib.get_close_matches(text.upper(), upper, n=3, cutoff=0.72)]
-    if _ENSEMBL.fullmatch(text) and not any(_ENSEMBL.match(str(one)) for one in table["gene_id"].unique()):
-        why = f"Its genes have names and no Ensembl identifiers: type the gene's name, such as {names[0] if names else 'HNF4A'}."
-    elif near:
-        why = f"Nearest: {', '.join(near)}."
-    else:
-        why = "A gene of another chromosome needs the reference and the annotation of that chromosome."
     where = f"all on {contigs[0]}" if len(contigs) == 1 else f"on {len(contigs)} contigs"
     raise ValueError(
         f"A gene must be one of the {len(names):,} of {annotation.source}, {where}; received {text!r}. {why} {_EXAMPLES}"
     )
 
 
-def _known_name(text: str, annotation: Any) -> str:
-    """The name as the annotation spells it, where the text is a name."""
-    names = {str(name).upper(): str(name) for name in annotation.table["gene"].unique()}
-    return names.get(text.upper(), text)
-
-
-def _region(text: str, region: Interval, reference: Reference, window: int, longest: int) -> Place:
-    strand = "-" if region.strand == "-" else "+"
-    focus = Interval(browser_contig(region.chrom), region.start, region.end, strand)
+def _region(region: Interval, reference: Reference, window: int, longest: int) -> Place:
+    focus = _stranded(region)
     if len(region) > longest:
         raise ValueError(
-            f"A region must be at most {longest:,} bp for this model; received {focus.label()}, which has "
-            f"{len(region):,} bp. Type a part of it, such as {_around(focus, focus.midpoint, longest).label()}."
+            f"A region must be at most {longest:,} bp for this model; received {focus.label()}, which has {len(region):,} bp. "
+            f"Type a part of it, such as {Interval.around(focus.chrom, focus.midpoint, longest, focus.strand).label()}."
         )
-    if len(region) < SHORTEST:
-        interval = _inside(_around(focus, focus.midpoint, max(window, SHORTEST)), focus, reference)
-        how = f"{len(interval):,} bp around the region of {len(region):,} bp"
-    else:
-        _inside(focus, focus, reference)
+    interval = _inside(focus, focus.midpoint, max(window, SHORTEST), reference)
+    how = f"{len(interval):,} bp around the region of {len(region):,} bp"
+    if len(region) >= SHORTEST:
         interval, how = focus, "the region as typed"
-    return Place(text, "region", focus.label().removesuffix("(+)"), interval, focus, None, how)
+    return Place("region", focus.label().removesuffix("(+)"), interval, focus, None, how, focus.midpoint)
 
 
-def _variant(text: str, variant: Variant, reference: Reference, window: int) -> Place:
-    focus = Interval(browser_contig(variant.chrom), variant.start, variant.end, "+")
+def _variant(variant: Variant, reference: Reference, window: int) -> Place:
+    focus = _stranded(variant.interval)
     # Both alleles must fit into what the model reads.
     room = max(window - max(len(variant.alt) - len(variant.ref), 0), len(variant.ref))
-    interval = _inside(_around(focus, focus.midpoint, room), focus, reference)
+    interval = _inside(focus, focus.midpoint, room, reference)
     name = f"{focus.chrom}:{variant.pos:,} {variant.ref}>{variant.alt}"
-    how = f"{len(interval):,} bp around the variant"
-    return Place(text, "variant", name, interval, focus, variant, how)
+    return Place(
+        "variant", name, interval, focus, variant, f"{len(interval):,} bp around the variant", focus.midpoint
+    )
 
 
-def _around(place: Interval, position: int, width: int) -> Interval:
-    return Interval.around(place.chrom, position, width, place.strand)
+def _stranded(interval: Interval) -> Interval:
+    """As browsers name the contig, and read along the + strand unless the other is asked for."""
+    strand = "-" if interval.strand == "-" else "+"
+    return Interval(browser_contig(interval.chrom), interval.start, interval.end, strand)
 
 
-def _inside(interval: Interval, focus: Interval, reference: Reference) -> Interval:
-    """The interval moved onto its contig; the whole contig where that is shorter."""
-    whole = reference.whole(interval.chrom)
+def _inside(focus: Interval, position: int, width: int, reference: Reference) -> Interval:
+    """`width` bp around a position, moved onto the contig; the whole contig where that is shorter."""
+    whole = reference.whole(focus.chrom)
     if not whole.overlaps(focus):
         raise ValueError(
-            f"A place must lie on its contig; received {focus.label()}, and {focus.chrom} has {len(whole):,} bp. "
-            "Check the position, and the assembly."
+            f"A place must lie on its contig; received {focus.label()}, and {focus.chrom} has {len(whole):,} bp. Check the assembly."
         )
-    if len(interval) >= len(whole):
-        return Interval(interval.chrom, 0, len(whole), interval.strand)
-    return interval.shift(max(0, -interval.start) - max(0, interval.end - len(whole)))
+    start = max(0, min(position - width // 2, len(whole) - width))
+    return Interval(focus.chrom, start, start + min(width, len(whole)), focus.strand)

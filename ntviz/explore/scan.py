@@ -1,16 +1,13 @@
 """One sequence under observation: exact parts of any head's map on demand, from queries and keys kept for a while.
 
-A map is never kept. What is kept are the queries and keys of the layers looked at, two numbers for each token and
-hidden unit, within a budget; any window, row or column of any of their heads follows from these in milliseconds. For
-an encoder that adds masks or position biases to its scores, queries and keys are not enough, and each look runs the
-model again up to the layer in question.
+A map is never kept. Any window of a head's map follows in milliseconds from the queries and keys of its layer, two numbers for each
+token and hidden unit. Where a model adds masks or position biases to its scores, each look runs it again, up to the layer.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,147 +19,83 @@ from ntviz.tokens import Tokens
 
 BUDGET = 64 << 20
 """Bytes of queries and keys kept for one sequence."""
+LONGEST = 12_282
+"""bp at most, where a model without learned positions is read beyond what it was trained on."""
 
-_CHUNK = 1 << 20
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cells:
-    """A window of one head's map, as cells of one or several tokens.
-
-    Attributes
-    ----------
-    values
-        [query cell, key cell] float32, the largest weight of each cell (of a difference: the one farthest from zero).
-    which
-        [query cell, key cell] int32, which of the cell's pairs it is: query within the cell times `pool[1]`, plus key
-        within the cell.
-    query, key
-        First token and the one after the last.
-    pool
-        Tokens of a cell along queries and keys; the last cell may hold fewer.
-    """
-
-    values: np.ndarray
-    which: np.ndarray
-    query: tuple[int, int]
-    key: tuple[int, int]
-    pool: tuple[int, int]
-
-    def pair(self, row: int, column: int) -> tuple[int, int]:
-        """Tokens (query, key) of the pair whose weight a cell shows."""
-        within = int(self.which[row, column])
-        return (
-            self.query[0] + row * self.pool[0] + within // self.pool[1],
-            self.key[0] + column * self.pool[1] + within % self.pool[1],
-        )
+def widened(model: Any) -> tuple[Any, int, int]:
+    """The model as it can be read, bp that it was made for, and bp at most: more where its positions allow that."""
+    config = getattr(getattr(model, "module", None), "config", None)
+    positions, trained = getattr(config, "max_position_embeddings", None), model.max_bp
+    if not positions or not is_dataclass(model):
+        return model, trained, trained
+    k = model.tokenizer.vocabulary.k  # type: ignore[attr-defined]
+    made_for = min(trained, (positions - 3) * k)
+    if getattr(config, "position_embedding_type", "") != "rotary":
+        return model, made_for, trained
+    longest = max(LONGEST, trained)
+    # Single letters around N need a token each.
+    tokens = max(model.max_tokens, longest // k + 1 + 8 * k)  # type: ignore[attr-defined]
+    return replace(model, max_tokens=tokens), made_for, longest  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)
 class _QueriesAndKeys(Observer):
-    """Queries and keys of whole layers, where scores are nothing but their products."""
+    """Queries and keys of whole layers; none where scores are more than their products."""
 
-    into: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None
+    kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
-    def start(self, context: Context) -> _Keeper:
-        return _Keeper({} if self.into is None else self.into)
-
-
-class _Keeper:
-    def __init__(self, into: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
-        self.into = into
+    def start(self, context: Context) -> _QueriesAndKeys:
+        return self
 
     def see_layer(self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor) -> bool:
-        self.into[layer] = (query.float().clone(), key.float().clone())
+        self.kept[layer] = (query.float().clone(), key.float().clone())
         return True
 
     def see(self, block: Block) -> None:
-        """Blocks come where scores carry more than products: nothing is kept then."""
+        """Blocks come where scores are more than products."""
 
-    def finish(self) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
-        return self.into
+    def finish(self) -> None:
+        """Nothing is left to do."""
 
 
 class Scan:
-    """A sequence, its tokens, and exact looks at the attention of a model on it.
-
-    Parameters
-    ----------
-    model
-        A `models.DNAModel` that takes this many tokens.
-    tokens
-        Of the sequence.
-    budget
-        Bytes of queries and keys kept.
-    """
+    """A sequence's tokens, and exact looks at the attention of a model on them; `budget` bytes of queries and keys are kept."""
 
     def __init__(self, model: Any, tokens: Tokens, *, budget: int = BUDGET) -> None:
-        self.model, self.tokens, self.budget = model, tokens, budget
-        self._kept: OrderedDict[int, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self.model, self.tokens, self.n = model, tokens, len(tokens)
+        self._most = max(1, budget // (2 * 4 * len(tokens) * model.hidden_size))
+        self._kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._products = True
 
-    def __repr__(self) -> str:
-        return f"Scan({self.tokens!r} by {self.model.name})"
-
-    @property
-    def n(self) -> int:
-        """Number of tokens, `<cls>` included."""
-        return len(self.tokens)
-
-    @cached_property
-    def base(self) -> np.ndarray:
-        """Indices of tokens that lie on bases."""
-        return np.flatnonzero(~self.tokens.is_special)
-
-    @property
-    def first(self) -> int:
-        """The first token that lies on bases; those before it are special."""
-        return int(self.base[0])
-
-    @property
-    def uniform(self) -> float:
-        """Weight of each key if all were alike."""
-        return 1 / self.n
-
-    # Observing --------------------------------------------------------------------------------------------------------
-
-    def observe(self, **observers: Any) -> Any:
-        """What observers see; queries and keys are kept on the way when all layers fit into the budget."""
-        extra: dict[str, Any] = {}
-        kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        if self._products and self.model.layers * self._size() <= self.budget:
-            extra = {"_kept": _QueriesAndKeys(kept)}
-        seen = attention.observe(self.model, self.tokens, **observers, **extra)
-        if extra and not kept:
-            self._products = False
-        self._kept.update(kept)
+    def observe(self, layers: Sequence[int] | None = None, **observers: Any) -> Any:
+        """What observers see; queries and keys of `layers` are kept on the way, when None those of all if they fit."""
+        if layers is None:
+            layers = range(self.model.layers) if self.model.layers <= self._most else ()
+        new = _QueriesAndKeys(layers=layers)
+        if keeping := self._products and len(layers) > 0:
+            observers["_kept"] = new
+        seen = attention.observe(self.model, self.tokens, **observers)
+        if keeping:
+            self._products = bool(new.kept)
+            self._kept.update(new.kept)
+            while len(self._kept) > self._most:
+                self._kept.pop(next(iter(self._kept)))
         return seen
-
-    def _size(self) -> int:
-        return 2 * 4 * self.n * self.model.hidden_size
 
     def _layer(self, layer: int) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Queries and keys [head, token, unit] of a layer, or None where they do not say everything."""
         if layer not in self._kept and self._products:
-            kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-            attention.observe(self.model, self.tokens, kept=_QueriesAndKeys(kept, layers=[layer]))
-            if not kept:
-                self._products = False
-            self._kept.update(kept)
-            while len(self._kept) > 1 and len(self._kept) * self._size() > self.budget:
-                self._kept.popitem(last=False)
-        if layer not in self._kept:
-            return None
-        self._kept.move_to_end(layer)
-        return self._kept[layer]
+            self.observe([layer])
+        return self._kept.get(layer)
 
-    # Looking ----------------------------------------------------------------------------------------------------------
-
-    def weights(
-        self, layer: int, head: int, query: tuple[int, int] | None = None, key: tuple[int, int] | None = None
-    ) -> np.ndarray:
-        """Exact weights [query, key] float32 of a window of tokens of one head; all tokens where None."""
-        query, key = self._range(query), self._range(key)
+    def weights(self, layer: int, head: int, query: tuple[int, int], key: tuple[int, int]) -> np.ndarray:
+        """Exact weights [query, key] float32 of a window of tokens of one head, each range first and after the last."""
+        for first, last in (query, key):
+            if not 0 <= first < last <= self.n:
+                raise ValueError(
+                    f"A range of tokens must lie within 0 to {self.n:,}, first before last; received ({first}, {last})."
+                )
         kept = self._layer(layer)
         if kept is None:
             window = attention.Window(query=query, key=key, at=[(layer, head)])
@@ -172,51 +105,23 @@ class Scan:
             lse = torch.logsumexp(scores, -1, keepdim=True)
             return (scores[:, slice(*key)] - lse).exp_().cpu().numpy()
 
-    def cells(
-        self, layer: int, head: int, query: tuple[int, int], key: tuple[int, int], *, most: tuple[int, int]
-    ) -> Cells:
-        """A window of one head's map in at most `most` cells along queries and keys, each with its largest weight."""
-        return reduced(lambda rows: self.weights(layer, head, rows, key), query, key, most, self._rows(layer))
-
-    def _rows(self, layer: int) -> int:
-        """Queries looked at in one go: a few where that is cheap, all where each look runs the model."""
-        return self.n if self._layer(layer) is None else max(1, _CHUNK // self.n)
-
-    def _range(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
-        first, last = (0, self.n) if wanted is None else wanted
-        if not 0 <= first < last <= self.n:
-            raise ValueError(
-                f"A range of tokens must lie within 0 to {self.n:,}, first before last; received ({first}, {last}). "
-                "tokens.token_at(base) gives the token of a base."
-            )
-        return first, last
+    def rows(self, layer: int) -> int:
+        """Queries to look at in one go: a few where that is cheap, all where each look runs the model."""
+        return self.n if self._layer(layer) is None else max(1, (1 << 20) // self.n)
 
 
-def reduced(
-    rows_of: Any, query: tuple[int, int], key: tuple[int, int], most: tuple[int, int], step: int
-) -> Cells:
-    """Cells of a window whose rows [query, key] come from `rows_of(range of queries)`, `step` queries at a time.
+def pooled(
+    read: Callable[[tuple[int, int]], np.ndarray], query: tuple[int, int], pool: tuple[int, int], step: int
+) -> np.ndarray:
+    """[query cell, key cell] float32: of `pool` tokens each, the weight that is farthest from zero, NaN left out.
 
-    Of each cell the value farthest from zero is kept, NaN left out; a cell of nothing but NaN is NaN.
+    `read` gives the weights [query, key] of a range of queries; it is asked for about `step` queries at a time.
     """
-    pool = tuple(
-        max(1, -(-(last - first) // limit)) for (first, last), limit in zip((query, key), most, strict=True)
-    )
     step = max(pool[0], step // pool[0] * pool[0])
-    parts = [
-        _pooled(rows_of((top, min(top + step, query[1]))), pool) for top in range(query[0], query[1], step)
-    ]
-    values, which = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return Cells(values, which, query, key, (pool[0], pool[1]))
-
-
-def _pooled(weights: np.ndarray, pool: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    if pool == (1, 1):
-        return weights, np.zeros(weights.shape, dtype=np.int32)
-    rows, columns = (-(-size // by) for size, by in zip(weights.shape, pool, strict=True))
-    padded = np.full((rows * pool[0], columns * pool[1]), np.nan, dtype=np.float32)
-    padded[: weights.shape[0], : weights.shape[1]] = weights
-    cells = padded.reshape(rows, pool[0], columns, pool[1]).swapaxes(1, 2).reshape(rows, columns, -1)
-    strength = np.where(np.isnan(cells), -1.0, np.abs(cells))
-    which = strength.argmax(-1)
-    return np.take_along_axis(cells, which[..., None], -1)[..., 0], which.astype(np.int32)
+    parts = []
+    for first in range(query[0], query[1], step):
+        weights = read((first, min(first + step, query[1])))
+        rows, columns = (np.arange(0, size, by) for size, by in zip(weights.shape, pool, strict=True))
+        high, low = (far.reduceat(far.reduceat(weights, rows, 0), columns, 1) for far in (np.fmax, np.fmin))
+        parts.append(np.where(high >= -low, high, low))
+    return np.concatenate(parts)

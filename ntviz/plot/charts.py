@@ -1,10 +1,13 @@
-"""Charts: lines over a column, also while a training run goes on; bars with intervals; leaderboards; tokens of a short sequence."""
+"""Charts of tables: lines, also while a training run goes on; bars with intervals; leaderboards; tokens of a short sequence.
+
+All refuse, with a ValueError that says what came, a table that lacks rows, a column or numbers, and rows that contradict each other.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,40 +15,69 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ntviz.genome import Interval
+from ntviz.plot import show
 from ntviz.plot.theme import DASHES, MARKERS, colours, framed
 from ntviz.plot.words import escaped, listing, number, plain, sentence, span
 from ntviz.tokens import Tokens
 
-_LEGEND = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"}
+LEGEND = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"}
+LONGEST = 240  # bp of a token strip
 
 
-def _check(table: pd.DataFrame, numeric: Sequence[str], others: Sequence[str] = ()) -> None:
-    """Raise a ValueError for columns that are not there, or that are not numeric or without a finite value."""
-    missing = [column for column in (*numeric, *others) if column not in table.columns]
-    if missing:
-        raise ValueError(
-            f"The table must have the columns {', '.join([*numeric, *others])}; it lacks {', '.join(missing)}, and has "
-            f"{', '.join(map(str, table.columns[:12]))}. Choose among its columns."
-        )
+def check(table: pd.DataFrame, *, keys: Sequence[str] = (), columns: Sequence[str] = (), numeric: Sequence[str] = ()) -> None:  # fmt: skip
+    """Raise a ValueError for a table without rows, a column, or a number in a numeric one, or with two rows of the same keys."""
+    needed = [*keys, *columns, *numeric]
+    missing = ", ".join(column for column in needed if column not in table)
+    if missing or table.empty:
+        raise ValueError(f"The table must have rows and the columns {', '.join(needed)}; received {len(table):,} rows, it lacks "
+                         f"{missing or 'none'}, and has {', '.join(map(str, table.columns[:12]))}. Choose among its columns.")  # fmt: skip
     for column in numeric:
-        if not pd.api.types.is_numeric_dtype(table[column]) or not np.isfinite(table[column].to_numpy(float)).any():
-            raise ValueError(f"The column {column!r} must have numbers; received none that is finite. Convert it, or leave it out.")
+        if not pd.api.types.is_numeric_dtype(table[column]) or not np.isfinite(table[column].to_numpy(float)).any():  # fmt: skip
+            raise ValueError(f"The column {column!r} must have numbers; received none that is finite.")
+    twice = table[table.duplicated(keys)] if keys else table[:0]
+    refuse(twice, keys, "Each row must be the only one of its kind; received {} again. Choose one.")
+
+
+def refuse(rows: pd.DataFrame, columns: Sequence[str], rule: str) -> None:
+    """Raise a ValueError if any row breaks a rule, with what the first such row has in some columns."""
+    for first in rows.head(1).to_dict("records"):
+        raise ValueError(rule.format(", ".join(f"{column} {plain(first[column])}" for column in columns)))
+
+
+def valued(value: float, low: float, high: float, form: str = " ({})") -> str:
+    """A value, and its interval if it has one, in words."""
+    return number(value) + form.format(f"{number(low)} to {number(high)}") * bool(np.isfinite([low, high]).all())  # fmt: skip
+
+
+def _count(n: float) -> str:
+    return f"<br><span style='font-size:10px;color:{colours().muted}'>n = {n:,.0f}</span>"
+
+
+def _said(rows: pd.DataFrame) -> list[str]:
+    return [valued(*numbers) for numbers in rows[["value", "low", "high"]].to_numpy(float)]
+
+
+def _marks(add: Any, rows: pd.DataFrame, name: Any, marker: dict[str, Any], colour: str, **options: Any) -> None:  # fmt: skip
+    """Add rows of tick, value, low and high by a figure's `add_bar` or `add_scatter`."""
+    ticks, more, less = rows["tick"].map(escaped), rows["high"] - rows["value"], rows["value"] - rows["low"]
+    add(x=rows["value"], y=ticks, orientation="h", name=escaped(name), marker=marker,
+        customdata=ticks + ": " + _said(rows) + rows.get("count", ""), hovertemplate="%{customdata}<extra>%{fullData.name}</extra>",
+        error_x={"array": more, "arrayminus": less, "color": colour, "thickness": 1.3, "width": 3}, **options)  # fmt: skip
+
+
+def _baselines(add: Any, values: Mapping[str, float] | None, **options: Any) -> list[str]:
+    """Add named lines by a figure's `add_hline` or `add_vline`; their names and values in words."""
+    c, words = colours(), []
+    for name, value in (values or {}).items():
+        words.append(f"{plain(name)} {number(value)}")
+        note = {"text": escaped(words[-1]), "font": {"size": 11, "color": c.muted}}
+        add(value, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation=note, **options)
+    return words
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One vertical axis of `curves`.
-
-    Parameters
-    ----------
-    lines
-        Columns of the table to draw, and the name of each on the figure.
-    label
-        Of the vertical axis, with its unit.
-    baselines
-        Names and values of horizontal lines: what a simple method reaches.
-    """
+    """One vertical axis of `curves`: columns to draw with their names, its label with unit, values of horizontal lines by name."""
 
     lines: Mapping[str, str]
     label: str
@@ -53,448 +85,233 @@ class Panel:
 
 
 def curves(
-    table: pd.DataFrame,
-    *,
-    x: str,
-    y: Mapping[str, str] | Sequence[str] | Sequence[Panel],
-    title: str,
-    x_label: str = "",
-    y_label: str = "",
-    baselines: Mapping[str, float] | None = None,
-    x_log: bool = False,
-    panel_height: int = 250,
-) -> go.Figure:
+    table: pd.DataFrame, *, x: str, y: Mapping[str, str] | Sequence[Panel], title: str, x_label: str = "", y_label: str = ""
+) -> go.Figure:  # fmt: skip
     """A figure of lines over one column, each with a dash and a marker of its own, with named horizontal baselines in grey.
 
     Parameters
     ----------
-    table
-        One row a point. A NaN is a point that was not measured: the line joins its neighbours.
-    x
-        Column of the horizontal axis.
-    y
-        Columns to draw: their names, a mapping from column to the name on the figure, or a list of `Panel`s, which
-        are stacked over one horizontal axis.
-    title
-        Says what the figure shows.
-    x_label, y_label
-        Of the axes, with units; the column's name when empty. `y_label` is for a single panel.
-    baselines
-        Names and values of horizontal lines, for a single panel.
-    x_log
-        Whether the horizontal axis is logarithmic; rows with x <= 0 are then left out.
-    panel_height
-        Pixels.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, not numeric, or empty of finite values.
-
-    Examples
-    --------
-    >>> table = pd.DataFrame({"step": [1, 2, 3], "loss": [8.0, 7.6, 7.5]})
-    >>> curves(table, x="step", y=["loss"], y_label="loss, nats", title="Training").layout.meta["alt"]
-    'Training. loss from 8 to 7.5 (lowest 7.5 at step 3).'
+    table, x, y
+        One row a point, NaN where it was not measured; column of the horizontal axis; columns to draw with their names on the
+        figure, or `Panel`s, stacked over one horizontal axis.
+    title, x_label, y_label
+        What is shown; of the axes, with units, the column's name when empty.
     """
-    y = [y] if isinstance(y, str) else y
-    panels = [panel for panel in y if isinstance(panel, Panel)]
-    if panels and (len(panels) < len(y) or baselines):
-        raise ValueError("Panels must carry their own columns and baselines; received some beside them. Put all into Panel(lines, label, baselines).")
-    if not panels:
-        lines = {str(column): str(name) for column, name in (y.items() if isinstance(y, Mapping) else zip(y, y, strict=True))}
-        panels = [Panel(lines, y_label or next(iter(lines.values()), ""), baselines)]
-    if not all(panel.lines for panel in panels):
-        raise ValueError("Each panel must have at least one column to draw; received none. Pass y=[...].")
-    _check(table, [x, *(column for panel in panels for column in panel.lines)])
-    table = table[table[x] > 0] if x_log else table
-    c, n, fig, said = colours(), len(panels), go.Figure(), []
-    total = n * panel_height + 30 * (n - 1)
-    looks = {name: i % 6 for i, name in enumerate(dict.fromkeys(name for panel in panels for name in panel.lines.values()))}
+    panels = [Panel(y, y_label or next(iter(y.values()), ""))] if isinstance(y, Mapping) else list(y)
+    if not panels or not all(panel.lines for panel in panels):
+        raise ValueError("Each panel must have at least one column to draw; received none. Pass y={column: name}.")  # fmt: skip
+    check(table, numeric=[x, *(column for panel in panels for column in panel.lines)])
+    c, fig, title, total = colours(), go.Figure(), plain(title, most=200), 280 * len(panels) - 30
+    names = list(dict.fromkeys(name for panel in panels for name in panel.lines.values()))
+    said = [f"{sentence(title)} By {plain(x)}:"]
     for i, panel in enumerate(panels):
-        words, axis, top = [], str(i + 1) if i else "", 1 - i * (panel_height + 30) / total
+        words, axis, top, unit = [], f"y{i + 1}", 1 - 280 * i / total, escaped(panel.label)
         for column, name in panel.lines.items():
-            part, look = table[table[column].notna()], looks[name]
+            part, look, label = table[table[column].notna()], names.index(name) % 6, escaped(name)
             fig.add_scatter(
-                x=part[x], y=part[column], name=escaped(name), mode="lines+markers" if len(part) <= 60 else "lines", yaxis=f"y{axis}", hovertemplate="%{y:.4g}",
-                line={"color": c.lines[look], "dash": DASHES[look], "width": 2}, marker={"symbol": MARKERS[look], "size": 7},
-                legendgroup=escaped(name), showlegend=escaped(name) not in [trace.name for trace in fig.data],
+                x=part[x], y=part[column], mode="lines+markers" if len(part) <= 60 else "lines", yaxis=axis, hovertemplate="%{y:.4g}",
+                line={"color": c.lines[look], "dash": DASHES[look]}, marker={"symbol": MARKERS[look], "size": 7}, name=label,
+                legendgroup=label, showlegend=label not in [trace.name for trace in fig.data],
             )  # fmt: skip
-            words.append(_trend(part[x].to_numpy(float), part[column].to_numpy(float), name, x))
-        for name, value in (panel.baselines or {}).items():
-            fig.add_shape(type="line", xref="paper", x0=0, x1=1, yref=f"y{axis}", y0=value, y1=value, line={"color": c.control, "dash": "dot", "width": 1.5})
-            fig.add_annotation(xref="paper", x=1, xanchor="right", yref=f"y{axis}", y=value, yanchor="bottom", text=f"{escaped(name)} {number(value)}", showarrow=False, font={"size": 11, "color": c.muted})
-            # The axis must hold what lines are compared with.
-            fig.add_scatter(x=table[x].iloc[:1], y=[value], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False, yaxis=f"y{axis}")
-            words.append(f"{plain(name)} {number(value)}")
-        said.append((f"{plain(panel.label)}: " if n > 1 or len(panel.lines) > 1 else "") + "; ".join(words) + ".")
-        fig.layout[f"yaxis{axis}"] = {"domain": [max(0.0, top - panel_height / total), top], "title": {"text": escaped(panel.label)}, "showgrid": True}
-    large = float(table[x].max()) >= 1e5 and not x_log
-    fig.update_xaxes(anchor=f"y{n if n > 1 else ''}", title_text=escaped(x_label or x), type="log" if x_log else "linear", tickformat="~s" if large else "", hoverformat="," if large else "",
-                     dtick=1 if pd.api.types.is_integer_dtype(table[x]) and np.ptp(table[x]) <= 14 and not x_log else None)  # fmt: skip
-    return framed(fig, title=plain(title, most=200), alt=" ".join([sentence(plain(title, most=200)), *said]), height=total, above=10 * (len(looks) > 1),
-                  hovermode="x unified", hoversubplots="axis", showlegend=len(looks) > 1, legend=_LEGEND)  # fmt: skip
-
-
-def _trend(x: np.ndarray, y: np.ndarray, name: str, axis: str) -> str:
-    if not len(y):
-        return f"{plain(name)} without values"
-    best, word = (int(y.argmin()), "lowest") if y[-1] <= y[0] else (int(y.argmax()), "highest")
-    return f"{plain(name)} from {number(float(y[0]))} to {number(float(y[-1]))} ({word} {number(float(y[best]))} at {plain(axis)} {number(float(x[best]))})"
+            ends = (part.iloc[at] for at in (part[column].argmin(), part[column].argmax()))
+            low, high = (f"{number(row[column])} at {number(row[x])}" for row in ends)
+            words.append(f"{plain(name)} lowest {low}, highest {high}")
+        words += _baselines(fig.add_hline, panel.baselines, yref=axis, annotation_position="top right")
+        said.append(f"{plain(panel.label)}: {'; '.join(words)}.")
+        fig.layout[f"yaxis{i + 1}"] = {"domain": [max(0, top - 250 / total), top], "showgrid": True, "title_text": unit}  # fmt: skip
+    each = pd.api.types.is_integer_dtype(table[x]) and np.ptp(table[x]) <= 14  # there is no layer 0.5
+    fig.update_xaxes(anchor=axis, title_text=escaped(x_label or x), exponentformat="SI", dtick=1 if each else None)  # fmt: skip
+    return framed(fig, title=title, alt=" ".join(said), height=total, above=10 * (len(names) > 1), hovermode="x unified",
+                  hoversubplots="axis", showlegend=len(names) > 1, legend=LEGEND)  # fmt: skip
 
 
 class LiveCurves:
-    """Curves that take a row at a time: redrawn in place in a live JupyterLab, shown once at the end elsewhere.
+    """Curves that take a row at a time: redrawn in place while somebody watches in JupyterLab, shown once at the end elsewhere.
 
     Parameters
     ----------
-    x, y, title, x_label
-        As in `curves`.
-    smooth
-        Columns shown as the mean over the last fiftieth of the rows: single steps are noisy.
-    every
-        Seconds between two drawings.
-
-    Examples
-    --------
-    >>> live = LiveCurves(x="step", y=[Panel({"loss": "training"}, "loss, nats")], title="A run")
-    >>> live.add({"step": 1, "loss": 8.0})
-    >>> live.add({"step": 2, "loss": 7.0})
-    >>> live.figure.layout.meta["alt"]
-    'A run. training from 8 to 7 (lowest 7 at step 2).'
+    y, **options
+        `Panel`s, and x, title and x_label, as in `curves`.
+    smooth, every
+        Columns shown as the mean over the last fiftieth of the rows, as single steps are noisy; seconds between two drawings.
     """
 
-    def __init__(self, *, x: str, y: Sequence[Panel], title: str, x_label: str = "", smooth: Sequence[str] = (), every: float = 5.0) -> None:
-        self._x, self._y, self._title, self._x_label = x, list(y), title, x_label
-        self._smooth, self._every = tuple(smooth), every
-        self._rows: list[Mapping[str, Any]] = []
-        self._live: Any = None
-        self._place: Any = None
-        self._drawn_at = float("-inf")
+    def __init__(self, *, y: Sequence[Panel], smooth: Sequence[str] = (), every: float = 5.0, **options: str) -> None:  # fmt: skip
+        self._panels, self._smooth, self._every, self._options = y, list(smooth), every, options
+        self._rows, self._place, self._drawn_at = list[Mapping[str, Any]](), None, float("-inf")
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Take one row, and redraw when somebody watches and the last drawing is old enough."""
-        from ntviz.plot.live import Live, attended
+        from ntviz.plot.live import attended
 
         self._rows.append(dict(row))
-        if not attended() or time.monotonic() - self._drawn_at < self._every:
-            return
-        if self._live is None:
-            from IPython.display import display
-
-            self._live = Live(self.figure)
-            view = {"model_id": self._live.model_id, "version_major": 2, "version_minor": 0}
-            self._place = display({"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}, raw=True, display_id=True)
-        else:
-            self._live.show(self.figure, whole=True)
-        self._drawn_at = time.monotonic()
+        if attended() and time.monotonic() - self._drawn_at >= self._every:
+            self.draw()
+            self._drawn_at = time.monotonic()
 
     def draw(self) -> None:
-        """Show the last state as a figure that stays in the notebook; call it after the last row."""
+        """Show the present state in a kernel, always in the same place; call it after the last row."""
         from IPython.core.getipython import get_ipython
+        from IPython.display import display
 
-        if self._live is not None:
-            self._place.update({"text/plain": ""}, raw=True)
-            self._live.close()
-            self._live = None
-        if self._rows and get_ipython() is not None:
-            self.figure.show()
+        if self._place is not None:
+            self._place.update(show.bundle(self.figure), raw=True)
+        elif self._rows and get_ipython() is not None:
+            if show.Renderer.first():
+                # An output of its own: the figure comes again, and would bring 2 MB each time.
+                display({"text/html": show.carrier(), "text/plain": ""}, raw=True)
+            self._place = display(show.bundle(self.figure), raw=True, display_id=True)
 
     @property
     def figure(self) -> go.Figure:
-        """The curves so far; panels of which no value came yet are left out.
-
-        Raises
-        ------
-        ValueError
-            If no row came yet.
-        """
+        """The curves so far; panels of which no value came yet are left out."""
+        if not self._rows:
+            raise ValueError("Live curves must have at least one row; received none. Call add(row) first.")
         table = pd.DataFrame(self._rows)
-        if table.empty:
-            raise ValueError("Live curves must have at least one row to be drawn; received none. Call add(row) first.")
-        for column in self._smooth:
-            table[column] = table[column].rolling(max(1, len(table) // 50), min_periods=1).mean()
-        known = [{c: name for c, name in panel.lines.items() if c in table and table[c].notna().any()} for panel in self._y]
-        panels = [Panel(lines, panel.label, panel.baselines) for lines, panel in zip(known, self._y, strict=True) if lines]
-        return curves(table, x=self._x, y=panels, title=self._title, x_label=self._x_label)
-
-
-# Bars and leaderboards ------------------------------------------------------------------------------------------------
+        table[self._smooth] = table[self._smooth].rolling(max(1, len(table) // 50), min_periods=1).mean()
+        known = table.columns[table.notna().any()]
+        drawn = [(panel, {column: name for column, name in panel.lines.items() if column in known}) for panel in self._panels]  # fmt: skip
+        return curves(table, y=[replace(panel, lines=lines) for panel, lines in drawn if lines], **self._options)  # fmt: skip
 
 
 def bars(
-    table: pd.DataFrame,
-    *,
-    category: str,
-    value: str,
-    title: str,
-    label: str = "",
-    low: str | None = None,
-    high: str | None = None,
-    n: str | None = None,
-    series: str | None = None,
-    baselines: Mapping[str, float] | None = None,
-    error_label: str = "",
-    zero: bool = True,
-) -> go.Figure:
+    table: pd.DataFrame, *, category: str, value: str, title: str, label: str = "", low: str | None = None, high: str | None = None,
+    n: str | None = None, series: str | None = None, baselines: Mapping[str, float] | None = None, error_label: str = "", zero: bool = True,
+) -> go.Figure:  # fmt: skip
     """A figure of horizontal bars, one a category in the order of the table, with intervals and the value as text.
 
     Parameters
     ----------
-    table
-        One row a bar.
-    category, value
-        Columns of the name and of the length of each bar.
-    title
-        Says what the figure shows.
-    label
-        Of the horizontal axis, with its unit; the column's name when empty.
-    low, high
-        Columns of the two ends of each interval, on the scale of the value; NaN for a bar without one. Give both
-        or neither.
-    n
-        Column of the number of observations, written beside the category.
-    series
-        Column that splits each category into several bars, such as a model and its control.
-    baselines
-        Names and values of vertical lines.
-    error_label
-        What the intervals are, such as "95 % interval by bootstrap"; written under the title.
-    zero
-        Whether the axis starts at zero, as bars must. False draws points on an axis that shows the differences.
+    table, category, value, low, high, n, series
+        One row a bar; columns of its name, of its length, of the ends of its interval (NaN: none), of the number of observations,
+        and of what splits each category, such as a model and its control.
+    title, label, error_label, baselines, zero
+        What is shown; of the axis, with its unit; what the intervals are; values of vertical lines by name; whether the axis starts
+        at zero, as bars must: False draws points on an axis that shows the differences.
 
-    Raises
-    ------
-    ValueError
-        If a column is missing, a value is not finite, an interval does not hold its value, or a category comes twice
-        within a series.
-
-    Examples
-    --------
     >>> table = pd.DataFrame({"element": ["exon", "intron"], "loss": [7.5, 7.2]})
     >>> bars(table, category="element", value="loss", label="loss, nats", title="Loss by element").layout.meta["alt"]
     'Loss by element. loss, nats: exon 7.5; intron 7.2.'
     """
-    if (low is None) != (high is None):
+    keys, ends = [category, *filter(None, [series])], [*filter(None, [low, high])]
+    if len(ends) == 1:
         raise ValueError("Intervals must have two ends; received one of low= and high=. Pass both.")
-    columns = [name for name in (category, series) if name is not None]
-    _check(table, [value, *(name for name in (low, high, n) if name is not None)], columns)
-    if not np.isfinite(table[value]).all():
-        row = table[~np.isfinite(table[value])].iloc[0]
-        raise ValueError(f"Each bar must have a finite value; received {row[value]} for {plain(row[category])!r}. Leave the row out, and say so.")
-    if table.duplicated(columns).any():
-        row = table[table.duplicated(columns)].iloc[0]
-        raise ValueError(f"A category must come once within a series; received {plain(row[category])!r} again. Pass series=, or aggregate first.")
-    if low is not None and ((table[low] > table[value] + 1e-9) | (table[high] < table[value] - 1e-9)).any():
-        row = table[(table[low] > table[value]) | (table[high] < table[value])].iloc[0]
-        raise ValueError(f"An interval must hold its value; received {row[value]} outside {row[low]} to {row[high]} for {plain(row[category])!r}. Check the columns.")
-    c, fig = colours(), go.Figure()
-    names = [escaped(name) for name in dict.fromkeys(table[category].astype(str))]
-    parts = [("", table)] if series is None else [(str(name), part) for name, part in table.groupby(series, sort=False, observed=True)]
-    words: dict[str, list[str]] = {}
-    for i, (name, part) in enumerate(parts):
-        ticks = part[category].astype(str)
-        texts = [number(float(one)) for one in part[value]]
-        counted = ticks if n is None else [f"{tick}, n = {int(count):,}" for tick, count in zip(ticks, part[n], strict=True)]
-        error = {} if low is None else {"error_x": {"type": "data", "symmetric": False, "array": part[high] - part[value], "arrayminus": part[value] - part[low],
-                                                    "color": c.ink if zero else c.lines[i % 6], "thickness": 1.4, "width": 4}}  # fmt: skip
-        ends = [""] * len(part) if low is None else [f" ({number(float(a))} to {number(float(b))})" if a == a and b == b else "" for a, b in zip(part[low], part[high], strict=True)]
-        hover = {"customdata": [f"{escaped(tick)}: {text}{end}" for tick, text, end in zip(counted, texts, ends, strict=True)],
-                 "hovertemplate": "%{customdata}<extra>%{fullData.name}</extra>", "name": escaped(name or value)}  # fmt: skip
+    check(table, keys=keys, numeric=[value, *ends, *filter(None, [n])])
+    rows = pd.DataFrame({
+        "tick": table[category].astype(str), "series": table[series].astype(str) if series else "", "value": table[value],
+        "low": table[low] if low else np.nan, "high": table[high] if high else np.nan,
+        "count": table[n].map(", n = {:,.0f}".format) if n else "", "label": table[n].map(_count) if n else "",
+    })  # fmt: skip
+    outside = (rows["low"] > rows["value"] + 1e-9) | (rows["high"] < rows["value"] - 1e-9)
+    refuse(table[~np.isfinite(rows["value"])], [value, category], "Each bar must have a finite value; received {}. Drop it.")  # fmt: skip
+    refuse(table[outside], [value, *ends, category], "An interval must hold its value; received {}. Check it.")  # fmt: skip
+    c, fig, title, label = colours(), go.Figure(), plain(title, most=200), plain(label or value)
+    for i, (name, part) in enumerate(rows.groupby("series", sort=False)):
+        colour, name = c.lines[i % 6], name or value
         if zero:
-            fig.add_bar(y=ticks.map(escaped), x=part[value], orientation="h", marker={"color": c.lines[i % 6], "pattern": {"shape": ("", "/", ".", "x")[i % 4], "fillmode": "overlay", "fgcolor": c.paper, "fgopacity": 0.4, "size": 6}}, text=texts,
-                        textposition="inside" if low is not None else "outside", insidetextanchor="middle", **error, **hover)  # fmt: skip
+            pattern = {"shape": ["", "/", ".", "x"][i % 4], "fillmode": "overlay", "fgopacity": 0.4}
+            _marks(fig.add_bar, part, name, {"color": colour, "pattern": pattern}, c.ink, text=part["value"].map(number),
+                   textposition="inside" if low else "outside", insidetextanchor="middle")  # fmt: skip
         else:
-            rows = np.array([names.index(escaped(tick)) for tick in ticks]) + (i - (len(parts) - 1) / 2) * 0.22
-            fig.add_scatter(y=rows, x=part[value], mode="markers", marker={"color": c.lines[i % 6], "symbol": MARKERS[i % 6], "size": 9}, **error, **hover)
-        for tick, text, end in zip(ticks, texts, ends, strict=True):
-            words.setdefault(plain(tick), []).append((f"{plain(name)} " if name else "") + text + end * (len(table) <= 12))
-    height = max(90, len(names) * (16 + 18 * len(parts))) + 20
-    for name, at in (baselines or {}).items():
-        fig.add_vline(x=at, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation={"text": f"{escaped(name)} {number(at)}", "font": {"size": 11, "color": c.muted}, "yanchor": "bottom"}, annotation_position="top")  # fmt: skip
-        fig.add_scatter(x=[at], y=[names[0] if zero else 0], mode="markers", marker={"opacity": 0}, hoverinfo="skip", showlegend=False)
-    counts = table.groupby(category, sort=False)[n].max() if n is not None else None
-    ticks = [name if counts is None else f"{name}<br><span style='font-size:10px;color:{c.muted}'>n = {int(counts.iloc[i]):,}</span>" for i, name in enumerate(names)]
-    fig.update_yaxes(tickvals=names if zero else list(range(len(names))), ticktext=ticks, autorange="reversed", ticks="", type="category" if zero else "linear")
-    fig.update_xaxes(title_text=escaped(label or value), showgrid=True, rangemode="tozero" if zero else "normal")
-    said = "; ".join(f"{name} {', '.join(texts)}" for name, texts in words.items())
-    base = f" {listing([f'{plain(name)} {number(at)}' for name, at in baselines.items()], most=6)}." if baselines else ""
+            marker = {"color": colour, "symbol": MARKERS[i % 6], "size": 9}
+            _marks(fig.add_scatter, part, name, marker, colour, mode="markers")
+    lines, first = _baselines(fig.add_vline, baselines, annotation_position="top"), rows.drop_duplicates("tick")  # fmt: skip
+    height, ticks = max(90, len(first) * (16 + 18 * len(fig.data))) + 20, first["tick"].map(escaped)
+    fig.update_yaxes(type="category", tickvals=ticks, ticktext=ticks + first["label"], autorange="reversed", ticks="")  # fmt: skip
+    reach = np.nanquantile([*np.ravel(rows[["value", "low", "high"]]), *(baselines or {}).values()], [0, 1])
+    reach = None if zero else reach + np.array([-0.06, 0.06]) * (np.ptp(reach) or 1)
+    fig.update_xaxes(title_text=escaped(label), showgrid=True, rangemode="tozero", range=reach)
+    words = rows["series"].map(plain) + " " + (_said(rows) if len(rows) <= 12 else rows["value"].map(number))
+    parts = words.str.strip().groupby(rows["tick"], sort=False)
+    said = "; ".join(f"{plain(tick)} {', '.join(part)}" for tick, part in parts)
     return framed(
-        fig, title=plain(title, most=200), subtitle=error_label, alt=f"{sentence(plain(title, most=200))} {plain(label or value)}: {said}.{base}",
-        height=height, above=16 * bool(baselines) + 16 * (series is not None), showlegend=series is not None, bargap=0.25,
-        legend={**_LEGEND, "y": 1 + 18 / height if baselines else 1},
+        fig, title=title, subtitle=error_label, alt=f"{sentence(title)} {label}: {said}." + f" {listing(lines, most=6)}." * bool(lines),
+        height=height, bargap=0.25, above=16 * bool(lines) + 16 * bool(series), scattermode="group", scattergap=0.4,
+        showlegend=bool(series), legend={**LEGEND, "y": 1 + 18 / height if lines else 1},
     )  # fmt: skip
 
 
 def leaderboard(
-    tasks: pd.DataFrame,
-    overall: pd.DataFrame | None = None,
-    *,
-    title: str,
-    label: str = "Matthews' correlation (MCC)",
-    focus: str = "",
-    columns: int = 3,
-) -> go.Figure:
+    tasks: pd.DataFrame, overall: pd.DataFrame, *, title: str, label: str = "Matthews' correlation (MCC)", focus: str = ""
+) -> go.Figure:  # fmt: skip
     """A figure of panels, one for all tasks and one a task, each with a point and its interval an entry, best first.
 
     Parameters
     ----------
-    tasks
-        One row a task and entry: columns task, entry, value, low, high; and, where there are, category, metric, n_test,
-        `twin` (what the entry's randomly initialised model reached, a hollow diamond) and `permuted_high` (what it reached
-        with permuted labels at most, a tick).
-    overall
-        Columns entry, value, low, high: the panel of all tasks, and the order of entries in every panel. Default: the
-        order of their means, and no such panel.
-    title
-        Says what the figure shows.
-    label
-        Of the horizontal axes, where the tasks have one metric.
-    focus
-        Entries whose name begins with this are drawn in the accent colour.
-    columns
-        Panels beside each other.
-
-    Raises
-    ------
-    ValueError
-        A column is missing, there is no row, or an entry stands twice in a task.
+    tasks, overall
+        One row a task and entry: task, entry, value, low, high, n_test, and where known `twin` (what the entry's randomly initialised
+        model reached, a hollow diamond) and `permuted_high` (what it reached at most with permuted labels, a tick); entry, value, low
+        and high of the first panel, which orders the entries.
+    title, label, focus
+        What is shown; of the horizontal axes; entries whose name begins with this are drawn in the accent colour.
     """
-    needed = ("task", "entry", "value", "low", "high")
-    missing = [name for name in needed if name not in tasks]
-    if missing or tasks.empty:
-        raise ValueError(f"Tasks must have rows with {', '.join(needed)}; received {len(tasks)} rows without {', '.join(missing) or 'any of them'}. Pass benchmark.leaderboard(...).tasks.")
-    if tasks.duplicated(["task", "entry"]).any():
-        row = tasks[tasks.duplicated(["task", "entry"])].iloc[0]
-        raise ValueError(f"An entry must stand once in a task; received {plain(row['entry'])!r} again in {plain(row['task'])!r}. Choose one of them.")
-    means = tasks.groupby("entry", sort=False)["value"].mean() if overall is None else overall.set_index("entry")["value"]
-    entries = [str(name) for name in means.sort_values(ascending=False, kind="stable").index]
-    panels = [] if overall is None else [("All tasks, mean", overall)]
-    panels += [(str(name), part) for name, part in tasks.groupby("task", sort=False)]
-    c = colours()
-    across, down = min(columns, len(panels)), -(-len(panels) // columns)
-    deep, gap = 22 * len(entries) + 10, 70
-    total = down * deep + (down - 1) * gap
-    fig = make_subplots(down, across, shared_yaxes=True, subplot_titles=[escaped(name.replace("_", " ")) for name, _ in panels],
-                        vertical_spacing=gap / total if down > 1 else 0, horizontal_spacing=0.03)  # fmt: skip
-    kinds = [("twin", "randomly initialised model", {"symbol": "diamond-open", "color": c.control, "size": 9}),
-             ("permuted_high", "permuted labels, at most", {"symbol": "line-ns-open", "color": c.control, "size": 10})]  # fmt: skip
-    shown = set()
+    check(tasks, keys=["entry", "task"], columns=["value", "low", "high", "n_test"])
+    means = overall.set_index("entry")["value"].sort_values(ascending=False, kind="stable")
+    panels = [("All tasks, mean", overall), *tasks.groupby("task", sort=False)]
+    counts = ["", *(_count(part["n_test"].iloc[0]) for _, part in panels[1:])]
+    heads = [escaped(str(name).replace("_", " ")) + count for (name, _), count in zip(panels, counts, strict=True)]  # fmt: skip
+    c, title, down = colours(), plain(title, most=200), -(-len(panels) // 3)
+    total = down * (22 * len(means) + 80) - 70
+    fig = make_subplots(down, min(3, len(panels)), shared_yaxes=True, vertical_spacing=70 / total * (down > 1),
+                        horizontal_spacing=0.03, subplot_titles=heads)  # fmt: skip
+    controls = {"twin": "randomly initialised model", "permuted_high": "permuted labels, at most"}
     for i, (name, part) in enumerate(panels):
-        at = {"row": i // across + 1, "col": i % across + 1}
-        for column, what, marker in kinds:
-            if column in part and part[column].notna().any():
-                fig.add_scatter(x=part[column], y=part["entry"].map(escaped), mode="markers", marker=marker, name=what, legendgroup=column, showlegend=column not in shown,
-                                hovertemplate="%{y}: %{x:.3f}<extra>%{fullData.name}</extra>", **at)  # fmt: skip
-                shown.add(column)
-        mine = part["entry"].astype(str).str.startswith(focus) & bool(focus)
-        ends = [f"{value:.3f}" + (f" ({low:.3f} to {high:.3f})" if low == low else "") for value, low, high in part[["value", "low", "high"]].to_numpy(float)]
-        fig.add_scatter(
-            x=part["value"], y=part["entry"].map(escaped), mode="markers", name=escaped(name), showlegend=False, customdata=ends,
-            marker={"color": np.where(mine, c.accent, c.ink), "symbol": np.where(mine, "square", "circle"), "size": 8}, hovertemplate="%{y}: %{customdata}<extra>%{fullData.name}</extra>",
-            error_x={"type": "data", "symmetric": False, "array": part["high"] - part["value"], "arrayminus": part["value"] - part["low"], "color": c.muted, "thickness": 1.2, "width": 3}, **at,
-        )  # fmt: skip
-        if "n_test" in part:
-            fig.layout.annotations[i].text += f"<br><span style='font-size:10px;color:{c.muted}'>n = {int(part['n_test'].iloc[0]):,}</span>"
-    fig.update_yaxes(type="category", categoryorder="array", categoryarray=[escaped(entry) for entry in reversed(entries)], ticks="", showgrid=True)
+        place, rows = {"mode": "markers", "row": i // 3 + 1, "col": i % 3 + 1}, part.rename(columns={"entry": "tick"})  # fmt: skip
+        for key, what in controls.items():
+            if key in rows and rows[key].notna().any():
+                values = rows.assign(value=rows[key], low=np.nan, high=np.nan)
+                marker = {"symbol": "diamond-open" if key == "twin" else "line-ns-open", "color": c.control, "size": 9}  # fmt: skip
+                _marks(fig.add_scatter, values, what, marker, c.control, legendgroup=what,
+                       showlegend=what not in [trace.name for trace in fig.data], **place)  # fmt: skip
+        mine = rows["tick"].astype(str).str.startswith(focus) & bool(focus)
+        marker = {"color": np.where(mine, c.accent, c.ink), "symbol": np.where(mine, "square", "circle"), "size": 8}  # fmt: skip
+        _marks(fig.add_scatter, rows, name, marker, c.muted, showlegend=False, **place)
+    fig.update_yaxes(type="category", categoryarray=list(map(escaped, means.index[::-1])), ticks="", showgrid=True)  # fmt: skip
     fig.update_xaxes(zeroline=True, showgrid=True, matches="x", rangemode="tozero")
-    for column in range(1, across + 1):
-        fig.update_xaxes(title_text=escaped(label), row=down, col=column)
-    fig.update_annotations(font={"size": 12})
-    best = [f"{plain(entry)} {number(float(means[entry])) if np.isfinite(means[entry]) else 'not on every task'}" for entry in entries]
-    wins = []
-    for name, part in panels[overall is not None :]:
-        if part["value"].notna().any():
-            top = part.loc[part["value"].idxmax()]
-            beside = [f"{what} {number(float(top[column]))}" for column, what, _ in kinds if column in part and pd.notna(top[column])]
-            wins.append(f"{plain(name)}: {plain(top['entry'])} {number(float(top['value']))}" + (f" ({', '.join(beside)})" if beside else ""))
-    return framed(
-        fig, title=plain(title, most=200), alt=f"{sentence(plain(title, most=200))} {plain(label)}, mean over tasks: {listing(best, most=6)}. Best in each task: {'; '.join(wins)}.",
-        height=total, above=36, showlegend=bool(shown), legend={**_LEGEND, "yref": "container", "yanchor": "top"},
-    )  # fmt: skip
+    fig.update_xaxes(title_text=escaped(label), row=down).update_annotations(font={"size": 12})
+    said = [f"{plain(entry)} {number(mean)}" for entry, mean in means.items()]
+    best = tasks.sort_values("value", ascending=False).dropna(subset="value").drop_duplicates("task").sort_index()  # fmt: skip
+    wins = [f"{plain(row.task)}: {plain(row.entry)} {number(row.value)}" for row in best.itertuples()]
+    alt = f"{sentence(title)} {plain(label)}, mean over tasks: {listing(said, most=6)}. Best in each task: {'; '.join(wins)}."
+    return framed(fig, title=title, alt=alt, height=total, above=36, legend={**LEGEND, "yref": "container", "yanchor": "top"})  # fmt: skip
 
 
-# Tokens ---------------------------------------------------------------------------------------------------------------
-
-LONGEST = 240
-"""bp of a token strip at most."""
-
-
-def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str, interval: Interval | None = None) -> go.Figure:
+def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str) -> go.Figure:
     """A figure of a short sequence above its tokens, each with its text and id where there is room, and in the hover.
 
     Parameters
     ----------
-    tokens
-        A tokenized sequence of at most 240 bp; or several tokenizations of the same sequence, by name, drawn beneath
-        each other (other vocabularies, or the same one in another phase).
-    title
-        Says what the figure shows.
-    interval
-        Where the sequence lies on the genome; bases are then numbered by their 1-based position, else from 1.
-
-    Raises
-    ------
-    ValueError
-        If the sequence is too long, the tokenizations are not of one sequence, or the interval has another length.
-
-    Examples
-    --------
-    >>> from ntviz.tokens import Tokenizer
-    >>> token_strip(Tokenizer("nt-v1")("ATTCCGNA"), title="A toy sequence").layout.meta["alt"]
-    'A toy sequence. 8 bases. nt-v1: 4 tokens, <cls> first, of 6 and 2 × 1 bp; 1 N.'
+    tokens, title
+        A tokenized sequence of at most 240 bp, or several tokenizations of it by name, drawn beneath each other; what is shown.
     """
     rows = dict(tokens) if isinstance(tokens, Mapping) else {tokens.vocabulary.name: tokens}
-    sequences = {one.sequence for one in rows.values()}
-    if len(sequences) != 1:
-        raise ValueError(f"Tokenizations must be of one sequence; received {len(sequences)}. Tokenize the same text in each way.")
-    bases = sequences.pop()
-    if not 0 < len(bases) <= LONGEST:
-        raise ValueError(f"A token strip must have 1 to {LONGEST} bases; received {len(bases):,}. Cut the sequence.")
-    if interval is not None and len(interval) != len(bases):
-        raise ValueError(f"The interval must have the {len(bases):,} bases of the sequence; received {interval.label()}, {len(interval):,} bp. Pass its interval.")
-    c, fig = colours(), go.Figure()
-    first = 1 if interval is None else interval.start + 1
-    reverse = interval is not None and interval.strand == "-"
-    at = np.arange(len(bases)) + first
-    at = at[::-1] if reverse else at
-    letters = {"textposition": "inside", "insidetextanchor": "middle", "textangle": 0, "textfont": {"color": c.ink, "size": 12}}
-    fig.add_bar(x=at, y=[0.8] * len(bases), base=-0.4, width=0.94, marker={"color": [c.bases.get(base, c.muted) for base in bases]}, text=list(bases), name="sequence",
-                hovertemplate="%{text} at %{x:,}<extra></extra>", **{**letters, "textposition": "none" if len(bases) <= 80 else "inside", "textfont": {"color": c.paper, "size": 12}})  # fmt: skip
-    if len(bases) <= 80:  # beside bars, whose texts are all as small as the smallest
-        fig.add_scatter(x=at, y=[0] * len(bases), text=list(bases), mode="text", textfont={"color": c.paper, "size": 13}, hoverinfo="skip")
-    said, wide_special = [], max(1.5, len(bases) / 18)
-    unknown = f"; {bases.count('N'):,} N" if "N" in bases else ""
-    for row, (name, one) in enumerate(rows.items(), 1):
-        inside = ~one.is_special
-        spans, ids = one.spans[inside], one.ids[inside].tolist()
-        texts = [bases[a:b] for a, b in spans.tolist()]
-        wide = spans[:, 1] - spans[:, 0]
-        left = first + len(bases) - spans[:, 1] if reverse else first + spans[:, 0]
+    sequences = list({made.sequence for made in rows.values()})
+    n = max(map(len, sequences), default=0)
+    if len(sequences) != 1 or not 0 < n <= LONGEST:
+        raise ValueError(f"Tokens must be of one sequence of 1 to {LONGEST} bases; received {len(sequences)} of up to {n:,}.")  # fmt: skip
+    c, fig, title, room = colours(), go.Figure(), plain(title, most=200), max(1.5, n / 18)
+    said, bases = [f"{sentence(title)} {n:,} bases."], list(sequences[0])
+    lanes = [("sequence", bases, np.arange(n), np.arange(1, n + 1), [c.bases[base] for base in bases], c.paper)]  # fmt: skip
+    for name, made in rows.items():
+        # Special tokens have no bases: they stand before the first.
+        special, (start, end) = made.is_special, made.spans.T
+        left = np.where(special, -room * np.cumsum(special), start)
+        texts = [f"{escaped(text)}<br>{token}" for text, token in zip(made.strings, made.ids, strict=True)]
+        fill = np.where(special, c.paper, np.where(np.arange(len(made)) % 2, c.accent_pale, c.faint))
+        lanes.append((name, texts, left, np.where(special, left + room, end), fill, c.ink))
+        sizes = zip(*np.unique((end - start)[~special], return_counts=True), strict=True)
+        tiles, before = [f"{count} × {size}" for size, count in sizes], f", {made.strings[0]} first" * bool(special[0])  # fmt: skip
+        said.append(f"{plain(name)}: {len(made):,} tokens{before}, of {listing(tiles[::-1])} bp.")
+    for row, (name, texts, left, right, fill, ink) in enumerate(lanes):
+        places = [span(int(a), int(b)) if a >= 0 else "special token" for a, b in zip(left, right, strict=True)]  # fmt: skip
         fig.add_bar(
-            x=left + (wide - 1) / 2, y=[0.8] * len(texts), base=row - 0.4, width=wide - 0.12, name=escaped(name), text=[f"{text}<br>{token}" for text, token in zip(texts, ids, strict=True)],
-            marker={"color": [(c.accent_pale, c.faint)[i % 2] for i in range(len(texts))], "line": {"color": c.muted, "width": 0.8}}, **letters,
-            hovertext=[f"{text}, id {token}, {span(a - 1, a - 1 + w)}" for text, token, a, w in zip(texts, ids, left.tolist(), wide.tolist(), strict=True)],
-            hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>",
+            x=(left + right + 1) / 2, y=[0.8] * len(texts), base=row - 0.4, width=right - left - 0.1, name=escaped(name), text=texts,
+            textposition="inside", insidetextanchor="middle", textangle=0, textfont={"color": ink, "size": 12},
+            hovertext=[f"{text.replace('<br>', ', id ')}, {place}" for text, place in zip(texts, places, strict=True)],
+            hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>", marker={"color": fill, "line": {"color": c.muted, "width": 0.8}},
         )  # fmt: skip
-        if one.is_special.any():
-            # Special tokens have no bases: they stand before the first.
-            special = [f"{escaped(text)}<br>{token}" for text, token in zip(np.array(one.strings)[one.is_special], one.ids[one.is_special].tolist(), strict=True)]
-            start = first + len(bases) - 0.5 if reverse else first - 0.5
-            fig.add_bar(x=[start + (1 if reverse else -1) * wide_special * (i + 0.5) for i in range(len(special))], y=[0.8] * len(special), base=row - 0.4, width=wide_special * 0.9, text=special,
-                        marker={"color": c.paper, "line": {"color": c.muted, "width": 0.8}, "pattern": {"shape": "/", "fgcolor": c.faint, "fillmode": "replace", "size": 5}},
-                        hovertemplate="special token %{text}<extra></extra>", **letters)  # fmt: skip
-        sizes, counts = np.unique(wide, return_counts=True)
-        kinds = [f"{count} × {size}" if count > 1 else str(size) for size, count in sorted(zip(sizes.tolist(), counts.tolist(), strict=True), reverse=True)]
-        before = f", {one.strings[0]} first" if one.is_special[0] else ""
-        said.append(f"{plain(name)}: {len(one):,} tokens{before}, of {listing(kinds, most=8)} bp{unknown}.")
-    fig.update_yaxes(tickvals=list(range(len(rows) + 1)), ticktext=["sequence", *map(escaped, rows)], range=[len(rows) + 0.55, -0.55], ticks="", showline=False, fixedrange=True)
-    where = "position, 1-based" if interval is None else f"position, 1-based on {escaped(interval.chrom)}"
-    room = wide_special * max(int(one.is_special.sum()) for one in rows.values())
-    ends = [first + len(bases) - 0.5 + room, first - 0.5] if reverse else [first - 0.5 - room, first + len(bases) - 0.5]
-    step = next(size for size in (1, 2, 5, 10, 20, 50) if len(bases) <= (12 if first == 1 else 7) * size or size == 50)
-    ticks = list(range(first + -first % step, first + len(bases), step))
-    fig.update_xaxes(range=ends, title_text=where, tickvals=ticks, ticktext=[f"{tick:,}" for tick in ticks], tickangle=0, showline=False)
-    alt = " ".join([sentence(plain(title, most=200)), f"{len(bases):,} bases.", *said])
-    return framed(fig, title=plain(title, most=200), alt=alt, height=52 * (len(rows) + 1), showlegend=False, barmode="overlay", bargap=0, dragmode="pan",
-                  uniformtext={"minsize": 8, "mode": "hide"})  # fmt: skip
+    first, step, names = min(lane[2].min() for lane in lanes), 5 * -(-n // 60), [escaped(lane[0]) for lane in lanes]  # fmt: skip
+    fig.update_xaxes(range=[first + 0.5, n + 0.5], tickvals=np.arange(n + 1)[step::step], title_text="position, 1-based")  # fmt: skip
+    fig.update_yaxes(range=[row + 0.55, -0.55], ticktext=names, tickvals=np.arange(len(lanes)), ticks="", showline=False)  # fmt: skip
+    return framed(fig, title=title, alt=" ".join(said), height=52 * len(lanes), showlegend=False, barmode="overlay", bargap=0,
+                  dragmode="pan", uniformtext={"minsize": 8, "mode": "hide"})  # fmt: skip

@@ -13,9 +13,8 @@ function plotly(model) {
   })());
 }
 
-/** A copy for plotly, which writes into what it gets: bytes as ArrayBuffer, colours of the theme. */
+/** A copy for plotly, which writes into what it gets, in the colours of the theme. */
 function own(value, colours) {
-  if (value instanceof DataView) return value.buffer.slice(value.byteOffset, value.byteOffset + value.byteLength);
   if (Array.isArray(value)) return value.map((part) => own(part, colours));
   if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, own(v, colours)]));
   if (typeof value !== "string") return value;
@@ -36,7 +35,7 @@ function render({ model, el }) {
   const size = () => (box.style.height = `${model.get("figure").layout.height ?? 450}px`); // what plotly takes when the page is resized
   size();
   el.append(box);
-  let lib, timer, drawing, again, still, whole = {};
+  let lib, timer, drawing, again, whole = {};
 
   const ask = (content) => (box.setAttribute("aria-busy", "true"), (box.style.cursor = "progress"), model.send(content));
   const answered = () => (box.removeAttribute("aria-busy"), (box.style.cursor = ""));
@@ -62,8 +61,7 @@ function render({ model, el }) {
           lib.downloadImage(gd, { ...config.toImageButtonOptions, format: "png", scale: 2 }) };
         await lib[fresh ? "newPlot" : "react"](box, data, layout, { ...config, modeBarButtonsToAdd: [png] });
         if (fresh) listen();
-        still = box.closest(".jp-OutputArea-child")?.previousElementSibling; // stays in the notebook for readers without a kernel
-        if (still?.querySelector(".js-plotly-plot, .jp-RenderedPlotly, .ntviz-figure")) still.style.display = "none";
+        box.classList.add("ntviz-drawn"); // live.py hides the still figure above
         model.send({ kind: "drawn", revision: model.get("figure").revision });
       } catch (error) {
         console.error("ntviz", error);
@@ -99,7 +97,7 @@ function render({ model, el }) {
   themes.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
   const sizes = new ResizeObserver(() => (lib && box._fullLayout && box.clientWidth && !again ? lib.Plots.resize(box) : draw()));
   sizes.observe(box);
-  return () => (themes.disconnect(), sizes.disconnect(), lib?.purge(box), still && (still.style.display = ""));
+  return () => (themes.disconnect(), sizes.disconnect(), lib?.purge(box));
 }
 
 export default { initialize: ({ model }) => void reachable(model), render };

@@ -1,11 +1,13 @@
 """`Live`: a plotly figure in JupyterLab that tells Python of clicks and zooms, and is drawn also on a busy machine.
 
-The whole figure is in the widget's first state and arrays travel as bytes, so that drawing needs no message: anywidget's browser
-code drops every message to a model that took over two seconds to start. plotly.js comes once a kernel, and is loaded once a page.
+The whole figure is in the widget's first state, so that drawing needs no message: anywidget's browser code drops those to a model
+that took over two seconds to start. plotly.js comes once a kernel.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -15,26 +17,25 @@ from uuid import uuid4
 
 import anywidget
 import ipywidgets
-import numpy as np
 import plotly.graph_objects as go
-import plotly.io as pio
 import traitlets
 
 from ntviz.plot import show
 from ntviz.plot.theme import darkened
 
-_ANY_VERSION = {
+IDLE = 3.0  # seconds without another drawing after which the still figure follows
+
+
+class _Widget(anywidget.AnyWidget):
     # The server's anywidget may be another than the kernel's.
-    "_model_module_version": traitlets.Unicode("*").tag(sync=True),
-    "_view_module_version": traitlets.Unicode("*").tag(sync=True),
-}
+    _model_module_version = traitlets.Unicode("*").tag(sync=True)
+    _view_module_version = traitlets.Unicode("*").tag(sync=True)
 
 
-class Library(anywidget.AnyWidget):
+class Library(_Widget):
     """plotly.js, gzipped, for a page that has none."""
 
     _esm = "export default {}"
-    _model_module_version, _view_module_version = _ANY_VERSION.values()
     code = traitlets.Bytes().tag(sync=True)
 
 
@@ -44,41 +45,13 @@ def library() -> Library:
     return Library(code=show.plotlyjs())
 
 
-def packed(value: Any) -> Any:
-    """A figure's JSON whose arrays are plotly's {dtype, shape, bdata}; ipywidgets sends the bytes as they are."""
-    if isinstance(value, dict):
-        return {name: packed(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [packed(part) for part in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    if not isinstance(value, np.ndarray):
-        return value
-    if value.dtype.kind in "iu" and value.dtype.itemsize == 8:
-        # plotly.js has no integers of 8 bytes; positions of genomes fit into 4.
-        value = value.astype(np.int32 if not value.size or np.abs(value).max() < 2**31 else np.float64)
-    if value.dtype.kind not in "iuf" or value.dtype == np.float16:
-        return packed(value.tolist())
-    kind = value.dtype.kind + str(value.dtype.itemsize)
-    return {"dtype": kind, "shape": ",".join(map(str, value.shape)), "bdata": value.tobytes()}
-
-
-class Live(anywidget.AnyWidget):
-    """A figure in the page of a person; the last line of a cell, or a child of an ipywidgets box.
-
-    Parameters
-    ----------
-    figure
-        What is drawn first.
-
-    Attributes
-    ----------
-    still
-        The figure that is drawn now, as it was passed.
-    """
+class Live(_Widget):
+    """A figure in the page of a person; the last line of a cell, or a child of an ipywidgets box. `still` is what it shows."""
 
     _esm = (Path(__file__).parent / "live.js").read_text("utf-8")
-    _model_module_version, _view_module_version = _ANY_VERSION.values()
+    # The still figure stays in the notebook for readers without a kernel, out of sight while this one is there.
+    _css = """.jp-OutputArea-child:has(.js-plotly-plot, .jp-RenderedPlotly, .ntviz-figure):has(+ .jp-OutputArea-child .ntviz-drawn)
+              { display: none }"""
     figure = traitlets.Dict().tag(sync=True)
     alt = traitlets.Unicode().tag(sync=True)
     dark = traitlets.Dict().tag(sync=True)
@@ -87,37 +60,38 @@ class Live(anywidget.AnyWidget):
 
     def __init__(self, figure: go.Figure) -> None:
         self.revision, self.drawn, self.whole = 0, 0, 1
-        self.still = figure
+        self.still, self.kept, self._keeping = figure, None, None
         self._calls: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
         name = uuid4().hex
-        super().__init__(model_id=name, address=name, library=library(), dark=darkened(), **self._state(figure))
+        super().__init__(model_id=name, address=name, library=library(), dark=darkened(), **self._state(figure))  # fmt: skip
         self.on_msg(self._heard)
 
     def _state(self, figure: go.Figure) -> dict[str, Any]:
-        made = packed(figure.to_plotly_json())
         self.revision += 1
+        content = {**show.as_json(figure), "revision": self.revision}
         # What a person zoomed to stays until uirevision changes; 0 would mean none to plotly.
-        layout = {"uirevision": self.whole, **made["layout"]}
-        content = {"data": made["data"], "layout": layout, "config": show.config(figure), "revision": self.revision}
+        content["layout"].setdefault("uirevision", self.whole)
         return {"figure": content, "alt": show.alt(figure)}
 
     def show(self, figure: go.Figure, *, whole: bool = False) -> None:
-        """Draw another figure in place; the zoom stays unless `whole`."""
+        """Draw another figure in place; the zoom stays unless `whole`. The still figure follows when nobody draws."""
         self.whole += whole
         self.still = figure
         with self.hold_sync():
             for name, value in self._state(figure).items():
                 setattr(self, name, value)
+        if self._keeping is not None:
+            self._keeping.cancel()
+        with contextlib.suppress(RuntimeError):  # outside a kernel there is no loop
+            self._keeping = asyncio.get_running_loop().call_later(IDLE, self.keep)
+
+    def keep(self) -> None:
+        """Bring the still figure in the notebook up to date."""
+        if self.kept is not None:
+            self.kept.update(show.bundle(self.still), raw=True)
 
     def on(self, kind: str, call: Callable[[dict[str, Any]], None]) -> None:
-        """Call `call(event)` at each event of a kind.
-
-        Parameters
-        ----------
-        kind
-            "click" (trace, x, y, z, index), "ranges" (ranges by axis, a moment after a zoom), "drawn" (revision), or
-            "alive" (the page has the widget).
-        """
+        """Call `call(event)` at each "click" (trace, x, y, z, index), "ranges" (by axis, after a zoom), "drawn" or "alive"."""
         self._calls.setdefault(kind, []).append(call)
 
     def _heard(self, _: Any, event: dict[str, Any], __: Any) -> None:
@@ -148,10 +122,13 @@ def present(box: ipywidgets.DOMWidget, live: Live) -> None:
 
     Two outputs: a notebook that is opened without its kernel, or by a server without anywidget, keeps the still figure.
     """
-    from IPython.display import display, update_display
+    from IPython.display import display
 
-    pio.show(live.still, renderer="ntviz")
+    if show.Renderer.first():
+        # An output of its own: the still figure comes again, and would bring 2 MB each time.
+        display({"text/html": show.carrier(), "text/plain": ""}, raw=True)
+    live.kept = display(show.bundle(live.still), raw=True, display_id=True)
     place = display({"text/plain": ""}, raw=True, display_id=True)
     view = {"model_id": box.model_id, "version_major": 2, "version_minor": 0}
     shown = {"application/vnd.jupyter.widget-view+json": view, "text/plain": ""}
-    live.on("alive", lambda _: update_display(shown, raw=True, display_id=place.display_id))
+    live.on("alive", lambda _: place.update(shown, raw=True))

@@ -1,22 +1,18 @@
-"""Logos of motifs: one by logomaker on matplotlib axes, many in a plotly figure with known motifs beside.
-
-References
-----------
-Schneider TD, Stephens RM (1990) Nucleic Acids Res 18:6097 (sequence logos). Tareen A, Kinney JB (2020) Bioinformatics 36:2272
-(logomaker). Gupta S et al. (2007) Genome Biol 8:R24 (TOMTOM, whose pictures set a motif above its match).
-"""
+"""Logos of motifs: one by logomaker (Tareen and Kinney 2020) on matplotlib axes, many as plotly with known motifs beneath."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from ntviz.plot.letters import information, letter_traces
 from ntviz.plot.theme import BASES, WIDTH, colours, framed
@@ -27,122 +23,59 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KINDS = {"bits": "in bits", "probability": "as probabilities", "weights": "as weights"}
-EVEN = (0.25, 0.25, 0.25, 0.25)
-TURNED = " (−)"
-"""Behind the name of a motif that is drawn as its reverse complement."""
-MOST_TOLD = 6
-"""Motifs that the alt sentence describes one by one."""
-_ROW, _GAP, _WIDEST = 86, 54, 34
+_ACROSS, _ROW, _GAP, _WIDEST, _DESCRIBED = 3, 86, 54, 34, 6
 
 
-def logo(
-    motif: Any,
-    *,
-    kind: str | None = None,
-    background: Sequence[float] | np.ndarray = EVEN,
-    unit: str = "",
-    title: str = "",
-    ax: Axes | None = None,
-    **options: Any,
-) -> Axes:
-    """The matplotlib axes with one motif drawn by logomaker, in the base colours of all figures, for a page or a paper.
-
-    New axes show themselves at the end of a cell. `ax.get_label()` says in words what is drawn, and
-    `ax.figure.savefig("motif.pdf")` writes it.
+def logo(motif: Any, *, kind: str = "", unit: str = "", title: str = "", ax: Axes | None = None, **options: Any) -> Axes:  # fmt: skip
+    """The matplotlib axes with one motif drawn by logomaker in our base colours; at the end of a cell they show themselves.
 
     Parameters
     ----------
-    motif
-        [position, 4] in the order A, C, G, T, a DataFrame with these columns, as logomaker takes it, or an object that has
-        one of them as `probabilities`, such as those of `motifs.read`.
-    kind
-        `bits`: a column is as high as its information over the background. `probability`: each column is 1 high.
-        `weights`: the values themselves, such as counts, log-odds or mean contributions; below zero upside down. When None,
-        arrays and DataFrames are drawn as they are, as logomaker draws them, and objects with `probabilities` in bits.
-    background
-        Probabilities of A, C, G and T that have no information.
-    unit
-        Of weights.
-    title
-        Above the logo.
-    ax
-        Where to draw; new axes when None.
-    **options
-        More of `logomaker.Logo`.
+    motif, kind
+        [position, 4] in the order A, C, G, T, a DataFrame with these columns, or an object with `probabilities`; drawn as "bits"
+        (objects by default), "probability" or "weights" (arrays by default, as they are).
+    unit, title, ax, options
+        Of weights; above the logo; where to draw, new axes when None; more of `logomaker.Logo`.
 
     Raises
     ------
     ValueError
         As `motif_logos`.
-
-    Examples
-    --------
-    >>> logo(np.eye(4), kind="bits").get_label()
-    'motif: ACGT, 4 positions, 8 bits.'
     """
     import logomaker
-    import pandas as pd
+    from matplotlib.figure import Figure
 
-    kind = kind or ("bits" if hasattr(motif, "probabilities") else "weights")
-    if kind not in KINDS:
-        raise _unknown(kind)
-    name = plain(title) or _names([motif])[0].removesuffix(" 1")
-    array, shares, c = _array(motif, name, weights=kind == "weights"), _background(background), colours()
-    heights = _heights(array, kind, shares)
+    c, kind = colours(), kind or ("bits" if hasattr(motif, "probabilities") else "weights")
+    heights, words = _read(motif, plain(title) or _name(motif, "motif"), kind)
     if ax is None:
-        from matplotlib.figure import Figure
-
         # Not pyplot's, which would keep each figure, and show each that is made in a cell.
-        figure = Figure(figsize=(max(2.0, 0.34 * len(array) + 0.9), 1.9), layout="constrained", facecolor=c.paper)
-        ax = figure.add_subplot(axes_class=_shown())
-        ax.set_facecolor(c.paper)
-    options = {"color_scheme": {base: c.bases[base] for base in BASES}, "show_spines": False, "font_name": "DejaVu Sans", **options}
-    logomaker.Logo(pd.DataFrame(heights, columns=list(BASES)), ax=ax, **options)
-    ax.spines[["left", "bottom"]].set(visible=True, color=c.muted)
+        size = max(2.0, 0.34 * len(heights) + 0.9), 1.9
+        ax = Figure(figsize=size, layout="constrained", facecolor=c.paper).add_subplot(facecolor=c.paper)
+        ax._repr_mimebundle_ = partial(_shown, ax)
+    options = {"color_scheme": {base: c.bases[base] for base in BASES}, "font_name": "DejaVu Sans", **options}
+    table = pd.DataFrame(heights, columns=list(BASES), index=np.arange(len(heights)) + 1)
+    drawn = logomaker.Logo(table, ax=ax, show_spines=False, **options)
+    drawn.style_spines(spines=("left", "bottom"), visible=True, color=c.muted)
+    drawn.style_xticks(spacing=1 if len(heights) <= 16 else 5)
     ax.tick_params(colors=c.ink)
-    ticks = _ticks(len(array))
-    ax.set_xticks(np.array(ticks) - 1, list(map(str, ticks)))
     ax.set_xlabel("position", color=c.ink)
     ax.set_ylabel(plain(unit) if kind == "weights" else kind, color=c.ink, parse_math=False)
     ax.set_title(plain(title, most=120), loc="left", color=c.ink, parse_math=False)
-    ax.set_label(_described(name, array, heights, kind, shares) + ".")
+    ax.set_label(words)
     return ax
 
 
-@cache
-def _shown() -> type[Axes]:
-    """Axes that a notebook shows at the end of a cell, with what they show in words."""
-    from matplotlib.axes import Axes
-
-    class Logo(Axes):
-        def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
-            with BytesIO() as png:
-                self.get_figure().savefig(png, format="png", dpi=192)
-                data = base64.b64encode(png.getvalue()).decode()
-            words = str(self.get_label())
-            return {"image/png": data, "text/plain": words}, {"image/png": {"alt": words, "width": round(96 * self.get_figure().get_figwidth())}}
-
-    return Logo
+def _shown(ax: Axes, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """What a notebook shows at the end of a cell, with what it shows in words."""
+    png, words, figure = BytesIO(), str(ax.get_label()), ax.get_figure()
+    figure.savefig(png, format="png", dpi=192)
+    data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": words}
+    return data, {"image/png": {"alt": words, "width": round(96 * figure.get_figwidth())}}
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """A known motif to draw beneath another one, column under column.
-
-    Parameters
-    ----------
-    motif
-        Base probabilities [position, 4], or an object that has them as `probabilities`, as its file gives them.
-    offset
-        Position of the upper motif's first column in this one, from 0, once this is turned as `strand` says; negative
-        where the upper one begins before it. As `motifs.name` gives it.
-    strand
-        - to draw the reverse complement.
-    name
-        Written above it; its own name when empty.
-    note
-        Written after the name, such as "q = 0.003".
-    """
+    """A known motif to draw beneath another: its column `offset`, from 0, under the first one; `strand` - turns it before."""
 
     motif: Any
     offset: int = 0
@@ -152,253 +85,170 @@ class Beside:
 
 
 def motif_logos(
-    motifs: Iterable[Any],
-    *,
-    title: str,
-    kind: str = "bits",
-    names: Sequence[str] | None = None,
-    notes: Sequence[str] | None = None,
-    beside: Sequence[Beside | None] | None = None,
-    background: Sequence[float] | np.ndarray = EVEN,
-    unit: str = "",
-    columns: int = 3,
-) -> go.Figure:
+    motifs: Iterable[Any], *, title: str, kind: str = "bits", names: Sequence[str] | None = None, notes: Sequence[str] | None = None,
+    beside: Sequence[Beside | None] | None = None, unit: str = "",
+) -> go.Figure:  # fmt: skip
     """A figure of motifs as logos in a grid, all on one scale: up to hundreds, which logomaker would take minutes for.
 
     Parameters
     ----------
-    motifs, kind, background, unit
+    motifs, kind, unit
         As `logo` takes them: for contributions, pass probabilities times contributions with kind="weights".
-    title
-        Says what the figure shows.
-    names
-        Written above each; by default the `name` and `id` of an object, else its number.
-    notes
-        Written after each name, such as its number of sites.
+    title, names, notes
+        What the figure shows; written above each motif, by default its name; written after each name.
     beside
         For each motif the one to draw beneath it, in bits; None draws "no match".
-    columns
-        Motifs side by side.
 
     Raises
     ------
     ValueError
-        If there is no motif, the kind is unknown, shapes or numbers disagree, rows are no probabilities, or values are not
-        finite.
+        No motif, an unknown kind, lengths that disagree, rows that are no probabilities, or values that are not finite.
 
     Examples
     --------
-    >>> sure, even = np.eye(4), np.full((2, 4), 0.25)
-    >>> match = Beside(sure[:3], offset=-1, strand="-", name="known", note="q = 0.01")
-    >>> motif_logos([sure, even], names=["found", "flat"], beside=[match, None], title="Two motifs").layout.meta["alt"]
-    'Two motifs. 2 motifs, in bits. found: ACGT, 4 positions, 8 bits; beneath it the reverse complement of known from its position 2 on, q = 0.01. flat: nn, 2 positions, 0 bits; no match.'
+    >>> match = Beside(np.eye(4)[:3], offset=-1, strand="-", name="known", note="q = 0.01")
+    >>> motif_logos([np.eye(4)], names=["found"], beside=[match], title="One").layout.meta["alt"]
+    'One. 1 motif, in bits. found: ACGT, 4 positions, 8 bits; beneath it known (−), q = 0.01.'
     """
-    motifs, shares = list(motifs), _background(background)
+    motifs = list(motifs)
     if not motifs:
-        raise ValueError("There must be a motif to draw; received none. Say so in words where a search found nothing.")
-    if kind not in KINDS:
-        raise _unknown(kind)
-    for name, values in {"names": names, "notes": notes, "beside": beside}.items():
-        if values is not None and len(values) != len(motifs):
-            raise ValueError(f"{name} must have one entry for each of the {len(motifs):,} motifs; received {len(values):,}. Pass as many.")
-    labels = [plain(name) for name in (names if names is not None else _names(motifs))]
-    arrays = [_array(motif, label, weights=kind == "weights") for motif, label in zip(motifs, labels, strict=True)]
-    heights = [_heights(array, kind, shares) for array in arrays]
-    asides = [""] * len(motifs) if notes is None else [plain(note) for note in notes]
-    pairs = [None] * len(motifs) if beside is None else [None if pair is None else _target(pair, shares) for pair in beside]
-    sure = [0.0, float(np.log2(1 / shares.min()))]
-    limits = {"bits": sure, "probability": [0.0, 1.0]}.get(kind) or span_of(np.concatenate([part(one, 0).sum(1) for one in heights for part in (np.fmax, np.fmin)]))
+        raise ValueError("There must be a motif to draw; received none. Say in words that nothing was found.")
+    for what, given in {"names": names, "notes": notes, "beside": beside}.items():
+        if given is not None and len(given) != len(motifs):
+            raise ValueError(f"{what} must have one entry for each of the {len(motifs):,} motifs; received {len(given):,}.")  # fmt: skip
+    names = [_name(motif, f"motif {i}") for i, motif in enumerate(motifs, 1)] if names is None else names
+    labels = map(_labelled, names, [""] * len(motifs) if notes is None else notes)
+    # Of each motif the heights, the shift and the label; then the same of what is beneath.
+    stacks, words = [], []
+    for motif, label, pair in zip(motifs, labels, [None] * len(motifs) if beside is None else beside, strict=True):  # fmt: skip
+        heights, text = _read(motif, label, kind)
+        stacks.append([(heights, 0, label)])
+        if beside is not None:
+            stacks[-1].append(_beneath(pair))
+            text = f"{text[:-1]}; {'beneath it ' * (pair is not None)}{stacks[-1][1][2]}."
+        words.append(text)
 
-    c, fig = colours(), go.Figure()
-    across, floors = min(columns, len(motifs)), 1 if beside is None else 2
+    c, across, floors = colours(), min(_ACROSS, len(motifs)), len(stacks[0])
     rows = -(-len(motifs) // across) * floors
     total = rows * (_ROW + _GAP) - _GAP
-    first = [min(0, pair[2]) if pair else 0 for pair in pairs]
-    ends = [max(len(one), pair[2] + len(pair[0])) if pair else len(one) for one, pair in zip(heights, pairs, strict=True)]
+    cells = [[{} if row // floors * across + i < len(motifs) else None for i in range(across)] for row in range(rows)]  # fmt: skip
+    fig = make_subplots(rows, across, specs=cells, vertical_spacing=_GAP / total, horizontal_spacing=0.045)
+    sums = [part.sum(axis=1) for (high, *_), *_ in stacks for part in (high.clip(0), high.clip(None, 0))]
+    limits = {"bits": [0.0, 2.0], "probability": [0.0, 1.0]}.get(kind) or span_of(np.concatenate(sums))
+    ends = [(shift, shift + len(high)) for stack in stacks for high, shift, _ in stack]
     # One width of a position for all motifs, and no letter much wider than high.
-    longest = max(WIDTH / across / _WIDEST, *(end - start for start, end in zip(first, ends, strict=True)))
-    said = []
-    for i, (label, array, high, pair) in enumerate(zip(labels, arrays, heights, pairs, strict=True)):
-        said.append(_described(label, array, high, kind, shares) + (f", {asides[i]}" if asides[i] else "") + _beneath(pair, paired=beside is not None) + ".")
-        stacks = [(high, 0, ", ".join(filter(None, (label, asides[i]))), limits, plain(unit) if kind == "weights" else kind)]
-        if beside is not None:
-            stacks.append((np.zeros((0, 4)), 0, "no match", sure, "") if pair is None else (pair[0], pair[2], ", ".join(filter(None, (pair[1], pair[3]))), sure, "bits"))
-        left = i % across / across
-        for floor, (letters, shift, words, reach, of) in enumerate(stacks):
-            k = "" if i + floor == 0 else str(i * floors + floor + 1)
-            top = 1 - (i // across * floors + floor) * (_ROW + _GAP) / total
-            x, axes = np.arange(len(letters)) + shift + 1.0, {"xaxis": f"x{k}", "yaxis": f"y{k}", "showlegend": False}
-            fig.add_traces([trace.update(axes) for trace in letter_traces(letters, x)])
-            fig.add_scatter(x=x, y=np.fmax(letters, 0).sum(axis=1), mode="markers", marker={"opacity": 0, "size": 14}, name=escaped(words), text=[BASES[best] for best in letters.argmax(axis=1)],
-                            customdata=np.arange(len(letters)) + 1, hovertemplate=f"position %{{customdata}}: %{{text}}, %{{y:.3g}} {literal(of)}<extra>%{{fullData.name}}</extra>", **axes)  # fmt: skip
-            fig.layout[f"xaxis{k}"] = {"domain": [left, left + (1 - 0.045 * (across - 1)) / across], "anchor": f"y{k}", "range": [first[i] + 0.4, first[i] + longest + 0.6], "ticks": "",
-                                       "tickvals": _ticks(len(high), longest), "tickfont": {"size": 9}, "showticklabels": floor == 0, "matches": f"x{i * floors + 1}" if floor else None}  # fmt: skip
-            fig.layout[f"yaxis{k}"] = {"domain": [max(0.0, top - _ROW / total), top], "anchor": f"x{k}", "range": reach, "nticks": 3, "tickfont": {"size": 9}, "zeroline": reach[0] < 0,
-                                       "fixedrange": True, "title": {"text": "" if i % across else escaped(of), "font": {"size": 11}}}  # fmt: skip
-            name = escaped(words, most=int(WIDTH / across / 6.4))
-            fig.add_annotation(x=left, xref="paper", xanchor="left", y=top, yref="paper", yanchor="bottom", yshift=2, text=name if floor else f"<b>{name}</b>", showarrow=False,
-                               font={"size": 11, "color": c.muted if floor else c.ink})  # fmt: skip
-    title = plain(title, most=200)
-    more = [f"And {len(said) - MOST_TOLD:,} more."] if len(said) > MOST_TOLD else []
-    alt = " ".join([sentence(title), f"{len(motifs):,} motif{'s' * (len(motifs) > 1)}, {KINDS[kind]}.", *said[:MOST_TOLD], *more])
-    return framed(fig, title=title, alt=alt, height=total, above=16, below=34, hovermode="x")
+    first, longest = np.min(ends), max(WIDTH / across / _WIDEST, np.ptp(ends))
+    step = 1 if longest <= 16 else 5 * -(-int(longest) // 100)
+    for i, floor in np.ndindex(len(motifs), floors):
+        heights, shift, label = stacks[i][floor]
+        cell = {"row": i // across * floors + floor + 1, "col": i % across + 1}
+        at, name = np.arange(len(heights)) + 1, escaped(label, most=int(WIDTH / across / 6.4))
+        what = "bits" if floor else plain(unit) if kind == "weights" else kind
+        _letters(fig, heights, at + shift, at, label=label, unit=what, **cell)
+        axes = fig.get_subplot(**cell)
+        axes.xaxis.tickvals = [] if floor else at[::step]
+        axes.yaxis.update(range=[0, 2] if floor else limits, title_text="" if i % across else escaped(what))
+        fig.add_annotation(x=0, y=1, xref="x domain", yref="y domain", xanchor="left", yanchor="bottom", yshift=2, showarrow=False, **cell,
+                           text=name if floor else f"<b>{name}</b>", font={"size": 11, "color": c.muted if floor else c.ink})  # fmt: skip
+    fig.update_xaxes(range=[first + 0.4, first + longest + 0.6], matches="x", ticks="", tickfont_size=9)
+    fig.update_yaxes(nticks=3, tickfont_size=9, title_font_size=11, zeroline=kind == "weights", fixedrange=True)  # fmt: skip
+    more = [f"And {len(words) - _DESCRIBED:,} more."] if len(words) > _DESCRIBED else []
+    count = f"{len(motifs):,} motif{'s' * (len(motifs) > 1)}, {KINDS[kind]}."
+    alt = " ".join([sentence(plain(title, most=200)), count, *words[:_DESCRIBED], *more])
+    fig.update_layout(showlegend=False)
+    return framed(fig, title=plain(title, most=200), alt=alt, height=total, above=16, below=34, hovermode="x")
 
 
-def _ticks(n: int, longest: float = 0) -> list[int]:
-    """Positions of a motif that have numbers: all of up to 16, else the first and each fifth, or more."""
-    step = 1 if max(n, longest) <= 16 else 5 * -(-int(max(n, longest)) // 100)
-    return sorted({1, *range(step, n + 1, step)})
+def _letters(fig: Any, heights: np.ndarray, x: np.ndarray, at: np.ndarray, *, label: str, unit: str, **cell: int) -> None:  # fmt: skip
+    """Letters, and over them what the pointer reads, with positions `at`."""
+    fig.add_traces(letter_traces(heights, x.astype(float)), rows=cell.get("row"), cols=cell.get("col"))
+    fig.add_scatter(x=x, y=heights.clip(0).sum(axis=1), mode="markers", marker={"opacity": 0, "size": 14}, name=escaped(label),
+                    text=[BASES[best] for best in heights.argmax(axis=1)], customdata=at, **cell,
+                    hovertemplate=f"position %{{customdata}}: %{{text}}, %{{y:.3g}} {literal(unit)}")  # fmt: skip
 
 
-def _heights(array: np.ndarray, kind: str, background: np.ndarray) -> np.ndarray:
-    return array * information(array, background)[:, None] if kind == "bits" else array
+def _name(motif: Any, otherwise: str) -> str:
+    parts = (getattr(motif, key, None) for key in ("name", "id"))
+    return " ".join(dict.fromkeys(part for part in parts if part and isinstance(part, str))) or otherwise
 
 
-def _described(name: str, array: np.ndarray, heights: np.ndarray, kind: str, background: np.ndarray) -> str:
-    """One motif in words, without a full stop."""
-    consensus = _consensus(array, None if kind == "weights" else background)
-    bits = f", {number(float(heights.sum()))} bits" if kind == "bits" else ""
-    return f"{name}: {plain(consensus, most=40)}, {len(array):,} position{'s' * (len(array) > 1)}{bits}"
+def _labelled(*parts: str) -> str:
+    return ", ".join(filter(None, map(plain, parts)))
 
 
-def _beneath(pair: tuple[np.ndarray, str, int, str] | None, *, paired: bool) -> str:
-    if pair is None:
-        return "; no match" * paired
-    _, name, shift, note = pair
-    turned = "the reverse complement of " * name.endswith(TURNED)
-    begins = f"from its position {shift + 1:,} on" if shift >= 0 else f"from {-shift:,} position{'s' * (shift < -1)} before it on"
-    return f"; beneath it {turned}{name.removesuffix(TURNED)} {begins}" + (f", {note}" if note else "")
-
-
-def _target(beside: Beside, background: np.ndarray) -> tuple[np.ndarray, str, int, str]:
-    """Heights in bits, name, shift to the right in columns of the upper motif, and note."""
-    if beside.strand not in ("+", "-"):
-        raise ValueError(f"The strand of a motif beside another must be + or -; received {beside.strand!r}. Use - for its reverse complement.")
-    name = plain(beside.name or _names([beside.motif])[0])
-    array = _array(beside.motif, name, weights=False)
-    if beside.strand == "-":
-        array, name = array[::-1, ::-1], name + TURNED
-    return _heights(array, "bits", background), name, -int(beside.offset), plain(beside.note)
-
-
-def _unknown(kind: object) -> ValueError:
-    return ValueError(f"The kind of logos must be one of {', '.join(KINDS)}; received {kind!r}. Use 'bits' to see where a motif is sure of a base.")
-
-
-def _names(motifs: Sequence[Any]) -> list[str]:
-    """The name of each motif and its identifier, where it has them, else its number from 1."""
-    named = []
-    for index, motif in enumerate(motifs):
-        known = (part for key in ("name", "id") if isinstance(part := getattr(motif, key, ""), str))
-        named.append(" ".join(dict.fromkeys(filter(None, known))) or f"motif {index + 1}")
-    return named
-
-
-def _array(motif: Any, label: str, *, weights: bool) -> np.ndarray:
+def _read(motif: Any, label: str, kind: str, *, turn: bool = False) -> tuple[np.ndarray, str]:
+    """Heights of letters [position, base], and the motif in words: lower case below half a bit, n below a tenth."""
+    if kind not in KINDS:
+        raise ValueError(f"The kind of a logo must be one of {', '.join(KINDS)}; received {kind!r}.")
     motif = getattr(motif, "probabilities", motif)
-    array = np.asarray(motif.reindex(columns=list(BASES)) if hasattr(motif, "reindex") else motif, dtype=float)
+    array = np.asarray(motif.reindex(columns=list(BASES)) if hasattr(motif, "reindex") else motif, dtype=float)  # fmt: skip
     if array.ndim != 2 or array.shape[1] != 4 or not len(array):
-        raise ValueError(f"{label!r} must be [position, 4] in the order A, C, G, T, with a position; received {list(array.shape)}. Put positions first.")
-    if not np.isfinite(array).all():
-        raise ValueError(
-            f"{label!r} must be finite; received {int((~np.isfinite(array)).sum()):,} values that are not, the first at position "
-            f"{int(np.flatnonzero(~np.isfinite(array).all(1))[0]) + 1}. Fill or cut these positions."
-        )
-    odd = (array < -1e-6).any(axis=1) | (np.abs(array.sum(axis=1) - 1) > 0.02)
-    if not weights and odd.any():
-        wrong = int(np.flatnonzero(odd)[0])
-        raise ValueError(
-            f"Each position of {label!r} must hold probabilities (at least 0, sum 1); received {np.array2string(array[wrong], precision=4)} at position "
-            f"{wrong + 1}. Divide counts by their sum, or pass kind='weights' for values that are no probabilities."
-        )
-    return array
+        raise ValueError(f"{label!r} must be [position, 4] in the order A, C, G, T; received {list(array.shape)}.")  # fmt: skip
+    if wrong := int((~np.isfinite(array)).sum()):
+        raise ValueError(f"{label!r} must be finite; received {wrong:,} values that are not. Cut these positions.")  # fmt: skip
+    odd = np.flatnonzero((array < -1e-6).any(axis=1) | (np.abs(array.sum(axis=1) - 1) > 0.02))
+    if kind != "weights" and odd.size:
+        got = f"received {array[odd[0]].round(4)} at position {odd[0] + 1}. Divide counts by their sum, or pass kind='weights'"
+        raise ValueError(f"Each position of {label!r} must hold probabilities (at least 0, sum 1); {got}.")
+    array = array[::-1, ::-1] if turn else array
+    bits = np.full(len(array), 2.0) if kind == "weights" else information(array)
+    letters = np.array(list("ACGTacgtn"))[np.where(bits < 0.1, 8, array.argmax(axis=1) + 4 * (bits < 0.5))]
+    words = f"{label}: {plain(''.join(letters), most=40)}, {len(array):,} position{'s' * (len(array) > 1)}"
+    return (array * bits[:, None], f"{words}, {number(bits.sum())} bits.") if kind == "bits" else (array, f"{words}.")  # fmt: skip
 
 
-def _background(background: Sequence[float] | np.ndarray) -> np.ndarray:
-    values = np.asarray(background, dtype=float)
-    if values.shape != (4,) or not (values > 0).all() or not np.isclose(values.sum(), 1, atol=0.01):
-        raise ValueError(
-            f"A background must be four positive probabilities in the order A, C, G, T that sum to one; received {values.tolist()}. Leave it out for 0.25 each."
-        )
-    return values / values.sum()
-
-
-def _consensus(array: np.ndarray, background: np.ndarray | None) -> str:
-    """The likeliest base of each position; of probabilities, lower case below half a bit and n below a tenth."""
-    best = [BASES[base] for base in array.argmax(axis=1)]
-    bits = np.full(len(array), 2.0) if background is None else information(array, background)
-    return "".join(base if bit >= 0.5 else base.lower() if bit >= 0.1 else "n" for base, bit in zip(best, bits, strict=True))
+def _beneath(pair: Beside | None) -> tuple[np.ndarray, int, str]:
+    """Heights in bits, shift to the right in columns of the upper motif, and label."""
+    if pair is None:
+        return np.zeros((0, 4)), 0, "no match"
+    if pair.strand not in ("+", "-"):
+        raise ValueError(f"The strand of a motif beside another must be + or -; received {pair.strand!r}.")
+    name, turn = pair.name or _name(pair.motif, "motif"), pair.strand == "-"
+    heights, _ = _read(pair.motif, name, "bits", turn=turn)
+    return heights, -int(pair.offset), _labelled(name + " (−)" * turn, pair.note)
 
 
 def aligned_logo(
-    shares: np.ndarray,
-    background: np.ndarray,
-    *,
-    chance: np.ndarray,
-    token: tuple[int, int],
-    sites: int,
-    title: str,
+    shares: np.ndarray, background: np.ndarray, *, chance: np.ndarray, token: tuple[int, int], sites: int, title: str,
     control: np.ndarray | None = None,
-) -> go.Figure:
+) -> go.Figure:  # fmt: skip
     """A figure of aligned sites as a logo: how far each position differs from random sites, in bits.
 
     Parameters
     ----------
-    shares
-        [position, 4] shares of A, C, G, T over the sites.
-    background
-        [position, 4] shares over random sites.
-    chance
-        [position] bits that random sites reach in 95 % of draws: dotted over the logo.
-    token
-        Positions of the attended token, half-open; shaded.
-    sites
-        Number of sites.
-    title
-        Says what the figure shows.
-    control
-        [position, 4] shares over one random set of as many sites: a grey line on the same scale.
+    shares, background, control
+        [position, 4] of the sites, of random sites, and of one random set of as many, which is a grey line.
+    chance, token, sites, title
+        [position] bits that random sites reach in 95 % of draws; positions of the attended token, half-open; number of sites.
 
     Raises
     ------
     ValueError
         If the shapes disagree.
-
-    Examples
-    --------
-    >>> even = np.full((3, 4), 0.25)
-    >>> sure = np.array([[0.97, 0.01, 0.01, 0.01], *even[1:]])
-    >>> figure = aligned_logo(sure, even, chance=np.full(3, 0.1), token=(0, 1), sites=40, title="A head")
-    >>> figure.layout.meta["alt"]
-    'A head. 40 sites, 3 positions. Most likely bases of the attended token: A; 1.76 bits over it, of which random sites reach 0.1. 1 of 3 positions exceed chance.'
     """
-    for name, array, shape in (
-        ("background", background, shares.shape),
-        ("chance", chance, shares.shape[:1]),
-        ("control", shares if control is None else control, shares.shape),
-    ):
-        if array.shape != shape or shares.ndim != 2 or shares.shape[1] != 4:
-            raise ValueError(
-                f"shares must be [position, 4], and {name} must fit them; received {list(shares.shape)} and {list(array.shape)}. Pass arrays of the same sites."
-            )
-    c, fig, n = colours(), go.Figure(), len(shares)
-    bits, at = information(shares, background), np.arange(n) - float(token[0])
-    fig.add_traces(letter_traces(shares * bits[:, None], at))
-    fig.add_scatter(x=at, y=bits, mode="markers", marker={"opacity": 0, "size": 14}, name="attended sites", text=[BASES[i] for i in shares.argmax(axis=1)], hovertemplate="%{text}, %{y:.3g} bits")
-    fig.add_scatter(x=at, y=chance, mode="lines", line={"color": c.ink, "dash": "dot", "width": 1.2, "shape": "hvh"}, name="random sites, 95 % of draws", hovertemplate="%{y:.3g} bits")
+    for name, array in {"background": background, "chance": chance, "control": control}.items():
+        shape = shares.shape[:1] if name == "chance" else shares.shape
+        if array is not None and (array.shape != shape or shares.shape[1:] != (4,)):
+            shapes = f"{list(shares.shape)} and {list(array.shape)}"
+            raise ValueError(f"shares must be [position, 4], and {name} must fit them; received {shapes}.")
+    c, fig, title, inside = colours(), go.Figure(), plain(title, most=200), slice(*token)
+    bits, at = information(shares, background), np.arange(len(shares)) - token[0]
+    _letters(fig, shares * bits[:, None], at, at, label="attended sites", unit="bits")
+    fig.update_traces(showlegend=False)
+    line = {"mode": "lines", "line_shape": "hvh", "line_width": 1.2, "hovertemplate": "%{y:.3g} bits"}
+    fig.add_scatter(x=at, y=chance, name="random sites, 95 % of draws", line_color=c.ink, line_dash="dot", **line)  # fmt: skip
     if control is not None:
-        fig.add_scatter(x=at, y=information(control, background), mode="lines", line={"color": c.control, "width": 1.2, "shape": "hvh"}, name="control: one random set of as many sites", hovertemplate="%{y:.3g} bits")
-    for trace in fig.data[:5]:
-        trace.showlegend = False
-    fig.add_shape(type="rect", x0=-0.5, x1=token[1] - token[0] - 0.5, y0=0, y1=1, yref="paper", fillcolor=c.faint, opacity=0.4, line={"width": 0}, layer="below")
-    fig.update_xaxes(range=[at[0] - 0.6, at[-1] + 0.6], dtick=1 if n <= 24 else 3, title_text="position within the site, bp from the start of the attended token")
+        name, over = "control: one random set of as many sites", information(control, background)
+        fig.add_scatter(x=at, y=over, name=name, line_color=c.control, **line)
+    fig.add_vrect(-0.5, token[1] - token[0] - 0.5, fillcolor=c.faint, opacity=0.4, line_width=0, layer="below")  # fmt: skip
+    fig.update_xaxes(title_text="position within the site, bp from the start of the attended token")
+    fig.update_xaxes(dtick=1 if len(at) <= 24 else 3, range=[at[0] - 0.6, at[-1] + 0.6])
     fig.update_yaxes(title_text="bits over random sites", rangemode="tozero")
-    inside = slice(*token)
-    best = "".join(BASES[base] for base in shares[inside].argmax(1))
+    best = "".join(BASES[base] for base in shares[inside].argmax(axis=1))
     alt = (
-        f"{sentence(plain(title, most=200))} {sites:,} sites, {n} positions. Most likely bases of the attended token: {best}; "
-        f"{number(float(bits[inside].sum()))} bits over it, of which random sites reach {number(float(chance[inside].sum()))}. "
-        f"{int((bits > chance).sum())} of {n} positions exceed chance."
+        f"{sentence(title)} {sites:,} sites, {len(at)} positions. Most likely bases of the attended token: {best}; "
+        f"{number(bits[inside].sum())} bits over it, of which random sites reach {number(chance[inside].sum())}. "
+        f"{(bits > chance).sum()} of {len(at)} positions exceed chance."
     )
-    return framed(fig, title=plain(title, most=200), alt=alt, height=220, above=20, hovermode="x unified", subtitle="shaded: the attended token",
+    return framed(fig, title=title, alt=alt, height=220, above=20, hovermode="x unified", subtitle="shaded: the attended token",
                   legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"})  # fmt: skip

@@ -1,4 +1,7 @@
-"""Maps of variants: every substitution of a locus, and which bases a model's answers depend on."""
+"""Maps of variants: every substitution of a locus, and which bases a model's answers depend on.
+
+Both refuse, with an error that says what came, arrays that do not fit their interval or hold what such a result cannot.
+"""
 
 from __future__ import annotations
 
@@ -8,386 +11,232 @@ from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
-from ntviz.genome import Interval, Variant, canonical_contig
-from ntviz.plot.letters import LETTERS, logo_track, sequence_track
+from ntviz.annotation import Annotation
+from ntviz.genome import Interval, Variant
+from ntviz.plot.letters import logo_track, sequence_track
 from ntviz.plot.locus import LocusFigure, locus
 from ntviz.plot.theme import BASES, colours, framed
-from ntviz.plot.tracks import Panel, Track, genes_track, signal_track
-from ntviz.plot.transcripts import Annotated
+from ntviz.plot.tracks import Panel, Track, View, genes_track, signal_track
 from ntviz.plot.words import escaped, listing, number, plain, sentence
 
 LONGEST_SATURATION, LONGEST_DEPENDENCY = 20_000, 1_500
-KINDS = {"llr": "LLR", "llr_fwd": "LLR, forward strand", "llr_rev": "LLR, reverse strand", "base_llr": "LLR of the base alone"}
-UNIT, ODDS = "nats", "log2 odds ratio"
-MOST_CELLS, SPELLED_CELLS = 512, 64
-"""Bases a side of a map of dependencies: beyond the first it is pooled, up to the second it has letters."""
+MOST_CELLS, SPELLED_CELLS = 512, 64  # bases a side of a map of dependencies that are not pooled, and that have letters  # fmt: skip
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
 def saturation(
-    result: Any,
-    *,
-    control: Any = None,
-    control_label: str = "randomly initialised model",
-    annotation: Annotated | None = None,
-    tracks: Sequence[Track] = (),
-    variant: Variant | str | None = None,
-    kind: str = "llr",
-    title: str | None = None,
-    assembly: str | None = None,
+    result: Any, *, control: Any = None, control_label: str = "randomly initialised model", annotation: Annotation | None = None,
+    tracks: Sequence[Track] = (), variant: Variant | str | None = None, title: str | None = None, assembly: str | None = None,
     zoom: Interval | None = None,
-    top: float | None = None,
-) -> LocusFigure:
-    """A figure of every single-base substitution of a locus: rows are the alternative bases, columns the positions.
+) -> LocusFigure:  # fmt: skip
+    """A figure of every single-base substitution of a locus of at most 20,000 bp: a row for each alternative base.
 
-    From top to bottom: genes, the sequence, the map, its mean over the substitutions of a base with that of the control in
-    grey, the bases that the model expects as a logo, and further tracks.
+    From top to bottom: genes, the sequence, the map, its mean over the substitutions of a base with that of the control in grey,
+    the bases that the model expects as a logo, and further tracks.
 
     Parameters
     ----------
-    result
-        Of `variants.saturation`: `interval`, `sequence`, and [base, 4] in the order A, C, G, T, in the reading
-        direction of the interval: `llr`, `llr_fwd`, `llr_rev` in nats (0 at the reference base, NaN where there is no
-        score) and `probabilities`.
-    control, control_label
-        The same over the same interval by a control, and what that is.
-    annotation
-        Whose genes are drawn on top.
-    tracks
-        More tracks below, as `locus` takes them.
-    variant
-        A substitution or another small variant to mark, on the forward strand with a 1-based position: a `Variant` or
-        its text.
-    kind
-        Array to draw: "llr" (as the result averaged it), "llr_fwd" or "llr_rev" (one strand), or "base_llr" (summed over the
-        other bases of the token).
-    title
-        Says what the figure shows; names the model when None.
-    assembly
-        Name of the genome assembly, written on the axis.
-    zoom
-        A part of the interval drawn once more below, enlarged.
-    top
-        LLR in nats, without sign, of the strongest colours. When None, the 99th percentile of the sizes: one very
-        strong effect would turn all others pale.
-
-    Raises
-    ------
-    TypeError
-        If the result lacks an array.
-    ValueError
-        If shapes disagree, values are infinite or not 0 at the reference base, the kind is unknown, the variant lies
-        elsewhere or has another reference base, or the interval is longer than 20,000 bp.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> llr = np.array([[0, -1, -2, -3], [-0.5, 0, 0.25, np.nan]])
-    >>> toy = SimpleNamespace(interval=Interval("chr20", 100, 102), sequence="AC", llr=llr, model="toy",
-    ...     probabilities=np.full((2, 4), 0.25))
-    >>> saturation(toy).layout.meta["alt"].split("LLR of each substitution: ")[1].split(", 80%")[0]
-    '5 substitutions, lowest −3 nats (A>T at 101), highest 0.25 nats (C>G at 102)'
+    result, control, control_label
+        Of `variants.saturation`: `interval`, `sequence`, and [base, 4] in the order A, C, G, T, in the reading direction: `llr` in
+        nats (0 at the reference base, NaN where there is no score), `probabilities`, and where known `llr_fwd`, `llr_rev`; the same
+        by a control, and what that is.
+    annotation, tracks, variant
+        Whose genes stand on top; more tracks below; a small variant to mark, or its text, 1-based on the forward strand.
+    title, assembly, zoom
+        What is shown; of the genome, written on the axis; a part drawn once more below, enlarged.
     """
-    values = _substitutions(result, kind)
-    null = None if control is None else _mean(_substitutions(control, kind))
-    if null is not None and len(null) != len(values):
-        raise ValueError(f"The control must have as many bases as the result, {len(values):,}; received {len(null):,}. Score the same interval.")
-    marked = None if variant is None else _marked(variant, result.interval, result.sequence)
-    model = plain(getattr(result, "model", "") or "")
-    mean = signal_track(_mean(values), label="Mean over the substitutions", unit=UNIT, diverging=True, control=null, control_label=control_label, height=64)
-    rows = [_bases_track(result, values, kind), _map_track(result, values, kind, top, marked), mean, logo_track(result.probabilities), *tracks]
-    return locus(
-        result.interval, rows if annotation is None else [genes_track(annotation), *rows],
-        title=title or "Every single-base substitution" + (f", scored by {model}" if model else ""), assembly=assembly, sequence=result.sequence,
-        zoom=zoom, marks=None if marked is None else {f"{plain(marked.ref, most=12)}>{plain(marked.alt, most=12)}": marked.interval},
-    )  # fmt: skip
+    strands = [np.asarray(getattr(result, name, None), dtype=float) for name in ("llr_fwd", "llr_rev")]
+    strands = strands if all(np.isfinite(strand).any() for strand in strands) else []
+    values, reference = _read(result, "result", square=False)
+    null = None if control is None else _mean(_read(control, "control", square=False)[0])
+    marked = None if variant is None else _marked(variant, result)
+    rows = [] if annotation is None else [genes_track(annotation)]
+    rows += [
+        _bases_track(result, [values, *strands]), _map_track(result, values, reference, marked, ", mean of both strands" * bool(strands)),
+        signal_track(_mean(values), label="Mean over the substitutions", unit="nats", diverging=True, control=null,
+                     control_label=control_label, height=64), logo_track(result.probabilities), *tracks,
+    ]  # fmt: skip
+    marks = {f"{plain(marked.ref, most=12)}>{plain(marked.alt, most=12)}": marked.interval} if marked else None  # fmt: skip
+    model = plain(getattr(result, "model", None) or "")
+    title = title or "Every single-base substitution" + f", scored by {model}" * bool(model)
+    return locus(result.interval, rows, title=title, assembly=assembly, zoom=zoom, marks=marks)
 
 
-def _map_track(result: Any, values: np.ndarray, kind: str, top: float | None, marked: Variant | None) -> Track:
-    """The map as a track: a row for each alternative base."""
-    label, interval, sizes = f"{KINDS[kind]} of each substitution", result.interval, np.abs(values[np.isfinite(values)])
-    edge = _top(top, sizes, 99)
-
-    def draw(panel: Panel) -> str:
-        view, c, ax = panel.view, colours(), "" if panel.row == 1 else str(panel.row)
-        codes = view.crop(_codes(result.sequence), interval, label).astype(int)
-        shown = view.crop(values, interval, label)
-        rise = slice(None, None, -1 if view.reverse else 1)
-        cells = {"x0": view.interval.start + 1, "dx": 1, "y": list(BASES)}
-        bar = {"len": 84, "lenmode": "pixels", "y": np.mean(panel.figure.layout[f"yaxis{ax}"].domain or (0, 1)), "x": 1.005, "thickness": 8, "ticks": "",
-               "tickvals": [-edge, 0, edge], "ticktext": [number(at) for at in (-edge, 0, edge)], "tickfont": {"size": 10}}  # fmt: skip
-        # The cells answer a click alone: what the pointer reads in every row stands in that of the bases.
-        panel.add(go.Heatmap(z=shown[rise].T.astype(np.float32), zmin=-edge, zmax=edge, colorscale=c.diverging(), name=label, hoverinfo="none",
-                             showscale=panel.block == 1, colorbar=bar, **cells))  # fmt: skip
-        panel.add(go.Heatmap(z=np.where(np.arange(4)[:, None] == codes[rise], 1, np.nan).astype(np.float32), colorscale=[[0, c.control], [1, c.control]],
-                             ygap=14, showscale=False, hoverinfo="skip", **cells))  # fmt: skip
-        panel.yaxis(type="category", categoryarray=list(BASES), autorange=False, range=[3.5, -0.5], showticklabels=True, tickfont={"size": 10}, ticks="")
-        if marked is not None and marked.is_snv and view.interval.contains(marked.interval):
-            row, block = _cell(marked, interval)[1], "" if panel.block == 1 else str(panel.block)
-            panel.figure.add_shape(type="rect", xref=f"x{block}", yref=f"y{ax}", x0=marked.pos - 0.5, x1=marked.pos + 0.5, y0=row - 0.5, y1=row + 0.5,
-                                   line={"color": c.ink, "width": 2})  # fmt: skip
-        beyond = int((sizes > edge).sum())
-        return _substituted(result, values, marked) + (f"; {beyond:,} beyond the strongest colour, {number(edge)} {UNIT}" if beyond else "")
-
-    note = f"in {UNIT}{', mean of both strands' * bool(_strands(result, kind))}; grey dash: the reference base; blue: less likely than it, orange: more likely"
-    return Track(label, 76, draw, "alternative", letters=True, note=note)
-
-
-def _bases_track(result: Any, values: np.ndarray, kind: str) -> Track:
-    """The sequence, whose hover tells the substitutions of each base, with their values and those of each strand."""
-    bases, strands = sequence_track(result.sequence), _strands(result, kind)
-
-    def changes(base: int) -> str:
-        lines = []
-        for column in np.flatnonzero(np.isfinite(values[base])):
-            both = [f"{number(float(strand[base, column]))} {name}" for name, strand in strands.items()]
-            lines.append(f"{result.sequence[base]}>{BASES[column]} {number(float(values[base, column]))} {UNIT}" + (f" ({', '.join(both)})" if both else ""))
-        return "<br>".join(lines) or f"{result.sequence[base]}: no score"
-
-    def draw(panel: Panel) -> str:
-        shown = panel.view.crop(np.arange(len(values), dtype=float), result.interval, bases.label).astype(int)
-        said = bases.draw(panel)
-        panel.add(go.Scatter(x=panel.view.positions, y=np.zeros(len(shown), np.int8), text=list(map(changes, shown)), mode="lines",
-                             line={"width": 0}, hovertemplate="%{text}<extra></extra>"))  # fmt: skip
-        return said
-
-    return replace(bases, draw=draw)
-
-
-def _strands(result: Any, kind: str) -> dict[str, np.ndarray]:
-    """[base, 4] of each strand, of a mean of both."""
-    given = {name: np.asarray(getattr(result, key, None), dtype=float) for name, key in (("forward", "llr_fwd"), ("reverse", "llr_rev"))}
-    return given if kind == "llr" and all(part.shape == (len(result.interval), 4) and np.isfinite(part).any() for part in given.values()) else {}
-
-
-def _codes(sequence: str) -> np.ndarray:
-    return np.array([LETTERS.find(base) for base in sequence], dtype=float)
+def _read(result: Any, what: str, *, square: bool) -> tuple[np.ndarray, np.ndarray]:
+    """[base, 4] substitutions or [base, base] dependencies, NaN where they are hidden: at the reference base or within a token."""
+    names, longest = (["values", "same_token"], LONGEST_DEPENDENCY) if square else (["llr"], LONGEST_SATURATION)  # fmt: skip
+    needed = ["interval", "sequence", *names]
+    if lacking := ", ".join(name for name in needed if not hasattr(result, name)):
+        raise TypeError(f"The {what} must have {', '.join(needed)}; received {type(result).__name__} without {lacking}.")  # fmt: skip
+    at, n, arrays = result.interval.label(), len(result.interval), [np.array(list(result.sequence))]
+    arrays += [np.array(getattr(result, name), dtype=float) for name in names]
+    if n > longest:
+        raise ValueError(f"A map must be at most {longest:,} bp to be drawn; received {n:,} bp ({at}). Draw a part.")  # fmt: skip
+    for name, array in zip(needed[1:], arrays, strict=True):
+        if array.shape != (shape := (n,) if name == "sequence" else (n, n if square else 4)):
+            raise ValueError(f"{name} must have the shape {list(shape)} for {at}; received {list(array.shape)} in the {what}.")  # fmt: skip
+    sequence, values = arrays[:2]
+    if square:
+        hidden, rule = arrays[2] == 1, "Dependencies must be finite and at least 0, or NaN"
+        wrong = ~hidden & (np.isinf(values) | (values < 0))
+    else:
+        hidden, rule = sequence[:, None] == list(BASES), "llr must be finite, 0 at the reference base, and NaN without a score"  # fmt: skip
+        wrong = np.isinf(values) | (hidden & (np.abs(np.nan_to_num(values)) > 1e-4))
+    for row, column in np.argwhere(wrong)[:1]:
+        first = f"{values[row, column]:.4g} at row {row}, column {column} ({wrong.sum():,} such)"
+        raise ValueError(f"{rule}; received {first}. Check order, strand and sign.")
+    return np.where(hidden, np.nan, values), hidden
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """[base] mean over the substitutions that have a score; NaN without any."""
-    count = np.isfinite(values).sum(axis=1)
-    return np.where(count > 0, np.nansum(values, axis=1) / np.maximum(count, 1), np.nan)
+    return np.ma.masked_invalid(values).mean(axis=1).filled(np.nan)
 
 
-def _top(given: float | None, sizes: np.ndarray, percentile: float) -> float:
-    """The value of the strongest colour: as given, or a percentile of the sizes that are there."""
-    if given is not None and not (np.isfinite(given) and given > 0):
-        raise ValueError(f"The value of the strongest colour must be above 0; received top={given}. Leave it out for the data's own.")
-    return given or float(np.percentile(sizes, percentile, method="higher") if sizes.size else 0) or float(sizes.max(initial=0)) or 1.0
+def _edge(sizes: np.ndarray, percentile: float) -> float:
+    """The value of the strongest colour: a percentile, lest one strong effect turn all others pale."""
+    return float(np.percentile(sizes, percentile, method="higher") if sizes.size else 0) or sizes.max(initial=0) or 1.0  # fmt: skip
 
 
-def _cell(variant: Variant, interval: Interval) -> tuple[int, int]:
-    """Base and column of a substitution, in the reading direction of the interval."""
-    if interval.strand == "-":
-        return interval.end - 1 - variant.start, BASES.find(variant.alt.translate(_COMPLEMENT))
-    return variant.start - interval.start, BASES.find(variant.alt)
-
-
-def _at(result: Any, base: int) -> int:
-    """1-based position of a base of a result."""
-    return result.interval.end - base if result.interval.strand == "-" else result.interval.start + base + 1
-
-
-def _substituted(result: Any, values: np.ndarray, marked: Variant | None) -> str:
-    flat = values[np.isfinite(values)]
-    if not flat.size:
-        return "no scores here"
-
-    def words(index: int) -> str:
-        base, column = divmod(index, 4)
-        return f"{number(float(values[base, column]))} {UNIT} ({result.sequence[base]}>{BASES[column]} at {_at(result, base):,})"
-
-    said = f"{flat.size:,} substitution{'s' * (flat.size != 1)}, lowest {words(int(np.nanargmin(values)))}, highest {words(int(np.nanargmax(values)))}, {(flat < 0).mean():.0%} below 0"
-    missing = int((np.isnan(values).sum(axis=1) - (_codes(result.sequence) < 4)).sum())
-    said += f", {missing:,} without a score" if missing else ""
-    if marked is not None and marked.is_snv:
-        own = float(values[_cell(marked, result.interval)])
-        said += f"; {marked.ref}>{marked.alt} at {marked.pos:,}: " + (f"{number(own)} {UNIT}, lower than {(flat > own).mean():.0%} of all" if np.isfinite(own) else "no score")
-    return said
-
-
-def _substitutions(result: Any, kind: str) -> np.ndarray:
-    """[base, 4] values of a result, NaN at the reference base; or an error that says what does not fit."""
-    if kind not in KINDS:
-        raise ValueError(f"The kind must be one of {', '.join(KINDS)}; received {kind!r}. Use 'llr' for the mean of both strands.")
-    lacking = [name for name in ("interval", "sequence", "llr", "probabilities", kind) if not hasattr(result, name)]
-    if lacking:
-        raise TypeError(
-            f"A saturation must have interval, sequence, llr and probabilities; received {type(result).__name__} without {', '.join(lacking)}. "
-            "Pass what variants.saturation returns."
-        )
-    interval, n = result.interval, len(result.interval)
-    if n > LONGEST_SATURATION:
-        raise ValueError(f"A saturation must be at most {LONGEST_SATURATION:,} bp to be drawn; received {n:,} bp ({interval.label()}). Draw a part of it.")
-    values = np.array(getattr(result, kind), dtype=float)
-    if values.shape != (n, 4) or len(result.sequence) != n:
-        raise ValueError(
-            f"{kind} must have the shape [base, 4] of {interval.label()}, {[n, 4]}, in the order A, C, G, T, and the sequence {n:,} letters; received "
-            f"{list(values.shape)} and {len(result.sequence):,}. Pass one row for each base of the interval."
-        )
-    if np.isinf(values).any():
-        base, column = (int(i) for i in np.argwhere(np.isinf(values))[0])
-        raise ValueError(
-            f"{kind} must be finite, with NaN where there is no score; received {values[base, column]} at base {base}, {BASES[column]} "
-            f"({int(np.isinf(values).sum()):,} such). Clip them first."
-        )
-    codes = _codes(result.sequence).astype(int)
-    known = np.flatnonzero((codes >= 0) & (codes < 4))
-    there = values[known, codes[known]]
-    wrong = np.flatnonzero(np.abs(np.nan_to_num(there)) > 1e-4)
-    if wrong.size:
-        base = int(known[wrong[0]])
-        raise ValueError(
-            f"{kind} must be 0 at the reference base; received {there[wrong[0]]:.4g} for {result.sequence[base]} at base {base} ({wrong.size:,} such). "
-            "Check that sequence and values have the same strand and order."
-        )
-    values[known, codes[known]] = np.nan
-    return values
-
-
-def _marked(given: Variant | str, interval: Interval, sequence: str) -> Variant:
-    variant = Variant.from_str(given) if isinstance(given, str) else given
-    place = variant.interval
-    if canonical_contig(variant.chrom) != canonical_contig(interval.chrom) or place.start < interval.start or place.end > interval.end:
-        raise ValueError(f"The variant to mark must lie in {interval.label()}; received {variant}. Mark one of the window, or draw the window around it.")
-    reverse = interval.strand == "-"
-    first = interval.end - place.end if reverse else place.start - interval.start
-    there = sequence[first : first + len(place)]
-    there = there.translate(_COMPLEMENT)[::-1] if reverse else there
-    if there != variant.ref:
-        raise ValueError(f"The variant to mark must have the reference bases of the window; received {variant}, where {there} is. Check its assembly and its strand.")
+def _marked(given: Variant | str, result: Any) -> Variant:
+    variant, place = Variant.from_str(given) if isinstance(given, str) else given, result.interval
+    forward = result.sequence.translate(_COMPLEMENT)[::-1] if place.strand == "-" else result.sequence
+    inside, start = place.contains(variant.interval), variant.start - place.start
+    if not inside or forward[start : start + len(variant.ref)] != variant.ref:
+        has = f"where {forward[start : start + len(variant.ref)]} is" if inside else "which lies elsewhere"
+        raise ValueError(f"The variant must have its reference bases in {place.label()}; received {variant}, {has}.")  # fmt: skip
     return variant
 
 
+def _bases_track(result: Any, grids: Sequence[np.ndarray]) -> Track:
+    """The sequence, whose hover tells the substitutions of each base, with their values and those of each strand."""
+    track, texts = sequence_track(result.sequence), []
+    form = "{}>{} {} nats" + " ({} forward, {} reverse)" * (len(grids) > 1)
+    for base, letter in enumerate(result.sequence):
+        columns = np.flatnonzero(np.isfinite(grids[0][base]))
+        lines = [form.format(letter, BASES[column], *(number(grid[base, column]) for grid in grids)) for column in columns]  # fmt: skip
+        texts.append("<br>".join(lines) or f"{letter}: no score")
+
+    def draw(panel: Panel) -> str:
+        said, shown = track.draw(panel), panel.view.crop(np.arange(len(texts)), None, track.label).astype(int)
+        panel.add(go.Scatter(x=panel.view.positions, y=np.zeros(len(shown), np.int8), text=[texts[base] for base in shown],
+                             mode="lines", line={"width": 0}, hovertemplate="%{text}<extra></extra>"))  # fmt: skip
+        return said
+
+    return replace(track, draw=draw)
+
+
+def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: Variant | None, how: str) -> Track:  # fmt: skip
+    label, interval, known = "LLR of each substitution", result.interval, values[np.isfinite(values)]
+    edge, at, row, said = _edge(np.abs(known), 99), View(interval, interval, (0, 0)).positions, -1, "no scores here"  # fmt: skip
+    if marked is not None and marked.is_snv:
+        row = BASES.index(marked.alt.translate(_COMPLEMENT) if interval.strand == "-" else marked.alt)
+
+    def draw(panel: Panel) -> str:
+        view, c, grids = panel.view, colours(), (values, np.where(reference, 1, np.nan))
+        # A heat map runs along the axis, whichever way that is drawn.
+        along = -1 if view.reverse else 1
+        scores, dashes = (view.crop(grid, None, label)[::along].T.astype(np.float32) for grid in grids)
+        bar = {"len": 84, "lenmode": "pixels", "y": np.mean(panel.figure.layout[f"yaxis{panel.row}"].domain or (0, 1)), "x": 1.005,
+               "thickness": 8, "ticks": "", "tickvals": [-edge, 0, edge], "ticktext": [number(-edge), "0", number(edge)],
+               "tickfont": {"size": 10}}  # fmt: skip
+        cells = {"x0": view.interval.start + 1, "dx": 1, "y": list(BASES)}
+        # The cells answer a click alone: what the pointer reads in every row stands in that of the bases.
+        panel.add(
+            go.Heatmap(z=scores, zmin=-edge, zmax=edge, colorscale=c.diverging(), name=label, hoverinfo="none",
+                       showscale=panel.block == 1, colorbar=bar, **cells),
+            go.Heatmap(z=dashes, colorscale=[c.control, c.control], ygap=14, showscale=False, hoverinfo="skip", **cells),
+        )  # fmt: skip
+        panel.yaxis(showticklabels=True, ticks="", type="category", categoryarray=list(BASES), range=[3.5, -0.5])  # fmt: skip
+        if marked is not None and row >= 0 and view.interval.contains(marked.interval):
+            panel.figure.add_shape(type="rect", x0=marked.pos - 0.5, x1=marked.pos + 0.5, y0=row - 0.5, y1=row + 0.5,
+                                   line={"color": c.ink}, xref=f"x{panel.block}", yref=f"y{panel.row}")  # fmt: skip
+        return said
+
+    if known.size:
+        ends = [divmod(int(index), 4) for index in (np.nanargmin(values), np.nanargmax(values))]
+        lowest, highest = (f"{number(values[i, j])} nats ({result.sequence[i]}>{BASES[j]} at {at[i]:,.0f})" for i, j in ends)  # fmt: skip
+        said = f"{known.size:,} substitutions, lowest {lowest}, highest {highest}, {(known < 0).mean():.0%} below 0"
+        missing, beyond = (np.isnan(values) & ~reference).sum(), (np.abs(known) > edge).sum()
+        said += f", {missing:,} without a score" * bool(missing)
+        if marked is not None and row >= 0:
+            own = values[at == marked.pos, row][0]
+            rank = f"{number(own)} nats, lower than {(known > own).mean():.0%} of all" if np.isfinite(own) else "no score"  # fmt: skip
+            said += f"; {marked.ref}>{marked.alt} at {marked.pos:,}: {rank}"
+        said += f"; {beyond:,} beyond the strongest colour, {number(edge)} nats" * bool(beyond)
+    note = f"in nats{how}; grey dash: the reference base; blue: less likely than it, orange: more likely"
+    return Track(label, 76, draw, "alternative", letters=True, note=note)
+
+
 def dependency(
-    result: Any,
-    *,
-    null: Any = None,
-    null_label: str = "randomly initialised model",
-    title: str | None = None,
+    result: Any, *, null: Any = None, null_label: str = "randomly initialised model", title: str | None = None,
     assembly: str | None = None,
-    top: float | None = None,
-) -> go.Figure:
-    """A square map of what a model's answers depend on: a row for each base substituted, a column for each base read.
+) -> go.Figure:  # fmt: skip
+    """A square map of what a model's answers depend on, of at most 1,500 bp: a row a base substituted, a column a base read.
 
     Rows run from top to bottom and columns from left to right in the reading direction of the interval's strand.
 
     Parameters
     ----------
-    result
-        Of `variants.dependency`: `interval`, `sequence`, and [substituted, read] `values` in log2 odds ratios, at least
-        0, NaN where there is none, and `same_token`.
-    null, null_label
-        The same over as many bases for a control, beside on the same colours; the two zoom together. What it is.
-    title
-        Says what the figure shows; names the model when None.
-    assembly
-        Name of the genome assembly, written on the axes.
-    top
-        Value of the strongest colour; the 99.9th percentile of all maps when None.
-
-    Raises
-    ------
-    TypeError
-        If the result lacks an array.
-    ValueError
-        If an array is not [base, base], a value is negative or infinite, the control has another length, the interval is
-        longer than 1,500 bp, or `top` is unusable.
-
-    Examples
-    --------
-    >>> from types import SimpleNamespace
-    >>> values = np.array([[np.nan, 0.5], [2.0, np.nan]])
-    >>> toy = SimpleNamespace(interval=Interval("chr20", 100, 102), sequence="AC", values=values, same_token=np.eye(2))
-    >>> dependency(toy).layout.meta["alt"].split("2 bases. ")[1].split(" Median")[0]
-    'Strongest, as log2 odds ratio: A at 101 on C at 102 (2) and C at 102 on A at 101 (0.5).'
+    result, null, null_label
+        Of `variants.dependency`: `interval`, `sequence`, [substituted, read] `values` in log2 odds ratios, at least 0, NaN where there
+        is none, and `same_token`; the same of a control, beside on the same colours, and what that is; the two zoom together.
+    title, assembly
+        What is shown; of the genome, under the title.
     """
-    results = [result] if null is None else [result, null]
-    maps = [_dependencies(each, what) for each, what in zip(results, ("result", "null"), strict=False)]
-    if null is not None and len(maps[1]) != len(maps[0]):
-        raise ValueError(f"The null must have as many bases as the result, {len(maps[0]):,}; received {len(maps[1]):,} ({null.interval.label()}). Compute both over the same interval.")
-    known = np.concatenate([values[np.isfinite(values)] for values in maps])
-    edge, c, fig, n, size = _top(top, known, 99.9), colours(), go.Figure(), len(maps), len(maps[0])
-    model, interval, few, step = plain(getattr(result, "model", "") or ""), result.interval, size <= SPELLED_CELLS, -(-size // MOST_CELLS)
-    region = " · ".join([plain(Interval(interval.chrom, interval.start, interval.end).label()), f"{size:,} bp", *([plain(assembly)] if assembly else []), *(["− strand"] if interval.strand == "-" else [])])
-    names = [model or "Model", f"Control: {null_label}"]
-    for i, (each, values) in enumerate(zip(results, maps, strict=True)):
-        k, at = "" if i == 0 else "2", each.interval
-        reverse, first, linked = at.strand == "-", at.start + 1, i > 0 and at == interval
-        rise = slice(None, None, -1 if reverse else 1)
-        letters, blocks = each.sequence[rise], np.arange(0, size, step)
-        cells = np.fmax.reduceat(np.fmax.reduceat(values[rise, rise], blocks, axis=0), blocks, axis=1).astype(np.float32)
-        texts = [[f"{a}{first + row:,} substituted, {b}{first + column:,} read" for column, b in enumerate(letters)] for row, a in enumerate(letters)] if few else None
-        place, hover = first + (step - 1) / 2, "%{text}" if few else "%{y:,} substituted, %{x:,} read" + (f", largest of {step} by {step} bases" if step > 1 else "")
-        low, high = [(0.0, 0.73), (0.0, 0.48), (0.52, 1.0)][i + (n > 1)]
-        fig.add_heatmap(z=cells, x0=place, dx=step, y0=place, dy=step, text=texts, zmin=0, zmax=edge, colorscale=c.sequential(), name=escaped(names[i]), hoverongaps=False,
-                        showscale=i == 0, colorbar={"title": {"text": "log2<br>odds ratio", "side": "top"}, "x": 1.01 if n > 1 else high + 0.01}, xaxis=f"x{k}", yaxis=f"y{k}",
-                        hovertemplate=f"{hover}<br>%{{z:.3g}} {ODDS}<extra></extra>")  # fmt: skip
-        ticks = {"tickvals": list(range(first, at.end + 1)), "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if few else {"tickformat": ",d", "nticks": 6}
-        ends = [first - 0.5, at.end + 0.5]
-        axis = {"minallowed": ends[0], "maxallowed": ends[1], **ticks}
-        fig.layout[f"xaxis{k}"] = axis | {"domain": [low, high], "anchor": f"y{k}", "range": ends[::rise.step], "matches": "x" if linked else None,
-                                          "title": {"text": f"base read, 1-based on {escaped(at.chrom)}"}}  # fmt: skip
-        fig.layout[f"yaxis{k}"] = axis | {"anchor": f"x{k}", "range": ends[::-1][::rise.step], "matches": "y" if linked else None, "showticklabels": not linked,
-                                          "title": {"text": "" if i else "base substituted"}}  # fmt: skip
-        fig.add_annotation(x=low, xref="paper", xanchor="left", y=1, yref="paper", yanchor="bottom", yshift=4, text=f"<b>{escaped(names[i])}</b>", showarrow=False)
-    title = plain(title or "Which bases depend on each other" + (f", by {model}" if model else ""), most=200)
-    said = [sentence(title), sentence(region), *_depends(result, maps[0])]
-    if (beyond := int((known > edge).sum())):
-        said.append(f"{beyond:,} pairs lie beyond the strongest colour, {number(edge)}.")
-    if null is not None:
-        control = maps[1][np.isfinite(maps[1])]
-        said.append(f"Control ({plain(null_label)}): " + (f"strongest {_strongest(null, maps[1], 1)}, median {number(float(np.median(control)))}." if control.size else "no values."))
-    grey = any(np.asarray(each.same_token).any() for each in results)
-    return framed(fig, title=title, alt=" ".join(said), height=390 if n > 1 else 600, above=22, below=60, plot_bgcolor=c.faint,
-                  subtitle=region + "; grey: both bases in one token, which the model reads at once" * grey, name=region.split(" ")[0].replace(",", ""))  # fmt: skip
+    results = {"result": result} if null is None else {"result": result, "null": null}
+    maps, hidden = zip(*(_read(part, what, square=True) for what, part in results.items()), strict=True)
+    known, place, n, size = [values[np.isfinite(values)] for values in maps], result.interval, len(maps), len(maps[0])  # fmt: skip
+    if null is not None and null.interval != place:
+        raise ValueError(f"The null must be of the bases {place.label()}, as the result; received {null.interval.label()}.")  # fmt: skip
+    edge, c, few, step = _edge(np.concatenate(known), 99.9), colours(), size <= SPELLED_CELLS, -(-size // MOST_CELLS)  # fmt: skip
+    at, along = np.arange(place.start, place.end) + 1, slice(None, None, -1 if place.strand == "-" else 1)
+    model, blocks = plain(getattr(result, "model", None) or ""), np.arange(0, size, step)
+    names = [escaped(name) for name in (model or "Model", f"Control: {null_label}")][:n]
+    fig = make_subplots(1, n, subplot_titles=[f"<b>{name}</b>" for name in names], horizontal_spacing=0.04)
+    hover = "%{text}" if few else "%{y:,} substituted, %{x:,} read" + f", largest of {step} by {step} bases" * (step > 1)  # fmt: skip
+    for i, (part, values) in enumerate(zip(results.values(), maps, strict=True)):
+        cells = np.fmax.reduceat(np.fmax.reduceat(values[along, along], blocks, axis=0), blocks, axis=1)
+        letters, start = part.sequence[along], at[0] + (step - 1) / 2
+        bases = [f"{base}{position:,}" for base, position in zip(letters, at, strict=True)]
+        fig.add_heatmap(
+            z=cells.astype(np.float32), x0=start, dx=step, y0=start, dy=step, zmin=0, zmax=edge, name=names[i], hoverongaps=False,
+            text=[[f"{row} substituted, {column} read" for column in bases] for row in bases] if few else None, showscale=i == 0,
+            hovertemplate=f"{hover}<br>%{{z:.3g}} log2 odds ratio<extra></extra>", row=1, col=i + 1,
+            colorbar={"title": {"text": "log2<br>odds ratio", "side": "top"}, "x": 1.01},
+        )  # fmt: skip
+        ticks = {"tickvals": at, "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if few else {}  # fmt: skip
+        fig.update_xaxes(matches="x" if i else None, col=i + 1, **ticks)
+        fig.update_yaxes(matches="y" if i else None, showticklabels=not i, col=i + 1, **ticks)
+    ends = [at[0] - 0.5, at[-1] + 0.5]
+    axis = {"minallowed": ends[0], "maxallowed": ends[1], "tickformat": ",d", "nticks": 6}
+    fig.update_xaxes(range=ends[along], title_text=f"base read, 1-based on {escaped(place.chrom)}", **axis)
+    fig.update_yaxes(range=ends[::-1][along], **axis).update_yaxes(title_text="base substituted", col=1)
+    fig.update_annotations(font={"size": 12})
+    title = plain(title or "Which bases depend on each other" + f", by {model}" * bool(model), most=200)
+    where, strand = plain(replace(place, strand=".").label()), "− strand" * (place.strand == "-")
+    region = " · ".join(filter(None, [where, f"{size:,} bp", plain(assembly or ""), strand]))
+    grey, beyond = int(hidden[0].sum()), sum(int((sizes > edge).sum()) for sizes in known)
+    missing = int(np.isnan(maps[0]).sum()) - grey
+    said = [
+        f"{sentence(title)} {sentence(region)} Dependencies between {size:,} bases.",
+        f"Strongest, as log2 odds ratio: {_strongest(result, maps[0])}.",
+        f"In the control ({plain(null_label)}): {_strongest(null, maps[1])}." if n > 1 else "",
+        f"{beyond:,} pairs lie beyond the strongest colour, {number(edge)}." * bool(beyond),
+        f"Both bases within one token: {grey:,} pairs, left grey." * bool(grey),
+        f"Without a value: {missing:,} pairs." * bool(missing),
+    ]
+    note = "; grey: both bases in one token, which the model reads at once" * bool(grey)
+    return framed(fig, title=title, alt=" ".join(filter(None, said)), height=390 if n > 1 else 600, above=22, below=60,
+                  subtitle=region + note, name=where.replace(",", ""), margin_r=110 if n > 1 else 270, plot_bgcolor=c.faint)  # fmt: skip
 
 
-def _dependencies(result: Any, what: str) -> np.ndarray:
-    """[base, base] values of a result, NaN within a token."""
-    names = ("interval", "sequence", "values", "same_token")
-    if lacking := [name for name in names if not hasattr(result, name)]:
-        raise TypeError(
-            f"A dependency map must have {', '.join(names)}; received as {what} {type(result).__name__} without {', '.join(lacking)}. Pass what variants.dependency returns."
-        )
-    if (n := len(result.interval)) > LONGEST_DEPENDENCY:
-        raise ValueError(
-            f"A dependency map must be at most {LONGEST_DEPENDENCY:,} bp to be drawn; received {n:,} bp ({result.interval.label()}). Draw a part of it."
-        )
-    values, same = np.asarray(result.values, dtype=float), np.asarray(result.same_token, dtype=bool)
-    for name, shape in (("values", values.shape), ("same_token", same.shape), ("sequence", (len(result.sequence),) * 2)):
-        if shape != (n, n):
-            raise ValueError(
-                f"{name} must fit the {n:,} bases of {result.interval.label()}, {[n, n]} for a map; received {list(shape)} in the {what}. Pass arrays of the same interval."
-            )
-    values = np.where(same, np.nan, values)
-    wrong = np.isinf(values) | (values < 0)
-    if wrong.any():
-        row, column = (int(i) for i in np.argwhere(wrong)[0])
-        raise ValueError(
-            f"Dependencies must be finite and at least 0, with NaN where there is none; received {values[row, column]} at row {row}, column {column} of the "
-            f"{what} ({int(wrong.sum()):,} such). Pass sizes, not signed changes."
-        )
-    return values
-
-
-def _strongest(result: Any, values: np.ndarray, most: int) -> str:
-    """The strongest dependencies, each as the base read on the base substituted."""
-    flat = np.nan_to_num(values, nan=-1.0).ravel()
-    pairs = [divmod(int(index), len(values)) for index in np.argsort(-flat, kind="stable")[:most] if flat[index] >= 0]
-    at = [f"{base} at {_at(result, i):,}" for i, base in enumerate(plain(result.sequence, most=LONGEST_DEPENDENCY))]
-    return listing([f"{at[column]} on {at[row]} ({number(float(values[row, column]))})" for row, column in pairs])
-
-
-def _depends(result: Any, values: np.ndarray) -> list[str]:
-    n, known = len(values), values[np.isfinite(values)]
-    said = [f"Dependencies between {n:,} base{'s' * (n != 1)}."]
-    if not known.size:
-        return [*said, "No values here."]
-    same = int(np.asarray(result.same_token, dtype=bool).sum())
-    said += [f"Strongest, as {ODDS}: {_strongest(result, values, 3)}.", f"Median {number(float(np.median(known)))}."]
-    missing = int(np.isnan(values).sum()) - same
-    said += [f"Both bases within one token: {same:,} pairs, left grey."] if same else []
-    return said + ([f"Without a value: {missing:,} pairs."] if missing else [])
+def _strongest(result: Any, values: np.ndarray) -> str:
+    """The strongest dependencies, each as the base read on the base substituted, and the median."""
+    known, places = values[np.isfinite(values)], View(result.interval, result.interval, (0, 0)).positions
+    at = [f"{base} at {place:,.0f}" for base, place in zip(result.sequence, places, strict=True)]
+    strongest = np.argsort(-values, axis=None, kind="stable")[: min(3, known.size)]  # NaN comes last
+    pairs = zip(*np.unravel_index(strongest, values.shape), strict=True)
+    said = [f"{at[column]} on {at[row]} ({number(values[row, column])})" for row, column in pairs]
+    return f"{listing(said)}, median {number(np.median(known))}" if said else "no values"

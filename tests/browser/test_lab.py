@@ -166,6 +166,10 @@ def test_an_open_figure_follows_the_theme(live):
 
 def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free(live, lab, errors):
     page = live.page
+    # The still figure in the notebook has followed, and stays out of sight.
+    cells = "JSON.stringify(window.jupyterapp.shell.currentWidget.model.toJSON().cells)"
+    page.wait_for_function(f"alt => {cells}.includes(JSON.stringify(alt))", arg=live.get_attribute("aria-label"), timeout=20_000)
+    expect(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .js-plotly-plot:visible")).to_have_count(1)
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
     saved = (lab.folder / "explorer.ipynb").stat().st_size
     assert saved < 3.5e6  # 2.0 of plotly.js, 0.5 of a PNG that JupyterLab's plotly extension adds
@@ -187,6 +191,7 @@ def test_a_copy_without_its_kernel_keeps_the_figure(page, lab):
     shutil.copy(lab.folder / "explorer.ipynb", lab.folder / "copy.ipynb")
     panel = show(page, "copy.ipynb")
     seen(panel)
+    expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(1)
 
 
 @pytest.mark.parametrize("lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"])
