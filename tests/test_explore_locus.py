@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from attention_toy import first_token, on_tokens
 from attention_toy import toy as known_heads
+from splice_toy import Sites
 from variant_toy import ToyModel, toy_reference
 
 from ntviz import annotation, attribution, expectation, explore, landscape, models, motifs, plot, variants
@@ -584,3 +585,21 @@ def test_boxes_files_and_code(genome, toy, tmp_path):
     code = found.code()
     compile(code, "code", "exec")
     assert "at='chr20:2,101-2,200(+)'" in code
+
+
+def test_splice_sites_of_both_strands_in_whole_pieces(genome):
+    reference, genes = genome
+    model = Sites(60)
+    made = explore.locus(model, reference, genes, at="20:200-420", components=["genes", "splice sites"])
+    table = made.tables()["splice sites"]
+    text = reference.fetch(Interval("20", 150, 470)).sequence
+    for row in table[(table["start"] >= 199) & (table["start"] < 420)].to_dict("records"):
+        at = row["start"] - 150
+        assert row["donor+"] == (text[at + 1 : at + 3] == "GT")
+        assert row["acceptor+"] == (text[at - 2 : at] == "AG")
+        assert row["donor-"] == (text[at - 2 : at] == "AC")
+        assert row["acceptor-"] == (text[at + 1 : at + 3] == "CT")
+    names = {trace.name for trace in made.figure(enlarged=False).data if trace.name}
+    assert {"Splice sites, donor", "Splice sites, other strand, acceptor"} <= names
+    assert any("control" in name for name in names)
+    assert made.model is None

@@ -13,6 +13,7 @@ import plotly.io
 import pytest
 from attention_toy import previous_token
 from attention_toy import toy as known_heads
+from splice_toy import Sites
 from variant_toy import ToyModel, toy_reference
 
 from ntviz import annotation, data, expectation, explore, models, plot, variants
@@ -451,3 +452,26 @@ def test_own_elements_are_named(genome, toy, tmp_path):
         ValueError, match="A part must be one of around, genes, dependencies; received 'attention'"
     ):
         found.figure("attention")
+
+
+def test_splice_sites_with_either_allele(genome, toy):
+    reference, genes = genome
+    bases = reference.fetch(Interval("20", 2_100, 2_250)).sequence
+    start = 2_100 + bases.index("GT", 30)  # a donor before each
+    lost = Variant("20", start + 1, "G", "C")
+    made = explore.variant(toy, reference, genes, at=lost, splicing=Sites(60))
+    status, (effect,) = made.card.spliced
+    assert (status, effect.gene.name, effect.scores[3], effect.places[3]) == ("ok", "ONE<b&", 1.0, -1)
+    words = made.html()
+    assert "sites, changes of splice sites of ONE&lt;b&amp; within 50 bp" in words
+    assert "donor loss 1.00 (-1 bp)" in words
+    figure = made.figure("splicing")
+    marks = {trace.name: trace.x.tolist() for trace in figure.data if trace.name and trace.name.endswith(", donor")}
+    before, after = (next(x for name, x in marks.items() if ("control" in name) == control) for control in (True, False))
+    assert set(before) - set(after) == {float(start)}  # 1-based: the base before the G
+    beyond = explore.variant(toy, reference, genes, at=snv(reference, 3_500), splicing=Sites(60))
+    assert "sites was not asked about splice sites: no gene of the annotation holds the position" in beyond.html()
+    with pytest.raises(ValueError, match="has no figure 'Splice sites'"):
+        beyond.figure("splicing")
+    with pytest.raises(ValueError, match="has no figure 'Splice sites'"):
+        explore.variant(toy, reference, genes, at=lost).figure("splicing")

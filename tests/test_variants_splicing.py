@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from splice_toy import Sites
 
 from ntviz import annotation, data, models, variants
 from ntviz.reference import Reference
@@ -13,25 +14,6 @@ from ntviz.variants.alleles import Allele
 from ntviz.variants.splicing import EVENTS, SpliceScorer, genes_of
 
 LENGTH, CONTEXT = 12_000, 5_000
-
-
-class Sites:
-    """Calls a donor before each GT and an acceptor after each AG, with a probability of 1; reads nothing else."""
-
-    name = "sites"
-    context = CONTEXT
-    info = {"weights_sha256": "0" * 64, "licence": "none"}
-    calls = 0
-
-    def probabilities(self, bases, *, pad=False):
-        Sites.calls += len(bases)
-        a, c, g, t = (bases[:, row] > 0 for row in range(4))
-        del c
-        donor, acceptor = np.zeros((2, *a.shape))
-        donor[:, :-2] = g[:, 1:-1] & t[:, 2:]
-        acceptor[:, 2:] = a[:, :-2] & g[:, 1:-1]
-        found = np.stack([1 - np.maximum(donor, acceptor), acceptor, donor], axis=2)
-        return found[:, CONTEXT:-CONTEXT]
 
 
 def contig() -> str:
@@ -212,9 +194,8 @@ def test_a_vcf_comes_back_with_the_scores_of_each_gene(folder, tmp_path):
         "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + "\n".join(lines) + "\n"
     )
     made = scorer(folder, annotation_name="genes.gtf")
-    Sites.calls = 0
     summary = variants.score_file(given, tmp_path / "out.vcf", made, what=None, cache=tmp_path / "kept")
-    assert Sites.calls == 6
+    assert made.model.calls == 6
     text = (tmp_path / "out.vcf").read_text()
     records = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     assert [record[:7] for record in records] == [line.split("\t")[:7] for line in lines]
@@ -233,19 +214,12 @@ def test_a_vcf_comes_back_with_the_scores_of_each_gene(folder, tmp_path):
     frame = pd.read_parquet(tmp_path / "out.parquet")
     assert frame[["splice", *(f"splice_{event}" for event in EVENTS)]].iloc[0].tolist() == [1, 1, 0, 0, 0]
     # Kept pieces are read again, and not where the distance is another one.
-    variants.score_file(
-        given,
-        tmp_path / "again.vcf",
-        scorer(folder, annotation_name="genes.gtf"),
-        what=None,
-        cache=tmp_path / "kept",
-    )
-    assert Sites.calls == 6
+    again, wide = scorer(folder, annotation_name="genes.gtf"), scorer(folder, distance=60)
+    variants.score_file(given, tmp_path / "again.vcf", again, what=None, cache=tmp_path / "kept")
+    assert again.model.calls == 0
     assert (tmp_path / "again.vcf").read_text() == text
-    variants.score_file(
-        given, tmp_path / "wide.vcf", scorer(folder, distance=60), what=None, cache=tmp_path / "kept"
-    )
-    assert Sites.calls == 12
+    variants.score_file(given, tmp_path / "wide.vcf", wide, what=None, cache=tmp_path / "kept")
+    assert wide.model.calls == 6
 
 
 def test_the_bundled_networks_score_a_table_of_known_sites():

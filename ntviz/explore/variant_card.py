@@ -34,6 +34,7 @@ class Bench:
     around: int
     beds: dict[str, Annotation]
     background: variants.Background | None = None
+    splicing: variants.SpliceScorer | None = None
 
     def at(self, what: Any) -> Card:
         """The card of a variant, whatever is wrong with it, of a gene or of a region; ValueError where the text is none of these."""
@@ -77,6 +78,13 @@ class Card:
         self.status = self.plan.status if self.plan else ""
         self.scored = self.status in SCORED
         self.chosen: tuple[int, int] | None = None
+
+    @cached_property
+    def spliced(self) -> tuple[str, list[Any]]:
+        """The status of the variant for the splice network, and what it does to the sites of each gene; empty without either."""
+        if self.bench.splicing is None or self.variant is None:
+            return "", []
+        return self.bench.splicing.effects(variants.Allele.of(self.variant))
 
     def clipped(self, span: Interval) -> Interval:
         """The part of a span around the place that the contig has."""

@@ -24,14 +24,19 @@ from ntviz.genome import Variant
 from ntviz.plot import show
 from ntviz.plot.theme import framed
 from ntviz.reference import Reference
-from ntviz.variants import Background, Options, Scorer
+from ntviz.variants import Background, Options, Scorer, SpliceScorer
 
-PARTS = {"around": "Around the variant", "genes": "Genes", "dependencies": "Dependencies"}
+PARTS = {
+    "around": "Around the variant",
+    "splicing": "Splice sites",
+    "genes": "Genes",
+    "dependencies": "Dependencies",
+}
 
 
 def variant(
     model: Any, reference: Reference, annotation: Annotation, *, at: Any = None, window: int | None = None, around: int = 60,
-    background: Background | None = None, beds: Beds = (),
+    background: Background | None = None, beds: Beds = (), splicing: Any = None,
 ) -> VariantExplorer:  # fmt: skip
     """A card of one variant: live in JupyterLab, a page that says as much elsewhere.
 
@@ -52,6 +57,8 @@ def variant(
         From `variants.background` with the same window; its scores then have percentiles.
     beds
         More elements, as `annotation.named` takes them: a path, several, or paths or Annotations by name.
+    splicing
+        A splice network, such as `models.load("ci-spliceai")`: then the card says what the variant does to splice sites.
 
     Raises
     ------
@@ -63,7 +70,8 @@ def variant(
     if background is not None:
         background.check(Scorer(model, reference, Options(background.scores, window=window)))
     scorer = Scorer(model, reference, Options(("all",), window=window))
-    bench = Bench(model, reference, annotation, scorer, window, around, named(beds), background)
+    sites = None if splicing is None else SpliceScorer(splicing, reference, annotation)
+    bench = Bench(model, reference, annotation, scorer, window, around, named(beds), background, sites)
     return VariantExplorer(bench, first_gene(reference, annotation) if at is None else at)
 
 
@@ -75,7 +83,7 @@ class VariantExplorer(Explorer):
     card
         What is shown: `card.status`, `card.table()`, `card.saturation`, `card.contexts`, `card.attention`.
     where, part
-        The variant, gene or region as a person types it; which of "around", "genes" and "dependencies" the live figure shows.
+        The variant, gene or region as a person types it; which of "around", "splicing", "genes" and "dependencies" the live figure shows.
     """
 
     def __init__(self, bench: Bench, at: Any) -> None:
@@ -142,7 +150,7 @@ class VariantExplorer(Explorer):
         return " ".join([*said, *(elements.note for elements in new.values() if elements.note)])
 
     def figure(self, part: str = "around") -> go.Figure:
-        """The part "around" (all that lies on one genome axis), "genes" or "dependencies"; ValueError where the card has none."""
+        """The part "around" (all on one genome axis), "splicing", "genes" or "dependencies"; ValueError where the card has none."""
         if part not in PARTS:
             raise ValueError(f"A part must be one of {', '.join(PARTS)}; received {part!r}.")
         figure = self._drawn(part, complete=True)
@@ -171,7 +179,7 @@ class VariantExplorer(Explorer):
 
     def controls(self) -> Sequence[ipywidgets.Widget]:
         """The part that is shown, and the head."""
-        names = [(text, name) for name, text in PARTS.items()]
+        names = [(text, name) for name, text in PARTS.items() if name != "splicing" or self.bench.splicing]
         self._parts = ipywidgets.ToggleButtons(options=names, style={"button_width": "150px"})
         self._heads = ipywidgets.Dropdown(options=[("", (-1, -1))], description="Head", layout={"width": "330px"})  # fmt: skip
         self._parts.observe(lambda _: self.toolbar.syncing or self._doing(self._picked), "value")

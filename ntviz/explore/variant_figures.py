@@ -57,6 +57,28 @@ def _attention(card: Card, ref: str, alt: str) -> list[plot.Track]:
     return [replace(looks, note=note), seen]
 
 
+def splicing(card: Card) -> go.Figure | None:
+    """Splice sites around the variant with either allele, for the gene that changes most."""
+    _, effects = card.spliced
+    variant = card.variant
+    if variant is None or not effects:
+        return None
+    effect, distance = max(effects, key=lambda effect: effect.scores.max()), card.bench.splicing.distance
+    near = Interval(
+        card.where.chrom, variant.start - distance, variant.start + distance + 1, effect.gene.strand
+    )
+    along = slice(None, None, -1) if near.strand == "-" else slice(None)
+    ref, alt = plain(variant.ref, most=12), plain(variant.alt, most=12)
+    bases = card.bench.reference.fetch(near).sequence
+    tracks = [
+        plot.genes_track(card.bench.annotation),
+        plot.splice_track(effect.after[along], label=f"Splice sites with {alt}", control=effect.before[along], control_label=f"with {ref}"),
+        plot.sequence_track(bases),
+    ]  # fmt: skip
+    return plot.locus(near, tracks, title=f"Splice sites of {plain(effect.gene.name)} around {plain(card.name)}",
+                      assembly=card.bench.reference.assembly, marks={plain(card.name): card.where})  # fmt: skip
+
+
 def genes(card: Card) -> go.Figure | None:
     """The genes and the elements of the user's files around; what the model reads is shaded."""
     place, bench = card.where, card.bench

@@ -10,6 +10,7 @@ from ntviz.explore.variant_card import Card
 from ntviz.plot.words import element_name, listing, number, plain
 from ntviz.variants import STATUSES
 
+SPLICED = "acceptor gain", "acceptor loss", "donor gain", "donor loss"
 _HTML = Environment(autoescape=True, trim_blocks=True).from_string("""\
 <section aria-label="Variant {{ name }}" data-ntviz="variant"
  style="max-width:960px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;font-size:13px;line-height:1.5;text-align:left">
@@ -115,6 +116,25 @@ def seen(card: Card) -> list[str]:
     return said
 
 
+def splicing_said(card: Card) -> list[str]:
+    """What the variant does to splice sites, gene by gene."""
+    status, effects = card.spliced
+    if not status:
+        return []
+    model, distance = plain(card.bench.splicing.model.name), card.bench.splicing.distance
+    if not effects:
+        return [f"{model} was not asked about splice sites: {STATUSES[status]}."]
+    said = []
+    for effect in effects:
+        parts = [
+            f"{name} {score:z.2f} ({at:+d} bp)"
+            for name, score, at in zip(SPLICED, effect.scores, effect.places, strict=True)
+        ]
+        what = f"changes of splice sites of {plain(effect.gene.name)} within {distance} bp"
+        said.append(f"{model}, {what}: {', '.join(parts)}. From 0.5 on a change is taken as likely.")
+    return said
+
+
 def limits(card: Card) -> str:
     """What no score of this kind tells."""
     return (
@@ -128,6 +148,12 @@ def as_html(card: Card, *, scores: bool = True) -> str:
     """Words and table of the scores, escaped; without `scores` nothing is computed."""
     rows = card.table().to_dict("records") if scores and card.scored else []
     columns = [*rows[0]][1:-3] if rows else []
-    said = [" ".join(seen(card)), limits(card)] if rows else [] if scores else ["Scoring …"]
+    said = (
+        [" ".join(seen(card)), *splicing_said(card), limits(card)]
+        if rows
+        else []
+        if scores
+        else ["Scoring …"]
+    )
     return _HTML.render(name=plain(card.name), model=plain(card.bench.model.name), wrong=card.variant and not card.scored, rows=rows,
                         said=reference_said(card), texts=[*_located(card), *said], columns=columns, number=number)  # fmt: skip

@@ -56,7 +56,8 @@ class Effect(NamedTuple):
     """What one allele does to one gene: differences of probability, alternative less reference, and where.
 
     `scores` and `masked` are [event] in the order of `EVENTS`, at least about 0; `places` and `masked_places` are bp from POS to the base
-    of the largest change, along the genome.
+    of the largest change, along the genome. `before` and `after` are [position, class] probabilities with either allele, from `distance`
+    bp before POS to as many behind it, at the positions of the reference.
     """
 
     gene: Gene
@@ -64,6 +65,8 @@ class Effect(NamedTuple):
     places: np.ndarray
     masked: np.ndarray
     masked_places: np.ndarray
+    before: np.ndarray
+    after: np.ndarray
 
     def text(self, alt: str, *, masked: bool = False) -> str:
         """`ALT|GENE|AG|AL|DG|DL|places of these`, as SpliceAI writes it."""
@@ -380,4 +383,4 @@ def _effect(
         kept = np.where(np.stack([known[0], ~known[0], known[1], ~known[1]]), 0, signed)
         masked = kept.max(axis=1)
         masked_places = np.where(masked > 0, kept.argmax(axis=1), places)
-    return Effect(gene, scores, places - distance, masked, masked_places - distance)
+    return Effect(gene, scores, places - distance, masked, masked_places - distance, before, after)
