@@ -112,5 +112,5 @@ def test_layers_are_drawn_beside_the_randomly_initialised_model_with_plotlyjs_on
     assert page.count('class="ntviz-figure"') == 2
     assert page.count('class="ntviz-plotlyjs">H4sI') == 1
     assert "m&lt;1&gt;: inner score by layer, mean over tasks." in page
-    assert "randomly initialised model from 0 to 0.2" in page
+    assert "randomly initialised model lowest 0 at 0, highest 0.2 at 2" in page
     assert "m<1>" not in page

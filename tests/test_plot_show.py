@@ -143,7 +143,10 @@ def test_a_page_asks_the_network_for_nothing_and_carries_plotlyjs_once():
 def test_figures_of_the_users_own_have_words_and_a_file_name(layout, alt, name):
     for own in (go.Figure(layout=layout), {"data": [], "layout": layout}):
         assert plot.alt(own) == alt
-        assert show.config(own)["toImageButtonOptions"]["filename"] == name
+        config = show.as_json(own)["config"]
+        assert config["toImageButtonOptions"]["filename"] == name
+        # By default plotly.js has a button that sends the data to a server.
+        assert (config["showSendToCloud"], config["plotlyServerURL"]) == (False, "")
 
 
 # Files and tables -----------------------------------------------------------------------------------------------------
@@ -310,3 +313,8 @@ def test_the_frame_adds_titles_caption_and_their_room():
 )
 def test_numbers_as_people_read_them(value, text):
     assert words.number(value) == text
+
+
+def test_spans_and_lists_as_people_read_them():
+    assert (words.span(999, 2000), words.span(999, 1000)) == ("1,000–2,000", "1,000")
+    assert (words.listing(["A", "B"]), words.listing(list("ABCDEF"), most=3)) == ("A and B", "A, B, C and 3 more")

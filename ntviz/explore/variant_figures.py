@@ -61,7 +61,7 @@ def splicing(card: Card) -> go.Figure | None:
     """Splice sites around the variant with either allele, for the gene that changes most."""
     _, effects = card.spliced
     variant = card.variant
-    if variant is None or not effects:
+    if variant is None or card.where is None or not effects:
         return None
     effect, distance = max(effects, key=lambda effect: effect.scores.max()), card.bench.splicing.distance
     near = Interval(

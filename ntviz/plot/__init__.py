@@ -3,6 +3,7 @@
 Each function takes the data first and everything else by keyword, and returns a `plotly.graph_objects.Figure`: zoom it,
 hover over it, change it with plotly's own `update_layout`, save it with `save` or `write_html`. What it shows in words,
 with numbers from the data, is `figure.layout.meta["alt"]`. One motif is logomaker's, on matplotlib axes (`logo`).
+Bad arrays, tables and places are refused with a ValueError that says what must hold, what came and what to do.
 
 In a kernel, importing this makes ntviz's renderer plotly's default, unless another was chosen: figures, also your own, then
 show in JupyterLab, in executed notebooks and in pages without a network.

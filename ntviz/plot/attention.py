@@ -368,7 +368,7 @@ def head_atlas(
         shown = [textwrap.wrap(text, room, max_lines=3, placeholder="…") for row in texts for text in row]
         lines = max(lines, *map(len, shown))
         fig.add_heatmap(
-            z=values, zmin=low, zmax=high, colorscale=c.diverging() if diverging else c.magnitudes, showscale=i == 0, xgap=2, ygap=2,
+            z=values, zmin=low, zmax=high, colorscale=c.signs if diverging else c.magnitudes, showscale=i == 0, xgap=2, ygap=2,
             xaxis=f"x{k}", yaxis=f"y{k}", name=escaped(name), hoverongaps=False,
             colorbar={"title": {"text": escaped(name), "side": "right", "font": {"size": 12}}},
             customdata=[list(map(escaped, row)) for row in texts],

@@ -85,19 +85,20 @@ class Panel:
 
 
 def curves(
-    table: pd.DataFrame, *, x: str, y: Mapping[str, str] | Sequence[Panel], title: str, x_label: str = "", y_label: str = ""
+    table: pd.DataFrame, *, x: str, y: Mapping[str, str] | Sequence[str] | Sequence[Panel], title: str, x_label: str = "", y_label: str = ""
 ) -> go.Figure:  # fmt: skip
     """A figure of lines over one column, each with a dash and a marker of its own, with named horizontal baselines in grey.
 
     Parameters
     ----------
     table, x, y
-        One row a point, NaN where it was not measured; column of the horizontal axis; columns to draw with their names on the
-        figure, or `Panel`s, stacked over one horizontal axis.
+        One row a point, NaN where it was not measured; column of the horizontal axis; columns to draw, perhaps with their names on
+        the figure, or `Panel`s, stacked over one horizontal axis.
     title, x_label, y_label
         What is shown; of the axes, with units, the column's name when empty.
     """
-    panels = [Panel(y, y_label or next(iter(y.values()), ""))] if isinstance(y, Mapping) else list(y)
+    names = y if isinstance(y, Mapping) else {name: name for name in y if isinstance(name, str)}
+    panels = [Panel(names, y_label or next(iter(names.values())))] if names else list(y)
     if not panels or not all(panel.lines for panel in panels):
         raise ValueError("Each panel must have at least one column to draw; received none. Pass y={column: name}.")  # fmt: skip
     check(table, numeric=[x, *(column for panel in panels for column in panel.lines)])
@@ -239,16 +240,16 @@ def leaderboard(
     Parameters
     ----------
     tasks, overall
-        One row a task and entry: task, entry, value, low, high, n_test, and where known `twin` (what the entry's randomly initialised
+        One row a task and entry: task, entry, value, low, high, and where known n_test, `twin` (what the entry's randomly initialised
         model reached, a hollow diamond) and `permuted_high` (what it reached at most with permuted labels, a tick); entry, value, low
         and high of the first panel, which orders the entries.
     title, label, focus
         What is shown; of the horizontal axes; entries whose name begins with this are drawn in the accent colour.
     """
-    check(tasks, keys=["entry", "task"], columns=["value", "low", "high", "n_test"])
+    check(tasks, keys=["entry", "task"], columns=["value", "low", "high"])
     means = overall.set_index("entry")["value"].sort_values(ascending=False, kind="stable")
     panels = [("All tasks, mean", overall), *tasks.groupby("task", sort=False)]
-    counts = ["", *(_count(part["n_test"].iloc[0]) for _, part in panels[1:])]
+    counts = ["", *(_count(part["n_test"].iloc[0]) if "n_test" in part else "" for _, part in panels[1:])]
     heads = [escaped(str(name).replace("_", " ")) + count for (name, _), count in zip(panels, counts, strict=True)]  # fmt: skip
     c, title, down = colours(), plain(title, most=200), -(-len(panels) // 3)
     total = down * (22 * len(means) + 80) - 70

@@ -54,7 +54,7 @@ def enrichment(table: pd.DataFrame, *, title: str, control: str | None = "auto")
            "lenmode": "pixels", "len": max(130, cells[0]), "y": 1, "yanchor": "top"}  # fmt: skip
     for row, (what, grid) in enumerate(zip(parts.values(), grids, strict=True), 1):
         fig.add_heatmap(
-            z=grid, x=heads, y=[escaped(element_name(name)) for name in names], zmin=-limit, zmax=limit, colorscale=c.diverging(),
+            z=grid, x=heads, y=[escaped(element_name(name)) for name in names], zmin=-limit, zmax=limit, colorscale=c.signs,
             xgap=int(len(heads) <= 64), ygap=1, name=f"{what}: log2 of the ratio", customdata=wide["hover"][heads], colorbar=bar,
             hovertemplate="%{customdata}<extra></extra>", showscale=row == 1, row=row, col=1,
         )  # fmt: skip

@@ -39,10 +39,7 @@ class Library(_Widget):
     code = traitlets.Bytes().tag(sync=True)
 
 
-@functools.cache
-def library() -> Library:
-    """One for the kernel."""
-    return Library(code=show.plotlyjs())
+library = functools.cache(lambda: Library(code=show.plotlyjs()))  # one for the kernel
 
 
 class Live(_Widget):
@@ -59,7 +56,7 @@ class Live(_Widget):
     library = traitlets.Instance(Library).tag(sync=True, **ipywidgets.widget_serialization)
 
     def __init__(self, figure: go.Figure) -> None:
-        self.revision, self.drawn, self.whole = 0, 0, 1
+        self.revision, self.whole = 0, 1
         self.still, self.kept, self._keeping = figure, None, None
         self._calls: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
         name = uuid4().hex
@@ -96,11 +93,8 @@ class Live(_Widget):
 
     def _heard(self, _: Any, event: dict[str, Any], __: Any) -> None:
         kind = event.get("kind", "")
-        if kind == "drawn":
-            self.drawn = event["revision"]
-            if self.drawn != self.revision:
-                # What was sent got lost.
-                self.send_state(["figure", "alt"])
+        if kind == "drawn" and event["revision"] != self.revision:
+            self.send_state(["figure", "alt"])  # what was sent got lost
         try:
             for call in self._calls.get(kind, ()):
                 call(event)

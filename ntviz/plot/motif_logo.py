@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -36,22 +35,17 @@ def logo(motif: Any, *, kind: str = "", unit: str = "", title: str = "", ax: Axe
         (objects by default), "probability" or "weights" (arrays by default, as they are).
     unit, title, ax, options
         Of weights; above the logo; where to draw, new axes when None; more of `logomaker.Logo`.
-
-    Raises
-    ------
-    ValueError
-        As `motif_logos`.
     """
     import logomaker
     from matplotlib.figure import Figure
 
     c, kind = colours(), kind or ("bits" if hasattr(motif, "probabilities") else "weights")
-    heights, words = _read(motif, plain(title) or _name(motif, "motif"), kind)
+    heights, _, words = _read(Beside(motif, name=title), kind)
     if ax is None:
         # Not pyplot's, which would keep each figure, and show each that is made in a cell.
         size = max(2.0, 0.34 * len(heights) + 0.9), 1.9
         ax = Figure(figsize=size, layout="constrained", facecolor=c.paper).add_subplot(facecolor=c.paper)
-        ax._repr_mimebundle_ = partial(_shown, ax)
+        ax._repr_mimebundle_ = lambda **_: _shown(ax)
     options = {"color_scheme": {base: c.bases[base] for base in BASES}, "font_name": "DejaVu Sans", **options}
     table = pd.DataFrame(heights, columns=list(BASES), index=np.arange(len(heights)) + 1)
     drawn = logomaker.Logo(table, ax=ax, show_spines=False, **options)
@@ -65,7 +59,7 @@ def logo(motif: Any, *, kind: str = "", unit: str = "", title: str = "", ax: Axe
     return ax
 
 
-def _shown(ax: Axes, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+def _shown(ax: Axes) -> tuple[dict[str, str], dict[str, Any]]:
     """What a notebook shows at the end of a cell, with what it shows in words."""
     png, words, figure = BytesIO(), str(ax.get_label()), ax.get_figure()
     figure.savefig(png, format="png", dpi=192)
@@ -98,34 +92,23 @@ def motif_logos(
         What the figure shows; written above each motif, by default its name; written after each name.
     beside
         For each motif the one to draw beneath it, in bits; None draws "no match".
-
-    Raises
-    ------
-    ValueError
-        No motif, an unknown kind, lengths that disagree, rows that are no probabilities, or values that are not finite.
-
-    Examples
-    --------
-    >>> match = Beside(np.eye(4)[:3], offset=-1, strand="-", name="known", note="q = 0.01")
-    >>> motif_logos([np.eye(4)], names=["found"], beside=[match], title="One").layout.meta["alt"]
-    'One. 1 motif, in bits. found: ACGT, 4 positions, 8 bits; beneath it known (−), q = 0.01.'
     """
-    motifs = list(motifs)
+    motifs, title = list(motifs), plain(title, most=200)
     if not motifs:
         raise ValueError("There must be a motif to draw; received none. Say in words that nothing was found.")
     for what, given in {"names": names, "notes": notes, "beside": beside}.items():
         if given is not None and len(given) != len(motifs):
             raise ValueError(f"{what} must have one entry for each of the {len(motifs):,} motifs; received {len(given):,}.")  # fmt: skip
-    names = [_name(motif, f"motif {i}") for i, motif in enumerate(motifs, 1)] if names is None else names
-    labels = map(_labelled, names, [""] * len(motifs) if notes is None else notes)
-    # Of each motif the heights, the shift and the label; then the same of what is beneath.
+    # Of each motif the heights, the shift in columns and the label; then the same of what is beneath.
     stacks, words = [], []
-    for motif, label, pair in zip(motifs, labels, [None] * len(motifs) if beside is None else beside, strict=True):  # fmt: skip
-        heights, text = _read(motif, label, kind)
+    columns = [[None] * len(motifs) if given is None else given for given in (names, notes, beside)]
+    for i, (motif, name, note, pair) in enumerate(zip(motifs, *columns, strict=True), 1):
+        heights, label, text = _read(Beside(motif, name=name or "", note=note or ""), kind, f"motif {i}")
         stacks.append([(heights, 0, label)])
         if beside is not None:
-            stacks[-1].append(_beneath(pair))
-            text = f"{text[:-1]}; {'beneath it ' * (pair is not None)}{stacks[-1][1][2]}."
+            heights, label, _ = _read(pair, "bits") if pair else (np.zeros((0, 4)), "no match", "")
+            stacks[-1].append((heights, -int(pair.offset) if pair else 0, label))
+            text = f"{text[:-1]}; {'beneath it ' if pair else ''}{label}."
         words.append(text)
 
     c, across, floors = colours(), min(_ACROSS, len(motifs)), len(stacks[0])
@@ -154,9 +137,8 @@ def motif_logos(
     fig.update_yaxes(nticks=3, tickfont_size=9, title_font_size=11, zeroline=kind == "weights", fixedrange=True)  # fmt: skip
     more = [f"And {len(words) - _DESCRIBED:,} more."] if len(words) > _DESCRIBED else []
     count = f"{len(motifs):,} motif{'s' * (len(motifs) > 1)}, {KINDS[kind]}."
-    alt = " ".join([sentence(plain(title, most=200)), count, *words[:_DESCRIBED], *more])
-    fig.update_layout(showlegend=False)
-    return framed(fig, title=plain(title, most=200), alt=alt, height=total, above=16, below=34, hovermode="x")
+    alt = " ".join([sentence(title), count, *words[:_DESCRIBED], *more])
+    return framed(fig, title=title, alt=alt, height=total, above=16, below=34, hovermode="x", showlegend=False)  # fmt: skip
 
 
 def _letters(fig: Any, heights: np.ndarray, x: np.ndarray, at: np.ndarray, *, label: str, unit: str, **cell: int) -> None:  # fmt: skip
@@ -167,19 +149,16 @@ def _letters(fig: Any, heights: np.ndarray, x: np.ndarray, at: np.ndarray, *, la
                     hovertemplate=f"position %{{customdata}}: %{{text}}, %{{y:.3g}} {literal(unit)}")  # fmt: skip
 
 
-def _name(motif: Any, otherwise: str) -> str:
-    parts = (getattr(motif, key, None) for key in ("name", "id"))
-    return " ".join(dict.fromkeys(part for part in parts if part and isinstance(part, str))) or otherwise
-
-
-def _labelled(*parts: str) -> str:
-    return ", ".join(filter(None, map(plain, parts)))
-
-
-def _read(motif: Any, label: str, kind: str, *, turn: bool = False) -> tuple[np.ndarray, str]:
-    """Heights of letters [position, base], and the motif in words: lower case below half a bit, n below a tenth."""
+def _read(part: Beside, kind: str, otherwise: str = "motif") -> tuple[np.ndarray, str, str]:
+    """Heights [position, base], label, and the motif in words: lower case below half a bit, n below a tenth."""
     if kind not in KINDS:
         raise ValueError(f"The kind of a logo must be one of {', '.join(KINDS)}; received {kind!r}.")
+    if part.strand not in ("+", "-"):
+        raise ValueError(f"The strand of a motif beside another must be + or -; received {part.strand!r}.")
+    motif, turn = part.motif, part.strand == "-"
+    own = [text for key in ("name", "id") if isinstance(text := getattr(motif, key, None), str)]
+    name = (plain(part.name) or plain(" ".join(dict.fromkeys(own))) or otherwise) + " (−)" * turn
+    label = ", ".join(filter(None, [name, plain(part.note)]))
     motif = getattr(motif, "probabilities", motif)
     array = np.asarray(motif.reindex(columns=list(BASES)) if hasattr(motif, "reindex") else motif, dtype=float)  # fmt: skip
     if array.ndim != 2 or array.shape[1] != 4 or not len(array):
@@ -194,18 +173,9 @@ def _read(motif: Any, label: str, kind: str, *, turn: bool = False) -> tuple[np.
     bits = np.full(len(array), 2.0) if kind == "weights" else information(array)
     letters = np.array(list("ACGTacgtn"))[np.where(bits < 0.1, 8, array.argmax(axis=1) + 4 * (bits < 0.5))]
     words = f"{label}: {plain(''.join(letters), most=40)}, {len(array):,} position{'s' * (len(array) > 1)}"
-    return (array * bits[:, None], f"{words}, {number(bits.sum())} bits.") if kind == "bits" else (array, f"{words}.")  # fmt: skip
-
-
-def _beneath(pair: Beside | None) -> tuple[np.ndarray, int, str]:
-    """Heights in bits, shift to the right in columns of the upper motif, and label."""
-    if pair is None:
-        return np.zeros((0, 4)), 0, "no match"
-    if pair.strand not in ("+", "-"):
-        raise ValueError(f"The strand of a motif beside another must be + or -; received {pair.strand!r}.")
-    name, turn = pair.name or _name(pair.motif, "motif"), pair.strand == "-"
-    heights, _ = _read(pair.motif, name, "bits", turn=turn)
-    return heights, -int(pair.offset), _labelled(name + " (−)" * turn, pair.note)
+    if kind == "bits":
+        return array * bits[:, None], label, f"{words}, {number(bits.sum())} bits."
+    return array, label, f"{words}."
 
 
 def aligned_logo(
@@ -220,11 +190,6 @@ def aligned_logo(
         [position, 4] of the sites, of random sites, and of one random set of as many, which is a grey line.
     chance, token, sites, title
         [position] bits that random sites reach in 95 % of draws; positions of the attended token, half-open; number of sites.
-
-    Raises
-    ------
-    ValueError
-        If the shapes disagree.
     """
     for name, array in {"background": background, "chance": chance, "control": control}.items():
         shape = shares.shape[:1] if name == "chance" else shares.shape
@@ -235,20 +200,19 @@ def aligned_logo(
     bits, at = information(shares, background), np.arange(len(shares)) - token[0]
     _letters(fig, shares * bits[:, None], at, at, label="attended sites", unit="bits")
     fig.update_traces(showlegend=False)
-    line = {"mode": "lines", "line_shape": "hvh", "line_width": 1.2, "hovertemplate": "%{y:.3g} bits"}
-    fig.add_scatter(x=at, y=chance, name="random sites, 95 % of draws", line_color=c.ink, line_dash="dot", **line)  # fmt: skip
+    lines = {"random sites, 95 % of draws": (chance, c.ink, "dot")}
     if control is not None:
-        name, over = "control: one random set of as many sites", information(control, background)
-        fig.add_scatter(x=at, y=over, name=name, line_color=c.control, **line)
+        lines["control: one random set of as many sites"] = information(control, background), c.control, "solid"  # fmt: skip
+    for name, (y, colour, dash) in lines.items():
+        fig.add_scatter(x=at, y=y, name=name, mode="lines", line={"color": colour, "dash": dash, "shape": "hvh", "width": 1.2},
+                        hovertemplate="%{y:.3g} bits")  # fmt: skip
     fig.add_vrect(-0.5, token[1] - token[0] - 0.5, fillcolor=c.faint, opacity=0.4, line_width=0, layer="below")  # fmt: skip
-    fig.update_xaxes(title_text="position within the site, bp from the start of the attended token")
-    fig.update_xaxes(dtick=1 if len(at) <= 24 else 3, range=[at[0] - 0.6, at[-1] + 0.6])
+    fig.update_xaxes(title_text="position within the site, bp from the start of the attended token",
+                     dtick=1 if len(at) <= 24 else 3, range=[at[0] - 0.6, at[-1] + 0.6])  # fmt: skip
     fig.update_yaxes(title_text="bits over random sites", rangemode="tozero")
     best = "".join(BASES[base] for base in shares[inside].argmax(axis=1))
-    alt = (
-        f"{sentence(title)} {sites:,} sites, {len(at)} positions. Most likely bases of the attended token: {best}; "
-        f"{number(bits[inside].sum())} bits over it, of which random sites reach {number(chance[inside].sum())}. "
-        f"{(bits > chance).sum()} of {len(at)} positions exceed chance."
-    )
+    alt = (f"{sentence(title)} {sites:,} sites, {len(at)} positions. Most likely bases of the attended token: {best}; "
+           f"{number(bits[inside].sum())} bits over it, of which random sites reach {number(chance[inside].sum())}. "
+           f"{(bits > chance).sum()} of {len(at)} positions exceed chance.")  # fmt: skip
     return framed(fig, title=title, alt=alt, height=220, above=20, hovermode="x unified", subtitle="shaded: the attended token",
                   legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"})  # fmt: skip

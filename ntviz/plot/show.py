@@ -65,7 +65,6 @@ class Renderer(MimetypeRenderer):
     carried: Any = None
 
     def to_mimebundle(self, fig_dict: dict[str, Any]) -> dict[str, Any]:
-        """What a cell's output holds, with plotly.js if the figure is to carry it."""
         return bundle(fig_dict, with_plotlyjs=self.first())
 
     @staticmethod
@@ -91,38 +90,28 @@ def install() -> None:
         pio.renderers.default = "ntviz"
 
 
-def _layout(figure: Figure) -> dict[str, Any]:
-    return figure.get("layout", {}) if isinstance(figure, dict) else figure.layout.to_plotly_json()
-
-
 def alt(figure: Figure) -> str:
     """What a figure shows in words: its alt sentence, or its title where it has none."""
-    meta, title = _layout(figure).get("meta") or {}, _layout(figure).get("title") or {}
-    return str(meta.get("alt") or (title.get("text") if isinstance(title, dict) else title) or "Figure")
-
-
-def config(figure: Figure) -> dict[str, Any]:
-    """plotly.js's options: the wheel zooms, the camera saves SVG named after what is shown, nothing can be uploaded."""
-    name = str((_layout(figure).get("meta") or {}).get("name") or alt(figure))
-    name = re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]
-    return {
-        "responsive": True, "displaylogo": False, "scrollZoom": True, "toImageButtonOptions": {"format": "svg", "filename": name},
-        "showSendToCloud": False, "plotlyServerURL": "", "modeBarButtonsToRemove": ["sendChartToCloud"],
-    }  # fmt: skip
+    layout = figure.get("layout", {}) if isinstance(figure, dict) else figure.layout.to_plotly_json()
+    return str(layout.get("meta", {}).get("alt") or layout.get("title", {}).get("text") or "Figure")
 
 
 def as_json(figure: Figure) -> dict[str, Any]:
-    """A figure and its options as plotly.js takes them, arrays as base64."""
-    as_dict = figure if isinstance(figure, dict) else figure.to_dict()
-    return json.loads(str(pio.to_json({**as_dict, "config": config(figure)}, validate=False, remove_uids=False)))  # fmt: skip
+    """A figure as plotly.js takes it, arrays as base64: the wheel zooms, the camera saves SVG, nothing can be uploaded."""
+    content = figure if isinstance(figure, dict) else figure.to_dict()
+    name = str(content.get("layout", {}).get("meta", {}).get("name") or alt(figure))
+    picture = {"format": "svg", "filename": re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]}
+    config = {"responsive": True, "displaylogo": False, "scrollZoom": True, "toImageButtonOptions": picture,
+              "showSendToCloud": False, "plotlyServerURL": ""}  # fmt: skip
+    return json.loads(str(pio.to_json({"layout": {}, **content, "config": config}, validate=False, remove_uids=False)))  # fmt: skip
 
 
 def element(figure: Figure, *, with_plotlyjs: bool) -> str:
     """A figure as HTML that needs nothing from outside its page."""
-    zipped = gzip.compress(json.dumps(as_json(figure)).encode(), 6)
+    content = as_json(figure)
     return _ELEMENT.format(
-        id=f"ntviz-{uuid4().hex[:12]}", alt=html.escape(alt(figure)), height=_layout(figure).get("height") or 450, loader=_LOADER,
-        plotlyjs=carrier(full=with_plotlyjs), figure=base64.b64encode(zipped).decode(),
+        id=f"ntviz-{uuid4().hex[:12]}", alt=html.escape(alt(figure)), height=content["layout"].get("height", 450), loader=_LOADER,
+        plotlyjs=carrier(full=with_plotlyjs), figure=base64.b64encode(gzip.compress(json.dumps(content).encode(), 6)).decode(),
     )  # fmt: skip
 
 
@@ -146,11 +135,6 @@ def save(figure: go.Figure, path: str | os.PathLike[str]) -> Path:
     ----------
     figure, path
         Any plotly figure; .html (opens offline, zooms), .json (plotly), .tsv (its `table`), .svg, .png or .pdf (by kaleido).
-
-    Raises
-    ------
-    ValueError
-        The ending is none of these, or a picture is asked for where kaleido or a Chromium is missing.
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -200,27 +184,19 @@ def table(figure: go.Figure) -> pd.DataFrame:
 
     Positions are as on the axes: 1-based. What is drawn without being data (frames, letters, arrows) is left out.
     """
-    named = [trace for trace in figure.data if trace.name and trace.meta != "letters"]
-    rows = map(_rows, named) if named else [pd.DataFrame(columns=["trace", "x", "y"])]
-    return pd.concat(rows, ignore_index=True)
+    tables = [_rows(trace) for trace in figure.data if trace.name and trace.meta != "letters"]
+    return pd.concat(tables or [pd.DataFrame(columns=["trace", "x", "y"])], ignore_index=True)
 
 
 def _rows(trace: Any) -> pd.DataFrame:
-    given = {key: value for key, value in trace.to_plotly_json().items() if key in ("x", "y", "z", "text")}
-    size = max(map(np.size, given.values()), default=0)
-    rows, columns = np.shape(given["z"]) if "z" in given else (size, size)
-    for key, n in (("x", columns), ("y", rows)):
-        first, step = getattr(trace, f"{key}0", None) or 0, getattr(trace, f"d{key}", None) or 1
-        at = np.asarray(given.get(key, first + step * np.arange(n)))
+    given = trace.to_plotly_json()
+    z, size = given.get("z"), max(np.size(given.get(key, ())) for key in ("x", "y", "text"))
+    for key, n in zip("yx", (size, size) if z is None else np.shape(z), strict=True):
+        at = np.asarray(given.get(key, given.get(f"{key}0", 0) + given.get(f"d{key}", 1) * np.arange(n)))
         # Of cells that are given by their edges, the first base.
-        given[key] = np.ceil(np.minimum(at[:-1], at[1:])) if "z" in given and len(at) > n else at
-    if "z" in given:
-        x, y = np.meshgrid(given["x"], given["y"])
-        cells = pd.DataFrame({"trace": trace.name, "x": x.ravel(), "y": y.ravel(), "z": np.ravel(given["z"])})
-        return cells.dropna(subset="z")
-    fitting = [
-        key
-        for key in ("x", "y", "text")
-        if isinstance(given.get(key), str) or len(given.get(key, "")) == size
-    ]
-    return pd.DataFrame({"trace": trace.name, **{key: given[key] for key in fitting if key in given}})
+        given[key] = np.ceil(np.minimum(at[:-1], at[1:])) if z is not None and len(at) > n else at
+    if z is not None:
+        x, y = map(np.ravel, np.meshgrid(given["x"], given["y"]))
+        return pd.DataFrame({"trace": trace.name, "x": x, "y": y, "z": np.ravel(z)}).dropna(subset="z")
+    fitting = [key for key in ("x", "y", "text") if isinstance(given.get(key), str) or len(given.get(key, ())) == size]  # fmt: skip
+    return pd.DataFrame({"trace": trace.name, **{key: given[key] for key in fitting}})

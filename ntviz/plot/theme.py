@@ -24,7 +24,7 @@ WIDTH = 860  # pixels of a page that figures are laid out for: text is wrapped a
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """The colours of one theme; `lines` in order of use, each with a dash of `DASHES` and a marker of `MARKERS`."""
+    """The colours of one theme; `lines` each with one of `DASHES` and `MARKERS`; `signs` from negative over the paper's to positive."""
 
     ink: str
     muted: str
@@ -42,10 +42,6 @@ class Colours:
     lines: tuple[str, ...]
     magnitudes: tuple[str, ...]
     signs: tuple[str, ...]
-
-    def diverging(self) -> list[str]:
-        """Plotly's colour scale for signed values: blue below zero, the ground's colour at zero, orange above."""
-        return list(self.signs)
 
 
 LIGHT = Colours(

@@ -378,7 +378,7 @@ def _features_track(
         spans, texts, middle, half, colour = zip(*parts, strict=True) if parts else ((),) * 5
         bar = boxes(spans, texts, middle=middle, half=half, colour=colour, name=escaped(label))
         if np.isfinite(top):
-            bar.marker.update(colorscale=c.diverging() if signed else c.magnitudes, cmin=-top * signed, cmax=top or 1.0)  # fmt: skip
+            bar.marker.update(colorscale=c.signs if signed else c.magnitudes, cmin=-top * signed, cmax=top or 1.0)  # fmt: skip
         # Of bars plotly would take a near one: an unseen line answers, base by base.
         told = [here[:5] + [f"and {len(here) - 5:,} more"] * (len(here) > 5) for here in over]
         x, y, symbol, size, colour = zip(*marks, strict=True) if marks else ((),) * 5

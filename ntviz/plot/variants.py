@@ -144,7 +144,7 @@ def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: V
         cells = {"x0": view.interval.start + 1, "dx": 1, "y": list(BASES)}
         # The cells answer a click alone: what the pointer reads in every row stands in that of the bases.
         panel.add(
-            go.Heatmap(z=scores, zmin=-edge, zmax=edge, colorscale=c.diverging(), name=label, hoverinfo="none",
+            go.Heatmap(z=scores, zmin=-edge, zmax=edge, colorscale=c.signs, name=label, hoverinfo="none",
                        showscale=panel.block == 1, colorbar=bar, **cells),
             go.Heatmap(z=dashes, colorscale=[c.control, c.control], ygap=14, showscale=False, hoverinfo="skip", **cells),
         )  # fmt: skip

@@ -10,11 +10,7 @@ _SPOKEN = {"five_prime_utr": "5′ UTR", "three_prime_utr": "3′ UTR", "cpg_isl
 
 
 def number(value: float) -> str:
-    """A number with three significant digits, thousands separators and a real minus sign.
-
-    >>> number(0.0123456), number(102e6), number(-0.5), number(0.00001)
-    ('0.0123', '102,000,000', '−0.5', '1e−5')
-    """
+    """A number with three significant digits, thousands separators and a real minus sign."""
     if not math.isfinite(value):
         return "no value"
     size = abs(value)
@@ -27,20 +23,12 @@ def number(value: float) -> str:
 
 
 def span(start: int, end: int) -> str:
-    """A 0-based half-open span as people write it: 1-based, both ends included.
-
-    >>> span(999, 2000), span(999, 1000)
-    ('1,000–2,000', '1,000')
-    """
+    """A 0-based half-open span as people write it, 1-based with both ends: 1,000–2,000, or 1,000 for one base."""
     return f"{start + 1:,}" if end - start == 1 else f"{start + 1:,}–{end:,}"
 
 
 def listing(names: Sequence[str], *, most: int = 4) -> str:
-    """Names joined for a sentence, with the number of those left out.
-
-    >>> listing(["A", "B"]), listing(list("ABCDEF"), most=3)
-    ('A and B', 'A, B, C and 3 more')
-    """
+    """Names joined for a sentence, with the number of those left out: A, B, C and 3 more."""
     shown = [*names[:most], f"{len(names) - most:,} more"] if len(names) > most else list(names)
     *before, last = shown or ["none"]
     return f"{', '.join(before)} and {last}" if before else last
