@@ -365,6 +365,21 @@ def test_the_command_from_file_to_file(command, chr20, tmp_path):
     assert "--overwrite" in again.stderr
 
 
+def test_the_command_scores_splice_sites(command, chr20, tmp_path):
+    source = write(tmp_path, ["20\t43052895\td1\tG\tC"], contigs=False)
+    options = ("--model", "ci-spliceai", "--distance", "40", "--mask", "nearest", "--no-table")
+    done = command("score", source, "--out", tmp_path / "out.vcf", *options, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found = info(body(tmp_path / "out.vcf")[0])
+    assert found["NTV_SPLICE"].startswith("C|HNF4A|0.00|0.00|0.00|1.00|")
+    assert found["NTV_SPLICE"].endswith("|-1")
+    text = (tmp_path / "out.vcf").read_text()
+    for said in ("CC BY 4.0; cite Strauch", "within 40 bp of POS", "genes of chr20.GRCh37.gtf.gz", "mask nearest"):
+        assert said in text
+    command_line = next(line for line in text.splitlines() if line.startswith("##ntviz_command="))
+    assert command_line.endswith("--model ci-spliceai --on-mismatch skip --distance 40 --mask nearest --dtype float32")
+
+
 def test_the_command_scores_tables(command, chr20, tmp_path):
     ref = base(chr20, 43_030_000)
     (tmp_path / "in.tsv").write_text(f"chrom\tpos\tref\talt\nchr20\t43030000\t{ref}\t{other(ref)}\n")
@@ -386,6 +401,8 @@ def test_the_command_scores_tables(command, chr20, tmp_path):
         (("in.vcf", "--model", "nt-v9"), "nt-v9"),
         (("in.vcf", "--reference", "gone.fa"), "gone.fa"),
         (("in.vcf", "--no-background"), "begin with ##fileformat"),
+        (("in.vcf", "--model", "ci-spliceai", "--frames", "6"), "--on-mismatch, but frames came"),
+        (("in.vcf", "--model", "ci-spliceai", "--distance", "9000"), "distance must be 1 to 5,000 bp; received 9,000"),
     ],
 )
 def test_wrong_arguments_end_with_two(command, tmp_path, arguments, said):
