@@ -330,7 +330,7 @@ def test_where_attention_cannot_be_compared_it_is_said(explorer, genome):
 
 def test_a_card_is_saved_whole_by_the_ending(explorer, tmp_path):
     page = explorer.save(tmp_path / "new" / "card.html").read_text()
-    assert page.count('class="ntviz-figure"') == len(PARTS)
+    assert page.count('class="ntviz-figure"') == len(PARTS) - 1
     assert page.count('data-ntviz="scores"') == 1
     assert explorer.save(tmp_path / "card.tsv").read_text() == explorer.tsv()
     alt = plotly.io.read_json(explorer.save(tmp_path / "card.json")).layout.meta["alt"]
@@ -449,7 +449,7 @@ def test_own_elements_are_named(genome, toy, tmp_path):
     assert "&lt;u&gt;more" in found.html()
     assert "&lt;u&gt;more" in str(found.figure("genes").layout.annotations)
     with pytest.raises(
-        ValueError, match="A part must be one of around, genes, dependencies; received 'attention'"
+        ValueError, match="A part must be one of around, splicing, genes, dependencies; received 'attention'"
     ):
         found.figure("attention")
 

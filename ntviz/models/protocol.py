@@ -127,8 +127,8 @@ SPLICE_CLASSES = ("none", "acceptor", "donor")
 class SplicePredictor(Protocol):
     """What splicing asks of a model; `context` bases on each side of a position are all that its prediction follows from."""
 
-    context: int
-
+    @property
+    def context(self) -> int: ...
     @property
     def name(self) -> str: ...
     @property

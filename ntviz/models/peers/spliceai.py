@@ -152,9 +152,7 @@ class SpliceModel(Peer):
         with torch.inference_mode():
             for row in range(0, len(bases), rows):
                 for start, end in pairwise(edges):
-                    part = torch.from_numpy(
-                        np.ascontiguousarray(bases[row : row + rows, :, start : end + 2 * CONTEXT])
-                    )
+                    part = torch.from_numpy(np.array(bases[row : row + rows, :, start : end + 2 * CONTEXT]))
                     logits = self.module(part.to(one))
                     found[row : row + rows, start:end] = float32(
                         logits.float().softmax(2).mean(0).transpose(1, 2)
