@@ -216,6 +216,7 @@ def test_answers_the_protocols(tiny):
         "revision": "local",
         "weights_sha256": tiny.info["weights_sha256"],
         "licence": "none",
+        "training": {},
         "parameters": parameters,
         "layers": 2,
         "heads": 12,

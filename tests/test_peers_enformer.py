@@ -374,6 +374,7 @@ def test_answers_what_is_asked_of_a_model(tiny):
         "revision": "local",
         "weights_sha256": tiny.info["weights_sha256"],
         "licence": "none",
+        "training": {},
         "parameters": sum(counted.values()),
         "layers": 2,
         "heads": 2,

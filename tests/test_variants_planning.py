@@ -68,7 +68,8 @@ def given(contig: str) -> dict[str, list[tuple[int, str, str]]]:
 
 def test_each_status_and_nothing_else(reference, contig, model):
     cases = given(contig)
-    assert {*cases, "swapped", "duplicate", "contig_missing"} == set(STATUSES)
+    # no_gene is of splice networks alone.
+    assert {*cases, "swapped", "duplicate", "contig_missing", "no_gene"} == set(STATUSES)
     alleles = [Allele("20", *one) for rows in cases.values() for one in rows]
     wanted = [status for status, rows in cases.items() for _ in rows]
     alleles += [Allele("7", 100, "A", "C"), Allele("", 100, "A", "C"), Allele("chr20x", 1, "<DEL>", ".")]
