@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ipywidgets
@@ -124,7 +125,9 @@ def test_the_still_figure_follows_once_after_a_burst(monkeypatch, outputs):
         live.kept.update = update
         live.keep()
 
-    asyncio.run(use())
+    # A thread has no loop yet; the browser tests leave one in this one.
+    with ThreadPoolExecutor() as pool:
+        pool.submit(asyncio.run, use()).result()
     assert kept == ["done"]
     assert outputs[0]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "done"
 

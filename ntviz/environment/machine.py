@@ -35,6 +35,7 @@ _REPORTED = (
     "papermill",
     "nbconvert",
     "ipykernel",
+    "jinja2",
     "typer",
 )
 

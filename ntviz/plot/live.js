@@ -35,10 +35,20 @@ function render({ model, el }) {
   const size = () => (box.style.height = `${model.get("figure").layout.height ?? 450}px`); // what plotly takes when the page is resized
   size();
   el.append(box);
-  let lib, timer, drawing, again, whole = {};
+  let lib, drawing, again, next = [], whole = {};
 
-  const ask = (content) => (box.setAttribute("aria-busy", "true"), (box.style.cursor = "progress"), model.send(content));
-  const answered = () => (box.removeAttribute("aria-busy"), (box.style.cursor = ""));
+  /** Ask Python, at once or when it has answered: meanwhile the last of each kind waits. */
+  function ask(content) {
+    if (box.ariaBusy) return void (next = [...next.filter(({ kind }) => kind !== content.kind), content]);
+    box.ariaBusy = "true";
+    box.style.cursor = "progress";
+    model.send(content);
+  }
+  function answered() {
+    box.ariaBusy = null;
+    box.style.cursor = "";
+    if (next.length) ask(next.shift());
+  }
   const axes = () => Object.entries(box._fullLayout).filter(([name, axis]) => /^[xy]axis\d*$/.test(name) && axis.range);
   const dark = () => document.body.dataset.jpThemeLight === "false";
 
@@ -77,8 +87,7 @@ function render({ model, el }) {
       ask({ kind: "click", trace: p.curveNumber, x: p.x, y: p.y, z: p.z, index: p.pointIndex ?? p.pointNumber }));
     box.on("plotly_relayout", (change) => {
       if (!Object.keys(change).some((name) => /^[xy]axis\d*\.(auto)?range/.test(name))) return;
-      clearTimeout(timer);
-      timer = setTimeout(() => ask({ kind: "ranges", ranges: Object.fromEntries(axes().map(([k, a]) => [k, [...a.range]])) }), 150);
+      ask({ kind: "ranges", ranges: Object.fromEntries(axes().map(([k, a]) => [k, [...a.range]])) });
     });
   }
 
