@@ -370,7 +370,7 @@ def test_a_noisy_map_of_1000_tokens_stays_small():
         ({"weights": -softmax(len(SPANS), len(SPANS))}, r"finite and at least 0.*; received -0\.\d+ at \[0, 0\]"),
         ({"control": softmax(2, 2)}, "control' must have the shape"),
         ({"scale": "cubic"}, "one of linear, sqrt, log; received 'cubic'"),
-        ({"sequence": "ACGT"}, "one letter for each of the 34 bases"),
+        ({"sequence": "ACGT"}, "sequence must be the 34 bases of .*; received 4"),
         ({"elements": ["exon"]}, "must have an annotation to look them up in; received .'exon'"),
         ({"genes": genes(), "elements": ["enhancr"]}, "An element must be one of those"),
         ({"spans": np.repeat(SPANS[1:2], 5000, axis=0)}, "From 1 to 4,096 tokens must lie in .*; received 5,000 of 5,000"),
@@ -388,9 +388,7 @@ def test_a_map_that_does_not_fit_is_refused(change, message):
 def test_thumbnails_have_a_unit_square_for_each_head_and_keep_its_maxima():
     maps = softmax(3, 5, 16, 16)
     entropy = np.arange(15.0).reshape(3, 5)
-    fig = plot.thumbnails(
-        maps, title="All", scores={"entropy, nats": entropy}, chosen=(1, 2), interval=WINDOW
-    )
+    fig = plot.thumbnails(maps, title="All", scores={"entropy, nats": entropy}, interval=WINDOW)
     [tops] = traces(fig, "heatmap")
     np.testing.assert_allclose(tops.z, maps.max((2, 3)), rtol=1e-6)
     # A click tells (head, layer) + 0.5.
@@ -405,8 +403,6 @@ def test_thumbnails_have_a_unit_square_for_each_head_and_keep_its_maxima():
         row, column = np.unravel_index(maps[layer, head].argmax(), (16, 16))
         assert dark[18 * layer + row, 18 * head + column]
     assert (pixels[16:18] == 255).all()
-    frame = fig.layout.shapes[0]
-    assert (frame.x0, frame.y0) == (2, 1)
     assert f"Largest weight: layer {tops.z.argmax() // 5} head {tops.z.argmax() % 5}" in alt(fig)
 
 
@@ -420,7 +416,6 @@ def test_all_maps_of_24_by_16_heads_take_less_than_two_megabytes():
     [
         (np.ones((2, 2, 4)), {}, r"shape \[layer, head, bin, bin\]; received \[2, 2, 4\]"),
         (np.full((1, 1, 2, 2), np.nan), {}, r"finite and at least 0.*; received nan at \[0, 0, 0, 0\]"),
-        (np.ones((1, 1, 2, 2)), {"chosen": (1, 0)}, "chosen head must be one of 1 layers by 1 heads"),
         (
             np.ones((1, 1, 2, 2)),
             {"scores": {"x": np.ones(3)}},
@@ -502,7 +497,11 @@ def test_an_atlas_takes_labels_limits_and_a_control():
         (np.ones((2, 2)), {"control": np.ones((2, 3))}, r"'x: control' must have the shape \[2, 2\]"),
         (np.ones((2, 2)), {"labels": [["a"]]}, "one text for each of 2 layers by 2 heads"),
         (np.ones((2, 2)), {"limits": (1, 1)}, r"must be an interval; received \(1, 1\)"),
-        (np.ones((2, 2)), {"chosen": (0, 2)}, "received layer 0 head 2"),
+        (
+            np.ones((2, 2)),
+            {"chosen": (0, 2)},
+            "chosen head must be one of 2 layers by 2 heads, .*received layer 0 head 2",
+        ),
     ],
 )
 def test_an_atlas_refuses_what_does_not_fit(grid, options, message):

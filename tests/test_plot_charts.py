@@ -190,6 +190,15 @@ def test_bars_that_cannot_be_drawn_say_why(options, message):
         drawn_bars(**options)
 
 
+def test_names_of_near_lines_stand_above_each_other():
+    table = pd.DataFrame({"element": ["exon", "intron"], "loss": [7.5, 7.2]})
+    near = bars(table, category="element", value="loss", title="t", baselines={"chance": 0.2, "random twin": 0.25})
+    notes = {note.text: note.yshift for note in near.layout.annotations if note.name != "caption"}
+    assert notes == {"chance 0.2": 0, "random twin 0.25": 14}
+    one = bars(table, category="element", value="loss", title="t", baselines={"chance": 0.2})
+    assert near.layout.margin.t - one.layout.margin.t == 16
+
+
 # Leaderboards ---------------------------------------------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ntviz import plot
-from ntviz.plot.enrichment import enrichment
+from ntviz.plot.attention import enrichment
 from ntviz.plot.theme import LIGHT
 
 HOSTILE = "<b>exon</b>%{y}"

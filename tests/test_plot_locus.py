@@ -499,7 +499,7 @@ def test_regions_without_names_or_none_at_all_are_said():
             r"start before its end \(0-based half-open\); received 20 110 110",
         ),
         (
-            TABLE.assign(start=TABLE["start"] / 2),
+            TABLE.assign(start=TABLE["start"] / 4 + 0.1),
             "start of an element must be an integer, 0-based; received float64",
         ),
         (TABLE.assign(strand="plus"), r"must have the strand \+, - or \."),
@@ -546,12 +546,36 @@ def long(strand: str = ".", **options) -> LocusFigure:
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
-def test_letters_stand_in_the_middle_or_in_the_zoom_or_everywhere(strand):
+def test_letters_stand_where_they_matter_most_or_in_the_zoom_or_everywhere(strand):
+    # The logo of `long` has one base with information, element 2,000 in the reading direction.
+    peak = 2_001 if strand == "+" else 1_000
     figure = long(strand)
-    assert spelled(figure) == set(range(1401, 1601))
-    assert "Letters: zoom in at chr20:1,401-1,600." in figure.layout.meta["alt"]
+    assert spelled(figure) == set(range(peak - 100, peak + 100))
+    assert f"Letters: zoom in at chr20:{peak - 100:,}-{peak + 99:,}." in figure.layout.meta["alt"]
     assert spelled(long(strand, zoom=Interval("chr20", 10, 20))) == set(range(11, 21))
     assert spelled(locus(plot.sequence_track("ACGT" * 100), end=400)) == set(range(1, 401))
+    # Contributions come before a logo, whatever their order; without a value, the middle; never beyond an end.
+    values, logo = np.zeros(3000), np.full((3000, 4), 0.25)
+    values[700], values[10], logo[2000] = -2, 1, [0, 0, 1, 0]
+    for best, first, tracks in (
+        (
+            700,
+            600,
+            [plot.logo_track(logo), plot.contribution_track(values, "A" * 3000, label="c", unit="nats")],
+        ),
+        (
+            10,
+            0,
+            [
+                plot.contribution_track(values * (values > 0), "A" * 3000, label="c", unit="bits"),
+                plot.logo_track(logo),
+            ],
+        ),
+        (None, 1400, [plot.sequence_track("A" * 3000), plot.logo_track(np.full((3000, 4), np.nan))]),
+    ):
+        first = first if strand == "+" or best is None else min(2999 - best - 100, 2800)
+        part = locus(*tracks, end=3000, strand=strand)._part
+        assert part == (first, first + 200)
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])

@@ -7,7 +7,7 @@ import pytest
 from projection_toy import ELEMENTS, toy
 
 from ntviz import plot
-from ntviz.plot.maps import embedding_map
+from ntviz.plot.charts import embedding_map
 
 
 def titles(figure):

@@ -79,7 +79,7 @@ def test_a_logo_shows_itself_and_leaves_no_figure_of_pyplot_behind():
 @pytest.mark.parametrize(
     ("motif", "options", "match"),
     [
-        (np.zeros((3, 5)), {}, r"'motif' must be \[position, 4\] .*received \[3, 5\]"),
+        (np.zeros((3, 5)), {}, r"'motif' must have the shape \[position, 4\]; received \[3, 5\]"),
         (pd.DataFrame(SURE, columns=list("ACGU")), {}, "must be finite; received 4 values"),
         (SURE * 2, {"kind": "bits"}, "must hold probabilities"),
         (SURE, {"kind": "nats"}, "one of bits, probability, weights; received 'nats'"),
@@ -124,7 +124,7 @@ def test_letters_below_zero_hang_upside_down():
     ("given", "match"),
     [
         ({"motifs": []}, "There must be a motif"),
-        ({"motifs": [np.zeros((3, 5))]}, r"must be \[position, 4\]"),
+        ({"motifs": [np.zeros((3, 5))]}, r"must have the shape \[position, 4\]"),
         ({"motifs": [SURE * np.nan]}, "must be finite"),
         ({"motifs": [SURE * 2]}, "must hold probabilities"),
         ({"motifs": [SURE], "kind": "height"}, "must be one of bits, probability, weights"),
@@ -194,10 +194,10 @@ def test_aligned_sites_stand_over_random_ones():
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.5, 2.5)
     null = named(figure, "control: one random set of as many sites")
     assert null.line.color == colours().control
-    with pytest.raises(ValueError, match=r"shares must be \[position, 4\], and chance must fit them"):
+    with pytest.raises(ValueError, match=r"'chance' must have the shape \[9\]; received \[3\]"):
         plot.aligned_logo(shares, background, chance=np.ones(3), token=(3, 6), sites=40, title="Head")
-    for name, options in (("background", {"background": background[:-1]}), ("control", {"control": background[:5]})):
+    for name, options in (("background", {"background": background[:-1]}), ("shares: control", {"control": background[:5]})):
         given = {"background": background, "chance": np.ones(9), "token": (3, 6), "sites": 40, "title": "Head"} | options
-        with pytest.raises(ValueError, match=f"and {name} must fit them"):
+        with pytest.raises(ValueError, match=f"'{name}' must have the shape"):
             plot.aligned_logo(shares, **given)
     assert f"{(np.asarray(seen.y) > 0.3).sum()} of 9 positions exceed chance" in plot.alt(figure)

@@ -43,7 +43,7 @@ def test_sites_stand_on_their_bases_and_the_control_is_grey(strand):
     assert found["Splice sites: control (shuffled sequence), donor"] == [(at(7), 0.2)]
     said = plot.alt(figure)
     assert f"acceptor at {at(5):,} (0.90); donor at {at(20):,} (0.75)" in said
-    assert "in the control (shuffled sequence) donors reach 0.2" in said
+    assert "in the control (shuffled sequence) no donor of 0.5 or more, the highest is 0.2" in said
     controls = [trace for trace in figure.data if "control" in (trace.name or "")]
     assert {trace.marker.color for trace in controls} == {plot.theme.__globals__["colours"]().control}
 
@@ -53,9 +53,11 @@ def test_nothing_found_and_markup_and_wrong_arrays():
     figure = plot.locus(place, [plot.splice_track(sites(20, donor_3=0.2), label="<b>x</b>")], title="t")
     assert "no donor of 0.5 or more, the highest is 0.2" in plot.alt(figure)
     assert "&lt;b&gt;x&lt;/b&gt;, donor" in marks(figure)
-    with pytest.raises(ValueError, match=r"probabilities \[base, 3\].*\[20, 4\]"):
+    with pytest.raises(ValueError, match=r"shape \[base, 3\]; received \[20, 4\]"):
         plot.splice_track(np.zeros((20, 4)))
-    with pytest.raises(ValueError, match="-3 to -3"):
+    with pytest.raises(
+        ValueError, match="probabilities of none, acceptor and donor; received 15 numbers below 0 or above 1"
+    ):
         plot.splice_track(np.full((5, 3), -3.0))
     with pytest.raises(ValueError, match="one value for each of the 20 bases"):
         plot.locus(place, [plot.splice_track(sites(19))], title="t")
@@ -69,7 +71,12 @@ def test_nothing_found_and_markup_and_wrong_arrays():
     ],
 )
 def test_logos_count_from_the_junction(kind, n, labels):
-    axes = plot.splice_logo(np.full((n, 4), 0.1), kind)
+    heights = np.full((n, 4), 0.1)
+    heights[2, 3], heights[4, 0] = 1.5, -2
+    axes = plot.splice_logo(heights, kind, title="Sites, all", unit="nats")
+    numbers = [at for at in range(-20 if kind == "acceptor" else -3, 7) if at]
+    largest = f"largest T at {numbers[2]:+d} (1.5) and A at {numbers[4]:+d} (−2), in nats."
+    assert axes.get_label() == f"Sites, all, positions {numbers[0]} to +{n + numbers[0]}: {largest}"
     assert [text.get_text() for text in axes.get_xticklabels()][: len(labels)] == labels
     assert "exon" in axes.get_xlabel()
     junction = {"donor": 3.5, "acceptor": 20.5}[kind]

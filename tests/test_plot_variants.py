@@ -138,16 +138,17 @@ def test_tracks_stand_in_order_and_expected_bases_are_in_bits():
 
 def test_the_pointer_reads_every_substitution_of_a_base_and_its_strands():
     result = saturated(unknown=(7,))
-    line = next(trace for trace in plot.saturation(result).data if trace.type == "scatter" and trace.text is not None and "forward" in str(trace.text[0]))
-    assert line.text[7] == "N: no score"
-    np.testing.assert_array_equal(line.x, START + 1 + np.arange(60))
+    cells = next(trace for trace in plot.saturation(result).data if trace.hovertext is not None)
+    [texts] = cells.hovertext
+    assert texts[7] == "N: no score"
+    np.testing.assert_array_equal(places(cells), START + 1 + np.arange(60))
     base = result.sequence[3]
-    for said, code in zip(line.text[3].split("<br>"), [i for i in range(4) if BASES[i] != base], strict=True):
+    for said, code in zip(texts[3].split("<br>"), [i for i in range(4) if BASES[i] != base], strict=True):
         value, forward, reverse = (number(array[3, code]) for array in (result.llr, result.llr_fwd, result.llr_rev))
         assert said == f"{base}>{BASES[code]} {value} nats ({forward} forward, {reverse} reverse)"
     # A result of one strand has no other beside.
     figure = plot.saturation(saturated(llr_rev=None))
-    assert not any("forward" in str(trace.text) for trace in figure.data if trace.text is not None)
+    assert "forward" not in str([trace.hovertext for trace in figure.data])
     assert "both strands" not in figure.to_json()
 
 
@@ -215,19 +216,19 @@ def test_text_of_a_saturation_is_no_markup():
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"llr": np.zeros((59, 4))}, {}, r"llr must have the shape \[60, 4\] for 20:43.*received \[59, 4\]"),
+        ({"llr": np.zeros((59, 4))}, {}, r"'llr of the result' must have the shape \[60, 4\]; received \[59, 4\]"),
         ({"probabilities": np.zeros((60, 4))}, {}, "must be a probability distribution"),
-        ({"sequence": "ACGT"}, {}, r"sequence must have the shape \[60\] for 20:43.*received \[4\]"),
-        ({"llr": np.full((60, 4), -np.inf)}, {}, "llr must be finite.*received -inf at row 0, column 0 .240 such"),
+        ({"sequence": "ACGT"}, {}, "letter of the sequence for each; received 60 bp and 4 letters in the result"),
+        ({"llr": np.full((60, 4), -np.inf)}, {}, r"llr of the result' must be finite.*received -inf at \[0, 0\]"),
         ({"llr": saturated(seed=1).llr}, {}, "0 at the reference base.*; received .*Check order, strand"),
         ({}, {"variant": "20:5:A>C"}, "bases in 20:43,030,000-43,030,059; received 20:5:A>C, which lies elsewhere"),
         ({}, {"variant": f"19:{START + 1}:A>C"}, "bases in 20:43,030,000-43,030,059; received 19:.*elsewhere"),
         ({}, {"variant": "rs12"}, "must name contig, position, REF and ALT; received 'rs12'"),
         ({}, {"variant": f"20:{START + 5}:{other(saturated().sequence[4])}>G"}, f"its reference bases in .*; received .*, where {saturated().sequence[4]} is"),
         ({}, {"control": saturated(59)}, r"control' must have the shape \[60\]; received \[59\]"),
-        ({"llr": None}, {}, r"llr must have the shape.*received \[\]"),
+        ({"llr": None}, {}, r"'llr of the result' must have the shape.*received \[\]"),
         ({}, {"zoom": Interval("20", 0, 10)}, "'zoom' must lie in"),
-        ({"interval": Interval("20", 0, 20_001)}, {}, r"at most 20,000 bp to be drawn; received 20,001 bp .*Draw a part"),
+        ({"interval": Interval("20", 0, 20_001)}, {}, "at most 20,000 bp.*; received 20,001 bp .*Draw a part"),
     ],
 )  # fmt: skip
 def test_unusable_saturations_are_refused(changes, options, message):
@@ -277,7 +278,7 @@ def test_pairs_in_one_token_are_left_out_and_explained():
     np.testing.assert_allclose(cells.z, np.where(result.same_token, np.nan, values), rtol=1e-6)
     assert figure.layout.plot_bgcolor == LIGHT.faint
     assert "grey: both bases in one token" in figure.layout.title.subtitle.text
-    assert "Both bases within one token: 144 pairs, left grey. Without a value: 18 pairs." in plot.alt(figure)
+    assert "Both bases within one token: 144 pairs. Without a value: 18 pairs." in plot.alt(figure)
     alone = plot.dependency(dependent(same_token=np.zeros((24, 24), bool), values=np.ones((24, 24))))
     assert "grey" not in alone.layout.title.subtitle.text
 
@@ -320,6 +321,12 @@ def test_a_null_stands_beside_on_the_same_colours_and_zooms_with_it():
     assert set(plot.table(figure)["trace"]) == {"toy", "Control: untrained"}
 
 
+def test_letters_on_the_axes_of_two_maps_do_not_meet():
+    for n, alone, beside in ((32, True, True), (48, True, False), (65, False, False)):
+        assert (plot.dependency(dependent(n)).layout.xaxis.ticktext is not None) == alone
+        assert (plot.dependency(dependent(n), null=dependent(n)).layout.yaxis.ticktext is not None) == beside
+
+
 def test_the_strongest_come_largest_first_and_what_lies_beyond_the_colours_is_counted():
     values = np.full((12, 12), 0.5)
     values[1, 8], values[9, 2], values[0, 11] = 4.0, 3.0, 2.0
@@ -351,14 +358,14 @@ def test_text_of_a_map_is_no_markup():
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
-        ({"values": np.zeros((24, 23))}, {}, r"values must have the shape \[24, 24\].*received \[24, 23\]"),
-        ({"same_token": np.zeros(24, bool)}, {}, r"same_token must have the shape \[24, 24\].*received \[24\] in the res"),
-        ({"sequence": "ACGT"}, {}, r"sequence must have the shape \[24\].*received \[4\] in the result"),
+        ({"values": np.zeros((24, 23))}, {}, r"'values of the result' must have the shape \[24, 24\]; received \[24, 23\]"),
+        ({"same_token": np.zeros(24, bool)}, {}, r"'same_token of the result' must have the shape \[24, 24\]; received \[24\]"),
+        ({"sequence": "ACGT"}, {}, "received 24 bp and 4 letters in the result"),
         ({"values": np.full((24, 24), -1.0)}, {}, "at least 0, or NaN; received -1 at row 0, column 6 .432 such"),
-        ({"values": np.full((24, 24), np.inf)}, {}, "must be finite and at least 0.*received inf at row 0"),
+        ({"values": np.full((24, 24), np.inf)}, {}, r"must be finite.*received inf at \[0, 0\]"),
         ({}, {"null": dependent(12)}, "null must be of the bases 20:43.* as the result; received 20:43,030,000-43,030,011"),
-        ({}, {"null": dependent(values=np.zeros(3))}, r"received \[3\] in the null"),
-        ({"interval": Interval("20", 0, 1_501)}, {}, "at most 1,500 bp to be drawn; received 1,501 bp"),
+        ({}, {"null": dependent(values=np.zeros(3))}, r"'values of the null' must.*received \[3\]"),
+        ({"interval": Interval("20", 0, 1_501)}, {}, "at most 1,500 bp.*; received 1,501 bp"),
     ],
 )  # fmt: skip
 def test_unusable_dependencies_are_refused(changes, options, message):

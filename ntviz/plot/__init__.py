@@ -11,24 +11,20 @@ show in JupyterLab, in executed notebooks and in pages without a network.
 
 from __future__ import annotations
 
-from ntviz.plot.attention import attention_map, attention_track, head_atlas, thumbnails
-from ntviz.plot.charts import LiveCurves, Panel, bars, curves, leaderboard, token_strip
-from ntviz.plot.enrichment import enrichment
+from ntviz.plot.attention import attention_map, attention_track, enrichment, head_atlas, thumbnails
+from ntviz.plot.charts import LiveCurves, Panel, bars, curves, embedding_map, leaderboard, token_strip
 from ntviz.plot.letters import contribution_track, logo_track, sequence_track
 from ntviz.plot.locus import locus
-from ntviz.plot.maps import embedding_map
-from ntviz.plot.motif_logo import Beside, aligned_logo, logo, motif_logos
+from ntviz.plot.motif_logo import Beside, aligned_logo, logo, motif_logos, splice_logo
 from ntviz.plot.show import FORMATS, NoPicture, alt, install, save, table
-from ntviz.plot.splicing import splice_logo, splice_track
 from ntviz.plot.theme import theme
-from ntviz.plot.tracks import Track, genes_track, regions_track, signal_track
+from ntviz.plot.tracks import Track, genes_track, regions_track, signal_track, splice_track
 from ntviz.plot.variants import dependency, saturation
 
 __all__ = [
     "FORMATS", "Beside", "LiveCurves", "NoPicture", "Panel", "Track", "aligned_logo", "alt", "attention_map", "attention_track",
     "bars", "contribution_track", "curves", "dependency", "embedding_map", "enrichment", "genes_track", "head_atlas",
     "leaderboard", "locus", "logo", "logo_track", "motif_logos", "regions_track", "saturation", "save", "sequence_track",
-    "signal_track", "splice_logo", "splice_track", "table", "theme", "thumbnails", "token_strip",
-]  # fmt: skip
+    "signal_track", "splice_logo", "splice_track", "table", "theme", "thumbnails", "token_strip"]  # fmt: skip
 
 install()

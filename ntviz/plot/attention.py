@@ -1,5 +1,6 @@
 """Attention over the genome: what one query looks at, as a track of a locus; one head's weights, as a map; all heads at once.
 
+`enrichment` says which heads look at which elements more than chance, beside what the nulls and the controls say.
 Layers and heads count from 0. A click at (x, y) is head `floor(x)` of layer `floor(y)` among thumbnails, head `x` of layer `y` in an atlas.
 """
 
@@ -12,11 +13,14 @@ from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
+from plotly.subplots import make_subplots
 
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval
+from ntviz.plot.charts import LEGEND, check, refuse, valued
 from ntviz.plot.theme import WIDTH, colours, framed
 from ntviz.plot.tracks import Panel, Track, boxes, checked, collect, literal
 from ntviz.plot.words import element_name, escaped, listing, number, plain, sentence, span
@@ -26,14 +30,19 @@ SHADES = 64  # colours of an image
 FLAT = {"ticks": "", "showline": False}
 # The weight at a step of colour, both as a share of the largest.
 SCALES: dict[str, Callable[[Any], Any]] = {
-    "linear": np.asarray, "sqrt": np.square, "log": lambda step: np.where(step > 0, 10 ** (3 * step - 3), 0),
-}  # fmt: skip
+    "linear": np.asarray, "sqrt": np.square, "log": lambda step: np.where(step > 0, 10 ** (3 * step - 3), 0)}  # fmt: skip
+# Of `enrichment`.
+KEYS, NEEDED = ["layer", "head", "element"], ["ratio", "ratio_low", "ratio_high", "significant_published"]
+OPTIONAL = ["status", "background", "shift_mean", "q_shift", "significant", "n_above"]
+CONTROLS = {"shuffle": "shuffled sequence", "twin": "randomly initialised model"}
+PASSED, PUBLISHED, NEITHER = "passes the shift null", "passes the published test only", "passes neither test"
+FEW = "no test, or under 5 pairs by chance"  # where chance puts fewer pairs, a ratio is mostly noise: it has no colour
 
 
 def pooled(values: np.ndarray, step: int) -> np.ndarray:
     """Largest values of blocks of `step` elements along each axis: attention is sparse, and its peaks stay."""
     for axis, size in enumerate(values.shape):
-        values = np.maximum.reduceat(values, np.arange(0, size, step), axis=axis)
+        values = np.fmax.reduceat(values, np.arange(0, size, step), axis=axis)
     return values
 
 
@@ -116,37 +125,30 @@ def attention_track(
             panel.add(go.Bar(
                 x=bars.mean(axis=1) + 0.5, width=bars[:, 1] - bars[:, 0], y=-large if below else large, text=texts, textposition="none",
                 name=escaped(f"{name} ({control_label})" if below else name, most=110), marker_color=c.control if below else c.accent,
-                customdata=large, hovertemplate="token %{text}: %{customdata:.3g}<extra>%{fullData.name}</extra>",
-            ))  # fmt: skip
+                customdata=large, hovertemplate="token %{text}: %{customdata:.3g}<extra>%{fullData.name}</extra>"))  # fmt: skip
         panel.add(go.Scatter(x=[at.start + 0.5, at.end + 0.5], y=[1 / max(len(places), 1)] * 2, mode="lines", hoverinfo="skip",
                              line={"color": c.control, "width": 1, "dash": "dot"}))  # fmt: skip
-        panel.figure.update_layout(barmode="overlay")
         ticks = [-top, 0.0, top][control is None :]
         panel.yaxis(range=[-1.08 * top * (control is not None), (1.7 if query else 1.08) * top], zeroline=True,
                     tickvals=ticks, ticktext=[number(abs(tick)) for tick in ticks])  # fmt: skip
         if query is not None and query[0] < at.end and query[1] > at.start:
-            _arcs(panel, places[inside], given[label][inside], query, top)
+            # Arcs from the query to the strongest tokens, the weakest first, and the query's mark.
+            near, weights, origin = places[inside], given[label][inside], sum(query) / 2 + 0.5
+            keys = np.flatnonzero(((near[:, 0] >= query[1]) | (near[:, 1] <= query[0])) & (weights > 0))
+            keys = keys[np.argsort(-weights[keys], kind="stable")][:ARCS][::-1]
+            reaches, turn = near[keys].mean(axis=1) + 0.5 - origin, np.linspace(0, np.pi, 33)
+            heights = top * (0.3 + 1.3 * np.abs(reaches) / np.abs(reaches).max(initial=1.0)) / 1.05
+            for share, reach, high in zip(weights[keys] / top, reaches, heights, strict=True):
+                panel.add(go.Scatter(x=origin + reach * (1 - np.cos(turn)) / 2, y=high * np.sin(turn), mode="lines", hoverinfo="skip",
+                                     opacity=0.4 + 0.6 * share, line={"color": c.positive, "width": 0.8 + 2.2 * share}))  # fmt: skip
+            panel.add(go.Scatter(x=[origin], y=[0], mode="markers", marker={"symbol": "triangle-up", "size": 11, "color": c.ink},
+                                 cliponaxis=False, text=[f"query {span(*query)}"], hovertemplate="%{text}<extra></extra>"))  # fmt: skip
         asked = "" if query is None else f"from {span(*query)}, "
         return asked + f"; in the control ({plain(control_label)}) ".join(map(strongest, given.values()))
 
     grey = [f"grey, below zero: {plain(control_label)}"] * (control is not None)
     notes = [f"arcs: the {ARCS} strongest"] * (query is not None) + grey + ["dotted: even attention"]
     return Track(plain(label, most=90), height, draw, plain(unit), note="; ".join(notes))
-
-
-def _arcs(panel: Panel, places: np.ndarray, weights: np.ndarray, query: tuple[int, int], top: float) -> None:
-    """Arcs from the query to the strongest tokens, and the query's mark."""
-    c, origin = colours(), sum(query) / 2 + 0.5
-    keys = np.flatnonzero(((places[:, 0] >= query[1]) | (places[:, 1] <= query[0])) & (weights > 0))
-    keys = keys[np.argsort(-weights[keys], kind="stable")][:ARCS]
-    reaches, turn = places[keys].mean(axis=1) + 0.5 - origin, np.linspace(0, np.pi, 33)
-    far = np.abs(reaches).max(initial=1.0)
-    for share, reach in zip(weights[keys[::-1]] / top, reaches[::-1], strict=True):
-        height = top * (0.3 + 1.3 * abs(reach) / far) / 1.05
-        panel.add(go.Scatter(x=origin + reach * (1 - np.cos(turn)) / 2, y=height * np.sin(turn), mode="lines", hoverinfo="skip",
-                             opacity=0.4 + 0.6 * share, line={"color": c.positive, "width": 0.8 + 2.2 * share}))  # fmt: skip
-    panel.add(go.Scatter(x=[origin], y=[0], text=[f"query {span(*query)}"], mode="markers", hovertemplate="%{text}<extra></extra>",
-                         marker={"symbol": "triangle-up", "size": 11, "color": c.ink}, cliponaxis=False))  # fmt: skip
 
 
 def attention_map(
@@ -181,8 +183,7 @@ def attention_map(
     if scale not in SCALES:
         raise ValueError(f"The scale must be one of {', '.join(SCALES)}; received {scale!r}. Choose one of them.")  # fmt: skip
     if sequence is not None and len(sequence) != len(interval):
-        raise ValueError(f"The sequence must have one letter for each of the {len(interval):,} bases of {where}; received "
-                         f"{len(sequence):,}. Pass that of the interval.")  # fmt: skip
+        raise ValueError(f"The sequence must be the {len(interval):,} bases of {where}; received {len(sequence):,}. Pass those.")  # fmt: skip
     given = list(checked(weights, label, (len(places),) * 2, control, scores=False).values())
     maps = [values[np.ix_(inside, inside)] for values in given]
     c, fig, n, reverse = colours(), go.Figure(layout={"showlegend": False}), len(given), interval.strand == "-"  # fmt: skip
@@ -250,7 +251,7 @@ def attention_map(
     words, ticks = f"{escaped(unit)}, {scale.replace('sqrt', 'square-root')} scale", np.linspace(0, 1, 5)
     bar = {"title": {"text": words, "side": "right", "font": {"size": 12}}, "len": size / tall, "y": 0, "yanchor": "bottom",
            "tickvals": ticks, "ticktext": list(map(number, (top * curve(ticks)).tolist())), "x": 0.852 if n == 1 else 1.012}  # fmt: skip
-    return framed(fig, title=plain(title, most=200), alt=" ".join(said), height=tall, above=16, below=56, barmode="overlay",
+    return framed(fig, title=plain(title, most=200), alt=" ".join(said), height=tall, above=16, below=56,
                   name=str(interval), coloraxis={"colorscale": c.magnitudes, "cmin": 0, "cmax": 1, "colorbar": bar})  # fmt: skip
 
 
@@ -285,7 +286,7 @@ def _lanes(genes: Any, elements: Sequence[str], at: Interval) -> list[tuple[str,
 
 def thumbnails(
     maps: np.ndarray, *, title: str, unit: str = "share of attention", scores: Mapping[str, np.ndarray] | None = None,
-    chosen: tuple[int, int] | None = None, interval: Interval | None = None,
+    interval: Interval | None = None,
 ) -> go.Figure:  # fmt: skip
     """A figure of small maps of all heads: layers downward, heads to the right, in each queries downward, keys to the right.
 
@@ -295,8 +296,8 @@ def thumbnails(
         [layer, head, query bin, key bin] largest weights, of `attention.Thumbnails`; shades are even steps of their square root.
     title, unit, interval
         Says what the figure shows; of the weights; window of the tokens, for the subtitle.
-    scores, chosen
-        [layer, head] numbers by name and unit, such as {"entropy, nats": ...}, for the hover; (layer, head) drawn with a frame.
+    scores
+        [layer, head] numbers by name and unit, such as {"entropy, nats": ...}, for the hover.
     """
     maps = checked(maps, "maps", ("layer", "head", "bin", "bin"), scores=False)["maps"]
     n_layers, n_heads, *size = maps.shape
@@ -309,8 +310,7 @@ def thumbnails(
     sheet = tiles.transpose(0, 2, 1, 3).reshape(n_layers * side, n_heads * side)
     drawn = _picture(sheet, *(np.arange(size + 1) for size in sheet.shape))
     fig, pixels, middle = go.Figure(), min(WIDTH / n_heads, 190), max(size) / side / 2
-    fig.add_layout_image(source=drawn, xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers, sizing="stretch",
-                         layer="below")  # fmt: skip
+    fig.add_layout_image(source=drawn, xref="x", yref="y", x=0, y=0, sizex=n_heads, sizey=n_layers, sizing="stretch", layer="below")  # fmt: skip
     texts = [[f"<b>layer {i}, head {j}</b>" for j in range(n_heads)] for i in range(n_layers)]
     for (i, j), name in product(np.ndindex(tops.shape), told):
         texts[i][j] += f"<br>{escaped(name)}: {number(float(told[name][i, j]))}"
@@ -320,8 +320,6 @@ def thumbnails(
         ticks = {"tickvals": np.arange(n) + middle, "ticktext": list(map(str, range(n)))}
         fig.layout[axis] = FLAT | ticks | {"range": [0, n], "title_text": name}
     fig.update_xaxes(domain=[0, min(1.0, pixels * n_heads / WIDTH)], side="top").update_yaxes(range=[n_layers, 0])  # fmt: skip
-    if chosen is not None:
-        _frame(fig, chosen, tops.shape, 0, 2 * middle)
     said = (f"{sentence(plain(title, most=200))} Attention maps of {n_layers:,} layer{'s' * (n_layers > 1)} by {n_heads:,} heads, "
             f"numbered from 0. Largest weight: {listing(_largest(tops)[:3])}.")  # fmt: skip
     how = "Queries run downward, keys to the right; the strongest colour is the largest weight of each head."
@@ -372,8 +370,7 @@ def head_atlas(
             xaxis=f"x{k}", yaxis=f"y{k}", name=escaped(name), hoverongaps=False,
             colorbar={"title": {"text": escaped(name), "side": "right", "font": {"size": 12}}},
             customdata=[list(map(escaped, row)) for row in texts],
-            hovertemplate=f"layer %{{y}}, head %{{x}}: %{{z:.3g}} {literal(unit)}<br>%{{customdata}}<extra></extra>",
-        )  # fmt: skip
+            hovertemplate=f"layer %{{y}}, head %{{x}}: %{{z:.3g}} {literal(unit)}<br>%{{customdata}}<extra></extra>")  # fmt: skip
         # Text that plotly colours by itself is hard to read on the shades in the middle.
         share, (y, x) = (values.ravel() - low) / (high - low), np.indices(values.shape).reshape(2, -1)
         pale = np.abs(share - 0.5) > 0.39 if diverging else share > 0.45
@@ -396,22 +393,119 @@ def head_atlas(
         counts = Counter(plain(text, most=40) for row in labels for text in row if text)
         said.append(f"Heads by label: {listing([f'{text} {count:,}' for text, count in counts.most_common()], most=6)}.")  # fmt: skip
     if chosen is not None:
-        said.append(f"Framed: layer {chosen[0]} head {chosen[1]}.")
-        _frame(fig, chosen, (rows, columns), -0.5, 1)
+        layer, head = chosen
+        if not (0 <= layer < rows and 0 <= head < columns):
+            raise ValueError(f"The chosen head must be one of {rows} layers by {columns} heads, numbered from 0; received layer {layer} "
+                             f"head {head}. Pass (layer, head).")  # fmt: skip
+        said.append(f"Framed: layer {layer} head {head}.")
+        fig.add_shape(type="rect", x0=head - 0.5, x1=head + 0.5, y0=layer - 0.5, y1=layer + 0.5,
+                      line={"color": c.positive, "width": 3})  # fmt: skip
     height = round(max(30, 16 + 13 * lines, min(56, 0.6 * WIDTH / n / columns)) * rows)
     return framed(fig, title=title, alt=" ".join(said), height=height)
-
-
-def _frame(fig: go.Figure, head: tuple[int, int], shape: tuple[int, ...], shift: float, side: float) -> None:
-    """A frame around a head, whose cell begins at its numbers and a shift."""
-    if not all(0 <= at < n for at, n in zip(head, shape, strict=True)):
-        raise ValueError(f"The chosen head must be one of {shape[0]} layers by {shape[1]} heads, numbered from 0; received layer {head[0]} "
-                         f"head {head[1]}. Pass (layer, head).")  # fmt: skip
-    y, x = (at + shift for at in head)
-    fig.add_shape(type="rect", x0=x, x1=x + side, y0=y, y1=y + side, line={"color": colours().positive, "width": 3})  # fmt: skip
 
 
 def _largest(grid: np.ndarray) -> list[str]:
     """All heads that have a number, the largest first."""
     order = np.argsort(-grid, axis=None, kind="stable")[: int(np.isfinite(grid).sum())].tolist()
     return [f"layer {i // grid.shape[1]} head {i % grid.shape[1]} ({number(float(grid.flat[i]))})" for i in order]  # fmt: skip
+
+
+def enrichment(table: pd.DataFrame, *, title: str, control: str | None = "auto") -> go.Figure:
+    """A figure of ratios: the share of a head's attention on an element over the element's share of positions.
+
+    Elements by heads, as log2 of the ratio, those with the most heads that pass first; a control in low rows below. A filled
+    mark passes the shift null; a hollow one the published z-test only, which calls nearly everything significant.
+
+    Parameters
+    ----------
+    table, title
+        Of `attention.enrichment`, a row for each layer, head and element; what is shown.
+    control
+        On the same colours: "shuffle", "twin", "auto" for the first in the table, or None.
+    """
+    known = [key for key in CONTROLS if f"{key}_ratio" in table]
+    if control not in (None, "auto", *known):
+        raise ValueError(f"The control must be of those in the table ({', '.join(known)}); received {control!r}.")  # fmt: skip
+    control = next(iter(known), None) if control == "auto" else control
+    rows, c, title, parts = _ratios(table), colours(), plain(title, most=200), {"shown": "Model"}
+    if control:
+        few = rows[f"{control}_n_above"] * rows["background"] < 5
+        rows["control"], parts["control"] = rows[f"{control}_ratio"].where(~few), f"Control: {CONTROLS[control]}"  # fmt: skip
+    best = rows.groupby("element").agg({"passed": "sum", "shown": "max"})
+    names = list(best.sort_values(["passed", "shown"], ascending=False, kind="stable").index)
+    heads, cells = rows["at"].unique(), [26 * len(names), 14 * len(names)][: len(parts)]
+    wide = rows.pivot(index="element", columns="at").loc[names]
+    with np.errstate(divide="ignore"):
+        grids = [np.maximum(np.log2(wide[part][heads].to_numpy(float)), -99) for part in parts]
+    # Colours end at 8 times more or less at the latest.
+    limit = float(np.clip(np.ceil(2 * np.nanmax(np.abs(grids), initial=0)) / 2, 0.5, 3))
+    total, folds = sum(cells) + 62 * (len(parts) - 1), np.arange(-np.floor(limit), limit + 0.1)
+    fig = make_subplots(len(parts), 1, row_heights=cells, vertical_spacing=62 / total * (len(parts) - 1),
+                        subplot_titles=[f"<b>{what}</b>" for what in parts.values()])  # fmt: skip
+    bar = {"title": {"text": "ratio", "side": "top"}, "tickvals": folds, "ticktext": [f"{2.0**fold:g}×" for fold in folds],
+           "lenmode": "pixels", "len": max(150, cells[0]), "y": 1, "yanchor": "top"}  # fmt: skip
+    for row, (what, grid) in enumerate(zip(parts.values(), grids, strict=True), 1):
+        fig.add_heatmap(
+            z=grid, x=heads, y=[escaped(element_name(name)) for name in names], zmin=-limit, zmax=limit, colorscale=c.signs,
+            xgap=int(len(heads) <= 64), ygap=1, name=f"{what}: log2 of the ratio", customdata=wide["hover"][heads], colorbar=bar,
+            hovertemplate="%{customdata}<extra></extra>", showscale=row == 1, row=row, col=1)  # fmt: skip
+    size = float(np.clip(560 / len(heads), 3, 7))
+    for verdict, symbol in ((PASSED, "circle"), (PUBLISHED, "circle-open"), (FEW, "x-thin-open")):
+        part, colour = rows[rows["verdict"] == verdict], c.faint if verdict == FEW else c.ink
+        if len(part):
+            fig.add_scatter(x=part["at"], y=part["label"].map(escaped), mode="markers", name=verdict, hoverinfo="skip", row=1, col=1,
+                            marker={"symbol": symbol, "size": size, "color": colour})  # fmt: skip
+    # Where there are many, the first head of each layer has a tick.
+    ticks = heads if len(heads) <= 64 else rows.drop_duplicates("layer")["at"]
+    fig.update_xaxes(type="category", range=[-0.5, len(heads) - 0.5], showline=False, tickfont={"size": 9}, tickvals=ticks)  # fmt: skip
+    fig.update_xaxes(title_text="head, as layer.head, both from 0", row=len(parts))
+    fig.update_yaxes(type="category", range=[len(names) - 0.5, -0.5], showline=False, ticks="")
+    fig.update_annotations(x=0, xanchor="left", font={"size": 12})
+    counted = f"{len(names):,} elements over their share of positions, {len(heads):,} heads as layer.head"
+    said = [f"{sentence(title)} Attention on {counted}."]
+    for name in names[:4]:
+        part = rows[rows["element"] == name].sort_values("shown", ascending=False)
+        largest = f"largest ratio {number(part['shown'].iloc[0])} at {part['at'].iloc[0]}"
+        beside = f", of the control {number(part['control'].max())}" if control else ""
+        said.append(f"{element_name(name)}: {_passing(part)}; {largest}{beside}.")
+    if rest := names[4:]:
+        said.append(f"{listing(list(map(element_name, rest)), most=8)}: {_passing(rows[rows['element'].isin(rest)])}.")  # fmt: skip
+    if rows[["significant", "q_shift"]].isna().all(axis=None):
+        said.append("The table has no shift null, so nothing can be marked as passing it.")
+    if beyond := int((np.abs(grids) > limit).sum()):
+        said.append(f"{beyond:,} ratios lie beyond the ends of the colours.")
+    small = "share of attention above the threshold on the element, over its share of positions; orange: more, blue: less"
+    return framed(fig, title=title, alt=" ".join(said), height=total, above=26, subtitle=small, legend=LEGEND)
+
+
+def _passing(rows: pd.DataFrame) -> str:
+    passed, published = ((rows["verdict"] == verdict).sum() for verdict in (PASSED, PUBLISHED))
+    return f"{passed:,} pass the shift null, {published:,} more the published test only"
+
+
+def _ratios(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows by head, with at ("layer.head"), label, verdict, whether it passed, the ratio shown and hover."""
+    check(table, keys=KEYS, columns=NEEDED)
+    optional = [*OPTIONAL, *(f"{key}_{what}" for key in CONTROLS for what in ("ratio", "n_above"))]
+    rows = table.reindex(columns=[*KEYS, *NEEDED, *optional]).assign(element=table["element"].astype(str))
+    wrong = rows[(rows["ratio"] < 0) | np.isinf(rows["ratio"])]
+    refuse(wrong, ["ratio", "element"], "A ratio must be finite and at least 0, or NaN; received {}. Take no logarithm.")  # fmt: skip
+    rows = rows.sort_values(["layer", "head", "element"], ignore_index=True)
+    rows["at"] = rows["layer"].astype(int).astype(str) + "." + rows["head"].astype(int).astype(str)
+    rows["label"] = rows["element"].map(element_name)
+    rows["expected"] = rows["shift_mean"] / rows["background"].where(rows["background"] > 0)
+    passed = rows["significant"].eq(True) | (rows["significant"].isna() & (rows["q_shift"] <= 0.05))
+    few = rows["ratio"].isna() | (rows["n_above"] * rows["background"] < 5)
+    rows["verdict"] = np.select([passed, few, rows["significant_published"].eq(True)], [PASSED, FEW, PUBLISHED], NEITHER)  # fmt: skip
+    rows["passed"], rows["shown"] = passed, rows["ratio"].where(rows["verdict"] != FEW)
+    rows["end"] = rows["verdict"].where(rows["status"].fillna("ok") == "ok", rows["status"].map(escaped))
+    facts = {"expected": "shifted elements", **{f"{key}_ratio": what for key, what in CONTROLS.items()}}
+    facts |= {"q_shift": "false discovery rate", "n_above": "pairs above the threshold"}
+
+    def hover(row: pd.Series) -> str:
+        ratio = valued(row["ratio"], row["ratio_low"], row["ratio_high"], " (95 % interval {})")
+        lines = [f"{what} {number(row[column])}" for column, what in facts.items() if np.isfinite(row[column])]  # fmt: skip
+        head = f"<b>layer {row['layer']}, head {row['head']} on {escaped(row['label'])}</b>"
+        return "<br>".join([head, f"ratio {ratio}", *lines, row["end"]])
+
+    return rows.assign(hover=rows.apply(hover, axis=1))

@@ -1,4 +1,4 @@
-"""Charts of tables: lines, also while a training run goes on; bars with intervals; leaderboards; tokens of a short sequence.
+"""Charts of tables: lines, also while a training run goes on; bars with intervals; leaderboards; embeddings as points; tokens of a sequence.
 
 All refuse, with a ValueError that says what came, a table that lacks rows, a column or numbers, and rows that contradict each other.
 """
@@ -15,13 +15,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ntviz.genome import browser_contig
 from ntviz.plot import show
-from ntviz.plot.theme import DASHES, MARKERS, colours, framed
-from ntviz.plot.words import escaped, listing, number, plain, sentence, span
+from ntviz.plot.theme import DASHES, MARKERS, WIDTH, colours, framed
+from ntviz.plot.words import element_name, escaped, listing, number, plain, sentence, span
 from ntviz.tokens import Tokens
 
 LEGEND = {"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"}
 LONGEST = 240  # bp of a token strip
+METHODS = {"tsne": "t-SNE", "umap": "UMAP", "pca": "principal components"}
 
 
 def check(table: pd.DataFrame, *, keys: Sequence[str] = (), columns: Sequence[str] = (), numeric: Sequence[str] = ()) -> None:  # fmt: skip
@@ -65,12 +67,12 @@ def _marks(add: Any, rows: pd.DataFrame, name: Any, marker: dict[str, Any], colo
         error_x={"array": more, "arrayminus": less, "color": colour, "thickness": 1.3, "width": 3}, **options)  # fmt: skip
 
 
-def _baselines(add: Any, values: Mapping[str, float] | None, **options: Any) -> list[str]:
-    """Add named lines by a figure's `add_hline` or `add_vline`; their names and values in words."""
+def _baselines(add: Any, values: Mapping[str, float] | None, apart: int = 0, **options: Any) -> list[str]:
+    """Add named lines by a figure's `add_hline` or `add_vline`, names `apart` so many pixels; names and values in words."""
     c, words = colours(), []
     for name, value in (values or {}).items():
         words.append(f"{plain(name)} {number(value)}")
-        note = {"text": escaped(words[-1]), "font": {"size": 11, "color": c.muted}}
+        note = {"text": escaped(words[-1]), "font": {"size": 11, "color": c.muted}, "yshift": apart * (len(words) - 1)}  # fmt: skip
         add(value, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation=note, **options)
     return words
 
@@ -92,8 +94,7 @@ def curves(
     Parameters
     ----------
     table, x, y
-        One row a point, NaN where it was not measured; column of the horizontal axis; columns to draw, perhaps with their names on
-        the figure, or `Panel`s, stacked over one horizontal axis.
+        One row a point, NaN where not measured; column of the horizontal axis; columns to draw, perhaps with names, or `Panel`s, stacked.
     title, x_label, y_label
         What is shown; of the axes, with units, the column's name when empty.
     """
@@ -112,8 +113,7 @@ def curves(
             fig.add_scatter(
                 x=part[x], y=part[column], mode="lines+markers" if len(part) <= 60 else "lines", yaxis=axis, hovertemplate="%{y:.4g}",
                 line={"color": c.lines[look], "dash": DASHES[look]}, marker={"symbol": MARKERS[look], "size": 7}, name=label,
-                legendgroup=label, showlegend=label not in [trace.name for trace in fig.data],
-            )  # fmt: skip
+                legendgroup=label, showlegend=label not in [trace.name for trace in fig.data])  # fmt: skip
             ends = (part.iloc[at] for at in (part[column].argmin(), part[column].argmax()))
             low, high = (f"{number(row[column])} at {number(row[x])}" for row in ends)
             words.append(f"{plain(name)} lowest {low}, highest {high}")
@@ -201,8 +201,7 @@ def bars(
     rows = pd.DataFrame({
         "tick": table[category].astype(str), "series": table[series].astype(str) if series else "", "value": table[value],
         "low": table[low] if low else np.nan, "high": table[high] if high else np.nan,
-        "count": table[n].map(", n = {:,.0f}".format) if n else "", "label": table[n].map(_count) if n else "",
-    })  # fmt: skip
+        "count": table[n].map(", n = {:,.0f}".format) if n else "", "label": table[n].map(_count) if n else ""})  # fmt: skip
     outside = (rows["low"] > rows["value"] + 1e-9) | (rows["high"] < rows["value"] - 1e-9)
     refuse(table[~np.isfinite(rows["value"])], [value, category], "Each bar must have a finite value; received {}. Drop it.")  # fmt: skip
     refuse(table[outside], [value, *ends, category], "An interval must hold its value; received {}. Check it.")  # fmt: skip
@@ -212,11 +211,11 @@ def bars(
         if zero:
             pattern = {"shape": ["", "/", ".", "x"][i % 4], "fillmode": "overlay", "fgopacity": 0.4}
             _marks(fig.add_bar, part, name, {"color": colour, "pattern": pattern}, c.ink, text=part["value"].map(number),
-                   textposition="inside" if low else "outside", insidetextanchor="middle")  # fmt: skip
+                   textposition="inside" if low else "outside", insidetextanchor="middle", insidetextfont={"color": c.paper})  # fmt: skip
         else:
             marker = {"color": colour, "symbol": MARKERS[i % 6], "size": 9}
             _marks(fig.add_scatter, part, name, marker, colour, mode="markers")
-    lines, first = _baselines(fig.add_vline, baselines, annotation_position="top"), rows.drop_duplicates("tick")  # fmt: skip
+    lines, first = _baselines(fig.add_vline, baselines, 14, annotation_position="top"), rows.drop_duplicates("tick")  # fmt: skip
     height, ticks = max(90, len(first) * (16 + 18 * len(fig.data))) + 20, first["tick"].map(escaped)
     fig.update_yaxes(type="category", tickvals=ticks, ticktext=ticks + first["label"], autorange="reversed", ticks="")  # fmt: skip
     reach = np.nanquantile([*np.ravel(rows[["value", "low", "high"]]), *(baselines or {}).values()], [0, 1])
@@ -227,9 +226,8 @@ def bars(
     said = "; ".join(f"{plain(tick)} {', '.join(part)}" for tick, part in parts)
     return framed(
         fig, title=title, subtitle=error_label, alt=f"{sentence(title)} {label}: {said}." + f" {listing(lines, most=6)}." * bool(lines),
-        height=height, bargap=0.25, above=16 * bool(lines) + 16 * bool(series), scattermode="group", scattergap=0.4,
-        showlegend=bool(series), legend={**LEGEND, "y": 1 + 18 / height if lines else 1},
-    )  # fmt: skip
+        height=height, barmode="group", bargap=0.25, above=16 * len(lines) + 16 * bool(series), scattermode="group", scattergap=0.4,
+        showlegend=bool(series), legend={**LEGEND, "y": 1 + (4 * bool(lines) + 14 * len(lines)) / height})  # fmt: skip
 
 
 def leaderboard(
@@ -307,12 +305,89 @@ def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str) -> go.Figu
         places = [span(int(a), int(b)) if a >= 0 else "special token" for a, b in zip(left, right, strict=True)]  # fmt: skip
         fig.add_bar(
             x=(left + right + 1) / 2, y=[0.8] * len(texts), base=row - 0.4, width=right - left - 0.1, name=escaped(name), text=texts,
-            textposition="inside", insidetextanchor="middle", textangle=0, textfont={"color": ink, "size": 12},
+            textposition="inside", insidetextanchor="middle", textangle=0, textfont={"color": ink, "size": 12, "family": "monospace"},
             hovertext=[f"{text.replace('<br>', ', id ')}, {place}" for text, place in zip(texts, places, strict=True)],
             hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>", marker={"color": fill, "line": {"color": c.muted, "width": 0.8}},
         )  # fmt: skip
     first, step, names = min(lane[2].min() for lane in lanes), 5 * -(-n // 60), [escaped(lane[0]) for lane in lanes]  # fmt: skip
     fig.update_xaxes(range=[first + 0.5, n + 0.5], tickvals=np.arange(n + 1)[step::step], title_text="position, 1-based")  # fmt: skip
     fig.update_yaxes(range=[row + 0.55, -0.55], ticktext=names, tickvals=np.arange(len(lanes)), ticks="", showline=False)  # fmt: skip
-    return framed(fig, title=title, alt=" ".join(said), height=52 * len(lanes), showlegend=False, barmode="overlay", bargap=0,
+    return framed(fig, title=title, alt=" ".join(said), height=52 * len(lanes), showlegend=False, bargap=0,
                   dragmode="pan", uniformtext={"minsize": 8, "mode": "hide"})  # fmt: skip
+
+
+def embedding_map(maps: Any, panels: Sequence[str] | None = None, *, title: str = "") -> go.Figure:
+    """A figure of windows as points, coloured and shaped by element, a panel a layer or baseline; the legend hides elements in all.
+
+    Numbers over a panel say how well elements keep together in the vectors, which is what counts, with what 95 % of random
+    labels reach at most, and in the map, which is what is seen.
+
+    Parameters
+    ----------
+    maps, panels, title
+        Of `projection.by_layer`; names of some, the first, middle and last layer and the controls when None; of the figure.
+    """
+    names = maps.panels["panel"].astype(str).tolist()
+    if panels is None:
+        source = maps.panels["source"]
+        own, twins, counts = (np.flatnonzero(source == of).tolist() for of in ("model", "twin", "counts"))
+        rows = [*sorted({own[i] for i in (0, len(own) // 2, -1) if own}), *twins[-1:], *counts]
+    elif len(panels) and set(panels) <= set(names):
+        rows = [names.index(name) for name in panels]
+    else:
+        raise ValueError(f"Panels must be names of maps, one or more of {', '.join(names)}; received {list(panels)}.")  # fmt: skip
+    places = np.asarray(maps.coordinates, dtype=float)[rows]
+    c, windows, labels = colours(), maps.windows, maps.windows["element"].astype(str).to_numpy()
+    elements, heads, purities = list(dict.fromkeys(labels)), [], []
+    for row, place in zip(rows, places, strict=True):
+        name, odd = names[row], int((~np.isfinite(place)).any(axis=1).sum())
+        if odd:
+            raise ValueError(f"Coordinates must be finite; {odd:,} of {len(place):,} windows of {plain(name)!r} have others.")  # fmt: skip
+        heading = "Control: " * (maps.panels["source"].iloc[row] != "model") + name
+        (purity, spoken), (silhouette, _) = (_measured(maps.separation, name, measure) for measure in ("purity", "silhouette"))  # fmt: skip
+        small = f"<span style='font-size:10px;color:{c.muted}'>{purity}<br>{silhouette}</span>"
+        heads.append(f"<b>{escaped(heading[:1].upper() + heading[1:], most=40)}</b><br>{small}")
+        purities.append(f"{plain(name)} {spoken}")
+    across, down, gap = min(3, len(rows)), -(-len(rows) // 3), 76
+    total = down * round(WIDTH / across * 0.92) + (down - 1) * gap
+    fig = make_subplots(down, across, subplot_titles=heads, vertical_spacing=gap / total * (down > 1), horizontal_spacing=0.03)  # fmt: skip
+    hover = np.array([_window(row) for row in windows.to_dict("records")], dtype=object)
+    for i, place in enumerate(places):
+        at = {"row": i // across + 1, "col": i % across + 1}
+        for index, element in enumerate(elements):
+            here = labels == element
+            name = f"{element_name(element)}: {int(here.sum()):,}, GC {100 * windows['gc'][here].mean():.0f} %"  # fmt: skip
+            marker = {"color": c.lines[index % 6], "symbol": MARKERS[(index + index // 6) % 6], "size": 6, "opacity": 0.85}  # fmt: skip
+            fig.add_scatter(x=place[here, 0], y=place[here, 1], mode="markers", name=escaped(name), marker=marker, text=hover[here],
+                            legendgroup=escaped(element), showlegend=i == 0, hovertemplate="%{text}<extra></extra>", **at)  # fmt: skip
+        # One unit is as long across as up.
+        fig.update_yaxes(scaleanchor=f"x{i + 1}" if i else "x", **at)
+    look = {"showticklabels": False, "ticks": "", "mirror": True, "linecolor": c.faint, "constrain": "range"}
+    fig.update_xaxes(look).update_yaxes(look).update_annotations(font_size=12, yshift=4)
+    title = plain(title or f"Where does {plain(maps.model)} put genomic elements?", most=200)
+    long = " to ".join(f"{n:,}" for n in sorted({*(windows["end"] - windows["start"]).agg(["min", "max"])}))
+    counted = listing([f"{element_name(name)} {int((labels == name).sum()):,}" for name in elements], most=6)
+    alt = (f"{sentence(title)} {len(labels):,} windows ({counted}) in {len(rows)} map{'s' * (len(rows) != 1)}. "
+           f"Purity of neighbours in the vectors: {'; '.join(purities)}.")  # fmt: skip
+    return framed(fig, title=title, alt=alt, height=total, above=50, below=60,
+                  subtitle=f"{len(labels):,} windows of {long} bp · {METHODS.get(maps.settings.get('method'), 'map')} · "
+                           "purity: share of the nearest windows of the same element",
+                  legend={"orientation": "h", "y": -10 / total, "yanchor": "top", "x": 0, "itemsizing": "constant"})  # fmt: skip
+
+
+def _measured(rows: pd.DataFrame, panel: str, measure: str) -> tuple[str, str]:
+    """A measure in the vectors, with what random labels reach, and in the map: over the panel, and in the alt sentence."""
+    rows = rows[(rows["panel"] == panel) & (rows["measure"] == measure) & (rows["element"] == "all")].set_index("space")  # fmt: skip
+    value, high = (rows[column].get("vectors", np.nan) for column in ("value", "null_high"))
+    if not np.isfinite(value):
+        return f"{measure}: no value", "no value"
+    chance, drawn = "" if value > high else ", as with random labels", rows["value"].get("map", np.nan)
+    text = f"{measure} {value:z.2f} (random labels {high:z.2f}), in the map {drawn:z.2f}".replace("nan", "no value")  # fmt: skip
+    return text.replace("-", "−"), f"{number(round(value, 2))} ({number(round(drawn, 2))} in the map{chance})"
+
+
+def _window(row: dict[Any, Any]) -> str:
+    strand = {"+": " (+)", "-": " (−)"}.get(row["strand"], "")
+    parts = [f"{browser_contig(str(row['chrom']))}:{span(row['start'], row['end'])}{strand}", element_name(row["element"]),
+             f"gene: {row['gene']}" * bool(row["gene"]), f"GC {100 * row['gc']:.0f} %"]  # fmt: skip
+    return "<br>".join(escaped(part) for part in parts if part)

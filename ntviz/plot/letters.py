@@ -14,11 +14,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from ntviz.genome import Interval
-from ntviz.plot.theme import BASES, colours
+from ntviz.plot.theme import BASES, LETTERS, colours
 from ntviz.plot.tracks import Panel, Track, View, checked, line_track, span_of
 from ntviz.plot.words import plain
-
-LETTERS = "ACGTN"
 
 
 @cache
@@ -44,9 +42,7 @@ def stacked(heights: np.ndarray) -> np.ndarray:
     return floors + np.minimum(heights, 0.0).sum(axis=1, keepdims=True)
 
 
-def letter_traces(
-    heights: np.ndarray, positions: np.ndarray, *, mirrored: bool = False, letters: str = BASES
-) -> list[go.Scatter]:
+def letter_traces(heights: np.ndarray, positions: np.ndarray, *, mirrored: bool = False, letters: str = BASES) -> list[go.Scatter]:  # fmt: skip
     """A filled trace for each letter, empty ones too: stacks of `heights` [position, letter]; `mirrored` for an axis from right to left."""
     heights = np.nan_to_num(heights)
     floors = stacked(heights)
@@ -79,24 +75,25 @@ def _codes(sequence: str, what: str) -> np.ndarray:
     return codes
 
 
-def sequence_track(sequence: str, *, label: str = "Sequence", over: Interval | None = None) -> Track:
+def sequence_track(sequence: str, *, label: str = "Sequence", over: Interval | None = None, texts: Sequence[str] = ()) -> Track:  # fmt: skip
     """A track of the bases themselves: coloured cells, with their letters where there is room.
 
     Parameters
     ----------
-    sequence, over, label
-        A letter a base, A, C, G, T or N, in reading direction; its interval, when not the figure's; name of the track.
+    sequence, over, label, texts
+        A letter a base, A, C, G, T or N, in reading direction; its interval, when not the figure's; name; of each base for the hover.
     """
-    given = _codes(sequence, "A sequence track")
+    given, texts = np.append(_codes(sequence, "A sequence track"), 4).astype(np.int8), [*(texts or sequence), "N"]  # fmt: skip
 
     def draw(panel: Panel) -> str:
         view, c = panel.view, colours()
-        codes = np.nan_to_num(view.crop(given, over, label), nan=4).astype(np.int8)
+        # Beyond the sequence stands the last, an N.
+        at = np.nan_to_num(view.crop(np.arange(len(sequence)), over, label), nan=-1).astype(int)
         # A heat map runs along the axis, whichever way that is drawn; one beyond its row answers the pointer in any row.
-        along = codes[::-1] if view.reverse else codes
+        codes, along = given[at], at[::-1] if view.reverse else at
         steps = [(edge, c.bases[base]) for i, base in enumerate(LETTERS) for edge in (i / 5, (i + 1) / 5)]
-        panel.add(go.Heatmap(z=along[None], x0=view.interval.start + 1, dx=1, y0=0.5, dy=1_000, zmin=-0.5, zmax=4.5, colorscale=steps,
-                             showscale=False, hovertext=[[LETTERS[code] for code in along]],
+        panel.add(go.Heatmap(z=given[along][None], x0=view.interval.start + 1, dx=1, y0=0.5, dy=1_000, zmin=-0.5, zmax=4.5, colorscale=steps,
+                             showscale=False, hovertext=[[texts[base] for base in along]],
                              hovertemplate="%{hovertext}<extra></extra>"))  # fmt: skip
         for trace in _in_part(view, 0.64 * np.eye(5)[codes]):
             panel.add(trace.update(y=trace.y + np.float32(0.18), fillcolor=c.paper, line_color=c.paper))
@@ -134,15 +131,10 @@ def logo_track(
         if len(wrong):
             raise ValueError(f"Each row of {name!r} must be a probability distribution or all NaN; received {p[wrong[0]].round(4)} at base "
                              f"{wrong[0]} ({len(wrong):,} such rows). Take np.exp of log probabilities.")  # fmt: skip
-
-    def read(view: View, p: np.ndarray, grey: bool) -> tuple[np.ndarray, Sequence[str], list[go.Scatter]]:
-        line = information(p)
-        letters = [LETTERS[code] for code in np.where(np.isnan(line), 4, np.nan_to_num(p).argmax(axis=1))]
-        return line, letters, [] if grey else _in_part(view, p * line[:, None])
-
-    top = max(float(np.nanmax(information(p), initial=0.0)) for p in given.values())
+        given[name] = p * information(p)[:, None]
+    top = max(float(np.fmax.reduce(heights.sum(axis=1))) for heights in given.values())
     limit = next((step for step in (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5) if top <= step), 2.0)
-    return line_track(given, read, label=label, unit="bits", control_label=control_label, over=over, height=84, letters=True,
+    return line_track(given, label=label, unit="bits", control_label=control_label, over=over, height=84, letters=_in_part,
                       reach=[0, limit])  # fmt: skip
 
 
@@ -166,14 +158,8 @@ def contribution_track(
     for (name, array), text in zip(given.items(), (sequence, control_sequence), strict=False):
         codes = _codes(text, f"The sequence of {name!r}")
         if len(codes) != len(array):
-            need = f"one value for each of the {len(codes):,} letters of its sequence"
-            raise ValueError(f"{name!r} must have {need}; received {len(array):,}.")
-        given[name] = np.stack([array, codes], axis=1)
-
-    def read(view: View, shown: np.ndarray, grey: bool) -> tuple[np.ndarray, Sequence[str], list[go.Scatter]]:
-        line, codes = shown[:, 0], np.nan_to_num(shown[:, 1], nan=4).astype(int)
-        heights = np.where(np.arange(5) == codes[:, None], line[:, None], 0)
-        return line, [LETTERS[code] for code in codes], [] if grey else _in_part(view, heights)
-
-    return line_track(given, read, label=label, unit=unit, control_label=control_label, over=over, height=height, letters=True,
-                      reach=reach, note=note)  # fmt: skip
+            raise ValueError(f"{name!r} must have one value for each of the {len(codes):,} letters of its sequence; received "
+                             f"{len(array):,}. Pass both of the same bases.")  # fmt: skip
+        given[name] = np.where(np.arange(5) == codes[:, None], array[:, None], np.nan)
+    return line_track(given, label=label, unit=unit, control_label=control_label, over=over, height=height, letters=_in_part, reach=reach,
+                      note=note)  # fmt: skip

@@ -17,7 +17,7 @@ from ntviz.plot.tracks import SPELLED, Panel, Track, View, literal, packed
 from ntviz.plot.words import escaped, plain, sentence, text_width
 
 LONGEST = 2_000_000  # bp of an interval: beyond it, arrays of one value a base are the wrong form
-STRETCH = 200  # bases with letters in the middle of a longer interval, before anybody zooms
+STRETCH = 200  # bases with letters of a longer interval, before anybody zooms
 _GAP, _LINK, _MARK = 26, 70, 16
 _FALLING = "− strand, 5′ to 3′ from left to right"
 
@@ -80,8 +80,8 @@ def locus(
     title, assembly
         What the figure shows; name of the genome assembly, written on the axis: a coordinate without one means little.
     zoom
-        A part whose letters are drawn, and once more below, enlarged, unless they have room above. Without it, letters stand
-        everywhere in up to 400 bp, else in the middle. In JupyterLab they follow the zoom.
+        A part whose letters are drawn, and once more below, enlarged, unless they have room above. Without it, letters stand in up
+        to 400 bp, else around the largest contribution, or information in a logo, or the middle; in JupyterLab they follow the zoom.
     """
     marks, spelled = marks or {}, any(track.letters for track in tracks)
     n, place, labels = len(interval), interval.label(), [track.label for track in tracks]
@@ -97,9 +97,16 @@ def locus(
             raise ValueError(f"{plain(name)!r} must lie in {place}; received {part.label()}. Choose a part of the region.")  # fmt: skip
     if zoom is not None and not spelled:
         raise ValueError(f"A zoom must have a track of letters to enlarge; received none among {', '.join(map(repr, labels))}")  # fmt: skip
-    title, place, middle = plain(title, most=200), _short(interval), interval.midpoint
-    part = (interval.start, interval.end) if n <= SPELLED else (middle - STRETCH // 2, middle + STRETCH // 2)
-    part = part if zoom is None else (zoom.start, zoom.end)
+    title, place, part = plain(title, most=200), _short(interval), (interval.start, interval.end)
+    if zoom is not None:
+        part = zoom.start, zoom.end
+    elif n > SPELLED:
+        # What a logo shows comes after contributions.
+        view, ranked = View(interval, interval, part), sorted(tracks, key=lambda track: track.unit == "bits")
+        peaks = (track.strongest(view) - 1 for track in ranked if track.letters and track.strongest)
+        start = int(next(filter(np.isfinite, peaks), interval.midpoint)) - STRETCH // 2
+        start = min(max(start, interval.start), interval.end - STRETCH)
+        part = start, start + STRETCH
     # A letter of eight pixels is read without being enlarged.
     enlarged = zoom if zoom is not None and n > max(WIDTH / 8, len(zoom)) else None
     make = partial(_drawn, interval, tracks, marks, assembly)
@@ -110,7 +117,7 @@ def locus(
         said.append(f"Marked: {'; '.join(f'{plain(name)} at {_short(at)}' for name, at in marks.items())}.")
     if spelled and zoom is None and n > SPELLED:
         said.append(f"Letters: zoom in at {_short(Interval(interval.chrom, *part))}.")
-    region = " · ".join(filter(None, [place, f"{n:,} bp", plain(assembly or ""), _FALLING * (interval.strand == "-")]))  # fmt: skip
+    region = extent(interval, assembly)
     framed(fig, title=title, subtitle=region, alt=" ".join([sentence(title), sentence(region), *said]), height=height, bargap=0,
            name=place.replace(",", ""), hovermode="x unified", hoversubplots="axis", dragmode="pan")  # fmt: skip
     return fig
@@ -179,6 +186,12 @@ def _drawn(
     # The line beneath them answers for boxes: plotly reads all rows at the middle of a box.
     fig.update_traces({"hoverinfo": "skip", "hovertemplate": None}, selector={"meta": "boxes"})
     return fig, said, total
+
+
+def extent(at: Interval, assembly: str | None) -> str:
+    """Place, length, assembly and strand of a figure, for its subtitle."""
+    falling = _FALLING * (at.strand == "-")
+    return " · ".join(filter(None, [_short(at), f"{len(at):,} bp", plain(assembly or ""), falling]))
 
 
 def _short(at: Interval) -> str:

@@ -13,9 +13,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ntviz.plot.charts import LEGEND
 from ntviz.plot.letters import information, letter_traces
 from ntviz.plot.theme import BASES, WIDTH, colours, framed
-from ntviz.plot.tracks import literal, span_of
+from ntviz.plot.tracks import checked, literal, span_of
 from ntviz.plot.words import escaped, number, plain, sentence
 
 if TYPE_CHECKING:
@@ -65,6 +66,36 @@ def _shown(ax: Axes) -> tuple[dict[str, str], dict[str, Any]]:
     figure.savefig(png, format="png", dpi=192)
     data = {"image/png": base64.b64encode(png.getvalue()).decode(), "text/plain": words}
     return data, {"image/png": {"alt": words, "width": round(96 * figure.get_figwidth())}}
+
+
+def splice_logo(matrix: np.ndarray, kind: str, *, title: str = "", unit: str = "log-odds (nats)", ax: Axes | None = None) -> Axes:  # fmt: skip
+    """The matplotlib axes of a logo in splice coordinates: numbers count from the junction, which is named, and there is no 0.
+
+    Parameters
+    ----------
+    matrix
+        [position, 4] heights of A, C, G, T, such as mean contributions over many sites: a donor's from -3 to +6 (3 bases of the exon, 6
+        of the intron), an acceptor's from -20 to +3 (20 of the intron, 3 of the exon).
+    kind, title, unit, ax
+        "acceptor" or "donor"; over the logo; of its heights; axes to draw on.
+    """
+    if kind not in ("acceptor", "donor"):
+        raise ValueError(f"A splice site must be an acceptor or a donor; received {kind!r}. Choose one of the two.")  # fmt: skip
+    before, after, sides = (3, 6, "exon | intron") if kind == "donor" else (20, 3, "intron | exon")
+    if np.shape(matrix) != (before + after, 4):
+        raise ValueError(f"A {kind} must have {before + after} positions, -{before} to +{after}, by 4 bases; received the shape "
+                         f"{list(np.shape(matrix))}. Cut the contributions around the junction.")  # fmt: skip
+    axes, numbers = logo(matrix, ax=ax, unit=unit, title=title), [*range(-before, 0), *range(1, after + 1)]
+    shown = [i for i, at in enumerate(numbers) if kind == "donor" or at in (-3, -1) or at > 0 or at % 5 == 0]
+    axes.set_xticks([i + 1 for i in shown], [f"{numbers[i]:+d}".replace("-", "−") for i in shown])
+    axes.axvline(before + 0.5, color=colours().muted, linewidth=1, linestyle=":")
+    axes.set_xlabel(f"{sides}, bases from the junction")
+    base = np.abs(matrix).argmax(axis=1)
+    values = np.asarray(matrix)[np.arange(len(base)), base]
+    two = [f"{BASES[base[i]]} at {numbers[i]:+d} ({number(values[i])})" for i in sorted(np.abs(values).argsort()[-2:])]  # fmt: skip
+    reach = f"positions {numbers[0]} to +{numbers[-1]}"
+    axes.set_label(f"{plain(title) or kind}, {reach}: largest {' and '.join(two)}, in {plain(unit)}.")
+    return axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +165,8 @@ def motif_logos(
         fig.add_annotation(x=0, y=1, xref="x domain", yref="y domain", xanchor="left", yanchor="bottom", yshift=2, showarrow=False, **cell,
                            text=name if floor else f"<b>{name}</b>", font={"size": 11, "color": c.muted if floor else c.ink})  # fmt: skip
     fig.update_xaxes(range=[first + 0.4, first + longest + 0.6], matches="x", ticks="", tickfont_size=9)
-    fig.update_yaxes(nticks=3, tickfont_size=9, title_font_size=11, zeroline=kind == "weights", fixedrange=True)  # fmt: skip
+    fig.update_yaxes(nticks=5 if kind == "weights" else 3, zeroline=kind == "weights", fixedrange=True)
+    fig.update_yaxes(tickfont_size=9, title_font_size=11)
     more = [f"And {len(words) - _DESCRIBED:,} more."] if len(words) > _DESCRIBED else []
     count = f"{len(motifs):,} motif{'s' * (len(motifs) > 1)}, {KINDS[kind]}."
     alt = " ".join([sentence(title), count, *words[:_DESCRIBED], *more])
@@ -161,9 +193,7 @@ def _read(part: Beside, kind: str, otherwise: str = "motif") -> tuple[np.ndarray
     label = ", ".join(filter(None, [name, plain(part.note)]))
     motif = getattr(motif, "probabilities", motif)
     array = np.asarray(motif.reindex(columns=list(BASES)) if hasattr(motif, "reindex") else motif, dtype=float)  # fmt: skip
-    if array.ndim != 2 or array.shape[1] != 4 or not len(array):
-        raise ValueError(f"{label!r} must be [position, 4] in the order A, C, G, T; received {list(array.shape)}.")  # fmt: skip
-    if wrong := int((~np.isfinite(array)).sum()):
+    if wrong := int(np.isnan(checked(array, label, ["position", 4])[label]).sum()):
         raise ValueError(f"{label!r} must be finite; received {wrong:,} values that are not. Cut these positions.")  # fmt: skip
     odd = np.flatnonzero((array < -1e-6).any(axis=1) | (np.abs(array.sum(axis=1) - 1) > 0.02))
     if kind != "weights" and odd.size:
@@ -191,11 +221,9 @@ def aligned_logo(
     chance, token, sites, title
         [position] bits that random sites reach in 95 % of draws; positions of the attended token, half-open; number of sites.
     """
-    for name, array in {"background": background, "chance": chance, "control": control}.items():
-        shape = shares.shape[:1] if name == "chance" else shares.shape
-        if array is not None and (array.shape != shape or shares.shape[1:] != (4,)):
-            shapes = f"{list(shares.shape)} and {list(array.shape)}"
-            raise ValueError(f"shares must be [position, 4], and {name} must fit them; received {shapes}.")
+    checked(shares, "shares", ["position", 4], control, scores=False)
+    checked(background, "background", shares.shape, scores=False)
+    checked(chance, "chance", shares.shape[:1], scores=False)
     c, fig, title, inside = colours(), go.Figure(), plain(title, most=200), slice(*token)
     bits, at = information(shares, background), np.arange(len(shares)) - token[0]
     _letters(fig, shares * bits[:, None], at, at, label="attended sites", unit="bits")
@@ -215,4 +243,4 @@ def aligned_logo(
            f"{number(bits[inside].sum())} bits over it, of which random sites reach {number(chance[inside].sum())}. "
            f"{(bits > chance).sum()} of {len(at)} positions exceed chance.")  # fmt: skip
     return framed(fig, title=title, alt=alt, height=220, above=20, hovermode="x unified", subtitle="shaded: the attended token",
-                  legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 1, "xanchor": "right"})  # fmt: skip
+                  legend=LEGEND)  # fmt: skip

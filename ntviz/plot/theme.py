@@ -9,59 +9,34 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
-from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import plotly.graph_objects as go
 
 from ntviz.plot.words import escaped, sentence
 
-BASES = "ACGT"
+BASES, LETTERS = "ACGT", "ACGTN"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross")
 WIDTH = 860  # pixels of a page that figures are laid out for: text is wrapped and names are packed for it
 
 
-@dataclass(frozen=True, slots=True)
-class Colours:
-    """The colours of one theme; `lines` each with one of `DASHES` and `MARKERS`; `signs` from negative over the paper's to positive."""
-
-    ink: str
-    muted: str
-    faint: str
-    paper: str
-    control: str
-    gene: str
-    gene_pale: str
-    accent: str
-    accent_pale: str
-    positive: str
-    negative: str
-    mark: str
-    bases: Mapping[str, str]
-    lines: tuple[str, ...]
-    magnitudes: tuple[str, ...]
-    signs: tuple[str, ...]
-
-
-LIGHT = Colours(
-    ink="#1f2328", muted="#59636e", faint="#d1d9e0", paper="#ffffff", control="#7b858f", gene="#243b6b", gene_pale="#8393b8",
-    accent="#0072b2", accent_pale="#b3d4e8", positive="#b34a00", negative="#0060a0", mark="#f0e442",
-    bases={"A": "#009e73", "C": "#0072b3", "G": "#e69f00", "T": "#d55e00", "N": "#8c959f"},
-    lines=("#0072b1", "#d55e01", "#009e74", "#a04d7f", "#1f2329", "#b37a00"),
-    magnitudes=("#f7f5ee", "#d9cf8b", "#b5a96c", "#8f8b74", "#717276", "#565c6c", "#39486b", "#12376e", "#00224e"),
-    signs=("#0060a1", "#8fbbd9", "#fffffe", "#f0b183", "#b34a01"),
-)  # fmt: skip
-
-DARK = Colours(
-    ink="#e6edf3", muted="#a5b0bb", faint="#3d444d", paper="#111418", control="#97a1ac", gene="#9db4ea", gene_pale="#536a9f",
-    accent="#58b1e8", accent_pale="#1f4f6e", positive="#ff9a57", negative="#6fb8f0", mark="#6b6415",
-    bases={"A": "#2bc49a", "C": "#58b1e9", "G": "#f0b840", "T": "#ff8b4d", "N": "#8c95a0"},
-    lines=("#58b1e7", "#ff8b4e", "#2bc49b", "#d68bb8", "#e6edf4", "#dca23a"),
-    magnitudes=("#171b21", "#12376f", "#39486c", "#565c6d", "#717277", "#8f8b75", "#b5a96d", "#d9cf8c", "#fee838"),
-    signs=("#6fb8f1", "#2a5f88", "#111419", "#8a5026", "#ff9a58"),
-)  # fmt: skip
-
+# Of light and of dark pages. Each of `lines` goes with one of DASHES and MARKERS; `signs` run from negative over the paper's to positive.
+_PAIRS: dict[str, tuple[Any, Any]] = {
+    "ink": ("#1f2328", "#e6edf3"), "muted": ("#59636e", "#a5b0bb"), "faint": ("#d1d9e0", "#3d444d"), "paper": ("#ffffff", "#111418"),
+    "control": ("#7b858f", "#97a1ac"), "gene": ("#243b6b", "#9db4ea"), "gene_pale": ("#8393b8", "#536a9f"),
+    "accent": ("#0072b2", "#58b1e8"), "accent_pale": ("#b3d4e8", "#1f4f6e"), "mark": ("#f0e442", "#6b6415"),
+    "positive": ("#b34a00", "#ff9a57"), "negative": ("#0060a0", "#6fb8f0"),
+    "bases": ({"A": "#009e73", "C": "#0072b3", "G": "#e69f00", "T": "#d55e00", "N": "#8c959f"},
+              {"A": "#2bc49a", "C": "#58b1e9", "G": "#f0b840", "T": "#ff8b4d", "N": "#8c95a0"}),
+    "lines": (("#0072b1", "#d55e01", "#009e74", "#a04d7f", "#1f2329", "#b37a00"),
+              ("#58b1e7", "#ff8b4e", "#2bc49b", "#d68bb8", "#e6edf4", "#dca23a")),
+    "magnitudes": (("#f7f5ee", "#d9cf8b", "#b5a96c", "#8f8b74", "#717276", "#565c6c", "#39486b", "#12376e", "#00224e"),
+                   ("#171b21", "#12376f", "#39486c", "#565c6d", "#717277", "#8f8b75", "#b5a96d", "#d9cf8c", "#fee838")),
+    "signs": (("#0060a1", "#8fbbd9", "#fffffe", "#f0b183", "#b34a01"), ("#6fb8f1", "#2a5f88", "#111419", "#8a5026", "#ff9a58")),
+}  # fmt: skip
+LIGHT, DARK = (SimpleNamespace(**{name: pair[page] for name, pair in _PAIRS.items()}) for page in (0, 1))
 _current = LIGHT
 
 
@@ -73,7 +48,7 @@ def theme(name: str) -> None:
     _current = LIGHT if name == "light" else DARK
 
 
-def colours() -> Colours:
+def colours() -> SimpleNamespace:
     """The colours of the theme that figures are drawn in now; asked for whenever a figure is made."""
     return _current
 
@@ -89,16 +64,14 @@ def _template() -> go.layout.Template:
     axis = {
         "linecolor": c.muted, "zerolinecolor": c.muted, "tickcolor": c.muted, "gridcolor": c.faint, "ticks": "outside", "ticklen": 4,
         "showline": True, "showgrid": False, "zeroline": False, "automargin": True, "exponentformat": "e",
-        "title": {"font": {"size": 12}, "standoff": 8}, "tickfont": {"size": 11},
-    }  # fmt: skip
+        "title": {"font": {"size": 12}, "standoff": 8}, "tickfont": {"size": 11}}  # fmt: skip
     layout = {
         "font": {"family": "Helvetica, Arial, 'Liberation Sans', sans-serif", "size": 12, "color": c.ink}, "xaxis": axis, "yaxis": axis,
         "title": {"x": 0.01, "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14}, "font": {"size": 16},
                   "subtitle": {"font": {"size": 12, "color": c.muted}}},
-        "paper_bgcolor": c.paper, "plot_bgcolor": c.paper, "colorway": list(c.lines), "hovermode": "closest", "dragmode": "zoom",
+        "paper_bgcolor": c.paper, "plot_bgcolor": c.paper, "colorway": list(c.lines), "hovermode": "closest", "dragmode": "zoom", "barmode": "overlay",
         "hoverlabel": {"bgcolor": c.paper, "bordercolor": c.muted, "font": {"color": c.ink, "size": 12}}, "coloraxis": {"colorbar": bar},
-        "modebar": {"bgcolor": c.paper, "color": c.control, "activecolor": c.ink}, "legend": {"bgcolor": c.paper},
-    }  # fmt: skip
+        "modebar": {"bgcolor": c.paper, "color": c.control, "activecolor": c.ink}, "legend": {"bgcolor": c.paper}}  # fmt: skip
     return go.layout.Template(layout=layout, data={"heatmap": [{"colorscale": c.magnitudes, "colorbar": bar}]})  # fmt: skip
 
 
@@ -118,8 +91,7 @@ def framed(
     bottom = below + 16 * len(lines[2]) + 8 * bool(under)
     fig.update_layout(
         template=_template(), title={"text": heading, "subtitle": {"text": small}}, height=height + top + bottom,
-        margin={"l": 70, "r": 24, "t": top, "b": bottom}, meta={"alt": alt, "name": name or title},
-    )  # fmt: skip
+        margin={"l": 70, "r": 24, "t": top, "b": bottom}, meta={"alt": alt, "name": name or title})  # fmt: skip
     if under:
         fig.add_annotation(text=under, x=0, xref="paper", xanchor="left", y=0, yref="paper", yanchor="top", yshift=-below, align="left",
                            showarrow=False, font={"size": 11.5, "color": _current.muted}, name="caption")  # fmt: skip

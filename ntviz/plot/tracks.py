@@ -18,10 +18,11 @@ import plotly.graph_objects as go
 
 from ntviz.annotation import Annotation, from_table
 from ntviz.genome import Interval, canonical_contig
-from ntviz.plot.theme import WIDTH, colours
+from ntviz.plot.theme import LETTERS, WIDTH, colours
 from ntviz.plot.words import escaped, listing, number, plain, span, text_width
 
 MOST_POINTS = 20_000  # bases that are drawn one by one; of a longer window, bins are
+MARKED = 0.1  # probability from which a splice site has a mark that is seen from afar
 SPELLED = 400  # bases that have letters at most: in more, a letter is narrower than two pixels
 
 
@@ -47,11 +48,6 @@ class View:
     def in_part(self) -> np.ndarray:
         return (self.positions > self.part[0]) & (self.positions <= self.part[1])
 
-    @property
-    def base_width(self) -> float:
-        """Pixels of a base on a page of the usual width, before any zoom."""
-        return WIDTH / len(self.interval)
-
     def clip(self, start: int, end: int) -> tuple[int, int]:
         return max(start, self.interval.start), min(end, self.interval.end)
 
@@ -63,11 +59,11 @@ class View:
     def across(self, spans: Any) -> np.ndarray:
         """[span, 2] left and right edges of spans, cut to the view, in pixels of a page of the usual width."""
         inside = np.clip(np.reshape(spans, (-1, 2)).astype(float), self.interval.start, self.interval.end)
-        return np.stack(self.stops(*inside.T), axis=1) * self.base_width
+        return np.stack(self.stops(*inside.T), axis=1) * WIDTH / len(self.interval)
 
     def at(self, pixels: Any) -> np.ndarray:
         """Place on the horizontal axis of pixels from the left edge."""
-        bases = np.asarray(pixels) / self.base_width
+        bases = np.asarray(pixels) * len(self.interval) / WIDTH
         return self.interval.end + 0.5 - bases if self.reverse else self.interval.start + 0.5 + bases
 
     def crop(self, values: np.ndarray, over: Interval | None, what: str) -> np.ndarray:
@@ -114,8 +110,8 @@ class Track:
         Plain name of the track; title of its vertical axis, which is hidden without one; small text beside the name.
     height, draw
         Pixels of the row, or a function of the `View`; adds traces to a `Panel` and returns the track's part of the alt sentence.
-    letters
-        Whether the track has letters, and stands in the enlarged part too.
+    letters, strongest
+        Whether the track has letters, and stands in the enlarged part too; where they matter most, 1-based, NaN without values.
     """
 
     label: str
@@ -124,6 +120,7 @@ class Track:
     unit: str = ""
     letters: bool = False
     note: str = ""
+    strongest: Callable[[View], float] | None = None
 
 
 def checked(
@@ -150,20 +147,27 @@ def checked(
 
 
 def line_track(
-    given: Mapping[str, np.ndarray], read: Callable[[View, np.ndarray, bool], tuple[np.ndarray, Sequence[str], list[go.Scatter]]], *,
-    label: str, unit: str, control_label: str, over: Interval | None, height: int, reach: Sequence[float], note: str = "",
-    letters: bool = False, diverging: bool = False,
+    given: Mapping[str, np.ndarray], *, label: str, unit: str, control_label: str, over: Interval | None, height: int,
+    reach: Sequence[float], note: str = "", diverging: bool = False,
+    letters: Callable[[View, np.ndarray], list[go.Scatter]] | None = None,
 ) -> Track:  # fmt: skip
-    """Step lines of arrays by name; `read(view, array, is_control)` gives a [base] line, its letters for the hover, and traces above."""
+    """Step lines of arrays [base] by name, or of the sums of heights [base, letter], which `letters(view, heights)` draws above."""
+
+    def read(view: View, name: str) -> tuple[np.ndarray, np.ndarray]:
+        shown = view.crop(given[name], over, name)
+        return np.ma.masked_invalid(shown.reshape(len(shown), -1)).sum(axis=1).filled(np.nan), shown
 
     def draw(panel: Panel) -> str:
         said, view, c = [], panel.view, colours()
         n, along = len(view.interval), -1 if view.reverse else 1
         step = -(-n // (MOST_POINTS // 5)) if n > MOST_POINTS else 1
         at = {"x0": float(view.positions[0]) + along * (step - 1) / 2, "dx": along * step, "mode": "lines"}
-        for name, array in given.items():
-            grey = name != label
-            values, bases, traces = read(view, view.crop(array, over, name), grey)
+        for name in given:
+            grey, (values, shown), bases, traces = name != label, read(view, name), "", []
+            if letters:
+                best = np.where(np.isnan(shown), -np.inf, np.abs(shown)).argmax(axis=1)
+                bases = [LETTERS[base] for base in np.where(np.isnan(values), 4, best)]
+                traces = [] if grey else letters(view, shown)
             said.append(f"in the control ({plain(control_label)}) " * grey + _peak(values, view, unit, bases))
             # Where letters show it all, the line is there for the hover alone.
             colour, width, fills = c.control if grey else c.accent, 0 if traces and view.in_part.all() else 1.1, []  # fmt: skip
@@ -189,11 +193,16 @@ def line_track(
                                  name=escaped(f"{name} ({control_label})" if grey else name, most=110), **at,
                                  hovertemplate=f"{hover}<extra>%{{fullData.name}}</extra>",
                                  line={"color": colour, "width": width, "shape": shape}), *traces)  # fmt: skip
-        panel.yaxis(range=reach, nticks=4, zeroline=letters and reach[0] < 0)
+        panel.yaxis(range=reach, nticks=4, zeroline=bool(letters) and reach[0] < 0)
         return "; ".join(said)
 
+    def strongest(view: View) -> float:
+        values, _ = read(view, label)
+        return np.nan if np.isnan(values).all() else view.positions[np.nanargmax(np.abs(values))]
+
     notes = [plain(note, most=120), f"grey: {plain(control_label)}" if len(given) > 1 else ""]
-    return Track(plain(label, most=90), height, draw, plain(unit), letters, "; ".join(filter(None, notes)))
+    note = "; ".join(filter(None, notes))
+    return Track(plain(label, most=90), height, draw, plain(unit), bool(letters), note, strongest)
 
 
 def signal_track(
@@ -213,8 +222,8 @@ def signal_track(
     """
     given = checked(values, label, ["base"], control)
     reach = span_of(np.concatenate(list(given.values())), centred=diverging)
-    return line_track(given, lambda view, shown, grey: (shown, "", []), label=label, unit=unit, control_label=control_label, over=over,
-                      height=height, reach=reach, note=note, diverging=diverging)  # fmt: skip
+    return line_track(given, label=label, unit=unit, control_label=control_label, over=over, height=height, reach=reach, note=note,
+                      diverging=diverging)  # fmt: skip
 
 
 def literal(text: str) -> str:
@@ -324,8 +333,7 @@ def boxes(spans: Sequence[tuple[int, int]], texts: Sequence[str], *, middle: Any
     return go.Bar(
         x=at.mean(axis=1) + 0.5, width=at[:, 1] - at[:, 0], base=middle - half, y=2 * half, name=name, meta="boxes",
         text=list(map(escaped, texts)), textposition="none", hovertemplate="%{text}<extra></extra>",
-        marker={"color": colour, "line": {"width": 0.5, "color": colours().gene}},
-    )  # fmt: skip
+        marker={"color": colour, "line": {"width": 0.5, "color": colours().gene}})  # fmt: skip
 
 
 def _features_track(
@@ -373,7 +381,7 @@ def _features_track(
                 parts.append(((a, b), text, line, half, feature.score if np.isfinite(top) else colour))
                 for here in over[-(-(a - at.start) // step) : -(-(b - at.start) // step)]:
                     here.append(escaped(text))
-                chevrons = int((b - a) * view.base_width / 26) * (kind == "intron" and feature.strand != ".")
+                chevrons = int((b - a) * WIDTH / len(at) / 26) * (kind == "intron" and feature.strand != ".")
                 marks += [(x + 0.5, line, f"triangle-{side}", 6, c.gene) for x in np.linspace(a, b, chevrons + 2)[1:-1]]  # fmt: skip
         spans, texts, middle, half, colour = zip(*parts, strict=True) if parts else ((),) * 5
         bar = boxes(spans, texts, middle=middle, half=half, colour=colour, name=escaped(label))
@@ -391,10 +399,8 @@ def _features_track(
                        marker={"symbol": symbol, "size": size, "color": colour, "opacity": 1, "line": {"width": 0}}),
             go.Scatter(x=view.at(begin[kept]), y=0.36 - lines[kept], mode="text", hoverinfo="skip", textposition="middle right",
                        text=[f"<i>{escaped(names[i])}</i>" if features[i].transcript else escaped(names[i]) for i in kept],
-                       textfont={"size": 11, "color": c.ink}),
-        )  # fmt: skip
+                       textfont={"size": 11, "color": c.ink}))  # fmt: skip
         panel.yaxis(range=[-int(lines[kept].max(initial=0)) - 0.5, 0.6], visible=False)
-        panel.figure.update_layout(barmode="overlay")
         return words + f"; {len(features) - len(kept):,} more not drawn: choose a shorter region" * (len(kept) < len(features))  # fmt: skip
 
     def pixels(view: View) -> int:
@@ -445,8 +451,7 @@ def regions_track(table: pd.DataFrame, *, label: str, score_label: str = "score"
     given = table["score"].replace(".", np.nan) if "score" in table else pd.Series(np.nan, table.index)
     rows["score"] = pd.to_numeric(given, errors="coerce").to_numpy(dtype=float)
     if len(wrong := np.flatnonzero(np.isinf(rows["score"]) | (np.isnan(rows["score"]) & given.notna().to_numpy()))):  # fmt: skip
-        score, row = given.iloc[wrong[0]], wrong[0]
-        raise ValueError(f"The scores of {label!r} must be finite numbers, or NaN; received {score} in row {row}.")  # fmt: skip
+        raise ValueError(f"The scores of {label!r} must be finite numbers, or NaN; received {given.iloc[wrong[0]]} in row {wrong[0]}.")  # fmt: skip
     contigs = rows["chrom"].map({chrom: canonical_contig(chrom) for chrom in rows["chrom"].unique()})
     top, signed = float(rows["score"].abs().max()), bool((rows["score"] < 0).any())
 
@@ -469,3 +474,57 @@ def regions_track(table: pd.DataFrame, *, label: str, score_label: str = "score"
 
     note = f"shade: {plain(score_label)}" if rows["score"].notna().any() else ""
     return _features_track(found, label=label, top=top, signed=signed, note=note)
+
+
+def splice_track(
+    probabilities: np.ndarray, *, label: str = "Splice sites", reverse: np.ndarray | None = None, control: np.ndarray | None = None,
+    control_label: str = "shuffled sequence", over: Interval | None = None, note: str = "", height: int = 84,
+) -> Track:  # fmt: skip
+    """A track of splice sites: a stem as high as its probability for each base, a mark on those of 0.1 or more.
+
+    Parameters
+    ----------
+    probabilities, reverse, control, control_label
+        [base, 3] none, acceptor and donor, as `predict` of a splice network gives them, in the reading direction of the interval;
+        the same of the other strand, drawn below zero; of a control, in grey on the same axis; what it is.
+    label, note, over, height
+        As in `signal_track`.
+    """
+    given = checked(probabilities, label, ["base", 3], control)
+    below = {} if reverse is None else checked(reverse, f"{label}, other strand", given[label].shape)
+    for name, array in (given | below).items():
+        if wrong := int(((array < -1e-6) | (array > 1 + 1e-6)).sum()):
+            raise ValueError(f"{name!r} must be probabilities of none, acceptor and donor; received {wrong:,} numbers below 0 or above 1. "
+                             "Pass one sequence of what `predict` of a splice network gives.")  # fmt: skip
+
+    def draw(panel: Panel) -> str:
+        c, said, view = colours(), list[str](), panel.view
+        # A control is drawn before what stands over it, and said after it.
+        for name, array in reversed((given | below).items()):
+            shown, grey, sign = view.crop(array, over, name), name not in (label, *below), -1 if name in below else 1  # fmt: skip
+            looks = ("acceptor", "triangle-right", c.negative), ("donor", "triangle-left", c.positive)
+            for (kind, symbol, colour), values in zip(looks, shown.T[1:], strict=True):
+                at, colour = np.flatnonzero(values >= (MARKED if grey else 0.01)), c.control if grey else colour  # fmt: skip
+                title = f"{name} ({control_label})" if grey else name
+                panel.add(go.Scatter(
+                    x=view.positions[at], y=sign * values[at], customdata=values[at], mode="markers", name=escaped(f"{title}, {kind}"),
+                    hovertemplate=f"{kind} %{{x:,}}: %{{customdata:.3f}}<extra>%{{fullData.name}}</extra>",
+                    marker={"color": colour, "symbol": symbol, "opacity": 1, "line": {"width": 0},
+                            "size": np.where(values[at] >= MARKED, 9, 3)},
+                    # The stem: an error bar as long as the value.
+                    error_y={"type": "percent", "symmetric": False, "value": 100 * (sign < 0), "valueminus": 100 * (sign > 0),
+                             "color": colour, "thickness": 1.5, "width": 0}))  # fmt: skip
+                sites = [
+                    f"{int(view.positions[i]):,} ({values[i]:.2f})" for i in np.flatnonzero(values >= 0.5)
+                ]
+                none = f"no {kind} of 0.5 or more, the highest is {number(np.fmax.reduce(values, initial=0))}"
+                words = f"{kind}{'s' * (len(sites) > 1)} at {listing(sites)}" if sites else none
+                said += [f"in the control ({plain(control_label)}) " * grey + words] * (name in given)
+        panel.yaxis(range=[-1.1 if below else 0, 1.1], zeroline=True, nticks=4)
+        return "; ".join(said[-2:] + said[:-2])
+
+    marks = "▸ acceptor (first base of an exon), ◂ donor (last base)" + "; below 0: the other strand" * bool(
+        below
+    )
+    notes = [plain(note, most=90), marks, f"grey: {plain(control_label)}" * (len(given) > 1)]
+    return Track(plain(label, most=90), height, draw, "probability", note="; ".join(filter(None, notes)))

@@ -15,14 +15,15 @@ from plotly.subplots import make_subplots
 
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval, Variant
+from ntviz.plot.attention import EXACT, pooled
 from ntviz.plot.letters import logo_track, sequence_track
-from ntviz.plot.locus import LocusFigure, locus
+from ntviz.plot.locus import LocusFigure, extent, locus
 from ntviz.plot.theme import BASES, colours, framed
-from ntviz.plot.tracks import Panel, Track, View, genes_track, signal_track
+from ntviz.plot.tracks import Panel, Track, View, checked, genes_track, signal_track
 from ntviz.plot.words import escaped, listing, number, plain, sentence
 
 LONGEST_SATURATION, LONGEST_DEPENDENCY = 20_000, 1_500
-MOST_CELLS, SPELLED_CELLS = 512, 64  # bases a side of a map of dependencies that are not pooled, and that have letters  # fmt: skip
+SPELLED_CELLS = 64  # bases a side of a map of dependencies that have letters
 _COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
@@ -39,9 +40,8 @@ def saturation(
     Parameters
     ----------
     result, control, control_label
-        Of `variants.saturation`: `interval`, `sequence`, and [base, 4] in the order A, C, G, T, in the reading direction: `llr` in
-        nats (0 at the reference base, NaN where there is no score), `probabilities`, and where known `llr_fwd`, `llr_rev`; the same
-        by a control, and what that is.
+        Of `variants.saturation`: `interval`, `sequence`, and [base, 4] in order A, C, G, T, in reading direction: `llr` in nats (0 at
+        the reference base, NaN without a score), `probabilities`, perhaps `llr_fwd`, `llr_rev`; the same by a control; what that is.
     annotation, tracks, variant
         Whose genes stand on top; more tracks below; a small variant to mark, or its text, 1-based on the forward strand.
     title, assembly, zoom
@@ -53,11 +53,16 @@ def saturation(
     null = None if control is None else _mean(_read(control, "control", square=False)[0])
     marked = None if variant is None else _marked(variant, result)
     rows = [] if annotation is None else [genes_track(annotation)]
-    rows += [
-        _bases_track(result, [values, *strands]), _map_track(result, values, reference, marked, ", mean of both strands" * bool(strands)),
+    # The hover tells the substitutions of each base, with their values and those of each strand.
+    texts, form = [], "{}>{} {} nats" + " ({} forward, {} reverse)" * bool(strands)
+    for base, letter in enumerate(result.sequence):
+        columns, grids = np.flatnonzero(np.isfinite(values[base])), [values, *strands]
+        lines = [form.format(letter, BASES[column], *(number(grid[base, column]) for grid in grids)) for column in columns]  # fmt: skip
+        texts.append("<br>".join(lines) or f"{letter}: no score")
+    rows += [sequence_track(result.sequence, texts=texts),
+        _map_track(result, values, reference, marked, ", mean of both strands" * bool(strands)),
         signal_track(_mean(values), label="Mean over the substitutions", unit="nats", diverging=True, control=null,
-                     control_label=control_label, height=64), logo_track(result.probabilities), *tracks,
-    ]  # fmt: skip
+                     control_label=control_label, height=64), logo_track(result.probabilities), *tracks]  # fmt: skip
     marks = {f"{plain(marked.ref, most=12)}>{plain(marked.alt, most=12)}": marked.interval} if marked else None  # fmt: skip
     model = plain(getattr(result, "model", None) or "")
     title = title or "Every single-base substitution" + f", scored by {model}" * bool(model)
@@ -70,20 +75,20 @@ def _read(result: Any, what: str, *, square: bool) -> tuple[np.ndarray, np.ndarr
     needed = ["interval", "sequence", *names]
     if lacking := ", ".join(name for name in needed if not hasattr(result, name)):
         raise TypeError(f"The {what} must have {', '.join(needed)}; received {type(result).__name__} without {lacking}.")  # fmt: skip
-    at, n, arrays = result.interval.label(), len(result.interval), [np.array(list(result.sequence))]
-    arrays += [np.array(getattr(result, name), dtype=float) for name in names]
-    if n > longest:
-        raise ValueError(f"A map must be at most {longest:,} bp to be drawn; received {n:,} bp ({at}). Draw a part.")  # fmt: skip
-    for name, array in zip(needed[1:], arrays, strict=True):
-        if array.shape != (shape := (n,) if name == "sequence" else (n, n if square else 4)):
-            raise ValueError(f"{name} must have the shape {list(shape)} for {at}; received {list(array.shape)} in the {what}.")  # fmt: skip
-    sequence, values = arrays[:2]
+    n, sequence = len(result.interval), np.array(list(result.sequence))
+    if not n == len(sequence) <= longest:
+        raise ValueError(f"A map must be of at most {longest:,} bp, with a letter of the sequence for each; received {n:,} bp and "
+                         f"{len(sequence):,} letters in the {what}. Draw a part, with its sequence.")  # fmt: skip
+    arrays = dict[str, np.ndarray]()
+    for name in names:
+        arrays |= checked(getattr(result, name), f"{name} of the {what}", (n, n if square else 4))
+    values, *same = arrays.values()
     if square:
-        hidden, rule = arrays[2] == 1, "Dependencies must be finite and at least 0, or NaN"
-        wrong = ~hidden & (np.isinf(values) | (values < 0))
+        hidden, rule = same[0] == 1, "Dependencies must be at least 0, or NaN"
+        wrong = ~hidden & (values < 0)
     else:
-        hidden, rule = sequence[:, None] == list(BASES), "llr must be finite, 0 at the reference base, and NaN without a score"  # fmt: skip
-        wrong = np.isinf(values) | (hidden & (np.abs(np.nan_to_num(values)) > 1e-4))
+        hidden, rule = sequence[:, None] == list(BASES), "llr must be 0 at the reference base, and NaN without a score"  # fmt: skip
+        wrong = hidden & (np.abs(np.nan_to_num(values)) > 1e-4)
     for row, column in np.argwhere(wrong)[:1]:
         first = f"{values[row, column]:.4g} at row {row}, column {column} ({wrong.sum():,} such)"
         raise ValueError(f"{rule}; received {first}. Check order, strand and sign.")
@@ -109,24 +114,6 @@ def _marked(given: Variant | str, result: Any) -> Variant:
     return variant
 
 
-def _bases_track(result: Any, grids: Sequence[np.ndarray]) -> Track:
-    """The sequence, whose hover tells the substitutions of each base, with their values and those of each strand."""
-    track, texts = sequence_track(result.sequence), []
-    form = "{}>{} {} nats" + " ({} forward, {} reverse)" * (len(grids) > 1)
-    for base, letter in enumerate(result.sequence):
-        columns = np.flatnonzero(np.isfinite(grids[0][base]))
-        lines = [form.format(letter, BASES[column], *(number(grid[base, column]) for grid in grids)) for column in columns]  # fmt: skip
-        texts.append("<br>".join(lines) or f"{letter}: no score")
-
-    def draw(panel: Panel) -> str:
-        said, shown = track.draw(panel), panel.view.crop(np.arange(len(texts)), None, track.label).astype(int)
-        panel.add(go.Scatter(x=panel.view.positions, y=np.zeros(len(shown), np.int8), text=[texts[base] for base in shown],
-                             mode="lines", line={"width": 0}, hovertemplate="%{text}<extra></extra>"))  # fmt: skip
-        return said
-
-    return replace(track, draw=draw)
-
-
 def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: Variant | None, how: str) -> Track:  # fmt: skip
     label, interval, known = "LLR of each substitution", result.interval, values[np.isfinite(values)]
     edge, at, row, said = _edge(np.abs(known), 99), View(interval, interval, (0, 0)).positions, -1, "no scores here"  # fmt: skip
@@ -146,8 +133,7 @@ def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: V
         panel.add(
             go.Heatmap(z=scores, zmin=-edge, zmax=edge, colorscale=c.signs, name=label, hoverinfo="none",
                        showscale=panel.block == 1, colorbar=bar, **cells),
-            go.Heatmap(z=dashes, colorscale=[c.control, c.control], ygap=14, showscale=False, hoverinfo="skip", **cells),
-        )  # fmt: skip
+            go.Heatmap(z=dashes, colorscale=[c.control, c.control], ygap=14, showscale=False, hoverinfo="skip", **cells))  # fmt: skip
         panel.yaxis(showticklabels=True, ticks="", type="category", categoryarray=list(BASES), range=[3.5, -0.5])  # fmt: skip
         if marked is not None and row >= 0 and view.interval.contains(marked.interval):
             panel.figure.add_shape(type="rect", x0=marked.pos - 0.5, x1=marked.pos + 0.5, y0=row - 0.5, y1=row + 0.5,
@@ -166,7 +152,8 @@ def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: V
             said += f"; {marked.ref}>{marked.alt} at {marked.pos:,}: {rank}"
         said += f"; {beyond:,} beyond the strongest colour, {number(edge)} nats" * bool(beyond)
     note = f"in nats{how}; grey dash: the reference base; blue: less likely than it, orange: more likely"
-    return Track(label, 76, draw, "alternative", letters=True, note=note)
+    peak = at[np.nanargmax(np.abs(values)) // 4] if known.size else np.nan
+    return Track(label, 76, draw, "alternative", letters=True, note=note, strongest=lambda _: peak)
 
 
 def dependency(
@@ -190,23 +177,22 @@ def dependency(
     known, place, n, size = [values[np.isfinite(values)] for values in maps], result.interval, len(maps), len(maps[0])  # fmt: skip
     if null is not None and null.interval != place:
         raise ValueError(f"The null must be of the bases {place.label()}, as the result; received {null.interval.label()}.")  # fmt: skip
-    edge, c, few, step = _edge(np.concatenate(known), 99.9), colours(), size <= SPELLED_CELLS, -(-size // MOST_CELLS)  # fmt: skip
+    edge, c, few, step = _edge(np.concatenate(known), 99.9), colours(), size <= SPELLED_CELLS, -(-size // EXACT)  # fmt: skip
     at, along = np.arange(place.start, place.end) + 1, slice(None, None, -1 if place.strand == "-" else 1)
-    model, blocks = plain(getattr(result, "model", None) or ""), np.arange(0, size, step)
+    model = plain(getattr(result, "model", None) or "")
     names = [escaped(name) for name in (model or "Model", f"Control: {null_label}")][:n]
     fig = make_subplots(1, n, subplot_titles=[f"<b>{name}</b>" for name in names], horizontal_spacing=0.04)
     hover = "%{text}" if few else "%{y:,} substituted, %{x:,} read" + f", largest of {step} by {step} bases" * (step > 1)  # fmt: skip
     for i, (part, values) in enumerate(zip(results.values(), maps, strict=True)):
-        cells = np.fmax.reduceat(np.fmax.reduceat(values[along, along], blocks, axis=0), blocks, axis=1)
         letters, start = part.sequence[along], at[0] + (step - 1) / 2
         bases = [f"{base}{position:,}" for base, position in zip(letters, at, strict=True)]
         fig.add_heatmap(
-            z=cells.astype(np.float32), x0=start, dx=step, y0=start, dy=step, zmin=0, zmax=edge, name=names[i], hoverongaps=False,
+            z=pooled(values[along, along], step).astype(np.float32), x0=start, dx=step, y0=start, dy=step, zmin=0, zmax=edge, name=names[i],
             text=[[f"{row} substituted, {column} read" for column in bases] for row in bases] if few else None, showscale=i == 0,
-            hovertemplate=f"{hover}<br>%{{z:.3g}} log2 odds ratio<extra></extra>", row=1, col=i + 1,
-            colorbar={"title": {"text": "log2<br>odds ratio", "side": "top"}, "x": 1.01},
-        )  # fmt: skip
-        ticks = {"tickvals": at, "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if few else {}  # fmt: skip
+            hovertemplate=f"{hover}<br>%{{z:.3g}} log2 odds ratio<extra></extra>", row=1, col=i + 1, hoverongaps=False,
+            colorbar={"title": {"text": "log2<br>odds ratio", "side": "top"}, "x": 1.01})  # fmt: skip
+        spelled = few and size * n <= SPELLED_CELLS  # else letters would meet
+        ticks = {"tickvals": at, "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if spelled else {}  # fmt: skip
         fig.update_xaxes(matches="x" if i else None, col=i + 1, **ticks)
         fig.update_yaxes(matches="y" if i else None, showticklabels=not i, col=i + 1, **ticks)
     ends = [at[0] - 0.5, at[-1] + 0.5]
@@ -215,21 +201,20 @@ def dependency(
     fig.update_yaxes(range=ends[::-1][along], **axis).update_yaxes(title_text="base substituted", col=1)
     fig.update_annotations(font={"size": 12})
     title = plain(title or "Which bases depend on each other" + f", by {model}" * bool(model), most=200)
-    where, strand = plain(replace(place, strand=".").label()), "− strand" * (place.strand == "-")
-    region = " · ".join(filter(None, [where, f"{size:,} bp", plain(assembly or ""), strand]))
     grey, beyond = int(hidden[0].sum()), sum(int((sizes > edge).sum()) for sizes in known)
     missing = int(np.isnan(maps[0]).sum()) - grey
+    note = "; grey: both bases in one token, which the model reads at once" * bool(grey)
+    region = extent(place, assembly) + note
     said = [
         f"{sentence(title)} {sentence(region)} Dependencies between {size:,} bases.",
         f"Strongest, as log2 odds ratio: {_strongest(result, maps[0])}.",
         f"In the control ({plain(null_label)}): {_strongest(null, maps[1])}." if n > 1 else "",
         f"{beyond:,} pairs lie beyond the strongest colour, {number(edge)}." * bool(beyond),
-        f"Both bases within one token: {grey:,} pairs, left grey." * bool(grey),
+        f"Both bases within one token: {grey:,} pairs." * bool(grey),
         f"Without a value: {missing:,} pairs." * bool(missing),
     ]
-    note = "; grey: both bases in one token, which the model reads at once" * bool(grey)
     return framed(fig, title=title, alt=" ".join(filter(None, said)), height=390 if n > 1 else 600, above=22, below=60,
-                  subtitle=region + note, name=where.replace(",", ""), margin_r=110 if n > 1 else 270, plot_bgcolor=c.faint)  # fmt: skip
+                  subtitle=region, name=str(replace(place, strand=".")), margin_r=110 if n > 1 else 270, plot_bgcolor=c.faint)  # fmt: skip
 
 
 def _strongest(result: Any, values: np.ndarray) -> str:
