@@ -44,9 +44,15 @@ CORE = {"acceptor": (-2, -1), "donor": (1, 2)}
 CLINVAR = Path(__file__).resolve().parents[2] / "shared" / "data" / "clinvar_2016-05_grch37_chr20.vcf.gz"
 
 
+def transcripts() -> annotation.Annotation:
+    """The exons of canonical transcripts alone, as SpliceAI's tool has them: rows of genes reach over all isoforms."""
+    table = annotation.read(data.bundle("genes")).table
+    return annotation.from_table(table[table["element"] == "exon"])
+
+
 def chosen() -> tuple[list[Gene], list[Gene]]:
     """The genes that are measured, and those that do not overlap them."""
-    every = genes_of(annotation.read(data.bundle("genes")))["20"]
+    every = genes_of(transcripts())["20"]
     fit = [gene for gene in every if 4_000 <= gene.end - gene.start <= 16_000 and len(gene.donors) >= 3]
     some = [fit[i] for i in np.random.default_rng(SEED).choice(len(fit), GENES, replace=False)]
     return some, [g for g in every if not any(g.start < one.end and one.start < g.end for one in some)]
@@ -185,7 +191,7 @@ def clinvar(model: SpliceModel, reference: Reference, options: argparse.Namespac
     if not options.clinvar.is_file():
         print(f"There is no {options.clinvar}: give a VCF of ClinVar on GRCh37 by --clinvar.")
         return
-    table, genes = variants.read_clinvar(options.clinvar), annotation.read(data.bundle("genes"))
+    table, genes = variants.read_clinvar(options.clinvar), transcripts()
     terms = table["significance"].str.lower().str.split(r"[,|/]").map(set)
     sides = {"pathogenic", "likely_pathogenic"}, {"benign", "likely_benign"}
     single = np.array([any(given <= side for side in sides) for given in terms])
@@ -246,7 +252,7 @@ def speed(model: SpliceModel, reference: Reference, _: argparse.Namespace) -> No
     site, target = int(gene.donors[0]), attribution.SpliceSite("donor", FLANK)
     wide = reference.fetch(Interval("20", site - 2 * FLANK, site + 2 * FLANK)).sequence
     allele = Allele("20", site + 1, wide[2 * FLANK], "C" if wide[2 * FLANK] == "A" else "A")
-    scorer = variants.SpliceScorer(model, reference, annotation.read(data.bundle("genes")))
+    scorer = variants.SpliceScorer(model, reference, transcripts())
     text = reference.fetch(Interval("20", site - FLANK, site + FLANK + 1, gene.strand)).sequence
     changed = [text[:FLANK] + other + text[FLANK + 1 :] for other in BASES]
     region = (FLANK - 2, FLANK + 7)

@@ -18,9 +18,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save_file, save_model
+from transformers import (
+    EsmConfig,
+    EsmForMaskedLM,
+    EsmForSequenceClassification,
+    EsmModel,
+    Trainer,
+    TrainingArguments,
+)
 
-from ntviz import models, tokens
+from ntviz import attention, models, tokens
 from ntviz.genome import Interval
 from ntviz.models import checkpoints, corpus, encoder, nucleotide_transformer, registry
 
@@ -456,6 +464,286 @@ def test_bad_configs(copy, tmp_path):
         models.load(directory)
 
 
+# Writers of the format. Right values: what transformers' own module, made here with random weights, computes ----------
+
+SHAPE = {
+    "vocab_size": 4105, "mask_token_id": 2, "pad_token_id": 1, "hidden_size": 16, "num_hidden_layers": 2,
+    "num_attention_heads": 2, "intermediate_size": 24, "max_position_embeddings": 34, "initializer_range": 0.3,
+    "eos_token_id": None,
+}  # fmt: skip
+KINDS = {
+    "tied": {},
+    "untied": {"tie_word_embeddings": False, "token_dropout": True},
+    "rotary": {"position_embedding_type": "rotary", "rope_theta": 500.0, "emb_layer_norm_before": True},
+}
+IDS = np.array([[3, 100, 2, 300, 400], [3, 7, 8, 9, 4104]])
+
+
+def by_transformers(kind: str = "tied", of: type = EsmForMaskedLM):
+    torch.manual_seed(0)
+    return of(EsmConfig(**SHAPE | KINDS[kind])).eval()
+
+
+def written(module, directory: Path, tensors: dict[str, torch.Tensor] | None = None) -> Path:
+    """The folder that transformers writes, or its config beside tensors that somebody else wrote."""
+    module.save_pretrained(directory)
+    if tensors is not None:
+        save_file(
+            {name: value.detach().clone() for name, value in tensors.items()}, directory / "model.safetensors"
+        )
+    return directory
+
+
+def assert_same(model, module, atol: float = 1e-5) -> None:
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(IDS), output_hidden_states=True)
+    found = model.forward(IDS, outputs=("logits", "hidden_states"))
+    np.testing.assert_allclose(found.logits, expected.logits.numpy(), atol=atol)
+    np.testing.assert_allclose(found.hidden_states[:, -1], expected.hidden_states[-1].numpy(), atol=atol)
+
+
+def older(name: str) -> str:
+    return name.replace(".gamma", ".weight").replace(".beta", ".bias")
+
+
+WRITERS = {
+    "transformers 4": lambda m: m.state_dict(),
+    "gamma and beta everywhere": lambda m: {
+        name.replace("orm.weight", "orm.gamma").replace("orm.bias", "orm.beta"): value
+        for name, value in m.state_dict().items()
+    },
+    "DataParallel": lambda m: torch.nn.DataParallel(m).state_dict(),
+    "torch.compile": lambda m: torch.compile(m).state_dict(),
+    "layers compiled": lambda m: {
+        name.replace(".attention.self.", "._orig_mod.attention.self."): value
+        for name, value in m.state_dict().items()
+    },
+    "compiled inside DataParallel": lambda m: torch.nn.DataParallel(torch.compile(m)).state_dict(),
+    "a class around it": lambda m: {f"model.{name}": value for name, value in m.state_dict().items()},
+    "buffers left over": lambda m: {
+        **m.state_dict(),
+        "esm.embeddings.position_ids": torch.arange(34)[None],
+    },
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method")  # torch.compile's own
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_by_every_writer_load(kind, writer, tmp_path):
+    module = by_transformers(kind)
+    assert_same(
+        models.load(written(module, tmp_path, WRITERS[writer](module)), device="cpu"), by_transformers(kind)
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_transformers_writes_loads_whole_in_shards_and_as_bin(kind, tmp_path):
+    module = by_transformers(kind)
+    module.save_pretrained(tmp_path / "whole")
+    module.save_pretrained(tmp_path / "shards", max_shard_size="100KB")
+    assert len(list((tmp_path / "shards").glob("model-*.safetensors"))) > 1
+    module.save_pretrained(tmp_path / "bin")
+    (tmp_path / "bin" / "model.safetensors").unlink()
+    torch.save(module.state_dict(), tmp_path / "bin" / "pytorch_model.bin")
+    for folder in ("whole", "shards", "bin"):
+        assert_same(models.load(tmp_path / folder, device="cpu"), module)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_files_load(dtype, tmp_path):
+    module = by_transformers("rotary").to(dtype)
+    model = models.load(written(module, tmp_path), device="cpu")
+    assert model.module.dtype == torch.float32
+    # The same rounded weights, computed in float32, with angles that were never rounded.
+    again = by_transformers("rotary")
+    state = {name: value.float() for name, value in module.state_dict().items() if "inv_freq" not in name}
+    again.load_state_dict(state, strict=False)
+    assert_same(model, again)
+
+
+def test_numbers_of_a_config_may_be_written_without_a_point(tmp_path):
+    module = by_transformers("rotary")
+    written(module, tmp_path)
+    edit_config(tmp_path, hidden_dropout_prob=0, rope_theta=500, token_dropout=None, pad_token_id=None)
+    assert_same(models.load(tmp_path, device="cpu"), module)
+
+
+@pytest.mark.parametrize("left", ["embedding", "output"])
+def test_a_tied_output_layer_is_read_from_the_one_tensor_that_is_there(left, tmp_path):
+    module = by_transformers()
+    tensors = dict(module.state_dict())
+    embedding, output = "esm.embeddings.word_embeddings.weight", "lm_head.decoder.weight"
+    tensors.pop(output if left == "embedding" else embedding)
+    written(module, tmp_path, tensors)
+    model = models.load(tmp_path, device="cpu")
+    assert_same(model, module)
+    assert model.module.lm_head.decoder.weight is model.module.esm.embeddings.word_embeddings.weight
+    assert model.info["parameters"] == module.num_parameters() == model.random_twin().module.num_parameters()
+    # transformers 4 left the default out of config.json; safetensors itself keeps one name of a shared tensor.
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["tie_word_embeddings"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_model(module, str(tmp_path / "model.safetensors"))
+    assert_same(models.load(tmp_path, device="cpu"), module)
+    edit_config(tmp_path, tie_word_embeddings=False)
+    written_tensors = load_file(tmp_path / "model.safetensors")
+    missing = output if embedding in written_tensors else embedding
+    with pytest.raises(ValueError, match=rf"it has 1 missing \({missing}\)"):
+        models.load(tmp_path)
+
+
+def test_both_tensors_of_an_output_layer_count_where_they_differ(tmp_path):
+    module = by_transformers("untied")
+    edit_config(written(module, tmp_path), tie_word_embeddings=True)
+    theirs = EsmForMaskedLM.from_pretrained(tmp_path).eval()
+    model = models.load(tmp_path, device="cpu")
+    assert_same(model, theirs)
+    assert_same(model, module)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lost", ["attention.LayerNorm.gamma", "lm_head.dense.bias", "query.weight"])
+def test_a_tensor_that_is_missing_stays_an_error(kind, lost, tmp_path):
+    written(by_transformers(kind), tmp_path)
+    name = next(name for name in load_file(tmp_path / "model.safetensors") if name.endswith(lost))
+    edit_tensors(tmp_path, lambda tensors: tensors.pop(name))
+    with pytest.raises(ValueError, match=rf"it has 1 missing \({older(name)}\)\. Nothing was loaded"):
+        models.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"module.lm_head.bias": torch.zeros(4105)}, r"lm_head\.bias is there twice"),
+        ({"embeddings.word_embeddings.weight": torch.zeros(4105, 16)}, r"1 unknown \(embeddings\.word"),
+        ({"lm_head.dense.weight": torch.zeros(16, 16, dtype=torch.int8)}, r"1 quantised \(lm_head\.dense"),
+        ({"base_model.model.lm_head.bias": torch.zeros(4105)}, "fine-tuned or PEFT"),
+    ],
+)
+def test_tensors_that_are_there_twice_or_quantised_or_an_adapter_are_refused(change, message, tmp_path):
+    written(by_transformers(), tmp_path)
+    edit_tensors(tmp_path, lambda tensors: tensors.update(change))
+    with pytest.raises(ValueError, match=message):
+        models.load(tmp_path)
+
+
+@pytest.mark.parametrize("bad", [[1], torch.zeros(2), {0: torch.zeros(2)}])
+def test_a_bin_of_something_else_is_refused(bad, tmp_path):
+    written(by_transformers(), tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(bad, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="must map names to tensors"):
+        models.load(tmp_path)
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("saved", [EsmModel, EsmForSequenceClassification])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_encoder_without_a_head_gives_all_but_what_needs_one(kind, saved, wrapped, tmp_path):
+    module = by_transformers(kind, saved)
+    tensors = torch.nn.DataParallel(module).state_dict() if wrapped else None
+    model = models.load(written(module, tmp_path / "it", tensors), device="cpu")
+    with torch.inference_mode():
+        expected = getattr(module, "esm", module)(torch.from_numpy(IDS)).last_hidden_state.numpy()
+    found = model.forward(IDS, outputs=("hidden_states", "attentions"))
+    np.testing.assert_allclose(found.hidden_states[:, -1], expected, atol=1e-5)
+    np.testing.assert_allclose(found.attentions.sum(-1), 1, atol=1e-5)
+    batch = model.tokenize("ACGTTGCATGCA")
+    assert model.embed([batch], layers=[2]).shape == (1, 1, 1, 16)
+    assert attention.observe(model, batch, entropy=attention.Entropy()).results["entropy"] is not None
+    assert model.info["language_model_head"] is False
+    assert "no language-model head" in repr(model)
+    twin = model.random_twin()
+    assert twin.module.num_parameters() == model.info["parameters"]
+    for ask in (
+        lambda: model.forward(batch),
+        lambda: twin.forward(batch),
+        lambda: model.module(torch.from_numpy(IDS)),
+        lambda: model.forward(batch, outputs=("logits", "attentions"), at=np.array([[1]])),
+    ):
+        with pytest.raises(ValueError, match="without one. Ask for hidden_states, attentions or embed"):
+            ask()
+    model.module.save_pretrained(tmp_path / "again")
+    again = models.load(tmp_path / "again", device="cpu").forward(
+        IDS, outputs=("hidden_states", "attentions")
+    )
+    np.testing.assert_array_equal(again.hidden_states, found.hidden_states)
+
+
+@pytest.mark.parametrize("name", ["nt_v1_tiny", "nt_v2_tiny"])
+def test_a_module_of_ours_that_was_saved_loads_again(name, tmp_path):
+    model = models.load(FIXTURES / name, device="cpu")
+    model.module.save_pretrained(tmp_path)
+    again = models.load(tmp_path, device="cpu")
+    np.testing.assert_array_equal(again.forward(IDS).logits, model.forward(IDS).logits)
+    np.testing.assert_array_equal(
+        again.random_twin(4).forward(IDS).logits, model.random_twin(4).forward(IDS).logits
+    )
+    # As saved where the config did not keep it: the shapes tell.
+    config = json.loads((tmp_path / "config.json").read_text())
+    del config["add_bias_fnn"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    np.testing.assert_array_equal(
+        models.load(tmp_path, device="cpu").forward(IDS).logits, model.forward(IDS).logits
+    )
+
+
+def test_a_trainers_folder_loads_and_its_pickles_stay_closed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows = [{"input_ids": torch.from_numpy(row), "labels": torch.from_numpy(row)} for row in IDS]
+    asked = TrainingArguments(
+        "out", max_steps=1, save_steps=1, report_to=[], use_cpu=True, disable_tqdm=True, logging_strategy="no"
+    )
+    trainer = Trainer(by_transformers(), asked, train_dataset=rows)
+    trainer.train()
+    pickles = [path for path in Path("out/checkpoint-1").iterdir() if path.suffix in (".pt", ".pth", ".bin")]
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth"} <= {path.name for path in pickles}
+    for path in pickles:
+        path.write_bytes(pickle.dumps(Planted()))
+    assert_same(models.load("out/checkpoint-1", device="cpu"), trainer.model.eval())
+    assert not (tmp_path / "planted-code-ran").exists()
+    with pytest.raises(
+        FileNotFoundError, match=r"holds checkpoint-1\. Pass one of the checkpoints in it: checkpoint-1\."
+    ):
+        models.load("out")
+
+
+# A known name, and a folder that is called so -------------------------------------------------------------------------
+
+
+def test_a_known_name_means_the_model_unless_a_folder_of_that_name_holds_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("ntviz-mini").mkdir()
+    Path("ntviz-mini", "one.vcf").touch()
+    bundled = models.load("ntviz-mini", device="cpu")
+    assert (bundled.layers, bundled.info["origin"], bundled.info["revision"]) == (
+        4,
+        "bundle of ntviz",
+        "bundle",
+    )
+    assert models.outline("ntviz-mini").layers == 4
+    with pytest.raises(FileNotFoundError, match=r"must hold config\.json; ntviz-mini holds one\.vcf"):
+        models.load("./ntviz-mini")
+    shutil.copytree(FIXTURES / "nt_v2_tiny", "ntviz-mini", dirs_exist_ok=True)
+    own = models.load("ntviz-mini", device="cpu")
+    assert (own.layers, own.info["revision"]) == (3, "local")
+    assert own.info["origin"] == "folder ntviz-mini, which comes before the known model ntviz-mini"
+    assert models.outline("ntviz-mini").layers == 3
+    assert (
+        models.load(FIXTURES / "nt_v1_tiny", device="cpu").info["origin"]
+        == f"folder {FIXTURES / 'nt_v1_tiny'}"
+    )
+
+
+def test_results_in_a_folder_called_as_a_model_that_is_not_here_are_named(tmp_path):
+    (tmp_path / "v2-50m").mkdir()
+    code = "from ntviz import models; models.load('v2-50m')"
+    alone = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    failed = in_fresh_process(f"import os; os.chdir({str(tmp_path)!r}); {code}", **alone)
+    assert "The folder v2-50m holds no config.json and was passed over." in failed.stderr
+
+
 # Input
 
 
@@ -499,6 +787,20 @@ def test_logits_at_some_tokens_are_those_of_all(tiny):
         ValueError, match=r"2 rows of token positions in 0 to 10; got shape \(2, 1\) with values 11"
     ):
         tiny.forward(batch, at=np.array([[11], [11]]))
+
+
+def test_who_changes_attention_changes_logits_at_some_tokens_too(tiny):
+    batch, at = [tiny.tokenize(random_sequence(60))], np.array([[1, 4]])
+    plain = tiny.forward(batch, at=at).logits
+    layers = tiny.module.esm.encoder.layer
+    assert not any("forward" in layer.attention.__dict__ for layer in layers)
+    hook = layers[0].attention.self.register_forward_hook(lambda _, given, found: (found[0] * 0, None))
+    try:
+        whole, some = tiny.forward(batch).logits, tiny.forward(batch, at=at).logits
+    finally:
+        hook.remove()
+    np.testing.assert_allclose(some[0], whole[0, at[0]], atol=1e-5)
+    assert np.abs(some - plain).max() > 1e-3
 
 
 def test_models_fit_the_protocol(tiny):

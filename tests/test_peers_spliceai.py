@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import json
 import sys
 
@@ -15,8 +16,10 @@ import numpy as np
 import pytest
 import torch
 from peer_files import random_sequence
+from safetensors.torch import load_file, save_file
+from scipy.stats import spearmanr
 
-from ntviz import attribution, data, embeddings, models
+from ntviz import attribution, data, embeddings, environment, models
 from ntviz.genome import Interval
 from ntviz.models import checkpoints
 from ntviz.models.peers import spliceai
@@ -125,8 +128,10 @@ def test_flanks_strands_and_pieces(known, monkeypatch):
 def test_what_is_asked_wrongly_is_refused(known):
     with pytest.raises(ValueError, match=r"more than 10,000 bp.*received 10,000 bp.*flanks='N'"):
         known.predict("A" * 10_000)
-    with pytest.raises(ValueError, match="must have one length"):
+    with pytest.raises(ValueError, match="must have one length; received 30 bp, 31 bp. Pass them one by one"):
         known.predict(["A" * 30, "A" * 31], flanks="N")
+    with pytest.raises(ValueError, match="received none"):
+        known.predict([])
     with pytest.raises(ValueError, match="'R'"):
         known.predict("ACRT", flanks="N")
     with pytest.raises(ValueError, match="received 'n' and '\\+'"):
@@ -205,10 +210,63 @@ def test_the_bundled_networks_know_the_splice_sites_of_hnf4a():
         Reference(data.bundle("chr20")).fetch(Interval("20", 43_034_690 - 5_000, 43_034_880 + 5_000)).sequence
     )
     found = model.predict(sequence).probabilities[0]
+    turned = model.predict(reverse_complement(sequence), strand="-").probabilities[0]
+    np.testing.assert_allclose(turned[::-1], found, atol=1e-6)
     assert 43_034_690 + found[:, 1].argmax() == 43_034_697
     assert 43_034_690 + found[:, 2].argmax() == 43_034_871
     assert found[:, 1:].max(axis=0).min() > 0.9
     assert np.sort(found[:, 1:], axis=0)[-2].max() < 0.1
+
+
+def test_the_bundled_networks_say_what_makes_a_donor():
+    model, flank = models.load("ci-spliceai", device="cpu"), 5_000
+    place = Interval("20", 43_034_871 - flank, 43_034_872 + flank)  # around the last base of the same exon
+    sequence = Reference(data.bundle("chr20")).fetch(place).sequence
+    assert sequence[flank + 1 : flank + 3] == "GT"
+    target = attribution.SpliceSite("donor", flank)
+    found = attribution.integrated_gradients(
+        model, sequence, target, baseline="composition", steps=16, most_steps=16
+    )
+    p = float(
+        model.predict(sequence).donor[0, 0]
+    )  # the mean of the five, whose log-odds are not the mean of theirs
+    assert found.value == pytest.approx(np.log(p / (1 - p)), abs=1e-3)
+    contributions = found.per_base()
+    assert found.error < 0.03
+    assert contributions.sum() == pytest.approx(found.value - found.baseline_value, rel=0.03)
+    assert {1, 2} < set(np.argsort(-contributions)[:3] - flank)
+    region = (flank - 3, flank + 8)
+    losses = -attribution.mutagenesis(model, sequence, target, region=region).sum(axis=1) / 3
+    assert set(np.argsort(-losses)[:2] - 3) == {1, 2}
+    assert spearmanr(contributions[slice(*region)], losses).statistic > 0.8
+
+
+def test_a_network_too_few_is_no_ensemble(tmp_path):
+    bundled = data.bundle("ci-spliceai")
+    (tmp_path / "config.json").write_text((bundled / "config.json").read_text())
+    tensors = load_file(bundled / "model.safetensors")
+    four = {name: value for name, value in tensors.items() if not name.startswith("networks.4.")}
+    save_file(four, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"206 missing \(networks\.4\."):
+        models.load(tmp_path)
+
+
+def test_a_frozen_graph_that_is_cut_or_another_one_is_refused(tmp_path, monkeypatch):
+    spec = importlib.util.spec_from_file_location("ntviz_data_build", environment.data_dir() / "build.py")
+    build = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, build)  # its dataclasses look it up
+    spec.loader.exec_module(build)
+    node = (
+        b"\x0a\x01x\x12\x05Const"
+        + b"\x2a\x19\x0a\x05value\x12\x10\x42\x0e\x08\x01\x12\x04\x12\x02\x08\x01\x22\x04\x00\x00\x80\x3f"
+    )
+    graph = b"\x0a" + bytes([len(node)]) + node
+    assert {name: values.tolist() for name, values in build.graph_constants(graph).items()} == {"x": [1.0]}
+    with pytest.raises(IndexError, match="ends behind the message"):
+        build.graph_constants(graph[:-3])
+    with pytest.raises(SystemExit, match=r"must have SHA-256 34330c2f.*Use the pinned package"):
+        build.build_splicing(graph, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_family_is_refused(tmp_path):

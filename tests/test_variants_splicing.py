@@ -30,26 +30,21 @@ def contig() -> str:
 def folder(tmp_path_factory):
     where = tmp_path_factory.mktemp("splicing")
     sequence = contig()
-    (where / "both.fa").write_text(f">plus\n{sequence}\n>minus\n{reverse_complement(sequence)}\n")
+    odd = sequence[:5_918].lower() + "CCY" + sequence[5_921:]  # soft-masked, and a letter that is no base
+    texts = {"plus": sequence, "minus": reverse_complement(sequence), "odd": odd, "short": sequence[:9_000]}
+    (where / "both.fa").write_text("".join(f">{name}\n{text}\n" for name, text in texts.items()))
     return where
 
 
-def table(transcripts) -> annotation.Annotation:
+def table(transcripts, genes=()) -> annotation.Annotation:
+    """Exons of transcripts (contig, strand, gene, exons), and rows of genes (contig, strand, gene, gene_id, start, end)."""
     rows = [
-        {
-            "chrom": chrom,
-            "start": start,
-            "end": end,
-            "strand": strand,
-            "element": "exon",
-            "gene": gene,
-            "gene_id": gene,
-            "transcript": f"{gene}.{i}",
-        }
+        (chrom, strand, gene, gene, "exon", f"{gene}.{i}", *exon)
         for i, (chrom, strand, gene, exons) in enumerate(transcripts)
-        for start, end in exons
-    ]
-    return annotation.from_table(pd.DataFrame(rows))
+        for exon in exons
+    ] + [(*gene[:4], "gene", "", *gene[4:]) for gene in genes]
+    columns = ["chrom", "strand", "gene", "gene_id", "element", "transcript", "start", "end"]
+    return annotation.from_table(pd.DataFrame(rows, columns=columns))
 
 
 EXONS = [(5_500, 5_600), (5_800, 5_900), (6_400, 6_500)]
@@ -118,18 +113,37 @@ def test_every_odd_record_has_a_status(folder):
         ("plus", 5_901, "G", "G"): "same_as_ref",
         ("plus", 5_701, sequence[5_700:5_801], sequence[5_700]): "too_long",
         ("plus", 5_701, sequence[5_700], sequence[5_700] + "A" * 50): "too_long",
+        ("short", 4_501, sequence[4_500], "G"): "out_of_bounds",
+        ("odd", 5_921, "A", "G"): "n_in_window",
+        ("odd", 5_921, "Y", "G"): "ambiguous_base",
     }
     found = scorer(folder).score([Allele(*one) for one in odd])
     assert found.statuses == list(odd.values())
     assert np.isnan(found.values).all()
-    assert "raise distance above 50 bp" in found.notes[-1]
+    assert "raise distance above 50 bp" in found.notes[10]
     assert "5,050 bp on each side" in found.notes[3]
+    assert "5,050 bp on each side" in found.notes[11]
     with pytest.raises(ValueError, match="distance must be 1 to 5,000 bp; received 0"):
         scorer(folder, distance=0)
     with pytest.raises(ValueError, match="mask must be one of none, nearest, position"):
         scorer(folder, mask="all")
     with pytest.raises(variants.planning.Mismatch, match="where the reference has G"):
         scorer(folder, on_mismatch="fail").score([Allele("plus", 5_901, "T", "A")])
+    # A base that the reference does not know is no mismatch.
+    unknown = scorer(folder, on_mismatch="fail").score([Allele("odd", 5_921, "A", "G")])
+    assert unknown.statuses == ["n_in_window"]
+
+
+def test_lower_case_is_upper_case_and_a_letter_that_is_no_base_is_n(folder):
+    genes = table([("odd", "+", "ONE", EXONS), ("plus", "+", "ONE", EXONS)])
+    made = SpliceScorer(Sites(), Reference(folder / "both.fa"), genes)
+    (status, (lower,)), (_, (upper,)) = (
+        made.effects(Allele(*allele)) for allele in (("odd", 5_901, "g", "a"), ("plus", 5_901, "G", "A"))
+    )
+    assert status == "ok"
+    np.testing.assert_array_equal(lower.scores, upper.scores)
+    _, (effect,) = made.effects(Allele("odd", 5_920, "C", "G"))
+    assert effect.scores.tolist() == [0, 0, 0, 0]  # GY is no GT
 
 
 def test_what_lies_outside_of_the_gene_is_hidden(folder):
@@ -182,6 +196,40 @@ def test_genes_are_all_their_transcripts():
     assert gene.ends.tolist() == [5, 10, 19, 30, 35, 39, 59]
 
 
+def test_genes_reach_as_far_as_their_rows_and_are_told_apart_by_identifiers():
+    rows = [
+        ("20", "+", "X", "X", 2, 90),
+        ("20", "+", "RNA", "R1", 100, 120),
+        ("20", "+", "RNA", "R2", 500, 520),
+    ]
+    genes = genes_of(table([("20", "+", "X", [(10, 20), (30, 40)])], rows))["20"]
+    assert [(gene.name, gene.start, gene.end) for gene in genes] == [
+        ("X", 2, 90),
+        ("RNA", 100, 120),
+        ("RNA", 500, 520),
+    ]
+    assert [gene.donors.tolist() for gene in genes] == [[19], [], []]
+    assert [gene.ends.tolist() for gene in genes] == [[10, 19, 30, 39], [100, 119], [500, 519]]
+
+
+def test_each_input_is_predicted_once(folder):
+    rows = [
+        ("plus", "+", "WIDE", "WIDE", 0, LENGTH),
+        ("plus", "+", "WIDER", "WIDER", 0, LENGTH),
+        ("plus", "-", "BACK", "BACK", 0, LENGTH),
+    ]
+    made = SpliceScorer(Sites(), Reference(folder / "both.fa"), table([("plus", "+", "ONE", EXONS)], rows))
+    found = made.score([Allele("plus", 5_901, "G", alt) for alt in "ACT"])
+    # Three inputs, as the two wide genes hide nothing on one strand, of the reference and each of three alternatives.
+    assert made.model.calls == made.sequences == 3 * 4
+    assert [len(texts.split(",")) for texts, _ in found.entries] == [4, 4, 4]
+    for allele, texts in zip("ACT", found.entries, strict=True):
+        one = SpliceScorer(Sites(), Reference(folder / "both.fa"), table([("plus", "+", "ONE", EXONS)], rows))
+        assert one.score([Allele("plus", 5_901, "G", allele)]).entries[0] == texts
+    with pytest.raises(ValueError, match="read-only"):
+        made.effects(Allele("plus", 5_901, "G", "A"))[1][0].before[0] = 0
+
+
 def test_a_vcf_comes_back_with_the_scores_of_each_gene(folder, tmp_path):
     sequence = contig()
     given = tmp_path / "in.vcf"
@@ -195,7 +243,8 @@ def test_a_vcf_comes_back_with_the_scores_of_each_gene(folder, tmp_path):
     )
     made = scorer(folder, annotation_name="genes.gtf")
     summary = variants.score_file(given, tmp_path / "out.vcf", made, what=None, cache=tmp_path / "kept")
-    assert made.model.calls == 6
+    # Reference and alternative of the first record, the reference and two alternatives of the second, nothing of the third.
+    assert made.model.calls == 2 + 3
     text = (tmp_path / "out.vcf").read_text()
     records = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
     assert [record[:7] for record in records] == [line.split("\t")[:7] for line in lines]
@@ -219,18 +268,20 @@ def test_a_vcf_comes_back_with_the_scores_of_each_gene(folder, tmp_path):
     assert again.model.calls == 0
     assert (tmp_path / "again.vcf").read_text() == text
     variants.score_file(given, tmp_path / "wide.vcf", wide, what=None, cache=tmp_path / "kept")
-    assert wide.model.calls == 6
+    assert wide.model.calls == 5
 
 
 def test_the_bundled_networks_score_a_table_of_known_sites():
     model, reference = models.load("ci-spliceai", device="cpu"), Reference(data.bundle("chr20"))
     genes = data.bundle("genes")
-    found = variants.score(
-        model, reference, ["chr20:43052895 G>C", "chr20:25900000 A>G"], annotation=genes, progress=None
-    )
-    assert found["status"].tolist() == ["ok", "no_gene"]
+    # A donor of the canonical transcript of HNF4A; that of the first exon of its isoforms from the promoter P2, 45 kb before it; no gene.
+    asked = ["chr20:43052895 G>C", "chr20:42984494 G>A", "chr20:25900000 A>G"]
+    found = variants.score(model, reference, asked, annotation=genes, progress=None)
+    assert found["status"].tolist() == ["ok", "ok", "no_gene"]
     assert found["splice_DL"].iloc[0] > 0.95
-    assert found["splice_DL_at"].iloc[0] == -1
+    assert found["splice_DL"].iloc[1] > 0.5
+    assert found["splice_DL_at"].iloc[:2].tolist() == [-1, -1]
+    assert found["splice_masked_DL"].iloc[1] == 0  # no exon of the annotation ends there
     assert found["splice_AL"].iloc[0] < 0.05
     assert found.attrs["scoring"]["annotation"] == genes.name
     with pytest.raises(TypeError, match="frames"):

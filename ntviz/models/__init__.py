@@ -45,7 +45,8 @@ def load(
     Parameters
     ----------
     name_or_path
-        A checkpoint directory, a short name (`ntviz models` lists them), or a hub repository.
+        A checkpoint directory, a short name (`ntviz models` lists them), or a hub repository. A directory that is called as
+        a known model is taken before it if it holds a checkpoint; `info["origin"]` says which was.
     device
         "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1" or "mps".
     dtype
@@ -65,6 +66,8 @@ def load(
 
     Notes
     -----
+    An encoder saved without its language-model head gives hidden states, attentions and `embed`; logits are an error.
+
     Never runs code from the hub. Warns with `LicenceNotice` when the weights are not free for commercial use.
 
     References
@@ -75,9 +78,10 @@ def load(
 
     located = checkpoints.locate(name_or_path, revision=revision)
     module = peers.family(located.directory)
-    if module is not None:
-        return module.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
-    return nucleotide_transformer.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
+    family = nucleotide_transformer if module is None else module
+    model = family.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
+    model.info["origin"] = located.origin
+    return model
 
 
 def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Verification:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 SAFE, SAFE_INDEX = "model.safetensors", "model.safetensors.index.json"
 BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _WANTED = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_HOLDS = ("config.json", "spliceai1.h5", "spliceai/models/spliceai1.h5")
+_WRAPPERS = {"module", "model", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""Parts of names that DataParallel, a class around the model, torch.compile, FSDP and checkpointed activations add."""
+_ENDS = {"gamma": "weight", "beta": "bias"}
+"""Of a LayerNorm as TensorFlow, and `save_pretrained` of transformers 5 for ESM, name it."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,25 @@ class Located:
         """Licence of the weights, as far as it is known."""
         return self.spec.licence if self.spec is not None else "not stated"
 
+    @property
+    def origin(self) -> str:
+        """Where it was taken from, in words."""
+        if self.revision == "local":
+            known = registry.find(str(self.directory))
+            before = f", which comes before the known model {known.name}" if known is not None else ""
+            return f"folder {self.directory}{before}"
+        if self.revision == "bundle":
+            return "bundle of ntviz"
+        return self.revision if self.revision.startswith("package ") else "Hugging Face hub"
+
+
+def folder(name: str) -> Path | None:
+    """The directory that a model's name means, or None: a directory called as a known model must hold a checkpoint."""
+    path = Path(name).expanduser()
+    if registry.find(name) is not None and not any((path / held).is_file() for held in _HOLDS):
+        return None
+    return path if path.is_dir() else None
+
 
 def local(directory: Path) -> Located:
     """A checkpoint directory as it stands; a known model if it is called as one."""
@@ -67,7 +91,8 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
     Parameters
     ----------
     name_or_path
-        A directory, a short name such as "v2-50m", or a hub repository such as "InstaDeepAI/...".
+        A directory, a short name such as "v2-50m", or a hub repository such as "InstaDeepAI/...". A directory called as
+        a known model is taken before it where it holds a checkpoint.
     revision
         Branch, tag or commit on the hub; ignored for local directories. Default: the hub's main branch.
 
@@ -81,8 +106,9 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
     name = os.fspath(name_or_path)
     path = Path(name).expanduser()
     spec = registry.find(name)
-    if path.is_dir():
-        return local(path)
+    directory = folder(name)
+    if directory is not None:
+        return local(directory)
     if isinstance(spec, registry.PeerSpec) and spec.wheel is not None:
         return Located(
             _installed(spec, *spec.wheel), spec, f"package {spec.wheel[0]} {spec.wheel[1]}", spec.name
@@ -105,7 +131,8 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
             + "`ntviz models` lists the names."
         )
     repository = spec.repository if spec is not None else name
-    return _from_hub(repository, spec, revision)
+    beside = f"The folder {path} holds no config.json and was passed over. " if path.is_dir() else ""
+    return _from_hub(repository, spec, revision, beside)
 
 
 def _installed(spec: registry.PeerSpec, package: str, version: str, folder: str) -> Path:
@@ -121,7 +148,7 @@ def _installed(spec: registry.PeerSpec, package: str, version: str, folder: str)
 
 
 def _from_hub(
-    repository: str, spec: registry.ModelSpec | registry.PeerSpec | None, revision: str | None
+    repository: str, spec: registry.ModelSpec | registry.PeerSpec | None, revision: str | None, beside: str
 ) -> Located:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
@@ -151,7 +178,7 @@ def _from_hub(
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise FileNotFoundError(
             f"The checkpoint {repository} is not in the Hugging Face cache and could not be downloaded "
-            f"({type(error).__name__}). {advice}"
+            f"({type(error).__name__}). {beside}{advice}"
         ) from error
     return Located(fresh, spec, fresh.name, called)
 
@@ -168,10 +195,9 @@ def read_json(directory: Path) -> dict[str, Any]:
     """
     path = directory / "config.json"
     if not path.is_file():
-        held = ", ".join(sorted(p.name for p in directory.iterdir())[:8]) or "nothing"
         raise FileNotFoundError(
-            f"A model directory must hold config.json; {directory} holds {held}. "
-            "Pass the folder that `save_pretrained` wrote or that the hub shows."
+            f"A model directory must hold config.json; {directory} holds {_held(directory)}. "
+            + _advice(directory, "Pass the folder that `save_pretrained` wrote or that the hub shows.")
         )
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -246,23 +272,35 @@ def weight_files(directory: Path, *, missing_ok: bool = False) -> list[Path]:
             return [] if absent else [directory / name for name in names]
     if missing_ok:
         return []
-    held = ", ".join(sorted(p.name for p in directory.iterdir())[:8]) or "nothing"
     raise FileNotFoundError(
-        f"A model directory must hold {SAFE} or {BIN} (or their sharded forms); {directory} holds {held}. "
-        "Other pickles (.pt, .pth, .joblib) are not read, because loading them can run code."
+        f"A model directory must hold {SAFE} or {BIN} (or their sharded forms); {directory} holds {_held(directory)}. "
+        + _advice(
+            directory, "Other pickles (.pt, .pth, .joblib) are not read, because loading them can run code."
+        )
     )
+
+
+def _held(directory: Path) -> str:
+    return ", ".join(sorted(p.name for p in directory.iterdir())[:8]) or "nothing"
+
+
+def _advice(directory: Path, otherwise: str) -> str:
+    """Which checkpoint inside to pass, as trainers write several into one folder."""
+    inside = sorted(path.parent.name for path in directory.glob("*/config.json"))
+    return f"Pass one of the checkpoints in it: {', '.join(inside[:8])}." if inside else otherwise
 
 
 def read_tensors(directory: Path) -> dict[str, torch.Tensor]:
     """Every tensor of the checkpoint by name, on the CPU.
 
     Safetensors are memory-mapped. A .bin is read with `weights_only=True`, which builds tensors and plain containers
-    and runs nothing.
+    and runs nothing. Names are those of the model's own modules: what DataParallel, torch.compile and the like put before
+    or between is left out, and `gamma` and `beta` are `weight` and `bias`.
 
     Raises
     ------
     ValueError
-        A file is truncated, corrupt, or a pickle with more than tensors in it.
+        A file is truncated, corrupt, or a pickle with more than tensors in it; or a tensor is there twice.
     """
     import torch
     from safetensors import SafetensorError
@@ -294,20 +332,25 @@ def read_tensors(directory: Path) -> dict[str, torch.Tensor]:
                     f"{path} must be a whole PyTorch weight file; reading it failed: {_first_line(error)}. "
                     "It is truncated or corrupt: download it again."
                 ) from error
-        repeated = tensors.keys() & part.keys()
-        if repeated:
-            raise ValueError(
-                f"Each tensor must stand in one shard; {sorted(repeated)[0]} stands in two of {directory}. "
-                "Download the checkpoint again."
-            )
-        tensors.update(part)
-    odd = [name for name, value in tensors.items() if not isinstance(value, torch.Tensor)]
-    if odd:
-        raise ValueError(
-            f"{directory} must map names to tensors; {odd[0]!r} is a {type(tensors[odd[0]]).__name__}. "
-            "Is this an optimiser's state? Pass the model's directory."
-        )
+        for name, value in part.items() if isinstance(part, dict) else [(None, part)]:
+            if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+                raise ValueError(
+                    f"{directory} must map names to tensors; {name!r} is a {type(value).__name__}. "
+                    "Is this an optimiser's state? Pass the model's directory."
+                )
+            plain = _plain(name)
+            if plain in tensors:
+                raise ValueError(
+                    f"Each tensor must be there once; {plain} is there twice in {directory}. "
+                    "Download the checkpoint again."
+                )
+            tensors[plain] = value
     return tensors
+
+
+def _plain(name: str) -> str:
+    parts = [part for part in name.split(".") if part not in _WRAPPERS] or [name]
+    return ".".join((*parts[:-1], _ENDS.get(parts[-1], parts[-1])))
 
 
 def _first_line(error: Exception) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,10 @@ class NucleotideTransformer:
 
     def __repr__(self) -> str:
         size = sum(p.numel() for p in self.module.parameters()) / 1e6
+        head = " no language-model head," if isinstance(self.module.lm_head, encoder.NoHead) else ""
         return (
             f"{self.name}: {self.layers} layers x {self.heads} heads, width {self.hidden_size}, {size:.1f} M parameters,"
-            f" {self.tokenizer.vocabulary.name} tokens, up to {self.max_tokens:,} tokens ({self.max_bp:,} bp)"
+            f"{head} {self.tokenizer.vocabulary.name} tokens, up to {self.max_tokens:,} tokens ({self.max_bp:,} bp)"
         )
 
     def tokenize(self, sequence: str, *, phase: int = 0) -> tokens.Tokens:
@@ -106,7 +108,7 @@ class NucleotideTransformer:
         ------
         ValueError
             An unknown output, an id outside the vocabulary, padding before a token, more tokens than fit, or `at` of
-            another shape or outside the sequence, or a layer that the model does not have.
+            another shape or outside the sequence, or a layer or a language-model head that the model does not have.
         RuntimeError
             transformers returned another number of layers than the model has.
         """
@@ -115,12 +117,11 @@ class NucleotideTransformer:
         input_ids, mask = self._padded(batch)
         device = self.module.device
         at = None if at is None else places(at, input_ids.shape)
-        # What follows the last layer's attention goes token by token, and is done for those asked for alone.
-        asked = at if set(outputs) == {"logits"} else None
+        asked = at if set(outputs) == {"logits"} and not self._watched() else None
         with (
             torch.inference_mode(),
             self._kernel("eager" if "attentions" in outputs else "sdpa"),
-            self._narrowed(asked),
+            self._narrowed(asked, mask),
         ):
             result = self.module.esm(
                 input_ids=torch.from_numpy(input_ids).to(device),
@@ -187,12 +188,9 @@ class NucleotideTransformer:
 
         Its `info` says so: weights_sha256 is "random weights, seed N".
         """
-        config = self.module.config.to_dict()
-        if isinstance(self.module.esm.encoder.layer[0].intermediate, encoder.GatedIntermediate):
-            config["add_bias_fnn"] = False
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            module = encoder.build(config)
+            module = encoder.build(self.module.config.to_dict())
         module = module.to(self.module.device, self.module.dtype).eval()
         if module.esm.rotary_embeddings is not None:
             module.esm.rotary_embeddings.inv_freq = encoder.inverse_frequencies(module).to(module.device)
@@ -245,19 +243,27 @@ class NucleotideTransformer:
         finally:
             self.module.set_attn_implementation(before)
 
+    def _watched(self) -> bool:
+        """Whether somebody observes or changes attention: by a function of their own in its place, or by hooks."""
+        parts = [layer.attention.self for layer in self.module.esm.encoder.layer]
+        hooked = any(part._forward_hooks or part._forward_pre_hooks for part in parts)
+        return hooked or self.module.config._attn_implementation != "sdpa"
+
     @contextmanager
-    def _narrowed(self, at: np.ndarray | None) -> Generator[None]:
-        """Keep the tokens `at` [sequence, n] alone after the attention of the last layer; all when None."""
-        if at is None:
-            yield
-            return
-        chosen = torch.arange(len(at))[:, None], torch.from_numpy(at).to(self.module.device)
-        last = self.module.esm.encoder.layer[-1].attention.output
-        hook = last.register_forward_pre_hook(lambda _, given: tuple(states[chosen] for states in given))
+    def _narrowed(self, at: np.ndarray | None, mask: np.ndarray) -> Generator[None]:
+        """Attention in fewer passes over memory, in the last layer for the tokens `at` [sequence, n] alone; as it is when None."""
+        parts = [] if at is None else [layer.attention for layer in self.module.esm.encoder.layer]
+        real = None if mask.all() else torch.from_numpy(mask).to(self.module.device)
+        for part in parts:
+            rows: tuple[Any, Any] = slice(None), slice(None)
+            if part is parts[-1]:
+                rows = torch.arange(len(mask))[:, None], torch.from_numpy(at).to(self.module.device)
+            part.forward = partial(encoder.attended, part, rows, real)
         try:
             yield
         finally:
-            hook.remove()
+            for part in parts:
+                del part.forward
 
     def _stacked(
         self, layers: Sequence[torch.Tensor] | None, expected: int, wanted: Sequence[int] | None = None
@@ -324,10 +330,14 @@ def load(
         )
     config = checkpoints.read_config(directory)
     vocabulary = read_vocabulary(directory, config, spec)
+    tensors = encoder.named(checkpoints.read_tensors(directory))
+    config = encoder.completed(config, tensors)
     with torch.device("meta"):
         module = encoder.build(config)
     encoder.fill_buffers(module)
-    encoder.assign(module, checkpoints.read_tensors(directory), origin=str(directory))
+    encoder.assign(module, tensors, origin=str(directory))
+    # glibc hands large blocks back after each pass, and the system zeroes them anew, until it has seen one of this size.
+    torch.empty(31 << 20, dtype=torch.uint8)
     module = module.to(environment.device(device), precision).eval()
     if module.esm.rotary_embeddings is not None:
         # Half precision would round the angles: the table stays in float32.
@@ -357,6 +367,7 @@ def load(
         "layers": module.config.num_hidden_layers,
         "heads": module.config.num_attention_heads,
         "hidden_size": module.config.hidden_size,
+        "language_model_head": module.config.lm_head,
         "max_tokens": limit,
         "vocabulary": vocabulary.name,
         "dtype": dtype,

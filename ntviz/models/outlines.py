@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ntviz.environment.costing import Shape
@@ -103,9 +102,9 @@ def outline(name_or_path: str | os.PathLike[str]) -> Outline:
     (1530, 256, 4803372)
     """
     name = os.fspath(name_or_path)
-    directory = Path(name).expanduser()
+    directory = checkpoints.folder(name)
     spec = registry.find(name)
-    if directory.is_dir():
+    if directory is not None:
         located = checkpoints.local(directory)
         if peers.family(directory) is None:
             return _described(located)

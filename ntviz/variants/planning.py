@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ntviz.reference import Reference
@@ -74,6 +74,62 @@ class Plan:
         return "" if self.change is None else self.change.kind
 
 
+class Contigs:
+    """Contigs of a reference, a few of them kept open, and what it says of alleles before anything is read for a model.
+
+    Parameters
+    ----------
+    on_mismatch
+        As in `Options`.
+    """
+
+    def __init__(self, reference: Reference, on_mismatch: str) -> None:
+        self._reference, self._on_mismatch = reference, on_mismatch
+        self._open: dict[str, Contig | None] = {}
+
+    def check(self, allele: Allele) -> tuple[Contig | None, str, bool | None]:
+        """The contig of an allele, None where it ends here; its status so far; whether REF is the reference's, None where unknown.
+
+        Raises
+        ------
+        Mismatch
+            REF is not the reference's, and `on_mismatch` is "fail".
+        """
+        ref, alt, start = allele.ref.upper(), allele.alt.upper(), allele.pos - 1
+        contig = self._contig(allele.chrom)
+        if contig is None:
+            return None, "contig_missing", None
+        if start < 0 or start + len(ref) > contig.length:
+            return None, "out_of_bounds", None
+        here = contig.bases(start, start + len(ref))
+        # A reference that is unknown here neither agrees nor disagrees.
+        agrees = here == ref if ref and set(ref) <= set("ACGT") and "N" not in here else None
+        status = letters_status(ref, alt)
+        if status or agrees is None:
+            return None, status or "n_in_window", agrees
+        if agrees:
+            return contig, "ok", agrees
+        if self._on_mismatch == "fail":
+            raise Mismatch(
+                f"REF must be what the reference has; received {allele.chrom}:{allele.pos} {allele.ref}>{allele.alt}, "
+                f"where the reference has {here[:50]}. Check that both are of the same assembly, or choose another "
+                "--on-mismatch (on_mismatch=)."
+            )
+        if self._on_mismatch == "swap" and here == alt:
+            return contig, "swapped", agrees
+        return contig if self._on_mismatch == "flag" else None, "ref_mismatch", agrees
+
+    def _contig(self, name: str) -> Contig | None:
+        if name not in self._open:
+            if len(self._open) >= _CONTIGS:
+                self._open.clear()
+            try:
+                self._open[name] = Contig(self._reference, name)
+            except (ValueError, TypeError):
+                self._open[name] = None
+        return self._open[name]
+
+
 @dataclass
 class Planner:
     """Plans of alleles on one reference, for windows of so many tokens of k bp.
@@ -90,7 +146,9 @@ class Planner:
     frames: int = 1
     place: int | None = None
     on_mismatch: str = "skip"
-    _contigs: dict[str, Contig | None] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._contigs = Contigs(self.reference, self.on_mismatch)
 
     def plan(self, allele: Allele) -> Plan:
         """The plan of one allele; whatever is wrong with it is its status.
@@ -100,27 +158,10 @@ class Planner:
         Mismatch
             REF is not the reference's, and `on_mismatch` is "fail".
         """
-        ref, alt = allele.ref.upper(), allele.alt.upper()
-        contig = self._contig(allele.chrom)
+        contig, status, agrees = self._contigs.check(allele)
         if contig is None:
-            return Plan("contig_missing")
-        start = allele.pos - 1
-        known = set(ref) <= set("ACGTN") and bool(ref)
-        if start < 0 or start + len(ref) > contig.length:
-            return Plan("out_of_bounds")
-        here = contig.bases(start, start + len(ref))
-        # A reference that is unknown here neither agrees nor disagrees.
-        agrees = None if not known or "N" in here or "N" in ref else here == ref
-        status = letters_status(ref, alt)
-        if status:
             return Plan(status, agrees)
-        if agrees is None:
-            return Plan("n_in_window", agrees)
-        status = "ok"
-        if not agrees:
-            status = self._mismatch(allele, here, alt)
-            if status == "ref_mismatch" and self.on_mismatch != "flag":
-                return Plan(status, agrees)
+        ref, alt, start = allele.ref.upper(), allele.alt.upper(), allele.pos - 1
         patched = _Patched(contig, start, ref)
         change = left_aligned(smallest(start, ref, alt), lambda at: patched.bases(at, at + 1))
         if change.length > self.tokens * self.k // 2 or len(ref) > self.tokens * self.k // 2:
@@ -132,25 +173,6 @@ class Planner:
             return Plan("n_in_window" if "N" in near else "out_of_bounds", agrees, change)
         method = "masked" if len(change.ref) == len(change.alt) else "pll"
         return Plan(status, agrees, change, pairs, method, self._note(change, pairs, moved))
-
-    def _contig(self, name: str) -> Contig | None:
-        if name not in self._contigs:
-            if len(self._contigs) >= _CONTIGS:
-                self._contigs.clear()
-            try:
-                self._contigs[name] = Contig(self.reference, name)
-            except (ValueError, TypeError):
-                self._contigs[name] = None
-        return self._contigs[name]
-
-    def _mismatch(self, allele: Allele, here: str, alt: str) -> str:
-        if self.on_mismatch == "fail":
-            raise Mismatch(
-                f"REF must be what the reference has; received {allele.chrom}:{allele.pos} {allele.ref}>{allele.alt}, "
-                f"where the reference has {here[:50]}. Check that both are of the same assembly, or choose another "
-                "--on-mismatch (on_mismatch=)."
-            )
-        return "swapped" if self.on_mismatch == "swap" and here == alt else "ref_mismatch"
 
     def _note(self, change: Change, pairs: tuple[Pair, ...], moved: int) -> str:
         said = []

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,10 +22,9 @@ from ntviz.genome import canonical_contig
 from ntviz.models.protocol import SplicePredictor
 from ntviz.reference import Reference
 from ntviz.sequence import one_hot
-from ntviz.variants.alleles import Allele, letters_status, smallest
-from ntviz.variants.planning import Mismatch
+from ntviz.variants.alleles import Allele, smallest
+from ntviz.variants.planning import Contigs
 from ntviz.variants.scoring import Scored
-from ntviz.variants.windows import Contig
 
 MASKS = {
     "none": "every gain and loss counts",
@@ -35,12 +35,14 @@ MASKS = {
 EVENTS = ("AG", "AL", "DG", "DL")
 """Acceptor gain and loss, donor gain and loss."""
 _METHOD = 1
+_KEPT = 32  # predictions: alternatives and genes of one site have those of the reference in common
 
 
 class Gene(NamedTuple):
     """A gene as splicing knows it; positions are 0-based, spans half-open.
 
-    `acceptors` and `donors` are the first and last bases of exons at introns; `ends` are both ends of every exon, of transcripts too.
+    `acceptors` and `donors` are the first and last bases of exons at introns; `ends` are both ends of every exon, of transcripts
+    too, or of the gene where it has no exons.
     """
 
     name: str
@@ -89,8 +91,8 @@ class _Plan:
 class SpliceScorer:
     """Scores alleles with a splice network: the largest gain and loss of acceptors and donors within a distance, for each gene.
 
-    Bases outside the gene are hidden (N), of both alleles, and the strand is the gene's. A gene is what the annotation calls so, from the
-    first to the last base of its transcripts.
+    Bases outside the gene are hidden (N), of both alleles, and the strand is the gene's; see `genes_of` for where it ends. SpliceAI's tool
+    hides what lies outside of one transcript: for its numbers give exons alone, `annotation.from_table(table[table["element"] == "exon"])`.
 
     Parameters
     ----------
@@ -126,15 +128,11 @@ class SpliceScorer:
             raise ValueError(
                 f"distance must be 1 to {model.context:,} bp; received {distance:,}. SpliceAI's is 50, CI-SpliceAI's 1,000."
             )
-        self.model, self.reference, self.distance, self.mask, self.on_mismatch = (
-            model,
-            reference,
-            distance,
-            mask,
-            on_mismatch,
-        )
+        self.model, self.reference, self.distance, self.mask = model, reference, distance, mask
         self.sequences = 0
-        self._contigs: dict[str, tuple[Contig, list[Gene]] | None] = {}
+        self._contigs = Contigs(reference, on_mismatch)
+        self._planned: tuple[tuple[Allele, ...], list[_Plan]] = ((), [])
+        self._read = lru_cache(_KEPT)(self._predict)
         self._genes = genes_of(annotation)
         self.columns = (
             "splice", "splice_masked", *(f"splice_{event}" for event in EVENTS), *(f"splice_{event}_at" for event in EVENTS),
@@ -165,8 +163,7 @@ class SpliceScorer:
             if name not in ("model", "revision", "annotation")
         }
         found = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        for allele in alleles:
-            plan = self._plan(allele)
+        for allele, plan in zip(alleles, self._plans(alleles), strict=True):
             text = f"\n{plan.status} {plan.agrees} {allele.pos} {allele.ref} {allele.alt} {[gene.name for gene in plan.genes]} {plan.bases}"
             found.update(text.encode("utf-8", "surrogateescape"))
         return found.hexdigest()
@@ -183,7 +180,7 @@ class SpliceScorer:
         """
         values = np.full((len(alleles), len(self.columns)), np.nan)
         entries = []
-        plans = [self._plan(allele) for allele in alleles]
+        plans = self._plans(alleles)
         rows = environment.progress(range(len(alleles)), what=what) if what else range(len(alleles))
         for row in rows:
             effects = self._effects(alleles[row], plans[row])
@@ -210,58 +207,33 @@ class SpliceScorer:
 
     def effects(self, allele: Allele) -> tuple[str, list[Effect]]:
         """The status of an allele, and what it does to each gene that holds it."""
-        plan = self._plan(allele)
+        (plan,) = self._plans([allele])
         return plan.status, self._effects(allele, plan)
 
     # One allele --------------------------------------------------------------------------------------------------------
 
+    def _plans(self, alleles: Sequence[Allele]) -> list[_Plan]:
+        key = tuple(alleles)
+        if self._planned[0] != key:
+            # Identity and scores of the same alleles follow each other.
+            self._planned = key, [self._plan(allele) for allele in key]
+        return self._planned[1]
+
     def _plan(self, allele: Allele) -> _Plan:
-        ref, alt, start = allele.ref.upper(), allele.alt.upper(), allele.pos - 1
-        if allele.chrom not in self._contigs:
-            try:
-                contig = Contig(self.reference, allele.chrom)
-            except (ValueError, TypeError):
-                self._contigs[allele.chrom] = None
-            else:
-                self._contigs[allele.chrom] = contig, self._genes.get(canonical_contig(allele.chrom), [])
-        known = self._contigs[allele.chrom]
-        if known is None:
-            return _Plan("contig_missing")
-        contig, genes = known
-        reach = self.model.context + self.distance
-        if start < 0 or start + len(ref) > contig.length:
-            return _Plan("out_of_bounds")
-        here = contig.bases(start, start + len(ref))
-        agrees = None if not ref or not set(ref) <= set("ACGT") or "N" in here else here == ref
-        status = letters_status(ref, alt)
-        if status:
+        contig, status, agrees = self._contigs.check(allele)
+        if contig is None:
             return _Plan(status, agrees)
-        if not agrees:
-            if self.on_mismatch == "fail":
-                raise Mismatch(
-                    f"REF must be what the reference has; received {allele.chrom}:{allele.pos} {allele.ref}>{allele.alt}, where the reference "
-                    f"has {here[:50]}. Check that both are of the same assembly, or choose another --on-mismatch (on_mismatch=)."
-                )
-            return _Plan("n_in_window" if agrees is None else "ref_mismatch", agrees)
-        if len(ref) > 2 * self.distance or len(alt) > max(self.distance, len(ref)):
-            return _Plan(
-                "too_long",
-                agrees,
-                note=f"longer than what is looked at: raise distance above {self.distance} bp",
-            )
+        start, reach = allele.pos - 1, self.model.context + self.distance
+        if len(allele.ref) > 2 * self.distance or len(allele.alt) > max(self.distance, len(allele.ref)):
+            note = f"longer than what is looked at: raise distance above {self.distance} bp"
+            return _Plan("too_long", agrees, note=note)
         if start < reach or start + reach >= contig.length:
-            return _Plan(
-                "out_of_bounds",
-                agrees,
-                note=f"the {reach:,} bp on each side that the network reads end at the contig's",
-            )
+            note = f"the {reach:,} bp on each side that the network reads end at the contig's"
+            return _Plan("out_of_bounds", agrees, note=note)
+        genes = self._genes.get(canonical_contig(allele.chrom), [])
         near = tuple(gene for gene in genes if gene.start <= start < gene.end)
-        return _Plan(
-            "ok" if near else "no_gene",
-            agrees,
-            near,
-            contig.bases(start - reach, start + reach + 1) if near else "",
-        )
+        bases = contig.bases(start - reach, start + reach + 1) if near else ""
+        return _Plan("ok" if near else "no_gene", agrees, near, bases)
 
     def _effects(self, allele: Allele, plan: _Plan) -> list[Effect]:
         start, ref, alt = allele.pos - 1, allele.ref.upper(), allele.alt.upper()
@@ -269,18 +241,19 @@ class SpliceScorer:
         for gene in plan.genes:
             left, right = max(0, gene.start - (start - reach)), max(0, start + reach + 1 - gene.end)
             bases = "N" * left + plan.bases[left : len(plan.bases) - right] + "N" * right
-            texts = [bases, bases[:reach] + alt + bases[reach + len(ref) :]]
-            before, after = (self._read(text, gene.strand) for text in texts)
+            before = self._read(bases, gene.strand)
+            after = self._read(bases[:reach] + alt + bases[reach + len(ref) :], gene.strand)
             after = aligned(after, self.distance, len(ref), len(alt))
             found.append(_effect(gene, start, self.distance, before, after, self.mask))
         return found
 
-    def _read(self, bases: str, strand: str) -> np.ndarray:
-        """[position, 3] along the genome."""
+    def _predict(self, bases: str, strand: str) -> np.ndarray:
+        """[position, 3] along the genome, which no one may change: `_read` gives it again."""
         self.sequences += 1
-        coded = one_hot(bases).T[None]
-        found = self.model.probabilities(coded if strand == "+" else coded[:, ::-1, ::-1])[0]
-        return found if strand == "+" else found[::-1]
+        way = slice(None, None, -1 if strand == "-" else 1)
+        found = self.model.probabilities(one_hot(bases).T[None, way, way])[0, way]
+        found.setflags(write=False)
+        return found
 
     # A VCF's lines -----------------------------------------------------------------------------------------------------
 
@@ -315,24 +288,28 @@ class SpliceScorer:
 
 
 def genes_of(annotation: Annotation) -> dict[str, list[Gene]]:
-    """Genes by contig (canonical name), in the order of their starts; each from its exons, those of all its transcripts."""
-    exons = annotation.table[annotation.table["element"] == "exon"]
+    """Genes by contig (canonical name), in the order of their starts.
+
+    A gene reaches as far as its row and its exons do: in the bundle its row is as long as all isoforms are, though exons are those of one.
+    Its sites are those of exons, so that a site of an isoform without exons in the annotation is none to a mask.
+    """
+    names = ["chrom", "gene", "gene_id", "strand", "element", "transcript", "start", "end"]
+    rows = annotation.table.loc[annotation.table["element"].isin(("gene", "exon")), names]
+    genes: dict[tuple[str, ...], dict[tuple[str, str], set[tuple[int, int]]]] = {}
+    for *gene, element, transcript, start, end in rows.itertuples(index=False, name=None):
+        parts = genes.setdefault(tuple(map(str, gene)), {})
+        parts.setdefault((element, transcript), set()).add((int(start), int(end)))
     found: dict[str, list[Gene]] = {}
-    for (chrom, name, strand), rows in exons.groupby(["chrom", "gene", "strand"], sort=False, observed=True):
-        firsts, lasts, joints = set(), set(), ([], [])
-        for _, one in rows.groupby("transcript", sort=False, observed=True):
-            spans = sorted({(int(a), int(b)) for a, b in zip(one["start"], one["end"], strict=True)})
-            firsts.update(a for a, _ in spans)
-            lasts.update(b - 1 for _, b in spans)
-            joints[0].extend(b - 1 for _, b in spans[:-1])
-            joints[1].extend(a for a, _ in spans[1:])
-        left, right = (np.unique(np.array(part, dtype=np.int64)) for part in joints)
-        acceptors, donors = (right, left) if strand != "-" else (left, right)
-        ends = np.array(sorted(firsts | lasts), dtype=np.int64)
-        gene = Gene(
-            str(name), str(strand), int(rows["start"].min()), int(rows["end"].max()), acceptors, donors, ends
-        )
-        found.setdefault(canonical_contig(str(chrom)), []).append(gene)
+    for (chrom, name, _, strand), parts in genes.items():
+        start = min(a for spans in parts.values() for a, _ in spans)
+        end = max(b for spans in parts.values() for _, b in spans)
+        exons = [sorted(spans) for (element, _), spans in parts.items() if element == "exon"]
+        left = {b - 1 for spans in exons for _, b in spans[:-1]}
+        right = {a for spans in exons for a, _ in spans[1:]}
+        ends = {place for spans in exons for a, b in spans for place in (a, b - 1)} or {start, end - 1}
+        sites = (left, right, ends) if strand == "-" else (right, left, ends)
+        gene = Gene(name, strand, start, end, *(np.array(sorted(part), dtype=np.int64) for part in sites))
+        found.setdefault(canonical_contig(chrom), []).append(gene)
     return {
         chrom: sorted(genes, key=lambda gene: (gene.start, gene.end, gene.name))
         for chrom, genes in found.items()

@@ -18,10 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from ntviz import environment
 from ntviz.models import checkpoints
-from ntviz.models.peers.peer import Network, Peer, States, assign, described
-from ntviz.models.requests import float32, torch_dtype
+from ntviz.models.peers.peer import Network, Peer, States, base_vectors, config_of
+from ntviz.models.requests import float32
 from ntviz.tokens import Tokenizer
 
 MAX_TOKENS = 2114
@@ -146,10 +145,7 @@ class BPNetNetwork(Network):
         )
         self.fconv = nn.Conv1d(width + controls, strands, head, padding=head // 2, bias=biases[0])
         self.linear = nn.Linear(width + (controls > 0), 1, bias=biases[1])
-        vocabulary = Tokenizer("single-base").vocabulary
-        bases = torch.zeros(len(vocabulary), 4)
-        bases[vocabulary.single_ids.tolist(), range(4)] = 1
-        self.register_buffer("bases", bases, persistent=False)
+        self.register_buffer("bases", base_vectors(), persistent=False)
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
         """Hidden states [sequence, base, width]; padding is zero before each convolution, as what lies beyond a sequence is."""
@@ -211,24 +207,16 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision, directory, name = torch_dtype(dtype), located.directory, located.name
+    directory = located.directory
     limit = MAX_TOKENS if max_tokens is None else max_tokens
     if limit < 1:
         raise ValueError(f"max_tokens must be at least one base; got {limit}. The default is {MAX_TOKENS:,}.")
-    config = checkpoints.read_json(directory)
-    if not fits(config):
-        raise ValueError(
-            f"{directory / 'config.json'} must give model_type {MODEL_TYPE!r}; got {config.get('model_type')!r}. "
-            "Load this checkpoint as the model it is."
-        )
+    config = config_of(directory, fits, f"model_type {MODEL_TYPE!r}")
     tensors = checkpoints.read_tensors(directory)
     build = partial(BPNetNetwork, **_shape(tensors, config, directory))
-    module = build()
-    assign(module, tensors, origin=str(directory))
-    module = module.to(environment.device(device), precision).eval()
-    tokenizer = Tokenizer("single-base")
-    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
-    return BPNet(module, tokenizer, name, limit, limit, info, build)
+    return BPNet.filled(
+        located, build(), tensors, Tokenizer("single-base"), build, max_tokens=limit, max_bp=limit, device=device, dtype=dtype
+    )  # fmt: skip
 
 
 def _shape(tensors: dict[str, torch.Tensor], config: dict[str, Any], directory: Path) -> dict[str, Any]:

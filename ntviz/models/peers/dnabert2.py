@@ -18,10 +18,8 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, linear, scaled_dot_product_attention
 
-from ntviz import environment
 from ntviz.models import checkpoints
-from ntviz.models.peers.peer import Network, Peer, States, assign, described
-from ntviz.models.requests import torch_dtype
+from ntviz.models.peers.peer import Network, Peer, States, unfilled
 from ntviz.tokens.bpe import BPETokenizer
 
 MAX_TOKENS = 512
@@ -195,7 +193,7 @@ def build(config: dict[str, Any]) -> DNABERT2:
 
     As in BERT: linear weights and embeddings normal with `initializer_range` (0.02), biases zero, LayerNorm one and zero.
     """
-    made = _empty(config)
+    made = unfilled(partial(network, config))
     for module in made.modules():
         if isinstance(module, (nn.Linear, nn.Embedding)):
             nn.init.normal_(module.weight, std=config.get("initializer_range", 0.02))
@@ -228,7 +226,7 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision, directory, name = torch_dtype(dtype), located.directory, located.name
+    directory = located.directory
     limit = MAX_TOKENS if max_tokens is None else max_tokens
     if limit < 3:
         raise ValueError(
@@ -249,11 +247,10 @@ def load(
             f"{_TIED} of {directory} must equal {_WORDS}, since they are one tensor; they differ. "
             "Use a checkpoint that was saved with tied embeddings."
         )
-    module = _empty(config)
-    assign(module, tensors, origin=str(directory), unused=("bert.pooler.",))
-    module = module.to(environment.device(device), precision).eval()
-    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
-    return Peer(module, tokenizer, name, limit, limit - 2, info, partial(build, config))
+    return Peer.filled(
+        located, unfilled(partial(network, config)), tensors, tokenizer, partial(build, config),
+        max_tokens=limit, max_bp=limit - 2, device=device, dtype=dtype, unused=("bert.pooler.",),
+    )  # fmt: skip
 
 
 def _check(config: dict[str, Any], directory: Path) -> None:
@@ -276,10 +273,3 @@ def _check(config: dict[str, Any], directory: Path) -> None:
             f"hidden_size in {path} must be a multiple of num_attention_heads; got {width} and {heads}. "
             "Download the file again."
         )
-
-
-def _empty(config: dict[str, Any]) -> DNABERT2:
-    """A network of the shape of a config.json, its memory not yet written."""
-    with torch.device("meta"):
-        made = network(config)
-    return made.to_empty(device="cpu")

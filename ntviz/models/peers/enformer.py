@@ -18,12 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ntviz import environment
 from ntviz.models import checkpoints, pooling
 from ntviz.models.peers.enformer_layers import Attention, AttentionPool, EnformerNetwork
-from ntviz.models.peers.peer import Peer, States, assign, described
+from ntviz.models.peers.peer import Peer, States, config_of, unfilled
 from ntviz.models.protocol import Forward
-from ntviz.models.requests import check_layers, check_outputs, float32, torch_dtype
+from ntviz.models.requests import check_layers, check_outputs, float32
 from ntviz.sequence import one_hot
 from ntviz.tokens import Tokens
 from ntviz.tokens.bins import BinTokenizer
@@ -234,30 +233,25 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision, directory, name = torch_dtype(dtype), located.directory, located.name
+    directory = located.directory
     limit = MAX_BINS if max_tokens is None else max_tokens
     if limit < 1:
         raise ValueError(f"max_tokens must be at least one bin; got {limit}. The default is {MAX_BINS:,}.")
     config = _read_config(directory)
-    with torch.device("meta"):
-        module = EnformerNetwork(config)
-    module = module.to_empty(device="cpu")
-    assign(module, _renamed(checkpoints.read_tensors(directory), module, directory), origin=str(directory))
-    module = module.to(environment.device(device), precision).eval()
-    tokenizer = BinTokenizer(module.bin)
-    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
-    info["tracks"] = dict(module.tracks)
-    return Enformer(module, tokenizer, name, limit, limit * module.bin, info, partial(build, config))
+    module = unfilled(partial(EnformerNetwork, config))
+    tensors = _renamed(checkpoints.read_tensors(directory), module, directory)
+    model = Enformer.filled(
+        located, module, tensors, BinTokenizer(module.bin), partial(build, config),
+        max_tokens=limit, max_bp=limit * module.bin, device=device, dtype=dtype,
+    )  # fmt: skip
+    model.info["tracks"] = dict(module.tracks)
+    return model
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
     """The config.json of a checkpoint, once it is known to be of this architecture."""
-    path, config = directory / "config.json", checkpoints.read_json(directory)
-    if not fits(config):
-        raise ValueError(
-            f"{path} must give model_type 'enformer' and num_downsamples; got {config.get('model_type')!r}. "
-            "Load this checkpoint as the model it is."
-        )
+    path = directory / "config.json"
+    config = config_of(directory, fits, "model_type 'enformer' and num_downsamples")
 
     def refuse(key: str, wanted: str) -> None:
         raise ValueError(

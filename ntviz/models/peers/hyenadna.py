@@ -19,10 +19,8 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, linear
 
-from ntviz import environment
 from ntviz.models import checkpoints
-from ntviz.models.peers.peer import Network, Peer, States, assign, described
-from ntviz.models.requests import torch_dtype
+from ntviz.models.peers.peer import Network, Peer, States, config_of, unfilled
 from ntviz.tokens.characters import CharacterTokenizer
 
 _NUMBERS = ("d_model", "n_layer", "d_inner", "vocab_size", "max_seq_len", "emb_dim", "filter_order")
@@ -236,33 +234,26 @@ def load(
     FileNotFoundError
         A file is missing.
     """
-    precision, directory, name = torch_dtype(dtype), located.directory, located.name
-    config = _read_config(directory)
+    config = _read_config(located.directory)
     longest = config["max_seq_len"]
     limit = longest if max_tokens is None else max_tokens
     if not 3 <= limit <= longest:
         raise ValueError(
-            f"max_tokens must be 3 to {longest:,}, the positions of {name}'s filters; got {limit:,}. "
+            f"max_tokens must be 3 to {longest:,}, the positions of {located.name}'s filters; got {limit:,}. "
             "Take a shorter interval, or a model for longer ones."
         )
-    with torch.device("meta"):
-        module = HyenaNetwork(config)
-    module = module.to_empty(device="cpu")
-    assign(module, _renamed(checkpoints.read_tensors(directory), config, module), origin=str(directory))
-    module = module.to(environment.device(device), precision).eval()
-    tokenizer = CharacterTokenizer()
-    info = described(module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype)
-    return HyenaDNA(module, tokenizer, name, limit, limit - 2, info, partial(build, config))
+    module = unfilled(partial(HyenaNetwork, config))
+    tensors = _renamed(checkpoints.read_tensors(located.directory), config, module)
+    return HyenaDNA.filled(
+        located, module, tensors, CharacterTokenizer(), partial(build, config),
+        max_tokens=limit, max_bp=limit - 2, device=device, dtype=dtype,
+    )  # fmt: skip
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
     """The config.json of a checkpoint, once it is known to be of this architecture."""
-    path, config = directory / "config.json", checkpoints.read_json(directory)
-    if not fits(config):
-        raise ValueError(
-            f"{path} must give model_type 'hyenadna' and d_model; got {config.get('model_type')!r}. "
-            "Load this checkpoint as the model it is."
-        )
+    path = directory / "config.json"
+    config = config_of(directory, fits, "model_type 'hyenadna' and d_model")
     for key in _NUMBERS:
         if not isinstance(config.get(key), int) or config[key] < 1:
             raise ValueError(

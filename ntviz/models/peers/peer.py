@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from ntviz import environment
 from ntviz.models import checkpoints, pooling
 from ntviz.models.corpus import corpus
 from ntviz.models.protocol import Forward
-from ntviz.models.requests import check_layers, check_outputs, float32, places
-from ntviz.tokens import Tokens
+from ntviz.models.requests import check_layers, check_outputs, float32, places, torch_dtype
+from ntviz.tokens import Tokenizer, Tokens
+
+Made = TypeVar("Made", bound=nn.Module)
 
 
 class States(NamedTuple):
@@ -197,7 +201,41 @@ class Peer:
             ]
         return np.stack(found, axis=1)
 
-    def random_twin(self, seed: int = 0) -> Peer:
+    @classmethod
+    def filled(
+        cls, located: checkpoints.Located, module: Network, tensors: dict[str, torch.Tensor], tokenizer: Any, build: Callable[[], Network], *,
+        max_tokens: int, max_bp: int, device: str, dtype: str, unused: Sequence[str] = (), weights: str = "",
+    ) -> Self:  # fmt: skip
+        """A network with a checkpoint's tensors in it, where it shall run, and what a manifest says of it.
+
+        `unused` as in `assign`; `weights` is the SHA-256 of the tensors where it is not that of `checkpoints.weight_hash`.
+
+        Raises
+        ------
+        ValueError
+            A tensor that does not fit, or an unknown device or dtype.
+        """
+        precision = torch_dtype(dtype)
+        assign(module, tensors, origin=str(located.directory), unused=unused)
+        module = module.to(environment.device(device), precision).eval()
+        info = {
+            "name": located.name,
+            "revision": located.revision,
+            "weights_sha256": weights or checkpoints.weight_hash(located.directory),
+            "licence": located.licence,
+            "training": corpus(located.directory),
+            "parameters": sum(p.numel() for p in module.parameters()),
+            "layers": module.layers,
+            "heads": module.heads,
+            "hidden_size": module.width,
+            "max_tokens": max_tokens,
+            "vocabulary": tokenizer.vocabulary.name,
+            "dtype": dtype,
+            "device": str(next(module.parameters()).device),
+        }
+        return cls(module, tokenizer, located.name, max_tokens, max_bp, info, build)
+
+    def random_twin(self, seed: int = 0) -> Self:
         """The same architecture and tokenizer with fresh random weights: what a result owes to the shape alone."""
         one = next(self.module.parameters())
         with torch.random.fork_rng(devices=[]):
@@ -232,31 +270,30 @@ class Peer:
         return ids, mask
 
 
-def described(
-    network: Network,
-    located: checkpoints.Located,
-    *,
-    max_tokens: int,
-    vocabulary: str,
-    dtype: str,
-    weights: str = "",
-) -> dict[str, Any]:
-    """The `info` of a network that was loaded from a located checkpoint: plain data for a manifest."""
-    return {
-        "name": located.name,
-        "revision": located.revision,
-        "weights_sha256": weights or checkpoints.weight_hash(located.directory),
-        "licence": located.licence,
-        "training": corpus(located.directory),
-        "parameters": sum(p.numel() for p in network.parameters()),
-        "layers": network.layers,
-        "heads": network.heads,
-        "hidden_size": network.width,
-        "max_tokens": max_tokens,
-        "vocabulary": vocabulary,
-        "dtype": dtype,
-        "device": str(next(network.parameters()).device),
-    }
+def config_of(directory: Path, fits: Callable[[dict[str, Any]], bool], wanted: str) -> dict[str, Any]:
+    """The config.json of a checkpoint, once it is known to be of a family; see `checkpoints.read_json` for errors."""
+    config = checkpoints.read_json(directory)
+    if not fits(config):
+        raise ValueError(
+            f"{directory / 'config.json'} must give {wanted}; got {config.get('model_type')!r}. "
+            "Load this checkpoint as the model it is."
+        )
+    return config
+
+
+def unfilled(make: Callable[[], Made]) -> Made:
+    """A network whose memory is not yet written."""
+    with torch.device("meta"):
+        made = make()
+    return made.to_empty(device="cpu")
+
+
+def base_vectors() -> torch.Tensor:
+    """One-hot bases of the ids of single bases [id, 4], in order ACGT; zeros of what is no base."""
+    vocabulary = Tokenizer("single-base").vocabulary
+    bases = torch.zeros(len(vocabulary), 4)
+    bases[vocabulary.single_ids.tolist(), range(4)] = 1
+    return bases
 
 
 def assign(

@@ -24,11 +24,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ntviz import environment
 from ntviz.models import checkpoints, registry
-from ntviz.models.peers.peer import Network, Peer, States, assign, described
+from ntviz.models.peers.peer import Network, Peer, States, base_vectors, config_of
 from ntviz.models.protocol import SPLICE_CLASSES
-from ntviz.models.requests import float32, torch_dtype
+from ntviz.models.requests import float32
 from ntviz.sequence import clean, one_hot, reverse_complement
 from ntviz.tokens import Tokenizer
 
@@ -128,10 +127,8 @@ class SpliceModel(Peer):
         ]
         lengths = sorted({len(text) for text in texts})
         if len(lengths) != 1:
-            raise ValueError(
-                f"Sequences must have one length; received {len(texts):,} of {lengths[:1] or ['no']} to {lengths[-1:] or ['no']} bp. "
-                "Pass them one by one."
-            )
+            received = ", ".join(f"{length:,} bp" for length in lengths[:3]) or "none"
+            raise ValueError(f"Sequences must have one length; received {received}. Pass them one by one.")
         if flanks == "given" and lengths[0] <= 2 * CONTEXT:
             raise ValueError(
                 f"A sequence must have more than {2 * CONTEXT:,} bp, since {CONTEXT:,} at each end are context; received "
@@ -275,10 +272,7 @@ class SpliceEnsemble(Network):
         super().__init__()
         self.networks = nn.ModuleList(SpliceNetwork() for _ in range(networks))
         self.width = networks * _WIDTH
-        vocabulary = Tokenizer("single-base").vocabulary
-        bases = torch.zeros(len(vocabulary), 4)
-        bases[vocabulary.single_ids.tolist(), range(4)] = 1
-        self.bases = nn.Buffer(bases, persistent=False)
+        self.bases = nn.Buffer(base_vectors(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [network, sequence, class, position] of one-hot bases [sequence, 4, position + 10,000]."""
@@ -329,36 +323,27 @@ def load(
     ModuleNotFoundError
         Keras files are read by h5py, which is not installed.
     """
-    precision, directory = torch_dtype(dtype), located.directory
+    directory = located.directory
     limit = 100_000 if max_tokens is None else max_tokens
     if limit < 1:
         raise ValueError(f"max_tokens must be at least one base; got {limit}. Leave it out for 100,000.")
     if (directory / "config.json").is_file():
-        config = checkpoints.read_json(directory)
-        if not fits(config):
-            raise ValueError(
-                f"{directory / 'config.json'} must give model_type {MODEL_TYPE!r}; got {config.get('model_type')!r}. "
-                "Load this checkpoint as the model it is."
-            )
-        tensors = checkpoints.read_tensors(directory)
-        weights = checkpoints.weight_hash(directory)
+        config = config_of(directory, fits, f"model_type {MODEL_TYPE!r}")
+        tensors, weights = checkpoints.read_tensors(directory), ""
     else:
-        tensors = dict(_published(directory))
+        config, tensors = {}, dict(_published(directory))
         weights = hashlib.sha256("".join(FILES.values()).encode()).hexdigest()
-    networks = len({name.split(".")[1] for name in tensors if name.startswith("networks.")})
-    build = partial(SpliceEnsemble, networks)
-    module = build()
-    assign(module, tensors, origin=str(directory))
-    module = module.to(environment.device(device), precision).eval()
+    held = len({name.split(".")[1] for name in tensors if name.startswith("networks.")})
+    build = partial(SpliceEnsemble, config.get("networks", held))
+    model = SpliceModel.filled(
+        located, build(), tensors, Tokenizer("single-base"), build,
+        max_tokens=limit, max_bp=limit, device=device, dtype=dtype, weights=weights,
+    )  # fmt: skip
     if located.spec is not None and "NC" in located.licence:
         warnings.warn(
             f"The weights of {located.name}: {located.licence}.", registry.LicenceNotice, stacklevel=3
         )
-    tokenizer = Tokenizer("single-base")
-    info = described(
-        module, located, max_tokens=limit, vocabulary=tokenizer.vocabulary.name, dtype=dtype, weights=weights
-    )
-    return SpliceModel(module, tokenizer, located.name, limit, limit, info, build)
+    return model
 
 
 def _published(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
