@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
@@ -103,12 +104,17 @@ def main() -> None:
     wanted = [TORCH, *project["dependencies"], *(line for extra in extras.values() for line in extra)]
     keeping = LOCK.exists() and "--upgrade" not in sys.argv[1:]
     kept = (
-        [line for line in LOCK.read_text().splitlines() if "==" in line and line[0] != "#"] if keeping else []
+        [line.partition(";")[0] for line in LOCK.read_text().splitlines() if "==" in line and line[0] != "#"]
+        if keeping
+        else []
     )
     oldest = oldest_python(project["requires-python"])
     pins = pin(wanted, kept, oldest)
+    markers = {asked.name: f"; {asked.marker}" for asked in map(Requirement, wanted) if asked.marker}
     lines = "".join(
-        f"{name}=={version}\n" for name, version in sorted(pins.items()) if not name.startswith("nvidia-")
+        f"{name}=={version}{markers.get(name, '')}\n"
+        for name, version in sorted(pins.items())
+        if not name.startswith("nvidia-")
     )
     LOCK.write_text(HEADER.format(extras=", ".join(extras), oldest=oldest, torch=TORCH) + lines)
 

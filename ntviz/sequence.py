@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,14 @@ from ntviz.genome import Interval, Variant, canonical_contig
 
 BASES = "ACGT"
 IUPAC = "RYSWKMBDHV"
+GAPS = "-*X"
+"""What files hold where a base is missing or masked: gaps of alignments, and X of RepeatMasker."""
 
 _COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 _UPPER_CASE = bytes(range(ord("A"), ord("Z") + 1))
 _LOWER_CASE = _UPPER_CASE.lower()
-_IUPAC_TO_N = bytes.maketrans(IUPAC.encode(), b"N" * len(IUPAC))
+_NO_BASE = (IUPAC + GAPS).encode()
+_TO_N = bytes.maketrans(_NO_BASE, b"N" * len(_NO_BASE))
 
 # Row of each byte in the one-hot table: A 0, C 1, G 2, T 3, N the zero row 4.
 _BASE_INDEX = np.full(256, 4, dtype=np.uint8)
@@ -39,7 +43,7 @@ class Cleaned:
     lowered
         Lower-case letters that were upper-cased (soft-masked repeats in a FASTA).
     ambiguous
-        IUPAC letters that became N.
+        IUPAC letters, and gaps (-, *, X), that became N.
     n
         N in `sequence`, those included.
     whitespace
@@ -59,7 +63,7 @@ class Cleaned:
         Examples
         --------
         >>> clean("acgtRA", typed=False).note
-        '4 lower-case letters were upper-cased; 1 IUPAC letter became N; 1 of 6 bases is N.'
+        '4 lower-case letters were upper-cased; 1 IUPAC letter or gap became N; 1 of 6 bases is N.'
         """
         parts = []
         if self.whitespace:
@@ -67,7 +71,7 @@ class Cleaned:
         if self.lowered:
             parts.append(f"{_count(self.lowered, 'lower-case letter', 'lower-case letters')} upper-cased")
         if self.ambiguous:
-            letters = "IUPAC letter" if self.ambiguous == 1 else "IUPAC letters"
+            letters = "IUPAC letter or gap" if self.ambiguous == 1 else "IUPAC letters or gaps"
             parts.append(f"{self.ambiguous:,} {letters} became N")
         if self.n:
             parts.append(f"{self.n:,} of {len(self.sequence):,} bases {'is' if self.n == 1 else 'are'} N")
@@ -76,6 +80,28 @@ class Cleaned:
 
 def _count(number: int, one: str, many: str) -> str:
     return f"{number:,} {one} was" if number == 1 else f"{number:,} {many} were"
+
+
+def listed(sequences: Iterable[str]) -> list[str]:
+    """The sequences as a list; a text by itself is one sequence.
+
+    Raises
+    ------
+    ValueError
+        One of them is no text.
+
+    Examples
+    --------
+    >>> listed("ACGT"), listed(("A", "C"))
+    (['ACGT'], ['A', 'C'])
+    """
+    found = [sequences] if isinstance(sequences, str) else list(sequences)
+    for row, text in enumerate(found):
+        if not isinstance(text, str):
+            raise ValueError(
+                f"Sequences must be texts; received {text!r:.40} ({type(text).__name__}) at index {row:,}. Leave it out."
+            )
+    return found
 
 
 def clean(text: str, *, typed: bool) -> Cleaned:
@@ -88,8 +114,8 @@ def clean(text: str, *, typed: bool) -> Cleaned:
     typed
         True for text that a person typed or pasted: line breaks and spaces between bases are removed and
         counted, IUPAC letters are refused, because the person can say which base is meant. False for text
-        from a file: IUPAC letters become N and are counted, because references hold a few (GRCh37 does);
-        whitespace inside is refused.
+        from a file: IUPAC letters and gaps (-, *, X) become N and are counted, because references hold a
+        few (GRCh37 does); whitespace inside is refused.
 
     Raises
     ------
@@ -116,19 +142,19 @@ def clean(text: str, *, typed: bool) -> Cleaned:
     raw = letters.encode("ascii", "replace")
     lowered = len(raw) - len(raw.translate(None, _LOWER_CASE))
     upper = raw.upper()
-    rest = upper.translate(None, b"ACGTN" if typed else b"ACGTN" + IUPAC.encode())
+    rest = upper.translate(None, b"ACGTN" if typed else b"ACGTN" + _NO_BASE)
     if rest:
         _refuse(letters, upper, typed=typed)
     ambiguous = 0
     if not typed:
-        ambiguous = len(upper) - len(upper.translate(None, IUPAC.encode()))
-        upper = upper.translate(_IUPAC_TO_N)
+        ambiguous = len(upper) - len(upper.translate(None, _NO_BASE))
+        upper = upper.translate(_TO_N)
     sequence = upper.decode("ascii")
     return Cleaned(sequence, lowered, ambiguous, sequence.count("N"), len(stripped) - len(letters))
 
 
 def _refuse(letters: str, upper: bytes, *, typed: bool) -> None:
-    allowed = b"ACGTN" if typed else b"ACGTN" + IUPAC.encode()
+    allowed = b"ACGTN" if typed else b"ACGTN" + _NO_BASE
     position = next(index for index, byte in enumerate(upper) if byte not in allowed)
     letter = letters[position]
     if letter in "Uu":
@@ -141,7 +167,7 @@ def _refuse(letters: str, upper: bytes, *, typed: bool) -> None:
         advice = "Join the lines of the file first."
     else:
         advice = "Remove it, or write N where the base is not known."
-    others = "" if typed else " (IUPAC letters become N)"
+    others = "" if typed else " (IUPAC letters and gaps become N)"
     raise ValueError(
         f"A sequence must be made of A, C, G, T, N{others}; received {letter!r} at position "
         f"{position + 1:,}. {advice}"

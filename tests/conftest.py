@@ -23,7 +23,7 @@ SHARED = TOP.parent / "shared" / "data"
 collect_ignore = (
     []
     if SHARED.is_dir() or os.environ.get("CI", "").lower() in ("1", "true")
-    else ["test_shared_data.py", "test_shared_splicing.py"]
+    else ["test_shared_cases.py", "test_shared_data.py", "test_shared_splicing.py"]
 )
 if sys.platform != "linux":
     collect_ignore.append("test_triton.py")  # Triton exists for Linux only; there the file fails without it

@@ -111,7 +111,7 @@ def test_each_format_gives_the_same_elements(tmp_path: Path, name: str) -> None:
 
 
 def test_table_of_gtf(toy: Annotation) -> None:
-    assert tuple(toy.table.columns) == COLUMNS
+    assert tuple(toy.table.columns) == (*COLUMNS, "phase", "incomplete")
     cds = toy.table[toy.table["element"] == "CDS"].iloc[0]
     assert cds.to_dict() == {
         "chrom": "chr1",
@@ -124,6 +124,8 @@ def test_table_of_gtf(toy: Annotation) -> None:
         "transcript": "T1",
         "name": "",
         "origin": "longest ATG ORF",
+        "phase": 0,
+        "incomplete": "",
     }
 
 
@@ -151,7 +153,7 @@ def test_gff3_exon_of_two_transcripts_and_children_before_parents(tmp_path: Path
 
 def test_gff3_parents_in_a_circle_end(tmp_path: Path) -> None:
     lines = "1\tt\tmRNA\t1\t10\t.\t+\t.\tID=a;Parent=b\n1\tt\tmRNA\t1\t10\t.\t+\t.\tID=b;Parent=a\n"
-    assert annotation.read(write(tmp_path / "a.gff3", lines)).table["gene"].tolist() == ["", ""]
+    assert annotation.read(write(tmp_path / "a.gff3", lines)).table["gene"].tolist() == ["a", "b"]
 
 
 def test_gtf_without_names_and_quotes(tmp_path: Path) -> None:
@@ -214,14 +216,14 @@ GOOD = '1\tt\texon\t1\t10\t.\t+\t.\tgene_id "X";\n'
     [
         ("a.gtf", "1\tt\texon\t1\t10", "it must have 9 columns separated by tabs and has 5"),
         ("a.gtf", '1\tt\texon\tone\t10\t.\t+\t.\tgene_id "X";', "the start must be an integer and is 'one'"),
-        ("a.gtf", '1\tt\texon\t1\t1e3\t.\t+\t.\tgene_id "X";', "the end must be an integer and is '1e3'"),
+        ("a.gtf", '1\tt\texon\t1\t1.5e0\t.\t+\t.\tgene_id "X";', "the end must be an integer and is '1.5e0'"),
         ("a.gtf", '1\tt\texon\t11\t10\t.\t+\t.\tgene_id "X";', "not after the end, and they are 11 and 10"),
         ("a.gtf", '1\tt\texon\t0\t10\t.\t+\t.\tgene_id "X";', "the start must be at least 1"),
         ("a.gtf", '1\tt\texon\t1\t10\t.\t*\t.\tgene_id "X";', r"the strand must be \+, - or \. and is '\*'"),
         (
             "a.gtf",
-            '1\tt\texon\t1\t10\t.\t+\t.\ttranscript_id "X";',
-            "the attributes must name a gene_id and do not",
+            '1\tt\texon\t1\t10\t.\t+\t.\texon_id "X";',
+            "the attributes must name a gene_id or transcript_id and do not",
         ),
         ("a.gtf", '\tt\texon\t1\t10\t.\t+\t.\tgene_id "X";', "the contig must have a name"),
         ("a.gff3", '1\tt\texon\t1\t10\t.\t+\t.\tgene_id "X"', "the attributes must be key=value"),
@@ -328,6 +330,24 @@ def test_a_gene_may_begin_before_its_transcripts() -> None:
     # Other identifiers may have dots of their own.
     with pytest.raises(ValueError, match=r"received 'RP11-1\.2'"):
         Annotation(rows.assign(gene_id="RP11-1", gene="RP11-1")).gene("RP11-1.2")
+
+
+def test_a_transcript_is_a_place_too() -> None:
+    rows = table_of(
+        ("1", 100, 900, "-", "gene", "A", ""),
+        ("1", 300, 600, "-", "transcript", "A", "ENST00000000001.2"),
+        ("1", 500, 600, "-", "exon", "A", "ENST00000000001.2"),
+        ("1", 300, 400, "-", "exon", "A", "ENST00000000001.2"),
+        ("1", 120, 200, "-", "exon", "A", "ENST00000000002.1"),
+    )
+    found = Annotation(rows.assign(gene_id="ENSG00000000001.4"))
+    for name in ("ENST00000000001.2", "ENST00000000001", "enst00000000001.7"):
+        assert found.gene(name) == Interval("1", 300, 600, "-")
+        assert found.tss(name) == ("1", 599, "-")
+        assert found.transcripts(name)["exons"].tolist() == [((300, 400), (500, 600))]
+    assert found.transcripts("A")["transcript"].tolist() == ["ENST00000000002.1", "ENST00000000001.2"]
+    with pytest.raises(ValueError, match=r"received 'ENST00000000003'"):
+        found.transcripts("ENST00000000003")
 
 
 def test_unknown_gene_names_the_nearest() -> None:
@@ -499,8 +519,8 @@ def test_touching_stretches_are_merged() -> None:
 
 def test_elements_of_all_kinds(toy: Annotation) -> None:
     table = toy.elements()
-    # Codons are derived from whole ones only, and these CDS are of 100 and 50 bp.
-    assert set(table["element"]) == set(toy.kinds) - {"intergenic", "start_codon", "stop_codon"}
+    # These CDS are of 100 and 50 bp with phases: they begin with codons and do not end with one.
+    assert set(table["element"]) == set(toy.kinds) - {"intergenic", "stop_codon"}
     assert list(table.columns) == ["chrom", "start", "end", "element"]
     assert (table["start"] < table["end"]).all()
     with pytest.raises(ValueError, match=r"intergenic has none without the length of the contig"):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import sys
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pybigtools
 import pytest
 
 from ntviz import annotation
@@ -88,3 +90,93 @@ def test_what_is_no_signal_is_said(tmp_path):
     cut.write_bytes(gzip.compress(b"chr20 1 2 0.123456\n" * 50)[:-12])
     with pytest.raises(ValueError, match="must be a whole gzip file"):
         annotation.read_signal(cut)
+
+
+# bigWig and bigBed ----------------------------------------------------------------------------------------------------
+
+
+def big(path: Path, rows: list[tuple]) -> Path:
+    """A bigWig or bigBed, by the name of the file, as pybigtools writes it."""
+    writer = pybigtools.open(str(path), "w")
+    writer.write({"chr20": 5_000, "chrM": 100}, rows)
+    return path
+
+
+def test_a_bigwig_holds_what_the_bedgraph_of_its_lines_holds(tmp_path):
+    rng = np.random.default_rng(1)
+    edges = np.sort(rng.choice(2_000, size=200, replace=False)).tolist()
+    rows = [
+        ("chr20", a, b, float(np.float32(rng.normal()))) for a, b in pairwise(edges) if rng.random() < 0.6
+    ]
+    rows += [("chr20", 3_000, 3_004, float("nan")), ("chrM", 0, 3, -1.5)]
+    path = big(tmp_path / "toy.bw", rows)
+    plain = annotation.read_signal(
+        written(tmp_path, "".join("\t".join(map(str, row)) + "\n" for row in rows), "toy.bedgraph")
+    )
+    # What a file holds tells what it is, whatever its name.
+    other = path.rename(tmp_path / "toy.signal")
+    signal = annotation.read_signal(other, within=Interval("20", 0, 10))
+    spans = [(0, 2_100), (0, 1), (edges[-1], edges[-1] + 3), (2_990, 3_010), (4_990, 5_010)]
+    for start, end in [*spans, *rng.integers(0, 1_000, (20, 2)) + np.array([0, 1_000])]:
+        for strand in "+-":
+            place = Interval("NC_000020.10", int(start), int(end), strand)
+            np.testing.assert_array_equal(signal.values(place), plain.values(place))
+    assert signal.values(Interval("MT", 0, 4)).tolist()[:3] == [-1.5] * 3
+    assert np.isnan(signal.values(Interval("7", 0, 4))).all()
+    assert len(signal) == len(rows)
+    assert repr(signal) == "Signal(toy.signal: bigWig; 20, MT)"
+
+
+def test_a_bigbed_is_a_bed_file(tmp_path):
+    rows = [("chr20", 1, 5, "peak1\t5\t+"), ("chr20", 10, 15, "peak2\t7\t-"), ("chrM", 3, 9, "peak3\t1\t.")]
+    path = big(tmp_path / "peaks.bigBed", rows)
+    bed = written(tmp_path, "".join("\t".join(map(str, row)) + "\n" for row in rows), "peaks.bed")
+    for within in (None, Interval("20", 12, 13)):
+        found, plain = (annotation.read(file, element="peak", within=within) for file in (path, bed))
+        assert found.table.equals(plain.table)
+    assert list(annotation.named([path])) == ["peaks"]
+    # Nothing near is an answer, as it is of a BED file.
+    assert len(annotation.read(path, within=Interval("20", 900, 901)).table) == 0
+
+
+def test_numbers_and_regions_are_not_taken_for_each_other(tmp_path):
+    numbers = big(tmp_path / "a.bw", [("chr20", 1, 5, 0.5)])
+    regions = big(tmp_path / "a.bb", [("chr20", 1, 5, "x")])
+    with pytest.raises(ValueError, match="a.bb is bigBed, which holds regions. Give it as beds="):
+        annotation.read_signal(regions)
+    with pytest.raises(
+        ValueError, match=r"a.bw is bigWig, which holds numbers. Read it with annotation.read_signal"
+    ):
+        annotation.read(numbers, format="bed")
+
+
+def test_a_bigwig_that_is_cut_or_damaged_and_one_without_pybigtools(tmp_path, monkeypatch, capfd):
+    path = big(tmp_path / "a.bw", [("chr20", at, at + 1, at / 7) for at in range(4_000)])
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(ValueError, match="a.bw must be a whole bigWig file.*fetch it again"):
+        annotation.read_signal(path)
+    damaged = bytearray(whole)
+    damaged[len(whole) // 4 : len(whole) // 4 + 50] = bytes(50)
+    path.write_bytes(damaged)
+    with pytest.raises(ValueError, match="a.bw must be a whole bigWig file.*fetch it again"):
+        annotation.read_signal(path).values(Interval("20", 0, 4_000))
+    path.write_bytes(whole)
+    monkeypatch.setitem(sys.modules, "pybigtools", None)
+    with pytest.raises(
+        ImportError, match=r"a bigWig file, needs the package pybigtools.*pip install 'ntviz\[bigwig\]'"
+    ):
+        annotation.read_signal(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_signal_as_spreadsheets_and_r_write_it(tmp_path, encoding, end, zipped):
+    # write.table of R writes 100000 as 1e+05.
+    lines = ["20\t99999\t1e+05\t0.4", "20\t1e+05\t100002\t-5e-01", "20\t4.31e+07\t43100001\tNA"]
+    raw = end.join(lines).encode(encoding)
+    path = tmp_path / "in.bedgraph"
+    path.write_bytes(gzip.compress(raw) if zipped else raw)
+    found = annotation.read_signal(path).values(Interval("20", 99_998, 100_003))
+    np.testing.assert_array_equal(found, [np.nan, 0.4, -0.5, -0.5, np.nan])

@@ -244,6 +244,58 @@ def test_simulated_pairs_are_what_they_say(chr20, simulated):
         assert simulation.context_of(around, one.alt) == one.context
 
 
+def test_intron_controls_are_the_nearest_that_fit(chr20, simulated):
+    """Against a search base by base, outwards from the change."""
+    annotation, reference = chr20
+    cases = simulated[simulated["role"] == "case"].groupby("consequence").head(2).reset_index(drop=True)
+    controls = variants.intron_controls(cases, annotation, reference, apart=60)
+    assert {"ok", "no_gene"} <= set(controls["status"])
+    matched = 0
+    for change, control in zip(cases.itertuples(), controls.itertuples(), strict=True):
+        assert (control.chrom, control.ref, control.alt) == (change.chrom, change.ref, change.alt)
+        if control.status != "ok":
+            assert pd.isna(control.pos)
+            continue
+        assert control.apart == abs(control.pos - change.pos) >= 60
+        reach = int(control.apart)
+        around = reference.fetch(Interval("20", change.pos - reach - 2, change.pos + reach + 1)).sequence
+        three = around[reach : reach + 3]
+        places = [
+            change.pos + step
+            for step in range(-reach, reach + 1)
+            if abs(step) >= 60 and around[reach + step : reach + step + 3] == three
+        ]
+        fits = [Variant("20", at, change.ref, change.alt) for at in places]
+        table = variants.consequence(fits, annotation, reference)
+        gene = variants.consequence(
+            [Variant("20", change.pos, change.ref, change.alt)], annotation, reference
+        )
+        introns = [
+            fit.pos
+            for fit, row in zip(fits, table.itertuples(), strict=True)
+            if row.consequence == "intron" and row.gene == gene["gene"][0]
+        ]
+        assert control.pos in introns
+        assert min(abs(at - change.pos) for at in introns) == control.apart
+        matched += 1
+    assert matched >= 8
+
+
+def test_a_change_without_an_intron_of_its_gene_says_why(chr20, simulated):
+    annotation, reference = chr20
+    single = annotation.gene("SOX12")
+    base = reference.fetch(Interval("20", single.start + 500, single.start + 501)).sequence
+    other = "A" if base != "A" else "C"
+    changes = [
+        Variant("20", single.start + 501, base, other),
+        Variant("20", single.start + 501, other, base),
+        Variant("20", int(simulated.loc[simulated["role"] == "control", "pos"].iloc[0]), "A", "C"),
+    ]
+    found = variants.intron_controls(changes, annotation, reference)
+    assert found["status"].tolist() == ["no_intron", "ref_mismatch", "no_gene"]
+    assert found["pos"].isna().all()
+
+
 def test_simulated_substitutions_come_from_all_of_the_stretch(simulated):
     for role in ("case", "control"):
         thirds = pd.cut(simulated.loc[simulated["role"] == role, "pos"], 3).value_counts(normalize=True)

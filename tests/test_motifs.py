@@ -248,7 +248,11 @@ def test_motifs_by_identifier_and_name() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("MEME version", "TRANSFAC", r"begin with 'MEME version'; a.meme begins with 'TRANSFAC 5"),
+        (
+            "MEME version",
+            "VERSION",
+            r"must be MEME, JASPAR, HOMER or TRANSFAC; a.meme begins with 'VERSION 5",
+        ),
         (
             "ALPHABET= ACGT",
             "ALPHABET= ACDE",
@@ -288,6 +292,89 @@ def test_missing_and_truncated_files(tmp_path: Path) -> None:
     (tmp_path / "a.meme.gz").write_bytes(gzip.compress(MEME.encode() * 50)[:-20])
     with pytest.raises(ValueError, match=r"a.meme.gz must be a whole gzip file"):
         motifs.read(tmp_path / "a.meme.gz")
+
+
+# What programs and collections write, in files of our own: one matrix, whose counts are these by construction.
+COUNTS = [[4, 16, 0, 0], [19, 0, 1, 0], [0, 20, 0, 0], [5, 5, 5, 5], [1, 1, 1, 17]]
+CASES = Path(__file__).parent / "cases" / "motifs"
+
+
+@pytest.mark.parametrize(
+    ("name", "heads"),
+    [
+        ("meme.txt", [("MACNT", "MEME-1", 20, 5)]),
+        ("dreme.txt", [("MACNT", "DREME-1", 20, 5)]),
+        ("letters.jaspar", [("X0001.1", "Toy", 20, 5), ("X0002.1", "Toy::other", 20, 5)]),
+        ("plain.pfm", [("X0001.1", "Toy", 20, 5)]),
+        ("X0001.1.pfm", [("X0001.1", "X0001.1", 20, 5)]),
+        ("homer.motif", [("MACNT", "Toy(none)/made-up/Homer", None, 5), ("2-MACNT", "2-MACNT", None, 4)]),
+        ("toy.transfac", [("X0001.1", "Toy", 20, 5), ("X0002.1", "other", 20, 2)]),
+    ],
+)
+@pytest.mark.parametrize("saved", ["as it is", "with a byte order mark and CR LF", "gzip"])
+def test_files_of_other_programs(tmp_path: Path, name: str, heads: list[tuple], saved: str) -> None:
+    text = (CASES / name).read_bytes()
+    if saved == "gzip":
+        text = gzip.compress(text)
+    elif saved != "as it is":
+        text = b"\xef\xbb\xbf" + text.replace(b"\n", b"\r\n")
+    path = tmp_path / (f"{name}.gz" if saved == "gzip" else name)
+    path.write_bytes(text)
+    found = motifs.read(path)
+    assert [(motif.id, motif.name, motif.nsites, len(motif)) for motif in found] == heads
+    for motif in found:
+        assert motif.probabilities == pytest.approx(np.array(COUNTS[: len(motif)]) / 20, abs=1e-9)
+    stated = (0.31, 0.19, 0.19, 0.31) if name in ("meme.txt", "dreme.txt") else (0.25,) * 4
+    assert found.background == pytest.approx(stated)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            '<?xml version="1.0"?>',
+            r"must be MEME, JASPAR, HOMER or TRANSFAC; a.motif begins with '<\?xml.*uniprobe2meme",
+        ),
+        (
+            ">a\nA 1 2\nC 1 2\nG 1 2\n",
+            r"Line 1 of a.motif: a matrix must have one row for each of A, C, G, T; a has ACG",
+        ),
+        (
+            ">a\nA 1 2\nC 1\nG 1 2\nT 1 2\n",
+            r"Line 1 of a.motif: a matrix must be rows of numbers, all of one length",
+        ),
+        ("\n>a\n1 2 1\n1 x 1\n1 2 1\n1 2 1\n", r"Line 2 of a.motif: a matrix must be rows of numbers"),
+        (">a\n1 2 3 4 5\n1 2 3 4 5\n", r"Line 1 of a.motif: The counts of a motif must be \[position, 4\]"),
+        (">b\n>a\nA 1\nC 1\nG 1\nT 1\n", r"Line 1 of a.motif: .*\[position, 4\].*for b"),
+        (">a\n0.3 -1.2 0.1 0.5\n", r"a holds scores below 0. Take its counts"),
+        (">a\n5 0 0 0\n0 5 0 0\n0 0 5 0\n0 0 0 5\n", r"the four rows of four of a can be read both ways"),
+        (
+            "ID a\nP0 T G C A\n01 1 0 0 0\n//\n",
+            r"Line 2 of a.motif must name the columns A, C, G, T; received 'P0 T",
+        ),
+        (
+            'MEME version 5\nALPHABET "RNA" RNA-LIKE\nA ~ U\nC ~ G\nEND ALPHABET\n',
+            r"Line 2 .*alphabet must be ACGT",
+        ),
+        (
+            'MEME version 5\nALPHABET "5mC"\nA ~ T\nC ~ G\nm ~ 1\nEND ALPHABET\n',
+            r"Line 2 .*alphabet must be ACGT",
+        ),
+    ],
+)
+def test_matrices_that_cannot_be_told(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.motif").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        motifs.read(tmp_path / "a.motif")
+
+
+def test_four_positions_lie_as_their_sums_say(tmp_path: Path) -> None:
+    rows = [[8, 2, 0, 0], [0, 9, 1, 0], [1, 1, 8, 0], [0, 0, 0, 10]]
+    for numbers, name in ((rows, "positions"), (np.transpose(rows).tolist(), "bases")):
+        (tmp_path / "a.pfm").write_text(
+            f">{name}\n" + "".join(" ".join(map(str, row)) + "\n" for row in numbers)
+        )
+        assert motifs.read(tmp_path / "a.pfm")[name].counts == pytest.approx(np.array(rows))
 
 
 # p-values -------------------------------------------------------------------------------------------------------------

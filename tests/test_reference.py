@@ -16,7 +16,7 @@ import pytest
 
 from ntviz import data
 from ntviz.genome import Interval
-from ntviz.reference import Reference, build_index, recompress
+from ntviz.reference import Reference, build_index, files, recompress
 from ntviz.sequence import reverse_complement
 
 
@@ -100,7 +100,9 @@ def test_lower_case_and_iupac_are_counted_and_said(tmp_path: Path) -> None:
     found = Reference(write_fasta(tmp_path / "a.fa", {"chr3": "ACGTacgtRYMN"})).fetch("chr3:1-12")
     assert found.sequence == "ACGTACGTNNNN"
     assert (found.soft_masked, found.ambiguous) == (4, 3)
-    assert found.note == "4 soft-masked (lower-case) letters were upper-cased. 3 IUPAC letters became N."
+    assert (
+        found.note == "4 soft-masked (lower-case) letters were upper-cased. 3 IUPAC letters or gaps became N."
+    )
 
 
 def test_padding_is_in_genome_orientation_on_both_strands(tmp_path: Path) -> None:
@@ -196,8 +198,8 @@ def test_contig_of_the_other_assembly() -> None:
 
 
 def test_letters_that_are_no_bases(tmp_path: Path) -> None:
-    reference = Reference(write_fasta(tmp_path / "a.fa", {"chr1": "ACG*"}))
-    with pytest.raises(ValueError, match=r"\*"):
+    reference = Reference(write_fasta(tmp_path / "a.fa", {"chr1": "MKEV"}))
+    with pytest.raises(ValueError, match=r"must be made of A, C, G, T, N.*received 'E' at position 3"):
         reference.fetch("chr1:1-4")
 
 
@@ -305,8 +307,13 @@ def test_truncated_plain_file_with_its_index(tmp_path: Path, bases: str) -> None
     ("content", "message"),
     [
         (b">chr1\nACGT\nAC\nACGT\n", r"line 4 of a.fa, in 'chr1', follows a line of another length"),
-        (b">chr1\nACGT\n>chr1\nACGT\n", r"a.fa has 2 contigs, 1 repeated"),
-        (b">\nACGT\n", r"a.fa has 1 contigs, one without"),
+        (b">chr1 x\nACGT\n>chr1 y\nACGT\n", r"name of its own; line 3 of a.fa repeats 'chr1' of line 1"),
+        (b">\nACGT\n", r"name of its own; line 1 of a.fa has none"),
+        (b">a\n>b\nACGT\n", r"must have bases; 'a', line 1 of a.fa, has none"),
+        (b">b\nACGT\n>a\n", r"must have bases; 'a', line 3 of a.fa, has none.*if it was cut off"),
+        (b">a\n\n\n>b\nACGT\n", r"must have bases; 'a', line 1"),
+        (b">chr1\rACGT\rAC\r", r"line 1 of a.fa holds CR alone. Convert it: tr"),
+        ("\ufeff>chr1\nACGT\n".encode("utf-16-le"), r"must begin with '>'; a.fa is UTF-16"),
     ],
 )
 def test_fasta_that_cannot_be_indexed(
@@ -317,6 +324,58 @@ def test_fasta_that_cannot_be_indexed(
         Reference(tmp_path / "a.fa")
     assert [file.name for file in tmp_path.iterdir()] == ["a.fa"]
     assert capfd.readouterr() == ("", "")
+
+
+# Line ends and marks --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("length", [1, 59, 60, 61, 120, 180])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("width", [60, 1_000])
+def test_a_last_line_needs_no_end(tmp_path: Path, length: int, end: str, width: int) -> None:
+    text = random_bases(length)
+    lines = [">a", "ACGT", ">b first", *(text[at : at + width] for at in range(0, length, width))]
+    path = tmp_path / "a.fa"
+    path.write_bytes(end.join(lines).encode())
+    with Reference(path) as reference:
+        assert reference.contigs == {"a": 4, "b": length}
+        assert reference.fetch(reference.whole("b")).sequence == text
+    # The index is that of the same file with a line end, as samtools writes it, and one base less is one too few.
+    path.write_bytes(path.read_bytes()[:-1])
+    age(path, -10)
+    with pytest.raises(ValueError, match=rf"needs data at byte {path.stat().st_size + 1:,}, "):
+        Reference(path)
+
+
+@pytest.mark.parametrize("start", ["\n", "\r\n\n", "\ufeff", "\ufeff\r\n"])
+def test_an_empty_first_line_and_a_byte_order_mark_are_no_contigs(tmp_path: Path, start: str) -> None:
+    bases = random_bases(150)
+    path = tmp_path / "a.fa"
+    path.write_bytes(f"{start}>c1\n{bases[:60]}\n{bases[60:120]}\n{bases[120:]}\n>c2\nACGT\n".encode())
+    with Reference(path) as reference:
+        assert reference.contigs == {"c1": 150, "c2": 4}
+        assert reference.fetch("c1:59-63").sequence == bases[58:63]
+        assert reference.fetch(reference.whole("c1")).sequence == bases
+        assert reference.fetch(reference.whole("c2")).sequence == "ACGT"
+
+
+def test_a_byte_order_mark_goes_when_the_file_is_compressed(tmp_path: Path) -> None:
+    path = tmp_path / "a.fa"
+    path.write_bytes(b"\xef\xbb\xbf>c1\nACGT\n")
+    with pysam.BGZFile(str(tmp_path / "b.fa.gz"), "wb") as handle:
+        handle.write(path.read_bytes())
+    with pytest.raises(
+        ValueError, match=r"b.fa.gz begins with a byte order mark. Run ntviz.reference.recompress\("
+    ):
+        Reference(tmp_path / "b.fa.gz")
+    for name in ("a.fa", "b.fa.gz"):
+        assert Reference(recompress(tmp_path / name)).fetch("c1:1-4").sequence == "ACGT"
+
+
+def test_gaps_of_a_reference_are_n(tmp_path: Path) -> None:
+    found = Reference(write_fasta(tmp_path / "a.fa", {"chr3": "AC-T*GX"})).fetch("chr3:1-7")
+    assert (found.sequence, found.ambiguous) == ("ACNTNGN", 3)
+    assert found.note == "3 IUPAC letters or gaps became N."
 
 
 # Index ----------------------------------------------------------------------------------------------------------------
@@ -341,6 +400,57 @@ def test_index_goes_to_the_cache_when_the_folder_is_read_only(
     before = made[0].stat().st_mtime_ns
     assert Reference(fasta).fetch("chr1:1-10").sequence == bases[:10]
     assert made[0].stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("which", ["file", "folder"])
+def test_a_read_only_fasta_has_its_index_in_the_cache_for_root_too(
+    tmp_path: Path, own_cache: Path, which: str
+) -> None:
+    path = write_fasta(tmp_path / "a.fa", {"chr1": "ACGTACGT"})
+    guarded, mode = (path, 0o444) if which == "file" else (tmp_path, 0o555)
+    guarded.chmod(mode)
+    try:
+        assert Reference(path).fetch("chr1:2-4").sequence == "CGT"
+        assert [file.name for file in tmp_path.iterdir()] == ["a.fa"]
+        assert len(list(own_cache.rglob("a.fa.fai"))) == 1
+    finally:
+        guarded.chmod(0o755)
+
+
+def test_index_goes_to_the_cache_where_writing_beside_the_file_fails(
+    fasta: Path, bases: str, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = files.write_index
+
+    def refusing(path: Path, fai: Path, compressed: bool) -> Path:
+        if fai.parent == path.parent:
+            raise OSError(30, "Read-only file system")
+        return real(path, fai, compressed)
+
+    monkeypatch.setattr(files, "write_index", refusing)
+    assert Reference(fasta).fetch("chr1:1-10").sequence == bases[:10]
+    assert len(list(own_cache.rglob("*.fai"))) == 1
+
+
+def test_stale_index_beside_a_read_only_fasta(fasta: Path, bases: str, own_cache: Path) -> None:
+    # Nobody here can replace it, so a fresh one of the cache is used; but a file that was cut off is refused.
+    Reference(fasta)
+    whole = fasta.read_bytes()
+    write_fasta(fasta, {"chr1": "ACGTA" * 7, "chr2": bases}, bgzip=fasta.suffix == ".gz")
+    age(fasta, 10)
+    index = fasta.with_name(f"{fasta.name}.fai")
+    fasta.chmod(0o444)
+    # The old index of blocks fits the new file nowhere, which is refused as a cut file is.
+    if fasta.suffix != ".gz":
+        assert Reference(fasta).fetch("chr2:1-10").sequence == bases[:10]
+        assert Reference(fasta).fetch("chr1:1-6").sequence == "ACGTAA"
+    fasta.chmod(0o644)
+    fasta.write_bytes(whole[:1_000] + (whole[-28:] if fasta.suffix == ".gz" else b""))
+    age(fasta, 20)
+    fasta.chmod(0o444)
+    with pytest.raises(ValueError, match="is not: |needs data at byte"):
+        Reference(fasta)
+    assert index.exists()
 
 
 def test_index_older_than_a_changed_file(fasta: Path, bases: str) -> None:

@@ -45,7 +45,7 @@ def test_iupac_letters_of_a_file_become_n_and_are_counted() -> None:
     assert cleaned == sequence.Cleaned("ACNNNNNNNNNNNGTN", lowered=1, ambiguous=11, n=12)
     assert (
         cleaned.note
-        == "1 lower-case letter was upper-cased; 11 IUPAC letters became N; 12 of 16 bases are N."
+        == "1 lower-case letter was upper-cased; 11 IUPAC letters or gaps became N; 12 of 16 bases are N."
     )
 
 
@@ -69,13 +69,12 @@ def test_pasted_blocks_are_joined_and_reported() -> None:
     [
         ("ACGU", "U", 4, "Is it RNA"),
         ("acgu", "u", 4, "Is it RNA"),
-        ("AC-T", "-", 3, "write N where the base is not known"),
         (">chr20", ">", 1, "Leave out the header line"),
         ("ACG9", "9", 4, "write N where"),
         ("ACéT", "é", 3, "write N where"),
         ("A\u0391C", "\u0391", 2, "write N where"),  # Greek capital alpha looks like A
         ("A?C", r"\?", 2, "write N where"),
-        ("ACGT*", r"\*", 5, "write N where"),
+        ("ACGE*", "E", 4, "write N where the base is not known"),
     ],
 )
 def test_other_letters_are_refused_with_letter_and_position(
@@ -83,6 +82,15 @@ def test_other_letters_are_refused_with_letter_and_position(
 ) -> None:
     with pytest.raises(ValueError, match=f"received '{letter}' at position {position}\\. .*{advice}"):
         sequence.clean(text, typed=typed)
+
+
+def test_gaps_of_a_file_become_n_and_those_that_a_person_typed_are_refused() -> None:
+    cleaned = sequence.clean("AC-T*gxR", typed=False)
+    assert (cleaned.sequence, cleaned.ambiguous, cleaned.lowered) == ("ACNTNGNN", 4, 2)
+    assert "4 IUPAC letters or gaps became N" in cleaned.note
+    for letter in sequence.GAPS:
+        with pytest.raises(ValueError, match=f"received '[{letter}]' at position 3. .*write N where"):
+            sequence.clean(f"AC{letter}T", typed=True)
 
 
 def test_whitespace_within_a_file_sequence_is_refused() -> None:

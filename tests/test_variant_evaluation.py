@@ -178,8 +178,55 @@ def test_clinvar_as_ncbi_writes_it(tmp_path):
     assert table["gene"].tolist() == ["BRCA1", "TTN", "TTN", "TTN"]
     assert table.attrs["counts"] == {"pathogenic": 2, "benign": 2, "conflicting": 2, "uncertain or other": 1, "no CLNSIG": 1, "malformed": 1}  # fmt: skip
     (tmp_path / "n.vcf").write_text(HEAD + "1\t900\t9\tA\tC\t.\t.\tAF=4\n")
-    with pytest.raises(ValueError, match="must have CLNSIG"):
+    with pytest.raises(ValueError, match="must have CLNSIG.*n.vcf holds 1 no CLNSIG. Fetch one"):
         variants.read_clinvar(tmp_path / "n.vcf")
+
+
+def test_clinvar_before_2017_has_numbers_of_alleles(tmp_path):
+    # Codes and CLNALLE as the header of clinvar_20160502.vcf states them: 0 uncertain, 1 not provided, 2 benign, 3 likely
+    # benign, 4 likely pathogenic, 5 pathogenic, 255 other; CLNALLE is 0 for REF and -1 for an allele that is not in the line.
+    lines = [
+        ("A", "C", "1", "5", [1]),
+        ("A", "C", "1", "4|5", [1]),
+        ("A", "C,G,T", "3,1", "5,2", [0, 1]),
+        ("A", "C", "0", "5", []),
+        ("A", "C,G", "-1,2", "5,3", [0]),
+        ("A", "C", "1", "2|5", []),
+        ("A", "C", "1", "0|255", []),
+    ]
+    (tmp_path / "c.vcf").write_text(
+        "\ufeff"
+        + HEAD
+        + "".join(
+            f"1\t{100 + number}\t.\t{ref}\t{alt}\t.\t.\tGENEINFO=TTN:7273;CLNALLE={allele};CLNSIG={significance}\n"
+            for number, (ref, alt, allele, significance, _) in enumerate(lines)
+        )
+    )
+    table = variants.read_clinvar(tmp_path / "c.vcf")
+    expected = [(100 + number, kind) for number, line in enumerate(lines) for kind in line[-1]]
+    assert list(zip(table["pos"], table["pathogenic"], strict=True)) == expected
+    assert table["alt"].tolist() == ["C", "C", "C", "T", "G"]
+    assert table.attrs["counts"]["conflicting"] == 1
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "1\t5\t.\tA\tC\t.\t.\tCLNSIG=Uncertain_significance\n",
+            "holds 1 uncertain or other, the first 'Uncertain_",
+        ),
+        (
+            "1\t5\t.\tA\tC\t.\t.\tCLNSIG=7\n1 6 . A C\n",
+            "holds 1 uncertain or other, 1 malformed, the first '7'",
+        ),
+        ("", "holds no variant. Fetch one"),
+    ],
+)
+def test_clinvar_without_a_clear_verdict_says_what_it_holds(tmp_path, lines, message):
+    (tmp_path / "c.vcf").write_text(HEAD + lines)
+    with pytest.raises(ValueError, match=f"must have CLNSIG in its INFO that says .*{message}"):
+        variants.read_clinvar(tmp_path / "c.vcf")
 
 
 def test_measured_effects(tmp_path):
@@ -190,6 +237,15 @@ def test_measured_effects(tmp_path):
     table = variants.read_mpra(path)
     assert table[["chrom", "pos", "ref", "alt", "effect"]].to_numpy().tolist() == [["20", 5, "A", "C", -0.5]]
     assert table.attrs["counts"] == {"substitutions": 1, "left out": 1}
+    # As R writes it, and a spreadsheet saves it.
+    for encoding in ("utf-8-sig", "utf-16"):
+        path.write_text(
+            "Chrom\tPos\tRef\tAlt\tBarcodes\tCoefficient\tpValue\n20\t1e+05\tA\tC\t9\tNA\t0.1\n20\tNA\tA\tC\t9\t1\t0.1\n",
+            encoding=encoding,
+        )
+        table = variants.read_mpra(path)
+        assert (table["pos"].tolist(), table["effect"].isna().tolist()) == ([100_000], [True])
+        assert table.attrs["counts"] == {"substitutions": 1, "left out": 1}
     path.write_text("Chrom\tPos\n")
     with pytest.raises(ValueError, match="lacks Ref, Alt"):
         variants.read_mpra(path)

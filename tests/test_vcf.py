@@ -253,6 +253,42 @@ def test_duplicates_are_found_near_and_far(tmp_path):
     }
 
 
+def test_a_vcf_of_which_no_line_can_be_read_is_refused(tmp_path):
+    path = file(tmp_path, HEAD + (RECORD.replace("\t", " ") + "\n") * 3)
+    with pytest.raises(
+        vcf.VcfError, match=r"line 4\. Of 3 lines none can; this one: 1 columns separated by tabs"
+    ):
+        survey(path)
+    assert survey(file(tmp_path, HEAD)).records == 0
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip"])
+def test_a_byte_order_mark_and_empty_first_lines_are_no_part_of_a_vcf(tmp_path, kind):
+    text = f"\ufeff\n\r\n{HEAD}{RECORD}\n".encode()
+    path = tmp_path / "in.vcf"
+    path.write_bytes(gzip.compress(text) if kind == "gzip" else text)
+    with vcf.VcfFile(path) as opened:
+        assert opened.header.text == HEAD
+        assert [record.raw for record in opened] == [RECORD]
+        assert (opened.blank_lines, opened.crlf) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ((HEAD + RECORD).encode("utf-16"), "must be UTF-8 text; .* It is UTF-16: iconv"),
+        (
+            (HEAD + RECORD).replace("\n", "\r").encode(),
+            "must end in LF or CR LF; .* They end in CR alone: tr",
+        ),
+    ],
+)
+def test_text_that_is_no_vcf_yet_is_refused_for_its_reason(tmp_path, text, message):
+    (tmp_path / "in.vcf").write_bytes(text)
+    with pytest.raises(vcf.VcfError, match=message):
+        vcf.VcfFile(tmp_path / "in.vcf")
+
+
 def test_malformed_lines_are_counted_and_the_first_named(tmp_path):
     found = survey(file(tmp_path, HEAD + "x\n" * 9 + RECORD))
     assert found.malformed_lines == 9

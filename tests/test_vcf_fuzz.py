@@ -116,7 +116,7 @@ def compressed(content: bytes, kind: str, path: Path) -> bytes:
 def expected_lines(content: bytes) -> list[str]:
     """Lines that are records: what comes after the columns and is not blank."""
     lines = [line.rstrip(b"\r") for line in content.split(b"\n")]
-    first = next(at for at, line in enumerate(lines) if not line.startswith(b"##")) + 1
+    first = next(at for at, line in enumerate(lines) if line.strip() and not line.startswith(b"##")) + 1
     return [line.decode("utf-8", "surrogateescape") for line in lines[first:] if line.strip()]
 
 

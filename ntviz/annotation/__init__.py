@@ -4,7 +4,7 @@
 whatever the file calls them: gene, transcript, exon, CDS, five_prime_utr, three_prime_utr, start_codon, stop_codon.
 Introns, splice sites, promoters and intergenic are derived from these, and so are UTRs and codons where the file has
 none. `cpg_islands` and `tandem_repeats` are found in the bases, `polya_signals` at the ends of transcripts; `from_table` takes a table, and `combine` makes one of several; `named` reads a person's own files, as `beds=` takes them.
-`read_signal` makes a `Signal`, one number a base, of bedGraph.
+`read_signal` makes a `Signal`, one number a base, of bedGraph or bigWig.
 """
 
 from __future__ import annotations

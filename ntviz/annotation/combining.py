@@ -66,17 +66,21 @@ def from_table(
             f"Name its columns so{', or pass element=' if 'element' in missing else ''}."
         )
     filled = pd.DataFrame(index=table.index)
-    for column in COLUMNS:
+    for column in (*COLUMNS, *(name for name in ("phase", "incomplete") if name in table.columns)):
         known = column in table.columns and not (column == "element" and element is not None)
         default = "." if column == "strand" else ""
-        if known and column not in ("start", "end"):
-            filled[column] = table[column].where(table[column].notna(), default).astype(str)
+        if known and column not in ("start", "end", "phase"):
+            # pandas reads chromosome 20 as 20.0 where another row has none.
+            text = table[column].where(table[column].notna(), default).astype(str)
+            filled[column] = text.str.replace(r"^(\d+)\.0$", r"\1", regex=True) if column == "chrom" else text
         else:
             filled[column] = table[column] if known else default
     if element is not None:
         filled["element"] = element
     for column in ("start", "end"):
-        if len(filled) and not np.issubdtype(filled[column].dtype, np.integer):
+        if len(filled) and (numbers := pd.to_numeric(filled[column], errors="coerce")).mod(1).eq(0).all():
+            filled[column] = numbers.astype(np.int64)
+        elif len(filled):
             raise ValueError(
                 f"The {column} of an element must be an integer, 0-based; received {filled[column].dtype} such as "
                 f"{filled[column].iloc[0]}. Convert the column with astype(int)."
@@ -148,6 +152,7 @@ def combine(*annotations: Annotation) -> Annotation:
         source=" and ".join(dict.fromkeys(part.source for part in annotations)),
         lines=sum(part.lines for part in annotations),
         parts=annotations,
+        inferred=pd.concat([part.inferred for part in annotations]),
     )
 
 
@@ -172,7 +177,7 @@ def named(beds: Beds, *, taken: Collection[str] = ()) -> dict[str, Annotation]:
     Parameters
     ----------
     beds
-        Path of a BED, narrowPeak, broadPeak, GFF or GTF file, plain or gzip; several; or paths or Annotations by name.
+        Path of a BED, narrowPeak, broadPeak, gappedPeak, GFF or GTF file, plain or gzip; several; or paths or Annotations by name.
     taken
         Names that other elements have, such as those of an annotation of genes.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,10 @@ class Annotation:
         Sentences to say in `note`.
     parts
         Annotations that the table is made of, each of which derives its own elements; see `combine`.
+    aliases
+        Identifiers (gene_id) of the genes that have further names, such as a locus tag, by these names.
+    inferred
+        Transcripts and genes that the file has no lines of, as its exons and transcripts tell them.
 
     Attributes
     ----------
@@ -61,10 +65,14 @@ class Annotation:
         - start_codon and stop_codon, of transcripts whose CDS is whole codons; they may lie on two exons.
 
         From genes or transcripts: promoter and intergenic.
+    features
+        The table and what was inferred.
     table
-        Columns [chrom, start, end, strand, element, gene, gene_id, transcript, name, origin]: `gene` is its name, or
-        its identifier where it has no name; `name` is that of a BED or GFF3 line; `origin` says where a feature comes
-        from where the file does, such as ``longest ATG ORF``. What is not known is empty text.
+        Columns [chrom, start, end, strand, element, gene, gene_id, transcript, name, origin, phase, incomplete]: `gene` is
+        its name, or its identifier where it has no name; `name` is that of a BED or GFF3 line; `origin` says where a
+        feature comes from where the file does, such as ``longest ATG ORF``, or from what it was inferred. `phase` is the
+        number of bases of a CDS before its first codon, -1 where it is not known, and `incomplete` the ends, 5 and 3, that
+        it lacks; both may be left out. What is not known is empty text.
 
     Raises
     ------
@@ -84,6 +92,8 @@ class Annotation:
         derive: bool = True,
         notes: Sequence[str] = (),
         parts: Sequence[Annotation] = (),
+        aliases: Mapping[str, Sequence[str]] | None = None,
+        inferred: pd.DataFrame | None = None,
     ) -> None:
         import pandas as pd
 
@@ -93,7 +103,12 @@ class Annotation:
                 f"An annotation must have the columns {', '.join(COLUMNS)}; the table lacks {', '.join(missing)}. "
                 f"Add them, with empty text where nothing is known."
             )
-        self.table = table.reset_index(drop=True)
+        own = {
+            name: value for name, value in (("phase", -1), ("incomplete", "")) if name not in table.columns
+        }
+        self.table = table.reset_index(drop=True).assign(**own)
+        more = None if inferred is None or inferred.empty else inferred
+        self.features = self.table if more is None else pd.concat([self.table, more], ignore_index=True)
         self.broken = pd.DataFrame({"line": [], "reason": [], "text": []}) if broken is None else broken
         self.source = source
         self.lines = len(table) + len(self.broken) if lines is None else lines
@@ -102,9 +117,13 @@ class Annotation:
         self.notes = tuple(notes)
         self.parts = tuple(parts)
         theirs = [kind for part in self.parts for kind in part.kinds]
-        self._stated = tuple(dict.fromkeys([*kinds, *self.table["element"]]))
-        own = derivable(self._stated) if derive and not self.parts else []
-        self.kinds: tuple[str, ...] = tuple(dict.fromkeys([*self._stated, *own, *theirs]))
+        self._stated = tuple(dict.fromkeys([*kinds, *self.features["element"]]))
+        derived = derivable(self._stated) if derive and not self.parts else []
+        self.kinds: tuple[str, ...] = tuple(dict.fromkeys([*self._stated, *derived, *theirs]))
+        self.aliases = dict(aliases or {})
+        for part in self.parts:
+            for name, genes in part.aliases.items():
+                self.aliases[name] = (*self.aliases.get(name, ()), *genes)
         self._index: dict[str, tuple[np.ndarray, ...]] | None = None
         self._merged: dict[Any, dict[str, tuple[str, np.ndarray, np.ndarray]]] = {}
         self._groups: dict[str, dict[str, np.ndarray]] = {}
@@ -128,6 +147,11 @@ class Annotation:
             )
         return " ".join([*said, *self.notes])
 
+    @property
+    def inferred(self) -> pd.DataFrame:
+        """Transcripts and genes that the file has no lines of."""
+        return self.features.iloc[len(self.table) :]
+
     # Features ---------------------------------------------------------------------------------------------------------
 
     def within(self, interval: Interval) -> Annotation:
@@ -147,6 +171,12 @@ class Annotation:
             derive=self.derive,
             notes=self.notes,
             parts=[part.within(interval) for part in self.parts],
+            aliases={} if self.parts else self.aliases,
+            inferred=self.inferred[
+                (self.inferred["chrom"].map(canonical_contig) == canonical_contig(interval.chrom))
+                & (self.inferred["start"] < interval.end)
+                & (self.inferred["end"] > interval.start)
+            ],
         )
 
     def _overlapping(self, interval: Interval) -> np.ndarray:
@@ -181,7 +211,8 @@ class Annotation:
         Parameters
         ----------
         name
-            Gene name, in any case, or gene identifier, with or without version; of Ensembl's, any version is the gene.
+            Gene name, in any case, or gene identifier, with or without version; of Ensembl's, any version is the gene. Or the
+            identifier of a transcript, which is then the whole place; or another name that a GTF or GFF3 gives the gene.
 
         Raises
         ------
@@ -191,7 +222,8 @@ class Annotation:
         return place_of(self._gene_rows(name), name)
 
     def _gene_rows(self, name: str) -> pd.DataFrame:
-        return gene_rows(self.table, name, self._rows_of("gene"), self._rows_of("gene_id"), self.source)
+        groups = (self._rows_of(column) for column in ("gene", "gene_id", "transcript"))
+        return gene_rows(self.table, name, *groups, self.aliases, self.source)
 
     def tss(self, gene: str) -> tuple[str, int, str]:
         """Contig, 0-based position and strand of the first base of a gene's transcripts.
@@ -205,13 +237,27 @@ class Annotation:
             If there is no such gene, or it has no strand.
         """
         rows = self._gene_rows(gene)
+        place = place_of(rows, gene)
         transcribed = rows[(rows["transcript"] != "") & (rows["element"] != "gene")]
-        place = place_of(transcribed if len(transcribed) else rows, gene)
+        if len(transcribed):
+            place = Interval(
+                place.chrom, int(transcribed["start"].min()), int(transcribed["end"].max()), place.strand
+            )
         if place.strand == ".":
             raise ValueError(
                 f"A gene must have one strand for a start; {gene} of {self.source} has none. Take an end of gene({gene!r}) yourself."
             )
         return place.chrom, place.start if place.strand == "+" else place.end - 1, place.strand
+
+    def transcripts(self, gene: str) -> pd.DataFrame:
+        """One row a transcript of a gene, found as by `gene`, with the columns of `genes` and all its exons.
+
+        Raises
+        ------
+        ValueError
+            If there is no such gene.
+        """
+        return drawn_transcripts(self._gene_rows(gene))
 
     def genes(self, interval: Interval) -> pd.DataFrame:
         """One row a transcript that overlaps an interval, for drawing.
@@ -372,9 +418,9 @@ class Annotation:
         if kind not in self._stated:
             starting = "transcript" if "transcript" in self._stated else "gene"
             return derived_stretches(
-                kind, self.table, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds
+                kind, self.features, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds
             )
-        part = self.table[self.table["element"] == kind]
+        part = self.features[self.features["element"] == kind]
         return (
             part["chrom"].to_numpy(object),
             part["start"].to_numpy(np.int64),

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
-_TRANSCRIPTS = {
-    "transcript",
-    "mrna",
-    "primary_transcript",
-    "pseudogenic_transcript",
-    "v_gene_segment",
-    "c_gene_segment",
-}
+PARTS = {"exon", "CDS", "UTR", "five_prime_utr", "three_prime_utr", "start_codon", "stop_codon"}
+"""Elements that a transcript is made of."""
 _ELEMENTS = {
-    "gene": "gene",
-    "pseudogene": "gene",
-    "ncrna_gene": "gene",
-    "exon": "exon",
-    "pseudogenic_exon": "exon",
-    "cds": "CDS",
     "utr": "UTR",
     "untranslated_region": "UTR",
     "start_codon": "start_codon",
@@ -32,7 +22,13 @@ _FIVE_PRIME, _THREE_PRIME = (
     re.compile(rf"{end}(utr|untranslatedregion)|utr{end}")
     for end in ("(5|five)(prime)?", "(3|three)(prime)?")
 )
-_GTF_ATTRIBUTE = re.compile(r'\b(gene_id|gene_name|transcript_id|origin)\s+(?:"([^"]*)"|([^";\s]+))')
+# A value in quotes is one thing, whatever words and semicolons it holds.
+_GTF_ATTRIBUTE = re.compile(
+    r"""([\w.:-]+)\s+(?:(?:"([^"]*)"|'([^']*)')(?=\s*(?:;|$)|\s+\w+\s+["'])|([^;]*?)\s*(?:;|$))"""
+)
+_NAMES = ("gene_name", "gene", "Name", "symbol", "gene_symbol", "ref_gene_name", "locus_tag")
+"""Keys that name a gene, the first that is there is its name; the others find it too."""
+_GTF_KEYS = {"gene_id", "transcript_id", "origin", *_NAMES}
 _CCRE_ACCESSION = re.compile(r"E[HM]\d\dE\d{7}")
 
 
@@ -49,6 +45,8 @@ class Row(NamedTuple):
     transcript: str = ""
     name: str = ""
     origin: str = ""
+    phase: int = -1
+    incomplete: str = ""
 
 
 class LineError(Exception):
@@ -56,15 +54,22 @@ class LineError(Exception):
 
 
 def integer(text: str, what: str) -> int:
-    """A whole number of a line, called `what` in the message."""
+    """A whole number of a line, called `what` in the message; also as R writes it, such as 1e+05."""
     try:
         return int(text)
     except ValueError:
-        raise LineError(f"the {what} must be an integer and is {text[:20]!r}") from None
+        pass
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.5
+    if not number.is_integer():
+        raise LineError(f"the {what} must be an integer and is {text[:20]!r}")
+    return int(number)
 
 
-def _columns(line: str) -> tuple[str, str, int, int, str, str]:
-    """Contig, feature, start and end (0-based half-open), strand and attributes of a line of GTF or GFF3."""
+def _columns(line: str) -> tuple[Row, str]:
+    """Contig, start and end (0-based half-open), strand, element and phase of a line of GTF or GFF3, and its attributes."""
     fields = line.split("\t")
     if len(fields) != 9:
         raise LineError(f"it must have 9 columns separated by tabs and has {len(fields)}")
@@ -76,114 +81,272 @@ def _columns(line: str) -> tuple[str, str, int, int, str, str]:
         raise LineError(f"the strand must be +, - or . and is {strand[:20]!r}")
     if not fields[0]:
         raise LineError("the contig must have a name and has none")
-    return fields[0], fields[2], start - 1, end, strand.replace("?", "."), fields[8]
+    strand, element = strand.replace("?", "."), _element(fields[2])
+    phase = int(fields[7]) if fields[7] in ("0", "1", "2") and element == "CDS" else -1
+    incomplete = _incomplete(fields[8], strand) if element in ("transcript", "CDS") else ""
+    return Row(fields[0], start - 1, end, strand, element, phase=phase, incomplete=incomplete), fields[8]
 
 
+def _incomplete(attributes: str, strand: str) -> str:
+    """Ends, 5 or 3, that GENCODE's and Ensembl's tags, NCBI's ranges or Prodigal's digits say the CDS lacks."""
+    if not any(word in attributes for word in ("partial=", "_range=", "_NF")):
+        return ""
+    prodigal = re.search(r"\bpartial=([01])([01])", attributes)
+    left = "start_range=." in attributes or (prodigal is not None and prodigal[1] == "1")
+    right = re.search(r"\bend_range=[^;]*,\.", attributes) or (prodigal is not None and prodigal[2] == "1")
+    first, last = (right, left) if strand == "-" else (left, right)
+    return "5" * bool(first or "cds_start_NF" in attributes) + "3" * bool(last or "cds_end_NF" in attributes)
+
+
+@cache
+def _ontology() -> dict[str, str]:
+    """Element of each name that the Sequence Ontology has for a gene, transcript, exon or CDS."""
+    text = Path(__file__).with_name("sequence_ontology.tsv").read_text(encoding="utf-8")
+    lines = (line.split("\t") for line in text.splitlines() if not line.startswith("#"))
+    return {name.lower(): element for element, names in lines for name in names.split()}
+
+
+@cache
 def _element(feature: str) -> str:
     lower = feature.lower()
-    if lower in _TRANSCRIPTS or lower.endswith("rna"):
-        return "transcript"
-    if lower in _ELEMENTS or ("utr" not in lower and "untranslated" not in lower):
-        return _ELEMENTS.get(lower, feature)
+    if lower in _ontology():
+        return _ontology()[lower]
     letters = re.sub(r"[^a-z0-9]", "", lower)
     if _FIVE_PRIME.fullmatch(letters):
         return "five_prime_utr"
-    return "three_prime_utr" if _THREE_PRIME.fullmatch(letters) else feature
+    if _THREE_PRIME.fullmatch(letters):
+        return "three_prime_utr"
+    if lower.endswith(("_gene", "pseudogene")):
+        return "gene"
+    return "transcript" if lower.endswith(("rna", "_transcript")) else _ELEMENTS.get(lower, feature)
 
 
-def gtf(line: str) -> tuple[Row]:
-    """The feature of a line of GTF."""
-    chrom, feature, start, end, strand, attributes = _columns(line)
-    found = {key: quoted or bare for key, quoted, bare in _GTF_ATTRIBUTE.findall(attributes)}
-    if "gene_id" not in found:
-        raise LineError("the attributes must name a gene_id and do not")
-    gene_id = found["gene_id"]
-    return (
-        Row(
-            chrom,
-            start,
-            end,
-            strand,
-            _element(feature),
-            found.get("gene_name") or gene_id,
-            gene_id,
-            found.get("transcript_id", ""),
-            origin=found.get("origin", ""),
-        ),
-    )
+class Gtf:
+    """Lines of GTF; identifiers that stand on other lines of a gene are filled in when all are read."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, None] = {}
+        self.aliases: dict[str, dict[str, None]] = {}
+        self.writers: set[str] = set()
+        self._gene_of: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+        self._said: set[tuple[str, ...]] = set()
+
+    def __call__(self, line: str) -> list[Row]:
+        row, text = _columns(line)
+        values: dict[str, str] = {}
+        for key, double, single, bare in _GTF_ATTRIBUTE.findall(text):
+            # Of a key that is given twice the first counts.
+            if key in _GTF_KEYS and key not in values:
+                values[key] = unquote(double or single or bare.strip("\"' "))
+        gene, transcript = values.get("gene_id", ""), values.get("transcript_id", "")
+        if not gene and not transcript and re.fullmatch(r"[^\s=.][^\s=]*", text.strip("; ")):
+            # AUGUSTUS and BRAKER write the identifier alone.
+            gene, transcript = (
+                text.strip("; ") if row.element == kind else "" for kind in ("gene", "transcript")
+            )
+        if not gene and not transcript:
+            raise LineError("the attributes must name a gene_id or transcript_id and do not")
+        if gene and transcript:
+            self._gene_of.setdefault(transcript, gene)
+        names = [values[key] for key in _NAMES if values.get(key)]
+        if gene and names and (gene, *names) not in self._said:
+            self._said.add((gene, *names))
+            self._names.setdefault(gene, names[0])
+            for name in names:
+                self.aliases.setdefault(name, {})[gene] = None
+        self.kinds[row.element] = None
+        self.writers.add(line.split("\t", 2)[1])
+        return [
+            row._replace(
+                gene=names[0] if names else "",
+                gene_id=gene,
+                transcript=transcript,
+                origin=values.get("origin", ""),
+            )
+        ]
+
+    def resolved(self, rows: Iterable[Row]) -> Iterator[Row]:
+        for row in rows:
+            if not row.gene_id or not row.gene:
+                gene = (
+                    row.gene_id or self._gene_of.get(row.transcript) or re.sub(r"\.t\d+$", "", row.transcript)
+                )
+                row = row._replace(gene_id=gene, gene=row.gene or self._names.get(gene, gene))
+            yield row
 
 
 class Gff3:
-    """Lines of GFF3, whose genes and transcripts are found by following Parent when all lines are read."""
+    """Lines of GFF3, whose genes and transcripts are found by following Parent when all lines are read.
+
+    A transcript is what the Sequence Ontology calls so, and what has exons or CDS and lies in a gene or in nothing. Exons and CDS
+    of a gene itself are those of a transcript of its name; several CDS of it, of one each.
+    """
 
     def __init__(self) -> None:
+        self.kinds: dict[str, None] = {}
+        self.aliases: dict[str, dict[str, None]] = {}
+        self.odd = 0
+        self._nameless: set[str] = set()
         # Identifier to parent, element and names of the feature.
         self._known: dict[str, tuple[str, str, dict[str, str]]] = {}
+        # Identifiers of the CDS below each parent of parts of a transcript; None says that it has exons.
+        self._parts: dict[str, dict[str | None, None]] = {}
 
     def __call__(self, line: str) -> list[Row]:
-        chrom, feature, start, end, strand, text = _columns(line)
-        attributes = {}
+        row, text = _columns(line)
+        attributes: dict[str, str] = {}
+        key, odd = "", False
         for pair in text.strip().strip(";").split(";"):
-            key, equals, value = pair.partition("=")
-            if not equals and pair.strip() not in ("", "."):
+            name, equals, value = pair.partition("=")
+            if equals:
+                key = name.strip()
+                attributes.setdefault(key, value.strip())
+            elif key:
+                # A semicolon that nobody escaped belongs to the value before it.
+                attributes[key] += ";" + pair.rstrip()
+                odd |= bool(pair.strip())
+            elif pair.strip() not in ("", "."):
                 raise LineError(f"the attributes must be key=value and hold {pair[:20]!r}")
-            attributes[key.strip()] = value.strip()
-        element = _element(feature)
+        self.odd += odd
         identifier, parents = attributes.get("ID", ""), attributes.get("Parent", "")
+        if not parents and not identifier and row.element == "CDS":
+            identifier = next(
+                (attributes[key] for key in (*reversed(_NAMES), "protein_id") if key in attributes), ""
+            )
+        self.kinds[row.element] = None
         if identifier:
-            self._known[identifier] = (parents.split(",")[0], element, attributes)
+            self._known[identifier] = (parents.split(",")[0], row.element, attributes)
+        else:
+            self._nameless.add(row.element)
+        if row.element in PARTS:
+            for parent in parents.split(","):
+                below = self._parts.setdefault(parent, {})
+                if row.element in ("exon", "CDS"):
+                    below[identifier if row.element == "CDS" else None] = None
+        # A contig is called as in the FASTA, which has no name with whitespace.
+        chrom = row.chrom if re.search(r"\s", unquote(row.chrom)) else unquote(row.chrom)
         # The identifiers are kept in the columns that `resolved` fills.
-        origin = unquote(attributes.get("origin", ""))
-        name = unquote(attributes.get("Name", ""))
+        origin, name = (unquote(attributes.get(key, "")) for key in ("origin", "Name"))
         return [
-            Row(chrom, start, end, strand, element, "", identifier, parent, name, origin)
+            row._replace(chrom=chrom, gene_id=identifier, transcript=parent, name=name, origin=origin)
             for parent in parents.split(",")
         ]
 
-    def resolved(self, rows: list[Row]) -> Iterator[Row]:
+    def _above(self, identifier: str, element: str) -> str:
+        """The nearest feature of an element that holds a feature, itself first; empty text if there is none."""
+        seen: set[str] = set()
+        while identifier in self._known and identifier not in seen:
+            seen.add(identifier)
+            parent, kind, _ = self._known[identifier]
+            if kind == element:
+                return identifier
+            identifier = parent
+        return ""
+
+    def _settle(self) -> None:
+        """What the structure says: transcripts by their parts and genes by their transcripts, whatever they are called."""
+        for identifier in [name for name, (_, kind, _) in self._known.items() if kind == "gene"]:
+            parent, _, attributes = self._known[identifier]
+            if self._above(parent, "gene") and identifier in self._parts:
+                self._known[identifier] = (parent, "transcript", attributes)
+        for identifier in self._parts:
+            parent, kind, attributes = self._known.get(identifier, ("", "", {}))
+            if kind and kind not in PARTS and kind not in ("gene", "transcript"):
+                self._known[identifier] = (parent, "transcript", attributes)
+        for parent, kind, _ in list(self._known.values()):
+            above, other, attributes = self._known.get(parent, ("", "", {}))
+            named = other in ("", "gene", "transcript", *PARTS)
+            if kind == "transcript" and not named and not self._above(parent, "gene"):
+                self._known[parent] = (above, "gene", attributes)
+
+    def resolved(self, rows: Iterable[Row]) -> Iterator[Row]:
+        self._settle()
+        settled = dict.fromkeys([kind for _, kind, _ in self._known.values()] + sorted(self._nameless))
+        self.kinds = {kind: None for kind in (*self.kinds, *settled) if kind in settled}
+        for identifier, (parent, kind, attributes) in self._known.items():
+            if kind == "gene" or (kind in ("transcript", "CDS") and parent not in self._known):
+                gene = self._names(identifier if kind == "gene" else "", identifier)[1]
+                for key in (*_NAMES, "ID"):
+                    if key in attributes:
+                        self.aliases.setdefault(unquote(attributes[key]), {})[gene] = None
         for row in rows:
-            transcript = gene = ""
-            current = row.gene_id if row.element in ("gene", "transcript") else row.transcript
-            seen = set()
-            while current in self._known and current not in seen:
-                seen.add(current)
-                parent, element, _ = self._known[current]
-                if element == "gene":
-                    gene = current
-                elif element == "transcript" and not transcript:
-                    transcript = current
-                current = parent
-            own = self._known[gene][2] if gene else {}
-            below = self._known[transcript][2] if transcript else {}
+            identifier, parent = row.gene_id, row.transcript
+            element = self._known[identifier][1] if identifier in self._known else row.element
+            start = identifier if element in ("gene", "transcript") else parent
+            gene, transcript = self._above(start, "gene"), self._above(start, "transcript")
+            if not transcript and element in PARTS:
+                several = len(below := self._parts[parent]) > 1 and None not in below
+                if gene and element == "CDS" and several:
+                    transcript = identifier
+                elif parent or element == "CDS":
+                    transcript = gene or parent or identifier
+            name, gene_id = self._names(gene, transcript)
+            below = self._known[transcript][2] if transcript in self._known and transcript != gene else {}
             yield row._replace(
-                gene=unquote(own.get("gene_name") or own.get("Name") or own.get("gene") or gene),
-                gene_id=unquote(own.get("gene_id") or gene),
+                element=element,
+                gene=name,
+                gene_id=gene_id,
                 transcript=unquote(below.get("transcript_id") or transcript),
             )
 
+    def _names(self, gene: str, transcript: str) -> tuple[str, str]:
+        """Name and identifier of a gene; of a transcript without one, those that it gives its own."""
+        attributes = self._known.get(gene or transcript, ("", "", {}))[2]
+        keys = ("gene_id",) if gene else ("gene_id", "geneID", "locus_tag", "gene")
+        identifier = next((attributes[key] for key in keys if attributes.get(key)), gene or transcript)
+        name = next((attributes[key] for key in _NAMES if attributes.get(key)), identifier)
+        return unquote(name), unquote(identifier)
 
-def bed(line: str, element: str | None) -> list[Row]:
-    """The features of a line of BED: one, or the parts of a transcript where it has twelve columns."""
-    fields = line.split("\t") if "\t" in line else line.split()
-    if len(fields) < 3:
-        raise LineError(f"it must have at least 3 columns and has {len(fields)}")
-    chrom = fields[0]
-    start, end = integer(fields[1], "start"), integer(fields[2], "end")
-    if not 0 <= start < end:
-        raise LineError(f"the start must be at least 0 and before the end, and they are {start} and {end}")
-    name = fields[3] if len(fields) > 3 else ""
-    if len(fields) >= 6 and _CCRE_ACCESSION.fullmatch(fields[4]):
-        # ENCODE's registry: contig, start, end, accession of the DHS, accession of the cCRE, class.
-        return [Row(chrom, start, end, ".", element or fields[5].split(",")[0], name=fields[4])]
-    if len(fields) >= 10 and _CCRE_ACCESSION.fullmatch(name):
-        # The same from ENCODE's portal and from UCSC: nine columns of BED, named by the cCRE, then its class.
-        return [Row(chrom, start, end, ".", element or fields[9].split(",")[0], name=name)]
-    strand = fields[5] if len(fields) > 5 else "."
-    if strand not in ("+", "-", "."):
-        raise LineError(f"the strand must be +, - or . and is {strand[:20]!r}")
-    if len(fields) < 12:
+
+class Bed:
+    """Lines of BED: one feature each, or the parts of a transcript where the first twelve columns are BED12 on a strand."""
+
+    def __init__(self, element: str | None, *, peaks: bool) -> None:
+        self.kinds: dict[str, None] = {}
+        self.aliases: dict[str, dict[str, None]] = {}
+        self._element = element
+        self._peaks = peaks
+
+    def __call__(self, line: str) -> list[Row]:
+        rows = self._rows(line)
+        self.kinds |= dict.fromkeys(row.element for row in rows)
+        return rows
+
+    def _rows(self, line: str) -> list[Row]:
+        line = line.replace('"', "")  # as R puts it around text
+        fields = line.split("\t") if "\t" in line else line.split()
+        if len(fields) < 3:
+            raise LineError(f"it must have at least 3 columns and has {len(fields)}")
+        chrom, element = fields[0], self._element
+        start, end = integer(fields[1], "start"), integer(fields[2], "end")
+        if not 0 <= start < end:
+            raise LineError(
+                f"the start must be at least 0 and before the end, and they are {start} and {end}"
+            )
+        name = fields[3] if len(fields) > 3 else ""
+        if len(fields) >= 6 and _CCRE_ACCESSION.fullmatch(fields[4]):
+            # ENCODE's registry: contig, start, end, accession of the DHS, accession of the cCRE, class.
+            return [Row(chrom, start, end, ".", element or fields[5].split(",")[0], name=fields[4])]
+        if len(fields) >= 10 and _CCRE_ACCESSION.fullmatch(name):
+            # The same from ENCODE's portal and from UCSC: nine columns of BED, named by the cCRE, then its class.
+            return [Row(chrom, start, end, ".", element or fields[9].split(",")[0], name=name)]
+        strand = fields[5] if len(fields) > 5 else "."
+        if strand == chrom or re.fullmatch(r"-?[\d.]+", strand):
+            strand = "."  # a file of pairs of intervals, as of bedtools -wo: the column is one of the second
+        if strand not in ("+", "-", "."):
+            raise LineError(f"the strand must be +, - or . and is {strand[:20]!r}")
+        if len(fields) >= 12 and strand != "." and not self._peaks:
+            try:
+                return _bed_transcript(fields, start, end, strand, name)
+            except LineError:
+                # Twelve columns are BED12 if the thick part and the number of blocks are numbers; more may be anything.
+                if len(fields) == 12 and all(re.fullmatch(r"\d+", fields[at]) for at in (6, 7, 9)):
+                    raise
         return [Row(chrom, start, end, strand, element or "region", name=name)]
-    return _bed_transcript(fields, start, end, strand, name)
+
+    def resolved(self, rows: Iterable[Row]) -> Iterable[Row]:
+        return rows
 
 
 def _bed_transcript(fields: list[str], start: int, end: int, strand: str, name: str) -> list[Row]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ntviz.annotation.stretches import merge
 from ntviz.genome import Interval
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_ENSEMBL = re.compile(r"(ENS[A-Z]*G\d{11})\.\d+", re.IGNORECASE)
+_ENSEMBL = re.compile(r"(ENS[A-Z]*[GT]\d{11})\.\d+", re.IGNORECASE)
 
 
 def gene_rows(
@@ -22,44 +25,58 @@ def gene_rows(
     name: str,
     names: dict[str, np.ndarray],
     identifiers: dict[str, np.ndarray],
+    transcripts: dict[str, np.ndarray],
+    aliases: Mapping[str, Sequence[str]],
     source: str,
 ) -> pd.DataFrame:
-    """The rows of a gene, given the rows of the table by gene name and by identifier."""
-    return table.iloc[_rows(name, names, identifiers, source)]
+    """The rows of a gene or transcript, given those of the table by gene name, gene and transcript identifier."""
+    known = (name in group for group in (names, identifiers, transcripts))
+    genes = [identifiers[gene] for gene in aliases.get(name, ()) if gene in identifiers]
+    if genes and not any(known):
+        return table.iloc[np.concatenate(genes)]
+    return table.iloc[_rows(name, names, identifiers, transcripts, source)]
 
 
 def place_of(found: pd.DataFrame, name: str) -> Interval:
     """The one place that rows of a gene cover, on their strand."""
-    places = found.groupby(["chrom", "gene_id"], sort=False).agg(start=("start", "min"), end=("end", "max"))
-    intervals = [
-        Interval(str(chrom), int(start), int(end))
-        for (chrom, _), (start, end) in zip(places.index, places.to_numpy(), strict=True)
-    ]
-    if len(intervals) > 1:
-        listed = ", ".join(
-            f"{identifier} at {place.label()}"
-            for (_, identifier), place in zip(places.index, intervals, strict=True)
+    # A gene is where its lines and its transcripts overlap; where they do not, as of copies of one identifier, it is several.
+    rows = found.assign(row=np.where(found["element"] == "gene", np.arange(len(found)), -1))
+    wholes = rows.groupby(["chrom", "gene_id", "strand", "transcript", "row"], sort=False)
+    hulls = wholes.agg(start=("start", "min"), end=("end", "max")).reset_index()
+    places = [
+        (f"{part['gene_id'].iloc[0]} at ", Interval(str(part["chrom"].iloc[0]), int(start), int(end)))
+        for _, part in hulls.groupby(["chrom", "gene_id"], sort=False)
+        for start, end in zip(
+            *merge(*(part[side].to_numpy(np.int64) for side in ("start", "end"))), strict=True
         )
+    ]
+    if len(places) > 1:
+        listed = ", ".join(identifier + place.label() for identifier, place in places)
         raise ValueError(
-            f"A gene must be one place; {name!r} is {len(intervals)}: {listed}. Use an identifier that is one."
+            f"A gene must be one place; {name!r} is {len(places)}: {listed}. Use an identifier that is one, or the place."
         )
     strands = set(found["strand"])
     strand = strands.pop() if len(strands) == 1 else "."
-    return Interval(intervals[0].chrom, intervals[0].start, intervals[0].end, strand)
+    return dataclasses.replace(places[0][1], strand=strand)
 
 
 def _rows(
-    name: str, names: dict[str, np.ndarray], identifiers: dict[str, np.ndarray], source: str
+    name: str,
+    names: dict[str, np.ndarray],
+    identifiers: dict[str, np.ndarray],
+    transcripts: dict[str, np.ndarray],
+    source: str,
 ) -> np.ndarray:
-    for groups in (names, identifiers):
+    for groups in (names, identifiers, transcripts):
         if name and name in groups:
             return groups[name]
-    # Ensembl's identifier is that of the gene in each of its versions.
+    # Ensembl's identifier is that of the gene, or transcript, in each of its versions.
     versioned = _ENSEMBL.fullmatch(name)
     lower = (versioned[1] if versioned else name).lower()
     for groups, key in (
         (identifiers, lambda text: text.partition(".")[0].lower()),
         (names, str.lower),
+        (transcripts, lambda text: text.partition(".")[0].lower()),
     ):
         found = [rows for text, rows in groups.items() if text and key(text) == lower]
         if found:

@@ -59,7 +59,7 @@ def polya_signals(
             f"Signals must be words of A, C, G and T of at most {reach} bp, the reach; received {list(wrong) or 'none'}. The "
             f"default are {' and '.join(WORDS)}."
         )
-    table = genes.table
+    table = genes.features
     kind = next((kind for kind in ("transcript", "gene") if (table["element"] == kind).any()), None)
     if kind is None:
         raise ValueError(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from ntviz.annotation.elements import COLUMNS, Annotation
-from ntviz.annotation.formats import Gff3, LineError, Row, bed, gtf, sided
+from ntviz.annotation import bigwig
+from ntviz.annotation.completion import completed, stop_in_cds
+from ntviz.annotation.elements import Annotation
+from ntviz.annotation.formats import Bed, Gff3, Gtf, LineError, Row, sided
+from ntviz.environment import lines_of
 from ntviz.genome import Interval, canonical_contig
 
 _SUFFIXES = {
-    ".gtf": "gtf", ".gff": "gff3", ".gff3": "gff3", ".bed": "bed", ".narrowpeak": "bed", ".broadpeak": "bed",
+    ".gtf": "gtf", ".gff": "gff3", ".gff3": "gff3", ".bed": "bed",
+    ".narrowpeak": "bed", ".broadpeak": "bed", ".gappedpeak": "bed",
 }  # fmt: skip
 
 
@@ -39,7 +42,8 @@ def read(
     Parameters
     ----------
     path
-        GTF, GFF3 or BED with 3 to 12 columns, narrowPeak and broadPeak too; plain or gzip.
+        GTF, GFF3 or BED, plain or gzip, or bigBed (``ntviz[bigwig]``). A line of BED12 with a strand is a transcript; other
+        BED, narrowPeak, broadPeak and gappedPeak are intervals.
     format
         ``"gtf"``, ``"gff3"`` or ``"bed"`` when the name of the file does not say.
     on_error
@@ -47,8 +51,7 @@ def read(
     within
         Keep the features that overlap this interval only, which saves memory with a file of a whole genome.
     element
-        Element of the features of a BED file with fewer than 12 columns; ``"region"`` when not given. The classes of
-        ENCODE's cCREs are recognised. Twelve columns are transcripts: exons, CDS and UTRs come of them.
+        Element of the intervals of a BED file; ``"region"`` when not given. The classes of ENCODE's cCREs are recognised.
     rename
         Other names for elements, by the names that they have without it; the rest keep theirs. `REGULATORY` gives
         those of ENCODE's cCREs and of Ensembl's Regulatory Build the names of the attention analysis.
@@ -63,7 +66,10 @@ def read(
 
     References
     ----------
-    GTF 2.2 (Brent lab), GFF3 (Sequence Ontology), BED (UCSC). UTR of GENCODE's GTF, which does not say of which end,
+    GTF 2.2 (Brent lab), GFF3 and the terms of the Sequence Ontology (Eilbeck et al. 2005), BED (UCSC). In GFF3 what has exons or
+    CDS and lies in a gene is a transcript, whatever it is called. Exons that are missing are where CDS and UTRs are; transcripts
+    and genes without lines are in `Annotation.features`. Where the CDS of a GTF ends, its stop codons, UTRs or program tell, and
+    `Annotation.note` says so. UTR of GENCODE's GTF, which does not say of which end,
     becomes five_prime_utr or three_prime_utr by its side of the CDS of the same transcript.
 
     Examples
@@ -92,23 +98,24 @@ def read(
     rows: list[Row] = []
     broken: list[Broken] = []
     features = 0
-    kinds: dict[str, None] = {}
+    comments, odd = "", 0
     wanted = _Wanted(within)
-    names = rename or {}
-    for number, line in lines_of(path):
-        if line.startswith("##FASTA"):
+    # What follows from the parts of a gene needs all of them, wherever they are; a line of BED has its own.
+    chosen = wanted if isinstance(parse, Bed) else wanted.contig
+    lines = lines_of(path)
+    if bigwig.kind_of(path):
+        lines = enumerate(("\t".join(map(str, record)) for record in bigwig.records(path)), start=1)
+    for number, line in lines:
+        if line.startswith(("##FASTA", ">")):
             break
         if not line.strip() or line.startswith(("#", "track", "browser")):
+            comments += line[:200] if not features else ""
             continue
         features += 1
         try:
-            for row in parse(line):
-                if row.element in names:
-                    row = row._replace(element=names[row.element])
-                # Elements elsewhere in the file are known here too: that there are none of them is an answer.
-                kinds[row.element] = None
-                if wanted(row):
-                    rows.append(row)
+            rows += [row for row in parse(line) if chosen(row)]
+            if not odd and isinstance(parse, Gff3) and parse.odd:
+                odd = number
         except LineError as fault:
             if on_error == "raise":
                 raise ValueError(
@@ -125,67 +132,103 @@ def read(
             f"{path.name} must hold lines in the format that its name says, but none of {features:,} can be read; line "
             f"{broken[0].line}: {broken[0].reason}. Check the format, and pass format= when the name says another."
         )
-    if isinstance(parse, Gff3):
-        rows = list(parse.resolved(rows))
+    rows = list(parse.resolved(rows))
+    # GTF's CDS ends before the stop codon, or should; that of GFF3, and the thick part of BED, ends with it.
+    inside, note = (
+        stop_in_cds(rows, f"{comments} {' '.join(parse.writers)}".lower(), path.name)
+        if isinstance(parse, Gtf)
+        else (True, "")
+    )
+    names = rename or {}
+    tables = [
+        pd.DataFrame(
+            [
+                row._replace(element=names[row.element]) if row.element in names else row
+                for row in part
+                if wanted(row)
+            ],
+            columns=list(Row._fields),
+        )
+        for part in completed(sided(rows))
+    ]
+    # Elements elsewhere in the file are known here too: that there are none of them is an answer.
+    kinds = dict.fromkeys(
+        side
+        for kind in parse.kinds
+        for side in (("five_prime_utr", "three_prime_utr") if kind == "UTR" else (names.get(kind, kind),))
+    )
+    if kinds.keys() & {"exon", "CDS"}:
+        kinds |= dict.fromkeys(("exon", "transcript", "gene"))
+    if isinstance(parse, Gff3) and parse.odd:
+        note = (
+            f"{parse.odd:,} lines of {path.name} have semicolons that are neither escaped nor between attributes, the first of "
+            f"them line {odd}; they were kept as text."
+        )
     return Annotation(
-        pd.DataFrame(sided(rows), columns=list(COLUMNS)),
+        tables[0],
+        inferred=tables[1],
         broken=pd.DataFrame(broken, columns=["line", "reason", "text"]),
         source=path.name,
         lines=features,
-        kinds=[
-            side
-            for kind in kinds
-            for side in (("five_prime_utr", "three_prime_utr") if kind == "UTR" else (kind,))
-        ],
-        # GTF's CDS ends before the stop codon; that of GFF3, and the thick part of BED, ends with it.
-        stop_in_cds=parse is not gtf,
+        kinds=list(kinds),
+        stop_in_cds=inside,
+        notes=[note] * bool(note),
+        aliases={name: tuple(genes) for name, genes in parse.aliases.items()},
     )
 
 
-def _parser(path: Path, format: str | None, element: str | None) -> Callable[[str], Iterable[Row]]:  # noqa: A002
+def _parser(path: Path, format: str | None, element: str | None) -> Gtf | Gff3 | Bed:  # noqa: A002
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".bgz")]
-    known = format or _SUFFIXES.get(suffixes[-1] if suffixes else "")
+    kind = bigwig.kind_of(path)
+    if kind == "bigWig":
+        raise ValueError(
+            f"An annotation must hold regions; {path.name} is bigWig, which holds numbers. Read it with annotation.read_signal."
+        )
+    known = "bed" if kind else format or _SUFFIXES.get(suffixes[-1] if suffixes else "")
     if known not in ("gtf", "gff3", "bed"):
         raise ValueError(
             f"An annotation must be GTF, GFF3 or BED; the name {path.name} says neither"
             f"{'' if format is None else f', and format={format!r} is none of them'}. Pass format='gtf', 'gff3' or 'bed'."
         )
+    if known != "bed" and format is None:
+        known = _written_as(path) or known
     if known == "bed":
-        return lambda line: bed(line, element)
+        return Bed(element, peaks="peak" in "".join(suffixes))
     if element is not None:
         raise ValueError(
             f"element is for BED files; {path.name} is {known.upper()}, whose lines say what they are. Leave it out."
         )
-    return gtf if known == "gtf" else Gff3()
+    return Gtf() if known == "gtf" else Gff3()
+
+
+def _written_as(path: Path) -> str:
+    """``"gtf"`` or ``"gff3"`` by the first attributes that tell, whatever the name says: a .gff may be GTF, as of AUGUSTUS."""
+    for _, line in lines_of(path):
+        fields = line.split("\t")
+        if len(fields) == 9 and not line.startswith("#"):
+            if re.match(r"\s*\w+\s+[\"']", fields[8]):
+                return "gtf"
+            if "=" in fields[8]:
+                return "gff3"
+    return ""
 
 
 class _Wanted:
-    """Whether a row overlaps an interval."""
+    """Whether a row overlaps an interval, or lies on its contig."""
 
     def __init__(self, within: Interval | None) -> None:
         self._within = within
         self._contig = canonical_contig(within.chrom) if within is not None else ""
         self._same: dict[str, bool] = {}
 
-    def __call__(self, row: Row) -> bool:
+    def contig(self, row: Row) -> bool:
         if self._within is None:
             return True
         if row.chrom not in self._same:
             self._same[row.chrom] = canonical_contig(row.chrom) == self._contig
-        return self._same[row.chrom] and row.start < self._within.end and row.end > self._within.start
+        return self._same[row.chrom]
 
-
-def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """Number, from 1, and text of each line of a file, plain or gzip."""
-    with open(path, "rb") as handle:
-        zipped = handle.read(2) == b"\x1f\x8b"
-    number = 0
-    try:
-        with gzip.open(path, "rb") if zipped else open(path, "rb") as handle:
-            for number, line in enumerate(handle, start=1):
-                yield number, line.decode("utf-8", "replace").rstrip("\r\n")
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path.name} must be a whole gzip file, but reading it ended after line {number:,} with '{error}'. It is "
-            f"truncated or corrupt: fetch it again."
-        ) from error
+    def __call__(self, row: Row) -> bool:
+        return self._within is None or (
+            self.contig(row) and row.start < self._within.end and row.end > self._within.start
+        )

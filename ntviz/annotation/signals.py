@@ -1,4 +1,4 @@
-"""Numbers along a genome, such as conservation or coverage, from bedGraph: `read_signal` makes a `Signal`."""
+"""Numbers along a genome, such as conservation or coverage, from bedGraph or bigWig: `read_signal` makes a `Signal`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ntviz.annotation import bigwig
 from ntviz.annotation.formats import LineError, integer
-from ntviz.annotation.reading import lines_of
+from ntviz.environment import lines_of
 from ntviz.genome import Interval, canonical_contig
 
 
@@ -54,9 +55,7 @@ class Signal:
         [nan, 0.5, 0.5, nan]
         """
         found = np.full(len(interval), np.nan)
-        starts, ends, values = self.stretches.get(
-            canonical_contig(interval.chrom), (np.zeros(0, int), np.zeros(0, int), np.zeros(0))
-        )
+        starts, ends, values = self._around(interval)
         low = np.searchsorted(ends, interval.start, side="right")
         high = np.searchsorted(starts, interval.end, side="left")
         if low < high:
@@ -67,9 +66,31 @@ class Signal:
             found[np.repeat(first, sizes) + within] = np.repeat(values[low:high], sizes)
         return found[::-1] if interval.strand == "-" else found
 
+    def _around(self, interval: Interval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Starts, ends and values of stretches of its contig, at least of all that overlap the interval."""
+        none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
+        return self.stretches.get(canonical_contig(interval.chrom), none)
+
+
+@dataclass(frozen=True, eq=False)
+class _BigWig(Signal):
+    """A bigWig, of which stretches are read where values are asked for; those of a genome may not fit the memory."""
+
+    path: Path = Path()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in bigwig.records(self.path))
+
+    def __repr__(self) -> str:
+        return f"Signal({self.source}: bigWig; {', '.join(map(canonical_contig, bigwig.contigs(self.path)))})"
+
+    def _around(self, interval: Interval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = np.array([row[1:] for row in bigwig.records(self.path, interval)], np.float64).reshape(-1, 3)
+        return rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2]
+
 
 def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
-    r"""The numbers of a bedGraph file, plain or gzip.
+    r"""The numbers of a bedGraph file, plain or gzip, or of a bigWig.
 
     A number that is wrong or missing looks like a finding, so a broken line stops the reading.
 
@@ -77,20 +98,24 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
     ----------
     path
         Lines of contig, start, end (0-based half-open) and value, in any order; lines that begin with "track", "browser"
-        or "#" say nothing. A value of "nan" or "NA" is none.
+        or "#" say nothing. A value of "nan" or "NA" is none. A bigWig, which is told by its content, holds float32; it
+        needs ``pip install 'ntviz[bigwig]'`` and must stay where it is, as its numbers are read where they are asked for.
     within
-        Keep the stretches that overlap this interval only, which saves memory with a file of a whole genome.
+        Keep the stretches that overlap this interval only, which saves memory with a bedGraph of a whole genome.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
+    ImportError
+        It is bigWig, and pybigtools is not installed.
     ValueError
-        A line is no stretch (the message names it), two overlap, the gzip file is truncated, or no line is a stretch.
+        A line is no stretch (the message names it), two overlap, the file is truncated, no line is a stretch, or it is
+        bigBed.
 
     References
     ----------
-    bedGraph (UCSC Genome Browser).
+    bedGraph and bigWig (UCSC Genome Browser).
 
     Examples
     --------
@@ -105,11 +130,19 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
         raise FileNotFoundError(
             f"A signal must be a file; received {path}, and there is none. Check the path."
         )
+    kind = bigwig.kind_of(path)
+    if kind == "bigBed":
+        raise ValueError(
+            f"A signal must be bedGraph or bigWig, which hold numbers; {path.name} is bigBed, which holds regions. Give it as "
+            f"beds=, or read it with annotation.read."
+        )
+    if kind and bigwig.contigs(path):
+        return _BigWig({}, path.name, path.resolve())
     wanted = canonical_contig(within.chrom) if within is not None else None
     rows: dict[str, list[tuple[int, int, float, int]]] = {}
     names: dict[str, str] = {}
     any_line = False
-    for line, chrom, start, end, value in _stretches(path):
+    for line, chrom, start, end, value in () if kind else _stretches(path):
         any_line = True
         if chrom not in names:
             names[chrom] = canonical_contig(chrom)

@@ -30,6 +30,8 @@ class _Pieces(NamedTuple):
     start: np.ndarray
     end: np.ndarray
     forward: np.ndarray
+    phase: np.ndarray
+    incomplete: np.ndarray
 
     def of(self, element: str) -> _Pieces:
         chosen = self.element == element
@@ -49,6 +51,8 @@ def _pieces(features: pd.DataFrame) -> _Pieces:
         starts[order],
         ends[order],
         (features["strand"] == "+").to_numpy()[order],
+        features["phase"].to_numpy(np.int64)[order],
+        features["incomplete"].to_numpy(object)[order],
     )
 
 
@@ -75,22 +79,22 @@ def splice_sites(exons: pd.DataFrame, *, donor: bool) -> Stretches:
 
 
 def start_codons(features: pd.DataFrame) -> Stretches:
-    """The first three bases of each CDS that is whole codons; an exon may end within them."""
+    """The first three bases of each CDS that begins with a codon; an exon may end within them."""
     coding = _pieces(features[(features["element"] == "CDS") & (features["strand"] != ".")])
-    length, whole = _coding_length(coding)
-    codon = np.where(whole & (length >= CODON), CODON, 0)
+    frames = _frames(coding, _count(coding))
+    codon = np.where((frames.first == 0) & ~frames.lacks("5") & (frames.length >= CODON), CODON, 0)
     return _cut(coding, np.zeros_like(codon), codon)
 
 
 def stop_codons(features: pd.DataFrame, *, stop_in_cds: bool) -> Stretches:
-    """The last three bases of each CDS that is whole codons or, where it ends before them, the three after it."""
+    """The last three bases of each CDS that ends with a codon or, where it ends before them, the three after it."""
     pieces = _pieces(features[features["element"].isin(["exon", "CDS"]) & (features["strand"] != ".")])
-    coding = pieces.of("CDS")
-    length, whole = _coding_length(coding, _count(pieces))
+    coding, exons = pieces.of("CDS"), pieces.of("exon")
+    frames = _frames(coding, _count(pieces))
+    whole = frames.whole & ~frames.lacks("3")
     if stop_in_cds:
-        return _cut(coding, np.where(whole, length - CODON, 0), np.where(whole, length, 0))
+        return _cut(coding, np.where(whole, frames.length - CODON, 0), np.where(whole, frames.length, 0))
     _, last = _coding_ends(pieces)
-    exons = pieces.of("exon")
     whole &= _lengths(exons, _count(pieces)) >= last + CODON
     return _cut(exons, np.where(whole, last, 0), np.where(whole, last + CODON, 0))
 
@@ -104,8 +108,8 @@ def utrs(features: pd.DataFrame, *, five_prime: bool, stop_in_cds: bool) -> Stre
     if five_prime:
         return _cut(exons, np.zeros_like(first), first)
     if not stop_in_cds and not (pieces.element == "stop_codon").any():
-        _, whole = _coding_length(pieces.of("CDS"), _count(pieces))
-        last = np.where(whole & (last > 0), last + CODON, last)
+        frames = _frames(pieces.of("CDS"), _count(pieces))
+        last = np.where(frames.whole & ~frames.lacks("3"), last + CODON, last)
     total = _lengths(exons, _count(pieces))
     return _cut(exons, np.where(last > 0, last, total), total)
 
@@ -121,10 +125,37 @@ def _lengths(pieces: _Pieces, count: int) -> np.ndarray:
     return lengths
 
 
-def _coding_length(coding: _Pieces, count: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Number of bases in the CDS of each transcript, and whether they are whole codons; of a fragment they often are not."""
-    length = _lengths(coding, _count(coding) if count is None else count)
-    return length, (length > 0) & (length % CODON == 0)
+class _Frames(NamedTuple):
+    """Where the codons of the CDS of each transcript begin."""
+
+    length: np.ndarray
+    """Bases of the CDS; 0 without one."""
+    first: np.ndarray
+    """Bases before the first codon; -1 where that is not known."""
+    whole: np.ndarray
+    """Whether the CDS ends with a codon."""
+    incomplete: np.ndarray
+    """Ends that it lacks, as the file says."""
+
+    def lacks(self, end: str) -> np.ndarray:
+        return np.array([end in ends for ends in self.incomplete], dtype=bool)
+
+
+def _frames(coding: _Pieces, count: int) -> _Frames:
+    """Frames by column 8, the phase; where that is missing or against itself a CDS of whole codons begins with one."""
+    length = _lengths(coding, count)
+    first, incomplete = np.full(count, -1), np.full(count, "", dtype=object)
+    before = np.where(coding.forward, *_left_and_right(coding))
+    heads = before == 0
+    first[coding.transcript[heads]] = coding.phase[heads]
+    for transcript, ends in zip(coding.transcript, coding.incomplete, strict=True):
+        incomplete[transcript] += ends
+    at = first[coding.transcript]
+    against = np.zeros(count, dtype=bool)
+    against[coding.transcript[(coding.phase >= 0) & ((at - before - coding.phase) % CODON != 0)]] = True
+    whole = (length > 0) & ((length - np.maximum(first, 0)) % CODON == 0)
+    first = np.where(whole, np.maximum(first, 0), np.where(against, -1, first))
+    return _Frames(length, first, whole, incomplete)
 
 
 def _coding_ends(pieces: _Pieces) -> tuple[np.ndarray, np.ndarray]:
@@ -163,16 +194,19 @@ def _cut(pieces: _Pieces, first: np.ndarray, last: np.ndarray) -> Stretches:
     if not len(pieces.start):
         return pieces.chrom, pieces.start, pieces.end
     lengths = pieces.end - pieces.start
-    heads = np.flatnonzero(np.r_[True, pieces.transcript[1:] != pieces.transcript[:-1]])
-    sizes = np.diff(np.r_[heads, len(lengths)])
-    # Bases of the same transcript in the pieces on the left, then in those before it on the strand.
-    left = np.cumsum(lengths) - lengths
-    left -= np.repeat(left[heads], sizes)
-    total = np.repeat(np.add.reduceat(lengths, heads), sizes)
-    before = np.where(pieces.forward, left, total - left - lengths)
+    before = np.where(pieces.forward, *_left_and_right(pieces))
     low = np.maximum(first[pieces.transcript] - before, 0)
     high = np.minimum(last[pieces.transcript] - before, lengths)
     found = low < high
     starts = np.where(pieces.forward, pieces.start + low, pieces.end - high)
     ends = np.where(pieces.forward, pieces.start + high, pieces.end - low)
     return pieces.chrom[found], starts[found], ends[found]
+
+
+def _left_and_right(pieces: _Pieces) -> tuple[np.ndarray, np.ndarray]:
+    """Bases of the same transcript in the pieces on the left of each piece, and on its right."""
+    lengths = pieces.end - pieces.start
+    left = np.cumsum(lengths) - lengths
+    heads = np.flatnonzero(np.r_[True, pieces.transcript[1:] != pieces.transcript[:-1]])[: len(lengths)]
+    left -= np.repeat(left[heads], np.diff(np.r_[heads, len(lengths)]))
+    return left, _lengths(pieces, _count(pieces))[pieces.transcript] - left - lengths

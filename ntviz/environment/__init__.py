@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from ntviz.environment.diagnosis import Finding, doctor
-from ntviz.environment.files import DAMAGED, append_line, atomic_directory, atomic_write, sha256
+from ntviz.environment.files import (
+    DAMAGED,
+    append_line,
+    atomic_directory,
+    atomic_write,
+    encoding_of,
+    lines_of,
+    sha256,
+)
 from ntviz.environment.laziness import lazily
 from ntviz.environment.machine import (
     Versions,
@@ -34,9 +42,11 @@ __all__ = [
     "data_dir",
     "device",
     "doctor",
+    "encoding_of",
     "free_memory",
     "in_jupyterlab",
     "lazily",
+    "lines_of",
     "machine",
     "progress",
     "project_dir",

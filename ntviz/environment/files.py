@@ -1,15 +1,16 @@
-"""Files and folders that appear whole or not at all, and the checksum that names their content."""
+"""Files and folders that appear whole or not at all, the checksum that names their content, and lines of people's text."""
 
 from __future__ import annotations
 
 import errno
+import gzip
 import hashlib
 import os
 import secrets
 import shutil
 import zipfile
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -221,3 +222,43 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def encoding_of(path: str | os.PathLike[str]) -> str:
+    """Encoding of a text file by its byte order mark, which Windows' editors and spreadsheets write: UTF-16, else UTF-8."""
+    with open(path, "rb") as handle:
+        start = handle.read(2)
+    with gzip.open(path, "rb") if start == b"\x1f\x8b" else open(path, "rb") as handle:
+        return "utf-16" if handle.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+
+
+def lines_of(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    r"""Number, from 1, and text of each line of a file, plain or gzip, without byte order mark and line ends (LF, CR LF, CR).
+
+    Bytes that are no text become the replacement character.
+
+    Raises
+    ------
+    ValueError
+        The gzip file is cut off or damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "excel.tsv"
+    >>> _ = file.write_bytes(b"\xef\xbb\xbfchr20\t5\r\nchr20\t9")
+    >>> list(lines_of(file))
+    [(1, 'chr20\t5'), (2, 'chr20\t9')]
+    """
+    path, number = Path(path), 0
+    with open(path, "rb") as handle:
+        opened = gzip.open if handle.read(2) == b"\x1f\x8b" else open
+    try:
+        with opened(path, "rt", encoding=encoding_of(path), errors="replace") as handle:
+            for number, line in enumerate(handle, start=1):
+                yield number, line.rstrip("\n")
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path.name} must be a whole gzip file, but reading it ended after line {number:,} with '{error}'. It is "
+            f"truncated or corrupt: fetch it again."
+        ) from error

@@ -62,7 +62,7 @@ def families(path: str | Path | None = None) -> dict[str, Family]:
             f"makes the bundle's."
         )
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding=environment.encoding_of(path)).splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(
             f"A table of families must be text in UTF-8; {path.name} is not ({error}). Save it again as plain text."

@@ -1,17 +1,17 @@
-"""Motifs in MEME format, such as JASPAR's, as one collection."""
+"""Motifs of a file as one collection: MEME format here, and others by `formats`."""
 
 from __future__ import annotations
 
 import difflib
-import gzip
 import math
 import re
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from ntviz.environment import lines_of
+from ntviz.motifs import formats
 from ntviz.motifs.matrix import UNIFORM, Motif, as_background
 from ntviz.sequence import BASES
 
@@ -97,19 +97,23 @@ class Motifs:
 
 
 def read(path: str | Path) -> Motifs:
-    r"""The motifs of a file in MEME format, version 4 or later, plain or gzip.
+    r"""The motifs of a file, plain or gzip: MEME, JASPAR, HOMER or TRANSFAC, told by what it holds.
+
+    MEME is version 4 or later: minimal, or the text that MEME, DREME and STREME write. JASPAR is four rows of counts under a
+    line `>identifier name`, with or without the letters A, C, G, T; HOMER is a row a position.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is not MEME, is truncated, is not of DNA or holds a motif that is broken; the message names the line.
+        If the file is none of these, is truncated, is not of DNA or holds a motif that is broken; the message names the line.
 
     References
     ----------
     The minimal MEME motif format of the MEME suite (https://meme-suite.org/meme/doc/meme-format.html); of other parts
-    of MEME's own output nothing is read.
+    of MEME's own output nothing is read. JASPAR's matrix formats (https://jaspar.elixir.no/docs/), HOMER's motif files
+    (http://homer.ucsd.edu/homer/motif/creatingCustomMotifs.html), and TRANSFAC's as JASPAR writes it.
 
     Examples
     --------
@@ -127,20 +131,10 @@ def read(path: str | Path) -> Motifs:
         raise FileNotFoundError(
             f"A motif file must exist; received {path}, and there is none. Check the path."
         )
-    return _Parser(path.name, _lines(path)).motifs()
-
-
-def _lines(path: Path) -> list[str]:
-    raw = path.read_bytes()
-    if raw[:2] == b"\x1f\x8b":
-        try:
-            raw = gzip.decompress(raw)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise ValueError(
-                f"{path.name} must be a whole gzip file, but reading it ended with '{error}'. It is truncated or corrupt: "
-                f"fetch it again."
-            ) from error
-    return raw.decode("utf-8", "replace").splitlines()
+    lines = [line for _, line in lines_of(path)]
+    if any(line.startswith("MEME version") for line in lines):
+        return _Parser(path.name, lines).motifs()
+    return Motifs(formats.read(path, lines), source=path.name)
 
 
 class _Parser:
@@ -150,25 +144,19 @@ class _Parser:
         self.source, self.lines, self.at = source, lines, 0
 
     def motifs(self) -> Motifs:
-        first = next((line for line in self.lines if line.strip()), "")
-        if not first.startswith("MEME version"):
-            raise ValueError(
-                f"A motif file must be in MEME format and begin with 'MEME version'; {self.source} begins with "
-                f"{first[:40]!r}. Convert it, for example with the MEME suite's jaspar2meme."
-            )
         found: list[Motif] = []
         background = UNIFORM
         names: list[str] = []
         while self.at < len(self.lines):
             line = self.lines[self.at].strip()
             self.at += 1
-            alphabet = _ALPHABET.match(line)
-            if line.startswith("ALPHABET") and (alphabet is None or alphabet[1] != BASES):
-                raise self._error(f"the alphabet must be {BASES}")
-            if line.startswith("Background letter frequencies"):
+            if line.startswith("ALPHABET"):
+                self._alphabet(line)
+            elif line.startswith("Background letter frequencies"):
                 background = self._background()
             elif line.startswith("MOTIF"):
-                names = line.split()[1:]
+                # MEME's own output goes on with width, sites and E-value.
+                names = line.partition("width =")[0].split()[1:]
                 if not names:
                     raise self._error("a motif must have an identifier")
             elif line.startswith("letter-probability matrix"):
@@ -179,6 +167,21 @@ class _Parser:
                 f"is whole."
             )
         return Motifs(found, background=background, source=self.source)
+
+    def _alphabet(self, line: str) -> None:
+        """Refuse what is not DNA: `ALPHABET= ACGT`, or lines that define each letter, a pair by a line, and END ALPHABET."""
+        given, begin = _ALPHABET.match(line), self.at
+        letters = set(given[1]) if given else set()
+        while given is None and self.at < len(self.lines):
+            bare = re.sub('"[^"]*"', "", self.lines[self.at])
+            self.at += 1
+            if bare.startswith("END ALPHABET"):
+                break
+            if "=" not in bare:  # as in N = ACGT
+                letters |= {part.split()[0] for part in bare.split("~") if part.strip()}
+        if letters != set(BASES):
+            self.at = begin
+            raise self._error(f"the alphabet must be {BASES}")
 
     def _background(self) -> tuple[float, ...]:
         letters: dict[str, float] = {}

@@ -56,7 +56,7 @@ class ReferenceSequence:
     soft_masked
         Number of lower-case letters that were upper-cased.
     ambiguous
-        Number of IUPAC letters (R, Y, M, ...) that became N.
+        Number of IUPAC letters (R, Y, M, ...) and gaps (-, *, X) that became N.
     """
 
     interval: Interval
@@ -81,7 +81,7 @@ class ReferenceSequence:
         if self.soft_masked:
             parts.append(f"{self.soft_masked:,} soft-masked (lower-case) letters were upper-cased.")
         if self.ambiguous:
-            parts.append(f"{self.ambiguous:,} IUPAC letters became N.")
+            parts.append(f"{self.ambiguous:,} IUPAC letters or gaps became N.")
         return " ".join(parts)
 
 

@@ -10,7 +10,7 @@ import struct
 import tempfile
 import zlib
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from ntviz import environment
 _GZIP_MAGIC = b"\x1f\x8b"
 _BGZF_BLOCK = b"\x1f\x8b\x08\x04"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+_BOM = b"\xef\xbb\xbf"  # of UTF-8, which Windows' editors put first
 _CHUNK = 1 << 20
 
 
 def build_index(path: str | Path) -> Path:
     """Make the index of a FASTA file anew, and return the path of its `.fai`.
 
-    It is written beside the file, or to the cache folder when that is not possible.
+    It is written beside the file, or to the cache folder where the file or its folder is read-only.
 
     Raises
     ------
@@ -36,8 +37,9 @@ def build_index(path: str | Path) -> Path:
     """
     path = Path(path)
     compressed = check_fasta(path)
-    if os.access(path.parent, os.W_OK):
-        return write_index(path, path.with_name(path.name + ".fai"), compressed)
+    if not _read_only(path):
+        with suppress(OSError):
+            return write_index(path, _fai_of(path), compressed)
     return write_index(path, cached_fai(path), compressed)
 
 
@@ -76,6 +78,7 @@ def recompress(path: str | Path, to: str | Path | None = None) -> Path:
                 gzip.open(path, "rb") if zipped else open(path, "rb") as source,
                 pysam.BGZFile(str(temporary), "wb", index=None) as sink,
             ):
+                sink.write(source.read(_CHUNK).removeprefix(_BOM))
                 while chunk := source.read(_CHUNK):
                     sink.write(chunk)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -113,7 +116,7 @@ def check_fasta(path: Path) -> bool:
         if not (head.startswith(_BGZF_BLOCK) and head[12:14] == b"BC"):
             raise ValueError(
                 f"A compressed FASTA must be bgzip, which allows random access; {path.name} is plain gzip. "
-                f"Run ntviz.reference.recompress({str(path)!r}) and use the file it makes."
+                f"Run ntviz.reference.recompress({str(path)!r}) and use the file it makes, or `gunzip -k {path}`."
             )
         if tail != _BGZF_END:
             raise ValueError(
@@ -121,8 +124,9 @@ def check_fasta(path: Path) -> bool:
                 f"truncated. Fetch or copy it again."
             )
         return True
-    if not head.lstrip().startswith(b">"):
+    if not head.removeprefix(_BOM).lstrip().startswith(b">"):
         kind = "is empty" if not head.strip() else f"begins with {head[:20]!r}"
+        kind = "is UTF-16, no plain text" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else kind
         raise ValueError(
             f"A FASTA file must begin with '>'; {path.name} {kind}. Pass a FASTA file, plain or bgzip."
         )
@@ -153,7 +157,8 @@ def check_extent(path: Path, fai: Path, gzi: Path | None) -> None:
     size = path.stat().st_size
     if gzi is None:
         _, length, offset, bases, width = max(read_fai(fai), key=lambda row: row[2])
-        needed = offset + (length // bases * width + length % bases if bases else 0)
+        # The last base, and not the end of its line, which a file need not have.
+        needed = offset + ((length - 1) // bases * width + (length - 1) % bases + 1 if length else 0)
         fits = needed <= size
     else:
         content = gzi.read_bytes()
@@ -190,8 +195,17 @@ def quiet_htslib() -> Generator[None]:
         pysam.set_verbosity(before)
 
 
+def _fai_of(path: Path) -> Path:
+    return path.with_name(path.name + ".fai")
+
+
 def _gzi_of(fai: Path) -> Path:
     return fai.with_suffix(".gzi")
+
+
+def _read_only(path: Path) -> bool:
+    """Whether no index is to be written beside a file; the modes count, because all is allowed to root."""
+    return any(not (os.access(at, os.W_OK) and at.stat().st_mode & 0o222) for at in (path, path.parent))
 
 
 def cached_fai(path: Path) -> Path:
@@ -211,7 +225,7 @@ def find_index(path: Path, index: str | Path | None, compressed: bool) -> tuple[
     def complete(fai: Path) -> bool:
         return fai.is_file() and (not compressed or _gzi_of(fai).is_file())
 
-    beside = path.with_name(path.name + ".fai") if index is None else Path(index)
+    beside = _fai_of(path) if index is None else Path(index)
     if index is not None and not complete(beside):
         raise FileNotFoundError(
             f"The index must exist{' with its .gzi' if compressed else ''}; received {beside}. Check the path, or leave the "
@@ -239,6 +253,10 @@ def find_index(path: Path, index: str | Path | None, compressed: bool) -> tuple[
             if old is not None and new is not None
         ):
             return pair(beside)
+    if index is None and _read_only(path) and complete(cached):
+        # Nobody here can mend the index; but one that points beyond the file tells of a file that was cut off.
+        check_extent(path, *pair(beside))
+        return pair(cached)
     raise ValueError(
         f"An index must describe its file; {beside.name} is older than {path.name} and differs from a fresh one. "
         f"Run ntviz.reference.build_index({str(path)!r}), or `samtools faidx {path}`."
@@ -252,13 +270,26 @@ def write_index(path: Path, fai: Path, compressed: bool) -> Path:
     fai.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=fai.parent, prefix=f".{fai.name}."))
     try:
-        made = folder / fai.name
+        made, source = folder / fai.name, path
+        with open(path, "rb") as handle:
+            marked = handle.read(len(_BOM)) == _BOM
+            if marked:
+                # samtools indexes no byte order mark; the rest is as it was, that many bytes further on.
+                source = folder / path.name
+                with open(source, "wb") as rest:
+                    shutil.copyfileobj(handle, rest)
         with quiet_htslib():
             try:
-                pysam.faidx("--fai-idx", str(made), "--gzi-idx", str(_gzi_of(made)), str(path))
+                pysam.faidx("--fai-idx", str(made), "--gzi-idx", str(_gzi_of(made)), str(source))
             except pysam.SamtoolsError as error:
                 raise ValueError(_why_not_indexed(path, compressed)) from error
-        _check_names(path, [row[0] for row in read_fai(made)], compressed)
+        rows = read_fai(made)
+        if "" in (names := [row[0] for row in rows]) or _headers(path, compressed) != len(names):
+            # samtools indexes them with a warning only, or leaves them out.
+            raise ValueError(_why_not_indexed(path, compressed))
+        if marked:
+            shifted = ([name, length, at + len(_BOM), *rest] for name, length, at, *rest in rows)
+            made.write_text("".join("\t".join(map(str, row)) + "\n" for row in shifted), encoding="utf-8")
         for part in (_gzi_of(made), made):
             if part.exists():
                 os.replace(part, fai.with_name(part.name))
@@ -271,25 +302,22 @@ def _open_lines(path: Path, compressed: bool) -> Any:
     return gzip.open(path, "rb") if compressed else open(path, "rb")
 
 
-def _check_names(path: Path, names: list[str], compressed: bool) -> None:
-    """Refuse what samtools indexes with a warning only: contigs without name, and all but the first of one name."""
-    headers = 1
+def _headers(path: Path, compressed: bool) -> int:
+    """How many lines begin with '>'."""
+    headers, last = 0, b"\n"
     with _open_lines(path, compressed) as handle:
-        last = b""
         while chunk := handle.read(_CHUNK):
+            chunk = chunk.removeprefix(_BOM) if last == b"\n" else chunk
             headers += (last + chunk).count(b"\n>")
             last = chunk[-1:]
-    if headers != len(names) or "" in names:
-        what = "one without" if "" in names else f"{headers - len(names)} repeated"
-        raise ValueError(
-            f"Every contig must have a name of its own; {path.name} has {headers} contigs, {what}. Rename or remove it."
-        )
+    return headers
 
 
 def _why_not_indexed(path: Path, compressed: bool) -> str:
-    """Why samtools refused the file; it says so on stderr only, so the lines are looked through again."""
+    """Why samtools refused the file, or a contig of it; it says so on stderr only, so the lines are looked through again."""
     advice = "Correct the file, for example with `seqkit seq -w 60`, or fetch it again."
-    width, ended, header = 0, False, ""
+    width, ended, begun, name = 0, False, 0, ""
+    names: dict[str, int] = {}
     try:
         with _open_lines(path, compressed) as handle:
             # A damaged block shows in its checksum, after lines that look wrong for another reason.
@@ -297,17 +325,43 @@ def _why_not_indexed(path: Path, compressed: bool) -> str:
                 pass
             handle.seek(0)
             for number, line in enumerate(handle, start=1):
+                if line.startswith(_BOM) and compressed:
+                    return (
+                        f"A FASTA file must begin with '>'; {path.name} begins with a byte order mark. Run "
+                        f"ntviz.reference.recompress({str(path)!r}) and use the file it makes."
+                    )
+                line = line.removeprefix(_BOM)
+                if b"\r" in line.rstrip(b"\r\n"):
+                    return (
+                        f"The lines of a FASTA must end in LF or CR LF; line {number} of {path.name} holds CR alone. Convert "
+                        f"it: tr '\\r' '\\n' < {path} > NEW.fa."
+                    )
                 if line.startswith(b">"):
-                    width, ended, header = 0, False, line[1:61].decode("utf-8", "replace").strip()
+                    if begun and not width:
+                        break
+                    width, ended, begun = 0, False, number
+                    name = "".join(line[1:].decode("utf-8", "replace").split(maxsplit=1)[:1])
+                    if not name or name in names:
+                        what = f"repeats {name!r} of line {names[name]:,}" if name else "has none"
+                        return (
+                            f"Every contig must have a name of its own; line {number:,} of {path.name} {what}. Rename or remove "
+                            f"it."
+                        )
+                    names[name] = number
                     continue
                 found = len(line.rstrip(b"\r\n"))
                 if ended and found:
                     return (
-                        f"All lines of a contig but the last must have one length; line {number} of {path.name}, in {header!r}, "
+                        f"All lines of a contig but the last must have one length; line {number} of {path.name}, in {name!r}, "
                         f"follows a line of another length. {advice}"
                     )
                 width = width or found
                 ended = found != width
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         return f"A FASTA file must be readable to its end; {path.name} is not: {error}. It is corrupt: fetch it again."
+    if begun and not width:
+        return (
+            f"Every contig must have bases; {name!r}, line {begun:,} of {path.name}, has none. Remove it, or fetch the file "
+            f"again if it was cut off."
+        )
     return f"A FASTA file must be one that samtools can index; {path.name} is not. {advice}"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntviz.annotation import Annotation
+from ntviz.annotation.completion import joined
 from ntviz.genome import Interval, Variant, canonical_contig
 from ntviz.reference import Reference
 from ntviz.sequence import reverse_complement
@@ -60,7 +61,13 @@ class Transcript:
     Attributes
     ----------
     cds
-        First and last coding base + 1, the stop codon excluded; (0, 0) if it codes for nothing.
+        (start, end, phase) of each piece of CDS; none if it codes for nothing.
+    stop
+        The stop codon, where the annotation states it.
+    incomplete
+        Ends of the CDS, 5 and 3, that the annotation says are missing.
+    stop_in_cds
+        Whether the CDS holds the stop codon, where `stop` does not say.
     """
 
     name: str
@@ -68,28 +75,66 @@ class Transcript:
     chrom: str
     strand: str
     exons: tuple[tuple[int, int], ...]
-    cds: tuple[int, int]
-    stop_in_cds: bool
+    cds: tuple[tuple[int, int, int], ...] = ()
+    stop: tuple[tuple[int, int], ...] = ()
+    incomplete: str = ""
+    stop_in_cds: bool = False
+
+    def _translated(self, pieces: Iterable[tuple[int, ...]]) -> np.ndarray:
+        """Positions of the bases of pieces in the order of translation; a base of two pieces is translated twice."""
+        places = [np.arange(piece[0], piece[1]) for piece in pieces] or [np.zeros(0, np.int64)]
+        return np.concatenate(places) if self.strand == "+" else np.concatenate(places)[::-1]
+
+    @cached_property
+    def first(self) -> int:
+        """Bases of the CDS before its first codon, as its phase says; -1 if the frame is not known."""
+        pieces = self.cds if self.strand == "+" else self.cds[::-1]
+        first, length, agree = max(pieces[0][2], 0), 0, pieces[0][2] >= 0
+        for start, end, phase in pieces:
+            agree &= phase < 0 or (first - length - phase) % 3 == 0
+            length += end - start
+        return first if agree or (length - first) % 3 == 0 else -1
 
     @cached_property
     def coding(self) -> np.ndarray:
-        """Positions of the coding bases and of the stop codon, in the order of translation."""
-        if self.cds == (0, 0):
-            return np.zeros(0, np.int64)
-        places = np.concatenate([np.arange(*exon) for exon in self.exons])
-        places = places if self.strand == "+" else places[::-1]
-        inside = np.flatnonzero((places >= self.cds[0]) & (places < self.cds[1]))
-        more = 0 if self.stop_in_cds else 3
-        return places[inside[0] : inside[-1] + 1 + more] if len(inside) else places[:0]
+        """Positions of the bases of CDS and stop codon, in the order of translation."""
+        inside = self._translated(self.cds)
+        if self.stop:
+            codon = self._translated(self.stop)
+            return np.concatenate([inside, codon[~np.isin(codon, inside)]])
+        if not len(inside) or self.stop_in_cds or "3" in self.incomplete or self.first < 0:
+            return inside
+        if (len(inside) - self.first) % 3:
+            return inside
+        return np.concatenate([inside, self.behind])
 
-    def bases(self, reference: Reference) -> str:
-        """The coding bases, from start to stop codon."""
-        if not len(self.coding):
+    @cached_property
+    def behind(self) -> np.ndarray:
+        """Positions of the three bases of exons after the CDS; none if there are fewer."""
+        places = self._translated(self.exons)
+        last = np.flatnonzero(places == self._translated(self.cds)[-1]) + 1
+        codon = places[last[0] : last[0] + 3] if len(last) else places[:0]
+        return codon if len(codon) == 3 else places[:0]
+
+    def bases(self, reference: Reference, places: np.ndarray | None = None) -> str:
+        """The bases of positions, of the coding ones from start to stop codon if none are given."""
+        places = self.coding if places is None else places
+        if not len(places):
             return ""
-        low, high = int(self.coding.min()), int(self.coding.max()) + 1
+        low, high = int(places.min()), int(places.max()) + 1
         around = reference.fetch(Interval(self.chrom, low, high)).sequence
-        letters = "".join(around[at - low] for at in sorted(self.coding.tolist()))
-        return letters if self.strand == "+" else reverse_complement(letters)
+        letters = "".join(around[at - low] for at in places.tolist())
+        return letters if self.strand == "+" else reverse_complement(letters)[::-1]
+
+    def read(self, reference: Reference) -> Transcript:
+        """The transcript with its CDS ending where the bases say, if the annotation does not: the file as a whole may be wrong."""
+        if not self.cds or self.stop or "3" in self.incomplete or self.first < 0:
+            return self
+        inside = self._translated(self.cds)
+        if (len(inside) - self.first) % 3:
+            return self
+        last, after = (_translate(self.bases(reference, places)) for places in (inside[-3:], self.behind))
+        return replace(self, stop_in_cds=last == "*" or after != "*")
 
 
 @dataclass(frozen=True)
@@ -107,8 +152,10 @@ def consequence(
     """The gravest consequence of each variant over all transcripts, in the order given.
 
     Columns [consequence, rank, gene, transcript, protein, codons]. `rank` is the place in `SEVERITY`, 0 the gravest;
-    `protein` says what becomes of which residue (R175H, counted from 1, * is a stop), `codons` from which triplet to
-    which. A CDS that is not whole codons gives "coding_unknown", not a guess. What lies in a gene and in none of its
+    `protein` says what becomes of which residue (R175H, counted from 1 at the first whole codon, * is a stop), `codons` from
+    which triplet to which. Codons begin where the phase of the CDS says. Where that is not known and the CDS is not whole
+    codons, "coding_unknown" is given, not a guess. The stop codon is that of the annotation; where it states none, the bases say
+    whether it is the last of the CDS or follows it. What lies in a gene and in none of its
     transcripts is "intragenic", with the gene and no transcript: an isoform that the annotation does not have may be
     changed. Tools that read transcripts alone, such as ``bcftools csq``, call it intergenic. Promoters and enhancers are
     no consequence here: no such variant is told from any other outside of genes.
@@ -136,7 +183,11 @@ def consequence(
 
     if isinstance(variants, pd.DataFrame):
         columns = (variants[name] for name in ("chrom", "pos", "ref", "alt"))
-        variants = [Variant(str(c), int(p), r, a) for c, p, r, a in zip(*columns, strict=True)]
+        # pandas reads chromosome 20 as 20.0 where another row has none.
+        variants = [
+            Variant(f"{c:g}" if isinstance(c, float) else str(c), int(p), r, a)
+            for c, p, r, a in zip(*columns, strict=True)
+        ]
     index = _Index(annotation, reference)
     found = [index.gravest(one) for one in variants]
     return pd.DataFrame(
@@ -159,25 +210,53 @@ def transcripts(annotation: Annotation) -> list[Transcript]:
     ValueError
         There are none.
     """
-    table = annotation.table
-    exons = table[table["element"] == "exon"]
-    if exons.empty:
+    parts: dict[tuple[str, ...], dict[str, list[tuple[int, int, int, str]]]] = {}
+    names: dict[tuple[str, ...], str] = {}
+    chosen = annotation.table[annotation.table["element"].isin(("exon", "CDS", "stop_codon"))]
+    columns = (
+        "chrom",
+        "strand",
+        "gene_id",
+        "transcript",
+        "gene",
+        "element",
+        "start",
+        "end",
+        "phase",
+        "incomplete",
+    )
+    for *key, gene, element, start, end, phase, lacking in zip(
+        *(chosen[name].tolist() for name in columns), strict=True
+    ):
+        own = parts.setdefault(tuple(key), {"exon": [], "CDS": [], "stop_codon": []})
+        own[element].append((start, end, phase, lacking))
+        names.setdefault(tuple(key), gene)
+    found = []
+    for (chrom, strand, gene_id, name), own in parts.items():
+        if own["exon"]:
+            exons, stop = (
+                joined((start, end) for start, end, *_ in own[kind]) for kind in ("exon", "stop_codon")
+            )
+            # The same line twice is one piece; pieces that overlap otherwise are read one after the other, as ribosomes do.
+            cds = sorted({piece[:3] for piece in own["CDS"]})
+            lacking = "".join({piece[3] for piece in own["CDS"]})
+            gene = names[chrom, strand, gene_id, name]
+            found.append(
+                Transcript(
+                    name,
+                    gene,
+                    chrom,
+                    strand,
+                    tuple(exons),
+                    tuple(cds),
+                    tuple(stop),
+                    lacking,
+                    annotation.stop_in_cds,
+                )
+            )
+    if not found:
         raise ValueError(
             f"An annotation must have exons to say what a variant does; {annotation.source} has none. Read a GTF or GFF3."
-        )
-    keys = ["chrom", "gene_id", "transcript"]
-    coding = table[table["element"] == "CDS"].groupby(keys, sort=False)[["start", "end"]]
-    ends = {key: (int(part["start"].min()), int(part["end"].max())) for key, part in coding}
-    found = []
-    for key, part in exons.groupby(keys, sort=False):
-        first = part.iloc[0]
-        places = sorted(zip(part["start"].tolist(), part["end"].tolist(), strict=True))
-        name, gene = str(first["transcript"]), str(first["gene"])
-        chrom, strand = str(first["chrom"]), str(first["strand"])
-        found.append(
-            Transcript(
-                name, gene, chrom, strand, tuple(places), ends.get(key, (0, 0)), annotation.stop_in_cds
-            )
         )
     return found
 
@@ -204,7 +283,7 @@ class _Index:
 
     def __init__(self, annotation: Annotation, reference: Reference) -> None:
         self.reference = reference
-        self._bases: dict[int, str] = {}
+        self._read: dict[int, tuple[Transcript, str]] = {}
         by_contig: dict[str, list[Transcript]] = {}
         for one in transcripts(annotation):
             by_contig.setdefault(canonical_contig(one.chrom), []).append(one)
@@ -213,7 +292,7 @@ class _Index:
         self._genes: dict[str, _Places] = {}
         for chrom, rows in table.groupby(table["chrom"].map(canonical_contig), sort=False):
             wholes = [
-                Transcript("", str(row.gene), str(row.chrom), str(row.strand), ((int(row.start), int(row.end)),), (0, 0), False)
+                Transcript("", str(row.gene), str(row.chrom), str(row.strand), ((int(row.start), int(row.end)),))
                 for row in rows.itertuples()
             ]  # fmt: skip
             self._genes[str(chrom)] = _Places(wholes)
@@ -246,44 +325,52 @@ class _Index:
         return _Found(gravest, one.gene, one.name, protein, codons)
 
     def _exonic(self, one: Transcript, change: Change, low: int, high: int) -> tuple[str, str, str]:
-        if not len(one.coding):
+        if not one.cds:
             return "non_coding_exon", "", ""
+        if id(one) not in self._read:
+            settled = one.read(self.reference)
+            self._read[id(one)] = settled, settled.bases(self.reference)
+        one, bases = self._read[id(one)]
         first, last = int(one.coding.min()), int(one.coding.max())
         touched = np.flatnonzero((one.coding >= low) & (one.coding < high))
-        inside = (not change.ref and len(touched) == 2) or (bool(change.ref) and len(touched) > 0)
+        inside = len(touched) >= (1 if change.ref else 2)
         if not inside:
+            if first <= low and high <= last + 1:
+                return "coding_unknown", "", ""
             early = high <= first + (not change.ref) if one.strand == "+" else low >= last - (not change.ref)
             return ("five_prime_utr" if early else "three_prime_utr"), "", ""
-        if len(one.coding) % 3:
+        if one.first < 0:
             return "coding_unknown", "", ""
         if len(change.ref) != len(change.alt):
             return ("inframe_indel" if (len(change.alt) - len(change.ref)) % 3 == 0 else "frameshift"), "", ""
-        return self._translated(one, change, touched)
+        return _translated(one, bases, change, touched)
 
-    def _translated(self, one: Transcript, change: Change, touched: np.ndarray) -> tuple[str, str, str]:
-        if id(one) not in self._bases:
-            self._bases[id(one)] = one.bases(self.reference)
-        bases = self._bases[id(one)]
-        letters = list(bases)
-        for at in touched.tolist():
-            base = change.alt[int(one.coding[at]) - change.start]
-            letters[at] = base if one.strand == "+" else reverse_complement(base)
-        begin, end = int(touched.min()) // 3 * 3, int(touched.max()) // 3 * 3 + 3
-        old, new = bases[begin:end], "".join(letters[begin:end])
-        before, after = (_translate(text) for text in (old, new))
-        protein = f"{before}{begin // 3 + 1}{after}" if before != after else ""
-        codons = f"{old}>{new}"
-        if "X" in before + after:
-            return "coding_unknown", "", codons
-        if begin == 0 and old.startswith("ATG") and not new.startswith("ATG"):
-            return "start_lost", protein, codons
-        if before == after:
-            return "synonymous", "", codons
-        if "*" in after and "*" not in before:
-            return "stop_gained", protein, codons
-        if "*" in before and "*" not in after:
-            return "stop_lost", protein, codons
-        return "missense", protein, codons
+
+def _translated(one: Transcript, bases: str, change: Change, touched: np.ndarray) -> tuple[str, str, str]:
+    letters = list(bases)
+    for at in touched.tolist():
+        base = change.alt[int(one.coding[at]) - change.start]
+        letters[at] = base if one.strand == "+" else reverse_complement(base)
+    begin, end = ((int(at) - one.first) // 3 * 3 + one.first for at in (touched.min(), touched.max()))
+    end += 3
+    if begin < 0 or end > len(bases):
+        return "coding_unknown", "", ""  # part of a codon, the rest of which is not annotated
+    old, new = bases[begin:end], "".join(letters[begin:end])
+    before, after = (_translate(text) for text in (old, new))
+    protein = f"{before}{begin // 3 + 1}{after}" if before != after else ""
+    codons = f"{old}>{new}"
+    if "X" in before + after:
+        return "coding_unknown", "", codons
+    whole = one.first == 0 and "5" not in one.incomplete
+    if whole and begin == 0 and old.startswith("ATG") and not new.startswith("ATG"):
+        return "start_lost", protein, codons
+    if before == after:
+        return "synonymous", "", codons
+    if "*" in after and "*" not in before:
+        return "stop_gained", protein, codons
+    if "*" in before and "*" not in after:
+        return "stop_lost", protein, codons
+    return "missense", protein, codons
 
 
 def _splicing(donor: int, acceptor: int, strand: str, low: int, high: int, *, inserted: bool) -> set[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ntviz.genome import canonical_contig
 from ntviz.variants.alleles import Allele
-from ntviz.variants.vcf import Record, VcfFile
+from ntviz.variants.vcf import Record, VcfError, VcfFile
 
 
 @dataclass
@@ -55,7 +55,7 @@ def survey(path: str | Path) -> Survey:
     Raises
     ------
     vcf.VcfError
-        The file cannot be read.
+        The file cannot be read, or none of its lines can.
     """
     found = Survey()
     contigs: dict[str, None] = {}
@@ -82,6 +82,12 @@ def survey(path: str | Path) -> Survey:
                     found.duplicates.add((number, alternative))
                 here.add(key)
         found.records, found.blank_lines, found.crlf = file.records, file.blank_lines, file.crlf
+    if found.records and found.malformed_lines == found.records:
+        line, why = found.malformed[0]
+        raise VcfError(
+            f"A VCF must hold a line that can be read; received {path}, line {line:,}. Of {found.records:,} lines none can; this "
+            f"one: {why}. Mend them."
+        )
     found.contigs = list(contigs)
     # One contig under two names is not seen by the rule above.
     if not found.is_sorted or len({canonical_contig(name) for name in contigs}) < len(contigs):

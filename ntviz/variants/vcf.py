@@ -208,20 +208,33 @@ class VcfFile:
                 if line.endswith(b"\r"):
                     self.crlf = True
                     line = line.rstrip(b"\r")
-                # Any byte comes back as it was.
-                yield line.decode("utf-8", "surrogateescape")
+                # Any byte comes back as it was, but a byte order mark, which no program expects in a VCF.
+                text = line.decode("utf-8", "surrogateescape")
+                yield text.removeprefix("\ufeff") if self._number == 1 else text
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise self._cut() from error
 
     def _header(self) -> Header:
         lines: list[str] = []
         for line in self._lines():
+            if not line.strip():
+                self.blank_lines += 1
+                continue
+            if not lines and "\x00" in line and not line.startswith("BCF\x02"):
+                raise self._error(
+                    "A VCF must be UTF-8 text", "It is UTF-16: iconv -f UTF-16 -t UTF-8 IN.vcf > OUT.vcf."
+                )
+            if not lines and "\r" in line:
+                raise self._error(
+                    "The lines of a VCF must end in LF or CR LF",
+                    "They end in CR alone: tr '\\r' '\\n' < IN.vcf > OUT.vcf.",
+                )
             if not lines and line.startswith("BCF\x02"):
                 raise self._error(
                     "A VCF must be text, and this is BCF",
                     "Convert it: bcftools view IN.bcf -Oz -o OUT.vcf.gz.",
                 )
-            if not lines and not line.lstrip("\ufeff").startswith("##fileformat=VCF"):
+            if not lines and not line.startswith("##fileformat=VCF"):
                 raise self._error(
                     "A VCF must begin with ##fileformat=VCFv4.x",
                     f"It begins with {line[:40]!r}. Is it another kind of file? Tables go in as .tsv or .csv.",
