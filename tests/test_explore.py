@@ -14,7 +14,7 @@ from attention_toy import previous_token, random_keys, same_kmer, toy
 from scipy.stats import ks_2samp
 
 from ntviz import annotation, attention, explore, models, plot
-from ntviz.explore import scan
+from ntviz.attention import scan
 from ntviz.explore.places import locate
 from ntviz.genome import Interval, Variant
 from ntviz.plot.theme import LIGHT

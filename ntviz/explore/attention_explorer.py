@@ -12,10 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ntviz.annotation import Annotation, Beds, named
+from ntviz.attention.scan import pooled, widened
 from ntviz.explore.places import first_gene
-from ntviz.explore.scan import pooled, widened
 from ntviz.explore.session import CONTRAST, SHUFFLES, Sources
-from ntviz.explore.toolbar import Explorer, elements_of
+from ntviz.explore.toolbar import Explorer, add_elements, checked_head
 from ntviz.genome import Interval, browser_contig
 from ntviz.plot.attention import SCALES
 from ntviz.plot.theme import WIDTH, colours, framed
@@ -71,7 +71,7 @@ class AttentionExplorer(Explorer):
 
     def __init__(self, sources: Sources, at: Any, head: tuple[int, int] | None = None) -> None:
         self.sources, self.scale, self.score = sources, "sqrt", CONTRAST
-        self._picked = None if head is None else self._known(*head)
+        self._picked = None if head is None else checked_head(sources.model, *head)
         self._go(at)
 
     def __repr__(self) -> str:
@@ -103,16 +103,9 @@ class AttentionExplorer(Explorer):
         self.look, self.layer, self.head, self.query, self.key, self.allele, self._picked = state
         self._home = self.query, self.key
 
-    def _known(self, layer: int, head: int) -> tuple[int, int]:
-        model = self.sources.model
-        if not (0 <= layer < model.layers and 0 <= head < model.heads):
-            size = f"{model.layers} layers by {model.heads} heads"
-            raise ValueError(f"A head must be one of {size}, numbered from 0; received ({layer}, {head}).")
-        return int(layer), int(head)
-
     def choose(self, layer: int, head: int) -> None:
         """Look at another head; a ValueError says that there is no such head."""
-        self._picked = self.layer, self.head = self._known(layer, head)
+        self._picked = self.layer, self.head = checked_head(self.sources.model, layer, head)
         self.update()
 
     def zoom(self, query: tuple[int, int], key: tuple[int, int]) -> None:
@@ -179,8 +172,7 @@ class AttentionExplorer(Explorer):
 
     def add_file(self, name: str, text: str) -> str:
         """Add elements from the text of a BED or GFF file; what was read, in words. ValueError where nothing of it can be read."""
-        new, look = elements_of(name, text, {*self.sources.annotation.kinds, *self.sources.beds}), self.look
-        self.sources.beds.update(new)
+        new, look = add_elements(name, text, self.sources.annotation.kinds, self.sources.beds), self.look
         for part in ("elements", "scores", "seen"):
             look.__dict__.pop(part, None)
         here = {name: f"{len(one):,} features, {look.elements[name].sum():,} bp of this window." for name, one in new.items()}  # fmt: skip
@@ -254,9 +246,11 @@ class AttentionExplorer(Explorer):
 class _Narrow(View):
     """A view whose row is as wide as the map."""
 
-    @property
-    def base_width(self) -> float:
-        return WIDTH * LEFT[1] * 0.9 / len(self.interval)
+    def across(self, spans: Any) -> np.ndarray:
+        return super().across(spans) * LEFT[1] * 0.9
+
+    def at(self, pixels: Any) -> np.ndarray:
+        return super().at(np.asarray(pixels) / LEFT[1] / 0.9)
 
 
 def _draw(explorer: Any, home: Sequence[tuple[int, int]]) -> go.Figure:
@@ -267,11 +261,8 @@ def _draw(explorer: Any, home: Sequence[tuple[int, int]]) -> go.Figure:
     view = _Narrow(look.interval, look.interval, (look.interval.start,) * 2)
     genes = genes_track(explorer.sources.annotation, most_lanes=3)
     names = list(dict.fromkeys([*explorer.sources.beds, *look.elements]))[:ELEMENTS]
-    heights = [
-        genes.height if isinstance(genes.height, int) else genes.height(view),
-        LANE * max(len(names), 1),
-        MAP,
-    ]
+    tall = genes.height if isinstance(genes.height, int) else genes.height(view)
+    heights = [tall, LANE * max(len(names), 1), MAP]
     total = sum(heights) + 2 * GAP
     ends = np.cumsum([0, *(height + GAP for height in heights)]) / total
     rows = [{"domain": [max(0.0, 1 - low + GAP / total), 1 - high], "anchor": "x", "fixedrange": True, "ticks": "", "showline": False}

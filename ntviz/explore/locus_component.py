@@ -60,12 +60,12 @@ class Component(Protocol):
         ...
 
 
-def tiles(view: Interval, size: int) -> list[Interval]:
-    """Pieces of `size` bp that cover a view, cut at multiples of it, whichever the view; ValueError below 1 bp."""
+def tiles(view: Interval, size: int, end: int | None = None) -> list[Interval]:
+    """Pieces of `size` bp that cover a view, cut at multiples of it, whichever the view, and at `end`; ValueError below 1 bp."""
     if size < 1:
         raise ValueError(f"A piece must have at least 1 bp; received {size}. Use some hundred.")
     starts = range(max(view.start, 0) // size * size, view.end, size)
-    return [Interval(view.chrom, start, start + size) for start in starts]
+    return [Interval(view.chrom, start, min(start + size, end or start + size)) for start in starts]
 
 
 def base_table(piece: Interval, columns: Mapping[str, Any]) -> pd.DataFrame:

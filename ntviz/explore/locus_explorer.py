@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
-import tempfile
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ from ntviz.explore.locus_modelled import (
     Splicing,
 )
 from ntviz.explore.places import first_gene, locate
-from ntviz.explore.toolbar import Explorer
+from ntviz.explore.toolbar import ERRORS, Explorer, as_file, checked_head
 from ntviz.genome import Interval, Variant, browser_contig
 from ntviz.models.protocol import SplicePredictor
 from ntviz.motifs import Motif
@@ -46,7 +44,6 @@ SHORTEST, LONGEST, ENLARGED = 20, 200_000, 120
 NAMES = (
     "genes", "elements", "bases", "splice sites", "expected bases", "probability", "attention", "saturation", "attribution", "motifs",
 )  # fmt: skip
-_ERRORS = ValueError, TypeError, RuntimeError, MemoryError, ImportError, OSError
 
 
 def locus(
@@ -95,9 +92,7 @@ def locus(
     if splicing is not None:
         found.append(Splicing(splicing, reference))
     if model is not None:
-        if head is not None and not (0 <= head[0] < model.layers and 0 <= head[1] < model.heads):
-            shape = f"{model.layers} layers by {model.heads} heads"
-            raise ValueError(f"A head must be one of {shape}, numbered from 0; received {head}. Choose one.")
+        head = None if head is None else checked_head(model, *head)
         hiding, whole = Hiding(model, reference, window), Probability(model, reference, window)
         found += [Expected(hiding), whole, Received(model, reference, window, head), Saturated(hiding)]
         if target is not None:
@@ -146,7 +141,6 @@ class LocusExplorer(Explorer):
         self.options: dict[str, Any] = {}
         self.problems: dict[str, str] = {}
         self._kept: dict[tuple[str, Interval], pd.DataFrame | Exception] = {}
-        self._turn = 0
         self._go(first_gene(reference, annotation) if at is None else at)
 
     def __repr__(self) -> str:
@@ -243,7 +237,7 @@ class LocusExplorer(Explorer):
             part = None if getattr(one, "quick", False) else self._extent(one)
             try:
                 pieces = [] if part is None else one.pieces(part)
-            except _ERRORS:
+            except ERRORS:
                 # `_rows` tells it.
                 continue
             found = {piece: self._kept.get((one.name, piece)) for piece in pieces}
@@ -273,7 +267,7 @@ class LocusExplorer(Explorer):
                 if not {"chrom", "start", "end"} <= {*columns}:
                     rule, kind = "must return a DataFrame with chrom, start, end", type(made).__name__
                     raise TypeError(f"compute() of {component.name!r} {rule}; received {kind} {columns}.")
-            except _ERRORS as error:
+            except ERRORS as error:
                 made = error
             if not getattr(component, "quick", False):
                 self._kept[component.name, piece] = made
@@ -291,7 +285,7 @@ class LocusExplorer(Explorer):
                 parts.append(made[(made["start"] < view.end) & (made["end"] > view.start)])
             if not parts:
                 raise ValueError("There is nothing of it here.")
-        except _ERRORS as error:
+        except ERRORS as error:
             # One track that cannot be had must not take the others along.
             self.problems[component.name] = str(error)
             return None
@@ -384,19 +378,13 @@ class LocusExplorer(Explorer):
         table = self._rows(component, part)
         try:
             if table is not None:
-                return [replace(one, draw=partial(_draw, one, part)) for one in component.tracks(table, part)]
-        except _ERRORS as error:
+                tracks = component.tracks(table, part)
+                return [replace(one, draw=partial(_draw, one, part), strongest=None) for one in tracks]
+        except ERRORS as error:
             self.problems[component.name] = str(error)
         return [words_track(component.name, self.problems[component.name])]
 
     # In JupyterLab ----------------------------------------------------------------------------------------------------
-
-    @cached_property
-    def widget(self) -> ipywidgets.VBox:
-        """Toolbar and live figure, for JupyterLab; genes at once, the other tracks as they are computed."""
-        box = super().widget
-        self._fill()
-        return box
 
     def update(self, *, whole: bool = False) -> None:
         """Draw the state anew where it is live, with what there is at once, and compute the rest; the zoom stays unless `whole`."""
@@ -404,24 +392,6 @@ class LocusExplorer(Explorer):
         kept = self._kept.items() if len(self._kept) < 20_000 else ()
         self._kept = {key: made for key, made in kept if isinstance(made, pd.DataFrame | ValueError)}
         super().update(whole=whole)
-        if "live" in self.__dict__:
-            self._fill()
-
-    def _fill(self) -> None:
-        """Compute what the live figure lacks, a piece at a time; in between the kernel answers the page and runs other cells."""
-        turn = self._turn = self._turn + 1
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            while self._step():
-                pass
-            return
-
-        def step() -> None:
-            if turn == self._turn and self._step():
-                loop.call_later(0.005, step)
-
-        loop.call_later(0.005, step)
 
     def _step(self) -> bool:
         """Compute one piece, and draw its component when it was the last; whether there is more to do."""
@@ -441,13 +411,10 @@ class LocusExplorer(Explorer):
 
     def add_file(self, name: str, text: str) -> str:
         """Add the elements or numbers of a file of the user's by its name and text; what was read, in words."""
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / (Path(name).name or "elements.bed")
-            file.write_text(text, encoding="utf-8")
-            signal = ".bedgraph" in name.lower() or name.lower().endswith((".bg", ".bdg"))
-            taken = [one.name for one in self.components]
+        signal = ".bedgraph" in name.lower() or name.lower().endswith((".bg", ".bdg"))
+        with as_file(name, text) as file:
             beds, bedgraphs = ((), [file]) if signal else ([file], ())
-            regions, numbers = file_components(beds, bedgraphs, taken=taken)
+            regions, numbers = file_components(beds, bedgraphs, taken=[one.name for one in self.components])
         self.components = (*self.components[:1], *regions, *self.components[1:], *numbers)
         new = [one.name for one in (*regions, *numbers)]
         self.shown = tuple(one.name for one in self.components if one.name in {*self.shown, *new})

@@ -11,8 +11,8 @@ import numpy as np
 
 from ntviz import attention, sequence
 from ntviz.annotation import Annotation
+from ntviz.attention.scan import Scan
 from ntviz.explore.places import Place, locate
-from ntviz.explore.scan import Scan
 from ntviz.reference import Reference
 from ntviz.tokens import Tokens
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import html
 import re
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,16 +24,33 @@ if TYPE_CHECKING:
 
     from ntviz.plot.live import Live
 
-_ERRORS = (ValueError, TypeError, KeyError, MemoryError, RuntimeError, OSError, EOFError)
-"""What a person can cause: answered in the toolbar, where a traceback in the log would help nobody."""
+ERRORS = (ValueError, TypeError, KeyError, MemoryError, RuntimeError, ImportError, OSError, EOFError)
+"""What a person can cause: answered in place, where a traceback in the log would help nobody."""
 
 
-def elements_of(name: str, text: str, taken: Collection[str]) -> dict[str, Annotation]:
-    """Elements of a file that a person added, from its name and text, as `annotation.named` names them."""
+@contextmanager
+def as_file(name: str, text: str) -> Generator[Path]:
+    """A file that a person added, for as long as it takes to read it."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / (Path(name).name or "elements.bed")
         file.write_text(text, encoding="utf-8")
-        return named(file, taken=taken)
+        yield file
+
+
+def add_elements(name: str, text: str, kinds: Sequence[str], beds: dict[str, Annotation]) -> dict[str, Annotation]:  # fmt: skip
+    """Elements of a file by its name and text, as `annotation.named` names them beside `kinds` and `beds`; put into `beds`."""
+    with as_file(name, text) as file:
+        new = named(file, taken={*kinds, *beds})
+    beds.update(new)
+    return new
+
+
+def checked_head(model: Any, layer: int, head: int) -> tuple[int, int]:
+    """A head as two whole numbers; ValueError where the model has no such head."""
+    if not (0 <= layer < model.layers and 0 <= head < model.heads):
+        size = f"{model.layers} layers by {model.heads} heads"
+        raise ValueError(f"A head must be one of {size}, numbered from 0; received ({layer}, {head}).")
+    return int(layer), int(head)
 
 
 class Explorer:
@@ -43,6 +62,7 @@ class Explorer:
     """
 
     _visited: tuple[Any, ...] = ()
+    _turn = 0
 
     def _whole(self) -> None:
         """Show the whole of the place again."""
@@ -111,14 +131,38 @@ class Explorer:
     def widget(self) -> VBox:
         """Toolbar and live figure, for JupyterLab: an ordinary box of ipywidgets, to observe, put beside another, or link."""
         self.toolbar.sync()
-        return VBox([self.toolbar.box, self.live, self.toolbar.message])
+        box = VBox([self.toolbar.box, self.live, self.toolbar.message])
+        self._fill()
+        return box
 
     def update(self, *, whole: bool = False) -> None:
-        """Draw the state anew where it is live; the zoom stays unless `whole`."""
+        """Draw the state anew where it is live, with what there is at once, and compute the rest; the zoom stays unless `whole`."""
         if "live" in self.__dict__:
             self.live.show(self.drawn(), whole=whole)
         if "toolbar" in self.__dict__:
             self.toolbar.sync()
+        if "live" in self.__dict__:
+            self._fill()
+
+    def _step(self) -> bool:
+        """Compute one part that the live figure lacks, and draw it; whether there is more to do."""
+        return False
+
+    def _fill(self) -> None:
+        """Compute what the live figure lacks, a part at a time; in between the kernel answers the page and runs other cells."""
+        turn = self._turn = self._turn + 1
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            while self._doing(self._step):
+                pass
+            return
+
+        def step() -> None:
+            if turn == self._turn and self._doing(self._step):
+                loop.call_later(0.005, step)
+
+        loop.call_later(0.005, step)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """Put words under the live figure; text from people and files is escaped here."""
@@ -126,11 +170,11 @@ class Explorer:
             style = "border-left:4px solid #b34a00;padding-left:8px" if wrong else ""
             self.toolbar.message.value = f'<div role="status" style="line-height:1.45;max-width:900px;{style}">{html.escape(text)}</div>'
 
-    def _doing(self, act: Callable[[], Any]) -> None:
-        """Do what a person asked for; what goes wrong is said in place."""
+    def _doing(self, act: Callable[[], Any]) -> Any:
+        """Do what a person asked for; what goes wrong is said in place, and gives None."""
         try:
-            act()
-        except _ERRORS as error:
+            return act()
+        except ERRORS as error:
             self.say(str(error.args[0] if isinstance(error, KeyError) and error.args else error), wrong=True)
 
     def save(self, path: Any) -> Path:

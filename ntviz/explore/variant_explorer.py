@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from ntviz.environment import atomic_write
 from ntviz.explore import variant_figures as figures
 from ntviz.explore import variant_words as words
 from ntviz.explore.places import first_gene
-from ntviz.explore.toolbar import Explorer, elements_of
+from ntviz.explore.toolbar import Explorer, add_elements, checked_head
 from ntviz.explore.variant_alleles import Shift
 from ntviz.explore.variant_card import Bench, Card
 from ntviz.genome import Variant
@@ -115,11 +114,7 @@ class VariantExplorer(Explorer):
 
     def choose(self, layer: int, head: int) -> None:
         """Show another head, both numbers from 0; ValueError where there is none."""
-        layers, heads = self.bench.model.layers, self.bench.model.heads
-        if not (0 <= layer < layers and 0 <= head < heads):
-            has = f"{layers} layers by {heads} heads, numbered from 0"
-            raise ValueError(f"A head must be one of {has}; received ({layer}, {head}).")
-        self.card.chosen, before, self.part = (int(layer), int(head)), self.part, "around"
+        self.card.chosen, before, self.part = checked_head(self.bench.model, layer, head), self.part, "around"
         self.update(whole=before != "around")
 
     def table(self) -> pd.DataFrame:
@@ -144,8 +139,7 @@ class VariantExplorer(Explorer):
 
     def add_file(self, name: str, text: str) -> str:
         """Add elements from the text of a BED or GFF file; what was read, in words."""
-        new = elements_of(name, text, {*self.bench.annotation.kinds, *self.bench.beds})
-        self.bench.beds.update(new)
+        new = add_elements(name, text, self.bench.annotation.kinds, self.bench.beds)
         said = [f"{name}: {len(elements):,} features; see Genes." for name, elements in new.items()]
         return " ".join([*said, *(elements.note for elements in new.values() if elements.note)])
 
@@ -233,25 +227,17 @@ class VariantExplorer(Explorer):
             self._words.value = self.html()
         for output in self._outputs:
             output.update(self._bundle(), raw=True)
-        if "live" in self.__dict__:
-            self._fill()
 
-    def _fill(self) -> None:
-        """Compute what the live figure lacks, one after the other; in between the kernel answers the page and runs other cells."""
-        card = self.card
-
-        def step() -> None:
-            if card is self.card and self.part == "around" and card.lacking:
-                self.say("Computing what the alternative changes …")
-                getattr(card, card.lacking[0])
-                Explorer.update(self)
-                self.say("")
-                self._fill()
-
-        try:
-            asyncio.get_running_loop().call_later(0.005, self._doing, step)
-        except RuntimeError:
-            self._doing(step)
+    def _step(self) -> bool:
+        """Compute and draw what the alternative changes, one after the other; whether there is more to do."""
+        lacking = self.card.lacking if self.part == "around" else []
+        if lacking:
+            self.say("Computing what the alternative changes …")
+            getattr(self.card, lacking[0])
+            self.live.show(self.drawn())
+            self.toolbar.sync()
+            self.say("")
+        return bool(lacking)
 
     def save(self, path: Any) -> Path:
         """The path that the card was written to: .html is the whole card, a page that opens offline; else as `Explorer.save`."""

@@ -94,12 +94,8 @@ def seen(card: Card) -> list[str]:
         return []
     llr, forward, reverse = (card.values[name] for name in ("llr", "llr_fwd", "llr_rev"))
     ref, alt = plain(variant.ref, most=20), plain(variant.alt, most=20)
-    order, likely, times = (
-        "less" if llr < 0 else "more",
-        ref if llr < 0 else alt,
-        number(float(np.exp(abs(llr)))),
-    )
-    how = f"{likely} is {times} times as likely, the rest of the token as it is"
+    order, likely = ("less", ref) if llr < 0 else ("more", alt)
+    how = f"{likely} is {number(float(np.exp(abs(llr))))} times as likely, the rest of the token as it is"
     if card.plan and card.plan.method != "masked":
         how = "summed over tokens"
     agree, end = ("agree", ".") if forward * reverse >= 0 else ("disagree", ": take this as no answer.")
@@ -148,12 +144,8 @@ def as_html(card: Card, *, scores: bool = True) -> str:
     """Words and table of the scores, escaped; without `scores` nothing is computed."""
     rows = card.table().to_dict("records") if scores and card.scored else []
     columns = [*rows[0]][1:-3] if rows else []
-    said = (
-        [" ".join(seen(card)), *splicing_said(card), limits(card)]
-        if rows
-        else []
-        if scores
-        else ["Scoring …"]
-    )
+    said = [] if scores else ["Scoring …"]
+    if rows:
+        said = [" ".join(seen(card)), *splicing_said(card), limits(card)]
     return _HTML.render(name=plain(card.name), model=plain(card.bench.model.name), wrong=card.variant and not card.scored, rows=rows,
                         said=reference_said(card), texts=[*_located(card), *said], columns=columns, number=number)  # fmt: skip

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ntviz import attention
 from ntviz.attention.blocks import Block, Context, Observer
+from ntviz.attention.interface import observe
+from ntviz.attention.maps import Window
 from ntviz.tokens import Tokens
 
 BUDGET = 64 << 20
@@ -75,7 +76,7 @@ class Scan:
         new = _QueriesAndKeys(layers=layers)
         if keeping := self._products and len(layers) > 0:
             observers["_kept"] = new
-        seen = attention.observe(self.model, self.tokens, **observers)
+        seen = observe(self.model, self.tokens, **observers)
         if keeping:
             self._products = bool(new.kept)
             self._kept.update(new.kept)
@@ -98,8 +99,8 @@ class Scan:
                 )
         kept = self._layer(layer)
         if kept is None:
-            window = attention.Window(query=query, key=key, at=[(layer, head)])
-            return attention.observe(self.model, self.tokens, window=window).window.weights[0]
+            window = Window(query=query, key=key, at=[(layer, head)])
+            return observe(self.model, self.tokens, window=window).window.weights[0]
         with torch.inference_mode():
             scores = kept[0][head, slice(*query)] @ kept[1][head].T
             lse = torch.logsumexp(scores, -1, keepdim=True)
