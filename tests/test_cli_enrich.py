@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from ntviz.cli import app
+
+CASES = Path(__file__).parent / "cases" / "reference"
+ELSEWHERE = CASES / "elsewhere.bed"  # on a contig and in a region not looked at
+BROKEN = CASES / "broken.bed"  # lines 2 and 4 of four
+LOST = "2 of 4 lines of broken.bed could not be read (lines 2, 4); the first, line 2: the start must be an integer"
 
 QUICK = (
     *("--within", "chr20:1-1,000,000", "--around", "promoter", "--windows", "3", "--length", "300"),
@@ -48,6 +54,19 @@ def test_shards_write_what_one_run_writes(tmp_path, command):
     assert "must not be there yet" in again.stderr
 
 
+def test_what_is_lost_of_files_is_told_and_kept(tmp_path):
+    out = tmp_path / "a.tsv"
+    words = ("--beds", BROKEN, "--genes", CASES / "broken.gtf", "--kinds", "broken,exon")
+    answer = asked("--out", out, *QUICK, *words, "--nulls", "none")
+    assert answer.exit_code == 0, answer.stderr
+    notes = json.loads(out.with_suffix(".json").read_text())["notes"]
+    genes = "1 of 5 lines of broken.gtf could not be read; the first, line 4: "
+    assert [sum(note.startswith(text) for note in notes) for text in (LOST, genes)] == [1, 1]
+    assert "Elements are those that overlap chr20:1-1,000,000; 2 of 2 features of broken.bed do." in notes
+    for note in notes:
+        assert answer.stderr.count(note) == 1
+
+
 def test_a_plan_is_json_and_writes_nothing(tmp_path):
     answer = asked("--out", tmp_path / "a.tsv", *QUICK, "--plan", "--rate", "1e9")
     assert answer.exit_code == 0, answer.stderr
@@ -71,6 +90,14 @@ def test_a_plan_is_json_and_writes_nothing(tmp_path):
         (("--out", "a.tsv", "--dtype", "int8"), "--dtype must be one of float32, bfloat16, float16"),
         (("--out", "a.tsv", "--model", "ntviz-mimi"), "Did you mean ntviz-mini"),
         (("--out", "a.tsv", "--beds", "nowhere.bed"), "there is none at nowhere.bed"),
+        (
+            ("--out", "a.tsv", "--beds", str(ELSEWHERE)),
+            "nothing of elsewhere.bed (on chr5, chr20) lies on chr20:1-1,000,000",
+        ),
+        (
+            ("--out", "a.tsv", "--genes", str(CASES / "other.gtf")),
+            "nothing of other.gtf (on c9) lies on 20:1-63,025,520",
+        ),
         (("--out", "a.tsv", "--reference", "nowhere.fa"), "nowhere.fa"),
         (("--out", "a.tsv", "--around", "promotor"), "--around must be among five_prime_utr"),
         (("--out", "a.tsv", "--around", ","), "--around must name at least one kind"),
@@ -90,5 +117,5 @@ def test_wrong_arguments_end_with_two_and_a_sentence(words, message, tmp_path, m
     answer = asked(*near, *words)
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert message in answer.stderr
-    assert answer.stderr.startswith("ntviz: ")
+    assert "\nntviz: " in f"\n{answer.stderr}"
     assert list(tmp_path.iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from ntviz import landscape
 from ntviz.cli import app
 
 REGION = "chr20:1,000,001-1,002,000"
+CASES = Path(__file__).parent / "cases" / "reference"
 QUICK = ("--window", "300", "--piece", "600")
 
 
@@ -25,7 +27,7 @@ def test_shards_write_what_one_run_writes(tmp_path, command):
     one, many = tmp_path / "one.npz", tmp_path / "many.npz"
     first = asked("landscape", REGION, "--out", one, *QUICK, "--by-element")
     assert first.exit_code == 0, first.stderr
-    assert first.stdout.split() == [str(one), str(tmp_path / "one.elements.tsv")]
+    assert first.stdout.split() == [str(tmp_path / f"one{end}") for end in (".npz", ".elements.tsv", ".json")]
     assert "2,000 bases" in first.stderr
     for shard in ("2/3", "1/3"):
         part = asked("landscape", REGION, "--out", many, *QUICK, "--shard", shard)
@@ -33,10 +35,10 @@ def test_shards_write_what_one_run_writes(tmp_path, command):
     for more in (("--shard", "3/3"), ("--by-element",)):
         answer = command("landscape", REGION, "--out", many, *QUICK, *more, timeout=300)
         assert answer.returncode == 0, answer.stderr
-    for end in (".npz", ".elements.tsv"):
+    for end in (".npz", ".elements.tsv", ".json"):
         assert one.with_suffix(end).read_bytes() == many.with_suffix(end).read_bytes(), end
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        *("many.elements.tsv", "many.npz", "one.elements.tsv", "one.npz")
+        f"{name}{end}" for name in ("many", "one") for end in (".elements.tsv", ".json", ".npz")
     ]
     found = landscape.Landscape.load(many)
     assert found.interval.label() == REGION
@@ -47,6 +49,42 @@ def test_shards_write_what_one_run_writes(tmp_path, command):
     rows = pd.read_csv(track, sep="\t", header=None)
     assert (rows[1].min(), rows[2].max()) == (1_000_000, 1_002_000)
     assert rows.loc[0, 3] == pytest.approx(np.nanmean(found.entropy[:100]), rel=1e-4)
+
+
+def test_what_is_lost_of_files_is_told_and_kept(tmp_path):
+    out = tmp_path / "a.npz"
+    words = ("--by-element", "--beds", CASES / "broken.bed", "--genes", CASES / "broken.gtf")
+    answer = asked("landscape", "chr20:300,001-300,600", "--out", out, *QUICK, *words)
+    assert answer.exit_code == 0, answer.stderr
+    notes = json.loads(out.with_suffix(".json").read_text())["notes"]
+    lost = (
+        "2 of 4 lines of broken.bed could not be read (lines 2, 4); ",
+        "1 of 5 lines of broken.gtf could not be read; ",
+    )
+    for text in (
+        *lost,
+        "Elements are those that overlap chr20:300,001-300,600; 1 of 2 features of broken.bed do.",
+    ):
+        assert sum(note.startswith(text) for note in notes) == 1
+        assert answer.stderr.count(text) == 1
+    table = (
+        pd.read_csv(tmp_path / "a.elements.tsv", sep="\t")
+        .query("measure == 'probability'")
+        .set_index("element")
+    )
+    assert table.loc[["broken", "exon"], "n"].tolist() == [400, 300]
+    desert = asked(
+        "landscape",
+        REGION,
+        "--out",
+        tmp_path / "b.npz",
+        *QUICK,
+        "--by-element",
+        "--genes",
+        CASES / "broken.gtf",
+    )
+    assert desert.exit_code == 0, desert.stderr
+    assert "Nothing of broken.gtf lies on chr20:1,000,001-1,002,000." in desert.stderr
 
 
 def test_a_whole_contig_is_named_alone(tmp_path):

@@ -137,6 +137,18 @@ def test_the_code_is_in_the_library(name):
     assert "assert " in whole, "a check cell fails when its section is wrong"
 
 
+def test_a_cell_is_short(name):
+    """A claim, then at most 12 lines of code: what is longer belongs into the library, or is two cells."""
+    for cell in SOURCES[name].cells:
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
+            lines = [
+                line
+                for line in cell.source.splitlines()
+                if line.strip() and not line.lstrip().startswith("#")
+            ]
+            assert len(lines) <= 12, f"cell {cell.id} has {len(lines)} lines: {lines[0]}"
+
+
 def test_nothing_ties_it_to_one_machine(name):
     whole = "\n".join(code_of(name)) + text_of(name)
     assert not re.search(r"/(?:home|Users|root|work|mnt|scratch)/", whole)
@@ -161,9 +173,32 @@ def test_it_runs(done):
     assert done.facts.profile == "ci"
     assert done.facts.error is None
     assert done.facts.metrics
+    assert re.search(r"\d", done.facts.answer), (
+        "run.answer(text) gives the report its first line, with numbers"
+    )
+    assert 3 <= len(done.facts.chips) <= 5
     assert done.facts.models, "run.record_model(model) puts the model into the manifest"
     assert done.facts.data, "run.record_data(path) puts the data into the manifest"
     assert all(len(item["sha256"]) == 64 for item in done.facts.data)
+
+
+def test_a_bed_of_elsewhere_ends_notebook_30_before_anything_is_counted(command, tmp_path):
+    (tmp_path / "far.bed").write_text("chr20\t10000000\t10000500\n")
+    words = (
+        "--profile",
+        "ci",
+        "--out",
+        tmp_path / "out",
+        "-p",
+        f"beds=['{tmp_path}/far.bed']",
+        "-p",
+        "gene=CST3",
+    )
+    answer = command("run", TOP / "notebooks" / "30_attention.ipynb", *words, cwd=TOP, timeout=300)
+    assert answer.returncode == 1
+    # CST3 begins at 23,618,574 on the strand "-" (GENCODE 19): 3 Mb around it are looked at.
+    assert "nothing of far.bed (on chr20) lies on chr20:22,1" in answer.stderr
+    assert not manifest.read(tmp_path / "out").figures
 
 
 def test_it_asks_no_network(done):
@@ -210,9 +245,19 @@ def test_the_report_opens_offline(done, browser):
     try:
         page.goto((done.folder / "report.html").as_uri())
         assert page.title() == done.facts.title
-        figures = page.locator(".ntviz-figure")
-        assert figures.count() >= len(done.facts.figures)
-        page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(figures.count() - 1).wait_for(state="attached")
+        assert page.locator("h1 + .answer").inner_text() == done.facts.answer
+        figures, pictures = page.locator(".ntviz-figure"), page.locator(".picture img")
+        drawn = [file for file in done.facts.figures if file.endswith(".html")]
+        assert figures.count() >= len(drawn)
+        assert pictures.count() >= len(done.facts.figures) - len(drawn)
+        for picture in pictures.all():
+            assert picture.evaluate("element => element.naturalWidth") > 600
+            # What the picture shows with its numbers, not "figure of cell 12".
+            assert re.search(r"\d", words := picture.get_attribute("alt"))
+            assert len(words) > 80
+        page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(figures.count() - 1).wait_for(
+            state="attached"
+        )
         for figure in figures.all():
             assert len(figure.get_attribute("aria-label")) > 20
             box = figure.bounding_box()

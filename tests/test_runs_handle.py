@@ -79,6 +79,17 @@ def test_everything_recorded_reaches_the_manifest(job, tmp_path):
     assert manifest.read(tmp_path) == found
 
 
+def test_the_answer_and_its_chips_reach_the_manifest(job):
+    assert job.answer("First.") == "First."
+    job.answer("A donor of 0.99 (shuffled 0.00).", {"donor": "0.99 (shuffled 0.00)"})
+    found = manifest.Manifest("ok", "toy")
+    found.merge(manifest.records(job.dir))
+    assert found.answer == "A donor of 0.99 (shuffled 0.00)."
+    assert found.chips == {"donor": "0.99 (shuffled 0.00)"}
+    with pytest.raises(ValueError, match="an answer must be a sentence"):
+        job.answer("  ")
+
+
 def test_data_of_the_bundle_are_named_without_the_path_of_this_machine(job, tmp_path, monkeypatch):
     monkeypatch.setenv("NTVIZ_DATA", str(tmp_path / "data"))
     (tmp_path / "data" / "genome").mkdir(parents=True)
@@ -104,11 +115,14 @@ def test_tables_are_parquet_and_csv(job, monkeypatch):
 def test_figures_are_saved(job, monkeypatch):
     drawing = matplotlib.figure.Figure(figsize=(1, 1))
     axes = drawing.subplots()
-    axes.plot([0, 1])
+    axes.plot([0, 1], label="y")
+    axes.set_label("A line that rises.")
     for given in (drawing, axes):
         path = job.save_figure(given, "line")
         assert path.read_bytes().startswith(b"\x89PNG")
-        assert "<svg" in path.with_suffix(".svg").read_text()
+        assert b"Description\x00A line that rises." in path.read_bytes()
+        assert "<svg" in (page := path.with_suffix(".svg").read_text())
+        assert "A line that rises." in page
 
     figure = go.Figure(go.Scatter(y=[1, 2]), layout={"meta": {"alt": "A line that rises."}})
     path = job.save_figure(figure, "rise")
@@ -139,7 +153,9 @@ def test_what_cannot_be_recorded_is_refused(job, tmp_path):
         job.record_model(object())
     with pytest.raises(FileNotFoundError, match="a file must exist to be recorded"):
         job.record_data(tmp_path / "nothing")
-    with pytest.raises(TypeError, match="a figure must come from ntviz.plot, plotly or matplotlib, but int came"):
+    with pytest.raises(
+        TypeError, match="a figure must come from ntviz.plot, plotly or matplotlib, but int came"
+    ):
         job.save_figure(3, "x")
     assert manifest.records(job.dir) == []
 

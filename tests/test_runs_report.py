@@ -308,6 +308,19 @@ def test_the_header_tells_what_ran(opened):
         assert words in text
 
 
+def test_the_answer_is_the_first_line_and_numbers_fold_beneath_its_chips(opened):
+    given = facts(answer="A donor of 0.99.", chips={"donor": "0.99 (shuffled 0.00)"}, metrics={"loss": 1.5})
+    page, complaints = opened(report.render(notebook("# What?"), given))
+    assert complaints == []
+    header = page.locator("header.top")
+    assert header.locator("h1 + p").inner_text() == "A donor of 0.99."
+    visible = [chip.inner_text() for chip in header.locator(".metrics dt").all() if chip.is_visible()]
+    assert visible == ["donor"]
+    header.locator("summary", has_text="All recorded numbers").click()
+    assert header.locator(".metrics dd").last.inner_text() == "1.5"
+    assert header.locator(".metrics dd").last.is_visible()
+
+
 def test_a_failed_run_leads_to_its_cell(opened):
     content = notebook(
         "# What?",

@@ -234,7 +234,7 @@ def test_a_table_by_element_is_written_beside(reference, whole, tmp_path):
     rows = pd.DataFrame({"chrom": "20", "start": [700, 900], "end": [800, 1_000], "element": ["a", "b"]})
     out = tmp_path / "a.npz"
     found = mapped(out, reference, elements=annotation.from_table(rows))
-    assert [path.name for path in found.written] == ["a.npz", "a.elements.tsv"]
+    assert [path.name for path in found.written] == ["a.npz", "a.elements.tsv", "a.json"]
     table = pd.read_csv(found.written[1], sep="\t")
     assert set(table["element"]) == {"all", "a", "b"}
     value = table.set_index(["element", "measure"]).loc[("a", "probability"), "value"]

@@ -284,9 +284,8 @@ def test_the_list_of_elements(genes: Annotation, reference: Reference) -> None:
     assert (found.indicator(REGION, "cpg_island") == islands.indicator(REGION, "cpg_island")).all()
     assert found.note == (
         "promoter is 1,000 bp before to 100 bp after the first base of each transcript. Of the nine elements of the paper 4 "
-        "are absent. enhancer, CTCF_binding_site, open_chromatin, TF_binding_site: no file that was given has them; pass "
-        "ENCODE's cCREs or Ensembl's Regulatory Build, read with rename=annotation.REGULATORY. Elements are those that overlap "
-        "chr20:33,290,001-33,390,000."
+        "are absent. enhancer, CTCF_binding_site, open_chromatin, TF_binding_site: no file that was given has them; "
+        "ENCODE's cCREs or Ensembl's Regulatory Build would. Elements are those that overlap chr20:33,290,001-33,390,000."
     )
     # It is a list of stretches, from which nothing more is derived.
     assert found.within(REGION).kinds == found.kinds

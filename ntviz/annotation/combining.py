@@ -12,7 +12,7 @@ import numpy as np
 from ntviz.annotation.elements import COLUMNS, Annotation
 from ntviz.annotation.reading import read
 from ntviz.annotation.regulatory import REGULATORY
-from ntviz.genome import STRANDS
+from ntviz.genome import STRANDS, Interval, canonical_contig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +163,9 @@ NAMES = 12
 """Different names in the fourth column of a BED file at most, for them to be names of elements."""
 
 
-def named(beds: Beds, *, taken: Collection[str] = ()) -> dict[str, Annotation]:
+def named(
+    beds: Beds, *, taken: Collection[str] = (), within: Interval | Sequence[Interval] | None = None
+) -> dict[str, Annotation]:
     r"""The elements of a person's own files, by name; each Annotation has that one element.
 
     - In a mapping each file is one element of the name given.
@@ -180,13 +182,15 @@ def named(beds: Beds, *, taken: Collection[str] = ()) -> dict[str, Annotation]:
         Path of a BED, narrowPeak, broadPeak, gappedPeak, GFF or GTF file, plain or gzip; several; or paths or Annotations by name.
     taken
         Names that other elements have, such as those of an annotation of genes.
+    within
+        Where one looks: an interval, or several such as all contigs. Each file must have something there.
 
     Raises
     ------
     FileNotFoundError
         If a file is not there.
     ValueError
-        If a file cannot be read.
+        If a file cannot be read, or has nothing within.
     TypeError
         If something is neither a path nor an Annotation.
 
@@ -208,6 +212,8 @@ def named(beds: Beds, *, taken: Collection[str] = ()) -> dict[str, Annotation]:
         files = [("", file) for file in ([beds] if isinstance(beds, str | Path | Annotation) else beds)]
     for given, file in files:
         one, path = _opened(file)
+        if within is not None:
+            require_within(one, [within] if isinstance(within, Interval) else within)
         for number, (name, table) in enumerate([(given, one.table)] if given else _sorted(one, path)):
             free = given or next(text for text in _names(name, path) if text not in {*found, *taken})
             found[free] = from_table(table, element=free, source=one.source, note="" if number else one.note)
@@ -223,6 +229,24 @@ def _opened(file: str | Path | Annotation) -> tuple[Annotation, Path]:
             "path, a list of paths or a dict."
         )
     return read(file, rename=REGULATORY), Path(file)
+
+
+def require_within(one: Annotation, regions: Sequence[Interval]) -> None:
+    """Refuses an Annotation of which nothing lies in any of the regions.
+
+    Raises
+    ------
+    ValueError
+        Nothing does.
+    """
+    contigs = {canonical_contig(name): name for name in one.table["chrom"].unique()}
+    near = [region for region in regions if canonical_contig(region.chrom) in contigs]
+    if not any(len(one.within(region)) for region in near):
+        more = f" and {len(regions) - 3:,} more" if len(regions) > 3 else ""
+        raise ValueError(
+            f"A file of elements must have some where you look; nothing of {one.source} (on {', '.join([*contigs.values()][:3])}) "
+            f"lies on {', '.join(region.label() for region in regions[:3])}{more}. Check its assembly, and the region."
+        )
 
 
 def _sorted(one: Annotation, path: Path) -> list[tuple[str, pd.DataFrame]]:

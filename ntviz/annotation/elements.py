@@ -140,9 +140,11 @@ class Annotation:
         """What could not be read and what else there is to say, in words; empty when there is nothing."""
         said = [part.note for part in self.parts if part.note]
         if len(self.broken) and not self.parts:
-            first = self.broken.iloc[0]
+            first, lines = self.broken.iloc[0], self.broken["line"].astype(str)
+            more = f" and {len(lines) - 10:,} more" if len(lines) > 10 else ""
+            which = f" (lines {', '.join(lines[:10])}{more})" if len(lines) > 1 else ""
             said.append(
-                f"{len(self.broken):,} of {self.lines:,} lines of {self.source} could not be read; the first, line "
+                f"{len(lines):,} of {self.lines:,} lines of {self.source} could not be read{which}; the first, line "
                 f"{first['line']}: {first['reason']}."
             )
         return " ".join([*said, *self.notes])

@@ -11,7 +11,7 @@ from ntviz.annotation import bigwig
 from ntviz.annotation.completion import completed, stop_in_cds
 from ntviz.annotation.elements import Annotation
 from ntviz.annotation.formats import Bed, Gff3, Gtf, LineError, Row, sided
-from ntviz.environment import lines_of
+from ntviz.environment import lines_of, tell
 from ntviz.genome import Interval, canonical_contig
 
 _SUFFIXES = {
@@ -130,7 +130,7 @@ def read(
     if len(broken) == features:
         raise ValueError(
             f"{path.name} must hold lines in the format that its name says, but none of {features:,} can be read; line "
-            f"{broken[0].line}: {broken[0].reason}. Check the format, and pass format= when the name says another."
+            f"{broken[0].line}: {broken[0].reason}. Check the format; rename the file, or pass format=, when its name says another."
         )
     rows = list(parse.resolved(rows))
     # GTF's CDS ends before the stop codon, or should; that of GFF3, and the thick part of BED, ends with it.
@@ -164,7 +164,7 @@ def read(
             f"{parse.odd:,} lines of {path.name} have semicolons that are neither escaped nor between attributes, the first of "
             f"them line {odd}; they were kept as text."
         )
-    return Annotation(
+    found = Annotation(
         tables[0],
         inferred=tables[1],
         broken=pd.DataFrame(broken, columns=["line", "reason", "text"]),
@@ -175,6 +175,8 @@ def read(
         notes=[note] * bool(note),
         aliases={name: tuple(genes) for name, genes in parse.aliases.items()},
     )
+    tell(found.note)
+    return found
 
 
 def _parser(path: Path, format: str | None, element: str | None) -> Gtf | Gff3 | Bed:  # noqa: A002
@@ -188,7 +190,7 @@ def _parser(path: Path, format: str | None, element: str | None) -> Gtf | Gff3 |
     if known not in ("gtf", "gff3", "bed"):
         raise ValueError(
             f"An annotation must be GTF, GFF3 or BED; the name {path.name} says neither"
-            f"{'' if format is None else f', and format={format!r} is none of them'}. Pass format='gtf', 'gff3' or 'bed'."
+            f"{'' if format is None else f', and format={format!r} is none of them'}. Rename it, or pass format='gtf', 'gff3' or 'bed'."
         )
     if known != "bed" and format is None:
         known = _written_as(path) or known

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ntviz.annotation import PROMOTER, Annotation, cpg_islands, from_table
+from ntviz.environment import tell
 from ntviz.genome import Interval, canonical_contig
 from ntviz.motifs import Motif, hits
 
@@ -68,7 +70,7 @@ def paper_elements(
     sources = (genes, *extras)
     parts: list[pd.DataFrame] = []
     kinds: list[str] = []
-    notes = [source.note for source in sources if source.note]
+    notes: list[str] = []
     for kind in _wanted(extras):
         having = [source for source in sources if kind in source.kinds]
         if kind == "promoter":
@@ -114,9 +116,17 @@ def paper_elements(
         }
         near = table["chrom"].isin(same) & (table["start"] < within.end) & (table["end"] > within.start)
         table = table[near]
-        notes.append(f"Elements are those that overlap {within.label()}.")
+        inside, total = Counter[str](), Counter[str]()
+        for extra in extras:
+            inside[extra.source] += len(extra.within(within))
+            total[extra.source] += len(extra)
+        counts = "".join(f"; {inside[name]:,} of {of:,} features of {name} do" for name, of in total.items())
+        notes.append(f"Elements are those that overlap {within.label()}{counts}.")
     source = "the elements of " + " and ".join(dict.fromkeys(source.source for source in sources))
-    return from_table(table, source=source, note=" ".join(notes), kinds=list(dict.fromkeys(kinds)))
+    for note in notes:
+        tell(note)
+    note = " ".join([*(source.note for source in sources if source.note), *notes])
+    return from_table(table, source=source, note=note, kinds=list(dict.fromkeys(kinds)))
 
 
 def _wanted(extras: Sequence[Annotation]) -> list[str]:
@@ -143,12 +153,11 @@ def _on_absent(kinds: Sequence[str]) -> list[str]:
     of_genes = [kind for kind in absent if kind not in _REGULATORY]
     if regulatory:
         said.append(
-            f"{', '.join(regulatory)}: no file that was given has them; pass ENCODE's cCREs or Ensembl's Regulatory Build, "
-            f"read with rename=annotation.REGULATORY."
+            f"{', '.join(regulatory)}: no file that was given has them; ENCODE's cCREs or Ensembl's Regulatory Build would."
         )
     if of_genes:
         said.append(f"{', '.join(of_genes)}: the genes have none, nor exons with CDS to derive them from.")
-    return said
+    return [" ".join(said)]
 
 
 def _regions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ def enrich_file(
     shard: tuple[int, int] = (1, 1),
     cache: str | Path | None = None,
     overwrite: bool = False,
+    notes: Sequence[str] = (),
     **options: Any,
 ) -> Finished | Unfinished:
     """Writes the table of `enrichment`, and beside it the windows and what all of it follows from.
@@ -52,6 +53,8 @@ def enrich_file(
         from (weights, bases, elements, windows, options), never by names.
     overwrite
         Whether `out` may be there already. That of a run which did not end may always.
+    notes
+        Sentences on the inputs, put into `x.json`.
     options
         As of `enrichment`.
 
@@ -77,7 +80,7 @@ def enrich_file(
     )
     if isinstance(found, Unfinished):
         return found
-    written = _written(found, target.path)
+    written = _written(found, target.path, notes)
     target.end()
     return Finished(written, found.summary)
 
@@ -98,11 +101,9 @@ def output(out: str | Path, cache: str | Path | None = None) -> Output:
     return Output(path, None if cache is None else Path(cache))
 
 
-def _written(found: Enrichment, path: Path) -> tuple[Path, ...]:
-    windows, card = path.with_suffix(f".windows{path.suffix}"), path.with_suffix(".json")
-    with environment.atomic_write(card, "w") as handle:
-        json.dump({"summary": found.summary, **found.about}, handle, indent=1)
-        handle.write("\n")
+def _written(found: Enrichment, path: Path, notes: Sequence[str]) -> tuple[Path, ...]:
+    windows = path.with_suffix(f".windows{path.suffix}")
+    card = environment.write_card(path, notes, summary=found.summary, **found.about)
     _table(found.sequences, windows)
     # What was asked for comes last: where it is, all is.
     _table(found.table, path)

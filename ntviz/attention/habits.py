@@ -187,7 +187,8 @@ def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
     """
     import pandas as pd
 
-    several = [one if isinstance(one, Tokens) else model.tokenize(one) for one in sequences]
+    given = [sequences] if isinstance(sequences, (str, Tokens)) else sequences
+    several = [one if isinstance(one, Tokens) else model.tokenize(one) for one in given]
     short = min((len(one) for one in several), default=0)
     if short < 8:
         raise ValueError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from ntviz.environment import tell
 from ntviz.genome import Interval, canonical_contig
 
 if TYPE_CHECKING:
@@ -157,7 +158,10 @@ def windows(
             f"A window must have at most {max_n:g} of N; none of {PATIENCE:,} of {length:,} bp around {kind or 'any place'} has. "
             f"Raise max_n, or shorten the window."
         )
-    return Windows(found, of, kind, n, dropped)
+    drawn = Windows(found, of, kind, n, dropped)
+    if drawn.note:
+        tell(f"Windows around {kind or 'any place'}: {drawn.note}")
+    return drawn
 
 
 def _checked(length: Any, n: Any, seed: Any, max_n: float) -> tuple[int, int, int]:

@@ -9,12 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from ntviz.cli.benchmarking import benchmark_app
 from ntviz.cli.enriching import enrich
 from ntviz.cli.landscapes import landscape
 from ntviz.cli.pretraining import pretrain
-from ntviz.cli.saying import FAILED, INTERRUPTED, OK, USAGE, aligned, failing, note, say, usage
+from ntviz.cli.saying import (
+    FAILED,
+    INTERRUPTED,
+    OK,
+    USAGE,
+    aligned,
+    failing,
+    interruptible,
+    note,
+    say,
+    told,
+    usage,
+)
 from ntviz.cli.scoring import score
 from ntviz.cli.submitting import submit
 
@@ -23,7 +36,21 @@ if TYPE_CHECKING:
     from ntviz.runs.manifest import Manifest
     from ntviz.runs.parameters import Parameter
 
+
+class _Commands(typer.core.TyperGroup):
+    """Commands that end with a word when they are interrupted, wherever they are."""
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with interruptible():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with interruptible():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="See what DNA language models see: notebooks as jobs, models, data and kernels.",
     no_args_is_help=True,
     add_completion=False,
@@ -56,8 +83,10 @@ def main() -> None:
 
 @app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
+    context.obj = context.with_resource(told())
     if version:
         from ntviz.environment import versions
 
@@ -113,6 +142,8 @@ def run(
         ("manifest", "manifest.json"),
     ):
         say(f"{label:<9} {_shown(job.folder / file)}")
+    for text in facts.notes:
+        note(text)
     if facts.status != "ok":
         note(_failure(facts))
         raise typer.Exit(INTERRUPTED if facts.status == "interrupted" else FAILED)

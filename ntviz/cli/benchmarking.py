@@ -172,7 +172,7 @@ def show(out: Annotated[Path, typer.Argument(help="Folder of a matrix.")]) -> No
     say(
         shown(
             board.tasks[
-                ["task", "entry", "value", "low", "high", "twin", "p", "selectivity", "missing_controls"]
+                ["task", "entry", "value", "low", "high", "twin", "p", "selectivity", "missing_controls", "note"]
             ]
         )
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ntviz.cli import sharded
-from ntviz.cli.saying import failing, note, usage
+from ntviz.cli.saying import failing, usage
 
 if TYPE_CHECKING:
     from ntviz.annotation import Annotation
@@ -19,6 +19,7 @@ NULLS = "shift,shuffle,twin,distance"
 
 
 def enrich(
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="Where to: .parquet, .tsv or .csv; a .json is put beside it.")],
     model: Annotated[
         str, typer.Option(help="A name of `ntviz models`, or a checkpoint directory.")
@@ -126,6 +127,7 @@ def enrich(
             shard=number,
             cache=cache,
             overwrite=overwrite,
+            notes=context.obj,
             **options,
         )
     sharded.ended(found)
@@ -144,12 +146,12 @@ def _elements(
     from ntviz import motifs as package
     from ntviz.genome import Interval
 
-    first, *more = sharded.annotated(genes, beds, reference)
+    region = Interval.from_str(within) if within else None
+    first, *more = sharded.annotated(genes, beds, reference, bases, region)
     known = package.read(data.bundle("motifs")) if motifs else None
     named = [] if known is None else [one for name in sharded.words(motifs) for one in known.named(name)[:1]]
     if len(named) < len(sharded.words(motifs)):
         raise ValueError(f"--motifs must name motifs of the bundle, but {motifs!r} came. CTCF is one")
-    region = Interval.from_str(within) if within else None
     return attention.paper_elements(first, bases, *more, motifs=named, within=region)
 
 
@@ -165,8 +167,5 @@ def _drawn(
         raise ValueError(f"--around must be among {', '.join(elements.kinds)}, but {unknown[0]!r} came")
     found: list[Interval] = []
     for kind in around:
-        several = attention.windows(elements, kind, length=length, n=n, reference=bases, seed=seed)
-        if several.note:
-            note(f"windows around {kind}: {several.note}")
-        found += several
+        found += attention.windows(elements, kind, length=length, n=n, reference=bases, seed=seed)
     return found

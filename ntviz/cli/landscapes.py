@@ -12,6 +12,7 @@ from ntviz.cli.saying import failing, usage
 
 
 def landscape(
+    context: typer.Context,
     region: Annotated[
         str,
         typer.Argument(
@@ -31,7 +32,10 @@ def landscape(
     bin: Annotated[int, typer.Option(help="bp of a line of a bedGraph.")] = 1,  # noqa: A002
     by_element: Annotated[
         bool,
-        typer.Option("--by-element", help="Write a table by genomic element too: OUT's name, .elements.tsv."),
+        typer.Option(
+            "--by-element",
+            help="Write a table by genomic element too: OUT's name, .elements.tsv, and a .json.",
+        ),
     ] = False,
     genes: Annotated[
         Path | None, typer.Option(help="Of the elements: GTF, GFF3 or BED; default: the bundle's.")
@@ -112,7 +116,7 @@ def landscape(
         if by_element:
             from ntviz import attention
 
-            first, *more = sharded.annotated(genes, beds, reference)
+            first, *more = sharded.annotated(genes, beds, reference, bases, place)
             elements = attention.paper_elements(first, bases, *more, within=place)
         loaded = models.load(model, device=device, dtype=dtype)
     with sharded.going_on(), failing(OSError, MemoryError), usage(ValueError, FileExistsError):
@@ -127,6 +131,7 @@ def landscape(
             track=track,
             bin=bin,
             elements=elements,
+            notes=context.obj,
             **options,
         )
     sharded.ended(found)

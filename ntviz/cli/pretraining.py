@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ntviz.cli.saying import failing, note, say, usage
+from ntviz.environment import lines_of
 
 if TYPE_CHECKING:
     from ntviz.pretraining.recipe import Recipe
@@ -28,11 +29,19 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Run directory; what stands there is gone on with.")],
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     hours: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option("--accept-changes", help="Go on although recipe, corpus or held-out regions changed."),
+    ] = False,
 ) -> None:
     """Pretrain a model, or go on: under torchrun over all its processes.
 
+    What stands in OUT is gone on with if recipe, bases and held-out regions are those that it was begun with: more steps may
+    be asked for, and FASTA files may lie elsewhere or be compressed.
+
     SIGTERM and SIGUSR1 end it after the step that is going on, with a checkpoint and exit code 75: start it again. Exit
-    code: 0 all steps are done or the hours are over, 1 it failed, 2 the arguments were wrong, 75 it was asked to stop.
+    code: 0 all steps are done or the hours are over, 1 it failed, as by a loss that is not finite, 2 the arguments were
+    wrong or not those of the run in OUT, 75 it was asked to stop.
     """
     with usage(OSError, ValueError):
         asked = _read(config)
@@ -41,11 +50,12 @@ def pretrain(
             raise ValueError(f"--hours must be above 0; got {hours:g}. Leave it out for no limit")
         source = _source(asked["corpus"], recipe, config.parent)
     from ntviz import environment
-    from ntviz.pretraining import stopping, training
+    from ntviz.pretraining import identity, stopping, training
 
     main = os.environ.get("RANK", "0") == "0"
     with (
-        failing(OSError, ValueError),
+        failing(OSError, ValueError, FloatingPointError),
+        usage(identity.Changed),
         environment.progress(total=steps, what="pretraining", unit="steps") as bar,
     ):
 
@@ -58,7 +68,7 @@ def pretrain(
 
         run = training.train(
             recipe, source, out, steps=steps, device=device, max_seconds=None if hours is None else 3600 * hours,
-            heed_signals=True, on_step=show, **asked.get("run", {}),
+            heed_signals=True, accept_changes=accept_changes, on_step=show, **asked.get("run", {}),
         )  # fmt: skip
     if run.stopped:
         if main:
@@ -71,11 +81,10 @@ def pretrain(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with open(path, "rb") as handle:
-        try:
-            asked = tomllib.load(handle)
-        except tomllib.TOMLDecodeError as error:
-            raise ValueError(f"{path} must be TOML; it is not: {error}. Mend that line") from error
+    try:
+        asked = tomllib.loads("\n".join(line for _, line in lines_of(path)))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path} must be TOML; it is not: {error}. Mend that line") from error
     for name, known in _KNOWN.items():
         table = asked.get(name, {}) if name else asked
         if not isinstance(table, Mapping):

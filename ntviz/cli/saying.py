@@ -10,6 +10,8 @@ from typing import Any
 
 import typer
 
+from ntviz.environment import listeners
+
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -21,6 +23,23 @@ def say(text: str = "") -> None:
 def note(text: str) -> None:
     """Writes to standard error what is said beside it."""
     typer.echo(text, err=True)
+
+
+@contextlib.contextmanager
+def told() -> Generator[list[str]]:
+    """What is told of inputs while a command runs, each sentence once: on standard error at once, and here for its manifest."""
+    notes: list[str] = []
+
+    def hear(text: str) -> None:
+        if text not in notes:
+            notes.append(text)
+            note(text)
+
+    listeners.append(hear)
+    try:
+        yield notes
+    finally:
+        listeners.remove(hear)
 
 
 @contextlib.contextmanager
@@ -41,6 +60,16 @@ def failing(*errors: type[Exception]) -> Generator[None]:
     except errors as error:
         note(f"ntviz: {error}")
         raise typer.Exit(FAILED) from None
+
+
+@contextlib.contextmanager
+def interruptible(kept: str = "") -> Generator[None]:
+    """End an interrupted command in one line, which says what is kept, with exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(f"ntviz: interrupted{kept and '; '}{kept}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def aligned(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""`ntviz score`: any VCF in, the same VCF out, scored."""
+"""`ntviz score`: any VCF or table in, the same out, scored."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ import typer
 
 from ntviz.cli import sharded
 from ntviz.cli.saying import failing, note, say, usage
+from ntviz.environment import tell, write_card
 
 if TYPE_CHECKING:
     from ntviz.variants import Scorer, SpliceScorer
     from ntviz.variants.options import Options
 
-_TABLES = (".tsv", ".csv", ".parquet")
-
 
 def score(
+    context: typer.Context,
     path: Annotated[
         Path, typer.Argument(metavar="IN", help="A VCF (plain, gzip, bgzip), or .tsv, .csv, .parquet.")
     ],
     out: Annotated[
         Path,
-        typer.Option(help="Where to: .vcf.gz (bgzip and index) or .vcf; .tsv, .csv, .parquet of tables."),
+        typer.Option(
+            help="Where to: .vcf.gz (bgzip and index) or .vcf; .tsv, .csv, .parquet of tables. A .json is put beside it."
+        ),
     ],
     reference: Annotated[
         Path | None, typer.Option(help="FASTA; default: the bundle's chromosome 20 (GRCh37).")
@@ -70,7 +72,9 @@ def score(
     ] = True,
     shard: Annotated[str, typer.Option(help=sharded.SHARD)] = "1/1",
     cache: Annotated[Path | None, typer.Option(help=sharded.CACHE)] = None,
-    table: Annotated[Path | None, typer.Option(help="Parquet of alleles; default: beside OUT.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="Parquet of alleles; default: beside OUT, none of a table.")
+    ] = None,
     no_table: Annotated[bool, typer.Option("--no-table", help="No parquet.")] = False,
     piece: Annotated[int, typer.Option(help="Records scored and kept at once.")] = 500,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
@@ -80,7 +84,12 @@ def score(
     plan: Annotated[bool, typer.Option("--plan", help=sharded.PLAN)] = False,
     rate: Annotated[float | None, typer.Option(help=sharded.RATE)] = None,
 ) -> None:
-    """Score every alternative of a VCF: the same records come out, with INFO keys NTV_... and a status for each.
+    """Score every alternative of a VCF or table: the same records come out, with INFO keys NTV_... or columns, and a status for each.
+
+    All tokens that a substitution touches are masked together. Insertions and deletions, trimmed and left-aligned, are scored over
+    ceil(bp/6)+1 tokens of 6 bp, bp being the longer allele: each token masked by itself, log p summed, alternative minus reference;
+    from the first changed base on in windows that begin at the same base, up to the last changed base in windows that end at the
+    same base, and the mean of the two.
 
     POS counts from 1. Killed at any moment and run again, it goes on where it stopped. Exit code: 0 all was written, 1 it
     failed, 2 the arguments were wrong, 130 it was interrupted.
@@ -108,7 +117,7 @@ def score(
                 f"the variants must be in a file, but there is none at {path}. Check the path"
             )
         if not plan:
-            filing.check_output(path, out, overwrite=overwrite)
+            filing.check_output(path, out, table, overwrite=overwrite)
         if piece < 1:
             raise ValueError(f"--piece must be at least 1 record, but {piece} came")
         if plan:
@@ -123,9 +132,6 @@ def score(
         scorer = _scorer(reference, model, options, splicing, background, device, dtype, batch_tokens)
     problems = usage(VcfError, FileExistsError, FileNotFoundError)
     with sharded.going_on(), failing(OSError, Mismatch), problems:
-        if path.suffix in _TABLES:
-            _score_table(path, out, scorer)
-            return
         summary = variants.score_file(
             path,
             out,
@@ -138,6 +144,9 @@ def score(
             overwrite=overwrite,
             command=_command(given, splicing=isinstance(scorer, variants.SpliceScorer)),
         )
+        if summary.written:
+            counts = dict(summary.statuses.most_common())
+            summary.written.append(write_card(out, [*context.obj, *summary.warnings], alleles=counts))
     note(summary.text)
     for file in summary.written:
         say(str(file))
@@ -156,8 +165,6 @@ def _plan(
     from ntviz import models, variants
 
     outline, size = models.outline(model), sharded.size_of(dtype)
-    if path.suffix in _TABLES:
-        raise ValueError(f"--plan must be asked of a VCF, but {path.name} came")
 
     def forecast(measured: float) -> Any:
         return variants.forecast(
@@ -180,6 +187,7 @@ def _scorer(
     from ntviz import data, models, variants
     from ntviz.models.protocol import SplicePredictor
     from ntviz.reference import Reference
+    from ntviz.variants.backgrounds import TooFew
     from ntviz.variants.tables import scorer_of
 
     bases = Reference(reference or data.bundle("chr20"))
@@ -197,7 +205,10 @@ def _scorer(
         return scorer_of(loaded, bases, **splicing)
     random = None
     if background:
-        random = variants.background(loaded, bases, options, folders=_shipped())
+        try:
+            random = variants.background(loaded, bases, options, folders=_shipped())
+        except TooFew as error:
+            tell(f"no percentiles: {str(error).partition('. ')[0]}. A larger --reference gives them.")
     return variants.Scorer(loaded, bases, options, background=random, batch_tokens=batch_tokens)
 
 
@@ -208,26 +219,6 @@ def _shipped() -> list[Path]:
         return [data.bundle("backgrounds")]
     except FileNotFoundError:
         return []
-
-
-def _score_table(path: Path, out: Path, scorer: Scorer | SpliceScorer) -> None:
-    from ntviz import environment
-    from ntviz.variants import tables
-
-    if out.suffix not in _TABLES:
-        raise FileNotFoundError(
-            f"a table of variants must go to {', '.join(_TABLES)}, but {out.name} came. Rename it"
-        )
-    found = tables.score_table(scorer, path)
-    with environment.atomic_write(out) as handle:
-        if out.suffix == ".parquet":
-            found.attrs = {}
-            found.to_parquet(handle, index=False)
-        else:
-            handle.write(found.to_csv(index=False, sep="\t" if out.suffix == ".tsv" else ",").encode())
-    counts = ", ".join(f"{count:,} {status}" for status, count in found["status"].value_counts().items())
-    note(f"{len(found):,} alleles considered: {counts}")
-    say(str(out))
 
 
 _OF_SPLICE_NETWORKS = {"genes", "distance", "mask"}

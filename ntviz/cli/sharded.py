@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import typer
+from ntviz.cli.saying import interruptible, note, say
+from ntviz.environment import tell
 
-from ntviz.cli.saying import INTERRUPTED, note, say
+if TYPE_CHECKING:
+    from ntviz.genome import Interval
+    from ntviz.reference import Reference
 
 SHARD = "i/n: do every n-th piece only; then once without it, which makes the rest and writes the whole."
 CACHE = "Folder of finished pieces, kept; default: OUT.parts, removed."
@@ -62,25 +65,25 @@ def ended(found: Any) -> None:
         say(str(file))
 
 
-@contextlib.contextmanager
-def going_on() -> Generator[None]:
+def going_on() -> contextlib.AbstractContextManager[None]:
     """Ends an interrupted command with a word on what becomes of what was finished."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        note("ntviz: interrupted; what was finished is kept, and the same command goes on from there")
-        raise typer.Exit(INTERRUPTED) from None
+    return interruptible("what was finished is kept, and the same command goes on from there")
 
 
-def annotated(genes: Path | None, beds: str, reference: Path | None) -> list[Any]:
+def annotated(
+    genes: Path | None, beds: str, reference: Path | None, bases: Reference, within: Interval | None
+) -> list[Any]:
     """The annotation of genes, and the elements of further files by commas, as `annotation.named` names them.
 
     Raises
     ------
     FileNotFoundError
         A file is not there, or none was named for a reference that is not the bundle's.
+    ValueError
+        Nothing of the genes lies on a contig of the bases, or nothing of a further file in the region that is looked at.
     """
     from ntviz import annotation, data
+    from ntviz.annotation.combining import require_within
 
     if genes is None and reference is not None:
         raise FileNotFoundError(
@@ -93,4 +96,9 @@ def annotated(genes: Path | None, beds: str, reference: Path | None) -> list[Any
             f"elements must be in files, but there is none at {missing[0]}. Check --genes and --beds"
         )
     first, *more = files
-    return [annotation.read(first), *annotation.named(more).values()]
+    known = annotation.read(first)
+    contigs = [bases.whole(name) for name in bases.contigs]
+    require_within(known, contigs)
+    if within is not None and not len(known.within(within)):
+        tell(f"Nothing of {known.source} lies on {within.label()}.")
+    return [known, *annotation.named(more, within=contigs if within is None else within).values()]

@@ -10,6 +10,7 @@ from ntviz.environment.files import (
     atomic_write,
     encoding_of,
     lines_of,
+    rows_of,
     sha256,
 )
 from ntviz.environment.laziness import lazily
@@ -23,8 +24,8 @@ from ntviz.environment.machine import (
     versions,
 )
 from ntviz.environment.paths import cache_dir, data_dir, project_dir, runs_dir
-from ntviz.environment.reporting import Progress, progress
-from ntviz.environment.sharing import Finished, Output, Shelf, Unfinished, share
+from ntviz.environment.reporting import Progress, listeners, progress, tell
+from ntviz.environment.sharing import Finished, Output, Shelf, Unfinished, share, write_card
 
 __all__ = [
     "DAMAGED",
@@ -47,12 +48,16 @@ __all__ = [
     "in_jupyterlab",
     "lazily",
     "lines_of",
+    "listeners",
     "machine",
     "progress",
     "project_dir",
+    "rows_of",
     "runs_dir",
     "seed_everything",
     "sha256",
     "share",
+    "tell",
     "versions",
+    "write_card",
 ]

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import gzip
 import hashlib
+import io
 import os
 import secrets
 import shutil
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -262,3 +264,57 @@ def lines_of(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
             f"{path.name} must be a whole gzip file, but reading it ended after line {number:,} with '{error}'. It is "
             f"truncated or corrupt: fetch it again."
         ) from error
+
+
+def rows_of(path: str | os.PathLike[str], required: Collection[str] = ()) -> list[tuple[int, list[str]]]:
+    r"""Line, from 1, and cells of each row of a sheet with tabs, the header first; all rows are as long as the header.
+
+    Nothing is said by empty rows, by rows that begin with #, and by columns without name and cells, as spreadsheets save them.
+    A header may begin with # if it has the columns that are required.
+
+    Raises
+    ------
+    ValueError
+        The file is no text, has a lone quote, or has a cell in a column without name.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> file = Path(tempfile.mkdtemp()) / "excel.tsv"
+    >>> _ = file.write_text("# mine\t\t\nsample\trun\t\n\na\tscore\t\n")
+    >>> rows_of(file)
+    [(2, ['sample', 'run']), (4, ['a', 'score'])]
+    """
+    try:
+        text = Path(path).read_bytes().decode(encoding_of(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"it must be text in UTF-8, but byte {error.start + 1} is not. Save it as tab-separated text"
+        ) from error
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    line = 1
+    try:
+        for texts in reader:
+            cells = [text.strip() for text in texts]
+            if any(cells) and cells[0].startswith("#") and not rows:
+                bare = [cells[0].lstrip("# "), *cells[1:]]
+                cells = bare if required and set(required) <= set(bare) else cells
+            if any(cells) and not cells[0].startswith("#"):
+                rows.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ValueError(
+            f"row {line}: its cells must be readable, but {error}. Look for a lone quote"
+        ) from error
+    wide = max((len(cells) for _, cells in rows), default=0)
+    whole = [(row, cells + [""] * (wide - len(cells))) for row, cells in rows]
+    kept = [column for column in range(wide) if any(cells[column] for _, cells in whole)]
+    for row, cells in whole:
+        for column in kept:
+            if cells[column] and not whole[0][1][column]:
+                raise ValueError(
+                    f"row {row}: the cell {cells[column]!r} must stand in a column with a name, but column {column + 1} has none "
+                    f"in the header, row {whole[0][0]}. Name it, or take a tab out"
+                )
+    return [(row, [cells[column] for column in kept]) for row, cells in whole]

@@ -1,4 +1,4 @@
-"""The one place through which progress is shown: a bar, a Jupyter display, or lines in a batch log."""
+"""What the person is shown: progress as a bar, a Jupyter display or lines of a batch log; and what is to be known of inputs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,25 @@ LIVE_EVERY = 0.5  # s between two states of a bar that a person watches
 BATCH_SHARE = 0.05  # share of the whole between two lines of a batch log ...
 BATCH_EVERY = 300.0  # ... or this many seconds, whichever comes first
 METADATA_KEY = "ntviz_progress"  # marks our displays, so that `ntviz run` can pass them on to its log
+
+listeners: list[Callable[[str], None]] = []
+"""Who is given what `tell` says: the command, and the run of a notebook. The library itself prints nothing."""
+
+
+def tell(note: str) -> None:
+    """Gives what is to be known of an input, such as lines that could not be read, to whoever listens.
+
+    Examples
+    --------
+    >>> notes = []
+    >>> listeners.append(notes.append)
+    >>> tell("1 of 3 lines of peaks.bed could not be read.")
+    >>> listeners.remove(notes.append)
+    >>> notes
+    ['1 of 3 lines of peaks.bed could not be read.']
+    """
+    for listener in listeners if note else ():
+        listener(note)
 
 
 def duration(seconds: float) -> str:

@@ -6,10 +6,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from ntviz.environment.files import atomic_write
 
 
 def share(total: int, shard: tuple[int, int]) -> range:
@@ -160,3 +162,12 @@ class Output:
     def end(self) -> None:
         """Removes the folder beside the file: all is written."""
         shutil.rmtree(self.work, ignore_errors=True)
+
+
+def write_card(path: Path, notes: Sequence[str], **about: Any) -> Path:
+    """Path of the manifest beside a result, `x.json` of `x.tsv` and of `x.vcf.gz`: what it follows from, and `notes` on inputs."""
+    card = path.with_name(path.name.removesuffix(".gz")).with_suffix(".json")
+    with atomic_write(card, "w") as handle:
+        json.dump({**about, "notes": list(notes)}, handle, indent=1)
+        handle.write("\n")
+    return card

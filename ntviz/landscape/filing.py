@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def reconstruct_file(
     bin: int = 1,  # noqa: A002
     elements: Annotation | None = None,
     what: str | None = "reconstructing",
+    notes: Sequence[str] = (),
     **options: Any,
 ) -> Finished | Unfinished:
     """Writes a landscape, and where elements are given its table by element.
@@ -60,9 +62,11 @@ def reconstruct_file(
     track, bin
         Of a bedGraph; see `Landscape.bedgraph`.
     elements
-        Of `x.npz` and `x.bedgraph`, `x.elements.tsv` is then `by_element` over these.
+        Of `x.npz` and `x.bedgraph`, `x.elements.tsv` is then `by_element` over these, and `x.json` says what it follows from.
     what
         Name of the progress bar; None for none.
+    notes
+        Sentences on the inputs, put into `x.json`.
     options
         As of `reconstruct`.
 
@@ -89,7 +93,7 @@ def reconstruct_file(
         left = folder.missing(question.pieces)
         total = len(question.pieces)
         return Unfinished(folder.path, total - len(left), total, tuple(left))
-    finished = _written(assembled(question, folder), target.path, track, bin, elements)
+    finished = _written(assembled(question, folder), target.path, track, bin, elements, notes)
     target.end()
     return finished
 
@@ -125,6 +129,7 @@ def _written(
     track: str,
     size: int,
     elements: Annotation | None,
+    notes: Sequence[str],
 ) -> Finished:
     # The arrays lie in the folder of pieces, which is about to go: nothing of them leaves this function.
     written = [path]
@@ -135,6 +140,8 @@ def _written(
         written.append(path.with_suffix(".elements.tsv"))
         with environment.atomic_write(written[-1]) as handle:
             handle.write(table.to_csv(index=False, sep="\t").encode())
+        about = {"model": found.model, "interval": found.interval.label(), "settings": found.settings}
+        written.append(environment.write_card(path, notes, summary=repr(found), **about))
     # What was asked for comes last: where it is, all is.
     if path.suffix == ".npz":
         found.save(path)

@@ -35,7 +35,7 @@ def runs(*folders: str | Path) -> pd.DataFrame:
     """Table of all runs below `folders`, one row a run, oldest first.
 
     Columns: status, notebook, run (name of its folder), profile, started (UTC), seconds, device, peak_memory_mb, model
-    (names), error, path, report (its page, if there is one), then ``param.NAME`` and ``metric.NAME``. Besides the statuses of a manifest there are
+    (names), error, answer (the report's first line), path, report (its page, if there is one), then ``param.NAME`` and ``metric.NAME``. Besides the statuses of a manifest there are
     ``broken``, whose manifest cannot be read, and ``lost``, which says "running" while its process is gone.
 
     A folder of `ntviz submit` has one row a sample of its sheet, whether that is a notebook or another command: `notebook` is what was run, `run` the sample, and ``param.NAME`` its filled cells. Of a sample that
@@ -128,6 +128,7 @@ def _row(path: Path) -> dict[str, Any]:
         "peak_memory_mb": facts.peak_memory_bytes / 1e6 if facts.peak_memory_bytes else None,
         "model": ", ".join(str(model.get("name", "?")) for model in facts.models),
         "error": _error(facts.error) if facts.error else None,
+        "answer": facts.answer or None,
     }
     row |= {f"param.{name}": _flat(value) for name, value in facts.parameters.items()}
     row |= {f"metric.{name}": _flat(value) for name, value in facts.metrics.items()}

@@ -9,10 +9,11 @@ import os
 import re
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ntviz.environment import append_line, atomic_write, data_dir, runs_dir, sha256, versions
+from ntviz.environment import append_line, atomic_write, data_dir, listeners, runs_dir, sha256, versions
 from ntviz.runs import manifest
 
 if TYPE_CHECKING:
@@ -94,6 +95,29 @@ class Run:
         """
         self._record("metrics", manifest.plain(metrics))
 
+    def answer(self, text: str, chips: Mapping[str, str] | None = None) -> str:
+        """`text`, which becomes the first line of the report: the notebook's answer, with number, control and unit.
+
+        Parameters
+        ----------
+        text
+            A sentence or two. The last answer of a run counts.
+        chips
+            The few numbers that matter, by name in words: each text with its unit and control. They stand under the answer; what
+            `record` keeps is then folded.
+
+        Raises
+        ------
+        ValueError
+            If the text is empty.
+        """
+        if not text.strip():
+            raise ValueError(
+                "an answer must be a sentence, but no text came. Say what was found, or that nothing was"
+            )
+        self._record("answer", manifest.plain({"text": text, "chips": chips or {}}))
+        return text
+
     def record_model(self, model: Any) -> None:
         """Put a model's `info` (name, revision, weight hash and what else it says) into the manifest.
 
@@ -150,7 +174,7 @@ class Run:
         """Path of `figure` as ``figures/NAME.html`` (opens offline, zooms), or ``.png`` for one of matplotlib.
 
         A plotly figure is also written as ``.json``, and as ``.svg`` where kaleido and a Chromium are there; a figure or axes
-        of matplotlib, such as `plot.logo` gives, also as ``.svg``.
+        of matplotlib, such as `plot.logo` gives, also as ``.svg``; the labels of its axes are the description in both files.
 
         Raises
         ------
@@ -170,9 +194,16 @@ class Run:
                 plot.save(figure, path.with_suffix(".svg"))
         elif hasattr(drawing := getattr(figure, "figure", figure), "savefig"):
             path = self._path("figures", name, ".png")
+            words = " ".join(filter(None, (str(axes.get_label()) for axes in drawing.axes)))
             for ending in (".png", ".svg"):
                 with atomic_write(path.with_suffix(ending)) as handle:
-                    drawing.savefig(handle, format=ending[1:], dpi=150, bbox_inches="tight")
+                    drawing.savefig(
+                        handle,
+                        format=ending[1:],
+                        dpi=150,
+                        bbox_inches="tight",
+                        metadata={"Description": words},
+                    )
         else:
             raise TypeError(
                 f"a figure must come from ntviz.plot, plotly or matplotlib, but {type(figure).__name__} came. "
@@ -225,6 +256,13 @@ class _MemoryWatch:
             self._run._record("memory", seen)
 
 
+def _hear(text: str) -> None:
+    """Shows what is told of an input in the cell that is running, and records it."""
+    sys.stdout.write(f"{text}\n")
+    if _current is not None:
+        _current._record("notes", text)
+
+
 def _notebook_name() -> str:
     # JupyterLab gives the path of the notebook that a kernel was started for.
     session = os.environ.get("JPY_SESSION_NAME", "")
@@ -264,6 +302,8 @@ def current(*, profile: str | None = None) -> Run:
     _current = Run(profile, folder, _notebook_name())
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
+    if shell is not None and _hear not in listeners:
+        listeners.append(_hear)
     if _current.job and shell is not None:
         shell.events.register("post_run_cell", _MemoryWatch(_current))
     return _current

@@ -37,8 +37,10 @@ class Manifest:
         UTC times in ISO 8601, and the seconds between them.
     peak_memory_bytes, gpu_peak_memory_bytes
         Largest resident memory of the kernel, and largest memory that torch held on the GPU; None if unknown.
-    models, data, metrics, tables, figures
+    answer, chips, models, data, metrics, tables, figures
         What the notebook recorded through its `runs.Run`.
+    notes
+        What is to be known of the inputs, such as lines of a file that could not be read: a sentence each.
     error
         None, or `cell` (counted from 1), `cell_id`, `name`, `message` and the failing `line`.
     """
@@ -60,11 +62,14 @@ class Manifest:
     machine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     git: dict[str, Any] | None = None
+    answer: str = ""
+    chips: dict[str, str] = field(default_factory=dict)
     models: list[dict[str, Any]] = field(default_factory=list)
     data: list[dict[str, Any]] = field(default_factory=list)
     metrics: dict[str, Any] = field(default_factory=dict)
     tables: list[str] = field(default_factory=list)
     figures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
     pid: int = field(default_factory=os.getpid)
     host: str = field(default_factory=platform.node)
@@ -76,11 +81,13 @@ class Manifest:
             kind, value = record["kind"], record["value"]
             if kind == "metrics":
                 self.metrics.update(value)
+            elif kind == "answer":
+                self.answer, self.chips = value["text"], value["chips"]
             elif kind in ("models", "data"):
                 key = "name" if kind == "models" else "path"
                 kept = [entry for entry in getattr(self, kind) if entry.get(key) != value.get(key)]
                 setattr(self, kind, [*kept, value])
-            elif kind in ("tables", "figures"):
+            elif kind in ("tables", "figures", "notes"):
                 names = getattr(self, kind)
                 names += [value] if value not in names else []
             elif kind == "memory":

@@ -149,6 +149,9 @@ def _summary(facts: Manifest) -> dict[str, Any]:
         "status_words": WORDS[facts.status],
         "glance": glance,
         "error": _error(facts),
+        "answer": facts.answer,
+        "chips": list(facts.chips.items()),
+        "notes": facts.notes,
         "metrics": [
             (name, _figure(value))
             for name, value in facts.metrics.items()
@@ -181,7 +184,7 @@ def _facts(facts: Manifest) -> list[tuple[str, str]]:
     rows = [("started", facts.started), ("ended", facts.ended or "")]
     for model in facts.models:
         parts = [str(model.get("name", "?"))]
-        for key in ("revision", "sha256", "weights_sha256", "licence", "dtype", "device"):
+        for key in ("origin", "revision", "sha256", "weights_sha256", "licence", "dtype", "device"):
             if model.get(key):
                 value = str(model[key])
                 parts.append(f"{key} {value[:16] if 'sha256' in key else value}")

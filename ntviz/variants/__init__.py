@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ntviz.variants.options import SCORES, Options
     from ntviz.variants.saturating import Saturation, saturation
     from ntviz.variants.scoring import Scored, Scorer
-    from ntviz.variants.simulation import simulate
+    from ntviz.variants.simulation import intron_controls, simulate
     from ntviz.variants.splicing import MASKS, SpliceScorer
     from ntviz.variants.summary import Summary
     from ntviz.variants.tables import score
@@ -36,7 +36,7 @@ _HOMES = {
     "options": ("SCORES", "Options"),
     "saturating": ("Saturation", "saturation"),
     "scoring": ("Scored", "Scorer"),
-    "simulation": ("simulate",),
+    "simulation": ("intron_controls", "simulate"),
     "splicing": ("MASKS", "SpliceScorer"),
     "summary": ("Summary",),
     "tables": ("score",),
@@ -68,6 +68,7 @@ __all__ = [
     "dependency",
     "evaluate",
     "forecast",
+    "intron_controls",
     "read_clinvar",
     "read_mpra",
     "saturation",

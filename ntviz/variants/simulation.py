@@ -1,7 +1,8 @@
-"""Random substitutions of known consequence, each with a partner of the same bases outside of genes."""
+"""Controls of substitutions: random ones of known consequence with partners outside of genes, and the same change in an intron."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ CLASSES = tuple(
 )
 """Consequences that a single base can have, the gravest first, where the annotation has all transcripts of its genes."""
 _ROUNDS = 60
+_NEAREST = 40  # places that are asked for their consequence in each gene; nearly all are in introns
 
 
 def simulate(
@@ -102,6 +104,72 @@ def simulate(
     result.attrs["short"] = {
         name: int(counts.get(name, 0)) for name in CLASSES if counts.get(name, 0) < per_class
     }
+    return result
+
+
+def intron_controls(
+    changes: Iterable[Variant] | pd.DataFrame,
+    annotation: Annotation,
+    reference: Reference,
+    *,
+    apart: int = 50,
+) -> pd.DataFrame:
+    """For each substitution a control: the same change of the same three bases, in an intron of the same gene.
+
+    Columns [chrom, pos (1-based), ref, alt, apart (bp from the change), status], in the order given. It is the nearest place that is
+    an intron by every transcript, outside of splice regions. Without one `pos` is missing, and `status` says why: "no_gene" (no
+    transcript holds the change), "no_intron" (or none with these bases), "ref_mismatch" (REF is not the reference's single base).
+
+    Parameters
+    ----------
+    changes
+        `Variant`s, or a table with chrom, pos, ref and alt.
+    annotation, reference
+        With exons by transcript; of the same assembly.
+    apart
+        bp from the change, at least: splice scores look 50 bp to each side.
+    """
+    import pandas as pd
+
+    if isinstance(changes, pd.DataFrame):
+        columns = (changes[name] for name in ("chrom", "pos", "ref", "alt"))
+        changes = [Variant(str(c), int(p), r, a) for c, p, r, a in zip(*columns, strict=True)]
+    listed, known = list(changes), transcripts(annotation)
+    places: list[tuple[int, Variant]] = []
+    status = []
+    for row, change in enumerate(listed):
+        chrom = canonical_contig(change.chrom)
+        inside = [t for t in known if canonical_contig(t.chrom) == chrom and t.exons[0][0] <= change.start < t.exons[-1][1]]  # fmt: skip
+        status.append("no_intron" if inside else "no_gene")
+        if not inside:
+            continue
+        low, high = min(t.exons[0][0] for t in inside), max(t.exons[-1][1] for t in inside)
+        bases = reference.fetch(Interval(change.chrom, low - 1, high + 1)).sequence
+        three = bases[change.start - low : change.start - low + 3]
+        if three[1:2] != change.ref.upper() or len(change.alt) != 1:
+            status[-1] = "ref_mismatch"
+            continue
+        fits = np.array([low + match.start() for match in re.finditer(f"(?={three})", bases)])
+        gaps = [(a[1], b[0]) for t in inside for a, b in zip(t.exons, t.exons[1:], strict=False)]
+        fits = fits[[any(a <= at < b for a, b in gaps) for at in fits] & (np.abs(fits - change.start) >= apart)]  # fmt: skip
+        nearest = fits[np.argsort(np.abs(fits - change.start), kind="stable")[:_NEAREST]]
+        places += [(row, Variant(change.chrom, int(at) + 1, change.ref, change.alt)) for at in nearest]
+    introns = consequence([place for _, place in places], annotation, reference)["consequence"] == "intron"
+    chosen: dict[int, Variant] = {}
+    for (row, place), fits_all in zip(places, introns, strict=True):
+        if fits_all:
+            chosen.setdefault(row, place)
+    pos = [chosen[row].pos if row in chosen else None for row in range(len(listed))]
+    result = pd.DataFrame(
+        {
+            "chrom": [change.chrom for change in listed],
+            "pos": pd.array(pos, dtype="Int64"),
+            "ref": [change.ref for change in listed],
+            "alt": [change.alt for change in listed],
+            "status": ["ok" if row in chosen else why for row, why in enumerate(status)],
+        }
+    )
+    result.insert(4, "apart", (result["pos"] - pd.Series([change.pos for change in listed])).abs())
     return result
 
 
