@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ntviz import attribution, models
+from ntviz import attribution, finetuning, models
 from ntviz.attribution import BaseProbability, Direction
 from ntviz.genome import Interval
-from ntviz.sequence import reverse_complement
+from ntviz.sequence import reverse_complement, shuffle
 from ntviz.tokens import base_log_probs
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -62,8 +63,9 @@ def test_integrated_gradients_add_up(tiny, baseline):
         assert found.per_base().sum() == pytest.approx(
             found.per_token[~found.tokens.is_special].sum(), abs=1e-9
         )
-        # What is the same in sequence and baseline contributes nothing.
-        assert found.per_token[found.tokens.is_special] == pytest.approx(0)
+        # What is the same in sequence and baseline contributes nothing; v1 scales <cls> by how much is masked.
+        if baseline != "mask" or not tiny.module.config.token_dropout:
+            assert found.per_token[found.tokens.is_special] == pytest.approx(0)
         for index in target.masked(found.tokens):
             assert found.per_token[index] == 0
 
@@ -72,22 +74,87 @@ def test_the_integral_is_the_sum_of_gradients_along_the_way(tiny):
     """The same integral by a plain loop over 100 midpoints, a gradient each."""
     target = target_of(tiny)
     tokens = tiny.tokenize(SEQUENCE)
-    layer = tiny.module.get_input_embeddings()
+    embeddings = tiny.module.esm.embeddings
     ids = torch.from_numpy(tokens.ids.copy())[None]
     other = torch.where(torch.from_numpy(tokens.is_special.copy()), ids, tiny.mask_id)
     with torch.no_grad():
-        end, start = layer(ids), layer(other)
+        end, start = (embeddings.word_embeddings(each) for each in (ids, other))
+        if tiny.module.config.token_dropout:
+            start[:, 1:] = 0
+            # One of n tokens, <cls>, is left; as transformers trains: 0.15 masked, 0.8 of these dropped.
+            end, start = end * 0.88, start * 0.88 * len(tokens)
     total = torch.zeros_like(end)
     n = 100
     for step in range(n):
         vectors = (start + (step + 0.5) / n * (end - start)).requires_grad_()
-        handle = layer.register_forward_hook(lambda *_, vectors=vectors: vectors)
+        read = embeddings(inputs_embeds=vectors)
+        handle = embeddings.register_forward_hook(lambda *_, read=read: read)
         states = tiny.module.esm(input_ids=ids, output_hidden_states=True).hidden_states
         handle.remove()
         total += torch.autograd.grad(target.score(tiny, states, tokens).sum(), vectors)[0] / n
     expected = ((end - start) * total)[0].sum(-1).double().numpy()
     found = attribution.integrated_gradients(tiny, SEQUENCE, target, steps=64)
     np.testing.assert_allclose(found.per_token, expected, atol=2e-3 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("baseline", ["mask", "n", "shuffle"])
+@pytest.mark.parametrize("name", ["nt_v1_tiny", "nt_v2_tiny", "dnabert2_tiny", "hyenadna_tiny", "mini"])
+def test_the_value_at_a_baseline_is_the_models_own(name, baseline):
+    """The plain forward pass of transformers, or of the peer, over the ids of the baseline."""
+    model = models.load(device="cpu") if name == "mini" else models.load(FIXTURES / name, device="cpu")
+    text = "ACGTGA" * 9  # a shuffle that DNABERT-2 cuts elsewhere is refused
+    target, tokens = target_of(model), model.tokenize(text)
+    given = {"baseline": baseline, "shuffles": 1, "seed": 3, "steps": 1, "most_steps": 1}
+    refused = {
+        ("hyenadna_tiny", "mask"): "reads both sides",
+        ("dnabert2_tiny", "shuffle"): "cut where the sequence is",
+    }
+    if (name, baseline) in refused:
+        with pytest.raises(ValueError, match=refused[name, baseline]):
+            attribution.integrated_gradients(model, text, target, **given)
+        return
+    found = attribution.integrated_gradients(model, text, target, **given)
+    ids = tokens.ids.copy()
+    if baseline == "shuffle":
+        ids = model.tokenize(shuffle(text, k=2, seed=3)).ids
+    else:
+        words = model.tokenizer.vocabulary
+        hidden = model.mask_id if baseline == "mask" else getattr(words, "n_id", None) or words.unk_id
+        ids[~tokens.is_special] = hidden
+    row = torch.from_numpy(ids.copy())[None]
+    with torch.no_grad():
+        if hasattr(model.module, "esm"):
+            states = model.module(input_ids=row, output_hidden_states=True).hidden_states
+        else:
+            states = model.module.states(row, torch.ones_like(row, dtype=torch.bool)).hidden
+    mean = states[1][0, ~tokens.is_special].mean(0).double().numpy()
+    assert found.baseline_value == pytest.approx(float(mean @ target.vector), abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["head", "ia3"])
+@pytest.mark.parametrize("name", ["nt_v1_tiny", "nt_v2_tiny"])
+def test_the_value_at_a_baseline_is_that_of_the_tuned_model(name, method):
+    model = models.load(FIXTURES / name, device="cpu")
+    texts = [SEQUENCE[: 30 + row] for row in range(12)]
+    tuned = finetuning.tune(
+        model, texts, [0, 1] * 6, kind="binary", outputs=2, method=method, recipe=finetuning.Recipe(steps=2)
+    )
+    found = attribution.integrated_gradients(
+        tuned, SEQUENCE, attribution.Output(1), baseline="mask", steps=1, most_steps=1
+    )
+    (item,) = tuned.learner.prepare([SEQUENCE])
+    ids = np.where(item.item.is_special, item.item.ids, model.mask_id)
+    with torch.no_grad():
+        scores = tuned.learner([item._replace(item=dataclasses.replace(item.item, ids=ids))])[0]
+    own = attribution.integrated_gradients(
+        tuned, SEQUENCE, attribution.Output(1), baseline="n", steps=1, most_steps=1
+    )
+    plain = tuned.learner([item])[0].detach()
+    of = attribution.Output(1).score(tuned, torch.stack([scores, plain]), item.item).numpy()
+    assert (found.baseline_value, own.value) == (
+        pytest.approx(of[0], abs=1e-5),
+        pytest.approx(of[1], abs=1e-5),
+    )
 
 
 def test_steps_are_added_until_it_is_complete_or_said(mini):

@@ -11,7 +11,6 @@ from torch import nn
 
 from ntviz import attribution, finetuning, models
 from ntviz.attribution import BaseProbability, Direction, Output
-from ntviz.attribution.asking import values
 from ntviz.attribution.reading import reader
 from ntviz.finetuning import Recipe
 from ntviz.models.peers import bpnet
@@ -182,7 +181,7 @@ def test_peers_are_differentiated(name):
     assert found.complete
     assert found.per_base().sum() == pytest.approx(found.value - found.baseline_value, rel=0.011, abs=1e-4)
     assert [weight.requires_grad for weight in peer.module.parameters()] == before
-    assert values(reader(peer), [TEXT], target)[0] == pytest.approx(found.value, abs=1e-5)
+    assert reader(peer).values([TEXT], target)[0] == pytest.approx(found.value, abs=1e-5)
     assert len(found.per_base()) == 30
 
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from ntviz import benchmark, embeddings, models, probing
 from ntviz.benchmark import cells, matrix, methods, plain_features, standings
@@ -62,8 +67,10 @@ def test_every_cell_is_a_row(ran):
     assert table.set_index(["task", "method", "model"]).index.is_unique
     local = table[table["method"] == "local31"]
     assert (local["value"] > 0.9).all()
-    assert (table.loc[table["method"] == "majority", "value"] == 0).all()
-    assert (table["value"] == table["mcc"]).all()
+    majority = table[table["method"] == "majority"]
+    assert majority["value"].isna().all()
+    assert set(majority["note"]) == {"mcc is not defined: every guess is class no"}
+    pd.testing.assert_series_equal(table["value"], table["mcc"], check_names=False)
 
 
 def test_controls_stand_beside_each_score_and_what_lacks_them_says_so(ran):
@@ -252,8 +259,14 @@ def test_the_leaderboard_is_means_of_its_cells(ran):
     board = benchmark.leaderboard(out)
     done = table[table["twin_of"] == ""]
     assert len(board.tasks) == len(done) == 15
-    assert board.overall["value"].is_monotonic_decreasing
-    for row in board.overall.itertuples():
+    ranked = board.overall.dropna(subset="value")
+    assert ranked["value"].is_monotonic_decreasing
+    assert ranked["rank"].notna().all()
+    (left,) = board.overall[board.overall["value"].isna()].itertuples()
+    assert (left.entry, left.tasks, left.of) == ("majority class", 0, 3)
+    assert np.isnan([left.rank, left.low, left.high]).all()
+    assert left.note.count("mcc is not defined: every guess is class no") == 3
+    for row in ranked.itertuples():
         mine = board.tasks[board.tasks["entry"] == row.entry]
         assert row.value == pytest.approx(mine["value"].mean())
         draws = [
@@ -265,7 +278,9 @@ def test_the_leaderboard_is_means_of_its_cells(ran):
         assert (row.low, row.high) == (pytest.approx(low), pytest.approx(high))
     assert board.categories.groupby("category")["entry"].count().to_dict() == {"promoters": 5, "splicing": 5}
     promoters = board.categories[board.categories["category"] == "promoters"]
-    assert (promoters["tasks"] == 2).all()
+    assert promoters.set_index("entry")["tasks"].to_dict() == {
+        name: 0 if name == "majority class" else 2 for name in promoters["entry"]
+    }
 
 
 def test_an_entry_without_every_task_has_no_overall_value(tmp_path):
@@ -290,9 +305,153 @@ def test_comparisons_are_paired_and_corrected(ran):
     one = benchmark.comparisons(out, against="31 bp around the middle")
     assert len(one) == 3 * 4
     assert (one["second"] == "31 bp around the middle").all()
-    assert (one["difference"] < 0).all()
+    undefined = one["first"] == "majority class"
+    assert (one.loc[~undefined, "difference"] < 0).all()
+    assert one.loc[undefined, ["difference", "p", "q"]].isna().all(axis=None)
+    assert set(one.loc[undefined, "note"]) == {"the metric is not defined for one of them"}
     with pytest.raises(ValueError, match="must be an entry: 3-mers, .*received 'nobody'"):
         benchmark.comparisons(out, against="nobody")
+
+
+# What is not defined --------------------------------------------------------------------------------------------------
+
+
+def test_a_test_part_of_one_class_takes_no_part_in_ranks(tmp_path):
+    held = examples(40, "h", seed=7)
+    one_class = benchmark.Task(
+        "one class", "binary", ("no", "yes"), examples(160, "a", seed=3), held.take(held.labels == 1)
+    )
+    said: list[str] = []
+    quick = Settings(permutations=3, draws=2, bootstrap=20)
+    given = {"tasks": [task(), one_class], "methods": ["local31", "gc"], "settings": quick}
+    table = benchmark.run(tmp_path, **given, say=said.append)
+    reason = "mcc is not defined: all 20 judged examples are of class yes"
+    none = table[table["task"] == "one class"]
+    assert none[["value", "low", "high", "mcc", "auroc", "p", "selectivity"]].isna().all(axis=None)
+    assert none["accuracy"].notna().all()
+    assert set(none["note"]) == {reason}
+    assert sum(text.endswith(reason) for text in said) == 2
+    board = benchmark.leaderboard(tmp_path)
+    benchmark.run(tmp_path / "alone", **given | {"tasks": [task()]})
+    alone = benchmark.leaderboard(tmp_path / "alone")
+    columns = ["entry", "value", "low", "high", "rank", "tasks", "of"]
+    pd.testing.assert_frame_equal(board.overall[columns], alone.overall[columns])
+    assert (board.overall["note"] == f"one class: {reason}").all()
+    # What is on disk is JSON, and comes back as it was.
+    pd.testing.assert_frame_equal(benchmark.run(tmp_path, **given), table)
+    for file in tmp_path.glob("cells/*/cell.json"):
+        json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+
+
+def test_one_seed_that_is_not_defined_leaves_no_mean_of_the_others(tmp_path):
+    given = {"tasks": [task()], "methods": ["local31"], "settings": QUICK, "seeds": (0, 1)}
+    table = benchmark.run(tmp_path, **given)
+    table.loc[0, "value"], table.loc[0, "note"] = np.nan, "mcc is not defined: every guess is class no"
+    table.to_parquet(tmp_path / matrix.RESULTS)
+    board = benchmark.leaderboard(tmp_path)
+    assert np.isnan(board.tasks["value"]).all()
+    assert board.tasks["note"].tolist() == ["mcc is not defined: every guess is class no"]
+
+
+def test_a_folder_of_an_older_version_is_shown(tmp_path):
+    benchmark.run(tmp_path, tasks=[task()], methods=["gc"], settings=QUICK).drop(columns="note").to_parquet(
+        tmp_path / matrix.RESULTS
+    )
+    assert benchmark.leaderboard(tmp_path).overall["note"].tolist() == [""]
+
+
+# What decides a cell is its name --------------------------------------------------------------------------------------
+
+
+def changed(**fields):
+    """The task with one thing of its first part changed."""
+    one = task()
+    for name, value in fields.items():
+        values = getattr(one.train, name).copy()
+        values[0] = value
+        one = dataclasses.replace(one, train=dataclasses.replace(one.train, **{name: values}))
+    return one
+
+
+DECIDING = {
+    "a base": {"task": changed(sequences="A" * 90)},
+    "a label": {"task": changed(labels=1)},
+    "a group": {"task": changed(groups="a9")},
+    "an id": {"task": changed(ids="zz")},
+    "a name of a class": {"task": dataclasses.replace(task(), classes=("no", "maybe"))},
+    "the part of an example": {"task": task(test=False)},
+    "method": {"method": "mlp"},
+    "weights": {"weights": "other"},
+    "seed": {"seed": 1},
+    "controls": {"controlled": False},
+    **{
+        name: {"settings": dataclasses.replace(QUICK, **{name: value})}
+        for name, value in {
+            "layers": (1,), "pooling": "max", "both_strands": True, "n_folds": 4, "refold": True, "permutations": 5, "draws": 4,
+            "bootstrap": 50, "train_cap": 100,
+        }.items()
+    },
+}  # fmt: skip
+
+
+def name_of(**more):
+    given = {
+        "task": task(),
+        "method": "logistic",
+        "weights": "w",
+        "settings": QUICK,
+        "seed": 0,
+        "controlled": True,
+        **more,
+    }
+    return cells.key(
+        given.pop("task"),
+        methods.method(given.pop("method")),
+        given.pop("weights"),
+        given.pop("settings"),
+        given.pop("seed"),
+        **given,
+    )
+
+
+@pytest.mark.parametrize("what", DECIDING)
+def test_each_deciding_input_makes_another_cell(what):
+    assert name_of() == name_of()
+    assert name_of(**DECIDING[what]) != name_of()
+
+
+@pytest.mark.parametrize("method", ["ia3", "lora", "full", "head", "cnn"])
+def test_the_recipe_makes_another_cell(method, monkeypatch):
+    from ntviz import finetuning
+
+    before = name_of(method=method)
+    assert name_of(method=method, settings=dataclasses.replace(QUICK, steps=7)) != before
+    family = method if method in finetuning.RECIPES else "network"
+    other = dataclasses.replace(finetuning.RECIPES[family], learning_rate=1e-6)
+    monkeypatch.setitem(finetuning.RECIPES, family, other)
+    assert name_of(method=method) != before
+
+
+def test_weights_tokens_and_dtype_make_another_model(mini):
+    found = {embeddings.fingerprint(mini), embeddings.fingerprint(models.load(dtype="bfloat16"))}
+    words = mini.tokenizer.vocabulary.tokens
+    swapped = SimpleNamespace(vocabulary=SimpleNamespace(tokens=(*words[:-2], words[-1], words[-2])))
+    other = SimpleNamespace(name=mini.name, info=mini.info, module=mini.module, tokenizer=swapped)
+    found.add(embeddings.fingerprint(other))
+    trained = models.load()
+    with torch.no_grad():
+        next(trained.module.parameters())[0, 0] += 1
+    assert len(found | {embeddings.fingerprint(trained)}) == 4
+    assert embeddings.fingerprint(mini) == embeddings.fingerprint(models.load())
+
+
+def test_a_changed_label_is_computed_again_beside_the_old_cell(tmp_path):
+    given = {"methods": ["gc"], "settings": QUICK}
+    first = benchmark.run(tmp_path, tasks=[task()], **given)
+    second = benchmark.run(tmp_path, tasks=[changed(labels=1)], **given)
+    assert first["cell"].item() != second["cell"].item()
+    pd.testing.assert_frame_equal(benchmark.run(tmp_path, tasks=[task()], **given), first)
+    assert len(list((tmp_path / "cells").iterdir())) == 2
 
 
 # Vectors without a model --------------------------------------------------------------------------------------------
@@ -321,11 +480,15 @@ def test_a_task_is_known_by_its_examples():
     ("kind", "labels", "classes", "message"),
     [
         ("ranking", np.array([0, 1]), 2, "must be one of binary, .*; received 'ranking'"),
-        ("binary", np.array([0, 1]), 3, "must have two classes; t, train has 3"),
-        ("binary", np.array([0, 2]), 2, "numbered 0 to 1 in t, train; received 0 to 2"),
-        ("binary", np.array([0.0, 1.0]), 2, "1-dimensional integers; t, train has float64"),
-        ("multilabel", np.array([[True], [False]]), 2, "a column for each of 2 classes; received 1"),
-        ("regression", np.array([[1.0], [np.nan]]), 1, "must be finite; t, train has 1"),
+        ("binary", np.array([0, 1]), 3, "must have two classes; received 3"),
+        (
+            "binary",
+            np.array([0, 2]),
+            2,
+            "Labels of t, train, of a binary task must be numbers from 0 to 1; received 2",
+        ),
+        ("multilabel", np.array([[True], [False]]), 2, r"with 2 of the last; received shape \[2, 1\]"),
+        ("regression", np.array([[1.0], [np.nan]]), 1, "Labels of t, train, must be finite; those of 1 of 2"),
         ("per_base", np.zeros((2, 4), np.int8), 3, "4 bp|8 bp for 4 labels at a"),
     ],
 )

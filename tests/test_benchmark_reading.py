@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from ntviz import benchmark, data
 from ntviz.benchmark import reading, registry
+from ntviz.benchmark.rows import MISSING, part_of
 from ntviz.reference import Reference
 from ntviz.sequence import reverse_complement
 
@@ -154,10 +156,192 @@ def test_nothing_is_lost_without_a_word(tmp_path):
     assert "1 rows without a label were left out, the first at t.fa, line 19" in told
     assert "2 rows whose sequence is empty or no bases were left out, the first at t.fa, line 7" in told
     assert "1 sequences with lower-case letters were upper-cased" in told
-    assert "1 sequences had IUPAC letters, which became N" in told
+    assert "1 sequences had IUPAC letters or gaps, which became N" in told
     assert "2 sequences hold N" in told
     assert "1 names stood before and got a number" in told
     assert "Lengths differ: 7 to 8 bp" in told
+
+
+# Labels that are missing, and classes that may be one ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "fa"])
+@pytest.mark.parametrize("word", sorted(MISSING - {""}))
+def test_missing_labels_are_no_class(tmp_path, word, suffix):
+    """What R, pandas and spreadsheets write; pandas' own reader takes each for missing, too."""
+    rows = [*ROWS, ("e", "ACGTAAAA", word), ("f", "ACGTAAAC", f" {word}")]
+    table = pd.DataFrame(rows, columns=["id", "sequence", "label"]).astype(str)
+    path = tmp_path / f"t.{suffix}"
+    if suffix == "fa":
+        path.write_text(fasta(rows))
+    elif suffix == "parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, sep="\t" if suffix == "tsv" else ",", index=False)
+    task = reading.read(path)
+    check(task, test=0)
+    (note,) = (note for note in task.notes if "missing" in note)
+    assert note.startswith(f"2 rows whose label is missing ({word}) were left out, the first at t.{suffix}, ")
+    if suffix == "csv" and word != "NaT":
+        assert pd.read_csv(path)["label"].isna()[4]
+
+
+@pytest.mark.parametrize("label", [None, np.nan, pd.NA])
+def test_missing_values_of_parquet_are_no_class(tmp_path, label):
+    kind = "Int64" if label is pd.NA else object if label is None else float
+    table = pd.DataFrame({"sequence": ["ACGT"] * 5, "label": pd.Series([1, 0, 1, 0, label], dtype=kind)})
+    table.to_parquet(tmp_path / "t.parquet")
+    task = reading.read(tmp_path / "t.parquet")
+    assert (task.kind, task.classes, len(task.train)) == ("binary", ("0", "1"), 4)
+    assert any("1 rows without a label were left out" in note for note in task.notes)
+
+
+def test_a_missing_sequence_or_group_is_none(tmp_path):
+    (tmp_path / "t.csv").write_text(
+        "id,sequence,label,group\na,NA,1,x\nb,ACGT,1,NA\nc,ACGA,0,NA\nd,ACGG,0,x\n"
+    )
+    task = reading.read(tmp_path / "t.csv")
+    assert task.train.ids.tolist() == ["b", "c", "d"]
+    assert task.train.groups.tolist() == ["b", "c", "x"]
+    assert any("1 rows whose sequence is empty or no bases were left out" in note for note in task.notes)
+
+
+def test_a_class_called_none_is_one(tmp_path):
+    (tmp_path / "t.csv").write_text("sequence,label\nACGT,none\nACGA,donor\nACGG,none\nACGC,donor\n")
+    assert reading.read(tmp_path / "t.csv").classes == ("donor", "none")
+
+
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        (("Promoter", "promoter"), "'Promoter' and 'promoter'"),
+        (("True", "TRUE", "1"), "'1' and 'TRUE' and 'True'"),
+        (("False", "0", "1"), "'0' and 'False'"),
+        (("1", "01"), "'1' and '01'|'01' and '1'"),
+        (("TATA box", "TATA-box"), "'TATA box' and 'TATA-box'"),
+        (("1", "-1"), None),
+        (("+", "-"), None),
+        (("H3K4me1", "H3K4me3"), None),
+    ],
+)
+def test_names_that_may_be_one_class_are_told(tmp_path, labels, alike):
+    rows = [(f"r{i}", "ACGT", label) for i, label in enumerate(labels * 2)]
+    (tmp_path / "t.fa").write_text(fasta(rows))
+    told = " ".join(reading.read(tmp_path / "t.fa").notes)
+    assert bool(re.search(f"({alike}) are probably one class: correct the labels if so.", told)) == bool(
+        alike
+    )
+    assert ("one class" in told) == bool(alike)
+
+
+# Parts ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (("train_set", "Training", "trainset", "train_1", "TRAIN-00000-of-00002", "promoters_train", "trainData", "trn"), "train"),
+        (("test_set", "Testing", "testset", "test_1", "test-00001-of-00002", "H3_test", "holdout", "held_out", "hold-out", "HeldOut", "test_ood", "ood_test"), "test"),
+        (("val", "valid", "validation", "validation_set", "dev", "Dev2", "val_ood", "development"), "validation"),
+        (("latest", "contest", "restrained", "extra", "all", "eval", "train_test", "values", "device", ""), ""),
+    ],
+)  # fmt: skip
+def test_parts_are_known_by_their_words(names, part):
+    for name in names:
+        assert part_of(name, alone=False) == part, name
+        table = name not in ("promoters_train", "H3_test")
+        assert part_of(name, alone=True) == (part if table else ""), name
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "parquet", "fna"])
+@pytest.mark.parametrize(
+    ("train", "test"), [("train_set", "test_set"), ("train_1", "test_1"), ("H3.Training", "H3.Holdout"), ("trainset", "held-out")]
+)  # fmt: skip
+def test_files_are_parts_by_their_names(tmp_path, train, test, suffix):
+    for name, rows in ((train, ROWS), (test, ROWS[:2])):
+        path = tmp_path / f"{name}.{suffix}"
+        table = pd.DataFrame(rows, columns=["id", "sequence", "label"])
+        if suffix == "fna":
+            path.write_text(fasta(rows))
+        elif suffix == "parquet":
+            table.to_parquet(path)
+        else:
+            table.to_csv(path, sep="\t" if "tsv" in suffix else ",", index=False)
+    task = reading.read(tmp_path)
+    check(task)
+    assert task.notes == ()
+
+
+def test_what_is_put_together_or_not_read_is_said(tmp_path):
+    for name, rows in (
+        ("train_1", ROWS[:2]),
+        ("train_2", ROWS[2:]),
+        ("dev", [("v", "ACGTTTTT", 1)]),
+        ("metadata", ROWS),
+    ):
+        (tmp_path / f"{name}.fna").write_text(fasta(rows))
+    task = reading.read(tmp_path)
+    assert task.train.ids.tolist() == [*(row[0] for row in ROWS), "v"]
+    assert task.notes[:3] == (
+        "metadata.fna was not read: its name is none of a part.",
+        "The part train is train_1.fna and train_2.fna together.",
+        "1 examples of the part validation are learned from: choosing is done inside.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (("H3", "H4"), "must be named by their parts .*train: train, training, trn; .* holds H3.csv, H4.csv"),
+        (
+            ("promoters", "promoters_test"),
+            "must have a file of the part train; .* holds promoters.csv, promoters_test.csv",
+        ),
+        (("train_test", "other"), "must be named by their parts"),
+    ],
+)
+def test_files_of_no_part_are_refused(tmp_path, files, message):
+    for name in files:
+        pd.DataFrame(ROWS, columns=["id", "sequence", "label"]).to_csv(tmp_path / f"{name}.csv", index=False)
+    with pytest.raises(ValueError, match=message):
+        reading.read(tmp_path)
+
+
+@pytest.mark.parametrize("column", ["split", "partition", "part", "subset", "set"])
+@pytest.mark.parametrize(
+    ("train", "test"), [("train", "test"), ("Training", "HELD_OUT"), ("trn", "test_ood")]
+)
+def test_a_column_says_the_part(tmp_path, column, train, test):
+    table = pd.DataFrame([*ROWS, *ROWS[:2]], columns=["id", "sequence", "label"])
+    table[column] = [train] * 4 + [test] * 2
+    table.to_csv(tmp_path / "t.csv", index=False)
+    check(reading.read(tmp_path / "t.csv"))
+    table.loc[4, column] = "extra"
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=f"The column {column} must hold parts .*t.csv, row 5 has 'extra'"):
+        reading.read(tmp_path / "t.csv")
+    table.loc[4, column] = None
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match="row 5 has ''"):
+        reading.read(tmp_path / "t.csv")
+
+
+def test_a_column_of_other_words_is_no_split(tmp_path):
+    pd.DataFrame(ROWS, columns=["id", "sequence", "label"]).assign(set="K562").to_csv(
+        tmp_path / "t.csv", index=False
+    )
+    check(reading.read(tmp_path / "t.csv"), test=0)
+
+
+def test_a_file_and_its_column_must_agree(tmp_path):
+    for name in ("train", "test"):
+        pd.DataFrame(ROWS, columns=["id", "sequence", "label"]).assign(split="train").to_csv(
+            tmp_path / f"{name}.csv", index=False
+        )
+    with pytest.raises(
+        ValueError, match="must hold the part of its name; test.csv, row 1 is of the part train"
+    ):
+        reading.read(tmp_path)
 
 
 def test_a_published_task_is_held_to_its_spec(folder):

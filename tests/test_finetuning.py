@@ -10,6 +10,7 @@ import torch
 
 from ntviz import finetuning, models, probing
 from ntviz.finetuning import Recipe, fitting, heads, networks
+from ntviz.finetuning.tuned import _aside
 from ntviz.models import encoder
 
 QUICK = Recipe(learning_rate=1e-2, steps=60, evaluate_every=20)
@@ -190,7 +191,7 @@ def test_an_interruption_leaves_the_model_as_it_was(mini, monkeypatch):
 def test_a_loss_that_is_not_finite_names_the_step(mini):
     texts, _, _ = planted(40)
     targets = np.full((40, 1), 1e30, dtype=np.float32)
-    with pytest.raises(FloatingPointError, match="at step 1 it is inf"):
+    with pytest.raises(FloatingPointError, match="must be finite; at step 1 they are inf"):
         finetuning.tune(
             mini, texts, targets, kind="regression", outputs=1, method="head", recipe=Recipe(steps=2)
         )
@@ -357,11 +358,17 @@ def test_networks_learn_a_planted_word(name):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": np.zeros(40, int)}, r"two classes to learn from; received only class \[0\]"),
-        ({"labels": np.arange(40)}, "numbered 0 to 1; received 39"),
-        ({"labels": np.array([0, 1])}, "a label for each of 40 sequences; received 2"),
+        ({"labels": np.zeros(40, int)}, "two classes to learn from; all 40 training examples are of class 0"),
+        ({"labels": np.arange(40)}, "from 0 to 1; received 2, 3, 4, 5, 6"),
+        ({"labels": np.array([0, 1])}, "one for each of 40 sequences; received 2"),
+        ({"validation": (["ACGT"], [2])}, "Labels of the validation part .* from 0 to 1; received 2"),
+        ({"validation": (["ACGT"], [0, 1])}, "Labels of the validation part .* 1 sequences; received 2"),
+        ({"validation": ([], [])}, "The validation part must have a sequence"),
         ({"kind": "ranking"}, "must be one of binary, .*; received 'ranking'"),
-        ({"kind": "regression"}, r"Labels must be \[sequence, 2\] for regression; received \[40\]"),
+        (
+            {"kind": "regression"},
+            r"Labels of a regression task must be \[example, target\], with 2 of the last; received shape \[40, 1\]",
+        ),
         ({"method": "prompt"}, "must be one of ia3, lora, full, head; received 'prompt'"),
         ({"groups": np.zeros(40)}, "two groups to set one aside; received 1"),
         ({"validation_share": 1.5}, "between 0 and 1; received 1.5"),
@@ -400,9 +407,177 @@ def test_bases_without_a_label_do_not_count():
 
 
 def test_validation_keeps_groups_whole():
-    from ntviz.finetuning.tuned import _aside
-
     groups = np.repeat(np.arange(10), 10)
-    aside = _aside(np.zeros(100), groups, "binary", 0.25, 0)
+    aside = _aside("regression", np.zeros((100, 1)), groups, 1, 0.25, 0)
     assert aside.sum() == 30
     assert all(len(set(aside[groups == g])) == 1 for g in range(10))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_validation_has_every_class_where_that_can_be(seed):
+    """A class of 2 in 60, and one that lies in a single group: this one stays where it can be learned."""
+    labels = np.zeros(60, dtype=np.int64)
+    labels[[7, 31]], labels[50] = 1, 2
+    aside = _aside("multiclass", labels, np.arange(60), 3, 0.1, seed)
+    assert (sorted(set(labels[aside])), sorted(set(labels[~aside]))) == ([0, 1], [0, 1, 2])
+    assert aside.sum() == 6
+    tracks = np.stack([labels == 1, labels != 1], axis=1)
+    aside = _aside("multilabel", tracks, np.arange(60), 2, 0.1, seed)
+    assert tracks[aside].any(0).all()
+    assert tracks[~aside].any(0).all()
+    by_base = np.where(labels[:, None] == 1, [0, 1, -1], [0, 0, -1])
+    assert (by_base[_aside("per_base", by_base, np.arange(60), 2, 0.1, seed)] == 1).any()
+
+
+def test_a_validation_of_one_class_chooses_by_the_loss_and_says_so(mini, tmp_path):
+    texts, labels, _ = planted(40)
+    recipe = Recipe(learning_rate=1e-2, steps=6, evaluate_every=2)
+    held = texts[:6], np.ones(6, int)
+    tuned = finetuning.tune(
+        mini, texts, labels, kind="binary", outputs=2, method="head", recipe=recipe, validation=held
+    )
+    assert tuned.history["validation"].isna().all()
+    best = tuned.history.loc[tuned.history["validation_loss"].idxmin()]
+    assert tuned.best_step == best["step"]
+    assert "by the loss (mcc is not defined there)" in repr(tuned)
+    # The loss of that state, by plain torch.
+    predicted = torch.from_numpy(tuned.predict(held[0]))
+    assert torch.nn.functional.nll_loss(predicted.log(), torch.ones(6).long()).item() == pytest.approx(
+        best["validation_loss"], abs=1e-5
+    )
+    folder = tuned.save(tmp_path / "kept")
+    kept = json.loads(
+        (folder / "tuned.json").read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON")
+    )
+    assert kept["rows"][0]["validation"] is None
+    again = finetuning.load(folder, mini)
+    assert (repr(again), again.made) == (repr(tuned), tuned.made)
+
+
+def test_a_look_that_is_not_defined_comes_behind_one_that_is(mini, monkeypatch):
+    """Before, losses of the one and correlations of the other were compared."""
+    texts, labels, _ = planted(40)
+    seen = iter([(np.nan, 0.1), (-0.2, 0.9), (np.nan, 0.01), (-0.1, 0.8), (np.nan, 0.001)])
+
+    def judged(*_):
+        value, loss = next(seen)
+        return {"validation_loss": loss, "validation": value}
+
+    monkeypatch.setattr(fitting, "_judged", judged)
+    recipe = Recipe(steps=5, evaluate_every=1)
+    tuned = finetuning.tune(mini, texts, labels, kind="binary", outputs=2, method="head", recipe=recipe)
+    assert (tuned.best_step, tuned.chosen_by) == (4, "mcc")
+
+
+def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_best_state(mini, monkeypatch):
+    texts, labels, _ = planted(40)
+    plain = heads.loss
+
+    def broken(kind, scores, given, weight):
+        found = plain(kind, scores, given, weight)
+        # The loss is finite at the third training step, its gradient is not.
+        return found + (scores.sum() * 0).sqrt() if scores.requires_grad and next(count) == 3 else found
+
+    count = iter(range(1, 100))
+    monkeypatch.setattr(heads, "loss", broken)
+    with pytest.raises(
+        FloatingPointError, match=r"at step 3 they are [0-9.]+ and nan\. Lower the learning rate \(0\.01\)"
+    ):
+        finetuning.tune(
+            mini,
+            texts,
+            labels,
+            kind="binary",
+            outputs=2,
+            method="head",
+            recipe=Recipe(learning_rate=1e-2, steps=5, evaluate_every=1),
+        )
+
+
+# What decides a tuned model is remembered with it ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"validation_share": 0.2},
+        {"texts": 0},
+        {"labels": 0},
+        {"groups": np.arange(40) // 2},
+        {"validation": (["ACGTAC"], [1])},
+        {"recipe": Recipe(learning_rate=1e-3, steps=2)},
+        {"method": "ia3"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_each_deciding_input_is_kept(mini, tmp_path, change):
+    def kept(name, **more):
+        texts, labels, _ = planted(40)
+        if "texts" in more:
+            texts[more.pop("texts")] += "A"
+        if "labels" in more:
+            labels[more.pop("labels")] ^= 1
+        given = {"kind": "binary", "outputs": 2, "method": "head", "recipe": Recipe(steps=2), **more}
+        folder = finetuning.tune(mini, texts, labels, **given).save(tmp_path / name)
+        about = json.loads((folder / "tuned.json").read_text())
+        return {key: about[key] for key in ("made", "recipe", "method", "base")}
+
+    plain = kept("plain")
+    assert plain == kept("again")
+    assert plain != kept("other", **change)
+
+
+def test_a_model_with_other_tokens_or_another_dtype_is_not_the_one_that_was_tuned(mini, tmp_path):
+    texts, labels, _ = planted(24)
+    tuned = finetuning.tune(
+        mini, texts, labels, kind="binary", outputs=2, method="head", recipe=Recipe(steps=2)
+    )
+    folder = tuned.save(tmp_path / "kept")
+    with pytest.raises(
+        ValueError,
+        match="with dtype float32; received ntviz-mini with dtype bfloat16. Load that model, as it was",
+    ):
+        finetuning.load(folder, models.load(dtype="bfloat16"))
+    about = json.loads((folder / "tuned.json").read_text())
+    about["base"]["tokens_sha256"] = "0" * 64
+    (folder / "tuned.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="with tokens 0000.*; received"):
+        finetuning.load(folder, mini)
+
+
+# Half precision -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("method", finetuning.METHODS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_models_in_half_precision_learn_and_load_equal(tmp_path, dtype, method, precision):
+    model = models.load(dtype=dtype)
+    texts, labels, groups = planted(80)
+    rate = 1e-3 if method == "full" else 1e-2
+    recipe = Recipe(learning_rate=rate, steps=30, evaluate_every=15, precision=precision)
+    tuned = finetuning.tune(
+        model, texts, labels, kind="binary", outputs=2, method=method, groups=groups, recipe=recipe
+    )
+    trained = [p for p in tuned.learner.parameters() if p.requires_grad]
+    assert {p.dtype for p in trained} == {torch.float32}
+    assert {p.dtype for p in model.module.parameters()} == {getattr(torch, dtype)}
+    found = tuned.predict(texts)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+    assert tuned.history["loss"].iloc[-1] < tuned.history["loss"].iloc[0]
+    again = finetuning.load(tuned.save(tmp_path / "kept"), model)
+    np.testing.assert_array_equal(again.predict(texts), found)
+
+
+def test_a_head_on_a_half_precision_model_is_a_linear_layer_on_its_mean_in_float32():
+    model = models.load(dtype="bfloat16")
+    texts, labels, _ = planted(24)
+    tuned = finetuning.tune(
+        model, texts, labels, kind="binary", outputs=2, method="head", recipe=Recipe(steps=2)
+    )
+    tokens = [model.tokenize(text) for text in texts]
+    vectors = torch.from_numpy(model.embed(tokens, layers=[model.layers])[:, 0, 0]).float()
+    expected = torch.nn.functional.linear(vectors, *tuned.learner.head.linear.parameters()).softmax(-1)
+    np.testing.assert_allclose(tuned.predict(texts), expected.detach().numpy(), atol=5e-3)

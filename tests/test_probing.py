@@ -51,10 +51,79 @@ def test_metrics_of_classes_are_those_of_scikit_learn(classes, seed):
 
 def test_metrics_without_a_class_say_so():
     found = probing.scores("binary", np.zeros(5, int), np.full((5, 2), 0.5))
-    assert found["mcc"] == 0
     assert found["accuracy"] == 1
-    assert np.isnan(found["auroc"])
-    assert np.isnan(found["auprc"])
+    assert all(np.isnan(found[name]) for name in ("mcc", "auroc", "auprc"))
+    assert np.isnan(probing.scores("binary", np.ones(5, int), np.full((5, 2), 0.5))["auprc"])
+
+
+# Scores of 0 / 0: each truth and guess, and why it is not defined.
+UNDEFINED = [
+    ("binary", [1] * 8, np.eye(2)[[1] * 8], "all 8 judged examples are of class yes"),
+    ("binary", [1] * 4, np.eye(2)[[0, 1, 0, 1]], "all 4 judged examples are of class yes"),
+    ("binary", [0, 1, 1], np.eye(2)[[0, 0, 0]], "every guess is class no"),
+    ("multiclass", [0, 1, 2], np.eye(3)[[2, 2, 2]], "every guess is class 2"),
+    ("multilabel", np.ones((3, 2)), np.eye(3)[:, :2], "no track has examples of both kinds"),
+    ("regression", np.full(9, 0.1), np.arange(9.0), "the targets do not vary"),
+    ("regression", np.arange(9.0), np.full(9, 0.1), "predictions do not vary"),
+    ("per_base", [[0, 0, -1]], np.full((1, 3, 3), 1 / 3), "no base bears a site"),
+]
+
+
+@pytest.mark.parametrize(("kind", "labels", "predicted", "reason"), UNDEFINED)
+def test_what_is_not_defined_is_no_number_and_says_why(kind, labels, predicted, reason):
+    names = ("no", "yes") if kind == "binary" else ()
+    assert np.isnan(probing.scores(kind, labels, predicted)[probing.metric_names(kind)[0]])
+    assert own.undefined(kind, labels, predicted, names) == reason
+    with np.errstate(invalid="ignore"):
+        if kind in ("binary", "multiclass"):
+            # By the definition: the covariance of truth and guess over their spreads.
+            truth, guess = np.eye(predicted.shape[1])[labels], np.asarray(predicted)
+            spread = truth.var(0).sum() * guess.var(0).sum()
+            assert np.isnan(np.divide(0.0, spread))
+    groups = np.arange(len(labels))
+    found = probing.bootstrap(kind, labels, predicted, groups, draws=20)
+    assert all(np.isnan(found[:3]))
+    compared = probing.compare(
+        kind, labels, np.asarray(predicted), np.asarray(predicted)[::-1], groups, draws=20
+    )
+    assert np.isnan([compared.difference, compared.low, compared.high, compared.p]).all()
+
+
+def test_a_defined_metric_has_no_reason():
+    assert own.undefined("binary", [0, 1, 1], np.eye(2)[[0, 1, 0]]) == ""
+
+
+def test_a_target_that_was_not_learned_does_not_raise_the_mean_of_the_others():
+    targets = np.random.default_rng(0).normal(size=(20, 2))
+    guessed = targets.copy()
+    guessed[:, 1] = 0.1
+    assert np.isnan(probing.scores("regression", targets, guessed)["pearson"])
+    targets[:, 1] = 3  # nobody could be judged by it
+    assert probing.scores("regression", targets, guessed)["pearson"] == pytest.approx(1)
+
+
+def test_a_setting_that_is_not_defined_is_chosen_by_the_loss_alone_and_said():
+    """One positive of 20 and noise: every probe guesses the other class, and the loss must decide."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(200) % 20 == 0).astype(int)
+    layers = {layer: 0.01 * rng.normal(size=(200, 3)) for layer in range(3)}
+    layers[2][:, 0] += 0.02 * labels
+    found = probing.probe(layers, labels, np.arange(200), kind="binary", classes=2, train=np.arange(160))
+    inner = found.inner
+    if inner["score"].isna().all():
+        assert inner.loc[inner["chosen"], "loss"].item() == inner["loss"].min()
+    assert found.chosen_by == ("the loss" if inner.loc[inner["chosen"], "score"].isna().all() else "mcc")
+    losses = inner.set_index(["features", "strength"])["loss"]
+    # The same loss by scikit-learn, of the setting that was chosen, over the same inner folds.
+    setting = found.chosen[0]
+    of_fold = probing.folds("binary", labels[:160], np.arange(160), 3, seed=0)
+    expected = []
+    for fold in range(3):
+        inside, outside = np.flatnonzero(of_fold != fold), np.flatnonzero(of_fold == fold)
+        fitted = probing.fit(layers, labels, inside, setting, kind="binary", classes=2, seed=0)
+        predicted = fitted.predict(layers[setting.features][outside])
+        expected.append(judged_by.log_loss(labels[outside], predicted / predicted.sum(1, keepdims=True)))
+    assert losses[setting.features, setting.strength] == pytest.approx(np.mean(expected), rel=1e-5)
 
 
 def test_metrics_of_tracks_and_targets():
@@ -238,7 +307,7 @@ def test_a_class_that_training_lacks_gets_no_probability():
         ({"features": {0: np.full((900, 2), np.inf)}}, "900 of 0 are not, the first at 0"),
         ({"labels": np.zeros(900, int)}, "all 600 training examples are of class 0"),
         ({"train": np.ones(900, bool)}, "examples to learn from and to judge by; received 900 and 0"),
-        ({"groups": np.zeros(3)}, "received 3"),
+        ({"groups": np.zeros(3)}, r"for each of 900 examples; received float64 of shape \[3\]"),
     ],
 )
 def test_a_probe_of_the_impossible_is_refused(change, message):
@@ -284,8 +353,11 @@ def test_permuted_labels_are_chance_even_for_one_strong_feature():
     labels = rng.integers(0, 2, 400)
     one = {0: (labels + 0.2 * rng.normal(size=400)).astype(np.float32)[:, None]}
     given = {"kind": "binary", "classes": 2, "learned": np.arange(250), "held": np.arange(250, 400)}
-    found = probing.controls(one, labels, Setting("logistic", 0), score=0.95, permutations=30, draws=0, **given)
-    assert np.abs(found.permuted).max() < 0.35
+    found = probing.controls(
+        one, labels, Setting("logistic", 0), score=0.95, permutations=30, draws=0, **given
+    )
+    # Some guess one class for all: that is no number, and counts as chance.
+    assert np.nanmax(np.abs(found.permuted)) < 0.35
     assert found.p == pytest.approx(1 / 31)
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
 from ntviz import environment
-from ntviz.attribution.reading import Reader, SpliceReader
 from ntviz.attribution.targets import Target
 from ntviz.tokens import Tokens
+
+if TYPE_CHECKING:
+    from ntviz.attribution.reading import Reader
 
 PIECES = {"cpu": 8_192, "cuda": 65_536}
 """Pieces in a pass at first by kind of device, as far as memory is free; halved where it ends."""
@@ -48,33 +50,12 @@ def masked_ids(reader: Reader, tokens: Tokens, target: Target) -> np.ndarray:
     return ids
 
 
-def values(reader: Reader, sequences: Sequence[str], target: Target) -> np.ndarray:
-    """The target of sequences, float64 [sequence], without gradients.
-
-    Sequences are tokenised one by one and passed together where their spans are alike.
-    """
-    if isinstance(reader, SpliceReader) and len({len(sequence) for sequence in sequences}) == 1:
-        masked_ids(reader, reader.tokenize(sequences[0]), target)
-        with steady(reader):
-            return reader.values(sequences, target)
-    found = np.empty(len(sequences))
-    rows: dict[bytes, list[int]] = {}
-    tokenised = [reader.tokenize(sequence) for sequence in sequences]
-    for row, tokens in enumerate(tokenised):
-        rows.setdefault(tokens.spans.tobytes(), []).append(row)
-    for together in rows.values():
-        ids = np.stack([masked_ids(reader, tokenised[row], target) for row in together])
-        found[together] = ask(reader, ids, target, tokenised[together[0]])
-    return found
-
-
 def ask(
     reader: Reader, ids: np.ndarray, target: Target, tokens: Tokens, vectors: torch.Tensor | None = None
 ) -> np.ndarray:
     """The target of each row of ids [sequence, piece] of equal tokens, float64 [sequence], without gradients.
 
-    `vectors` [sequence, piece, channel] stand in for those of the ids: the beginning of an integral is not the target of a baseline's
-    ids where a model looks at ids elsewhere, as v1 does, which scales its embedding by how many tokens are masked.
+    `vectors` [sequence, piece, channel] stand in for those of the ids.
     """
     device = reader.table.device
 
@@ -82,7 +63,7 @@ def ask(
         parts = []
         for start in range(0, len(ids), size):
             some = torch.from_numpy(ids[start : start + size]).to(device)
-            given = reader.table[some] if vectors is None else vectors[start : start + size]
+            given = reader.vectors(some) if vectors is None else vectors[start : start + size]
             parts.append(reader.answer(given, some, tokens, target))
         return torch.cat(parts)
 
@@ -101,7 +82,7 @@ def gradients(
         told, slopes = [], []
         for start in range(0, len(ids), size):
             some = torch.from_numpy(ids[start : start + size]).to(device)
-            given = reader.table[some].detach().requires_grad_()
+            given = reader.vectors(some).detach().requires_grad_()
             value = reader.answer(given, some, tokens, target)
             slopes.append(torch.autograd.grad(value.sum(), given)[0])
             told.append(value.detach())

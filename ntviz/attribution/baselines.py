@@ -29,7 +29,7 @@ class Baseline(NamedTuple):
 
     def vectors(self, reader: Reader) -> torch.Tensor:
         """[piece, channel]; where the average is asked for, that of the pieces it replaces."""
-        found = reader.table[torch.from_numpy(self.ids).to(reader.table.device)].detach()
+        found = reader.vectors(torch.from_numpy(self.ids).to(reader.table.device)).detach()
         places = torch.from_numpy(self.average).to(found.device)
         if bool(places.any()):
             found[places] = found[places].mean(0)

@@ -64,7 +64,8 @@ def integrated_gradients(
         Such as `BaseProbability(120, "G")`, `Direction(vector, layer=3)`, `Probe(fitted)` or, of trained outputs, `Output(1)`; one for
         all sequences, or one each.
     baseline
-        "mask": each token the mask token. "n": each token the token of N, one-hot bases zero. "shuffle": the mean over shuffles that keep
+        "mask": each token the mask token, as the model reads it: v1, which drops tokens out, reads zeros, and then
+        scales what is left, so that its `<cls>` contributes too. "n": each token the token of N, one-hot bases zero. "shuffle": the mean over shuffles that keep
         dinucleotides, which a model has seen the like of; sequences with N are cut into tokens alike, as N stay in place. "composition":
         the mean of the sequence's own vectors, of one-hot bases the shares of A, C, G, T. Several: their mean, each weighing the same, and
         each by itself in `compared`. Default: "mask", and "shuffle" where there is no mask because bases are read.
@@ -156,7 +157,7 @@ def gradient_times_input(
         told, slopes = asking.gradients(of, ids, rows[0].target, rows[0].tokens)
         found = []
         for row, own, value, slope in zip(rows, ids, told, slopes, strict=True):
-            vectors = of.table[torch.from_numpy(own).to(slope.device)].detach()
+            vectors = of.vectors(torch.from_numpy(own).to(slope.device)).detach()
             per_token = (slope.double() * vectors).sum(-1).cpu().numpy()
             shares = sharing.by_gradient(row.tokens, own, slope, of.table.detach())
             found.append(
@@ -282,7 +283,7 @@ def _integrals(
     def integrated(some: np.ndarray, steps: int, size: int) -> torch.Tensor:
         own = torch.from_numpy(ids[owner[some[:size]]]).to(device)
         return method.attribute(
-            of.table[own].detach(),
+            of.vectors(own).detach(),
             baselines=begins[torch.from_numpy(some[:size]).to(device)],
             additional_forward_args=(own,),
             n_steps=steps,

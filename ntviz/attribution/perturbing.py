@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ntviz.attribution.asking import masked_ids, values
+from ntviz.attribution.asking import masked_ids
 from ntviz.attribution.reading import Reader, reader
 from ntviz.attribution.targets import Target
 from ntviz.sequence import BASES
@@ -32,7 +32,7 @@ def ask(model: Any, sequences: Sequence[str], target: Target) -> np.ndarray:
         raise ValueError(
             f"There must be a list with at least one sequence; received {'one text' if isinstance(sequences, str) else 'none'}."
         )
-    return values(reader(model), list(sequences), target)
+    return reader(model).values(list(sequences), target)
 
 
 def mutagenesis(
@@ -62,7 +62,7 @@ def mutagenesis(
                 places.append((position - start, code))
     found = np.zeros((end - start, 4))
     found[[i for i in range(end - start) if sequence[start + i] == "N"]] = np.nan
-    asked = values(of, changed, target)
+    asked = of.values(changed, target)
     for (row, code), value in zip(places, asked[1:], strict=True):
         found[row, code] = value - asked[0]
     return found
@@ -94,7 +94,7 @@ def occlusion(
         if _can_be_asked(of, text, target):
             hidden.append(text)
             lefts.append(left - start)
-    asked = values(of, hidden, target)
+    asked = of.values(hidden, target)
     total, count = np.zeros(end - start), np.zeros(end - start)
     for left, value in zip(lefts, asked[0] - asked[1:], strict=True):
         total[left : left + width] += value

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from ntviz.attribution import asking
 from ntviz.tokens import Tokenizer, Tokens
 
 _WORDS = "word_embeddings"
+_KEPT_IN_TRAINING = 1 - 0.15 * 0.8  # tokens of ESM that were not dropped, as transformers has it
 _AT_ONCE = 48  # variants of a sequence
 
 
@@ -72,6 +74,10 @@ class Reader:
         """Id of N; a byte-pair encoding has a word for what it does not know."""
         return int(getattr(tokens.vocabulary, "n_id", None) or tokens.vocabulary.unk_id)
 
+    def vectors(self, ids: torch.Tensor) -> torch.Tensor:
+        """Vectors of ids [..., piece] as the model reads them, [..., piece, channel]."""
+        return self.table[ids]
+
     def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Any:
         """Hidden states or scores of vectors [sequence, piece, channel], whose ids [sequence, piece] the model may look at too."""
         raise TypeError("A reader must say what its model gives.")
@@ -80,30 +86,76 @@ class Reader:
         """The target of each row [sequence] of equal tokens."""
         return target.score(self.model, self.given(vectors, ids, tokens), self.asked(tokens))
 
+    def values(self, sequences: Sequence[str], target: Any) -> np.ndarray:
+        """The target of sequences, float64 [sequence], without gradients.
 
-class WordReader(Reader):
+        Sequences are tokenised one by one and passed together where their spans are alike.
+        """
+        found = np.empty(len(sequences))
+        rows: dict[bytes, list[int]] = {}
+        tokenised = [self.tokenize(sequence) for sequence in sequences]
+        for row, tokens in enumerate(tokenised):
+            rows.setdefault(tokens.spans.tobytes(), []).append(row)
+        for together in rows.values():
+            ids = np.stack([asking.masked_ids(self, tokenised[row], target) for row in together])
+            found[together] = asking.ask(self, ids, target, tokenised[together[0]])
+        return found
+
+
+class EmbeddingReader(Reader):
+    """A model with an embedding of words.
+
+    ESM's embeddings, those of the Nucleotide Transformer, do more than look words up: with token dropout, as all v1 have it, vectors
+    of masks are zero and the others are scaled by how many are masked. `vectors` are behind that step, and stand in for it.
+    """
+
+    def __init__(self, model: Any, module: nn.Module, encoder: Any, name: str) -> None:
+        self.layer = embedding_of(encoder, name)
+        super().__init__(model, module, self.layer.weight)
+        self.embeddings: Any = next(
+            (part for part in encoder.modules() if type(part).__name__ == "EsmEmbeddings"), None
+        )
+
+    def vectors(self, ids: torch.Tensor) -> torch.Tensor:
+        found = self.table[ids]
+        if not getattr(self.embeddings, "token_dropout", False):
+            return found
+        masked = ids == self.embeddings.mask_token_id
+        kept = 1 - masked.float().mean(-1)[..., None, None]
+        return (found.masked_fill(masked[..., None], 0) * _KEPT_IN_TRAINING / kept).to(found.dtype)
+
+    @contextmanager
+    def read(self, vectors: torch.Tensor) -> Generator[None]:
+        """The model reads these vectors."""
+        if self.embeddings is None:
+            layer, given = self.layer, vectors
+        else:
+            layer, given = self.embeddings, self.embeddings(inputs_embeds=vectors)
+        with replaced(layer, given):
+            yield
+
+
+class WordReader(EmbeddingReader):
     """A Nucleotide Transformer, or a peer with an embedding of words."""
 
     def __init__(self, model: Any) -> None:
-        self.layer = embedding_of(model.module, getattr(model, "name", type(model).__name__))
-        super().__init__(model, model.module, self.layer.weight)
+        super().__init__(model, model.module, model.module, getattr(model, "name", type(model).__name__))
 
     def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
-        with replaced(self.layer, vectors):
+        with self.read(vectors):
             if hasattr(self.module, "esm"):
                 return self.module.esm(input_ids=ids, output_hidden_states=True).hidden_states
             return self.module.states(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
 
 
-class TunedReader(Reader):
+class TunedReader(EmbeddingReader):
     """What `finetuning.tune` gives: an encoder with a head."""
 
     gives = "scores"
 
     def __init__(self, tuned: Any) -> None:
         self.learner = tuned.learner
-        self.layer = embedding_of(self.learner.encoder, self.learner.model.name)
-        super().__init__(tuned, self.learner, self.layer.weight)
+        super().__init__(tuned, self.learner, self.learner.encoder, self.learner.model.name)
 
     @property
     def name(self) -> str:
@@ -120,7 +172,7 @@ class TunedReader(Reader):
     def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> torch.Tensor:
         (prepared,) = self.learner.prepare([tokens.sequence])
         rows = [prepared._replace(item=replace(tokens, ids=row)) for row in ids.cpu().numpy()]
-        with replaced(self.layer, vectors):
+        with self.read(vectors):
             return self.learner(rows)
 
 
@@ -192,14 +244,16 @@ class SpliceReader(BaseReader):
         return target.score(self.model, torch.stack(logits), tokens)
 
     def values(self, sequences: Sequence[str], target: Any) -> np.ndarray:
-        """The target of variants of a sequence, float64 [sequence], the first being the sequence itself.
+        """As of any reader; of sequences of one length the first eight blocks are run whole for the first alone.
 
-        Of the others the first eight blocks are run only where they differ: no state farther than 200 bp from a changed base changes.
+        For the others they are run where these differ from it: no state farther than 200 bp from a changed base changes.
         """
-        ids = np.stack([self.tokenize(text).ids for text in sequences])
+        if len({len(sequence) for sequence in sequences}) > 1:
+            return super().values(sequences, target)
+        ids = np.stack([asking.masked_ids(self, self.tokenize(text), target) for text in sequences])
         bases = self._around(self.table[torch.from_numpy(ids).to(self.table.device)], target.position)
         found, context = np.empty(len(ids)), self.model.context
-        with torch.inference_mode():
+        with torch.inference_mode(), asking.steady(self):
             whole = [network.near(bases[:1], context) for network in self.module.networks]
             for start in range(0, len(ids), _AT_ONCE):
                 some = bases[start : start + _AT_ONCE]

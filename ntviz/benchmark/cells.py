@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,14 @@ from ntviz.benchmark import plain_features
 from ntviz.benchmark.methods import Method
 from ntviz.benchmark.settings import Settings
 from ntviz.benchmark.task import Examples, Task
+from ntviz.probing.metrics import undefined
 
 if TYPE_CHECKING:
     from ntviz.embeddings import Store
     from ntviz.models.protocol import Embedder
     from ntviz.probing import Probed
 
-FORMAT = 1
+FORMAT = 2
 """Of cells; raised when what a number means changes, so that older cells are done again."""
 
 
@@ -60,13 +61,17 @@ class Cell:
 def key(
     task: Task, method: Method, weights: str | None, settings: Settings, seed: int, *, controlled: bool
 ) -> str:
-    """Name of a cell by what it depends on: examples, method, weights, settings and seed; 24 hexadecimal digits."""
+    """Name of a cell by what it depends on: examples, method, weights, settings, recipe and seed; 24 hexadecimal digits."""
+    from ntviz.benchmark import training
+
+    recipe = training.recipe(method, settings) if method.family in ("tuned", "network") else None
     about = {
         "format": FORMAT,
         "task": task.checksum,
         "method": method.name,
         "weights": weights,
         "settings": settings.relevant(method),
+        "recipe": None if recipe is None else asdict(recipe),
         "seed": seed,
         "controlled": controlled,
     }
@@ -210,6 +215,8 @@ def _probe(
         seed=seed,
     )
     row: dict[str, Any] = {"chosen": "; ".join(dict.fromkeys(map(str, probed.chosen)))}
+    if "loss" in probed.chosen_by:
+        row["chosen"] += f" (by {probed.chosen_by}: {task.metric} is not defined inside)"
     if method.needs_model:
         row["layer"] = probed.chosen[0].features if len(probed.chosen) == 1 else None
     if controlled and (settings.permutations or settings.draws):
@@ -251,13 +258,10 @@ def _controls(
         draws=settings.draws,
         seed=seed,
     )
-    row: dict[str, Any] = {"control": found.control, "selectivity": found.selectivity(score)}
-    if len(found.permuted):
-        row |= {
-            "permuted": float(found.permuted.mean()),
-            "permuted_high": float(np.quantile(found.permuted, 0.975)),
-            "p": found.p,
-        }
+    row: dict[str, Any] = {"control": found.control, "selectivity": found.selectivity(score), "p": found.p}
+    defined = found.permuted[np.isfinite(found.permuted)]
+    if len(defined):
+        row |= {"permuted": float(defined.mean()), "permuted_high": float(np.quantile(defined, 0.975))}
     if found.curve is not None:
         for shots, value in zip(found.curve["shots"][:-1], found.curve["score"][:-1], strict=True):
             row[f"shot_{int(shots)}"] = float(value)
@@ -326,11 +330,19 @@ def _scored(task: Task, cell: Cell, settings: Settings, seed: int) -> tuple[dict
     n = settings.bootstrap if task.kind != "per_base" else min(100, settings.bootstrap)
     draws = probing.redrawn(task.kind, cell.labels, cell.predicted, cell.groups, draws=n, seed=seed)
     low, high = probing.middle(draws)
+    why = undefined(task.kind, cell.labels, cell.predicted, task.classes)
+    lost = int((~np.isfinite(draws)).sum())
+    note = f"{task.metric} is not defined: {why}" if why else ""
+    if lost and not why:
+        note = (
+            f"{task.metric} is not defined in {lost:,} of {len(draws):,} draws, which the interval leaves out"
+        )
     return {
         "metric": task.metric,
         "value": found[task.metric],
         "low": low,
         "high": high,
+        "note": note,
         "groups": len(np.unique(cell.groups)),
         **found,
         "n_train": len(task.train)
@@ -369,8 +381,12 @@ def save(cell: Cell, folder: Path) -> None:
             labels=cell.labels,
             draws=cell.draws,
         )
-        told = {"row": cell.row, "inner": cell.inner, "seconds": cell.seconds}
-        (made / "cell.json").write_text(json.dumps(told, indent=1, default=_plain), encoding="utf-8")
+        told = {
+            "row": _plain(cell.row),
+            "inner": [_plain(row) for row in cell.inner],
+            "seconds": cell.seconds,
+        }
+        (made / "cell.json").write_text(json.dumps(told, indent=1, allow_nan=False), encoding="utf-8")
 
 
 def load(folder: Path) -> Cell:
@@ -385,7 +401,11 @@ def load(folder: Path) -> Cell:
         kept = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
         with open(folder / "predictions.npz", "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
             got = {name: arrays[name] for name in ("predicted", "ids", "groups", "labels", "draws")}
-        return Cell(kept["row"], inner=kept["inner"], seconds=kept.get("seconds", float("nan")), **got)
+        row, *inner = (
+            {name: np.nan if value is None else value for name, value in one.items()}
+            for one in (kept["row"], *kept["inner"])
+        )
+        return Cell(row, inner=inner, seconds=kept.get("seconds", float("nan")), **got)
     except (OSError, *environment.DAMAGED) as error:
         raise ValueError(
             f"A finished cell must hold cell.json and predictions.npz, whole; {folder}: {error}. Delete the folder: the "
@@ -393,7 +413,7 @@ def load(folder: Path) -> Cell:
         ) from error
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"not plain data: {type(value).__name__}")
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """A row for JSON, which has no nan: what is not defined is null."""
+    values = {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
+    return {name: None if value != value else value for name, value in values.items()}

@@ -115,7 +115,7 @@ def _read(path: Path, part: str, n: int | None) -> tuple[Examples, list[str]]:
     examples = Examples(
         np.array([f"{part}_{row}" for row in rows]),
         texts,
-        np.ascontiguousarray(tracks).astype(bool),
+        np.ascontiguousarray(tracks),
         np.array([f"{part}_{i}" for i in place]),
     )
     return examples, notes

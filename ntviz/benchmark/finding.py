@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from ntviz.benchmark.task import Task
 
@@ -13,6 +14,11 @@ GROUP = "chr20"
 
 
 _GENERATIONS = ("@revised", "@original")
+
+
+def several(given: Any) -> list[Any]:
+    """Tasks, models or methods as a list; one by itself is one."""
+    return [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
 
 
 def find_task(name: str) -> Task:
@@ -63,6 +69,6 @@ def expand(names: Sequence[str]) -> list[str]:
 
     all_of_them = [name for name in chr20.NAMES if "per_base" not in name]
     found: list[str] = []
-    for name in names:
+    for name in several(names):
         found += all_of_them if name == GROUP else [name]
     return list(dict.fromkeys(found))

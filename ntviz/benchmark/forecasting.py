@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ntviz import models as package
-from ntviz.benchmark.finding import find_task
+from ntviz.benchmark.finding import find_task, several
 from ntviz.benchmark.methods import Method
 from ntviz.benchmark.methods import method as named
 from ntviz.benchmark.settings import Settings
@@ -57,9 +56,9 @@ def forecast(
         A name is unknown, a task cannot be read, or the rate or the reach is not above 0.
     """
     settings = settings or Settings()
-    chosen = [named(name) for name in dict.fromkeys(methods)]
-    found = [find_task(task) if isinstance(task, str) else task for task in tasks]
-    outlines = [package.outline(name) for name in models]
+    chosen = [named(name) for name in dict.fromkeys(several(methods))]
+    found = [find_task(task) if isinstance(task, str) else task for task in several(tasks)]
+    outlines = [package.outline(name) for name in several(models)]
     seconds, units, memory = 0.0, 0, costing.PROCESS
     for outline in outlines:
         work = [one for task in found for one in _work(outline, task, chosen, settings, len(seeds), twins)]
@@ -68,7 +67,7 @@ def forecast(
         one = costing.forecast(outline.shape, work, rate=rate, memory_bytes=memory, pieces=1, reach=reach)
         seconds, units = seconds + one.seconds, units + one.units
     cells = [
-        (len(models) if method.needs_model else 1)
+        (len(outlines) if method.needs_model else 1)
         * (2 if twins and method.needs_model and method.family == "probe" else 1)
         for method in chosen
     ]
@@ -98,11 +97,9 @@ def _work(
     judged = held if folds == 1 else train + held
     for method in chosen:
         if method.family == "tuned" and task.kind in method.kinds:
-            from ntviz import finetuning
+            from ntviz.benchmark import training
 
-            recipe = finetuning.RECIPES[method.name]
-            if settings.steps is not None:
-                recipe = replace(recipe, steps=settings.steps)
+            recipe = training.recipe(method, settings)
             looked = recipe.steps // recipe.evaluate_every * train // 10
             passes = _BACKWARD * recipe.steps * recipe.batch_size + looked
             yield costing.Passes(seeds * (folds * passes + judged), mean)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ntviz.sequence import codes
+from ntviz.probing.labels import grouped
+from ntviz.sequence import codes, listed
 
 K = 21
 SHARE = 0.3
@@ -50,7 +51,7 @@ def shared(
     """
     from scipy.sparse import csr_matrix
 
-    one, two = ([canonical_kmers(text, k) for text in part] for part in (first, second))
+    one, two = ([canonical_kmers(text, k) for text in part] for part in (listed(first), listed(second)))
     words, index = np.unique(np.concatenate([*one, *two, np.zeros(0, np.uint64)]), return_inverse=True)
     sizes = [np.array([len(entry) for entry in part], dtype=np.int64) for part in (one, two)]
     cut = int(sizes[0].sum())
@@ -69,6 +70,7 @@ def shared(
 
 def apart(train: Sequence[str], test: Sequence[str], *, share: float = SHARE, k: int = K) -> np.ndarray:
     """Which training sequences are homologous to no test sequence, bool [train]; see `shared`."""
+    train = listed(train)
     rows, _, shares = shared(train, test, k)
     keep = np.ones(len(train), dtype=bool)
     keep[rows[shares >= share]] = False
@@ -82,6 +84,8 @@ def apart_by_group(
 
     Of a pair the later one goes, unless its partner went before.
     """
+    sequences = listed(sequences)
+    groups = grouped(groups, len(sequences))
     first, second, shares = shared(sequences, sequences, k)
     near = (shares >= share) & (first < second) & (groups[first] != groups[second])
     keep = np.ones(len(sequences), dtype=bool)

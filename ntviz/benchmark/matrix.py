@@ -12,6 +12,7 @@ import numpy as np
 
 from ntviz import embeddings, environment
 from ntviz.benchmark import cells
+from ntviz.benchmark.finding import find_task, several
 from ntviz.benchmark.methods import METHODS, Method
 from ntviz.benchmark.methods import method as named
 from ntviz.benchmark.settings import Settings
@@ -38,7 +39,7 @@ COLUMNS = (
         "n_train",
         "n_test",
     ),
-    "cell",
+    *("note", "cell"),
 )
 """Of the table of results; what a row does not have is missing."""
 _NUMBERS = (
@@ -50,7 +51,7 @@ _NUMBERS = (
 )
 _TEXTS = (
     *("task", "category", "kind", "model", "twin_of", "method", "label", "family", "status", "error"),
-    *("metric", "missing_controls", "chosen", "cell"),
+    *("metric", "missing_controls", "chosen", "note", "cell"),
 )
 
 
@@ -107,7 +108,7 @@ def run(
     device, dtype
         For models given by name.
     say
-        Called with a line after each cell.
+        Called with a line after each cell, and with the notes of each task.
 
     Raises
     ------
@@ -120,6 +121,7 @@ def run(
     moment, finished cells stay.
     """
     settings = settings or Settings()
+    tasks, models, methods = several(tasks), several(models), several(methods)
     chosen = [named(name) for name in dict.fromkeys(methods)]
     names = [entry if isinstance(entry, str) else entry.name for entry in tasks]
     model_names = [entry if isinstance(entry, str) else entry.name for entry in models]
@@ -137,7 +139,7 @@ def run(
     folder = Path(out)
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     store = store or embeddings.Store()
-    found_tasks = _Lazy(dict(zip(names, tasks, strict=True)), _task)
+    found_tasks = _Lazy(dict(zip(names, tasks, strict=True)), lambda given: _task(given, say))
     rows: list[dict[str, Any]] = [_row(entry, "pending", "") for entry in planned]
     found_models = _Lazy(
         dict(zip(model_names, models, strict=True)), lambda given: _model(given, device, dtype), keep=1
@@ -170,7 +172,9 @@ def results(out: str | os.PathLike[str]) -> pd.DataFrame:
         raise FileNotFoundError(
             f"A matrix must hold {RESULTS}; {out} does not. Run `ntviz benchmark run --out {out}` first."
         )
-    return pd.read_parquet(path)
+    table = pd.read_parquet(path)
+    # Folders of older versions have no notes.
+    return table if "note" in table else table.assign(note="")
 
 
 def predictions(out: str | os.PathLike[str], row: Any) -> cells.Cell:
@@ -220,10 +224,12 @@ class _Lazy:
         return self._made[name]
 
 
-def _task(given: str | Task) -> Task:
-    from ntviz.benchmark import finding
-
-    return finding.find_task(given) if isinstance(given, str) else given
+def _task(given: str | Task, say: Callable[[str], None] | None) -> Task:
+    found = find_task(given) if isinstance(given, str) else given
+    if say is not None:
+        for note in found.notes:
+            say(f"{found.name}: {note}")
+    return found
 
 
 class _Loaded:
@@ -342,4 +348,6 @@ def _told(row: dict[str, Any]) -> str:
         return (
             f"{row['task']}, {who}: {row['status']}: {row['error'].splitlines()[0] if row['error'] else ''}"
         )
+    if row["value"] != row["value"]:
+        return f"{row['task']}, {who}: {row['note']}"
     return f"{row['task']}, {who}: {row['metric']} {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ntviz.sequence import codes
+from ntviz.sequence import codes, listed
 
 KS = (3, 4, 5, 6)
 """Lengths of k-mers that the k-mer baseline chooses from."""
@@ -23,7 +23,7 @@ def composition(sequences: Sequence[str]) -> np.ndarray:
     [[0.67, 0.7, 1.0]]
     """
     rows = []
-    for text in sequences:
+    for text in listed(sequences):
         known = len(text) - text.count("N")
         rows.append(
             (
@@ -45,10 +45,11 @@ def local_bases(sequences: Sequence[str], width: int = LOCAL) -> np.ndarray:
     >>> local_bases(["AACAA"], width=1).tolist()
     [[0.0, 1.0, 0.0, 0.0]]
     """
-    result = np.zeros((len(sequences), width, 5), dtype=np.float32)
-    for row, text in enumerate(sequences):
+    texts = listed(sequences)
+    result = np.zeros((len(texts), width, 5), dtype=np.float32)
+    for row, text in enumerate(texts):
         numbers = codes(text)
         start = len(numbers) // 2 - width // 2
         left, right = max(0, start), min(len(numbers), start + width)
         result[row, np.arange(left - start, right - start), numbers[left:right]] = 1
-    return result[:, :, :4].reshape(len(sequences), -1)
+    return result[:, :, :4].reshape(len(texts), -1)

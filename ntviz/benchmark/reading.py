@@ -1,15 +1,16 @@
 """Tasks from files: the published layouts, and people's own FASTA, tables and BED.
 
-Layouts: a folder with train.fna and test.fna, or with train and test tables; a folder of such folders; one table with a
-column `task`; a FASTA whose headers end in |label; a table with sequences and labels; a BED with labels, read from a
+Layouts: a folder with train.fna and test.fna, or with train and test tables, named by the words of `rows.PARTS`; a folder of such
+folders; one table with a column `task`; a FASTA whose headers end in |label; a table with sequences and labels; a BED with labels, read from a
 reference. Files may be compressed by gzip. What is changed or left out is counted in the notes of the task.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz import environment
-from ntviz.benchmark.rows import Row, files_of, rows_of
+from ntviz.benchmark.rows import MISSING, PARTS, Row, files_of, rows_of
 from ntviz.benchmark.task import Examples, Task
 from ntviz.sequence import clean
 
@@ -58,22 +59,35 @@ def read(
     FileNotFoundError
         There is no such file, or no layout in the folder.
     ValueError
-        A table without the columns, a task that is not there, labels that are none, one class only, or no usable row.
+        A table without the columns, a task that is not there, labels or parts that are none, one class only, or no usable row.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(
             f"The examples must be in a file or folder; there is none at {path}. Check the path."
         )
-    files = files_of(path, task)
-    parts: dict[str, list[Row]] = {"train": [], "test": []}
-    tally = _Tally()
+    files, beside = files_of(path, task)
+    parts: dict[str, list[Row]] = {part: [] for part in PARTS}
+    tally = _Tally([f"{file} was not read: its name is none of a part." for file in beside])
+    for part in PARTS:
+        together = [file.name for other, file in files if other == part]
+        if len(together) > 1:
+            tally.said.append(f"The part {part} is {' and '.join(together)} together.")
     for part, file in files:
         for row in rows_of(file, task, reference):
-            place = row.part if row.part in parts else part if part in parts else "train"
-            # Published validation parts are for choosing: they are learned from here, where choosing is done inside.
-            parts[place].append(row)
-    rows = {part: list(_cleaned(found, part, tally)) for part, found in parts.items()}
+            if part and row.part and part != row.part:
+                raise ValueError(
+                    f"A file must hold the part of its name; {row.where} is of the part {row.part}. Correct the column, or the name."
+                )
+            parts[row.part or part or "train"].append(row)
+    known = spec.classes if spec is not None else ()
+    rows = {part: list(_cleaned(found, part, tally, known)) for part, found in parts.items()}
+    # Published validation parts are for choosing: they are learned from here, where choosing is done inside.
+    if choosing := rows.pop("validation"):
+        tally.said.append(
+            f"{len(choosing):,} examples of the part validation are learned from: choosing is done inside."
+        )
+        rows["train"] += choosing
     name = name or (spec.name if spec is not None else task or path.name.partition(".")[0])
     return _assembled(
         name, rows, spec, tally, {file.name: environment.sha256(file) for _, file in files}, path
@@ -82,29 +96,35 @@ def read(
 
 @dataclass
 class _Tally:
-    """What was changed or left out."""
+    """What was changed or left out, and what else is to be said."""
 
+    said: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     first: dict[str, str] = field(default_factory=dict)
-    missing: int = 0
 
     def add(self, what: str, where: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
         self.first.setdefault(what, where)
 
     def notes(self) -> list[str]:
-        return [f"{n:,} {what}, the first at {self.first[what]}." for what, n in self.counts.items()]
+        return self.said + [
+            f"{n:,} {what}, the first at {self.first[what]}." for what, n in self.counts.items()
+        ]
 
 
 # Putting together ---------------------------------------------------------------------------------------------------
 
 
-def _cleaned(rows: list[Row], part: str, tally: _Tally) -> Iterator[Row]:
+def _cleaned(rows: list[Row], part: str, tally: _Tally, known: Sequence[str]) -> Iterator[Row]:
     for row in rows:
-        if not row.label:
-            tally.add("rows without a label were left out", row.where)
+        label = row.label.strip()
+        if label in MISSING and label not in known:
+            what = f"rows whose label is missing ({label})" if label else "rows without a label"
+            tally.add(f"{what} were left out", row.where)
             continue
         try:
+            if row.sequence.strip() in MISSING:
+                raise ValueError("there is no sequence")
             found = clean(row.sequence, typed=False)
         except ValueError:
             tally.add("rows whose sequence is empty or no bases were left out", row.where)
@@ -112,7 +132,7 @@ def _cleaned(rows: list[Row], part: str, tally: _Tally) -> Iterator[Row]:
         if found.lowered:
             tally.add("sequences with lower-case letters were upper-cased", row.where)
         if found.ambiguous:
-            tally.add("sequences had IUPAC letters, which became N", row.where)
+            tally.add("sequences had IUPAC letters or gaps, which became N", row.where)
         if found.n:
             tally.add("sequences hold N", row.where)
         row.sequence = found.sequence
@@ -141,6 +161,10 @@ def _assembled(
     lengths = {len(row.sequence) for row in every}
     if len(lengths) > 1:
         notes.append(f"Lengths differ: {min(lengths):,} to {max(lengths):,} bp.")
+    notes += [
+        f"{' and '.join(map(repr, alike))} are probably one class: correct the labels if so."
+        for alike in _alike(classes)
+    ]
     counts = np.bincount([code[_plain(row.label)] for row in rows["train"]], minlength=len(classes))
     if counts.min() < 2:
         notes.append(f"Class {classes[int(counts.argmin())]} has {int(counts.min())} examples to learn from.")
@@ -167,6 +191,18 @@ def _plain(label: str) -> str:
     """A label as text: 1.0 of a table with gaps is 1."""
     label = label.strip()
     return label[:-2] if re.fullmatch(r"-?[0-9]+\.0", label) else label
+
+
+def _alike(classes: Sequence[str]) -> list[list[str]]:
+    """Names of classes that are one but for case, separators, or how numbers and truth are written."""
+    together: dict[str, list[str]] = {}
+    for name in classes:
+        text = re.sub(r"(?<=\w)[\s_.-]+(?=[^\W\d])", " ", name.casefold())
+        text = {"true": "1", "false": "0"}.get(text, text)
+        with contextlib.suppress(ValueError):
+            text = str(float(text))
+        together.setdefault(text, []).append(name)
+    return [names for names in together.values() if len(names) > 1]
 
 
 def _classes(

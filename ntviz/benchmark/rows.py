@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ntviz.environment import encoding_of
 from ntviz.genome import Interval
 
 if TYPE_CHECKING:
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
 FASTA = (".fna", ".fa", ".fasta")
 TABLES = (".parquet", ".csv", ".tsv")
 BED = (".bed",)
+PARTS = {
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "valid", "val", "dev", "development"),
+    "test": ("test", "testing", "tst", "holdout", "held_out"),
+}
+"""Parts of a task with the words for them, upper or lower case; `_SAY_NOTHING` may stand beside them: train_set, test_ood, test-1."""
+_SAY_NOTHING = ("set", "split", "part", "data", "ood", "id", "iid", "of")
+_ALL_PARTS = "; ".join(f"{part}: {', '.join(words)}" for part, words in PARTS.items())
+SPLITS = ("split", "partition", "part", "subset", "set")
+"""Columns that may say the part of a row: the first always, another one if one of its words is a part's."""
+MISSING = frozenset(
+    ("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "NaT")
+)  # fmt: skip
+"""What R, pandas, Python and spreadsheets write where nothing is. "none" is a class."""
 
 
 @dataclass
@@ -34,35 +49,59 @@ class Row:
     part: str = ""
 
 
+def part_of(name: str, *, alone: bool) -> str:
+    """The part of a task that a name speaks of, one of `PARTS`; empty if none, or several.
+
+    `alone`: no other words may stand in it, but those that say nothing.
+
+    Examples
+    --------
+    >>> part_of("Train_Set-00001-of-00002", alone=True), part_of("promoters_heldOut", alone=False), part_of("extra", alone=True)
+    ('train', 'test', '')
+    """
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    text = re.sub(r"(held|hold)[\W_]*out", " holdout ", text)
+    words = [re.sub(r"(?<=.)(set|split|part|data)$", "", word) for word in re.findall(r"[^\W\d_]+", text)]
+    found = {word: part for part, known in PARTS.items() for word in known}
+    parts = {found[word] for word in words if word in found}
+    others = [word for word in words if word not in found and word not in _SAY_NOTHING]
+    return parts.pop() if len(parts) == 1 and not (alone and others) else ""
+
+
 def _suffix(path: Path) -> str:
     return Path(path.name.removesuffix(".gz")).suffix.lower()
 
 
-def files_of(path: Path, task: str | None) -> list[tuple[str, Path]]:
-    """Pairs of a part's name ("train", "test" or empty) and a file.
+def files_of(path: Path, task: str | None) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Pairs of a part of `PARTS`, or empty where rows say it, and a file; and the names of tables and FASTA beside them.
 
     Raises
     ------
     FileNotFoundError
         There is no layout in the folder.
     ValueError
-        Another kind of file, or a folder of tasks of which none was named.
+        Another kind of file, files of which no part is told, no training part, or a folder of tasks of which none was named.
     """
     if path.is_file():
         if _suffix(path) not in (*FASTA, *TABLES, *BED):
             raise ValueError(
                 f"Examples must be in {', '.join((*FASTA, *TABLES, *BED))}, or compressed as .gz; received {path.name}."
             )
-        return [("", path)]
-    found = [
-        (match.group(1).lower().replace("validation", "valid"), file)
-        for file in sorted(path.iterdir())
-        if _suffix(file) in (*FASTA, *TABLES)
-        and (match := re.match(r"(train|test|validation|valid|dev)\b", file.name, re.IGNORECASE))
-    ]
-    if any(part == "train" for part, _ in found):
-        return [("train" if part in ("valid", "dev") else part, file) for part, file in found]
-    folders = sorted(child.name for child in path.iterdir() if child.is_dir() and any(child.glob("train*")))
+        return [("", path)], []
+    found = _parts_in(path)
+    named = [(part, file) for part, file in found if part]
+    if any(part == "train" for part, _ in named):
+        return named, [file.name for part, file in found if not part]
+    if named:
+        raise ValueError(
+            f"A task folder must have a file of the part train; {path} holds {', '.join(file.name for _, file in found)}. Name the "
+            f"files by their parts ({_ALL_PARTS})."
+        )
+    folders = sorted(
+        child.name
+        for child in path.iterdir()
+        if child.is_dir() and any(part == "train" for part, _ in _parts_in(child))
+    )
     if task is not None and task in folders:
         return files_of(path / task, None)
     if folders:
@@ -72,11 +111,36 @@ def files_of(path: Path, task: str | None) -> list[tuple[str, Path]]:
             + (f"{task!r}." if task else "none.")
             + (f" Did you mean {' or '.join(near)}?" if near else "")
         )
-    tables = [file for file in sorted(path.iterdir()) if _suffix(file) in TABLES]
+    tables = [file for _, file in found if _suffix(file) in TABLES]
     if tables:
-        return [("", file) for file in tables]
+        silent = [file.name for file in tables if _split_of(_frame(file)) is None]
+        if silent and len(tables) > 1:
+            raise ValueError(
+                f"Files of a task folder must be named by their parts ({_ALL_PARTS}), or have a column {SPLITS[0]}; {path} holds "
+                f"{', '.join(silent)}. Rename them."
+            )
+        return [("", file) for file in tables], [file.name for _, file in found if file not in tables]
     held = ", ".join(sorted(child.name for child in path.iterdir())[:6]) or "nothing"
     raise FileNotFoundError(f"A task folder must hold train.fna (or a table); {path} holds {held}.")
+
+
+def _parts_in(folder: Path) -> list[tuple[str, Path]]:
+    """The tables and FASTA of a folder, each with the part that its name speaks of."""
+    return [
+        (part_of(file.name.removesuffix(".gz").rpartition(".")[0], alone=False), file)
+        for file in sorted(folder.iterdir())
+        if file.is_file() and _suffix(file) in (*FASTA, *TABLES)
+    ]
+
+
+def _split_of(table: pd.DataFrame) -> str | None:
+    """The column that says the part of each row, if there is one."""
+    for name in SPLITS:
+        if name in table.columns:
+            values = table[name].astype(str).unique()
+            if name == SPLITS[0] or any(part_of(value, alone=True) for value in values):
+                return name
+    return None
 
 
 def rows_of(file: Path, task: str | None, reference: Reference | None) -> Iterator[Row]:
@@ -132,7 +196,9 @@ def _frame(file: Path) -> pd.DataFrame:
             table = pd.read_parquet(file)
         else:
             separator = "\t" if _suffix(file) == ".tsv" else ","
-            table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, compression="infer")
+            table = pd.read_csv(
+                file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding_of(file)
+            )
     except Exception as error:
         if isinstance(error, MemoryError):
             raise
@@ -163,24 +229,32 @@ def _table(file: Path, task: str | None) -> Iterator[Row]:
         if task is not None:
             table = table[table["task"].astype(str) == task]
     names = next((column for column in ("id", "name") if column in table.columns), None)
+    split = _split_of(table)
 
     def column(which: str | None) -> list[str]:
         if which is None or which not in table.columns:
             return [""] * len(table)
-        return ["" if value is None or value != value else str(value) for value in table[which].tolist()]
+        values = table[which]
+        return values.astype(object).where(values.notna(), "").astype(str).tolist()
 
     columns = zip(
         column(names),
         column("sequence"),
         column("label"),
         column("group"),
-        column("split"),
+        column(split),
         table.index,
         strict=True,
     )
     for identity, sequence, label, group, part, index in columns:
         where = f"{file.name}, row {int(index) + 1}"
-        yield Row(identity, sequence, label, group, where, part.strip().lower())
+        stated = part_of(part, alone=True)
+        if split is not None and not stated:
+            raise ValueError(
+                f"The column {split} must hold parts of the task ({_ALL_PARTS}); {where} has {part!r}. Correct it, or leave out the "
+                "row or the column."
+            )
+        yield Row(identity, sequence, label, "" if group in MISSING else group, where, stated)
 
 
 def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:
@@ -202,4 +276,5 @@ def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:
             continue
         # 0-based half-open in the name, as in the file.
         identity = f"{fields[0]}:{fields[1]}-{fields[2]}:{strand}"
-        yield Row(identity, sequence, fields[3] if len(fields) > 3 else "", "", where)
+        # A dot stands for nothing in a BED.
+        yield Row(identity, sequence, fields[3] if len(fields) > 3 and fields[3] != "." else "", "", where)

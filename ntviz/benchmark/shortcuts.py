@@ -8,6 +8,7 @@ import numpy as np
 
 from ntviz.embeddings import kmer_frequencies
 from ntviz.probing.metrics import auroc
+from ntviz.sequence import listed
 
 BASES = "ACGT"
 
@@ -23,6 +24,7 @@ def single_features(sequences: Sequence[str]) -> dict[str, np.ndarray]:
     >>> found["GC"].tolist(), found["length, bp"].tolist()
     ([0.5, 1.0], [4.0, 4.0])
     """
+    sequences = listed(sequences)
     length = np.array([len(text) for text in sequences], dtype=np.float64)
     n = np.array([text.count("N") for text in sequences], dtype=np.float64)
     single = kmer_frequencies(sequences, 1).astype(np.float64)

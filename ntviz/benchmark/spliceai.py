@@ -9,7 +9,6 @@ Chromosomes 1, 3, 5, 7 and 9 are for testing, without genes that have paralogs.
 
 from __future__ import annotations
 
-import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,26 +103,25 @@ def read_spliceai(
 
 def _transcripts(path: Path) -> Iterator[tuple[str, bool, str, str, int, int, tuple[list[int], list[int]]]]:
     """Name, paralog, contig, strand, start (0-based), end, and places of exon ends and starts (0-based) of each line."""
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip() or line.startswith(("#", "NAME")):
-                continue
-            cells = line.rstrip("\n").split("\t")
-            try:
-                if len(cells) != _COLUMNS or cells[3] not in ("+", "-"):
-                    raise ValueError
-                start, end = int(cells[4]) - 1, int(cells[5])
-                ends, starts = ([int(text) - 1 for text in cells[i].split(",") if text] for i in (6, 7))
-                outside = [place for place in (*ends, *starts) if not start <= place < end]
-                if len(ends) != len(starts) or outside or not 0 <= start < end:
-                    raise ValueError
-                paralog = bool(int(cells[1]))
-            except ValueError as error:
-                raise ValueError(
-                    f"Line {number} of {path.name} must be name, paralog, chromosome, strand, start, end, exon ends and exon starts "
-                    f"at the junctions (1-based, within the transcript), by tabs; received {line[:60].rstrip()!r}."
-                ) from error
-            yield cells[0], paralog, cells[2], cells[3], start, end, (ends, starts)
+    for number, line in environment.lines_of(path):
+        if not line.strip() or line.startswith(("#", "NAME")):
+            continue
+        cells = line.split("\t")
+        try:
+            if len(cells) != _COLUMNS or cells[3] not in ("+", "-"):
+                raise ValueError
+            start, end = int(cells[4]) - 1, int(cells[5])
+            ends, starts = ([int(text) - 1 for text in cells[i].split(",") if text] for i in (6, 7))
+            outside = [place for place in (*ends, *starts) if not start <= place < end]
+            if len(ends) != len(starts) or outside or not 0 <= start < end:
+                raise ValueError
+            paralog = bool(int(cells[1]))
+        except ValueError as error:
+            raise ValueError(
+                f"Line {number} of {path.name} must be name, paralog, chromosome, strand, start, end, exon ends and exon starts "
+                f"at the junctions (1-based, within the transcript), by tabs; received {line[:60].rstrip()!r}."
+            ) from error
+        yield cells[0], paralog, cells[2], cells[3], start, end, (ends, starts)
 
 
 def _windows(

@@ -23,12 +23,14 @@ class Leaderboard:
     ----------
     tasks
         Columns [task, category, metric, entry, model, method, value, low, high, twin, p, selectivity, n_test, seeds,
-        missing_controls]: one row a task and entry, means over seeds. `low` and `high` are a 95 % interval over groups.
+        missing_controls, note]: one row a task and entry, means over seeds. `low` and `high` are a 95 % interval over groups. `value`
+        is nan where the metric is not defined, for a test part of one class or a constant guess: `note` says why.
     categories
         Columns [category, entry, value, low, high, tasks]: means over the tasks of a category.
     overall
-        Columns [entry, value, low, high, rank, tasks, of]: mean over all tasks and mean rank, best first; only over
-        entries with every task have they one meaning, so value is nan where a task is missing.
+        Columns [entry, value, low, high, rank, tasks, of, note]: mean over all tasks and mean rank, best first; only over
+        entries with every task have they one meaning, so value and rank are nan where a task is missing or not defined. A task that
+        is not defined for any entry has no part in them: `of` counts the others.
     failed
         Rows of the results that are not ok.
     """
@@ -82,13 +84,14 @@ def leaderboard(out: str | os.PathLike[str]) -> Leaderboard:
                 "entry": name,
                 "model": model,
                 "method": method,
-                "value": part["value"].mean(),
+                "value": part["value"].mean(skipna=False),
                 "low": low,
                 "high": high,
                 **{column: part[column].mean() for column in ("twin", "p", "selectivity")},
                 "n_test": int(first["n_test"]),
                 "seeds": len(part),
                 "missing_controls": first["missing_controls"],
+                "note": "; ".join(dict.fromkeys(filter(None, part["note"]))),
             }
         )
     tasks = pd.DataFrame(rows)
@@ -191,7 +194,8 @@ def _compared(first: Any, second: Any, part: pd.DataFrame, draws: int) -> dict[s
         first.groups,
         draws=draws if kind in ("binary", "multiclass") else min(draws, 200),
     )
-    return {**asdict(found), "note": ""}
+    known = np.isfinite(found.difference)
+    return {**asdict(found), "note": "" if known else "the metric is not defined for one of them"}
 
 
 def _mean_draws(parts: list[np.ndarray]) -> np.ndarray:
@@ -204,33 +208,46 @@ def _means(tasks: pd.DataFrame, draws: dict, by: list[str]) -> pd.DataFrame:
     import pandas as pd
 
     rows = []
-    for together, part in tasks.groupby([*by, "entry"], sort=False):
+    for together, whole in tasks.groupby([*by, "entry"], sort=False):
         *keys, name = together if isinstance(together, tuple) else (together,)
-        low, high = probing.middle(_mean_draws([draws[task, name] for task in part["task"]]))
+        part = whole[whole["task"].isin(_defined(tasks))]
+        value = part["value"].mean(skipna=False)
+        low, high = np.nan, np.nan
+        if np.isfinite(value):
+            low, high = probing.middle(_mean_draws([draws[task, name] for task in part["task"]]))
         rows.append(
             {
                 **dict(zip(by, keys, strict=True)),
                 "entry": name,
-                "value": part["value"].mean(),
+                "value": value,
                 "low": low,
                 "high": high,
-                "tasks": len(part),
+                "tasks": int(part["value"].notna().sum()),
             }
         )
     return pd.DataFrame(rows)
 
 
+def _defined(tasks: pd.DataFrame) -> list[str]:
+    """Tasks on which an entry at least has a value."""
+    return tasks.loc[tasks["value"].notna(), "task"].unique().tolist()
+
+
 def _overall(tasks: pd.DataFrame, draws: dict) -> pd.DataFrame:
-    of = tasks["task"].nunique()
+    of = len(_defined(tasks))
     table = _means(tasks, draws, [])
     whole = table.loc[table["tasks"] == of, "entry"]
-    among = tasks[tasks["entry"].isin(whole)]
+    among = tasks[tasks["entry"].isin(whole) & tasks["value"].notna()]
+    unknown = tasks[tasks["value"].isna()]
+    notes = (unknown["task"] + ": " + unknown["note"]).groupby(unknown["entry"]).agg("; ".join)
     rank = (
         among.assign(rank=among.groupby("task")["value"].rank(ascending=False))
         .groupby("entry")["rank"]
         .mean()
     )
-    table = table.assign(rank=table["entry"].map(rank), of=of)
+    table = table.assign(
+        rank=table["entry"].map(rank), of=of, note=[notes.get(name, "") for name in table["entry"]]
+    )
     table.loc[table["tasks"] < of, ["value", "low", "high"]] = np.nan
-    order = ["entry", "value", "low", "high", "rank", "tasks", "of"]
+    order = ["entry", "value", "low", "high", "rank", "tasks", "of", "note"]
     return table[order].sort_values("value", ascending=False, na_position="last", ignore_index=True)

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-KINDS = ("binary", "multiclass", "multilabel", "regression", "per_base")
-METRICS = {
-    "binary": "mcc",
-    "multiclass": "mcc",
-    "multilabel": "auroc",
-    "regression": "pearson",
-    "per_base": "top_k",
-}
-"""The first metric of each kind of task."""
+from ntviz import probing
+from ntviz.probing import labels as door
+from ntviz.sequence import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +28,7 @@ class Examples:
     labels
         By kind of task: class, int64 [example] (binary, multiclass); bool [example, track] (multilabel); float32
         [example, target] (regression); class of each base, int8 [example, base], -1 where none is asked
-        (per_base; sequences then have one length).
+        (per_base; sequences then have one length). A task makes them so: see `probing.labels.checked`.
     groups
         What must stay on one side of any split, and is drawn as a whole by the bootstrap, str [example]: a region such as
         "chr20:41" (the 41st million bases), a chromosome, or the id where nothing is known.
@@ -42,7 +36,7 @@ class Examples:
     Raises
     ------
     ValueError
-        The four do not have one length, or an id stands twice.
+        The four do not have one length, an id stands twice, or a label or group is missing.
     """
 
     ids: np.ndarray
@@ -51,10 +45,21 @@ class Examples:
     groups: np.ndarray
 
     def __post_init__(self) -> None:
+        texts = self.sequences
+        if not isinstance(texts, np.ndarray):
+            texts = np.array(listed(texts), dtype=object)
+        for name, values in (
+            ("ids", np.asarray(self.ids)),
+            ("sequences", texts),
+            ("labels", door.array(self.labels, "Labels")),
+            ("groups", door.array(self.groups, "Groups")),
+        ):
+            object.__setattr__(self, name, values)
         lengths = {name: len(getattr(self, name)) for name in ("ids", "sequences", "labels", "groups")}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{n:,} {name}" for name, n in lengths.items())
             raise ValueError(f"Examples must have one id, sequence, label and group each; received {told}.")
+        door.grouped(self.groups, len(self))
         names, counts = np.unique(self.ids, return_counts=True)
         if (counts > 1).any():
             raise ValueError(
@@ -80,7 +85,7 @@ class Task:
     name
         Such as "promoter_all" or "chr20_promoter_all".
     kind
-        One of `KINDS`.
+        binary, multiclass, multilabel, regression or per_base.
     classes
         Names of the classes, tracks or targets, in the order of the labels.
     train, test
@@ -114,10 +119,17 @@ class Task:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise ValueError(f"The kind of a task must be one of {', '.join(KINDS)}; received {self.kind!r}.")
         for part, examples in self.parts.items():
-            _check_labels(self, part, examples)
+            what = f"Labels of {self.name}, {part},"
+            labels = door.checked(self.kind, examples.labels, len(self.classes), what=what)
+            object.__setattr__(self, part, replace(examples, labels=labels))
+            if self.kind == "per_base":
+                for name, text in zip(examples.ids, examples.sequences, strict=True):
+                    if len(text) != labels.shape[1]:
+                        raise ValueError(
+                            f"Sequences of a per-base task must be as long as their labels; {self.name}, {part}, has {len(text):,} bp "
+                            f"for {labels.shape[1]:,} labels at {name!s}."
+                        )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(examples):,} {part}" for part, examples in self.parts.items())
@@ -133,7 +145,7 @@ class Task:
     @property
     def metric(self) -> str:
         """The metric that comes first for this kind."""
-        return METRICS[self.kind]
+        return probing.metric_names(self.kind)[0]
 
     @cached_property
     def lengths(self) -> tuple[int, int]:
@@ -144,47 +156,8 @@ class Task:
     @cached_property
     def checksum(self) -> str:
         """SHA-256 over kind, classes, parts, ids, sequences, labels and groups, in order: what tells two tasks apart."""
-        digest = hashlib.sha256("\0".join((self.kind, *self.classes)).encode())
-        for part, examples in self.parts.items():
-            digest.update(f"\0{part}\0{examples.labels.dtype.str}\0{examples.labels.shape}".encode())
-            for column in (examples.ids, examples.sequences, examples.groups):
-                digest.update("\n".join(map(str, column)).encode())
-            digest.update(np.ascontiguousarray(examples.labels).tobytes())
-        return digest.hexdigest()
-
-
-def _check_labels(task: Task, part: str, examples: Examples) -> None:
-    """Raises where labels are not what the kind of task has."""
-    labels, n = examples.labels, len(task.classes)
-    where = f"{task.name}, {part}"
-    dimensions = 1 if task.kind in ("binary", "multiclass") else 2
-    kinds = {"multilabel": "b", "regression": "f"}.get(task.kind, "iu")
-    if labels.ndim != dimensions or labels.dtype.kind not in kinds:
-        raise ValueError(
-            f"Labels of a {task.kind} task must be {dimensions}-dimensional "
-            f"{ {'b': 'booleans', 'f': 'floats', 'iu': 'integers'}[kinds] }; {where} has {labels.dtype} of shape {labels.shape}."
-        )
-    if task.kind == "binary" and n != 2:
-        raise ValueError(f"A binary task must have two classes; {where} has {n}.")
-    if task.kind in ("multilabel", "regression"):
-        if labels.shape[1] != n:
-            raise ValueError(
-                f"{where} must have a column for each of {n} classes; received {labels.shape[1]}."
-            )
-        if task.kind == "regression" and not np.isfinite(labels).all():
-            raise ValueError(
-                f"Targets must be finite; {where} has {int((~np.isfinite(labels)).sum())} that are not."
-            )
-        return
-    low = -1 if task.kind == "per_base" else 0
-    if labels.size and not low <= labels.min() <= labels.max() < n:
-        raise ValueError(
-            f"Classes must be numbered {low} to {n - 1} in {where}; received {labels.min()} to {labels.max()}."
-        )
-    if task.kind == "per_base":
-        odd = [i for i, sequence in enumerate(examples.sequences) if len(sequence) != labels.shape[1]]
-        if odd:
-            raise ValueError(
-                f"Sequences of a per-base task must be as long as their labels; {where} has "
-                f"{len(examples.sequences[odd[0]]):,} bp for {labels.shape[1]:,} labels at {examples.ids[odd[0]]!s}."
-            )
+        columns = [
+            (one.ids.astype(str), one.sequences, one.groups.astype(str), one.labels)
+            for one in self.parts.values()
+        ]
+        return door.digest([self.kind, *self.classes], list(self.parts), *itertools.chain(*columns))

@@ -13,6 +13,12 @@ from ntviz.benchmark.settings import Settings
 from ntviz.benchmark.task import Examples, Task
 
 
+def recipe(method: Method, settings: Settings) -> finetuning.Recipe:
+    """How a method is trained under these settings."""
+    made = finetuning.RECIPES[method.name if method.family == "tuned" else "network"]
+    return made if settings.steps is None else replace(made, steps=settings.steps)
+
+
 def train(
     task: Task,
     method: Method,
@@ -28,14 +34,11 @@ def train(
     A tenth of the groups of what is learned from is set aside to choose the best state.
     """
     part = pooled.take(learned)
-    recipe = finetuning.RECIPES[method.name if method.family == "tuned" else "network"]
-    if settings.steps is not None:
-        recipe = replace(recipe, steps=settings.steps)
     about: dict[str, Any] = {
         "kind": task.kind,
         "outputs": len(task.classes),
         "groups": part.groups,
-        "recipe": recipe,
+        "recipe": recipe(method, settings),
         "seed": seed,
     }
     if method.family == "tuned":
@@ -51,6 +54,6 @@ def train(
         tuned = finetuning.train_network(network, part.sequences.tolist(), part.labels, **about)
     told = {
         "trainable": tuned.trainable,
-        "chosen": f"step {tuned.best_step:,} of {recipe.steps:,}, ended by {tuned.stopped}",
+        "chosen": f"step {tuned.best_step:,} of {tuned.recipe.steps:,} by {tuned.chosen_by}, ended by {tuned.stopped}",
     }
     return tuned.predict(pooled.sequences[held].tolist()), told

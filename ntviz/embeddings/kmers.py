@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ntviz.sequence import codes
+from ntviz.sequence import codes, listed
 
 
 def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
@@ -27,8 +27,9 @@ def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
     """
     if not 1 <= k <= 8:
         raise ValueError(f"k must be from 1 to 8; received {k}: 4 ** k numbers are kept for each sequence.")
-    result = np.zeros((len(sequences), 4**k), dtype=np.float32)
-    for row, text in enumerate(sequences):
+    texts = listed(sequences)
+    result = np.zeros((len(texts), 4**k), dtype=np.float32)
+    for row, text in enumerate(texts):
         numbers = codes(text)
         n = len(numbers) - k + 1
         if n < 1:

@@ -35,7 +35,7 @@ def sequence_digests(sequences: Sequence[str]) -> np.ndarray:
 def fingerprint(model: Any) -> str:
     """Digest of a model's weights, shape and vocabulary as they are in memory, 32 hexadecimal digits.
 
-    Two models share one exactly if every tensor, the configuration and the dtype are equal: a model trained on in place is
+    Two models share one exactly if every tensor, the configuration, the tokens and the dtype are equal: a model trained on in place is
     another one, a copy under another name is not.
 
     Raises
@@ -47,6 +47,8 @@ def fingerprint(model: Any) -> str:
     info = dict(model.info)
     shape = {key: info.get(key) for key in ("layers", "heads", "hidden_size", "vocabulary", "dtype")}
     module = getattr(model, "module", None)
+    vocabulary = getattr(getattr(model, "tokenizer", None), "vocabulary", None)
+    shape["tokens"] = getattr(vocabulary, "tokens", None)
     digest.update(json.dumps([type(module).__name__, shape], sort_keys=True).encode())
     if module is not None:
         import torch

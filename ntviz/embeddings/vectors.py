@@ -10,7 +10,7 @@ import numpy as np
 
 from ntviz import environment
 from ntviz.embeddings.store import Shelf, Store, fingerprint, sequence_digests
-from ntviz.sequence import reverse_complement
+from ntviz.sequence import listed, reverse_complement
 
 if TYPE_CHECKING:
     from ntviz.models.protocol import Embedder
@@ -118,7 +118,7 @@ def embed(
     Mean pooling over tokens weighs a single letter beside an N like a 6-mer. The batch a sequence is read in
     may move the last digit.
     """
-    sequences = list(sequences)
+    sequences = listed(sequences)
     chosen = tuple(range(model.layers + 1) if layers is None else layers)
     _check(model, sequences, chosen, pooling)
     texts = list(dict.fromkeys(sequences))

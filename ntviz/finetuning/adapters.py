@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Generator
 from typing import Any
 
+import torch
 from torch import nn
 
 from ntviz.finetuning.recipe import Recipe
@@ -28,6 +29,9 @@ _FFN = r"(.*\.)?encoder\.layer\.\d+\.output\.dense"
 
 def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn.Module:
     """The encoder prepared for training: adapters put in, or all or none of it trainable. It is changed in place.
+
+    What is trained is float32. The rest stays as it was loaded, but for float16, in which gradients on their way become zero: all
+    of that is float32 then.
 
     Parameters
     ----------
@@ -45,6 +49,8 @@ def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn
     """
     if method not in METHODS:
         raise ValueError(f"The method must be one of {', '.join(METHODS)}; received {method!r}.")
+    if method == "full" or next(encoder.parameters()).dtype == torch.float16:
+        encoder.float()
     encoder.requires_grad_(method == "full")
     for unused in ("contact_head", "pooler"):
         part = getattr(encoder, unused, None)

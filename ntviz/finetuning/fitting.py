@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ntviz import environment, probing
+from ntviz import environment
 from ntviz.finetuning import heads
 from ntviz.finetuning.learners import Learner, Prepared
 from ntviz.finetuning.recipe import Recipe
+from ntviz.probing import metrics
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,20 @@ def fit(
 ) -> Fit:
     """Trains what is trainable of a learner and leaves it in its best state, in eval mode.
 
-    The best is by the task's first metric on the validation part; where that is not defined, by the loss.
+    The best is by the task's first metric on the validation part. A look at which that is not defined (one class, or a constant
+    guess) comes behind every other, and among such the loss decides: see `probing.metrics.preference`.
 
     Raises
     ------
     FloatingPointError
-        The loss is not finite; the step is named.
+        The loss or its gradient is not finite; the step is named.
     """
     items, labels = train
     trainable = [p for p in learner.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     rng = np.random.default_rng(seed)
     history: list[dict[str, float]] = []
-    best, best_step, since, running = -np.inf, 0, 0, []
+    best, best_step, since, running = (False, -np.inf), 0, 0, []
     kept = _state(learner)
     stopped = "steps"
     with (
@@ -64,13 +66,16 @@ def fit(
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.learning_rate * min(1.0, step / max(1, recipe.warmup))
                 value = _loss(learner, items, labels, rows, kind, recipe)
-                if not torch.isfinite(value):
-                    raise FloatingPointError(
-                        f"The loss must be finite; at step {step} it is {float(value.detach())}. Lower the learning rate "
-                        f"({recipe.learning_rate:g}), or train with precision='float32'."
-                    )
                 optimiser.zero_grad(set_to_none=True)
                 value.backward()
+                # Nothing is clipped: this is the length of the gradient.
+                slope = torch.nn.utils.clip_grad_norm_(trainable, float("inf"))
+                if not torch.isfinite(value) or not torch.isfinite(slope):
+                    raise FloatingPointError(
+                        f"The loss and its gradient must be finite; at step {step} they are {float(value.detach())} and "
+                        f"{float(slope)}. Lower the learning rate ({recipe.learning_rate:g}), or load the model with "
+                        "dtype='float32' and train with precision='float32'."
+                    )
                 optimiser.step()
                 running.append(float(value.detach()))
                 bar.update(1)
@@ -83,9 +88,9 @@ def fit(
                 }
                 running.clear()
                 history.append(row)
-                score = row["validation"] if np.isfinite(row["validation"]) else -row["validation_loss"]
-                if score > best:
-                    best, best_step, since, kept = score, step, 0, _state(learner)
+                rank = metrics.preference(row["validation"], row["validation_loss"])
+                if rank > best:
+                    best, best_step, since, kept = rank, step, 0, _state(learner)
                 else:
                     since += 1
                     if recipe.patience is not None and since >= recipe.patience:
@@ -150,10 +155,10 @@ def _judged(
         parts = np.array_split(np.arange(len(items)), -(-len(items) // 32))
         losses = [float(_loss(learner, items, labels, rows, kind, recipe)) * len(rows) for rows in parts]
     predicted = np.stack(predict(learner, items, kind=kind, precision=recipe.precision))
-    metric = probing.metric_names(kind)[0]
+    metric = metrics.metric_names(kind)[0]
     return {
         "validation_loss": sum(losses) / len(items),
-        "validation": probing.scores(kind, labels, predicted)[metric],
+        "validation": metrics.scores(kind, labels, predicted)[metric],
     }
 
 

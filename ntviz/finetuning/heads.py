@@ -6,11 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-KINDS = ("binary", "multiclass", "multilabel", "regression", "per_base")
-
 
 class Head(nn.Module):
-    """Hidden states [sequence, token, hidden] to scores.
+    """Hidden states [sequence, token, hidden] to scores, in float32 whatever the states are.
 
     For tasks with one answer a sequence: a linear layer on the mean over tokens that cover bases, [sequence, outputs]. By
     base: a linear layer gives each token the scores of up to `widest` bases, in order, [sequence, base, outputs]; as
@@ -36,6 +34,7 @@ class Head(nn.Module):
         places
             By base: int64 [sequence, base], the token of each base times `widest` plus its place in the token.
         """
+        states = states.float()
         if places is None:
             weights = covering.to(states.dtype)[..., None]
             return self.linear((states * weights).sum(1) / weights.sum(1).clamp(min=1))
@@ -64,25 +63,3 @@ def answers(kind: str, scores: torch.Tensor) -> np.ndarray:
     elif kind != "regression":
         scores = scores.softmax(-1)
     return scores.cpu().numpy()
-
-
-def check(kind: str, labels: np.ndarray, outputs: int) -> None:
-    """Raises where labels are not those of the kind of task.
-
-    Raises
-    ------
-    ValueError
-        An unknown kind, one class only, or labels outside of the classes.
-    """
-    if kind not in KINDS:
-        raise ValueError(f"The kind of a task must be one of {', '.join(KINDS)}; received {kind!r}.")
-    if kind in ("binary", "multiclass", "per_base"):
-        known = np.unique(labels[labels >= 0])
-        if len(known) < 2:
-            raise ValueError(
-                f"There must be two classes to learn from; received only class {known.tolist()}."
-            )
-        if known.max() >= outputs:
-            raise ValueError(f"Classes must be numbered 0 to {outputs - 1}; received {int(known.max())}.")
-    elif labels.ndim != 2 or labels.shape[1] != outputs:
-        raise ValueError(f"Labels must be [sequence, {outputs}] for {kind}; received {list(labels.shape)}.")

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ntviz.finetuning.heads import Head
-from ntviz.sequence import codes
+from ntviz.sequence import codes, listed
 from ntviz.tokens import Tokens
 
 
@@ -49,7 +49,7 @@ class ModelLearner(nn.Module):
 
     def prepare(self, sequences: Sequence[str]) -> list[Prepared]:
         """Tokens of each sequence."""
-        return [Prepared(self.model.tokenize(text), len(text)) for text in sequences]
+        return [Prepared(self.model.tokenize(text), len(text)) for text in listed(sequences)]
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         tokens: list[Tokens] = [entry.item for entry in batch]
@@ -89,7 +89,7 @@ class NetworkLearner(nn.Module):
 
     def prepare(self, sequences: Sequence[str]) -> list[Prepared]:
         """Codes of the bases of each sequence: 0 to 3 for A, C, G, T, 4 for N."""
-        return [Prepared(codes(text), len(text)) for text in sequences]
+        return [Prepared(codes(text), len(text)) for text in listed(sequences)]
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         longest = max(entry.length for entry in batch)

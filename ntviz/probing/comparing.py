@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ntviz.probing import labels as door
 from ntviz.probing import metrics
 from ntviz.probing.intervals import FEWEST, group_tables, middle
 
@@ -17,7 +18,7 @@ class Comparison:
     Attributes
     ----------
     difference
-        First less second.
+        First less second; nan where the metric is not defined for one of them, and so are the interval and p.
     low, high
         Its 95 % interval over groups drawn again; nan below `FEWEST` groups.
     p
@@ -58,16 +59,18 @@ def compare(
     Raises
     ------
     ValueError
-        Predictions of different shapes.
+        Predictions of different shapes, or labels and predictions that do not fit, see `probing.scores`.
     """
-    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if first.shape != second.shape or len(first) != len(labels):
+    shapes = np.shape(first), np.shape(second)
+    if shapes[0] != shapes[1] or shapes[0][:1] != (len(labels),):
         raise ValueError(
-            f"Both models must have predicted the same {len(labels):,} examples; received shapes {list(first.shape)} and "
-            f"{list(second.shape)}. Join them by example first."
+            f"Both models must have predicted the same {len(labels):,} examples; received shapes {list(shapes[0])} and "
+            f"{list(shapes[1])}. Join them by example first."
         )
     metric = metrics.metric_names(kind)[0]
-    names, which = np.unique(groups, return_inverse=True)
+    labels, first = metrics.paired(kind, labels, first)
+    _, second = metrics.paired(kind, labels, second)
+    names, which = np.unique(door.grouped(groups, len(labels)), return_inverse=True)
     n = len(names)
     rng = np.random.default_rng(seed)
     if n < 32 and 2**n <= draws:
@@ -92,7 +95,7 @@ def compare(
     else:
 
         def score(truth: np.ndarray, predicted: np.ndarray) -> float:
-            return metrics.scores(kind, truth, predicted)[metric]
+            return metrics.measured(kind, truth, predicted)[metric]
 
         observed = score(labels, first) - score(labels, second)
         null = np.empty(len(swapped))
@@ -107,8 +110,11 @@ def compare(
         for draw, row in enumerate(drawn):
             taken = np.concatenate([members[group] for group in row])
             resampled[draw] = score(labels[taken], first[taken]) - score(labels[taken], second[taken])
-    # Sums in another order differ in the last digit; a draw that repeats what was seen must count.
-    as_large = int((np.abs(null) >= abs(observed) - 1e-12).sum())
+    if not np.isfinite(observed):
+        return Comparison(float("nan"), float("nan"), float("nan"), float("nan"), n)
+    # Sums in another order differ in the last digit; a draw that repeats what was seen must count. A swap that leaves the metric
+    # undefined makes no difference.
+    as_large = int((np.abs(np.nan_to_num(null)) >= abs(observed) - 1e-12).sum())
     p = as_large / len(null) if exact else (1 + as_large) / (1 + len(null))
     low, high = middle(resampled) if n >= FEWEST else (float("nan"), float("nan"))
     return Comparison(observed, low, high, float(p), n)

@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ntviz.probing import labels as door
 from ntviz.probing import metrics
 from ntviz.probing.estimators import Setting
 from ntviz.probing.probes import fit
+from ntviz.sequence import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,13 +37,14 @@ class Controls:
     ----------
     permuted
         The first metric after labels were permuted, within what is learned from and within what is judged by, float64
-        [permutation].
+        [permutation]; nan where it is not defined, such as the MCC of a constant guess.
     p
-        Share of permutations, the real one counted too, that do as well: (1 + better or equal) / (1 + permutations).
+        Share of permutations, the real one counted too, that do as well: (1 + better or equal) / (1 + permutations). A constant
+        guess counts as 0, which is chance; nan where the score itself is not defined.
     control
         The first metric on the control task.
     curve
-        Columns [shots, score, sd, draws]: the mean over draws of `shots` examples a class.
+        Columns [shots, score, sd, draws]: the mean over draws of `shots` examples a class, those of which it is defined.
     """
 
     permuted: np.ndarray
@@ -69,11 +72,12 @@ def control_labels(
     True
     """
     edges = np.cumsum(np.asarray(shares, dtype=np.float64) / np.sum(shares))[: classes - 1]
+    texts = listed(sequences)
     known: dict[str, int] = {}
-    for word in {text[:k] for text in sequences}:
+    for word in {text[:k] for text in texts}:
         number = int.from_bytes(hashlib.blake2b(f"{seed}:{word}".encode(), digest_size=8).digest(), "big")
         known[word] = int(np.searchsorted(edges, number / 2**64, side="right"))
-    return np.array([known[text[:k]] for text in sequences], dtype=np.int64)
+    return np.array([known[text[:k]] for text in texts], dtype=np.int64)
 
 
 def controls(
@@ -110,6 +114,12 @@ def controls(
     draws
         Of the learning curve for each number of shots; 0: none.
     """
+    labels = door.checked(kind, labels, classes)
+    if meaningless is not None:
+        meaningless = door.checked(
+            kind, meaningless, classes, n=len(labels), what="Labels of the control task"
+        )
+    learned, held = (np.flatnonzero(door.learned(part, len(labels))) for part in (learned, held))
     rng = np.random.default_rng(seed)
     metric = metrics.metric_names(kind)[0]
 
@@ -124,7 +134,9 @@ def controls(
         for part in (learned, held):
             shuffled[part] = labels[rng.permutation(part)]
         permuted[draw] = judged(shuffled, learned, shuffled)
-    p = (1 + int((permuted >= score).sum())) / (1 + permutations) if permutations else float("nan")
+    p = float("nan")
+    if permutations and np.isfinite(score):
+        p = (1 + int((np.nan_to_num(permuted) >= score).sum())) / (1 + permutations)
     by_class = kind in ("binary", "multiclass")
     control = float("nan")
     if meaningless is not None and by_class and len(np.unique(meaningless[learned])) > 1:
@@ -151,12 +163,13 @@ def _curve(
             )
             for _ in range(draws)
         ]
+        found = [value for value in found if np.isfinite(value)]
         rows.append(
             {
                 "shots": shots,
-                "score": np.mean(found),
-                "sd": np.std(found, ddof=1) if draws > 1 else np.nan,
-                "draws": draws,
+                "score": np.mean(found) if found else np.nan,
+                "sd": np.std(found, ddof=1) if len(found) > 1 else np.nan,
+                "draws": len(found),
             }
         )
     rows.append({"shots": max(map(len, by_class)), "score": score, "sd": np.nan, "draws": 1})

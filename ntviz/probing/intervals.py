@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ntviz.probing import labels as door
 from ntviz.probing import metrics
 
 FEWEST = 5
@@ -38,8 +39,7 @@ def bootstrap(
 
     As many groups as there are get drawn with replacement, whole; see `scores` for labels and predictions.
     """
-    metric = metrics.metric_names(kind)[0]
-    value = metrics.scores(kind, labels, predicted)[metric]
+    value = metrics.scores(kind, labels, predicted)[metrics.metric_names(kind)[0]]
     values = redrawn(kind, labels, predicted, groups, draws=draws, seed=seed)
     return Interval95(value, *middle(values), len(np.unique(groups)))
 
@@ -67,8 +67,12 @@ def redrawn(
     draws: int = 1_000,
     seed: int = 0,
 ) -> np.ndarray:
-    """The first metric of a kind of task when groups are drawn again, float64 [draw]; empty below `FEWEST` groups."""
-    names, which = np.unique(groups, return_inverse=True)
+    """The first metric of a kind of task when groups are drawn again, float64 [draw]; empty below `FEWEST` groups.
+
+    A draw in which the metric is not defined, such as one without a class, is nan.
+    """
+    labels, predicted = metrics.paired(kind, labels, predicted)
+    names, which = np.unique(door.grouped(groups, len(labels)), return_inverse=True)
     if len(names) < FEWEST:
         return np.zeros(0)
     rng = np.random.default_rng(seed)
@@ -96,4 +100,4 @@ def _weighted(
     metric = metrics.metric_names(kind)[0]
     for row in weights:
         taken = np.repeat(np.arange(len(which)), row[which])
-        yield metrics.scores(kind, labels[taken], predicted[taken])[metric]
+        yield metrics.measured(kind, labels[taken], predicted[taken])[metric]

@@ -8,7 +8,12 @@ accuracy. Dalla-Torre et al. (2025) report MCC, AUROC (DeepSEA), top-k and PR-AU
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+
+from ntviz.probing import labels as door
 
 NAMES = {
     "binary": ("mcc", "accuracy", "f1", "auroc", "auprc"),
@@ -27,13 +32,12 @@ def metric_names(kind: str) -> tuple[str, ...]:
     ValueError
         An unknown kind.
     """
-    if kind not in NAMES:
-        raise ValueError(f"The kind of a task must be one of {', '.join(NAMES)}; received {kind!r}.")
+    door.known(kind)
     return NAMES[kind]
 
 
-def scores(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Every metric of a kind of task, by name; nan where it is not defined, such as the AUROC of one class.
+def scores(kind: str, labels: Any, predicted: Any) -> dict[str, float]:
+    """Every metric of a kind of task, by name; nan where it is not defined, such as the MCC of one class: see `undefined`.
 
     Parameters
     ----------
@@ -44,6 +48,11 @@ def scores(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, fl
         [example, base], -1 where none is asked.
     predicted
         Probabilities [example, class], [example, track] or [example, base, class]; values [example, target].
+
+    Raises
+    ------
+    ValueError
+        Labels that are none of the kind, see `labels.checked`, or predictions of another shape or not finite.
 
     Notes
     -----
@@ -57,12 +66,38 @@ def scores(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, fl
     >>> round(two["mcc"], 3), two["accuracy"], two["auroc"]
     (0.577, 0.75, 1.0)
     """
-    metric_names(kind)
-    labels, predicted = np.asarray(labels), np.asarray(predicted, dtype=np.float64)
-    if len(labels) != len(predicted):
+    return measured(kind, *paired(kind, labels, predicted))
+
+
+def paired(kind: str, labels: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Labels in the form of their kind and predictions float64, once they are known to fit each other."""
+    door.known(kind)
+    predicted = door.array(predicted, "Predictions")
+    if kind in ("multilabel", "regression"):
+        shape = door.SHAPES[kind]
+        predicted = predicted[:, None] if predicted.ndim == 1 else predicted
+    else:
+        shape = door.SHAPES[kind].replace("]", ", class]")
+    if predicted.dtype.kind not in "biuf" or predicted.ndim != shape.count(",") + 1:
         raise ValueError(
-            f"There must be one prediction an example; received {len(predicted)} for {len(labels)}."
+            f"Predictions of a {kind} task must be numbers {shape}; received {predicted.dtype} of shape {list(predicted.shape)}."
         )
+    labels, predicted = door.checked(kind, labels, predicted.shape[-1]), predicted.astype(np.float64)
+    if labels.shape != predicted.shape[: labels.ndim]:
+        raise ValueError(
+            f"There must be one prediction an example; received {len(predicted)} for {len(labels)}, of shapes {list(predicted.shape)} "
+            f"and {list(labels.shape)}."
+        )
+    if not np.isfinite(predicted).all():
+        rows = np.unique(np.nonzero(~np.isfinite(predicted))[0])
+        raise ValueError(
+            f"Predictions must be finite; those of {len(rows):,} of {len(predicted):,} examples are not, the first at index {rows[0]}."
+        )
+    return labels, predicted
+
+
+def measured(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """`scores` of what `paired` gives."""
     if kind in ("binary", "multiclass"):
         return _of_classes(labels, predicted)
     if kind == "multilabel":
@@ -75,9 +110,11 @@ def scores(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, fl
             ),
         }
     if kind == "regression":
+        # A target that does not vary has no part in the mean; a prediction that does not leaves it undefined.
+        pairs = [pair for pair in zip(labels.T, predicted.T, strict=True) if len(pair[0]) and np.ptp(pair[0])]
         return {
-            "pearson": _mean([pearson(*pair) for pair in zip(labels.T, predicted.T, strict=True)]),
-            "spearman": _mean([_spearman(*pair) for pair in zip(labels.T, predicted.T, strict=True)]),
+            "pearson": float(np.mean([pearson(*pair) for pair in pairs] or [np.nan])),
+            "spearman": float(np.mean([_spearman(*pair) for pair in pairs] or [np.nan])),
             "mse": float(np.mean((labels - predicted) ** 2)),
         }
     asked = labels >= 0
@@ -87,6 +124,52 @@ def scores(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, fl
         "top_k": _mean([top_k(bases == c, probabilities[:, c]) for c in classes]),
         "auprc": _mean([auprc(bases == c, probabilities[:, c]) for c in classes]),
     }
+
+
+def undefined(kind: str, labels: np.ndarray, predicted: np.ndarray, names: Sequence[str] = ()) -> str:
+    """Why the first metric of `scores` is not defined, in words, with the names of the classes; empty where it is.
+
+    Examples
+    --------
+    >>> undefined("binary", [1, 1], [[0.5, 0.5], [0.1, 0.9]], ["no", "yes"])
+    'all 2 judged examples are of class yes'
+    """
+    labels, predicted = paired(kind, labels, predicted)
+    if np.isfinite(measured(kind, labels, predicted)[NAMES[kind][0]]):
+        return ""
+    if not len(labels):
+        return "nothing was judged"
+    if kind in ("binary", "multiclass"):
+        name = dict(enumerate(names))
+        first, guess = int(labels[0]), int(predicted[0].argmax())
+        if (labels == first).all():
+            return f"all {len(labels):,} judged examples are of class {name.get(first, first)}"
+        return f"every guess is class {name.get(guess, guess)}"
+    if kind == "regression":
+        return "the targets do not vary" if not np.ptp(labels, axis=0).any() else "predictions do not vary"
+    return "no track has examples of both kinds" if kind == "multilabel" else "no base bears a site"
+
+
+def loss(kind: str, labels: np.ndarray, predicted: np.ndarray) -> float:
+    """Mean squared error of values, mean negative log-likelihood (nats) of probabilities, by sequence."""
+    if kind == "regression":
+        return float(np.mean((labels - predicted) ** 2))
+    if kind == "multilabel":
+        predicted = np.where(labels, predicted, 1 - predicted)
+    else:
+        predicted = predicted[np.arange(len(labels)), labels]
+    return float(-np.log(np.maximum(predicted, 1e-12)).mean())
+
+
+def preference(score: float, loss: float) -> tuple[bool, float]:
+    """What to sort by, best last: a score that is defined, by itself; one that is not comes before, by the loss.
+
+    Examples
+    --------
+    >>> preference(-0.1, 9.0) > preference(float("nan"), 0.6) > preference(float("nan"), 0.7)
+    True
+    """
+    return (True, score) if np.isfinite(score) else (False, -loss)
 
 
 def _of_classes(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -108,12 +191,14 @@ def _of_classes(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
 
 
 def mcc(tables: np.ndarray) -> np.ndarray:
-    """Matthews' correlation of confusion tables [table, truth, guess], float64 [table]; 0 where one side is constant.
+    """Matthews' correlation of confusion tables [table, truth, guess], float64 [table]; nan, 0 / 0, where one side is constant.
 
     Examples
     --------
     >>> mcc(np.array([[[2, 0], [0, 2]], [[1, 1], [1, 1]], [[0, 2], [2, 0]]])).tolist()
     [1.0, 0.0, -1.0]
+    >>> mcc(np.array([[[0, 0], [0, 8]]])).tolist()
+    [nan]
     """
     tables = np.asarray(tables, dtype=np.float64)
     n = tables.sum(axis=(1, 2))
@@ -121,7 +206,7 @@ def mcc(tables: np.ndarray) -> np.ndarray:
     truths, guesses = tables.sum(axis=2), tables.sum(axis=1)
     above = hits * n - (truths * guesses).sum(axis=1)
     below = np.sqrt((n**2 - (guesses**2).sum(axis=1)) * (n**2 - (truths**2).sum(axis=1)))
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
 
 
 def auroc(positive: np.ndarray, values: np.ndarray) -> float:
@@ -136,11 +221,15 @@ def auroc(positive: np.ndarray, values: np.ndarray) -> float:
 
 
 def auprc(positive: np.ndarray, values: np.ndarray) -> float:
-    """Average precision; by guessing it is the share of positives; nan without positives."""
+    """Average precision; by guessing it is the share of positives; nan without both."""
     from sklearn.metrics import average_precision_score
 
     positive = np.asarray(positive, dtype=bool)
-    return float(average_precision_score(positive, values)) if positive.any() else float("nan")
+    return (
+        float(average_precision_score(positive, values))
+        if 0 < positive.sum() < len(positive)
+        else float("nan")
+    )
 
 
 def top_k(positive: np.ndarray, values: np.ndarray) -> float:
@@ -165,10 +254,15 @@ def top_k(positive: np.ndarray, values: np.ndarray) -> float:
 
 def pearson(first: np.ndarray, second: np.ndarray) -> float:
     """Linear correlation; nan where one of them does not vary."""
-    a = np.asarray(first, dtype=np.float64) - np.mean(first, dtype=np.float64)
-    b = np.asarray(second, dtype=np.float64) - np.mean(second, dtype=np.float64)
-    length = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / length) if length else float("nan")
+    parts = []
+    for values in (np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)):
+        centred = values - values.mean()
+        length = np.sqrt((centred**2).sum())
+        # The mean of equal numbers may differ from them in the last digit.
+        if length <= 1e-13 * np.sqrt(len(values)) * abs(values.mean()):
+            return float("nan")
+        parts.append(centred / length)
+    return float(parts[0] @ parts[1])
 
 
 def _spearman(first: np.ndarray, second: np.ndarray) -> float:

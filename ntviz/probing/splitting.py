@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from ntviz.probing import labels as door
 
-def folds(kind: str, labels: np.ndarray, groups: np.ndarray, n: int, *, seed: int) -> np.ndarray:
+
+def folds(kind: str, labels: Any, groups: Any, n: int, *, seed: int) -> np.ndarray:
     """The fold in which each example is judged, int64 [example], 0 to n - 1; groups stay whole, classes about balanced.
 
     Raises
@@ -15,7 +19,8 @@ def folds(kind: str, labels: np.ndarray, groups: np.ndarray, n: int, *, seed: in
     """
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
-    groups = np.asarray(groups)
+    labels = door.array(labels, "Labels")
+    groups = door.grouped(groups, len(labels))
     names = np.unique(groups)
     if n < 2 or len(names) < n:
         raise ValueError(
@@ -52,17 +57,17 @@ def folds(kind: str, labels: np.ndarray, groups: np.ndarray, n: int, *, seed: in
 
 
 def splits(
-    kind: str, labels: np.ndarray, groups: np.ndarray, *, train: np.ndarray | None, n_folds: int, seed: int
+    kind: str, labels: Any, groups: Any, *, train: Any, n_folds: int, seed: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Pairs of indices to learn from and to judge by: the given split, or one pair a fold.
 
     Parameters
     ----------
     train
-        bool [example], learned from where true; None for `n_folds` folds by group, see `folds`.
+        bool [example], or indices of the examples to learn from; None for `n_folds` folds by group, see `folds`.
     """
     if train is not None:
-        given = np.asarray(train, dtype=bool)
+        given = door.learned(train, len(labels))
         return [(np.flatnonzero(given), np.flatnonzero(~given))]
     fold_of = folds(kind, labels, groups, n_folds, seed=seed)
     return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(n_folds)]

@@ -1,0 +1,302 @@
+"""The door: labels, groups, splits and sequences in every dress are taken as what they are, or refused in our words."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ntviz import attention, attribution, benchmark, embeddings, finetuning, models, motifs, probing
+from ntviz.benchmark import homology, plain_features, shortcuts
+from ntviz.finetuning import Recipe
+from ntviz.probing import labels as door
+from ntviz.probing.estimators import Setting
+
+FIXTURES = Path(__file__).parent / "fixtures"
+N = 24
+Y = np.array([0, 1, 1, 0] * 6)
+RNG = np.random.default_rng(0)
+X = {"x": RNG.normal(size=(N, 3)) + 3 * Y[:, None]}
+P = np.stack([1 - Y * 0.8 - 0.1, Y * 0.8 + 0.1], axis=1)
+P[::5] = P[::5, ::-1]
+TEXTS = ["".join(RNG.choice(list("ACGT"), 30)) for _ in range(N)]
+GROUPS = np.arange(N) // 2
+QUICK = Recipe(steps=2, evaluate_every=1)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return models.load(FIXTURES / "nt_v2_tiny", device="cpu")
+
+
+def tuned(labels, groups=None, **more):
+    model = models.load(FIXTURES / "nt_v2_tiny", device="cpu")
+    given = {"kind": "binary", "outputs": 2, "method": "head", "recipe": QUICK, "groups": groups, **more}
+    return finetuning.tune(model, TEXTS, labels, **given).predict(TEXTS)
+
+
+def network(labels, groups=None):
+    torch.manual_seed(0)
+    made = finetuning.network("cnn", outputs=2)
+    given = {"kind": "binary", "outputs": 2, "recipe": QUICK, "groups": groups}
+    return finetuning.train_network(made, TEXTS, labels, **given).predict(TEXTS)
+
+
+def task(labels, groups=GROUPS):
+    ids = [f"e{i}" for i in range(N)]
+    made = benchmark.Task("t", "binary", ("no", "yes"), benchmark.Examples(ids, TEXTS, labels, groups), None)
+    return made.train.labels, made.checksum
+
+
+CLASSES = {
+    "scores": lambda y, g: list(probing.scores("binary", y, P).values()),
+    "bootstrap": lambda y, g: probing.bootstrap("binary", y, P, g, draws=20),
+    "redrawn": lambda y, g: probing.redrawn("binary", y, P, g, draws=20),
+    "compare": lambda y, g: list(vars(probing.compare("binary", y, P, P[::-1], g, draws=20)).values()),
+    "folds": lambda y, g: probing.folds("binary", y, g, 3, seed=0),
+    "splits": lambda y, g: np.concatenate(probing.splits("binary", y, g, train=None, n_folds=2, seed=0)[0]),
+    "probe": lambda y, g: probing.probe(X, y, g, kind="binary", classes=2, n_folds=3).predicted,
+    "Probed.scores": lambda y, g: probing.probe(X, Y, GROUPS, kind="binary", classes=2, n_folds=3).scores(y)["mcc"],
+    "fit": lambda y, g: probing.fit(X, y, np.arange(16), Setting("logistic", "x"), kind="binary", classes=2, seed=0).predict(X["x"]),
+    "controls": lambda y, g: probing.controls(
+        X, y, Setting("logistic", "x"), kind="binary", classes=2, learned=np.arange(16), held=np.arange(16, N), score=0.5, permutations=4, draws=0,
+    ).permuted,
+    "tune": tuned,
+    "train_network": network,
+    "Task": lambda y, g: task(y, g)[0],
+    "checksum": lambda y, g: [int(task(y, g)[1][:12], 16)],
+}  # fmt: skip
+DRESSES = {
+    "list": list,
+    "tuple": tuple,
+    "bool": lambda y: y.astype(bool),
+    "int8": lambda y: y.astype(np.int8),
+    "uint8": lambda y: y.astype(np.uint8),
+    "uint64": lambda y: y.astype(np.uint64),
+    "float16": lambda y: y.astype(np.float16),
+    "float64": lambda y: y.astype(np.float64),
+    "object": lambda y: y.astype(object),
+    "Series with another index": lambda y: pd.Series(y, index=np.arange(len(y))[::-1] + 7),
+    "nullable Series": lambda y: pd.Series(y, dtype="Int64"),
+    "nullable bool": lambda y: pd.Series(y.astype(bool), dtype="boolean"),
+    "codes of categories": lambda y: pd.Categorical(np.array(["a", "b"])[y]).codes,
+    "column": lambda y: y[:, None],
+    "frame": lambda y: pd.DataFrame({"label": y}, index=[f"r{i}" for i in range(len(y))]),
+    "tensor": torch.from_numpy,
+}
+BAD = {
+    "text": (lambda y: np.array(["no", "yes"])[y], r"received text such as 'no', 'yes'\. Number them from 0"),
+    "numbers as text": (lambda y: y.astype(str), "received text such as '0', '1'"),
+    "from 1": (lambda y: y + 1, r"from 0 to 1; received 2\. Pass labels - 1"),
+    "-1 and 1": (lambda y: 2 * y - 1, "from 0 to 1; received -1"),
+    "halves": (lambda y: y / 2, "from 0 to 1; received 0.5"),
+    "nan": (lambda y: np.where(np.arange(N) == 5, np.nan, y), "1 of 24 examples are missing .* the first at index 5"),
+    "None": (lambda y: [None if i in (5, 7) else v for i, v in enumerate(y)], "2 of 24 are missing, the first at index 5"),
+    "pd.NA": (lambda y: pd.Series(y, dtype="Int64").mask(np.arange(N) == 5), "1 of 24 .*missing.*, the first at index 5"),
+    "masked": (lambda y: np.ma.array(y, mask=np.arange(N) == 5), "1 of 24 are missing, the first at index 5"),
+    "one-hot": (lambda y: np.eye(2)[y], r"must be \[example\]; received shape \[24, 2\]"),
+    "ragged": (lambda y: [[0], [1, 1]] * 12, "a list of one shape; received list"),
+    "a text": (lambda y: "01" * 12, "an array or a list .*; received str"),
+}  # fmt: skip
+FREE = ("folds", "splits", "Probed.scores")  # folds balance any names of classes
+
+
+@pytest.mark.parametrize("dress", DRESSES)
+@pytest.mark.parametrize("name", CLASSES)
+def test_labels_in_every_dress_give_what_int64_gives(name, dress):
+    if name in ("folds", "splits") and dress in ("column", "frame"):
+        pytest.skip("folds know no number of classes, so no columns")
+    ask = CLASSES[name]
+    # Groups come dressed as well.
+    groups = pd.Series([f"g{i:02}" for i in GROUPS], index=np.arange(N)[::-1])
+    np.testing.assert_array_equal(ask(DRESSES[dress](Y), groups), ask(Y, groups.to_numpy(str)))
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("name", [name for name in CLASSES if name not in FREE])
+def test_labels_that_are_none_are_refused_everywhere_in_the_same_words(name, bad):
+    dress, message = BAD[bad]
+    with pytest.raises(ValueError, match=message):
+        CLASSES[name](dress(Y), GROUPS)
+
+
+@pytest.mark.parametrize(
+    "name", ["bootstrap", "redrawn", "compare", "folds", "splits", "probe", "tune", "train_network", "Task"]
+)
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (GROUPS[:-1], "for each of 24|one id, sequence, label and group each"),
+        ([None, *GROUPS[1:]], "Groups must be there for every example; 1 of 24 are missing, the first at index 0"),
+        (np.where(GROUPS == 3, np.nan, GROUPS), "Groups must be there for every example; the one at index 6"),
+    ],
+)  # fmt: skip
+def test_groups_that_are_none_are_refused_everywhere(name, groups, message):
+    with pytest.raises(ValueError, match=message):
+        CLASSES[name](Y, groups)
+
+
+@pytest.mark.parametrize(
+    "take", [tuned, lambda y, **more: probing.probe(X, y, GROUPS, classes=1, n_folds=3, **more).predicted]
+)
+def test_one_target_may_be_one_dimensional_and_a_missing_one_is_named(take):
+    more = {"kind": "regression"} | ({"outputs": 1} if take is tuned else {})
+    values = X["x"][:, 0]
+    for dress in (
+        values,
+        values.astype(np.float32),
+        list(values),
+        pd.Series(values, index=np.arange(N)[::-1]),
+    ):
+        np.testing.assert_allclose(take(dress, **more), take(values[:, None], **more), atol=1e-5)
+    with pytest.raises(
+        ValueError, match="1 of 24 examples are missing .nan. or infinite, the first at index 3"
+    ):
+        take(np.where(np.arange(N) == 3, np.nan, values), **more)
+    with pytest.raises(ValueError, match="must be numbers; received text"):
+        take(values.astype(str), **more)
+
+
+def test_scores_of_targets_tracks_and_bases_are_checked():
+    line = np.arange(5.0)
+    assert probing.scores("regression", line, line + 1)["pearson"] == pytest.approx(1)
+    tracks = np.array([[0, 1.0], [1, 0], [1, 1]])
+    assert probing.scores("multilabel", tracks, tracks) == probing.scores("multilabel", tracks == 1, tracks)
+    with pytest.raises(ValueError, match="from 0 to 1; received 2"):
+        probing.scores("multilabel", tracks + 1, tracks)
+    with pytest.raises(ValueError, match=r"Predictions must be finite; those of 1 of 5 .* index 2"):
+        probing.scores("regression", line, np.where(line == 2, np.nan, line))
+    with pytest.raises(ValueError, match=r"numbers \[example, class\]; received float64 of shape \[24\]"):
+        probing.scores("binary", Y, P[:, 1])
+    with pytest.raises(ValueError, match=r"one prediction an example; .* \[2, 4, 3\] and \[2, 5\]"):
+        probing.scores("per_base", np.zeros((2, 5), int), np.full((2, 4, 3), 1 / 3))
+
+
+@pytest.mark.parametrize(
+    "train", [np.arange(16), list(range(16)), np.arange(N) < 16, pd.Series(np.arange(N) < 16, index=np.arange(N)[::-1]), pd.Series(np.arange(N) < 16).astype("boolean"), np.arange(16)[::-1]]
+)  # fmt: skip
+def test_a_split_is_taken_as_indices_or_as_a_mask(train):
+    found = probing.probe(X, Y, GROUPS, kind="binary", classes=2, train=train)
+    np.testing.assert_array_equal(found.judged, np.arange(16, N))
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ((np.arange(N) < 16).astype(int), r"each once; received int64 of shape \[24\]: 1, 1, 1, 1"),
+        (np.arange(20, 30), "from 0 to 23, each once"),
+        ([-1, 0], "from 0 to 23"),
+        ((np.arange(N) < 16)[1:], r"a mask of 24 booleans.*; received bool of shape \[23\]"),
+        (
+            np.where(np.arange(N) < 16, "train", "test"),
+            "received text .* pass a comparison, such as split == 'train'",
+        ),
+        (np.linspace(0, 1, N), "received float64"),
+    ],
+)
+def test_a_split_that_is_none_is_refused(train, message):
+    with pytest.raises(ValueError, match=message):
+        probing.probe(X, Y, GROUPS, kind="binary", classes=2, train=train)
+
+
+# Sequences ----------------------------------------------------------------------------------------------------------
+
+
+SEQUENCES = {
+    "attention.detect": lambda s, m: attention.detect(m, s).table["score"].to_numpy(),
+    "attribution.ask": lambda s, m: attribution.ask(m, s, attribution.BaseProbability(3, "A")),
+    "attribution.gradient_times_input": lambda s, m: np.atleast_2d(np.squeeze([one.per_token for one in np.ravel([attribution.gradient_times_input(m, s, attribution.BaseProbability(3, "A"))])])),
+    "attribution.integrated_gradients": lambda s, m: np.atleast_2d(np.squeeze([one.per_token for one in np.ravel([attribution.integrated_gradients(m, s, attribution.BaseProbability(3, "A"), steps=2)])])),
+    "embeddings.embed": lambda s, m: embeddings.embed(m, s).values,
+    "embeddings.kmer_frequencies": lambda s, m: embeddings.kmer_frequencies(s, 2),
+    "finetuning.Tuned.predict": lambda s, m: finetuning.tune(m, TEXTS, Y, kind="binary", outputs=2, method="head", recipe=QUICK).predict(s),
+    "finetuning.tune": lambda s, m: finetuning.tune(m, s, Y[:1], kind="binary", outputs=2, recipe=QUICK),
+    "finetuning.train_network": lambda s, m: finetuning.train_network(finetuning.network("cnn", outputs=2), s, Y[:1], kind="binary", outputs=2),
+    "motifs.seqlets": lambda s, m: motifs.seqlets(s, [np.zeros(60)]),
+    "motifs.discover": lambda s, m: motifs.discover(s, [np.zeros(60)]),
+    "motifs.scan_many": lambda s, m: motifs.scan_many(s, motifs.Motif.from_sites("toy", ["GATTACA"])),
+    "probing.control_labels": lambda s, m: probing.control_labels(s, 2, shares=np.array([0.5, 0.5])),
+    "benchmark.homology.apart": lambda s, m: homology.apart(s, s),
+    "benchmark.plain_features.composition": lambda s, m: plain_features.composition(s),
+    "benchmark.plain_features.local_bases": lambda s, m: plain_features.local_bases(s),
+    "benchmark.shortcuts.single_features": lambda s, m: np.stack(list(shortcuts.single_features(s).values())),
+    "benchmark.Examples": lambda s, m: benchmark.Examples(["a"], s, [0], ["a"]).sequences == ["ACGT"],
+}  # fmt: skip
+TOGETHER = {"tokens.Tokenizer.batch", "sequence.listed"}  # of tokens; the door itself
+
+
+def test_every_public_function_of_sequences_is_asked():
+    packages = ("attention", "attribution", "benchmark", "embeddings", "expectation", "finetuning", "landscape", "motifs", "probing", "projection", "sequence", "tokens", "variants")  # fmt: skip
+    public = set()
+    for package in packages:
+        module = import_module(f"ntviz.{package}")
+        for name in getattr(module, "__all__", None) or [name for name in vars(module) if name[0] != "_"]:
+            held = getattr(module, name)
+            functions = {name: held} if inspect.isfunction(held) else {}
+            if inspect.isclass(held):
+                functions = {f"{name}.{key}": value for key, value in vars(held).items() if inspect.isfunction(value) and key[0] != "_"}  # fmt: skip
+            public |= {
+                f"{package}.{key}"
+                for key, value in functions.items()
+                if "sequences" in inspect.signature(value).parameters and value.__module__.startswith("ntviz")
+            }
+    assert public - TOGETHER <= set(SEQUENCES), "show here what a text by itself does there"
+
+
+def outcome(ask, sequences, model):
+    """What came of it: an array, or the first half of the message by which it was refused."""
+    try:
+        return np.asarray(ask(sequences, model))
+    except (TypeError, ValueError) as error:
+        return str(error).partition(";")[0]
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_a_text_where_a_list_is_expected_is_one_sequence_or_refused(name, tiny):
+    text = TEXTS[0] * 2
+    found = outcome(SEQUENCES[name], text, tiny)
+    if isinstance(found, str):
+        assert "must" in found
+    else:
+        np.testing.assert_array_equal(found, outcome(SEQUENCES[name], [text], tiny))
+
+
+@pytest.mark.parametrize("dress", [tuple, np.array, lambda s: np.array(s, dtype=object), lambda s: pd.Series(s, index=np.arange(N)[::-1]), iter])  # fmt: skip
+def test_sequences_in_every_dress_are_read_alike(tiny, dress):
+    np.testing.assert_array_equal(
+        embeddings.embed(tiny, dress(TEXTS)).values, embeddings.embed(tiny, TEXTS).values
+    )
+    np.testing.assert_array_equal(
+        finetuning.tune(tiny, dress(TEXTS), Y, kind="binary", outputs=2, method="head", recipe=QUICK).predict(
+            TEXTS
+        ),
+        tuned(Y),
+    )
+
+
+def test_what_is_no_text_is_named(tiny):
+    for ask in (lambda s: embeddings.embed(tiny, s), lambda s: embeddings.kmer_frequencies(s, 2), lambda s: finetuning.tune(tiny, s, Y, kind="binary", outputs=2)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"Sequences must be texts; received nan \(float\) at index 2"):
+            ask([*TEXTS[:2], float("nan"), *TEXTS[3:]])
+
+
+def test_one_task_model_or_method_is_one(tmp_path):
+    made = benchmark.Task(
+        "t", "binary", ("no", "yes"), benchmark.Examples([f"e{i}" for i in range(N)], TEXTS, Y, GROUPS), None
+    )
+    settings = benchmark.Settings(n_folds=2, permutations=0, draws=0, bootstrap=5)
+    table = benchmark.run(tmp_path, tasks=made, methods="gc", settings=settings)
+    assert table[["task", "method", "status"]].values.tolist() == [["t", "gc", "ok"]]
+    assert benchmark.expand("chr20") == benchmark.expand(["chr20"])
+
+
+def test_a_digest_tells_columns_apart():
+    assert door.digest(["ab", "c"]) != door.digest(["a", "bc"])
+    assert door.digest(["a"], ["b"]) != door.digest(["a", "b"])
+    assert door.digest(np.array([1, 0])) != door.digest(np.array([1.0, 0]))
+    assert door.digest(pd.Series(["a", "b"], index=[3, 1])) == door.digest(("a", "b"))
