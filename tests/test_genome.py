@@ -186,7 +186,10 @@ def test_overlap_knows_contig_aliases_and_keeps_own_spelling_and_strand() -> Non
         "chr20:1024A>C",
         "chr20:1,024:a>c",
         "chr20:g.1024A>C",
+        "chr20:m.1,024A>C",
         "chr20:1024_A/C",
+        "chr20:1024-A>C",
+        "chr20:1024-A-C",
         "chr20-1024-A-C",
         "chr20:1024:A:C",
         "chr20_1024_A_C",
@@ -196,6 +199,11 @@ def test_overlap_knows_contig_aliases_and_keeps_own_spelling_and_strand() -> Non
         "chr20 1024 A C",
         "chr20\t1024\trs1\tA\tC",
         "chr20\t1024\t.\tA\tC\t.\tPASS\tAF=0.5\n",
+        "chr20 1024 1024 A/C +",
+        "chr20\t1024\t1024\tA/C\t1\tmine",
+        "chr20 1024 1024 A/C",
+        "chr20 1024 1024 T/G -",
+        "chr20 1024 1024 T/G -1",
     ],
 )
 def test_variant_dialects(text: str) -> None:
@@ -206,6 +214,36 @@ def test_variant_dialects_keep_difficult_contigs() -> None:
     for chrom in ("20", "chr6_GL000256v2_alt", "NC_000020.10", "HLA-DRB1*15:01:01:01"):
         for form in ("{}:7:A>CT", "{}-7-A-CT", "{}_7_A_CT", "{}\t7\tA\tCT"):
             assert Variant.from_str(form.format(chrom)) == Variant(chrom, 7, "A", "CT")
+
+
+def test_hgvs_and_vep_forms_beyond_one_base() -> None:
+    # VEP's manual: 5 140532 140532 T/C +; alleles of strand - are those of the reverse strand.
+    assert Variant.from_str("5 140532 140532 T/C +") == Variant("5", 140532, "T", "C")
+    assert Variant.from_str("2 265023 265024 CC/TA -") == Variant("2", 265023, "GG", "TA")
+    assert Variant.from_str("NC_012920.1:m.3243A>G") == Variant("NC_012920.1", 3243, "A", "G")
+    assert Variant.from_str("m.3243A>G") == Variant("MT", 3243, "A", "G")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("chr20:g.1024delA", "It is HGVS, of which substitutions with a contig are understood"),
+        ("NC_000020.11:g.1024_1026dup", "It is HGVS, of which substitutions"),
+        ("m.3243_3244insT", "It is HGVS, of which substitutions"),
+        ("g.1024A>C", "with a contig are understood"),
+        ("NM_000457.6:c.199+1G>T", "HGVS along a transcript or protein"),
+        ("HNF4A:p.Arg85Trp", "HGVS along a transcript or protein"),
+        ("NR_001566.1:n.10A>G", "HGVS along a transcript or protein"),
+        ("VCV000012345.3", "needs its database"),
+        ("20 1024 1026 A/C +", "first and last base of REF.*whose REF has 1 bp"),
+        ("20 1024 1024 A/C/G +", "received 'C/G' with '/' at letter 2. Split records"),
+        ("20 1024 1024 A/- +", "ALT must hold at least one base.*with the base before them"),
+        ("20 1025 1024 -/A +", "REF must hold at least one base.*with the base before them"),
+    ],
+)
+def test_other_forms_are_refused_by_their_name(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Variant.from_str(text)
 
 
 def test_variant_text_round_trips() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,7 @@ from ntviz.variants import keys
 from ntviz.variants.alleles import STATUSES
 from ntviz.variants.filing import score_file
 from ntviz.variants.planning import Mismatch
+from ntviz.variants.surveying import survey
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 OPTIONS = variants.Options(("llr", "entropy", "l2"))
@@ -235,6 +239,127 @@ def test_another_assembly_is_suspected(reference, scorer, tmp_path):
     assert "assembly" not in fine.text
 
 
+@pytest.mark.parametrize(
+    ("contigs", "row", "said"),
+    [
+        (
+            {"20": 63_025_520},
+            "20\t700\tchr20_700_A_C_b38",
+            "2 records of GRCh38 by ID or contig, such as chr20_700_A_C_b38, and",
+        ),
+        (
+            {"20": 63_025_520},
+            "NC_000020.11\t700\t.",
+            "2 records of GRCh38 by ID or contig, such as NC_000020.11, and",
+        ),
+        ({"20": 64_444_167}, "20\t700\tGRCh37:20:700", "2 records of GRCh37 by ID or contig"),
+        ({"20": 64_444_167}, "20\t700\tchr20_700_A_C_b38", ""),
+        ({"20": 63_025_520}, "20\t700\trs38", ""),
+        ({"other": 9_000}, "20\t700\tchr20_700_A_C_b38", ""),
+    ],
+)
+def test_identifiers_of_another_assembly_are_noticed(tmp_path, contigs, row, said):
+    surveyed = survey(write(tmp_path, [f"{row}\tA\tC", f"{row}\tA\tG"]))
+    names = [
+        assembly
+        for assembly, length in (("GRCh37", 63_025_520), ("GRCh38", 64_444_167))
+        if length in contigs.values()
+    ]
+    summary = variants.Summary(tmp_path, tmp_path, (1, 1), surveyed, names[0] if names else None)
+    assert summary.text.count("by ID or contig") == bool(said)
+    assert said in summary.text
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def as_table(folder, rows, name="in.tsv"):
+    """The alleles of records, one a row, with a column of the person's own."""
+    fields = [row.split("\t") for row in rows]
+    frame = pd.DataFrame(
+        [(chrom, pos, name, ref, alt) for chrom, pos, name, ref, alts in fields for alt in alts.split(",")],
+        columns=["chrom", "pos", "id", "ref", "alt"],
+    ).assign(mine=lambda table: range(len(table)))
+    path = folder / name
+    if path.suffix == ".parquet":
+        frame.to_parquet(path)
+    else:
+        frame.to_csv(path, sep="\t" if path.suffix == ".tsv" else ",", index=False)
+    return path
+
+
+@pytest.mark.parametrize("end", [".tsv", ".csv", ".parquet"])
+def test_a_table_is_scored_as_the_vcf_of_the_same_alleles(reference, scorer, tmp_path, end):
+    rows = [*some(reference), "20\tx\tbad\tA\tC"]
+    summary = score_file(
+        as_table(tmp_path, rows, f"in{end}"), tmp_path / f"out{end}", scorer, piece=4, what=None
+    )
+    score_file(
+        write(tmp_path, rows[:-1]),
+        tmp_path / "out.vcf.gz",
+        scorer,
+        piece=4,
+        what=None,
+        table=tmp_path / "alleles.parquet",
+    )
+    read = {".tsv": lambda p: pd.read_csv(p, sep="\t"), ".csv": pd.read_csv, ".parquet": pd.read_parquet}[end]
+    found, plain = read(tmp_path / f"out{end}"), pd.read_parquet(tmp_path / "alleles.parquet")
+    assert found["mine"].tolist() == list(range(len(plain) + 1))
+    assert found["status"].tolist() == [*plain["status"], "malformed"]
+    np.testing.assert_allclose(found[list(scorer.columns)][:-1], plain[list(scorer.columns)], atol=1e-5)
+    assert summary.written == [tmp_path / f"out{end}"]
+    line = len(found) + (end != ".parquet")
+    assert f"1 line that cannot be read, passed on unchanged: line {line}: POS is 'x'" in summary.text
+
+
+def test_tables_obey_shards_pieces_cache_and_table(reference, scorer, tmp_path):
+    source, kept = as_table(tmp_path, some(reference)), tmp_path / "kept"
+    score_file(source, tmp_path / "one.tsv", scorer, piece=4, what=None)
+    for shard in (2, 1, 3):
+        summary = score_file(
+            source, tmp_path / "many.tsv", scorer, shard=(shard, 3), piece=4, cache=kept, what=None
+        )
+        assert summary.written == []
+        assert not (tmp_path / "many.tsv").exists()
+    assert "run the same command without --shard to write many.tsv" in summary.text
+    before = scorer.reader.sequences
+    alleles = tmp_path / "alleles.parquet"
+    summary = score_file(source, tmp_path / "many.tsv", scorer, piece=4, cache=kept, table=alleles, what=None)
+    assert scorer.reader.sequences == before
+    assert summary.written == [tmp_path / "many.tsv", alleles]
+    assert (tmp_path / "one.tsv").read_bytes() == (tmp_path / "many.tsv").read_bytes()
+    assert len(list(kept.rglob("*.npz"))) == -(-len(pd.read_parquet(alleles)) // 4)
+    with pytest.raises(FileExistsError, match="must not be there yet"):
+        score_file(source, tmp_path / "one.tsv", scorer, what=None)
+    for out, table, said in (
+        (
+            "out.vcf",
+            None,
+            r"A table of variants must go to \.tsv or \.csv or \.parquet; received out\.vcf for in\.tsv",
+        ),
+        ("new.tsv", "new.tsv", "must be a file of its own"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            score_file(source, tmp_path / out, scorer, table=table and tmp_path / table, what=None)
+    with pytest.raises(ValueError, match=r"A VCF of variants must go to \.vcf or \.vcf\.gz; received x\.csv"):
+        score_file(write(tmp_path, some(reference, 3)), tmp_path / "x.csv", scorer, what=None)
+
+
+def test_a_table_of_another_assembly_is_asked_about(reference, scorer, tmp_path):
+    rows = [
+        f"20\t{pos}\tv{pos}\t{base(reference, pos + 1)}\t{other(base(reference, pos + 1))}"
+        for pos in range(700, 760)
+    ]
+    summary = score_file(as_table(tmp_path, rows), tmp_path / "out.tsv", scorer, what=None)
+    assert 0.05 < summary.agreement < 0.6
+    assert "is this another assembly" in summary.text
+
+
+def test_a_table_none_of_whose_rows_can_be_read_ends_with_a_word(scorer, tmp_path):
+    with pytest.raises(ValueError, match=r"in\.tsv, line 2\. Of 1 lines none can; this one: POS is 'x'"):
+        score_file(as_table(tmp_path, ["20\tx\t.\tA\tC"]), tmp_path / "out.tsv", scorer, what=None)
+
+
 @pytest.mark.parametrize("rule", ["skip", "flag", "swap", "fail"])
 def test_mismatches_by_rule(reference, tmp_path, rule):
     here = base(reference, 700)
@@ -287,6 +412,11 @@ def test_the_header_says_how(reference, scorer, tmp_path):
     assert {one.number for one in found.values()} == {"A"}
     assert "negative: the alternative is less expected" in found["NTV_LLR"].description
     assert "nats" in found["NTV_LLR"].description
+    # How an indel is scored, of each key whose score indels have; tables.score reproduces one by hand.
+    for key in ("NTV_LLR", "NTV_L2"):
+        assert "ceil(L/k)+1 tokens of k bp, L bp being the longer allele" in found[key].description
+    assert "Insertions and deletions: none" in found["NTV_ENTROPY"].description
+    assert "summed over all tokens that it touches, masked together" in found["NTV_LLR"].description
     for said in ("##ntviz_version=", '##ntviz_model=<Name="toy of nt-v1"', "SHA256=", "##ntviz_window=186 bp", "##ntviz_command=ntviz score x", '"frames": 1'):  # fmt: skip
         assert said in text
     assert str(tmp_path) not in text
@@ -355,7 +485,7 @@ def test_the_command_from_file_to_file(command, chr20, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [
-        str(tmp_path / name) for name in ("out.vcf.gz", "out.vcf.gz.tbi", "out.parquet")
+        str(tmp_path / name) for name in ("out.vcf.gz", "out.vcf.gz.tbi", "out.parquet", "out.json")
     ]
     assert "3 alleles considered, 3 scored" in done.stderr
     # The bundle brings the background: percentiles without waiting.
@@ -367,17 +497,44 @@ def test_the_command_from_file_to_file(command, chr20, tmp_path):
 
 def test_the_command_scores_splice_sites(command, chr20, tmp_path):
     source = write(tmp_path, ["20\t43052895\td1\tG\tC"], contigs=False)
-    options = ("--model", "ci-spliceai", "--distance", "40", "--mask", "nearest", "--no-table")
+    genes = tmp_path / "chr20.GRCh37.gtf"
+    genes.write_bytes(
+        gzip.decompress(data.bundle("genes").read_bytes()) + b"20\thand\texon\tone\t9\t.\t+\t.\n"
+    )
+    options = (
+        "--model",
+        "ci-spliceai",
+        "--distance",
+        "40",
+        "--mask",
+        "nearest",
+        "--no-table",
+        "--genes",
+        genes,
+    )
     done = command("score", source, "--out", tmp_path / "out.vcf", *options, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     found = info(body(tmp_path / "out.vcf")[0])
     assert found["NTV_SPLICE"].startswith("C|HNF4A|0.00|0.00|0.00|1.00|")
     assert found["NTV_SPLICE"].endswith("|-1")
     text = (tmp_path / "out.vcf").read_text()
-    for said in ("CC BY 4.0; cite Strauch", "within 40 bp of POS", "genes of chr20.GRCh37.gtf.gz", "mask nearest"):
+    for said in (
+        "CC BY 4.0; cite Strauch",
+        "within 40 bp of POS",
+        "genes of chr20.GRCh37.gtf",
+        "mask nearest",
+    ):
         assert said in text
     command_line = next(line for line in text.splitlines() if line.startswith("##ntviz_command="))
-    assert command_line.endswith("--model ci-spliceai --on-mismatch skip --distance 40 --mask nearest --dtype float32")
+    assert command_line.endswith(
+        "--model ci-spliceai --on-mismatch skip --genes chr20.GRCh37.gtf --distance 40 --mask nearest --dtype float32"
+    )
+    notes = json.loads((tmp_path / "out.json").read_text())["notes"]
+    (lost,) = (
+        note for note in notes if " lines of chr20.GRCh37.gtf could not be read; the first, line " in note
+    )
+    assert lost.startswith("1 of ")
+    assert done.stderr.count(lost) == 1
 
 
 def test_the_command_scores_tables(command, chr20, tmp_path):
@@ -389,6 +546,37 @@ def test_the_command_scores_tables(command, chr20, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert pd.read_csv(out)["status"].tolist() == ["ok"]
+    assert json.loads(out.with_suffix(".json").read_text()) == {"alleles": {"ok": 1}, "notes": []}
+
+
+def test_a_small_reference_gives_scores_without_percentiles(command, tmp_path):
+    small = toy_reference(tmp_path, contigs={"20": 3_000})
+    ref = base(small, 700)
+    source = write(tmp_path, [f"20\t700\t.\t{ref}\t{other(ref)}"], contigs=False)
+    options = ("--reference", small.path, "--out", tmp_path / "out.vcf", "--scores", "llr")
+    done = command("score", source, *options, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert (
+        "no percentiles: A background must have 200 substitutions of each class; toy.fa gives fewer of"
+        in done.stderr
+    )
+    assert "A larger --reference gives them." in done.stderr
+    assert "per_class" not in done.stderr
+    found = info(body(tmp_path / "out.vcf")[0])
+    assert "NTV_LLR" in found
+    assert "NTV_LLR_PCT" not in found
+
+
+@pytest.mark.parametrize("seconds", [0.3, 1.2, 2.5])
+def test_an_interruption_while_it_starts_ends_in_one_line(start, tmp_path, seconds):
+    source = write(tmp_path, ["20\t43052895\td1\tG\tC"], contigs=False)
+    with start("score", source, "--out", tmp_path / "out.vcf", cwd=tmp_path) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.strip().splitlines()[-1].startswith("ntviz: interrupted")
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize(
@@ -402,7 +590,10 @@ def test_the_command_scores_tables(command, chr20, tmp_path):
         (("in.vcf", "--reference", "gone.fa"), "gone.fa"),
         (("in.vcf", "--no-background"), "begin with ##fileformat"),
         (("in.vcf", "--model", "ci-spliceai", "--frames", "6"), "--on-mismatch, but frames came"),
-        (("in.vcf", "--model", "ci-spliceai", "--distance", "9000"), "distance must be 1 to 5,000 bp; received 9,000"),
+        (
+            ("in.vcf", "--model", "ci-spliceai", "--distance", "9000"),
+            "distance must be 1 to 5,000 bp; received 9,000",
+        ),
     ],
 )
 def test_wrong_arguments_end_with_two(command, tmp_path, arguments, said):

@@ -6,6 +6,8 @@ machine of somebody's own without them does not collect this file at all (confte
 
 from __future__ import annotations
 
+import json
+import re
 import runpy
 import shutil
 import subprocess
@@ -13,13 +15,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pysam
 import pytest
+from typer.testing import CliRunner
 
-from ntviz import annotation, motifs
+from ntviz import annotation, benchmark, cli, motifs
 from ntviz.genome import Interval
 from ntviz.reference import Reference
 from ntviz.variants.vcf import VcfFile
 
+TOP = Path(__file__).resolve().parents[1]
 CASES = Path(__file__).resolve().parents[2] / "shared" / "cases"
 
 
@@ -223,3 +228,154 @@ def test_results_in_a_folder_called_as_the_model_do_not_hide_it(command, tmp_pat
             line for line in (tmp_path / "ntviz-mini" / name).read_text().splitlines() if line[0] != "#"
         )
         assert "NTV_STATUS=ok" in record
+
+
+# Labels, parts and tuning that cannot mislead -------------------------------------------------------------------------
+
+
+def lines_of(name: str) -> list[str]:
+    """The lines that a case's ask.py prints."""
+    done = subprocess.run(
+        [sys.executable, str(case(name) / "ask.py")], capture_output=True, text=True, timeout=300, cwd=TOP
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_test_part_of_one_class_is_not_defined_and_not_ranked(command, tmp_path):
+    out = tmp_path / "out"
+    done = command(
+        "benchmark", "run", "--models", "ntviz-mini", "--tasks", case("one-class-test"), "--methods", "kmer,logistic",
+        "--permutations", "0", "--no-twins", "--out", out, cwd=TOP,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "0.000" not in done.stdout
+    reason = "mcc is not defined: all 8 judged examples are of class 1"
+    assert done.stdout.count(reason) == done.stderr.count(reason) == 2
+    board = benchmark.leaderboard(out)
+    assert board.overall[["value", "low", "high", "rank"]].isna().all(axis=None)
+    assert reason in (out / "report.html").read_text()
+
+
+def test_missing_labels_are_left_out_and_counted():
+    r, python = lines_of("missing-labels")
+    assert r.startswith("r.csv binary ('0', '1') 24 2 rows whose label is missing (NA) were left out")
+    assert python.startswith(
+        "python.csv binary ('0', '1') 24 1 rows whose label is missing (nan) were left out"
+    )
+    assert "1 rows whose label is missing (None) were left out" in python
+
+
+def test_labels_of_every_kind_are_taken_rightly_or_refused():
+    found = dict(
+        line.rsplit(": ", 1) if "Error" not in line else line.split(": ", 1)
+        for line in lines_of("kinds-of-labels")
+    )
+    for kind in ("int64", "bool", "float64", "int32", "int8"):
+        assert (found[f"tune {kind}"], float(found[f"scores {kind}"])) == (found["tune int64"], 1.0)
+        assert float(found[f"probe {kind}"]) == pytest.approx(0.7526, abs=1e-4)
+    for verb in ("tune", "scores", "probe"):
+        assert found[f"{verb} str"].startswith(
+            "ValueError Labels of a binary task must be numbers from 0 to 1; received text"
+        )
+        assert found[f"{verb} 1 and 2"].endswith("received 2. Pass labels - 1.")
+    assert found["train as indices 0 to 15, judged"] == "8"
+    assert found["regression with a missing value"].startswith(
+        "ValueError Labels must be finite; those of 1 of 24 examples"
+    )
+    assert any(
+        line.startswith("regression of one target") and "'pearson': 1.0" in line
+        for line in lines_of("kinds-of-labels")
+    )
+
+
+def test_parts_are_known_by_the_words_of_their_files():
+    (line,) = lines_of("part-file-names")
+    assert line.startswith("{'train': 16, 'test': 8}")
+
+
+def test_half_precision_models_are_tuned_and_benchmarked(command, tmp_path):
+    lines = lines_of("half-precision-tuning")
+    assert len(lines) == 8
+    assert all(line.endswith(" finite") and "not" not in line for line in lines)
+    done = command(
+        "benchmark", "run", "--models", "ntviz-mini", "--tasks", case("half-precision-tuning") / "task.csv", "--methods", "head",
+        "--dtype", "bfloat16", "--folds", "2", "--steps", "4", "--permutations", "0", "--no-twins", "--out", tmp_path / "out", cwd=TOP,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_mask_baseline_is_what_the_model_reads():
+    for line in lines_of("mask-baseline-token-dropout"):
+        numbers = [float(number) for number in re.findall(r"-\d\.\d+", line)]
+        value, model, baseline, masked = numbers[:4]
+        assert (value, baseline) == (pytest.approx(model, abs=2e-5), pytest.approx(masked, abs=2e-5))
+
+
+# What the person is told ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [
+    ("enrich", "--out", "out.tsv", "--windows", "2", "--around", "promoter", "--within", "chr20:42,900,001-43,300,000", "--nulls",
+     "none", "--bootstrap", "10", "--length", "600"),
+    ("landscape", "chr20:42,999,801-43,001,000", "--out", "out.npz", "--window", "300", "--by-element"),
+])  # fmt: skip
+def test_of_a_bed_no_line_is_lost_without_a_word(words, command, tmp_path):
+    """The start 4.31e+07 of one of three lines is read, or the terminal and the .json name its line."""
+    done = command(*words, "--beds", case("bed-lines-lost") / "peaks.bed", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    notes = json.loads((tmp_path / "out.json").read_text())["notes"]
+    (counted,) = (note for note in notes if note.startswith("Elements are those that overlap"))
+    assert counted in done.stderr
+    within = 3 if words[0] == "enrich" else 1  # the peaks start at 43.0, 43.1 and 43.2 Mb
+    assert counted.endswith(f"; {within} of 3 features of peaks.bed do.")
+    assert "could not be read" not in done.stderr
+
+
+# Tables of variants as people have them --------------------------------------------------------------------------------
+
+
+def test_a_gap_among_numbers_is_no_letter(monkeypatch, capsys):
+    said = asked("float-chromosome", "ask.py", monkeypatch, capsys).splitlines()
+    assert said == ["['ok', 'ok', 'contig_missing']", "['missing', 'malformed']"]
+
+
+# Runs that go on, and sheets as spreadsheets save them -----------------------------------------------------------------
+
+
+def test_a_pretraining_goes_on_with_what_it_was_begun_with(tmp_path):
+    folder, first = case("corpus-changed"), (case("corpus-changed") / "first.toml").read_text()
+
+    def pretrain(config, out="out"):
+        options = ["--out", str(tmp_path / out), "--device", "cpu"]
+        return CliRunner().invoke(cli.app, ["pretrain", str(config), *options])
+
+    def history(out="out"):
+        rows = map(json.loads, (tmp_path / out / "history.jsonl").read_text().splitlines())
+        return [(row["loss"], row.get("held_out_loss")) for row in rows]
+
+    assert pretrain(folder / "first.toml").exit_code == 0
+    begun = history()
+    for name, words in (
+        ("other_genome", "contig was c1 of a.fa (6,000 bp) and is now c1 of b.fa (6,000 bp)"),
+        ("other_held_out", "it was trained on c1:1-936, now held out"),
+    ):
+        done = pretrain(folder / f"{name}.toml")
+        assert (done.exit_code, history()) == (2, begun)
+        assert words in done.stderr
+    # More steps of the same FASTA, moved and compressed, beside a run of that many that was never stopped.
+    pysam.tabix_compress(str(folder / "a.fa"), str(tmp_path / "moved.fa.gz"))
+    for out, fasta in (("out", "moved.fa.gz"), ("whole", str(folder / "a.fa"))):
+        config = tmp_path / f"{out}.toml"
+        config.write_text(first.replace("a.fa", fasta).replace("steps = 4", "steps = 8", 1))
+        assert pretrain(config, out).exit_code == 0
+    assert history()[:4] == begun
+    assert history() == history("whole")
+
+
+@pytest.mark.parametrize("name", ["trailing_tabs", "comment"])
+def test_empty_columns_and_comments_of_a_sheet_say_nothing(name, command, tmp_path):
+    sheet = case("excel-sheet") / f"{name}.tsv"
+    done = command("submit", sheet, "--out", tmp_path / "out", "--profile", "local", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "007" in done.stdout

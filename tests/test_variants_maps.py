@@ -305,8 +305,13 @@ def test_bad_rows_have_a_status_and_cost_nothing_else(model, reference):
     both = pd.concat([bad, good, good.head(1)], ignore_index=True)
     frame = variants.score(model, reference, both, scores="llr", progress=None)
     assert frame["status"].tolist() == [
-        *("out_of_bounds", "out_of_bounds", "contig_missing"),
+        *("malformed", "malformed", "contig_missing"),
         *("ok", "ok", "ok", "duplicate"),
+    ]
+    assert frame["note"].tolist()[:3] == [
+        "POS is 'x', not a whole number",
+        "POS is '12.5', not a whole number",
+        "",
     ]
     np.testing.assert_allclose(
         frame["llr"][3:6],
@@ -315,6 +320,57 @@ def test_bad_rows_have_a_status_and_cost_nothing_else(model, reference):
     )
     assert frame["llr"][6] == pytest.approx(frame["llr"][3])
     assert len(variants.score(model, reference, good.head(0), progress=None)) == 0
+
+
+def test_gaps_make_floats_of_numbers_and_are_no_letters(model, reference):
+    """pandas reads a column of whole numbers with one gap as floats; a gap in REF or ALT is not the letters N, A, N."""
+    good = _snvs(reference, 4).assign(chrom=[20.0, 20.0, np.nan, 20.0])
+    good["pos"] = good["pos"].astype(float)
+    frame = variants.score(model, reference, good, scores="llr", progress=None)
+    assert frame["status"].tolist() == ["ok", "ok", "contig_missing", "ok"]
+    assert frame["chrom"].tolist() == ["20", "20", "", "20"]
+    assert frame["pos"].tolist() == good["pos"].astype(int).tolist()
+    for gap in (None, np.nan, pd.NA, "NA", "NaN", "", "."):
+        holes = _snvs(reference, 4).astype(object)
+        holes.loc[0, "alt"] = holes.loc[1, "ref"] = holes.loc[2, "pos"] = gap
+        found = variants.score(model, reference, holes, scores="llr", progress=None)
+        assert found["status"].tolist() == ["missing", "malformed", "malformed", "ok"]
+    # As R writes them.
+    written = _snvs(reference, 2).assign(pos=["1e+03", "1,000"], ref=reference.fetch("20:1000-1000").sequence)
+    written["alt"] = "ACGT".replace(written["ref"][0], "")[0]
+    assert variants.score(model, reference, written, scores="llr", progress=None)["status"].tolist() == [
+        "ok",
+        "duplicate",
+    ]
+
+
+def test_a_dash_is_a_deletion_of_all_of_ref(model, reference):
+    """Kircher 2019, VEP, MAF: ALT "-" takes REF away; the same as VCF's form with the base before."""
+    bases = reference.fetch(Interval("20", 598, 604)).sequence  # 599 to 604, counted from 1
+    dashed = pd.DataFrame({"chrom": "20", "pos": [600, 600], "ref": [bases[1], bases[1:4]], "alt": "-"})
+    anchored = [f"20:599:{bases[:2]}>{bases[0]}", f"20:599:{bases[:4]}>{bases[0]}"]
+    found, plain = (
+        variants.score(model, reference, what, scores="all", progress=None) for what in (dashed, anchored)
+    )
+    assert found["status"].tolist() == ["ok", "ok"]
+    assert found["alt"].tolist() == ["-", "-"]
+    columns = list(found.columns[9:])
+    np.testing.assert_array_equal(found[columns].astype(float), plain[columns].astype(float))
+    put_in = pd.concat([dashed, dashed.head(1).assign(ref="-", alt="A")], ignore_index=True)
+    last = variants.score(model, reference, put_in, scores="llr", progress=None).iloc[-1]
+    assert last["status"] == "malformed"
+    assert "VEP puts the bases before POS and MAF after it; write the base before them" in last["note"]
+
+
+def test_another_assembly_is_said_of_tables_too(model, reference):
+    shifted = _snvs(reference, 60)
+    shifted["pos"] += 1
+    with pytest.warns(
+        UserWarning, match=r"% of REF agree with the reference, \d+ of 60: is this another assembly\?"
+    ):
+        frame = variants.score(model, reference, shifted, scores="llr", progress=None)
+    # By chance some agree: they look as good as any.
+    assert set(frame["status"]) == {"ok", "ref_mismatch"}
 
 
 def test_table_errors_say_what_to_do(model, reference, tmp_path):

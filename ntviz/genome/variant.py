@@ -10,17 +10,43 @@ from ntviz.genome.interval import NUMBER, Interval, as_position
 
 _ALLELE = r"[^\s:_>/-]*|-|<\S+>"
 _VARIANT_FORMS = (
-    # chr20:1024:A>C, chr20:1024A>C, chr20:g.1024A>C, 20:1024_A/C
-    re.compile(rf"(?P<chrom>\S+):(?:g\.)?(?P<pos>{NUMBER})[:_ ]?(?P<ref>{_ALLELE})[>/](?P<alt>{_ALLELE})"),
-    # 20:1024:A:C, 20-1024-A-C, 20_1024_A_C and GTEx's chr20_1024_A_C_b38
+    # chr20:1024:A>C, chr20:1024A>C, chr20:1024-A>C, 20:1024_A/C, and HGVS: chr20:g.1024A>C, chrM:m.1024A>C
     re.compile(
-        rf"(?P<chrom>\S+)(?P<sep>[:_-])(?P<pos>{NUMBER})(?P=sep)"
+        rf"(?P<chrom>\S+):(?:[gm]\.)?(?P<pos>{NUMBER})[:_ -]?(?P<ref>{_ALLELE})[>/](?P<alt>{_ALLELE})"
+    ),
+    # 20:1024:A:C, 20-1024-A-C, chr20:1024-A-C, 20_1024_A_C and GTEx's chr20_1024_A_C_b38
+    re.compile(
+        rf"(?P<chrom>\S+)[:_-](?P<pos>{NUMBER})(?P<sep>[:_-])"
         rf"(?P<ref>{_ALLELE})(?P=sep)(?P<alt>{_ALLELE})(?:_b3[78])?"
+    ),
+    # VEP's own lines: 20 1024 1024 A/C +
+    re.compile(
+        rf"(?P<chrom>\S+)\s+(?P<pos>{NUMBER})\s+(?P<end>{NUMBER})\s+(?P<ref>[^\s/]+)/(?P<alt>\S+)"
+        r"(?:\s+(?P<strand>[+-]1?|1)(?:\s.*)?)?"
     ),
 )
 _VARIANT_ADVICE = (
     "Write a variant as chr20:1024:A>C, 20-1024-A-C or as the VCF columns CHROM POS ID REF ALT (1-based)."
 )
+_FOREIGN = (
+    (r"(?:rs|ss)\d+", "An rsID needs a database to find its position."),
+    (
+        r"(?:VCV|RCV|SCV|COS[MV]|CA)\d+(?:\.\d+)?",
+        "An accession of a variant needs its database to find its position.",
+    ),
+    (
+        r".*(?:^|:)[cnrp]\..+",
+        "It is HGVS along a transcript or protein (c., n., r., p.), whose place needs that transcript: convert it to g., "
+        "for example with VEP or VariantValidator.",
+    ),
+    (
+        r".*(?:^|:)[gmo]\..+",
+        "It is HGVS, of which substitutions with a contig are understood (chr20:g.1024A>C; m.1024A>C of the mitochondrion); "
+        "deletions, duplications, insertions and the like do not hold the bases that VCF needs.",
+    ),
+)
+"""Other forms, and why they are not understood."""
+_COMPLEMENT = str.maketrans("ACGTacgt", "TGCAtgca")
 _ANCHOR_ADVICE = (
     "Write insertions and deletions as VCF does, with the base before them in both alleles: "
     "chr20:1023:GA>G deletes the A at 1024, chr20:1023:G>GT inserts a T after 1023."
@@ -83,15 +109,17 @@ class Variant:
         Parameters
         ----------
         text
-            `chr20:1024:A>C`, `chr20:1024A>C`, `20:1024:A:C`, `20-1024-A-C`, `20_1024_A_C` (a suffix `_b37` or
-            `_b38` is dropped), or columns separated by tabs or spaces: `CHROM POS REF ALT`, or the first
-            five or more of a VCF line, `CHROM POS ID REF ALT …`.
+            `chr20:1024:A>C`, `chr20:1024A>C`, `20:1024:A:C`, `20-1024-A-C`, `chr20:1024-A-C`, `20_1024_A_C` (a suffix
+            `_b37` or `_b38` is dropped), substitutions of HGVS (`chr20:g.1024A>C`, `chrM:m.1024A>C`, `m.1024A>C`), or
+            columns separated by tabs or spaces: `CHROM POS REF ALT`, the first five or more of a VCF line,
+            `CHROM POS ID REF ALT …`, or VEP's `CHROM START END REF/ALT STRAND`, where strand - means that the alleles
+            are of the reverse strand.
 
         Raises
         ------
         ValueError
-            If the text is in no dialect (an rsID needs a database), an allele is not made of bases, there is
-            more than one alternative (`A,C`), or the position may count from 0 (SPDI).
+            If the text is in no dialect (an rsID needs a database, HGVS's c. and p. a transcript), an allele is not made
+            of bases, there is more than one alternative (`A,C`), or the position may count from 0 (SPDI).
         TypeError
             If it is not text.
 
@@ -99,36 +127,42 @@ class Variant:
         --------
         >>> Variant.from_str("chr20 1024 rs1 GA G").kind
         'deletion'
+        >>> str(Variant.from_str("20 1024 1024 A/C -"))
+        '20:1024:T>G'
         """
         if not isinstance(text, str):
             raise TypeError(
                 f"A variant must be text; received {type(text).__name__} {text!r}. {_VARIANT_ADVICE}"
             )
-        stripped = text.strip()
+        stripped = re.sub(r"^m\.(?=\d)", "MT:m.", text.strip())
         fields = stripped.split()
-        if len(fields) >= 4 and re.fullmatch(NUMBER, fields[1]):
-            chrom, pos, (ref, alt) = fields[0], fields[1], fields[2:4] if len(fields) == 4 else fields[3:5]
+        form = next((found for form in _VARIANT_FORMS if (found := form.fullmatch(stripped))), None)
+        if form is not None:
+            parts = form.groupdict()
+        elif len(fields) >= 4 and re.fullmatch(NUMBER, fields[1]):
+            ref, alt = fields[2:4] if len(fields) == 4 else fields[3:5]
+            parts = {"chrom": fields[0], "pos": fields[1], "ref": ref, "alt": alt}
         else:
-            for form in _VARIANT_FORMS:
-                match = form.fullmatch(stripped)
-                if match is not None:
-                    break
-            else:
-                hint = ""
-                if re.fullmatch(r"rs\d+", stripped, re.IGNORECASE):
-                    hint = "An rsID needs a database to find its position. "
-                raise ValueError(
-                    f"A variant must name contig, position, REF and ALT; received {text!r}. "
-                    f"{hint}{_VARIANT_ADVICE}"
-                )
-            chrom, pos, ref, alt = match["chrom"], match["pos"], match["ref"], match["alt"]
-            if match.groupdict().get("sep") == ":" and ACCESSION.fullmatch(chrom):
-                raise ValueError(
-                    f"A position must count from 1; received {text!r}, which is SPDI and counts from 0. "
-                    "Write it with '>' and the 1-based position: "
-                    f"{chrom}:{int(pos.replace(',', '')) + 1}:{ref}>{alt}."
-                )
-        return cls(chrom, int(pos.replace(",", "")), ref, alt)
+            hint = next(
+                (f"{why} " for form, why in _FOREIGN if re.fullmatch(form, stripped, re.IGNORECASE)), ""
+            )
+            raise ValueError(
+                f"A variant must name contig, position, REF and ALT; received {text!r}. {hint}{_VARIANT_ADVICE}"
+            )
+        chrom, pos, ref, alt = parts["chrom"], _number(parts["pos"]), parts["ref"], parts["alt"]
+        if parts.get("sep") == ":" and ACCESSION.fullmatch(chrom):
+            raise ValueError(
+                f"A position must count from 1; received {text!r}, which is SPDI and counts from 0. "
+                f"Write it with '>' and the 1-based position: {chrom}:{pos + 1}:{ref}>{alt}."
+            )
+        if parts.get("end") and "-" not in (ref, alt) and _number(parts["end"]) != pos + len(ref) - 1:
+            raise ValueError(
+                f"START and END of VEP's form must be the first and last base of REF; received {text!r}, whose REF has "
+                f"{len(ref)} bp. Correct END, or write CHROM POS REF ALT."
+            )
+        if (parts.get("strand") or "").startswith("-"):
+            ref, alt = (allele[::-1].translate(_COMPLEMENT) for allele in (ref, alt))
+        return cls(chrom, pos, ref, alt)
 
     def __str__(self) -> str:
         """The variant as `chr20:1024:A>C`, 1-based."""
@@ -176,6 +210,10 @@ class Variant:
         return "insertion" if len(self.alt) > len(self.ref) else "deletion"
 
 
+def _number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
 def _check_allele(allele: str, what: str) -> str:
     if not isinstance(allele, str):
         raise TypeError(
@@ -188,7 +226,7 @@ def _check_allele(allele: str, what: str) -> str:
         if letter in "ACGTN":
             continue
         advice = "Symbolic alleles, * and IUPAC letters have no sequence to score."
-        if letter == ",":
+        if letter in ",/":
             advice = "Split records with several alternatives first, one ALT each (bcftools norm -m -any)."
         raise ValueError(
             f"{what} must be made of A, C, G, T, N; received {allele!r} with {letter!r} at letter "

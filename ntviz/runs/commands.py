@@ -148,19 +148,6 @@ class Command:
             return "landscape.bedgraph"
         return self.result
 
-    def check_shards(self, given: Mapping[str, str], shards: int) -> None:
-        """Refuses shards of what is always done in one go.
-
-        Raises
-        ------
-        ValueError
-            If `shards` is more than 1 there.
-        """
-        if shards > 1 and self.name == "score" and Path(given.get(POSITIONAL, "")).suffix in _TABLES:
-            raise ValueError(
-                f"a table of variants is scored in one go, but {shards} shards came. Leave shards empty, or give a VCF"
-            )
-
 
 COMMANDS = {
     command.name: command
@@ -175,7 +162,7 @@ COMMANDS = {
 
 def _declared(function: Callable[..., Any]) -> tuple[list[inspect.Parameter], list[Any]]:
     hints = typing.get_type_hints(function, include_extras=True)
-    declared = list(inspect.signature(function).parameters.values())
+    declared = [entry for entry in inspect.signature(function).parameters.values() if entry.name != "context"]
     return declared, [hints[entry.name] for entry in declared]
 
 

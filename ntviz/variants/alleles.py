@@ -42,13 +42,18 @@ class Allele(NamedTuple):
     pos
         **1-based** position of the first letter of `ref`, as in VCF.
     ref, alt
-        Letters of the two alleles.
+        Letters of the two alleles. ALT "-" is a deletion of all of REF, as tables of Kircher, VEP and MAF write it.
     """
 
     chrom: str
     pos: int
     ref: str
     alt: str
+
+    @property
+    def bases(self) -> tuple[str, str]:
+        """Upper-case bases of `ref` and `alt`; none for "-"."""
+        return self.ref.upper(), "" if self.alt == "-" else self.alt.upper()
 
     @classmethod
     def of(cls, variant: Variant | str) -> Allele:
@@ -88,9 +93,12 @@ def letters_status(ref: str, alt: str) -> str:
     --------
     >>> letters_status("A", "<DEL>"), letters_status("A", "R"), letters_status("AC", "A")
     ('symbolic', 'ambiguous_base', '')
+    >>> letters_status("AC", "-"), letters_status("-", "A")
+    ('', 'malformed')
     """
     if alt in ("", "."):
         return "missing"
+    alt = "" if alt == "-" else alt
     if not _LETTERS.issuperset(alt):
         return "symbolic"
     if not _BASES.issuperset(alt) or not _BASES.issuperset(ref):

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 CLASSES = ("A>C", "A>G", "A>T", "C>A", "C>G", "C>T", "CpG>ApG", "CpG>GpG", "CpG>TpG")
 """Substitutions, both strands folded together; a C before G apart, because it changes ten times as often."""
 
+
+class TooFew(ValueError):
+    """A reference has too few bases of a class for a background."""
+
+
 _ROUND = 20_000  # positions drawn at once
 
 
@@ -215,7 +220,7 @@ def background(
 
     Raises
     ------
-    ValueError
+    TooFew
         The reference has too few bases of a class.
     """
     # All scores, so that one file serves every choice of them.
@@ -240,7 +245,7 @@ def draw(reference: Reference, *, per_class: int, seed: int) -> tuple[list[Allel
 
     Raises
     ------
-    ValueError
+    TooFew
         The reference has too few bases of a class.
     """
     rng = np.random.default_rng(seed)
@@ -271,7 +276,7 @@ def draw(reference: Reference, *, per_class: int, seed: int) -> tuple[list[Allel
                 found.append((kind, name, at + 1, ref, alt))
     if any(wanted.values()):
         short = ", ".join(f"{kind} ({per_class - left})" for kind, left in wanted.items() if left)
-        raise ValueError(
+        raise TooFew(
             f"A background must have {per_class} substitutions of each class; {reference.path.name} gives fewer of "
             f"{short}. Lower per_class, or use a larger reference."
         )

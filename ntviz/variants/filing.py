@@ -1,4 +1,4 @@
-"""A whole VCF scored: read as a stream, in pieces that are kept, and written back with keys added."""
+"""A whole VCF or table scored: read in pieces that are kept, and written back with keys or columns added."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from ntviz import environment
 from ntviz.variants import keys, vcf
 from ntviz.variants.parts import Parts
 from ntviz.variants.planning import LONG_INDEL, Mismatch
+from ntviz.variants.rows import TABLES, Table
 from ntviz.variants.scoring import Scored, Scorer
 from ntviz.variants.summary import Summary
-from ntviz.variants.surveying import Piece, Survey, pieces, survey
+from ntviz.variants.surveying import Piece, Survey, opened, pieces, survey
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from ntviz.variants.splicing import SpliceScorer
@@ -47,15 +49,17 @@ def score_file(
 ) -> Summary:
     """Scores a VCF: the same records in the same order with scores in their INFO, an index, and a parquet of alleles.
 
+    Of a table (.tsv, .csv, .parquet) the same rows come out, in the same order, with the columns of `variants.score`.
+
     Every `piece` records are scored and kept as soon as they are done. A run that was killed goes on where it stopped,
-    and its bytes are those of a run that was not. Memory does not grow with the file.
+    and its bytes are those of a run that was not. Memory does not grow with a VCF; a table is held whole.
 
     Parameters
     ----------
     path
-        A VCF: plain, gzip or bgzip.
+        A VCF: plain, gzip or bgzip; or a table.
     out
-        Where to; bgzip and an index if the name ends in .gz, plain text otherwise.
+        Where to; bgzip and an index if the name ends in .gz, plain text otherwise. Tables become tables, of any of the three kinds.
     scorer
         What is scored, and how.
     shard
@@ -65,7 +69,7 @@ def score_file(
         Folder of pieces, kept; None uses `out` + ".parts" and removes it in the end. Pieces are found by what they
         follow from (weights, tokens, bases, options), never by names.
     table
-        Where the table of alleles goes; None puts it beside `out`, ending in .parquet.
+        Where the parquet of alleles goes; None puts that of a VCF beside `out`, and makes none of a table.
     with_table
         Whether there is one.
     piece
@@ -80,19 +84,19 @@ def score_file(
     Raises
     ------
     FileNotFoundError
-        There is no such VCF.
+        There is no such file.
     vcf.VcfError
-        It cannot be read as VCF.
+        It cannot be read as VCF, or none of its lines can.
     FileExistsError
         `out` is there, from a run that ended.
     ValueError
-        `out` is `path`, or the shard is none.
+        `out` is `path` or `table`, or of another kind than `path`; the shard is none; or a table lacks a column.
     planning.Mismatch
         A REF is not the reference's, and `on_mismatch` is "fail"; nothing is written.
     """
     begun = time.monotonic()
     path, out = Path(path), Path(out)
-    check_output(path, out, overwrite=overwrite)
+    check_output(path, out, table, overwrite=overwrite)
     first, of = shard
     if not 1 <= first <= of:
         raise ValueError(
@@ -109,13 +113,13 @@ def score_file(
     total = -(-surveyed.records // piece)
     mine = range(first - 1, total, of)
     with (
-        vcf.VcfFile(path) as file,
+        opened(path) as file,
         _bar(sum(min(piece, surveyed.records - number * piece) for number in mine), what) as bar,
     ):
         for one in pieces(file, piece):
             if one.number in mine:
                 try:
-                    _count(summary, one, _scored(parts, scorer, one))
+                    count(summary, one, _scored(parts, scorer, one))
                 except Mismatch:
                     # Asked to fail: nothing is to be there then.
                     shutil.rmtree(work, ignore_errors=True)
@@ -125,8 +129,18 @@ def score_file(
                 summary.elsewhere += 1
     summary.sequences = scorer.sequences
     if shard == (1, 1):
-        parquet = Path(table) if table is not None else out.with_name(_stem(out) + ".parquet")
-        _write(path, out, parquet if with_table else None, parts, scorer, surveyed, piece, command, summary)
+        beside = None if path.suffix in TABLES else out.with_name(_stem(out) + ".parquet")
+        parquet = (Path(table) if table is not None else beside) if with_table else None
+        with opened(path) as file, _Rows(parquet, scorer.columns) as rows:
+            made = _again(file, parts, scorer, surveyed, piece, rows)
+            if isinstance(file, Table):
+                _write_table(out, filled(file, scorer, surveyed, made))
+                summary.written = [out]
+            else:
+                written = _write(file, out, made, scorer, surveyed, command)
+                summary.written = [out, *([written.index] if written.index else [])]
+                summary.reason = written.reason
+        summary.written += [parquet] if parquet else []
         shutil.rmtree(work, ignore_errors=True)
     else:
         summary.missing = total - len(mine) - summary.elsewhere
@@ -134,16 +148,25 @@ def score_file(
     return summary
 
 
-def check_output(path: Path, out: Path, *, overwrite: bool = False) -> None:
-    """Refuses an output that is the input, or is there already from a run that ended.
+def check_output(path: Path, out: Path, table: str | Path | None = None, *, overwrite: bool = False) -> None:
+    """Refuses an output that is the input, of another kind, or there already from a run that ended.
 
     Raises
     ------
     FileExistsError
         It is there, and may not be replaced.
     ValueError
-        It is the input.
+        It is the input, or the parquet of alleles, or a table from a VCF or the other way round.
     """
+    if (path.suffix in TABLES) != (out.suffix in TABLES):
+        kind, ends = ("A table", TABLES) if path.suffix in TABLES else ("A VCF", (".vcf", ".vcf.gz"))
+        raise ValueError(
+            f"{kind} of variants must go to {' or '.join(ends)}; received {out.name} for {path.name}. Choose another name."
+        )
+    if table is not None and Path(table).absolute() in (out.absolute(), path.absolute()):
+        raise ValueError(
+            f"The parquet of alleles must be a file of its own; received {table} twice. Choose another name."
+        )
     if out.exists() and path.exists() and out.samefile(path):
         raise ValueError(
             f"The output must be another file than the input; received {out} for both. Choose another name."
@@ -228,7 +251,7 @@ def _statuses(one: Piece, scored: Scored, surveyed: Survey) -> Iterator[tuple[in
         yield number, place, rows, statuses
 
 
-def _count(summary: Summary, one: Piece, scored: Scored) -> None:
+def count(summary: Summary, one: Piece, scored: Scored) -> None:
     """Adds a piece to what is said at the end."""
     counts: Counter[str] = summary.statuses
     for _, place, rows, statuses in _statuses(one, scored, summary.survey):
@@ -243,38 +266,75 @@ def _count(summary: Summary, one: Piece, scored: Scored) -> None:
     counts.update({"malformed": n} if (n := sum(bool(record.problem) for record in one.records)) else {})
 
 
-def _write(
-    path: Path,
-    out: Path,
-    parquet: Path | None,
+def filled(
+    table: Table, scorer: Scorer | SpliceScorer, surveyed: Survey, made: Iterable[tuple[Piece, Scored]]
+) -> pd.DataFrame:
+    """The rows of a table with statuses and scores, from its pieces."""
+    words = {name: [""] * table.records for name in ("status", "kind", "method", "note")}
+    values = np.full((table.records, len(scorer.columns)), np.nan)
+    for one, scored in made:
+        for place, record in enumerate(one.records):
+            if record.problem:
+                words["status"][one.first + place], words["note"][one.first + place] = (
+                    "malformed",
+                    record.problem,
+                )
+        for number, _, rows, (status,) in _statuses(one, scored, surveyed):
+            at = rows.start
+            found = status, scored.kinds[at], scored.methods[at], scored.notes[at]
+            for name, word in zip(words, found, strict=True):
+                words[name][number] = word
+            values[number] = scored.values[at]
+    return table.scored(words, values, scorer.columns)
+
+
+def _write_table(out: Path, found: pd.DataFrame) -> None:
+    with environment.atomic_write(out) as handle:
+        if out.suffix == ".parquet":
+            found.to_parquet(handle, index=False)
+        else:
+            handle.write(found.to_csv(index=False, sep="\t" if out.suffix == ".tsv" else ",").encode())
+
+
+def _again(
+    file: vcf.VcfFile | Table,
     parts: Parts,
     scorer: Scorer | SpliceScorer,
     surveyed: Survey,
     piece: int,
+    rows: _Rows,
+) -> Iterator[tuple[Piece, Scored]]:
+    """The pieces as they were kept, whose alleles go into the parquet on the way."""
+    for one in pieces(file, piece):
+        scored = _scored(parts, scorer, one)
+        for number, place, where, statuses in _statuses(one, scored, surveyed):
+            rows.add(one.records[place], number, statuses, scored, where)
+        yield one, scored
+
+
+def _write(
+    file: vcf.VcfFile,
+    out: Path,
+    made: Iterable[tuple[Piece, Scored]],
+    scorer: Scorer | SpliceScorer,
+    surveyed: Survey,
     command: str,
-    summary: Summary,
-) -> None:
+) -> vcf.Written:
     digest = environment.sha256(scorer.reference.path)
     version = environment.versions()["ntviz"]
-    with vcf.VcfFile(path) as file, _Rows(parquet, scorer.columns) as rows:
-        contigs = {name: _length(scorer, name) for name in surveyed.contigs}
-        header = file.header.with_info(
-            scorer.info_lines(), keys.meta_lines(scorer, digest, version, command), contigs
-        )
+    contigs = {name: _length(scorer, name) for name in surveyed.contigs}
+    header = file.header.with_info(
+        scorer.info_lines(), keys.meta_lines(scorer, digest, version, command), contigs
+    )
 
-        def lines() -> Iterator[str]:
-            for one in pieces(file, piece):
-                scored = _scored(parts, scorer, one)
-                texts = [record.raw for record in one.records]
-                for number, place, where, statuses in _statuses(one, scored, surveyed):
-                    record = one.records[place]
-                    texts[place] = record.annotated(scorer.info(scored, where, statuses))
-                    rows.add(record, number, statuses, scored, where)
-                yield from texts
+    def lines() -> Iterator[str]:
+        for one, scored in made:
+            texts = [record.raw for record in one.records]
+            for _, place, where, statuses in _statuses(one, scored, surveyed):
+                texts[place] = one.records[place].annotated(scorer.info(scored, where, statuses))
+            yield from texts
 
-        written = vcf.write(out, header, lines())
-    summary.written = [out, *([written.index] if written.index else []), *([parquet] if parquet else [])]
-    summary.reason = written.reason
+    return vcf.write(out, header, lines())
 
 
 def _length(scorer: Scorer | SpliceScorer, name: str) -> int | None:

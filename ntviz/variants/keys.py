@@ -41,18 +41,22 @@ def info_lines(scorer: Scorer) -> list[str]:
     """The `##INFO` lines of a scorer's keys."""
     lines = []
     options = scorer.options
-    strands = "mean of both strands" if options.both_strands else "forward strand"
+    strands = "Mean of both strands" if options.both_strands else "Forward strand"
     for column, key in columns(options, percentiles=scorer.background is not None).items():
         score = SCORES.get(column)
         if score is not None:
-            said = f"{score.description}; {strands}; {score.unit}; {score.direction}"
+            how = f"{score.description}. Insertions and deletions: {score.indels}"
+            said = f"{score.unit}; {score.direction}. Substitutions: {how}. {strands}"
         elif column.endswith("_percentile"):
             said = f"{key.removesuffix('_PCT')}: {scorer.background.statement}"
         else:
             suffix, meaning = next(_ENDINGS[ending] for ending in _ENDINGS if column.endswith(ending))
             said = f"{key.removesuffix(suffix)}: {meaning}"
         lines.append(info_line(key, "Float", said))
-    said = "masked: masked tokens; pll: pseudo-log-likelihood of the tokens around"
+    said = (
+        "masked: substitutions, all touched tokens masked together; pll: insertions and deletions, pseudo-log-likelihood, "
+        "each token masked by itself"
+    )
     return [*lines, info_line("NTV_METHOD", "String", said), status_line()]
 
 

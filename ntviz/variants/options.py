@@ -13,17 +13,25 @@ PAPER_WINDOW = 6_000
 
 @dataclass(frozen=True)
 class Score:
-    """A score: its name in tables, its key in VCF, unit, what its direction means, and how it is computed."""
+    """A score: its name in tables, its key in VCF, unit, what its direction means, and how it is computed, of indels too."""
 
     name: str
     key: str
     unit: str
     direction: str
     description: str
+    indels: str = "none"
 
 
+INDELS = (
+    "over ceil(L/k)+1 tokens of k bp, L bp being the longer allele, trimmed and left-aligned: from the token that holds the first "
+    "changed base, in windows of both alleles that begin at the same base; and up to the token that holds the last changed base, in "
+    "windows that end at the same base; mean of the two"
+)
+"""Which tokens scores of insertions, deletions and delins are of."""
 _LESS = "negative: the alternative is less expected than the reference"
 _FAR = "larger: the alleles are further apart"
+_MEANS = f"the mean (with the region token) is {INDELS}"
 
 SCORES = {
     score.name: score
@@ -33,8 +41,9 @@ SCORES = {
             "NTV_LLR",
             "nats",
             _LESS,
-            "log p(alternative) - log p(reference) of the token that holds the base, that token masked; indels: "
-            "difference in pseudo-log-likelihood of the tokens around",
+            "log p(alternative) - log p(reference) of the token that holds the base, that token masked; of an MNV summed over all "
+            "tokens that it touches, masked together",
+            f"sum of log p(token), each token masked by itself, alternative minus reference, {INDELS}",
         ),
         Score(
             "base_llr",
@@ -48,7 +57,8 @@ SCORES = {
             "NTV_WT_LLR",
             "nats",
             _LESS,
-            "wild-type marginal: as llr with nothing masked, an approximation",
+            "wild-type marginal: as llr with nothing masked, both alleles read off the reference's sequence, an approximation",
+            f"sum of log p(token), nothing masked, each allele read in its own sequence, alternative minus reference, {INDELS}",
         ),
         Score(
             "entropy",
@@ -57,14 +67,15 @@ SCORES = {
             "smaller: the model is surer of the base; 0 to log 4 = 1.386",
             "entropy of the four bases at the site, its token masked; substitutions only",
         ),
-        Score("l1", "NTV_L1", "a.u.", _FAR, "L1 distance of reference and alternative embedding"),
-        Score("l2", "NTV_L2", "a.u.", _FAR, "L2 distance of reference and alternative embedding"),
+        Score("l1", "NTV_L1", "a.u.", _FAR, "L1 distance of reference and alternative embedding", _MEANS),
+        Score("l2", "NTV_L2", "a.u.", _FAR, "L2 distance of reference and alternative embedding", _MEANS),
         Score(
             "cosine",
             "NTV_COSINE",
             "-1 to 1",
             "smaller: the alleles are further apart",
             "cosine similarity of reference and alternative embedding",
+            _MEANS,
         ),
         Score(
             "dot",
@@ -72,28 +83,32 @@ SCORES = {
             "a.u.",
             "smaller: the alleles are further apart, or their embeddings shorter",
             "dot product of reference and alternative embedding",
+            _MEANS,
         ),
         Score(
             "alt_loss",
             "NTV_ALT_LOSS",
             "nats per token",
             "larger: the alternative is less expected",
-            "mean -log p(token), nothing masked, with the alternative",
+            "mean -log p(token) of the tokens that the change touches, nothing masked, with the alternative",
+            _MEANS,
         ),
         Score(
             "loss_diff",
             "NTV_LOSS_DIFF",
             "nats per token",
             "positive: the alternative is less expected than the reference",
-            "the same minus that with the reference",
+            "mean -log p(token) of the tokens that the change touches, nothing masked, with the alternative minus with the reference",
+            _MEANS,
         ),
         Score(
             "jsd",
             "NTV_JSD",
             "nats",
             "larger: the alternative changes more of what the model predicts elsewhere; 0 to log 2 = 0.693",
-            "mean Jensen-Shannon divergence of the predicted A, C, G, T at the other bases of the window; that of "
-            "insertions and deletions holds the shift of the frame as well",
+            "mean Jensen-Shannon divergence of the predicted A, C, G, T at the bases of the window outside of the tokens that the "
+            "change touches",
+            f"outside of the tokens of llr, the shift of the frame included; those are {INDELS.removeprefix('over ')}",
         ),
     )
 }

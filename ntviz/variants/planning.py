@@ -161,7 +161,7 @@ class Planner:
         contig, status, agrees = self._contigs.check(allele)
         if contig is None:
             return Plan(status, agrees)
-        ref, alt, start = allele.ref.upper(), allele.alt.upper(), allele.pos - 1
+        (ref, alt), start = allele.bases, allele.pos - 1
         patched = _Patched(contig, start, ref)
         change = left_aligned(smallest(start, ref, alt), lambda at: patched.bases(at, at + 1))
         if change.length > self.tokens * self.k // 2 or len(ref) > self.tokens * self.k // 2:

@@ -197,7 +197,7 @@ class SpliceScorer:
                     *top.scores, *top.places, *top.masked, *top.masked_places,
                 ]  # fmt: skip
         kinds = [
-            smallest(a.pos - 1, a.ref.upper(), a.alt.upper()).kind if plan.genes else ""
+            smallest(a.pos - 1, *a.bases).kind if plan.genes else ""
             for a, plan in zip(alleles, plans, strict=True)
         ]
         return Scored(
@@ -236,7 +236,7 @@ class SpliceScorer:
         return _Plan("ok" if near else "no_gene", agrees, near, bases)
 
     def _effects(self, allele: Allele, plan: _Plan) -> list[Effect]:
-        start, ref, alt = allele.pos - 1, allele.ref.upper(), allele.alt.upper()
+        start, (ref, alt) = allele.pos - 1, allele.bases
         reach, found = self.model.context + self.distance, []
         for gene in plan.genes:
             left, right = max(0, gene.start - (start - reach)), max(0, start + reach + 1 - gene.end)

@@ -89,7 +89,7 @@ class Summary:
             f"  {count:>9,}  {status:<{width}}  {STATUSES[status]}"
             for status, count in self.statuses.most_common()
         ]
-        lines += self._warnings()
+        lines += self.warnings
         if self.shard != (1, 1):
             lines.append(
                 f"{self.missing:,} pieces of other shards are missing still."
@@ -98,7 +98,9 @@ class Summary:
             )
         return "\n".join(lines)
 
-    def _warnings(self) -> list[str]:
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks for another assembly than the reference's."""
         said = []
         if self.checked and self.agreement < AGREEMENT:
             here = f" ({self.assembly})" if self.assembly else ""
@@ -107,6 +109,18 @@ class Summary:
             said.append(
                 f"{100 * self.agreement:.0f} % of REF agree with the reference{here}, {self.agree:,} of {self.checked:,}: {guess}"
             )
+        for other, (count, first) in self.survey.assemblies.items():
+            if self.assembly not in (None, other):
+                said.append(
+                    f"{_count(count, 'record')} of {other} by ID or contig, such as {first}, and the reference is {self.assembly}: "
+                    f"take a reference of {other}, or convert the positions."
+                )
+        return said
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be known of the file and its scores, such as lines that cannot be read."""
+        said = self.doubts
         if self.survey.malformed_lines:
             shown = "; ".join(f"line {line:,}: {why}" for line, why in self.survey.malformed)
             more = self.survey.malformed_lines - len(self.survey.malformed)

@@ -1,7 +1,8 @@
-"""A first look at a whole VCF: how much there is, in what order, and which alleles are there twice."""
+"""A first look at a whole VCF or table: how much there is, in what order, and which alleles are there twice."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -9,14 +10,15 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-from ntviz.genome import canonical_contig
+from ntviz.genome import accession_assembly, canonical_contig
 from ntviz.variants.alleles import Allele
+from ntviz.variants.rows import TABLES, Table
 from ntviz.variants.vcf import Record, VcfError, VcfFile
 
 
 @dataclass
 class Survey:
-    """What a VCF holds.
+    """What a VCF or a table holds.
 
     Attributes
     ----------
@@ -32,6 +34,8 @@ class Survey:
         Line number and reason of the first lines that cannot be read, and how many there are.
     blank_lines, crlf
         As in `vcf.VcfFile`.
+    assemblies
+        Records whose ID (chr20_1024_A_C_b38) or contig (NC_000020.11) says which human assembly they are of, and the first of each.
     """
 
     records: int = 0
@@ -43,14 +47,24 @@ class Survey:
     malformed_lines: int = 0
     blank_lines: int = 0
     crlf: bool = False
+    assemblies: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
 SHOWN = 5
 """Malformed lines that are named."""
+_SAYS = re.compile(r"(?:^|[_:.|-])(?:b|hg|GRCh)(37|19|38)(?:$|[_:.|-])", re.IGNORECASE)
+_MEANT = {"37": "GRCh37", "19": "GRCh37", "38": "GRCh38"}
 
 
-def survey(path: str | Path) -> Survey:
-    """Reads a VCF through once, twice if it is not sorted; memory does not grow with it, but for duplicates.
+def opened(what: str | Path | Table) -> VcfFile | Table:
+    """The records of a file, told by its name: tables end in .tsv, .csv or .parquet, everything else is a VCF."""
+    if isinstance(what, Table):
+        return what
+    return Table.of(Path(what)) if Path(what).suffix in TABLES else VcfFile(what)
+
+
+def survey(path: str | Path | Table) -> Survey:
+    """Reads a VCF or table through once, twice if it is not sorted; memory does not grow with a VCF, but for duplicates.
 
     Raises
     ------
@@ -61,13 +75,16 @@ def survey(path: str | Path) -> Survey:
     contigs: dict[str, None] = {}
     here: set[tuple[str, str]] = set()
     place = ("", 0)
-    with VcfFile(path) as file:
+    with opened(path) as file:
         for number, record in enumerate(file):
             if record.problem:
                 found.malformed_lines += 1
                 if len(found.malformed) < SHOWN:
                     found.malformed.append((record.line, record.problem))
                 continue
+            if assembly := _said(record):
+                first = found.assemblies.get(assembly, (0, record.id if record.id != "." else record.chrom))
+                found.assemblies[assembly] = (first[0] + 1, first[1])
             if record.chrom != place[0]:
                 found.is_sorted &= record.chrom not in contigs
                 contigs[record.chrom] = None
@@ -85,7 +102,7 @@ def survey(path: str | Path) -> Survey:
     if found.records and found.malformed_lines == found.records:
         line, why = found.malformed[0]
         raise VcfError(
-            f"A VCF must hold a line that can be read; received {path}, line {line:,}. Of {found.records:,} lines none can; this "
+            f"Variants must hold a line that can be read; received {'a table' if isinstance(path, Table) else path}, line {line:,}. Of {found.records:,} lines none can; this "
             f"one: {why}. Mend them."
         )
     found.contigs = list(contigs)
@@ -99,11 +116,17 @@ def _keys(record: Record) -> list[tuple[str, str]]:
     return [(record.ref.upper(), alt.upper()) for alt in record.alts]
 
 
-def _far_duplicates(path: str | Path) -> set[tuple[int, int]]:
+def _said(record: Record) -> str | None:
+    """The human assembly that a record says it is of."""
+    by_id = _SAYS.search(record.id) if len(record.id) > 3 else None
+    return _MEANT[by_id[1]] if by_id else accession_assembly(record.chrom)
+
+
+def _far_duplicates(path: str | Path | Table) -> set[tuple[int, int]]:
     """Duplicates wherever they stand, by a table on disk."""
     found: set[tuple[int, int]] = set()
     names: dict[str, str] = {}
-    with tempfile.TemporaryDirectory() as folder, VcfFile(path) as file:
+    with tempfile.TemporaryDirectory() as folder, opened(path) as file:
         table = sqlite3.connect(Path(folder) / "alleles.sqlite")
         table.execute("PRAGMA synchronous = OFF")
         table.execute("PRAGMA journal_mode = OFF")
@@ -142,7 +165,7 @@ class Piece:
     alleles: list[Allele]
 
 
-def pieces(file: VcfFile, size: int) -> Iterator[Piece]:
+def pieces(file: VcfFile | Table, size: int) -> Iterator[Piece]:
     """The records of a file, `size` at a time."""
     records, number = iter(file), 0
     while part := list(islice(records, size)):

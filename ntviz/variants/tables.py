@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntviz.genome import Variant, canonical_contig
+from ntviz import environment
+from ntviz.genome import Variant
 from ntviz.models.protocol import DNAModel, SplicePredictor
 from ntviz.reference import Reference
-from ntviz.variants.alleles import Allele
+from ntviz.variants.filing import count, filled
 from ntviz.variants.options import Options
+from ntviz.variants.rows import Table
 from ntviz.variants.scoring import Scorer
+from ntviz.variants.summary import Summary
+from ntviz.variants.surveying import pieces, survey
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ntviz.variants.splicing import SpliceScorer
 
-_NAMES = {
-    "chrom": ("chrom", "#chrom", "chr", "chromosome", "contig", "seqname"),
-    "pos": ("pos", "position", "start_1based"),
-    "ref": ("ref", "reference", "reference_allele", "ref_allele"),
-    "alt": ("alt", "alternative", "alternate", "alt_allele", "alternate_allele"),
-    "id": ("id", "rsid", "name", "variant_id"),
-}
 _CHUNK = 2_000
+_MANY = 20  # REF compared; of fewer, each row says it
 
 
 def score(
@@ -64,6 +63,41 @@ def score(
         is none. What is wrong with one row of many is its status.
     TypeError
         `what` is nothing of the above, or an option is unknown.
+
+    Warns
+    -----
+    UserWarning
+        REF, or names of variants or contigs, speak for another assembly than the reference's.
+
+    Examples
+    --------
+    The llr of a deletion of 1 bp by hand: in windows of 15 tokens, ceil(1/6) + 1 = 2 of them, each masked by itself.
+
+    >>> import numpy as np
+    >>> from dataclasses import replace
+    >>> from ntviz import data, models
+    >>> from ntviz.genome import Interval
+    >>> model, reference = models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20"))
+    >>> def bases(start, end):
+    ...     return reference.fetch(Interval("chr20", start, end)).sequence
+    >>> def pll(sequence, first):
+    ...     tokens, total = model.tokenize(sequence), 0.0
+    ...     for place in (1 + first, 2 + first):  # one place further, as <cls> comes first
+    ...         masked = tokens.ids.copy()
+    ...         masked[place] = model.mask_id
+    ...         logits = model.forward(replace(tokens, ids=masked)).logits[0, place].astype(float)
+    ...         total += logits[tokens.ids[place]] - np.log(np.exp(logits).sum())
+    ...     return total
+    >>> at = 43_042_360  # from 0; no neighbour is the same base, so it is left-aligned
+    >>> begin = at // 6 * 6 - 7 * 6  # its token is in the middle of the window: number 7, from 0
+    >>> ref = bases(begin, begin + 90)
+    >>> same_begin = bases(begin, at) + bases(at + 1, begin + 91)
+    >>> same_end = bases(begin - 1, at) + bases(at + 1, begin + 90)
+    >>> by_hand = (pll(same_begin, 7) - pll(ref, 7) + pll(same_end, 6) - pll(ref, 6)) / 2
+    >>> text = f"chr20:{at}:{bases(at - 1, at + 1)}>{bases(at - 1, at)}"
+    >>> row = score(model, reference, text, scores="llr", window=90, both_strands=False, progress=None).iloc[0]
+    >>> text, row["kind"], row["method"], bool(abs(row["llr"] - by_hand) < 1e-4), round(float(by_hand), 2)
+    ('chr20:43042360:AG>A', 'deletion', 'pll', True, -0.77)
     """
     return score_table(scorer_of(model, reference, background=background, **options), what, progress)
 
@@ -90,120 +124,17 @@ def scorer_of(
 
 def score_table(scorer: Scorer | SpliceScorer, what: Any, progress: str | None = "variants") -> pd.DataFrame:
     """As `score`, by a scorer that is there already."""
-    import numpy as np
-    import pandas as pd
-
-    given = _table(what)
-    taken = {column: _column(given, column) for column in _NAMES}
-    alleles = [
-        Allele(str(chrom), _position(pos), str(ref), str(alt))
-        for chrom, pos, ref, alt in zip(
-            *(given[taken[c]] for c in ("chrom", "pos", "ref", "alt")), strict=True
-        )
-    ]
-    parts = [
-        scorer.score(alleles[begin : begin + _CHUNK], what=progress)
-        for begin in range(0, max(len(alleles), 1), _CHUNK)
-    ]
-    seen: set[tuple[str, int, str, str]] = set()
-    statuses: list[str] = []
-    for allele, status in zip(alleles, (one for part in parts for one in part.statuses), strict=True):
-        key = canonical_contig(allele.chrom), allele.pos, allele.ref.upper(), allele.alt.upper()
-        statuses.append("duplicate" if status == "ok" and key in seen else status)
-        seen.add(key)
-    result = pd.DataFrame(
-        {
-            "chrom": [allele.chrom for allele in alleles],
-            "pos": [allele.pos for allele in alleles],
-            "id": given[taken["id"]].astype(str).tolist() if taken["id"] else ".",
-            "ref": [allele.ref for allele in alleles],
-            "alt": [allele.alt for allele in alleles],
-            "status": statuses,
-            "kind": [one for part in parts for one in part.kinds],
-            "method": [one for part in parts for one in part.methods],
-            "note": [one for part in parts for one in part.notes],
-        },
-        index=given.index,
-    )
-    others = given.drop(columns=[name for name in taken.values() if name])
-    values = np.vstack([part.values for part in parts])
-    scores = pd.DataFrame(values, columns=list(scorer.columns), index=given.index)
-    clash = [name for name in others if name in result or name in scores]
-    result = pd.concat([result, others.drop(columns=clash), scores], axis=1)
+    table = Table.of(what)
+    surveyed = survey(table)
+    summary = Summary(Path(), Path(), (1, 1), surveyed, scorer.reference.assembly)
+    made = [(one, scorer.score(one.alleles, what=progress)) for one in pieces(table, _CHUNK)]
+    for one, scored in made:
+        count(summary, one, scored)
+    doubts = summary.doubts if summary.checked >= _MANY or surveyed.assemblies else []
+    for doubt in doubts:
+        environment.tell(doubt)
+        warnings.warn(doubt, stacklevel=3)
+    result = filled(table, scorer, surveyed, made)
     result.attrs["scoring"] = scorer.about
     result.attrs["sequences"] = scorer.sequences
     return result
-
-
-def _table(what: Any) -> pd.DataFrame:
-    import pandas as pd
-
-    if isinstance(what, pd.DataFrame):
-        return what
-    if isinstance(what, Path) or (isinstance(what, str) and Path(what).suffix in _READERS):
-        path = Path(what)
-        if path.suffix not in _READERS:
-            raise ValueError(
-                f"A table of variants must end in {', '.join(_READERS)}; received {path.name}. Use variants.score_file "
-                "for VCF."
-            )
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"A table of variants must exist; there is no file {str(path)!r}. Check the path."
-            )
-        return _READERS[path.suffix](path)
-    if isinstance(what, str | Variant):
-        what = [what]
-    try:
-        alleles = [Allele.of(one) for one in what]
-    except AttributeError as error:
-        raise TypeError(
-            f"Variants must be text, Variant, a DataFrame or a path; received {type(what).__name__}. Pass one of these."
-        ) from error
-    return pd.DataFrame(alleles, columns=["chrom", "pos", "ref", "alt"])
-
-
-def _read_text(path: Path, separator: str) -> pd.DataFrame:
-    import pandas as pd
-
-    # Alleles such as NA and contigs such as 01 are text, whatever they look like.
-    return pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False)
-
-
-def _read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.read_parquet(path)
-
-
-_READERS = {
-    ".tsv": lambda path: _read_text(path, "\t"),
-    ".csv": lambda path: _read_text(path, ","),
-    ".parquet": _read_parquet,
-}
-
-
-def _column(table: pd.DataFrame, wanted: str) -> str:
-    by_name = {str(name).strip().lower(): name for name in table.columns}
-    for name in _NAMES[wanted]:
-        if name in by_name:
-            return by_name[name]
-    if wanted == "id":
-        return ""
-    raise ValueError(
-        f"A table of variants must have the columns chrom, pos, ref, alt (id if there is one); it lacks {wanted} among "
-        f"{', '.join(map(str, table.columns))}. Rename the column; positions count from 1, as in VCF."
-    )
-
-
-def _position(value: Any) -> int:
-    """The position; -1, which lies on no contig, for what is none."""
-    try:
-        return int(str(value).replace(",", ""))
-    except ValueError:
-        pass
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return -1
-    return int(number) if number == number // 1 else -1

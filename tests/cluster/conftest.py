@@ -61,7 +61,7 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def scored_alone(tmp_path_factory: pytest.TempPathFactory, variants: Path) -> dict[str, bytes]:
     """The same variants scored without a cluster: the VCF, its index and the table."""
     found = alone(tmp_path_factory.mktemp("scored"), {"in": variants, **SCORING}, "scored.vcf.gz")
-    assert set(found) == {"scored.vcf.gz", "scored.vcf.gz.tbi", "scored.parquet"}
+    assert set(found) == {"scored.vcf.gz", "scored.vcf.gz.tbi", "scored.parquet", "scored.json"}
     return found
 
 
