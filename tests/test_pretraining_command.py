@@ -123,7 +123,29 @@ def test_hours_must_be_some(invoke, files):
     assert answer.exit_code == 2 and "--hours must be above 0; got 0" in answer.stderr
 
 
-def test_a_run_of_another_recipe_fails_with_1(invoke, files):
+def test_a_run_of_another_recipe_ends_with_2(invoke, files):
     assert invoke(GOOD).exit_code == 0
     answer = invoke(GOOD.replace("hidden = 16", "hidden = 32"))
-    assert answer.exit_code == 1 and "hidden was 16 and is now 32" in answer.stderr
+    assert answer.exit_code == 2 and "hidden was 16 and is now 32" in answer.stderr
+
+
+def test_a_loss_that_is_not_finite_fails_with_1_and_a_lower_rate_goes_on_on_purpose(invoke, files):
+    bad = GOOD.replace("steps = 2", "steps = 9").replace("[changes]", "[changes]\nlearning_rate = 1e42")
+    answer = invoke(bad)
+    assert answer.exit_code == 1
+    assert "must be finite; at step 3, with learning rate 1.25e+38, the loss is nan" in answer.stderr
+    assert not (files / "run" / "checkpoint").exists()
+    assert "NaN" not in (files / "run" / "history.jsonl").read_text()
+    assert invoke(GOOD).exit_code == 0
+    lower = GOOD.replace("steps = 2", "steps = 3").replace("[changes]", "[changes]\nlearning_rate = 1e-5")
+    answer = invoke(lower)
+    assert answer.exit_code == 2 and "learning_rate was 0.0001 and is now 1e-05" in answer.stderr
+    with pytest.warns(UserWarning, match="goes on after step 2, but learning_rate was 0.0001"):
+        assert invoke(lower, "--accept-changes").exit_code == 0
+    assert training.read_history(files / "run")["step"].tolist() == [1, 2, 3]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_toml(invoke):
+    answer = invoke("\ufeff[corpse]\r\n")
+    assert answer.exit_code == 2
+    assert "got 'corpse'" in answer.stderr

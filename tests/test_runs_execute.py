@@ -81,6 +81,25 @@ def test_a_run_that_ends_well(make_notebook, command, tmp_path):
     assert not list(Path("/tmp").glob(f"ntviz-*/{found.pid}*"))
 
 
+def test_what_is_lost_of_an_input_is_told_kept_and_reported(make_notebook, command, tmp_path):
+    path = make_notebook(
+        "from ntviz import annotation, runs\nrun = runs.current(profile='ci')",
+        "for name in (file, file):\n    peaks = annotation.read(name)",
+        parameters='file: str = ""',
+    )
+    broken = Path(__file__).parent / "cases" / "reference" / "broken.bed"
+    answer = command("run", path, "-p", f"file={broken}", "--out", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    (note,) = manifest.read(tmp_path / "out").notes
+    assert note.startswith("2 of 4 lines of broken.bed could not be read (lines 2, 4); the first, line 2: ")
+    assert answer.stderr.count(note) == 1
+    assert (
+        "<li>2 of 4 lines of broken.bed could not be read" in (tmp_path / "out" / "report.html").read_text()
+    )
+    # Under the cell that reads it, each time.
+    assert outputs(tmp_path / "out" / "executed.ipynb").count("2 of 4 lines of broken.bed") == 2
+
+
 def test_the_source_notebook_is_not_touched(make_notebook, command):
     path = make_notebook("print(1)", parameters=PARAMETERS)
     before = path.read_bytes()
@@ -122,11 +141,23 @@ def test_a_failing_cell(make_notebook, command, tmp_path):
     assert "division by zero" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_notebook_may_end_itself(make_notebook, command, tmp_path):
-    path = make_notebook("raise SystemExit(0)", "raise ValueError")
-    assert command("run", path, "--out", tmp_path / "out").returncode == 0
-    path = make_notebook("raise SystemExit(3)")
-    assert command("run", path, "--out", tmp_path / "out3").returncode == 1
+@pytest.mark.parametrize(
+    ("cell", "status"),
+    [
+        ("print('before')\nraise SystemExit(3)\nprint('after')", "failed"),
+        ("print('before')\nexit()\nprint('after')", "ok"),
+        ("quit", "ok"),  # on a line of its own IPython needs no parentheses
+        ("def check(count):\n    count or quit('no rows')\ncheck(0)", "failed"),
+    ],
+)
+def test_a_notebook_may_end_itself(make_notebook, tmp_path, cell, status):
+    path = make_notebook("print(0)", cell, "print('later')")
+    found = execute.notebook(execute.prepare(path, out=tmp_path / "out"))
+    assert found.status == status, found.error
+    assert (found.error or {"name": "SystemExit"})["name"] == "SystemExit"
+    executed = outputs(tmp_path / "out" / "executed.ipynb")
+    assert ("before" in executed) is ("before" in cell)
+    assert "after" not in executed and "later" not in executed
 
 
 def test_a_kernel_that_dies(make_notebook, command, tmp_path):

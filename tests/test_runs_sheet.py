@@ -71,10 +71,29 @@ def test_an_empty_cell_is_the_default_and_a_short_row_is_padded(write):
     assert a.given == {"in": "in.vcf"}
 
 
-def test_a_spreadsheets_file_is_read(write):
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_spreadsheets_file_is_read(write, encoding):
     # A byte order mark, quotes around a cell, spaces, Windows' line ends, and a cell too many that is empty.
-    path = write('sample|run|in\r\n a |score|"in.vcf"|\r\n', encoding="utf-8-sig")
+    path = write('sample|run|in\r\n a |score|"in.vcf"|\r\n', encoding=encoding)
     assert sheet.read(path)[0].words == ("score", "in.vcf")
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        ("sample|run|in||", "a|score|in.vcf||"),  # two columns that a spreadsheet had in use once
+        ("sample|run||in", "a|score||in.vcf"),  # and one in the middle
+        ("# my study", "sample|run|in", "# redo|these|two", "a|score|in.vcf|||"),
+        ('"# my study, ""old"""|||', "", "sample|run|in|", "a|score|in.vcf"),
+        ("#sample|run|in", "a|score|in.vcf"),
+        ("# Sample|run|in", "sample|run|in", "a|score|in.vcf"),
+    ],
+)
+def test_columns_and_rows_that_say_nothing_are_left_out(write, rows):
+    path = write(*rows)
+    [a] = sheet.read(path)
+    assert (a.words, a.given) == (("score", "in.vcf"), {"in": "in.vcf"})
+    assert a.row == len(rows)
 
 
 def test_words_for_tables_and_lists(write):
@@ -94,10 +113,10 @@ def test_a_folder_to_be_made_is_no_path_that_must_be_there(write):
     [
         (("run|in", "score|in.vcf"), "row 1: the header must have a column 'sample', but it has run, in. Add it"),
         (("sample,run", "a,score"), "row 1: .*'sample', but it has sample,run. Save the table with tabs"),
-        (("sample|run|", "a|score|x"), "row 1: .* column 3 has none"),
+        (("sample|run|", "a|score|x"), "row 2: the cell 'x' must .* but column 3 has none in the header, row 1"),
         (("sample|run|in|in", "a|score|in.vcf|"), "row 1: .* 'in' comes again"),
         (("", "sample|run"), "it must have samples below its header"),
-        (("sample|run|in", "a|score|in.vcf|6"), "row 2: it must have at most 3 cells .* but it has 4"),
+        (("# x", "sample|run|in", "a|score|in.vcf|6"), "row 3: the cell '6' .* column 4 has none in the header, row 2"),
         (("sample|run|in", "a|score|in.vcf", "", "a|score|in.vcf"), "row 4: .* 'a' is that of row 2. Rename"),
         (("sample|run|in", "a|score|in.vcf", "A|score|in.vcf"), "row 3: .* 'A' is that of row 2"),
         (("sample|run|in", "../a|score|in.vcf"), "row 2: .* letters, digits, .* but '../a' came"),
@@ -120,7 +139,6 @@ def test_a_folder_to_be_made_is_no_path_that_must_be_there(write):
         (("sample|run|shards", "a|toy.ipynb|2"), "row 2: a notebook is one job, but 2 shards came"),
         (("sample|run|in|shards", "a|score|in.vcf|0"), "row 2: shards must be a number from 1 to 10,000, but '0'"),
         (("sample|run|in|shards", "a|score|in.vcf|2.5"), "row 2: shards must be a number .* but '2.5'"),
-        (("sample|run|in|shards", "a|score|in.tsv|2"), "row 2: a table of variants is scored in one go"),
         (("sample|run|in|model", "a|score|in.vcf|ntviz-mino"), "row 2: a model .* 'ntviz-mino' is none. Did you mean"),
         (('sample|run|in', 'a|score|"in.vcf'), "row 2: its cells must be readable"),
     ],

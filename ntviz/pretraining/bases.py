@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
@@ -95,19 +96,30 @@ class Indexed:
         return encode(_opened(self.path).fetch(Interval(self.chrom, start, end)).sequence)
 
 
-def unknown_runs(codes: Codes) -> np.ndarray:
-    """Stretches of N of a contig, int64 [run, (start, end)], 0-based half-open; read piece by piece."""
-    edges = []
+def fingerprint(content: bytes) -> str:
+    """The first 16 hexadecimal digits of the SHA-256.
+
+    >>> fingerprint(b"")
+    'e3b0c44298fc1c14'
+    """
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def unknown_runs(codes: Codes) -> tuple[np.ndarray, str]:
+    """Stretches of N of a contig, int64 [run, (start, end)], 0-based half-open, and its fingerprint; read piece by piece."""
+    edges, digest = [], hashlib.sha256()
     before = False
     for start in range(0, len(codes), _PIECE):
-        unknown = codes[start : start + _PIECE] == N
+        piece = codes[start : start + _PIECE]
+        digest.update(piece.tobytes())
+        unknown = piece == N
         changes = np.flatnonzero(np.diff(unknown, prepend=before))
         edges.append(changes + start)
         before = bool(unknown[-1])
     found = np.concatenate(edges) if edges else np.zeros(0, np.int64)
     if before:
         found = np.append(found, len(codes))
-    return found.reshape(-1, 2).astype(np.int64)
+    return found.reshape(-1, 2).astype(np.int64), digest.hexdigest()[:16]
 
 
 def unknown_before(runs: np.ndarray, positions: np.ndarray) -> np.ndarray:

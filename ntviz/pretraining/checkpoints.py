@@ -7,6 +7,7 @@ damaged one is known for what it is, and the run goes on from the other.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import warnings
@@ -20,27 +21,16 @@ from safetensors.torch import load_file, save_file
 from transformers import EsmForMaskedLM
 
 from ntviz import environment
-from ntviz.pretraining import sharding
-from ntviz.pretraining.recipe import Recipe
+from ntviz.pretraining import identity, sharding
 
 LAST, BEFORE, _NEXT = "checkpoint", "checkpoint.before", "checkpoint.next"
 _SUMS = "checksums.sha256"
-_FREE = (
-    *("micro_tokens", "precision", "cooldown_steps", "learning_rate", "schedule"),
-    *("recompute", "compiled", "sharded"),
-)
-"""What may change when a run goes on: memory, the device's arithmetic, and the end of the schedule."""
 _DAMAGED = (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError)
-State = tuple[int, float, float]
-
-
-class _OtherRecipe(ValueError):
-    """A whole checkpoint of another run: no reason to look for an older one."""
+State = tuple[int, float, float, dict[str, Any]]
 
 
 def write(
     directory: Path,
-    recipe: Recipe,
     module: EsmForMaskedLM,
     optimisers: list[torch.optim.Optimizer],
     state: dict[str, Any],
@@ -64,7 +54,7 @@ def write(
         )
         for index, optimiser in enumerate(kept):
             torch.save(optimiser, folder / f"optimiser{index}.pt")
-        text = json.dumps({**state, "recipe": recipe.as_dict()}, indent=2)
+        text = json.dumps(state, allow_nan=False)
         (folder / "state.json").write_text(text + "\n", encoding="utf-8")
         sums = [f"{environment.sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
         (folder / _SUMS).write_text("".join(sums), encoding="utf-8")
@@ -76,23 +66,35 @@ def write(
 
 
 def resume(
-    directory: Path, recipe: Recipe, module: EsmForMaskedLM, optimisers: list[torch.optim.Optimizer]
+    directory: Path,
+    now: dict[str, Any],
+    module: EsmForMaskedLM,
+    optimisers: list[torch.optim.Optimizer],
+    *,
+    accept: bool = False,
 ) -> State:
-    """Steps done, seconds used and best held-out loss of the last good checkpoint, loaded into module and optimisers.
+    """Steps done, seconds used, best held-out loss and identity of the last good checkpoint, which is loaded.
+
+    Parameters
+    ----------
+    now, accept
+        What decides the run now, and whether it may differ from the checkpoint's; see `identity.agreed`.
 
     Raises
     ------
+    Changed
+        The checkpoint is of something else.
     ValueError
-        The checkpoint is of another recipe, or none of those here is whole. Where one is damaged and the one before is
-        whole, the run goes on from that, with a warning.
+        None of those here is whole. Where one is damaged and the one before is whole, the run goes on from that, with a
+        warning.
     """
     folders = [directory / name for name in (_NEXT, LAST, BEFORE) if (directory / name).is_dir()]
     # What a run was killed in the middle of writing was never under these names.
     problem: Exception | None = None
     for folder in folders:
         try:
-            found = _load(folder, recipe, module, optimisers)
-        except _OtherRecipe:
+            found = _load(folder, now, module, optimisers, accept)
+        except identity.Changed:
             raise
         except _DAMAGED as error:
             problem = problem or error
@@ -105,7 +107,7 @@ def resume(
             )
         return found
     if problem is None:
-        return 0, 0.0, float("inf")
+        return 0, 0.0, math.inf, now
     raise ValueError(
         f"{folders[0]} must be a whole checkpoint to go on from; reading it failed: {type(problem).__name__}: {problem}. "
         "It was damaged after it was written: delete it to begin anew, or train in another directory."
@@ -113,7 +115,11 @@ def resume(
 
 
 def _load(
-    folder: Path, recipe: Recipe, module: EsmForMaskedLM, optimisers: list[torch.optim.Optimizer]
+    folder: Path,
+    now: dict[str, Any],
+    module: EsmForMaskedLM,
+    optimisers: list[torch.optim.Optimizer],
+    accept: bool,
 ) -> State:
     sums = folder / _SUMS
     # Checkpoints from before there were checksums have none.
@@ -122,17 +128,7 @@ def _load(
         if environment.sha256(folder / name) != expected:
             raise ValueError(f"{name} is not what was written: its checksum differs")
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    # A recipe that was kept before a number existed was run with that number's default.
-    theirs = Recipe().as_dict() | state["recipe"]
-    found = (state["step"], state["seconds"], state["best"])
-    ours = recipe.as_dict()
-    changed = sorted(key for key in ours if ours[key] != theirs.get(key) and key not in _FREE)
-    if changed:
-        key = changed[0]
-        raise _OtherRecipe(
-            f"{folder.parent} must hold a run of the same recipe to go on; {key} was {theirs.get(key)!r} and is now "
-            f"{ours[key]!r}. Train in another directory, or delete this one."
-        )
+    who, comparable = identity.agreed(state, now, accept=accept, place=str(folder.parent))
     # Both are read before either is loaded: half of a damaged one must not stay in the model.
     weights = load_file(folder / "weights.safetensors")
     kept = [
@@ -145,4 +141,5 @@ def _load(
     for optimiser, whole in zip(optimisers, kept, strict=True):
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         optimiser.load_state_dict(sharding.shared_out_state(whole, parameters))
-    return found
+    best = state["best"] if comparable and state["best"] is not None else math.inf
+    return state["step"], state["seconds"], best, who

@@ -38,7 +38,7 @@ class Corpus:
         Same columns: the chunks of the held-out regions, without overlap.
     report
         One row a contig: source, chrom, bases, n (unknown bases), chunks, skipped (chunks with too much N),
-        held_out (bases).
+        held_out (bases), fingerprint (of its bases).
     weights
         Share of the training sequences that comes from each source; None reads every chunk equally often.
     """
@@ -75,17 +75,30 @@ class Corpus:
 
     def runs(self) -> Iterator[np.ndarray]:
         """Stretches that training chunks cover, as base codes [base], each base once."""
-        for contig, codes in enumerate(self.codes):
-            chunks = self.chunks.loc[self.chunks["contig"] == contig, ["start", "end"]].sort_values("start")
-            start = end = 0
-            for chunk_start, chunk_end in chunks.to_numpy():
-                if chunk_start > end:
-                    if end > start:
-                        yield codes[start:end]
-                    start = chunk_start
-                end = max(end, chunk_end)
-            if end > start:
-                yield codes[start:end]
+        for contig, start, end in self.covered(self.chunks):
+            yield self.codes[contig][start:end]
+
+    def covered(self, chunks: pd.DataFrame) -> list[tuple[int, int, int]]:
+        """Stretches that chunks cover, each base once: contig, start, end (0-based half-open)."""
+        table = chunks[["contig", "start", "end"]].sort_values(["contig", "start"])
+        reach = table.groupby("contig")["end"].cummax()
+        same = table["contig"].eq(table["contig"].shift()) & table["start"].le(reach.shift())
+        merged = table.groupby((~same).cumsum()).agg({"contig": "first", "start": "min", "end": "max"})
+        return list(zip(*(merged[name].tolist() for name in merged), strict=True))
+
+    @property
+    def facts(self) -> dict[str, list[list[str]]]:
+        """What decides which bases are read how often, as [fingerprint, words] by name; see `identity`."""
+        contigs = [
+            [row.fingerprint, f"{row.chrom} of {row.source} ({row.bases:,} bp)"]
+            for row in self.report.itertuples()
+        ]
+        shares = self.weights or {}
+        weights = [
+            [f"{weight / sum(shares.values()):.9f}", f"{weight:g} of {name}"]
+            for name, weight in shares.items()
+        ]
+        return {"contig": contigs, "weight": weights}
 
 
 def read(
@@ -157,7 +170,7 @@ def read(
             ]  # fmt: skip
             pending = [entry for entry in pending if entry not in taken]
             here = [region for _, region in taken]
-            unknown = unknown_runs(encoded)
+            unknown, mark = unknown_runs(encoded)
             starts, ends, clean, free = _cut(
                 len(encoded), unknown, here, chunk_bp, overlap_bp, tokens_bp, max_n
             )
@@ -170,7 +183,7 @@ def read(
                     "source": path.name, "chrom": chrom, "bases": len(encoded),
                     "n": int((unknown[:, 1] - unknown[:, 0]).sum()),
                     "chunks": int((clean & free).sum()), "skipped": int((~clean & free).sum()),
-                    "held_out": sum(len(r) for r in here),
+                    "held_out": sum(len(r) for r in here), "fingerprint": mark,
                 }
             )  # fmt: skip
             codes.append(encoded)

@@ -26,9 +26,10 @@ from typing import Any
 
 import numpy as np
 
+from ntviz import environment
 from ntviz.genome import Interval, resolve_contig
 from ntviz.pretraining import corpus, sheets
-from ntviz.pretraining.bases import N, decode, encode, reverse
+from ntviz.pretraining.bases import N, decode, encode, fingerprint, reverse
 from ntviz.pretraining.corpus import Corpus
 from ntviz.pretraining.sampling import Sampler
 from ntviz.reference import Reference
@@ -99,6 +100,20 @@ class Haplotypes:
     def judged_on(self) -> Corpus:
         """The corpus whose held-out chunks judge the run: the reference."""
         return self.reference
+
+    @property
+    def facts(self) -> dict[str, list[list[str]]]:
+        """What decides which bases are read how often: also the VCF as it lies there, and who is drawn from it."""
+        mark = environment.sha256(self.vcf)[:16]
+        drawn = [
+            [fingerprint("\t".join(samples).encode()), f"{name} ({len(samples):,} samples, {', '.join(samples[:2])} ...)"]
+            for name, samples in self.samples.items()
+        ]  # fmt: skip
+        return self.reference.facts | {
+            "VCF": [[mark, f"{self.vcf.name} (sha256 {mark})"]],
+            "population": drawn,
+            "unphased": [[self.unphased, repr(self.unphased)]],
+        }
 
     def sampler(
         self, tokenizer: Tokenizer, *, max_tokens: int, sequences: int, seed: int, both_strands: bool = True

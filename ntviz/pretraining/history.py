@@ -39,7 +39,7 @@ class Log:
     def append(self, row: dict[str, Any]) -> None:
         """Adds a row, whole or not at all; nothing in processes that do not write."""
         if self.write:
-            environment.append_line(self.path, json.dumps(row))
+            environment.append_line(self.path, json.dumps(row, allow_nan=False))
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -25,6 +25,11 @@ class Source(Protocol):
         """The corpus whose held-out chunks judge the run."""
         ...
 
+    @property
+    def facts(self) -> dict[str, list[list[str]]]:
+        """What decides which bases are read how often, as [fingerprint, words] by name."""
+        ...
+
     def sampler(
         self, tokenizer: Tokenizer, *, max_tokens: int, sequences: int, seed: int, both_strands: bool = True
     ) -> Sampler:
@@ -136,6 +141,15 @@ class Sampler:
             corpus.chunks[name].to_numpy() for name in ("contig", "start", "end")
         )
         self.order = Order(*_groups(corpus.chunks["source"].to_numpy(), corpus.weights), seed=seed)
+
+    def batch(self, step: int) -> str:
+        """The chunks of a step in words, for errors: 1-based closed."""
+        chunks = [self.order.chunk(step * self.sequences + row) for row in range(self.sequences)]
+        rows = self.corpus.chunks.iloc[chunks[:3]].itertuples()
+        shown = ", ".join(f"{row.chrom}:{row.start + 1:,}-{row.end:,} of {row.source}" for row in rows)
+        return (
+            f"{self.sequences:,} sequences from the chunks {shown}{' and others' if len(chunks) > 3 else ''}"
+        )
 
     @property
     def steps_per_epoch(self) -> float:

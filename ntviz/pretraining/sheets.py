@@ -6,25 +6,26 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ntviz.environment import rows_of
+
 
 def read(
     path: str | os.PathLike[str], required: Sequence[str], optional: Sequence[str] = ()
 ) -> list[tuple[int, dict[str, str]]]:
-    """Number of the line and cells of each row; empty lines and lines that begin with # are left out.
+    """Number of the line and cells of each row; see `environment.rows_of` for what is left out.
 
     Raises
     ------
     ValueError
-        A column is missing, unknown or there twice, a row has more cells than columns or lacks a required one, the first
-        column repeats a name, or there is no row.
+        A column is missing, unknown or there twice, a row lacks a required cell, the first column repeats a name, there is
+        no row, or the file is no such sheet.
     """
     path = Path(path)
-    lines = [
-        (number, line.split("\t"))
-        for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1)
-        if line.strip() and not line.startswith("#")
-    ]
-    columns = [name.strip() for name in lines[0][1]] if lines else []
+    try:
+        lines = rows_of(path, required)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    header, columns = lines[0] if lines else (1, [])
     known = [*required, *optional]
     missing = [name for name in required if name not in columns]
     wrong = [name for name in columns if name not in known or columns.count(name) > 1]
@@ -32,18 +33,15 @@ def read(
         what = f"lacks {missing[0]!r}" if missing else f"has {wrong[0]!r}, unknown or twice"
         raise ValueError(
             f"{path} must have the tab-separated columns {', '.join(required)}"
-            f"{' and may have ' + ', '.join(optional) if optional else ''}; it {what}. Mend its first line."
+            f"{' and may have ' + ', '.join(optional) if optional else ''}; it {what}. Mend its line {header}."
         )
     rows, seen = [], {}
     for number, cells in lines[1:]:
-        row = dict(zip(columns, (cell.strip() for cell in cells), strict=False)) | dict.fromkeys(
-            columns[len(cells) :], ""
-        )
+        row = dict(zip(columns, cells, strict=True))
         empty = [name for name in required if not row[name]]
-        if len(cells) > len(columns) or empty:
-            what = f"no {empty[0]}" if empty else f"{len(cells)} cells"
+        if empty:
             raise ValueError(
-                f"Each row of {path} must fill its {len(columns)} columns; line {number} has {what}. Mend that line."
+                f"Each row of {path} must have a {empty[0]}; line {number} has none. Mend that line."
             )
         name = row[required[0]]
         if name in seen:

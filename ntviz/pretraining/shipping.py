@@ -142,8 +142,8 @@ def card(
     lines += [
         "",
         "A token counts in every element it touches. Markov chains read the whole left context and nothing to the "
-        "right; the model reads both sides with 15 % of the tokens hidden. It saw one or two human chromosomes and no "
-        "other species: do not use it to rank variants of patients or to call elements.",
+        "right; the model reads both sides with 15 % of the tokens hidden. It saw the corpus above, less what was held "
+        "out, and nothing else: do not use it to rank variants of patients or to call elements.",
         "",
     ]
     return "\n".join(lines)

@@ -7,6 +7,7 @@ the model or, where the recipe says so, a share.
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ from transformers import EsmForMaskedLM
 
 from ntviz import environment
 from ntviz.models import encoder
-from ntviz.pretraining import checkpoints, evaluation, masking, sharding, speed, stopping
+from ntviz.pretraining import checkpoints, evaluation, identity, masking, sharding, speed, stopping
 from ntviz.pretraining.corpus import held_out_table
 from ntviz.pretraining.history import Log, read_history
 from ntviz.pretraining.recipe import Recipe
@@ -84,12 +85,14 @@ def train(
     checkpoint_every: int = 200,
     max_seconds: float | None = None,
     heed_signals: bool = False,
+    accept_changes: bool = False,
     on_step: Callable[[dict[str, Any]], None] | None = None,
 ) -> Run:
     """Trains, or goes on training, a model in a directory, up to `steps` steps.
 
-    When the directory holds a checkpoint of the same recipe, the run continues from it: its losses are those of a run
-    that was never interrupted (exactly on one CPU or GPU with deterministic kernels).
+    When the directory holds a checkpoint, the run continues from it: its losses are those of a run that was never
+    interrupted (exactly on one CPU or GPU with deterministic kernels). Recipe, tokenizer, bases, sampling and held-out
+    sequences must be those that it was made with; more steps alone go on, and so does the same FASTA elsewhere.
 
     Parameters
     ----------
@@ -112,14 +115,22 @@ def train(
     heed_signals
         SIGTERM, SIGUSR1 and SIGUSR2, in any of the processes, end the run after the step that is going on, with a
         checkpoint.
+    accept_changes
+        Goes on with another recipe, corpus or held-out region all the same, with a warning; what changed is kept in
+        state.json and best/training.json. Never with weights of another shape, nor with a region held out that was
+        trained on.
     on_step
         Called with each row of the history, for live curves.
 
     Raises
     ------
+    identity.Changed
+        The directory holds a run of another recipe or corpus.
     ValueError
-        The directory holds a run of another recipe, or no whole checkpoint among damaged ones; or a corpus that does
-        not fit the recipe.
+        The directory holds no whole checkpoint among damaged ones; or a corpus that does not fit the recipe.
+    FloatingPointError
+        The loss or the gradient is not finite. Nothing is written then: the last checkpoint is one from which the model
+        reads its batch with a finite loss.
     OSError
         The disk is full; the last checkpoint stays, and the same call goes on from it.
     """
@@ -135,14 +146,19 @@ def train(
         )  # fmt: skip
         module = encoder.build(recipe.config())
         objective, optimisers, prepared = _prepared(accelerator, module, recipe)
-        done, seconds, best = checkpoints.resume(directory, recipe, module, optimisers)
-        history = Log(directory, keep=done, write=accelerator.is_main_process)
         judged = corpus.judged_on
-        held_out = None if judged.held_out.empty else held_out_table(judged, limit=evaluate_sequences)
+        held_out = judged.held_out
+        if len(held_out):
+            held_out = held_out_table(judged, limit=evaluate_sequences)
+        done, seconds, best, kept = checkpoints.resume(
+            directory, identity.of(corpus, recipe, held_out), module, optimisers, accept=accept_changes
+        )
+        changes = {"changes": kept["changes"]} if kept["changes"] else {}
+        history = Log(directory, keep=done, write=accelerator.is_main_process)
         peak = accelerator.num_processes * speed.peak(
             accelerator.device.type, "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
         )
-        before, told = time.monotonic(), False
+        before, told, saved = time.monotonic(), False, done
         with ThreadPoolExecutor(1) as reader:
             upcoming = reader.submit(_micro_batches, sampler, recipe, done, accelerator)
             for step in range(done, steps):
@@ -150,7 +166,10 @@ def train(
                 if step + 1 < steps:
                     upcoming = reader.submit(_micro_batches, sampler, recipe, step + 1, accelerator)
                 rate = recipe.learning_rate_at(step, steps)
-                loss = _step(accelerator, objective, prepared, batches, rate, recipe.clip)
+                loss, norm = _step(accelerator, objective, prepared, batches, rate, recipe.clip)
+                if not math.isfinite(loss + norm + rate):
+                    what = f"the loss is {loss:g}, the norm of its gradient {norm:g}"
+                    raise _not_finite(what, directory, saved, step, rate, sampler)
                 now = time.monotonic()
                 tokens = recipe.sequences * recipe.max_tokens
                 row: dict[str, Any] = {
@@ -166,24 +185,37 @@ def train(
                 out_of_time = max_seconds is not None and now - began > max_seconds
                 told, out_of_time = _anywhere(accelerator, bool(asked), out_of_time)
                 last = told or out_of_time or step + 1 == steps
+                keeping = last or (step + 1) % checkpoint_every == 0
                 scheduled = (step + 1) % evaluate_every == 0
-                if held_out is not None and (scheduled or (last and not told)):
+                judging = len(held_out) > 0 and (scheduled or (last and not told))
+                # A step can leave weights with which nothing can be read any more: they are not kept.
+                if (keeping or judging) and not _readable(accelerator, objective, batches):
+                    what = "the loss on the same sequences is not finite after it"
+                    raise _not_finite(what, directory, saved, step, rate, sampler)
+                if judging:
                     result = evaluation.evaluate(
                         module, judged, held_out, tokenizer, batch_tokens=recipe.micro_tokens
                     )
+                    if not math.isfinite(result.loss):
+                        what = f"the held-out loss is {result.loss:g} after it"
+                        raise _not_finite(what, directory, saved, step, rate, sampler)
                     row |= {"held_out_loss": result.loss, "held_out_accuracy": result.accuracy}
                     (better,) = _anywhere(accelerator, accelerator.is_main_process and result.loss < best)
                     if better:
                         best = result.loss
-                        save(module, recipe, directory / "best", extra=row, main=accelerator.is_main_process)
+                        save(
+                            module, recipe, directory / "best", extra=row | changes,
+                            main=accelerator.is_main_process,
+                        )  # fmt: skip
                 history.append(row)
                 if on_step is not None:
                     on_step(row)
-                if last or (step + 1) % checkpoint_every == 0:
-                    state = {"step": step + 1, "seconds": row["seconds"], "best": best}
-                    checkpoints.write(
-                        directory, recipe, module, optimisers, state, main=accelerator.is_main_process
-                    )
+                if keeping:
+                    state = {
+                        "step": step + 1, "seconds": row["seconds"], "best": best if best < math.inf else None, **kept,
+                    }  # fmt: skip
+                    checkpoints.write(directory, module, optimisers, state, main=accelerator.is_main_process)
+                    saved = step + 1
                 if last:
                     break
                 before = time.monotonic()
@@ -330,8 +362,11 @@ def _step(
     batches: list[tuple[np.ndarray, masking.Masked]],
     rate: float,
     clip: float,
-) -> float:
-    """One optimiser step; returns the mean loss over the masked tokens of all processes, in nats."""
+) -> tuple[float, float]:
+    """Mean loss over the masked tokens of all processes, in nats, and norm of the gradient, of one optimiser step.
+
+    Where they or the rate are not finite no weight is changed.
+    """
     count = torch.tensor(
         sum(len(m.targets) for _, m in batches), device=accelerator.device, dtype=torch.float32
     )
@@ -347,14 +382,40 @@ def _step(
             # Gradients are averaged over processes: this scale makes them the mean over all masked tokens.
             accelerator.backward(loss * accelerator.num_processes / total)
             losses += loss.detach()
-    if clip:
-        accelerator.clip_grad_norm_(objective.parameters(), clip)
+    total_norm = accelerator.clip_grad_norm_(objective.parameters(), clip or math.inf)
+    norm = float(sharding.gathered(total_norm))
+    loss = float(accelerator.reduce(losses, reduction="sum") / total)
+    if not math.isfinite(loss + norm + rate):
+        return loss, norm
     for optimiser in optimisers:
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-    return float(accelerator.reduce(losses, reduction="sum") / total)
+    return loss, norm
+
+
+def _readable(
+    accelerator: Accelerator, objective: torch.nn.Module, batches: list[tuple[np.ndarray, masking.Masked]]
+) -> bool:
+    """Whether the loss of the first micro-batch is finite in all processes."""
+    objective.eval()
+    with torch.no_grad(), accelerator.autocast():
+        finite = bool(torch.isfinite(objective(*batches[0])))
+    return not _anywhere(accelerator, not finite)[0]
+
+
+def _not_finite(
+    what: str, directory: Path, saved: int, step: int, rate: float, sampler: Sampler
+) -> FloatingPointError:
+    stays = (
+        f"The checkpoint of step {saved:,} in {directory} stays" if saved else "There is no checkpoint yet"
+    )
+    return FloatingPointError(
+        f"Loss and gradient must be finite; at step {step + 1:,}, with learning rate {rate:g}, {what}. The batch: "
+        f"{sampler.batch(step)}. {stays}. Lower learning_rate, raise warmup_steps or set clip: in another directory "
+        "(--out), or going on from a checkpoint with accept_changes=True (--accept-changes)."
+    )
 
 
 def _anywhere(accelerator: Accelerator, *here: bool) -> list[bool]:

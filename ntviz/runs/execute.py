@@ -311,7 +311,7 @@ def _run(
         status, name, message = "interrupted", type(stop).__name__, _stopped(stop)
     except engine.CellError as failure:
         name, message = failure.name, failure.message
-        status = "ok" if name == "SystemExit" and message in ("", "0") else "failed"
+        status = "ok" if name == "SystemExit" and message in ("", "0", "None", "False") else "failed"
     except engine.KernelError as death:
         status, name, message = "failed", "KernelError", str(death)
     if watch is None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ntviz.environment import rows_of
 from ntviz.runs import execute, parameters
 from ntviz.runs.commands import COMMANDS
 from ntviz.runs.handle import check_profile
@@ -83,7 +82,7 @@ def read(path: str | Path) -> list[Sample]:
     A sheet is a table with tabs between its columns and a header. `sample` (letters, digits, ``. _ -``, each once) and
     `run` (a notebook's name or file, or score, enrich, landscape, benchmark) must be there; `shards` may be; each other
     column is a parameter of the notebook or an option of the command, `in` being the command's argument. An empty cell
-    means the default. Paths start at the sheet's own folder.
+    means the default; rows that begin with # and empty columns say nothing. Paths start at the sheet's own folder.
 
     Raises
     ------
@@ -129,24 +128,9 @@ def read(path: str | Path) -> list[Sample]:
 def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """Columns, and rows with their line; every row has one cell a column, without spaces around."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SheetError(
-            path,
-            [f"it must be text in UTF-8, but byte {error.start + 1} is not. Save it as tab-separated text"],
-        ) from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    line = 1
-    try:
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                rows.append((line, [cell.strip() for cell in cells]))
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise SheetError(
-            path, [f"row {line}: its cells must be readable, but {error}. Look for a lone quote"]
-        ) from error
+        rows = rows_of(path, NEEDED)
+    except ValueError as error:
+        raise SheetError(path, [str(error)]) from error
     if not rows:
         raise SheetError(
             path, ["it must have a header and samples, but it is empty. Write sample, run below it rows"]
@@ -156,16 +140,9 @@ def _table(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     faults = _header_faults(first, columns)
     if not rows and not faults:
         faults.append("it must have samples below its header, but there are none. Add a row for each")
-    for row, cells in rows:
-        if any(cells[len(columns) :]):
-            faults.append(
-                f"row {row}: it must have at most {len(columns)} cells as the header has, but it has {len(cells)}. "
-                "Name the columns, or take a tab out"
-            )
     if faults:
         raise SheetError(path, faults)
-    wide = len(columns)
-    return columns, [(row, (cells + [""] * wide)[:wide]) for row, cells in rows]
+    return columns, rows
 
 
 def _header_faults(row: int, columns: list[str]) -> list[str]:
@@ -173,13 +150,11 @@ def _header_faults(row: int, columns: list[str]) -> list[str]:
     by_commas = len(columns) == 1 and any(mark in columns[0] for mark in ",;")
     hint = "Save the table with tabs, not commas" if by_commas else "Add it"
     faults = [
-        f"row {row}: the header must have a column {name!r}, but it has {', '.join(filter(None, columns))}. {hint}"
+        f"row {row}: the header must have a column {name!r}, but it has {', '.join(columns)}. {hint}"
         for name in missing[: 1 if by_commas else None]
     ]
     for number, name in enumerate(columns, start=1):
-        if not name:
-            faults.append(f"row {row}: each column must have a name, but column {number} has none. Name it")
-        elif name in columns[: number - 1]:
+        if name in columns[: number - 1]:
             faults.append(f"row {row}: each column must be there once, but {name!r} comes again. Remove one")
     return faults
 
@@ -218,7 +193,6 @@ def _shards(text: str) -> int:
 def _of_command(base: Path, row: int, name: str, run: str, shards: int, given: dict[str, str]) -> Sample:
     command = COMMANDS[run]
     words = command.typed(given)
-    command.check_shards(given, shards)
     options = command.options()
     inputs = _inputs(base, given, lambda column: options[column].path)
     _check_models(base, given)
