@@ -188,7 +188,8 @@ def test_format_can_be_said(tmp_path: Path) -> None:
     path = write(tmp_path / "peaks.txt", "chr1\t0\t10\n")
     assert len(annotation.read(path, format="bed")) == 1
     with pytest.raises(
-        ValueError, match=r"must be GTF, GFF3 or BED; the name peaks.txt says neither\. Pass format="
+        ValueError,
+        match=r"must be GTF, GFF3 or BED; the name peaks.txt says neither\. Rename it, or pass format=",
     ):
         annotation.read(path)
     with pytest.raises(ValueError, match=r"format='vcf' is none of them"):

@@ -253,7 +253,7 @@ def test_the_wheel_holds_the_package_and_the_kernels(wheel):
     assert f"ntviz-{version}.dist-info/licenses/LICENSE" in names
     assert not [name for name in names if name.startswith(("data/", "tests/", "notebooks/"))]
     assert sum(item.file_size for item in wheel.infolist()) < 3_000_000
-    assert b"ntviz = ntviz.cli:main" in wheel.read(f"ntviz-{version}.dist-info/entry_points.txt")
+    assert b"ntviz = ntviz.__main__:main" in wheel.read(f"ntviz-{version}.dist-info/entry_points.txt")
 
 
 def test_the_shipped_kernels_choose_their_device():
