@@ -317,3 +317,84 @@ def test_a_table_of_variants_with_chromosomes_of_pandas(tmp_path: Path) -> None:
         table, annotation.read(tmp_path / "a.gff3"), Reference(tmp_path / "20.fa")
     )
     assert found["protein"].tolist() == ["A2P"]
+
+
+# Transcripts of one identifier, and what is none -----------------------------------------------------------------------
+
+
+def bed12(start: int, name: str, strand: str = "+") -> str:
+    """Exons of 200 bp and 300 bp with a gap of 300 bp; CDS of 50 + 100 bp."""
+    return f"c1\t{start}\t{start + 800}\t{name}\t0\t{strand}\t{start + 150}\t{start + 600}\t0\t2\t200,300,\t0,500,\n"
+
+
+@pytest.mark.parametrize("name", ["NM_1", "."])
+def test_each_line_of_bed12_is_a_transcript(tmp_path: Path, name: str) -> None:
+    (tmp_path / "genes.bed").write_text("".join(bed12(start, name) for start in (100, 2000)))
+    found = annotation.read(tmp_path / "genes.bed")
+    assert stretches(found, "intron") == [[300, 600], [2200, 2500]]
+    assert stretches(found, "start_codon") == [[250, 253], [2150, 2153]]
+    assert stretches(found, "stop_codon") == [[697, 700], [2597, 2600]]
+    assert stretches(found, "gene") == [[100, 900], [2000, 2800]]
+    names = list(dict.fromkeys(found.table["transcript"]))
+    assert names == (["NM_1", "NM_1_dup1"] if name == "NM_1" else ["c1:101-900", "c1:2001-2800"])
+
+
+@pytest.mark.parametrize("ending", ["gtf", "gff3"])
+def test_transcripts_of_one_identifier_at_two_places(tmp_path: Path, ending: str) -> None:
+    """As StringTie's, Liftoff's and converted GenBank have them: no intron of 700 bp lies between the copies."""
+    lines = []
+    for start in (100, 1100):
+        for kind, left, right in (("transcript", 1, 300), ("exon", 1, 100), ("exon", 201, 300)):
+            attributes = 'gene_id "g"; transcript_id "t";'
+            if ending == "gff3":
+                attributes = "ID=t;Parent=g" if kind == "transcript" else "Parent=t"
+            lines.append(f"c1\tx\t{kind}\t{start + left}\t{start + right}\t.\t+\t.\t{attributes}\n")
+    (tmp_path / f"genes.{ending}").write_text("".join(lines))
+    found = annotation.read(tmp_path / f"genes.{ending}")
+    assert stretches(found, "intron") == [[200, 300], [1200, 1300]]
+    assert stretches(found, "gene") == [[100, 400], [1100, 1400]]
+    assert list(dict.fromkeys(found.table["transcript"])) == ["t", "t_dup1"]
+
+
+@pytest.mark.parametrize("parents", ["AT1.1,AT1.1-Protein", "AT1.1-Protein"])
+def test_a_protein_is_no_transcript(tmp_path: Path, parents: str) -> None:
+    """TAIR names the protein beside the transcript, or alone, as the parent of a CDS."""
+    path = tmp_path / "tair.gff3"
+    path.write_text(
+        "c1 x gene 101 900 . + . ID=AT1\nc1 x mRNA 101 900 . + . ID=AT1.1;Parent=AT1\n"
+        "c1 x protein 151 800 . + . ID=AT1.1-Protein;Derives_from=AT1.1\nc1 x exon 101 300 . + . Parent=AT1.1\n"
+        f"c1 x CDS 151 300 . + 0 Parent={parents}\nc1 x exon 601 900 . + . Parent=AT1.1\nc1 x CDS 601 801 . + 0 Parent={parents}\n".replace(
+            " ", "\t"
+        )
+    )
+    found = annotation.read(path)
+    rows = found.features[found.features["element"] != "protein"]
+    assert set(rows["gene"]) == {"AT1"}
+    assert rows["element"].value_counts().to_dict() == {"exon": 2, "CDS": 2, "gene": 1, "transcript": 1}
+    assert stretches(found, "stop_codon") == [[798, 801]]
+
+
+def test_exons_name_their_transcript_otherwise_or_it_is_said(tmp_path: Path) -> None:
+    found = annotation.read(_written(tmp_path / "a.gff3", "ID={0};transcript_id=t1;gene_id=g1"))
+    assert stretches(found, "intron") == [[200, 300]]
+    assert not found.note
+    silent = annotation.read(_written(tmp_path / "b.gff3", "ID={0};parent=t1"))
+    assert stretches(silent, "intron") == []
+    assert "2 exons and CDS of b.gff3 name no transcript" in silent.note
+
+
+def _written(path: Path, attributes: str) -> Path:
+    lines = ["c1\tx\tmRNA\t101\t400\t.\t+\t.\tID=t1;gene_id=g1\n"]
+    lines += [
+        f"c1\tx\texon\t{start}\t{start + 99}\t.\t+\t.\t{attributes.format(start)}\n" for start in (101, 301)
+    ]
+    path.write_text("".join(lines))
+    return path
+
+
+def test_repeats_in_a_gff_need_no_gene(tmp_path: Path) -> None:
+    path = tmp_path / "repeats.gff"
+    path.write_text('c1\tRepeatMasker\tsimilarity\t101\t200\t9.1\t+\t.\tTarget "Motif:L1" 1 100\n')
+    found = annotation.read(path)
+    assert stretches(found, "similarity") == [[100, 200]]
+    assert set(found.table["gene"]) == {""}

@@ -258,6 +258,8 @@ def test_motifs_by_identifier_and_name() -> None:
             "ALPHABET= ACDE",
             r"Line 3 of a.meme must be MEME format, but the alphabet must be ACGT: 'ALPHABET= ACDE'",
         ),
+        # Its columns would be those of other bases.
+        ("ALPHABET= ACGT", "ALPHABET= TGCA", r"Line 3 .*the alphabet must be ACGT"),
         ("ALPHABET= ACGT", 'ALPHABET "RNA"', r"Line 3 .*the alphabet must be ACGT"),
         ("A 0.30 C", "A C", r"Line 8 .*letters with numbers"),
         ("T 0.30", "U 0.30", r"Line 9 .*frequencies must be of ACGT"),
@@ -287,7 +289,7 @@ def test_missing_and_truncated_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"absent.meme, and there is none"):
         motifs.read(tmp_path / "absent.meme")
     (tmp_path / "empty.meme").write_text("")
-    with pytest.raises(ValueError, match=r"empty.meme begins with ''"):
+    with pytest.raises(ValueError, match=r"empty.meme is empty"):
         motifs.read(tmp_path / "empty.meme")
     (tmp_path / "a.meme.gz").write_bytes(gzip.compress(MEME.encode() * 50)[:-20])
     with pytest.raises(ValueError, match=r"a.meme.gz must be a whole gzip file"):
@@ -326,6 +328,12 @@ def test_files_of_other_programs(tmp_path: Path, name: str, heads: list[tuple], 
         assert motif.probabilities == pytest.approx(np.array(COUNTS[: len(motif)]) / 20, abs=1e-9)
     stated = (0.31, 0.19, 0.19, 0.31) if name in ("meme.txt", "dreme.txt") else (0.25,) * 4
     assert found.background == pytest.approx(stated)
+
+
+def test_letters_of_jaspar_in_lower_case(tmp_path: Path) -> None:
+    (tmp_path / "low.jaspar").write_text(">MA1 X\na [ 9 1 ]\nt [ 0 2 ]\ng [ 1 3 ]\nc [ 0 4 ]\n")
+    (motif,) = motifs.read(tmp_path / "low.jaspar")
+    assert motif.probabilities == pytest.approx(np.array([[9, 0, 1, 0], [1, 4, 3, 2]]) / 10)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from ntviz.variants.alleles import STATUSES
 from ntviz.variants.filing import score_file
 from ntviz.variants.planning import Mismatch
 from ntviz.variants.surveying import survey
+from ntviz.variants.vcf import VcfError
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 OPTIONS = variants.Options(("llr", "entropy", "l2"))
@@ -358,6 +359,30 @@ def test_a_table_of_another_assembly_is_asked_about(reference, scorer, tmp_path)
 def test_a_table_none_of_whose_rows_can_be_read_ends_with_a_word(scorer, tmp_path):
     with pytest.raises(ValueError, match=r"in\.tsv, line 2\. Of 1 lines none can; this one: POS is 'x'"):
         score_file(as_table(tmp_path, ["20\tx\t.\tA\tC"]), tmp_path / "out.tsv", scorer, what=None)
+
+
+@pytest.mark.parametrize("first", ["#version 2.4\n", "##fileformat=VCFv4.2\n##source=x\n"])
+def test_comments_before_a_table_and_letters_that_are_no_utf_8(reference, scorer, tmp_path, first):
+    here = base(reference, 700)
+    text = f"{first}#CHROM\tPOS\tREF\tALT\tnote\n20\t700\t{here}\t{other(here)}\tcaf\xe9\n20\tx\tA\tC\t.\n"
+    (tmp_path / "in.tsv").write_bytes(text.encode("latin-1"))
+    summary = score_file(tmp_path / "in.tsv", tmp_path / "out.tsv", scorer, what=None)
+    assert pd.read_csv(tmp_path / "out.tsv", sep="\t")["status"].tolist() == ["ok", "malformed"]
+    assert f"line {first.count(chr(10)) + 3}: POS is 'x'" in summary.text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("in.tsv", "", "must be tsv that can be read, with names of columns first; in.tsv is not"),
+        ("in.parquet", "PAR1", "must be parquet that can be read"),
+        ("in.csv", "chrom;pos;ref;alt\n20;1;A;C\n", "lacks chrom among chrom;pos;ref;alt. Put tabs between columns in .tsv, commas in"),
+    ],
+)  # fmt: skip
+def test_a_table_that_is_none_ends_in_one_sentence(scorer, tmp_path, name, text, told):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(VcfError, match=told):
+        score_file(tmp_path / name, tmp_path / "out.tsv", scorer, what=None)
 
 
 @pytest.mark.parametrize("rule", ["skip", "flag", "swap", "fail"])

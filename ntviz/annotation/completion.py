@@ -33,14 +33,17 @@ def completed(rows: list[Row]) -> tuple[list[Row], list[Row]]:
     A transcript with CDS and without exons has exons where its CDS, UTRs and codons are; exons without a transcript have one, and
     transcripts without a gene have one in each place where those of its identifier overlap.
     """
+    rows = _apart(rows)
     parts: dict[Key, list[Row]] = defaultdict(list)
     whole: dict[Key, Row] = {}
+    wholes: list[Row] = []
     genes = {(row.chrom, row.gene_id) for row in rows if row.element == "gene"}
     for row in rows:
         if row.element in PARTS and row.transcript:
             parts[_key(row)].append(row)
         elif row.element == "transcript":
             whole[_key(row)] = row
+            wholes.append(row)
     exons, added = [], []
     for key, own in parts.items():
         kinds = {row.element for row in own}
@@ -54,10 +57,11 @@ def completed(rows: list[Row]) -> tuple[list[Row], list[Row]]:
             start, end = min(row.start for row in own), max(row.end for row in own)
             whole[key] = model._replace(element="transcript", start=start, end=end, origin="from exons")
             added.append(whole[key])
+            wholes.append(whole[key])
     missing: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-    for (chrom, strand, gene, _), row in whole.items():
-        if gene and (chrom, gene) not in genes:
-            missing[chrom, strand, gene].append(row)
+    for row in wholes:
+        if row.gene_id and (row.chrom, row.gene_id) not in genes:
+            missing[row.chrom, row.strand, row.gene_id].append(row)
     for own in missing.values():
         model = own[0]._replace(
             element="gene", transcript="", name="", origin="from transcripts", incomplete=""
@@ -66,6 +70,39 @@ def completed(rows: list[Row]) -> tuple[list[Row], list[Row]]:
             model._replace(start=start, end=end) for start, end in joined((row.start, row.end) for row in own)
         ]
     return _incomplete(rows, whole) + exons, added
+
+
+def _apart(rows: list[Row]) -> list[Row]:
+    """Rows in which transcripts of one identifier at several places have one each: t, t_dup1, t_dup2, as UCSC writes them.
+
+    Places are told by the lines of the transcripts, and only where parts of it lie in more than one.
+    """
+    lines: dict[Key, list[tuple[int, int]]] = defaultdict(list)
+    for row in rows:
+        if row.element == "transcript":
+            lines[_key(row)].append((row.start, row.end))
+    places = {key: found for key, own in lines.items() if len(own) > 1 and len(found := joined(own)) > 1}
+    if not places:
+        return rows
+    at = [
+        next(
+            (
+                n
+                for n, (start, end) in enumerate(places.get(_key(row), ()))
+                if start <= row.start and row.end <= end
+            ),
+            0,
+        )
+        if row.element in PARTS or row.element == "transcript"
+        else 0
+        for row in rows
+    ]
+    full = {(_key(row), n) for row, n in zip(rows, at, strict=True) if row.element in ("exon", "CDS")}
+    several = {key for key, n in full if n and (key, 0) in full}
+    return [
+        row._replace(transcript=f"{row.transcript}_dup{n}") if n and _key(row) in several else row
+        for row, n in zip(rows, at, strict=True)
+    ]
 
 
 def _incomplete(rows: list[Row], whole: dict[Key, Row]) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from urllib.parse import unquote
 
 PARTS = {"exon", "CDS", "UTR", "five_prime_utr", "three_prime_utr", "start_codon", "stop_codon"}
 """Elements that a transcript is made of."""
+_PRODUCTS = {"protein", "polypeptide"}
+"""Features that stand below no gene and are no transcript, though CDS may name them as parents."""
 _ELEMENTS = {
     "utr": "UTR",
     "untranslated_region": "UTR",
@@ -122,7 +125,10 @@ def _element(feature: str) -> str:
 
 
 class Gtf:
-    """Lines of GTF; identifiers that stand on other lines of a gene are filled in when all are read."""
+    """Lines of GTF; identifiers that stand on other lines of a gene are filled in when all are read.
+
+    Lines that belong to no gene, such as the repeats of RepeatMasker, need none.
+    """
 
     def __init__(self) -> None:
         self.kinds: dict[str, None] = {}
@@ -145,7 +151,7 @@ class Gtf:
             gene, transcript = (
                 text.strip("; ") if row.element == kind else "" for kind in ("gene", "transcript")
             )
-        if not gene and not transcript:
+        if not gene and not transcript and (row.element in PARTS or row.element in ("gene", "transcript")):
             raise LineError("the attributes must name a gene_id or transcript_id and do not")
         if gene and transcript:
             self._gene_of.setdefault(transcript, gene)
@@ -168,7 +174,7 @@ class Gtf:
 
     def resolved(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
-            if not row.gene_id or not row.gene:
+            if (row.gene_id or row.transcript) and not (row.gene_id and row.gene):
                 gene = (
                     row.gene_id or self._gene_of.get(row.transcript) or re.sub(r"\.t\d+$", "", row.transcript)
                 )
@@ -214,6 +220,8 @@ class Gff3:
             identifier = next(
                 (attributes[key] for key in (*reversed(_NAMES), "protein_id") if key in attributes), ""
             )
+        if not parents and row.element in PARTS and "transcript_id" in attributes:
+            parents = attributes["transcript_id"]
         self.kinds[row.element] = None
         if identifier:
             self._known[identifier] = (parents.split(",")[0], row.element, attributes)
@@ -252,7 +260,7 @@ class Gff3:
                 self._known[identifier] = (parent, "transcript", attributes)
         for identifier in self._parts:
             parent, kind, attributes = self._known.get(identifier, ("", "", {}))
-            if kind and kind not in PARTS and kind not in ("gene", "transcript"):
+            if kind and kind not in _PRODUCTS and kind not in PARTS and kind not in ("gene", "transcript"):
                 self._known[identifier] = (parent, "transcript", attributes)
         for parent, kind, _ in list(self._known.values()):
             above, other, attributes = self._known.get(parent, ("", "", {}))
@@ -272,11 +280,16 @@ class Gff3:
                         self.aliases.setdefault(unquote(attributes[key]), {})[gene] = None
         for row in rows:
             identifier, parent = row.gene_id, row.transcript
+            if row.element in PARTS and self._known.get(parent, ("", "", {}))[1] in _PRODUCTS:
+                # CDS of TAIR has the protein beside the transcript as a parent.
+                parent = self._known[parent][2].get("Derives_from", "")
+                if any(below is not None for below in self._parts.get(parent, ())):
+                    continue
             element = self._known[identifier][1] if identifier in self._known else row.element
             start = identifier if element in ("gene", "transcript") else parent
             gene, transcript = self._above(start, "gene"), self._above(start, "transcript")
             if not transcript and element in PARTS:
-                several = len(below := self._parts[parent]) > 1 and None not in below
+                several = len(below := self._parts.get(parent, {})) > 1 and None not in below
                 if gene and element == "CDS" and several:
                     transcript = identifier
                 elif parent or element == "CDS":
@@ -307,6 +320,7 @@ class Bed:
         self.aliases: dict[str, dict[str, None]] = {}
         self._element = element
         self._peaks = peaks
+        self._copies: Counter[tuple[str, str, str]] = Counter()
 
     def __call__(self, line: str) -> list[Row]:
         rows = self._rows(line)
@@ -338,12 +352,21 @@ class Bed:
             raise LineError(f"the strand must be +, - or . and is {strand[:20]!r}")
         if len(fields) >= 12 and strand != "." and not self._peaks:
             try:
-                return _bed_transcript(fields, start, end, strand, name)
+                return self._transcript(fields, start, end, strand, name)
             except LineError:
                 # Twelve columns are BED12 if the thick part and the number of blocks are numbers; more may be anything.
                 if len(fields) == 12 and all(re.fullmatch(r"\d+", fields[at]) for at in (6, 7, 9)):
                     raise
         return [Row(chrom, start, end, strand, element or "region", name=name)]
+
+    def _transcript(self, fields: list[str], start: int, end: int, strand: str, name: str) -> list[Row]:
+        """The parts of a transcript; each line is one of its own, the second of a name with _dup1 as UCSC writes it."""
+        if name in ("", "."):
+            name = f"{fields[0]}:{start + 1}-{end}"
+        rows = _bed_transcript(fields, start, end, strand, name)
+        copies = self._copies[fields[0], strand, name]
+        self._copies[fields[0], strand, name] += 1
+        return [row._replace(transcript=f"{name}_dup{copies}") for row in rows] if copies else rows
 
     def resolved(self, rows: Iterable[Row]) -> Iterable[Row]:
         return rows

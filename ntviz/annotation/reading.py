@@ -139,6 +139,13 @@ def read(
         if isinstance(parse, Gtf)
         else (True, "")
     )
+    notes = [note] * bool(note)
+    melted = sum(row.element in ("exon", "CDS") and not row.gene_id and not row.transcript for row in rows)
+    if melted:
+        notes.append(
+            f"{melted:,} exons and CDS of {path.name} name no transcript, so no introns, splice sites or codons follow from them; "
+            f"GFF3 names it in Parent, which is spelt so."
+        )
     names = rename or {}
     tables = [
         pd.DataFrame(
@@ -160,7 +167,7 @@ def read(
     if kinds.keys() & {"exon", "CDS"}:
         kinds |= dict.fromkeys(("exon", "transcript", "gene"))
     if isinstance(parse, Gff3) and parse.odd:
-        note = (
+        notes.append(
             f"{parse.odd:,} lines of {path.name} have semicolons that are neither escaped nor between attributes, the first of "
             f"them line {odd}; they were kept as text."
         )
@@ -172,7 +179,7 @@ def read(
         lines=features,
         kinds=list(kinds),
         stop_in_cds=inside,
-        notes=[note] * bool(note),
+        notes=notes,
         aliases={name: tuple(genes) for name, genes in parse.aliases.items()},
     )
     tell(found.note)

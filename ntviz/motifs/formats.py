@@ -12,7 +12,7 @@ import numpy as np
 from ntviz.motifs.matrix import Motif
 from ntviz.sequence import BASES
 
-_MATRIX = re.compile(r"\s*([ACGT]\s*[\[|:]?\s*)?[-+]?[.\d]")
+_MATRIX = re.compile(r"\s*([ACGTacgt]\s*[\[|:]?\s*)?[-+]?[.\d]")
 
 
 class _Matrix(NamedTuple):
@@ -38,8 +38,9 @@ def read(path: Path, lines: Sequence[str]) -> Iterator[Motif]:
     elif any(re.match(r"P[0O]\s", line) for line in lines):
         matrices = _transfac(path, lines)
     else:
+        kind = f"begins with {first[:40]!r}" if first else "is empty"
         raise ValueError(
-            f"A motif file must be MEME, JASPAR, HOMER or TRANSFAC; {path.name} begins with {first[:40]!r}. Convert it with "
+            f"A motif file must be MEME, JASPAR, HOMER or TRANSFAC; {path.name} {kind}. Convert it with "
             f"the MEME suite, for example uniprobe2meme, or write counts of A, C, G, T in four rows under a line '>NAME'."
         )
     taken: set[str] = set()
@@ -64,7 +65,7 @@ def _headed(path: Path, lines: Sequence[str]) -> Iterator[_Matrix]:
             matrix = _Matrix(number, [name.strip() for name in names] or [str(number)], [])
         elif line.strip() and not line.startswith("#"):
             cells = re.sub(r"[\[\]|:]", " ", line).split()
-            letter = cells.pop(0) if cells[0] in BASES else ""
+            letter = cells.pop(0).upper() if cells[0].upper() in BASES else ""
             matrix.rows.append(cells)
             matrix = matrix._replace(letters=matrix.letters + letter)
     yield matrix

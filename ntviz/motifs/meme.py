@@ -179,7 +179,7 @@ class _Parser:
                 break
             if "=" not in bare:  # as in N = ACGT
                 letters |= {part.split()[0] for part in bare.split("~") if part.strip()}
-        if letters != set(BASES):
+        if letters != set(BASES) or (given and given[1] != BASES):
             self.at = begin
             raise self._error(f"the alphabet must be {BASES}")
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz.environment import encoding_of
+from ntviz.environment import encoding_of, lines_of
 from ntviz.genome import Variant
 from ntviz.variants.alleles import Allele
-from ntviz.variants.vcf import Record
+from ntviz.variants.vcf import Record, VcfError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class Table:
 
     Raises
     ------
-    ValueError
+    vcf.VcfError
         A column is missing.
     """
 
@@ -58,9 +58,14 @@ class Table:
         for wanted, names in _NAMES.items():
             known = [by_name[name] for name in names if name in by_name]
             if not known and wanted != "id":
-                raise ValueError(
+                advice = (
+                    "Rename the column"
+                    if len(by_name) > 1
+                    else "Put tabs between columns in .tsv, commas in .csv"
+                )
+                raise VcfError(
                     f"A table of variants must have the columns chrom, pos, ref, alt (id if there is one); it lacks {wanted} among "
-                    f"{', '.join(map(str, given.columns))}. Rename the column; positions count from 1, as in VCF."
+                    f"{', '.join(map(str, given.columns))}. {advice}; positions count from 1, as in VCF."
                 )
             self._taken[wanted] = known[0] if known else None
         self.texts = {
@@ -76,8 +81,10 @@ class Table:
         ------
         FileNotFoundError
             There is no such file.
+        vcf.VcfError
+            The file cannot be read as a table.
         ValueError
-            The file is no table, or text is no variant.
+            The name of the file is that of no table, or text is no variant.
         TypeError
             `what` is nothing of the above.
         """
@@ -96,14 +103,30 @@ class Table:
                 raise FileNotFoundError(
                     f"A table of variants must exist; there is no file {str(path)!r}. Check the path."
                 )
-            if path.suffix == ".parquet":
-                return cls(pd.read_parquet(path))
-            separator = "\t" if path.suffix == ".tsv" else ","
-            # Contigs such as 01 are text, whatever they look like.
-            given = pd.read_csv(
-                path, sep=separator, dtype=str, keep_default_na=False, encoding=encoding_of(path)
-            )
-            return cls(given, line=2)
+            try:
+                if path.suffix == ".parquet":
+                    return cls(pd.read_parquet(path))
+                separator = "\t" if path.suffix == ".tsv" else ","
+                # Comments come first in MAF and in a VCF that is called .tsv; #CHROM and #chr are names of a column.
+                comments = next((n for n, line in lines_of(path) if not re.match("##|#version", line)), 1) - 1
+                # Contigs such as 01 are text, whatever they look like.
+                given = pd.read_csv(
+                    path,
+                    sep=separator,
+                    dtype=str,
+                    keep_default_na=False,
+                    encoding=encoding_of(path),
+                    encoding_errors="replace",
+                    skiprows=comments,
+                )
+            except VcfError:
+                raise
+            except (ValueError, OSError) as error:
+                raise VcfError(
+                    f"A table of variants must be {path.suffix[1:]} that can be read, with names of columns first; {path.name} is "
+                    f"not: {str(error).splitlines()[0][:120]}. Write it again, or correct that line."
+                ) from error
+            return cls(given, line=2 + comments)
         variants: Iterable[Any] = [what] if isinstance(what, str | Variant) else what
         try:
             rows = [(*Allele.of(one), one if isinstance(one, str) else "") for one in variants]
