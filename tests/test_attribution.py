@@ -131,7 +131,7 @@ def test_the_value_at_a_baseline_is_the_models_own(name, baseline):
     assert found.baseline_value == pytest.approx(float(mean @ target.vector), abs=1e-4)
 
 
-@pytest.mark.parametrize("method", ["head", "ia3"])
+@pytest.mark.parametrize("method", ["head", "ia3", "lora", "full"])
 @pytest.mark.parametrize("name", ["nt_v1_tiny", "nt_v2_tiny"])
 def test_the_value_at_a_baseline_is_that_of_the_tuned_model(name, method):
     model = models.load(FIXTURES / name, device="cpu")

@@ -15,7 +15,7 @@ from ntviz.attribution.reading import reader
 from ntviz.finetuning import Recipe
 from ntviz.models.peers import bpnet
 from ntviz.motifs import Detector, Motif
-from ntviz.sequence import one_hot, reverse_complement
+from ntviz.sequence import one_hot, reverse_complement, shuffle
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TEXT = "".join(np.random.default_rng(5).choice(list("ACGT"), 30))
@@ -183,6 +183,18 @@ def test_peers_are_differentiated(name):
     assert [weight.requires_grad for weight in peer.module.parameters()] == before
     assert reader(peer).values([TEXT], target)[0] == pytest.approx(found.value, abs=1e-5)
     assert len(found.per_base()) == 30
+
+
+@pytest.mark.parametrize(("baseline", "text"), [("n", "N" * 30), ("shuffle", shuffle(TEXT, k=2, seed=3))])
+def test_the_value_at_a_baseline_is_that_of_bins(baseline, text):
+    """What Enformer's own embedding of the baseline's bases gives."""
+    peer = models.load(FIXTURES / "enformer_tiny", device="cpu")
+    target = Direction(np.random.default_rng(1).normal(size=peer.hidden_size), layer=1)
+    found = attribution.integrated_gradients(
+        peer, TEXT, target, baseline=baseline, shuffles=1, seed=3, steps=1, most_steps=1
+    )
+    right = peer.embed([peer.tokenize(text)], layers=(1,))[0, 0, 0] @ target.vector
+    assert found.baseline_value == pytest.approx(right, abs=1e-5)
 
 
 def test_peers_say_what_cannot_be_asked_of_them():

@@ -11,7 +11,7 @@ import pytest
 
 from ntviz import benchmark, data
 from ntviz.benchmark import reading, registry
-from ntviz.benchmark.rows import MISSING, part_of
+from ntviz.benchmark.rows import part_of
 from ntviz.reference import Reference
 from ntviz.sequence import reverse_complement
 
@@ -165,10 +165,14 @@ def test_nothing_is_lost_without_a_word(tmp_path):
 # Labels that are missing, and classes that may be one ----------------------------------------------------------------
 
 
+PANDAS = ("NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")
+OTHERS = ("NaT", "na", "NAN", "Null", "n.a.", "?", ".", "#VALUE!", "#DIV/0!")
+
+
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "parquet", "fa"])
-@pytest.mark.parametrize("word", sorted(MISSING - {""}))
+@pytest.mark.parametrize("word", [*PANDAS, *OTHERS])
 def test_missing_labels_are_no_class(tmp_path, word, suffix):
-    """What R, pandas and spreadsheets write; pandas' own reader takes each for missing, too."""
+    """What R, pandas, Weka and spreadsheets write; pandas' own reader takes its own words for missing, too."""
     rows = [*ROWS, ("e", "ACGTAAAA", word), ("f", "ACGTAAAC", f" {word}")]
     table = pd.DataFrame(rows, columns=["id", "sequence", "label"]).astype(str)
     path = tmp_path / f"t.{suffix}"
@@ -182,7 +186,7 @@ def test_missing_labels_are_no_class(tmp_path, word, suffix):
     check(task, test=0)
     (note,) = (note for note in task.notes if "missing" in note)
     assert note.startswith(f"2 rows whose label is missing ({word}) were left out, the first at t.{suffix}, ")
-    if suffix == "csv" and word != "NaT":
+    if suffix == "csv" and word in PANDAS:
         assert pd.read_csv(path)["label"].isna()[4]
 
 
@@ -206,6 +210,33 @@ def test_a_missing_sequence_or_group_is_none(tmp_path):
     assert any("1 rows whose sequence is empty or no bases were left out" in note for note in task.notes)
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("name", "separator"), [("t.csv", ";"), ("t.csv", "\t"), ("t.tsv", ","), ("t.csv.gz", ";")]
+)
+def test_separators_are_those_of_the_header(tmp_path, name, separator, encoding, ends):
+    rows = [*((*row, "train") for row in ROWS), ("x", "ACGT", 1, "test")]
+    table = pd.DataFrame(rows, columns=["ID", "Sequence", "Label", "fold"])
+    text = table.to_csv(sep=separator, index=False, lineterminator=ends).encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    task = reading.read(tmp_path / name)
+    check(task, test=1)
+    assert task.test.ids.tolist() == ["x"]
+
+
+@pytest.mark.parametrize("column", ["fold", "dataset", "phase", "usage"])
+def test_a_column_of_parts_by_another_name_is_one(tmp_path, column):
+    rows = [f"ACGTAC,{number % 2},{'Train' if number < 4 else 'TEST'}\n" for number in range(6)]
+    (tmp_path / "t.csv").write_text(f"sequence,label,{column}\n{''.join(rows)}")
+    task = reading.read(tmp_path / "t.csv")
+    assert (len(task.train), len(task.test)) == (4, 2)
+    (tmp_path / "t.csv").write_text(
+        f"sequence,label,{column}\n{''.join(rows)}".replace("Train", "1").replace("TEST", "2")
+    )
+    assert reading.read(tmp_path / "t.csv").test is None
+
+
 def test_a_class_called_none_is_one(tmp_path):
     (tmp_path / "t.csv").write_text("sequence,label\nACGT,none\nACGA,donor\nACGG,none\nACGC,donor\n")
     assert reading.read(tmp_path / "t.csv").classes == ("donor", "none")
@@ -218,6 +249,9 @@ def test_a_class_called_none_is_one(tmp_path):
         (("True", "TRUE", "1"), "'1' and 'TRUE' and 'True'"),
         (("False", "0", "1"), "'0' and 'False'"),
         (("1", "01"), "'1' and '01'|'01' and '1'"),
+        (("T", "TRUE", "F"), "'T' and 'TRUE'"),
+        (("Y", "yes", "no"), "'Y' and 'yes'"),
+        (("T", "F"), None),
         (("TATA box", "TATA-box"), "'TATA box' and 'TATA-box'"),
         (("1", "-1"), None),
         (("+", "-"), None),

@@ -106,11 +106,12 @@ BAD = {
 FREE = ("folds", "splits", "Probed.scores")  # folds balance any names of classes
 
 
-@pytest.mark.parametrize("dress", DRESSES)
-@pytest.mark.parametrize("name", CLASSES)
+# Folds know no number of classes, so no columns.
+@pytest.mark.parametrize(
+    ("name", "dress"),
+    [(name, dress) for name in CLASSES for dress in DRESSES if name not in ("folds", "splits") or dress not in ("column", "frame")],
+)  # fmt: skip
 def test_labels_in_every_dress_give_what_int64_gives(name, dress):
-    if name in ("folds", "splits") and dress in ("column", "frame"):
-        pytest.skip("folds know no number of classes, so no columns")
     ask = CLASSES[name]
     # Groups come dressed as well.
     groups = pd.Series([f"g{i:02}" for i in GROUPS], index=np.arange(N)[::-1])
@@ -175,6 +176,56 @@ def test_scores_of_targets_tracks_and_bases_are_checked():
         probing.scores("binary", Y, P[:, 1])
     with pytest.raises(ValueError, match=r"one prediction an example; .* \[2, 4, 3\] and \[2, 5\]"):
         probing.scores("per_base", np.zeros((2, 5), int), np.full((2, 4, 3), 1 / 3))
+
+
+@pytest.mark.parametrize(
+    "dress",
+    [lambda x: x.astype(np.float16).astype(object), lambda x: pd.DataFrame(x).astype(np.float16), lambda x: torch.tensor(x).half(), lambda x: x.astype(np.float16).tolist()],
+)  # fmt: skip
+def test_vectors_in_every_dress_are_read_alike(dress):
+    ask = {"kind": "binary", "classes": 2, "n_folds": 3}
+    right = probing.probe({"x": X["x"].astype(np.float16).astype(np.float64)}, Y, GROUPS, **ask)
+    found = probing.probe({"x": dress(X["x"])}, Y, GROUPS, **ask)
+    np.testing.assert_allclose(found.predicted, right.predicted, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("dress", "message"),
+    [
+        (lambda x: x.astype(str), "Vectors must be numbers; x holds <U"),
+        (lambda x: torch.tensor(x).bfloat16(), "Vectors of x must be an array"),
+        (lambda x: np.where(np.arange(N)[:, None] == 3, None, x), "Vectors of x must be there .* the first at index 3"),
+    ],
+)  # fmt: skip
+def test_vectors_that_are_none_are_refused(dress, message):
+    with pytest.raises(ValueError, match=message):
+        probing.probe({"x": dress(X["x"])}, Y, GROUPS, kind="binary", classes=2, n_folds=3)
+
+
+def test_bases_that_are_not_asked_are_not_learned_from(tiny):
+    """Twenty sequences without a label change nothing: the same steps as on the four that have one."""
+    bases = np.where(np.arange(N)[:, None] < 4, RNG.integers(0, 2, (N, 30)), -1)
+    given = {
+        "kind": "per_base",
+        "outputs": 2,
+        "method": "head",
+        "recipe": Recipe(steps=6, batch_size=2, evaluate_every=3),
+    }
+    held = (TEXTS[:2], bases[:2])
+    few = finetuning.tune(tiny, TEXTS[:4], bases[:4], validation=held, **given)
+    many = finetuning.tune(tiny, TEXTS, bases, validation=held, **given)
+    np.testing.assert_array_equal(few.predict(TEXTS), many.predict(TEXTS))
+    with pytest.raises(ValueError, match="The validation part must have a base with a label; all are -1"):
+        finetuning.tune(tiny, TEXTS, bases, validation=(TEXTS[4:6], bases[4:6]), **given)
+    with pytest.raises(ValueError, match="must be one a base; sequence 0 has 30 bp and 10 labels"):
+        finetuning.tune(tiny, TEXTS, bases[:, :10], **given)
+
+
+def test_a_validation_that_is_not_finite_is_an_end(tiny):
+    """Squares of 1e25 are none in float32: nothing could be chosen by them."""
+    line = X["x"][:, 0]
+    with pytest.raises(FloatingPointError, match="at step 1 that of the validation part is inf"):
+        tuned(line, kind="regression", outputs=1, validation=(TEXTS[:3], [1e25] * 3))
 
 
 @pytest.mark.parametrize(

@@ -628,6 +628,41 @@ def test_tensors_that_are_there_twice_or_quantised_or_an_adapter_are_refused(cha
         models.load(tmp_path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", GENERATIONS)
+@pytest.mark.parametrize(
+    "part", ["layer.0.attention.self.query.weight", "lm_head.bias", "word_embeddings.weight"]
+)
+def test_weights_that_are_not_finite_are_refused(part, name, value, copy):
+    """Of nan in a query fused attention makes finite numbers: nothing downstream could tell."""
+    path = copy(name)
+    edit_tensors(
+        path,
+        lambda tensors: next(t for n, t in tensors.items() if n.endswith(part)).view(-1)[3:4].fill_(value),
+    )
+    with pytest.raises(
+        ValueError, match=rf"1 tensors of .* hold nan or infinity, first \S*{part}: training diverged"
+    ):
+        models.load(path)
+
+
+def test_a_folder_of_adapters_alone_says_what_to_pass(copy):
+    import peft
+
+    path = copy()
+    model = models.load(path, device="cpu")
+    (path / "model.safetensors").unlink()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing`", category=FutureWarning)
+        peft.get_peft_model(model.module, peft.LoraConfig(target_modules=["query"])).save_pretrained(path)
+    for _ in range(2):
+        with pytest.raises(
+            FileNotFoundError, match=r"adapters of PEFT without the model .* merge_and_unload"
+        ):
+            models.load(path)
+        (path / "config.json").unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize("bad", [[1], torch.zeros(2), {0: torch.zeros(2)}])
 def test_a_bin_of_something_else_is_refused(bad, tmp_path):
     written(by_transformers(), tmp_path)

@@ -183,3 +183,30 @@ def test_intervals_draw_groups_and_need_five():
 def test_points_that_cannot_be_compared_are_refused(points, labels, given, message):
     with pytest.raises(ValueError, match=message):
         projection.separation(points, np.array(labels), **{"neighbours": 1, **given})
+
+
+@pytest.mark.parametrize(
+    "dress",
+    [list, lambda v: pd.Series(v, index=range(len(v))[::-1]), lambda v: v.astype(object), pd.Categorical],
+)
+def test_labels_and_groups_in_every_dress_are_read_alike(dress):
+    points = np.random.default_rng(3).normal(size=(40, 3))
+    labels, groups = np.array(list("aaab" * 10)), np.arange(40) // 2
+    given = {"neighbours": 4, "permutations": 9, "draws": 9}
+    right = projection.separation(points, labels, groups, **given)
+    pd.testing.assert_frame_equal(projection.separation(points, dress(labels), dress(groups), **given), right)
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, pd.NA])
+@pytest.mark.parametrize("what", ["labels", "groups"])
+def test_a_missing_name_is_no_class_and_no_group(what, gap):
+    points = np.random.default_rng(3).normal(size=(40, 3))
+    given = {
+        "labels": np.array(list("aaab" * 10)).astype(object),
+        "groups": (np.arange(40) // 2).astype(object),
+    }
+    given[what][5:7] = gap
+    with pytest.raises(
+        ValueError, match=f"{what} must be there for every window; 2 are missing, the first at 5"
+    ):
+        projection.separation(points, **given, neighbours=4)

@@ -29,6 +29,61 @@ def test_statistics_of_nothing_are_nan():
     assert np.isnan(variants.spearman(np.ones(3), np.arange(3)))
 
 
+@pytest.mark.parametrize(
+    "dress",
+    [list, lambda y: y == 1, lambda y: y.astype(float), lambda y: y.astype(object), lambda y: pd.Series(y, index=range(len(y))[::-1]), lambda y: pd.Series(y == 1).astype("boolean")],
+)  # fmt: skip
+def test_statistics_take_labels_in_every_dress(dress):
+    """Beside scikit-learn."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 30), rng.normal(size=30).round(1)
+    assert variants.auroc(dress(labels), list(scores)) == pytest.approx(roc_auc_score(labels, scores))
+    assert variants.auprc(dress(labels), pd.Series(scores)) == pytest.approx(
+        average_precision_score(labels, scores)
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "message"),
+    [
+        (["0", "1", "1"], [1, 2, 3], "must be numbers or booleans, none missing; received text"),
+        (pd.Series(["0", "1", "1"]), [1, 2, 3], "received text"),
+        (["benign", "pathogenic", "benign"], [1, 2, 3], "such as by label == 'pathogenic'"),
+        ([-1, 1, 1], [1, 2, 3], "Labels must be 0 and 1 or booleans; received -1"),
+        ([1, 2, 1], [1, 2, 3], "received 2"),
+        ([0, np.nan, 1], [1, 2, 3], "1 of 3 are missing, the first at index 1"),
+        ([0, None, 1], [1, 2, 3], "1 of 3 are missing, the first at index 1"),
+        (pd.Series([0, None, 1], dtype="Int64"), [1, 2, 3], "1 of 3 are missing|none missing"),
+        ([0, 1, 1], [1, 2, np.nan], "1 of 3 are missing, the first at index 2"),
+        ([0, 1], [1, 2, 3], r"one label for each score; received shapes \[2\] and \[3\]"),
+        ([[0], [1], [1]], [1, 2, 3], r"received shapes \[3, 1\] and \[3\]"),
+    ],
+)
+def test_statistics_of_what_is_no_label_are_refused(labels, scores, message):
+    for measure in (variants.auroc, variants.auprc):
+        with pytest.raises(ValueError, match=message):
+            measure(labels, scores)
+
+
+def test_ranks_of_what_is_missing_are_refused():
+    with pytest.raises(ValueError, match="1 of 3 are missing, the first at index 0"):
+        variants.spearman([np.nan, 1, 2], [1, 2, 3])
+    assert variants.spearman([-np.inf, 1, 2], [1, 2, 3]) == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [("benign", "column 'label' holds text .*'benign'"), (np.inf, "1 of column 'label' are infinite")],
+)
+def test_labels_of_a_table_that_are_none_are_refused(table, labels, message):
+    wrong = table.assign(label=table["pathogenic"].astype(object))
+    wrong.loc[3, "label"] = labels
+    with pytest.raises(ValueError, match=message):
+        variants.evaluate(wrong, "label", {"good": 1})
+
+
 @pytest.fixture
 def table():
     """Three hundred variants of thirty genes, a score that knows the label, and one that does not."""

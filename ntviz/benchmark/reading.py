@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz import environment
-from ntviz.benchmark.rows import MISSING, PARTS, Row, files_of, rows_of
+from ntviz.benchmark.rows import PARTS, Row, files_of, is_missing, rows_of
 from ntviz.benchmark.task import Examples, Task
 from ntviz.sequence import clean
 
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"(chr)?([0-9]{1,2}[LR]?|[XYM]|MT)[:_]([0-9,]+)[-_]([0-9,]+)", re.IGNORECASE)
 _MILLION = 1_000_000
+_TRUTH = {
+    **dict.fromkeys(("true", "t", "yes", "y", "positive", "pos"), "1"),
+    **dict.fromkeys(("false", "f", "no", "n", "negative", "neg"), "0"),
+}
 
 
 def read(
@@ -118,12 +122,12 @@ class _Tally:
 def _cleaned(rows: list[Row], part: str, tally: _Tally, known: Sequence[str]) -> Iterator[Row]:
     for row in rows:
         label = row.label.strip()
-        if label in MISSING and label not in known:
+        if is_missing(label) and label not in known:
             what = f"rows whose label is missing ({label})" if label else "rows without a label"
             tally.add(f"{what} were left out", row.where)
             continue
         try:
-            if row.sequence.strip() in MISSING:
+            if is_missing(row.sequence):
                 raise ValueError("there is no sequence")
             found = clean(row.sequence, typed=False)
         except ValueError:
@@ -198,7 +202,7 @@ def _alike(classes: Sequence[str]) -> list[list[str]]:
     together: dict[str, list[str]] = {}
     for name in classes:
         text = re.sub(r"(?<=\w)[\s_.-]+(?=[^\W\d])", " ", name.casefold())
-        text = {"true": "1", "false": "0"}.get(text, text)
+        text = _TRUTH.get(text, text)
         with contextlib.suppress(ValueError):
             text = str(float(text))
         together.setdefault(text, []).append(name)

@@ -29,12 +29,13 @@ PARTS = {
 """Parts of a task with the words for them, upper or lower case; `_SAY_NOTHING` may stand beside them: train_set, test_ood, test-1."""
 _SAY_NOTHING = ("set", "split", "part", "data", "ood", "id", "iid", "of")
 _ALL_PARTS = "; ".join(f"{part}: {', '.join(words)}" for part, words in PARTS.items())
-SPLITS = ("split", "partition", "part", "subset", "set")
+SPLITS = ("split", "partition", "part", "subset", "set", "fold", "dataset", "phase", "usage")
 """Columns that may say the part of a row: the first always, another one if one of its words is a part's."""
-MISSING = frozenset(
-    ("", "NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "NaT")
+_MISSING = frozenset(
+    ("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "null", "nat", "?", ".", "#value!", "#ref!", "#div/0!", "#num!",
+     "#name?", "#null!")
 )  # fmt: skip
-"""What R, pandas, Python and spreadsheets write where nothing is. "none" is a class."""
+"""What R, pandas, Weka and spreadsheets write where nothing is, in any case; beside them Python's None, but "none" is a class."""
 
 
 @dataclass
@@ -47,6 +48,18 @@ class Row:
     group: str
     where: str
     part: str = ""
+
+
+def is_missing(text: str) -> bool:
+    """Whether a cell says that nothing is there.
+
+    Examples
+    --------
+    >>> [is_missing(text) for text in (" NaN", "na", "None", "none", "-")]
+    [True, True, True, False, False]
+    """
+    text = text.strip()
+    return text == "None" or text.lower() in _MISSING
 
 
 def part_of(name: str, *, alone: bool) -> str:
@@ -195,10 +208,12 @@ def _frame(file: Path) -> pd.DataFrame:
         if _suffix(file) == ".parquet":
             table = pd.read_parquet(file)
         else:
-            separator = "\t" if _suffix(file) == ".tsv" else ","
-            table = pd.read_csv(
-                file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding_of(file)
-            )
+            encoding = encoding_of(file)
+            with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding=encoding) as lines:
+                header = next(iter(lines), "")
+            # Spreadsheets of many countries write semicolons, and some programs tabs, into a .csv.
+            separator = max("\t,;" if _suffix(file) == ".tsv" else ",\t;", key=header.count)
+            table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding)
     except Exception as error:
         if isinstance(error, MemoryError):
             raise
@@ -254,7 +269,7 @@ def _table(file: Path, task: str | None) -> Iterator[Row]:
                 f"The column {split} must hold parts of the task ({_ALL_PARTS}); {where} has {part!r}. Correct it, or leave out the "
                 "row or the column."
             )
-        yield Row(identity, sequence, label, "" if group in MISSING else group, where, stated)
+        yield Row(identity, sequence, label, "" if is_missing(group) else group, where, stated)
 
 
 def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:

@@ -43,7 +43,7 @@ def fit(
     Raises
     ------
     FloatingPointError
-        The loss or its gradient is not finite; the step is named.
+        The loss, its gradient or the loss of the validation part is not finite; the step is named.
     """
     items, labels = train
     trainable = [p for p in learner.parameters() if p.requires_grad]
@@ -86,6 +86,11 @@ def fit(
                     "loss": float(np.mean(running)),
                     **_judged(learner, validation, kind, recipe),
                 }
+                if not np.isfinite(row["validation_loss"]):
+                    raise FloatingPointError(
+                        f"The loss must be finite; at step {step} that of the validation part is {row['validation_loss']}. "
+                        f"Lower the learning rate ({recipe.learning_rate:g}), or scale the targets."
+                    )
                 running.clear()
                 history.append(row)
                 rank = metrics.preference(row["validation"], row["validation_loss"])

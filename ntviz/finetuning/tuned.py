@@ -345,7 +345,25 @@ def _asked(
             )
         train = texts, labels
     about["examples_sha256"] = door.digest(texts, labels, names, *held)
+    if kind == "per_base":
+        train, held = _asked_of(*train), _asked_of(*held)
+        if not held[0]:
+            raise ValueError(
+                "The validation part must have a base with a label; all are -1. Pass other examples, or other groups."
+            )
     return _Asked(kind, outputs, train, held, about)
+
+
+def _asked_of(texts: list[str], labels: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The sequences with a base that is asked: of others there is no loss."""
+    wrong = [row for row, text in enumerate(texts) if len(text) != labels.shape[1]]
+    if wrong:
+        raise ValueError(
+            f"Labels of a per_base task must be one a base; sequence {wrong[0]} has {len(texts[wrong[0]]):,} bp and {labels.shape[1]:,} "
+            "labels. Cut sequences to one length, with -1 where no label is."
+        )
+    rows = np.flatnonzero((labels >= 0).any(axis=1))
+    return [texts[row] for row in rows], labels[rows]
 
 
 def _trained(

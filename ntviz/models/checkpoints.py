@@ -285,7 +285,12 @@ def _held(directory: Path) -> str:
 
 
 def _advice(directory: Path, otherwise: str) -> str:
-    """Which checkpoint inside to pass, as trainers write several into one folder."""
+    """What to pass instead: trainers write several checkpoints into one folder, and PEFT adapters alone."""
+    if (directory / "adapter_config.json").is_file():
+        return (
+            "These are adapters of PEFT without the model they belong to: load that by peft and save merge_and_unload(), or pass a "
+            "folder of Tuned.save to finetuning.load."
+        )
     inside = sorted(path.parent.name for path in directory.glob("*/config.json"))
     return f"Pass one of the checkpoints in it: {', '.join(inside[:8])}." if inside else otherwise
 

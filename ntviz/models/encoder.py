@@ -163,7 +163,7 @@ def assign(
     Raises
     ------
     ValueError
-        A tensor is missing, unknown, of another shape, or not finite in the rotary table.
+        A tensor is missing, unknown, of another shape, or not finite.
     """
     own = module.state_dict()
     rotary = sorted(name for name in tensors if _INV_FREQ.fullmatch(name))
@@ -214,6 +214,12 @@ def assign(
         raise ValueError(
             f"{origin} must hold each tensor of its config's encoder and no other; it has {' and '.join(parts)}. "
             f"Nothing was loaded.{hint}"
+        )
+    infinite = [name for name in own if name in given and not bool(given[name].isfinite().all())]
+    if infinite:
+        raise ValueError(
+            f"Weights must be finite; {len(infinite)} tensors of {origin} hold nan or infinity, first {infinite[0]}: training diverged, "
+            "or numbers were too large for float16. Take an earlier checkpoint, or save it in float32."
         )
     expected = own.get(table)
     if (

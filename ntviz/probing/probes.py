@@ -246,8 +246,10 @@ def _vectors(features: Mapping[Hashable, Any], n: int) -> dict[Hashable, np.ndar
     """Sets of vectors as arrays, once they are known to be finite and one an example."""
     if not features:
         raise ValueError("There must be at least one set of vectors; received none.")
-    result = {name: np.asarray(vectors) for name, vectors in features.items()}
+    result = {name: door.array(vectors, f"Vectors of {name}") for name, vectors in features.items()}
     for name, vectors in result.items():
+        if vectors.dtype.kind not in "biuf":
+            raise ValueError(f"Vectors must be numbers; {name} holds {vectors.dtype}. Convert them.")
         if vectors.ndim != 2 or len(vectors) != n:
             raise ValueError(
                 f"Vectors must be [example, feature] with {n:,} rows; {name} is {list(vectors.shape)}."

@@ -105,7 +105,7 @@ def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = N
         raise ValueError(
             f"There must be at most {MOST:,} windows, whose distances are all held at once; received {n:,}. Take a sample."
         )
-    names = np.arange(n) if groups is None else np.asarray(groups)
+    names = np.arange(n) if groups is None else _named(groups, "groups")
     if names.shape != (n,):
         raise ValueError(
             f"groups must be one for each of the {n:,} windows; received the shape {list(names.shape)}. Pass Windows.groups."
@@ -134,9 +134,9 @@ def coded(labels: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        Labels are not one a window, or all the same.
+        Labels are not one a window, missing, or all the same.
     """
-    texts = np.asarray(labels).astype(str)
+    texts = _named(labels, "labels").astype(str)
     if texts.shape != (windows,):
         raise ValueError(
             f"labels must be one for each of the {windows:,} windows; received the shape {list(texts.shape)}. Pass "
@@ -149,6 +149,19 @@ def coded(labels: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
         )
     position = {name: index for index, name in enumerate(names.tolist())}
     return names, np.array([position[text] for text in texts.tolist()])
+
+
+def _named(values: np.ndarray, what: str) -> np.ndarray:
+    """Names of windows as an array, none of them missing: nan is no class, and no stretch that windows share."""
+    import pandas as pd
+
+    names = np.asarray(values)
+    missing = np.flatnonzero(pd.isna(names))
+    if len(missing):
+        raise ValueError(
+            f"{what} must be there for every window; {len(missing):,} are missing, the first at {missing[0]}. Leave these windows out."
+        )
+    return names
 
 
 def by_class(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
@@ -253,7 +266,7 @@ def separation(
         )
     near = distances(points, groups, neighbours)
     names, classes = coded(labels, len(near.group))
-    held = np.arange(len(classes)) if groups is None else np.asarray(groups)
+    held = np.arange(len(classes)) if groups is None else _named(groups, "groups")
     return table(near, names, classes, held, permutations=permutations, draws=draws, seed=seed)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import ArrayLike
 
 HARM = {
     **dict.fromkeys(("llr", "base_llr", "wt_llr", "entropy", "cosine", "dot", "markov_llr"), -1),
@@ -52,15 +53,20 @@ FEWEST = 10
 """Variants of the rarer label of a stratum; fewer are not shown."""
 
 
-def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Chance that a positive scores higher than a negative, ties counted half; nan without both.
+
+    Raises
+    ------
+    ValueError
+        Labels that are not 0 and 1 or booleans, scores that are missing, or another number of them.
 
     Examples
     --------
     >>> auroc(np.array([1, 1, 0, 0]), np.array([3, 1, 1, 0]))
     0.875
     """
-    labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
+    labels, scores = _pairs(labels, scores)
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if not positives or not negatives:
         return float("nan")
@@ -68,17 +74,22 @@ def auroc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def auprc(labels: np.ndarray, scores: np.ndarray) -> float:
+def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
     """Average precision: the mean over positives of the precision where they are found; nan without any.
 
     Equal scores are found together. By guessing it is the share of positives.
+
+    Raises
+    ------
+    ValueError
+        As `auroc`.
 
     Examples
     --------
     >>> round(auprc(np.array([1, 0, 1]), np.array([3, 2, 1])), 3)
     0.833
     """
-    labels, scores = np.asarray(labels, bool), np.asarray(scores, float)
+    labels, scores = _pairs(labels, scores)
     if not labels.any():
         return float("nan")
     order = np.argsort(-scores, kind="stable")
@@ -88,18 +99,58 @@ def auprc(labels: np.ndarray, scores: np.ndarray) -> float:
     return float((np.diff(hits, prepend=0) * hits / taken).sum() / labels.sum())
 
 
-def spearman(first: np.ndarray, second: np.ndarray) -> float:
+def spearman(first: ArrayLike, second: ArrayLike) -> float:
     """Rank correlation, ties at their mean rank; nan where one of them does not vary.
+
+    Raises
+    ------
+    ValueError
+        Values that are missing or no numbers, or another number of them.
 
     Examples
     --------
     >>> spearman(np.array([1, 2, 3]), np.array([10, 30, 20]))
     0.5
     """
-    a, b = _ranks(np.asarray(first, float)), _ranks(np.asarray(second, float))
+    a, b = (_ranks(values) for values in _numbers(first, second))
     a, b = a - a.mean(), b - b.mean()
     length = np.sqrt((a**2).sum() * (b**2).sum())
     return float((a * b).sum() / length) if length else float("nan")
+
+
+def _pairs(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Labels bool and scores float64, one for each other."""
+    labels, scores = _numbers(labels, scores)
+    others = labels[(labels != 0) & (labels != 1)]
+    if len(others):
+        raise ValueError(f"Labels must be 0 and 1 or booleans; received {others[0]:g}. Pass a comparison.")
+    return labels == 1, scores
+
+
+def _numbers(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Both float64 of one length, without missing values. Text is none, not even "0", as bool("0") is True."""
+    arrays = np.asarray(first), np.asarray(second)
+    try:
+        if any(
+            values.dtype.kind in "US" or isinstance(values.flat[0], str) for values in arrays if values.size
+        ):
+            raise ValueError("text")
+        one, other = (values.astype(float) for values in arrays)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Labels and scores must be numbers or booleans, none missing; received {error}. Convert them, such as by label == 'pathogenic'."
+        ) from error
+    if one.ndim != 1 or one.shape != other.shape:
+        raise ValueError(
+            f"There must be one label for each score; received shapes {list(one.shape)} and {list(other.shape)}."
+        )
+    missing = np.flatnonzero(np.isnan(one) | np.isnan(other))
+    if len(missing):
+        raise ValueError(
+            f"Labels and scores must be there for every variant; {len(missing):,} of {len(one):,} are missing, the first at index "
+            f"{missing[0]}. Leave these out."
+        )
+    return one, other
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -151,7 +202,7 @@ def evaluate(
     Raises
     ------
     ValueError
-        A column is missing, a direction is not 1 or -1, or the baseline is not among the scores.
+        A column is missing, labels are text or infinite, a direction is not 1 or -1, or the baseline is not among the scores.
     """
     import pandas as pd
 
@@ -167,6 +218,16 @@ def evaluate(
             f"A direction must be 1 or -1; received {dict(scores)}. Decide it before looking at labels."
         )
     labelled = table[table[label].notna()]
+    try:
+        known = np.isfinite(labelled[label].to_numpy(float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Labels must be numbers, 0 and 1 or a measured effect; column {label!r} holds text ({error}). Convert it, such as by == 'pathogenic'."
+        ) from error
+    if not known.all():
+        raise ValueError(
+            f"Labels must be finite; {int((~known).sum()):,} of column {label!r} are infinite. Leave these rows out."
+        )
     parts = {"all": labelled}
     if strata:
         parts |= {str(name): part for name, part in labelled.groupby(strata, sort=True)}
