@@ -75,8 +75,8 @@ class Job:
         ]
         if state == "lost":
             return _NO_END
-        # Our own commands end with one sentence; what broke unforeseen with the name of an error.
-        return said[-1].removeprefix("ntviz: ") if said else f"it ended with code {last['code']}"
+        # Our own commands end with one sentence, what broke unforeseen with the name of an error; what a signal ended has no last words.
+        return said[-1].removeprefix("ntviz: ") if said and last["code"] < 128 else f"it ended with code {last['code']}"
 
 
 def read(folder: str | Path) -> dict[str, Any]:
