@@ -40,15 +40,10 @@ function render({ model, el }) {
   /** Ask Python, at once or when it has answered: meanwhile the last of each kind waits. */
   function ask(content) {
     if (box.ariaBusy) return void (next = [...next.filter(({ kind }) => kind !== content.kind), content]);
-    box.ariaBusy = "true";
-    box.style.cursor = "progress";
+    [box.ariaBusy, box.style.cursor] = ["true", "progress"];
     model.send(content);
   }
-  function answered() {
-    box.ariaBusy = null;
-    box.style.cursor = "";
-    if (next.length) ask(next.shift());
-  }
+  const answered = () => (([box.ariaBusy, box.style.cursor] = [null, ""]), next.length && ask(next.shift()));
   const axes = () => Object.entries(box._fullLayout).filter(([name, axis]) => /^[xy]axis\d*$/.test(name) && axis.range);
   const dark = () => document.body.dataset.jpThemeLight === "false";
 
