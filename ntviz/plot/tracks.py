@@ -377,14 +377,15 @@ def _features_track(
                 a, b = view.clip(start, end)
                 if a >= b:
                     continue
-                half, colour = looks[kind]
+                (half, colour), shown = looks[kind], escaped(text)
                 parts.append(((a, b), text, line, half, feature.score if np.isfinite(top) else colour))
                 for here in over[-(-(a - at.start) // step) : -(-(b - at.start) // step)]:
-                    here.append(escaped(text))
+                    here.append(shown)
                 chevrons = int((b - a) * WIDTH / len(at) / 26) * (kind == "intron" and feature.strand != ".")
                 marks += [(x + 0.5, line, f"triangle-{side}", 6, c.gene) for x in np.linspace(a, b, chevrons + 2)[1:-1]]  # fmt: skip
         spans, texts, middle, half, colour = zip(*parts, strict=True) if parts else ((),) * 5
-        bar = boxes(spans, texts, middle=middle, half=half, colour=colour, name=escaped(label))
+        name = escaped(label)
+        bar = boxes(spans, texts, middle=middle, half=half, colour=colour, name=name)
         if np.isfinite(top):
             bar.marker.update(colorscale=c.signs if signed else c.magnitudes, cmin=-top * signed, cmax=top or 1.0)  # fmt: skip
         # Of bars plotly would take a near one: an unseen line answers, base by base.
@@ -393,7 +394,7 @@ def _features_track(
         # Names are clipped to the row: with a trace that is not, plotly hides each box whose middle a zoom puts out of sight.
         panel.add(
             bar, go.Scatter(x0=at.start + 1, dx=step, y=np.zeros(len(over), np.int8), mode="lines", line={"width": 0},
-                            text=[f"{escaped(label)}: {'<br>'.join(here) or 'none'}" for here in told],
+                            text=[f"{name}: {'<br>'.join(here) or 'none'}" for here in told],
                             hovertemplate="%{text}<extra></extra>"),
             go.Scatter(x=x, y=y, mode="markers", hoverinfo="skip",
                        marker={"symbol": symbol, "size": size, "color": colour, "opacity": 1, "line": {"width": 0}}),
