@@ -137,6 +137,12 @@ def test_networks_and_what_training_makes_of_them():
     assert found.unit == "log-odds (nats)"
     bare = attribution.integrated_gradients(network, texts[0], Output(1, against=0), shuffles=4)
     np.testing.assert_allclose(bare.per_base(), found.per_base(), atol=1e-5)
+    shuffled = shuffle(texts[0], k=2, seed=3)
+    started = attribution.integrated_gradients(
+        tuned, texts[0], Output(1), baseline="shuffle", shuffles=1, seed=3, steps=1, most_steps=1
+    )
+    there = tuned.predict([shuffled])[0].astype(float)
+    assert started.baseline_value == pytest.approx(np.log(there[1] / there[0]), abs=1e-4)
     effects = attribution.mutagenesis(tuned, texts[0], Output(1), region=(3, 5))
     changed = texts[0][:4] + "A" + texts[0][5:]
     other = tuned.predict([changed])[0].astype(float)

@@ -318,6 +318,8 @@ def test_attributions_of_a_site(known):
     assert found.unit == "log-odds (nats)"
     assert found.error < 0.01
     assert found.per_base().sum() == pytest.approx(found.value - found.baseline_value, rel=0.01)
+    nothing = float(known.predict("N" * 120, flanks="N").donor[0, 60])
+    assert found.baseline_value == pytest.approx(np.log(nothing / (1 - nothing)), abs=1e-4)
     with pytest.raises(ValueError, match="on the strand of the gene"):
         attribution.integrated_gradients(known, sequence, target, both_strands=True)
     with pytest.raises(ValueError, match=r"gives sites\. Ask for SpliceSite"):
