@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, TypeError, ValueError)
 """What reading an npz that is damaged, or none, ends with; zipfile says RuntimeError of flags that make no sense to it."""
@@ -226,11 +226,15 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def _opener(path: str | os.PathLike[str]) -> Any:
+    """`gzip.open` or `open`, by how the file begins."""
+    with open(path, "rb") as handle:
+        return gzip.open if handle.read(2) == b"\x1f\x8b" else open
+
+
 def encoding_of(path: str | os.PathLike[str]) -> str:
     """Encoding of a text file by its byte order mark, which Windows' editors and spreadsheets write: UTF-16, else UTF-8."""
-    with open(path, "rb") as handle:
-        start = handle.read(2)
-    with gzip.open(path, "rb") if start == b"\x1f\x8b" else open(path, "rb") as handle:
+    with _opener(path)(path, "rb") as handle:
         return "utf-16" if handle.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 
@@ -253,10 +257,8 @@ def lines_of(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     [(1, 'chr20\t5'), (2, 'chr20\t9')]
     """
     path, number = Path(path), 0
-    with open(path, "rb") as handle:
-        opened = gzip.open if handle.read(2) == b"\x1f\x8b" else open
     try:
-        with opened(path, "rt", encoding=encoding_of(path), errors="replace") as handle:
+        with _opener(path)(path, "rt", encoding=encoding_of(path), errors="replace") as handle:
             for number, line in enumerate(handle, start=1):
                 yield number, line.rstrip("\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:

@@ -112,11 +112,6 @@ def _found(text: str, annotation: Any, names: dict[str, str]) -> tuple[Interval,
     except ValueError as error:
         if "must be one of" not in str(error):
             raise
-    rows = table[table["transcript"].astype(str).str.partition(".")[0].str.upper() == unversioned]
-    if len(rows):
-        chrom, strand = rows[["chrom", "strand"]].astype(str).iloc[0]
-        body = Interval(chrom, int(rows["start"].min()), int(rows["end"].max()), strand)
-        return body, text, body.end - 1 if strand == "-" else body.start
     why = "A gene of another chromosome needs its reference and annotation."
     if near := difflib.get_close_matches(text.upper(), names, n=3, cutoff=0.72):
         why = f"Nearest: {', '.join(names[name] for name in near)}."
