@@ -75,8 +75,10 @@ class Job:
         ]
         if state == "lost":
             return _NO_END
-        # Our own commands end with one sentence, what broke unforeseen with the name of an error; what a signal ended has no last words.
-        return said[-1].removeprefix("ntviz: ") if said and last["code"] < 128 else f"it ended with code {last['code']}"
+        # Our own commands end with one sentence, also when they were asked to end (130), what broke unforeseen with the
+        # name of an error; what any other signal ended has no last words.
+        spoke = said and (last["code"] < 128 or last["code"] == _ASKED[0])
+        return said[-1].removeprefix("ntviz: ") if spoke else f"it ended with code {last['code']}"
 
 
 def read(folder: str | Path) -> dict[str, Any]:
