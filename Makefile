@@ -1,7 +1,7 @@
 # make tour   the first look: environment, then notebooks/00_start.ipynb with its report
 # make lab    JupyterLab with ntviz's kernels registered
-# make test   lint, types, unit tests, every notebook at profile ci, the browser tests
-# make test-cluster   the tests on a real Slurm of four nodes on this host; Debian's packages for it are in .ci/run
+# make test   lint, types, unit tests, every notebook at profile ci, the browser tests; installs what they need from Debian where it may
+# make test-cluster   the tests on a real Slurm of four nodes on this host
 #
 # make env, make lint, make lock, make clean; PYTHON=/path/to/python3.12 chooses the interpreter.
 
@@ -15,7 +15,7 @@ CANDIDATES := $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 pyth
 LAB_OPTIONS ?= $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .DEFAULT_GOAL := help
-.PHONY: help env tour lab lint test test-cluster lock clean
+.PHONY: help env tour lab packages lint test test-cluster lock clean
 
 help:
 	@sed -n '/^VENV/q; s/^# \{0,1\}//p' Makefile
@@ -52,18 +52,22 @@ tour: $(STAMP)
 lab: $(STAMP)
 	$(BIN)/jupyter lab $(LAB_OPTIONS) notebooks/00_start.ipynb
 
+packages:
+	@.ci/packages
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ty check
 
 # A CUDA build of torch brings its own triton; beside a CPU build it comes from here, to run the kernel interpreted.
-test: lint
+test: packages lint
 	@if [ "$$(uname)" = Linux ]; then \
 	  $(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.7.1; \
 	fi
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore=tests/cluster
 
 test-cluster: $(STAMP)
+	@.ci/packages slurm
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest tests/cluster
 
 lock: $(STAMP)

@@ -133,26 +133,35 @@ def test_the_table_itself_only_points_downwards():
             assert below <= LAYER_OF[module], f"{module} may not import {name} from a layer above"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_module_imports_only_what_its_layer_allows(path):
-    module = module_of(path)
-    if path == PACKAGE / "__init__.py":
-        assert imported(path.read_text()) == set()
-        return
-    assert module in ALLOWED, f"{module} is not in the table of layers: add it, with what it may import"
-    for name in imported(path.read_text()):
-        own = name == module or name.startswith(f"{module}.")
-        assert own or allows(ALLOWED[module], name), f"{module} must not import ntviz.{name}"
+def test_modules_import_only_what_their_layer_allows():
+    wrong = []
+    for path in SOURCES:
+        module, names = module_of(path), imported(path.read_text())
+        if path == PACKAGE / "__init__.py":
+            wrong += [f"ntviz itself must not import ntviz.{name}" for name in names]
+            continue
+        assert module in ALLOWED, f"{module} is not in the table of layers: add it, with what it may import"
+        for name in names:
+            own = name == module or name.startswith(f"{module}.")
+            if not own and not allows(ALLOWED[module], name):
+                wrong.append(f"{path.relative_to(PACKAGE)} must not import ntviz.{name}")
+    assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_says_what_it_holds(path):
-    assert path.stem not in {"utils", "helpers", "common", "io", "config", "misc"}
-    lines = path.read_text().splitlines()
-    assert len(lines) <= 600, "split it by noun"
-    assert "from __future__ import annotations" in lines or not any(
-        "import" in line.split() for line in lines
-    )
+def test_files_say_what_they_hold_and_hold_one_idea():
+    wrong = []
+    for path in SOURCES:
+        lines = path.read_text().splitlines()
+        if path.stem in {"utils", "helpers", "common", "io", "config", "misc"}:
+            wrong.append(f"{path.relative_to(PACKAGE)}: a name that tells nothing")
+        if len(lines) > 600:
+            wrong.append(f"{path.relative_to(PACKAGE)} has {len(lines)} lines: split it by noun")
+        if (
+            any("import" in line.split() for line in lines)
+            and "from __future__ import annotations" not in lines
+        ):
+            wrong.append(f"{path.relative_to(PACKAGE)}: from __future__ import annotations is missing")
+    assert not wrong, "\n".join(wrong)
 
 
 HEAVY = ("torch", "transformers", "matplotlib", "plotly", "pandas", "IPython", "papermill", "nbconvert")

@@ -139,6 +139,37 @@ def test_the_lock_steps_down_to_what_the_oldest_python_installs():
     assert lock.pin(["ease", "plain"], [], "3.11.4", resolve) == {"ease": "2.1", "plain": "1.1"}
 
 
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_what_the_tests_need_of_debian_is_installed_or_named(tmp_path, uid):
+    """A machine with nothing but a shell: root installs, somebody else is told what to type."""
+    for name in ("bash", "env", "uname", "grep"):
+        (tmp_path / name).symlink_to(shutil.which(name))
+    fakes = {"apt-get": 'echo "$@" >> "$LOG"', "id": f"echo {uid}", "sudo": "exit 1"}
+    for name, body in fakes.items():
+        (tmp_path / name).write_text(f"#!{shutil.which('bash')}\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    log = tmp_path / "log"
+    script = (TOP / ".ci" / "packages").read_text().replace("PATH=$PATH:/usr/sbin", "")
+    answer = subprocess.run(
+        [shutil.which("bash"), "-c", script, "packages", "slurm"],
+        env={"PATH": str(tmp_path), "LOG": str(log)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wanted = (
+        "chromium bcftools fontconfig fonts-dejavu-core fonts-liberation slurmctld slurmd slurm-client munge"
+    )
+    if uid:
+        assert answer.returncode == 1 and not log.exists()
+        assert answer.stderr.splitlines() == [
+            f"The tests need Debian's packages; type: sudo apt-get install --no-install-recommends {wanted}"
+        ]
+    else:
+        assert answer.returncode == 0, answer.stderr
+        assert log.read_text().splitlines()[-1] == f"install -y -qq --no-install-recommends {wanted}"
+
+
 def test_the_makefile_and_the_readme_name_the_oldest_python():
     promised = PROJECT["requires-python"].removeprefix(">=")
     needed = f"({promised.replace('.', ', ')})"
