@@ -1,18 +1,9 @@
-"""Where things are and what this machine is: paths, files written whole, progress, seed, device, versions, doctor."""
+"""Where things are and what this machine is: paths, progress, device, versions, doctor."""
 
 from __future__ import annotations
 
 from ntviz.environment.diagnosis import Finding, doctor
-from ntviz.environment.files import (
-    DAMAGED,
-    append_line,
-    atomic_directory,
-    atomic_write,
-    encoding_of,
-    lines_of,
-    rows_of,
-    sha256,
-)
+from ntviz.environment.files import encoding_of, is_missing, lines_of, rows_of, whole_number
 from ntviz.environment.laziness import lazily
 from ntviz.environment.machine import (
     Versions,
@@ -20,25 +11,15 @@ from ntviz.environment.machine import (
     free_memory,
     in_jupyterlab,
     machine,
-    seed_everything,
     versions,
 )
 from ntviz.environment.paths import cache_dir, data_dir, project_dir, runs_dir
 from ntviz.environment.reporting import Progress, listeners, progress, tell
-from ntviz.environment.sharing import Finished, Output, Shelf, Unfinished, share, write_card
 
 __all__ = [
-    "DAMAGED",
     "Finding",
-    "Finished",
-    "Output",
     "Progress",
-    "Shelf",
-    "Unfinished",
     "Versions",
-    "append_line",
-    "atomic_directory",
-    "atomic_write",
     "cache_dir",
     "data_dir",
     "device",
@@ -46,6 +27,7 @@ __all__ = [
     "encoding_of",
     "free_memory",
     "in_jupyterlab",
+    "is_missing",
     "lazily",
     "lines_of",
     "listeners",
@@ -54,10 +36,7 @@ __all__ = [
     "project_dir",
     "rows_of",
     "runs_dir",
-    "seed_everything",
-    "sha256",
-    "share",
     "tell",
     "versions",
-    "write_card",
+    "whole_number",
 ]

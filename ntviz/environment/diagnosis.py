@@ -11,28 +11,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from ntviz.environment.machine import gpus
 from ntviz.environment.paths import cache_dir, data_dir, runs_dir
 
-LEVELS = ("ok", "note", "warn", "error")
 _ENOUGH_DISK = 2 * 1024**3  # bytes; a run's figures and a checkpoint of the default model fit easily
+_ASK_TORCH = (
+    "import torch; print(torch.__version__, torch.version.cuda or 'none', torch.cuda.is_available(),"
+    " torch.cuda.device_count())"
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: `level` is ``ok``, ``note``, ``warn`` or ``error``, `fix` says what to type."""
+    """One thing that was looked at; `fix` says what to type."""
 
-    level: str
+    level: Literal["ok", "note", "warn", "error"]
     what: str
     fix: str = ""
-
-    def __post_init__(self) -> None:
-        if self.level not in LEVELS:
-            raise ValueError(
-                f"level must be one of {', '.join(LEVELS)}, but {self.level!r} came. Choose one of these"
-            )
 
 
 def doctor() -> list[Finding]:
@@ -40,20 +38,9 @@ def doctor() -> list[Finding]:
 
     Takes a few seconds: torch is imported in a process of its own, so that nothing is left in this one.
     """
-    return [
-        *_python(),
-        *_packages(),
-        *_gpu(),
-        *_kernels(),
-        *_server(),
-        *_network(),
-        *_folders(),
-    ]
-
-
-def _python() -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("ok", f"Python {version} at {sys.executable}")
+    python = Finding("ok", f"Python {version} at {sys.executable}")
+    return [python, *_packages(), _gpu(), *_kernels(), *_server(), _network(), *_folders()]
 
 
 def _packages() -> Iterator[Finding]:
@@ -67,32 +54,26 @@ def _packages() -> Iterator[Finding]:
         )
         return
     yield Finding("ok", f"ntviz {distribution.version}")
-    core: list[str] = []
-    extras: dict[str, list[str]] = {
-        extra: [] for extra in distribution.metadata.get_all("Provides-Extra") or []
+    # Core, which has no extra, goes first.
+    problems: dict[str, list[str]] = {
+        name: [] for name in ("", *(distribution.metadata.get_all("Provides-Extra") or []))
     }
-    for line in distribution.requires or []:
-        requirement = Requirement(line)
-        problem = _unmet(requirement)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            core += [problem] if problem else []
-            continue
-        for extra, problems in extras.items():
-            if problem and requirement.marker.evaluate({"extra": extra}):
-                problems.append(problem)
-    if core:
+    for requirement in map(Requirement, distribution.requires or []):
+        marker = requirement.marker
+        needing = [extra for extra in problems if marker is None or marker.evaluate({"extra": extra})]
+        if problem := _unmet(requirement):
+            for extra in [""] if "" in needing else needing:
+                problems[extra].append(problem)
+    if core := problems.pop(""):
         yield Finding(
             "error", f"core packages are not as needed: {'; '.join(core)}", "pip install -r requirements.lock"
         )
     else:
         yield Finding("ok", "all core packages are here")
-    for extra, problems in extras.items():
-        if problems:
-            yield Finding(
-                "note",
-                f"optional extra '{extra}' is not complete: {'; '.join(problems)}",
-                f"pip install 'ntviz[{extra}]'",
-            )
+    for extra, unmet in problems.items():
+        if unmet:
+            what = f"optional extra '{extra}' is not complete: {'; '.join(unmet)}"
+            yield Finding("note", what, f"pip install 'ntviz[{extra}]'")
 
 
 def _unmet(requirement) -> str:
@@ -105,50 +86,44 @@ def _unmet(requirement) -> str:
     return ""
 
 
-def _gpu() -> Iterator[Finding]:
-    code = (
-        "import torch; print(torch.__version__, torch.version.cuda or 'none', torch.cuda.is_available(),"
-        " torch.cuda.device_count())"
-    )
+def _gpu() -> Finding:
     try:
         answer = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+            [sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=120, check=False
         )
     except (OSError, subprocess.SubprocessError) as error:
-        yield Finding("error", f"torch could not be asked about the GPU: {error}", "python -c 'import torch'")
-        return
+        return Finding(
+            "error", f"torch could not be asked about the GPU: {error}", "python -c 'import torch'"
+        )
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["no message"])[-1]
-        yield Finding("error", f"torch cannot be imported: {reason}", "pip install -r requirements.lock")
-        return
-    yield judge_gpu(answer.stdout.split()[-4:], gpus())
+        return Finding("error", f"torch cannot be imported: {reason}", "pip install -r requirements.lock")
+    return judge_gpu(answer.stdout.split()[-4:], gpus())
 
 
 def judge_gpu(torch_says: list[str], driver_says: list[dict[str, str]]) -> Finding:
     """The finding for torch's words (version, CUDA version or ``none``, available, count) and the driver's GPUs."""
     version, cuda, available, count = torch_says
-    if driver_says:
-        first = driver_says[0]
-        seen = f"{len(driver_says)} x {first['name']} ({first['memory']}, driver {first['driver']})"
+    if not driver_says:
         if available == "True":
-            return Finding("ok", f"GPU: {seen}; torch {version} uses {count} of them, with CUDA {cuda}")
-        if cuda == "none":
-            return Finding(
-                "warn",
-                f"GPU: {seen}, but torch {version} is a CPU build",
-                f"Install the CUDA build of torch {version.split('+')[0]}, as pytorch.org's 'Get started' says",
-            )
-        return Finding(
-            "error",
-            f"GPU: {seen}, but torch {version} (CUDA {cuda}) cannot use it",
-            "Compare the driver with CUDA's minimum in `nvidia-smi`; update the driver or take an older CUDA build",
-        )
+            return Finding("ok", f"GPU: torch {version} sees {count}; nvidia-smi is not on the path")
+        build = f"is a CUDA {cuda} build and will use the CPU"
+        cpu = "uses the CPU, which is enough for the default model"
+        return Finding("note", f"no GPU found; torch {version} {cpu if cuda == 'none' else build}")
+    first = driver_says[0]
+    seen = f"GPU: {len(driver_says)} x {first['name']} ({first['memory']}, driver {first['driver']})"
     if available == "True":
-        return Finding("ok", f"GPU: torch {version} sees {count}; nvidia-smi is not on the path")
-    if cuda != "none":
-        return Finding("note", f"no GPU found; torch {version} is a CUDA {cuda} build and will use the CPU")
+        return Finding("ok", f"{seen}; torch {version} uses {count} of them, with CUDA {cuda}")
+    if cuda == "none":
+        return Finding(
+            "warn",
+            f"{seen}, but torch {version} is a CPU build",
+            f"Install the CUDA build of torch {version.split('+')[0]}, as pytorch.org's 'Get started' says",
+        )
     return Finding(
-        "note", f"no GPU found; torch {version} uses the CPU, which is enough for the default model"
+        "error",
+        f"{seen}, but torch {version} (CUDA {cuda}) cannot use it",
+        "Compare the driver with CUDA's minimum in `nvidia-smi`; update the driver or take an older CUDA build",
     )
 
 
@@ -164,42 +139,35 @@ def judge_kernels(commands: dict[str, list[str]]) -> Iterator[Finding]:
     install = "ntviz kernel install --sys-prefix"
     if "ntviz" not in commands:
         yield Finding("warn", "the Jupyter kernel 'ntviz' is not registered", install)
-    for name in ("ntviz", "ntviz-gpu"):
-        if name not in commands:
-            continue
+    for name in sorted(commands.keys() & {"ntviz", "ntviz-gpu"}):
         interpreter = commands[name][0] if commands[name] else ""
+        starts = f"kernel '{name}' starts {interpreter}"
         if not os.path.isabs(interpreter):
             # The trap: Jupyter replaces "python" by the interpreter of the *server*, whichever environment that is.
-            yield Finding(
-                "warn",
-                f"kernel '{name}' starts '{interpreter}', which a Jupyter server of another environment takes for its own",
-                install,
-            )
+            what = f"kernel '{name}' starts '{interpreter}', which a Jupyter server of another environment takes for its own"
+            yield Finding("warn", what, install)
         elif not os.path.exists(interpreter):
-            yield Finding(
-                "error", f"kernel '{name}' starts {interpreter}, which does not exist any more", install
-            )
+            yield Finding("error", f"{starts}, which does not exist any more", install)
         elif not _same_environment(interpreter):
-            yield Finding("warn", f"kernel '{name}' starts {interpreter}, not this {sys.executable}", install)
+            yield Finding("warn", f"{starts}, not this {sys.executable}", install)
         else:
             yield Finding("ok", f"kernel '{name}' starts this Python")
 
 
 def _same_environment(interpreter: str) -> bool:
     # A virtual environment is named by the folder of its python, which itself links to a shared one.
-    here = Path(sys.executable)
-    return Path(interpreter).parent.resolve() == here.parent.resolve()
+    return Path(interpreter).parent.resolve() == Path(sys.executable).parent.resolve()
 
 
 def _server() -> Iterator[Finding]:
-    parent = os.environ.get("JPY_PARENT_PID")
-    if not parent or "JPY_SESSION_NAME" not in os.environ:
+    if "JPY_SESSION_NAME" not in os.environ:
         return
     try:
-        server = Path(f"/proc/{int(parent)}/cmdline").read_bytes().split(b"\0")[0].decode(errors="replace")
+        command = Path(f"/proc/{int(os.environ.get('JPY_PARENT_PID', ''))}/cmdline").read_bytes()
     except (OSError, ValueError):
         return  # Only Linux lets us look at the parent's command line.
-    if not server or not os.path.isabs(server):
+    server = command.split(b"\0")[0].decode(errors="replace")
+    if not os.path.isabs(server):
         return
     if _same_environment(server):
         yield Finding("ok", "this kernel and its Jupyter server share one environment")
@@ -211,26 +179,18 @@ def _server() -> Iterator[Finding]:
         )
 
 
-def _network() -> Iterator[Finding]:
+def _network() -> Finding:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
-        yield Finding(
-            "note",
-            "HF_HUB_OFFLINE is set: models come from folders and the cache only",
-            "unset HF_HUB_OFFLINE",
-        )
-        return
+        what = "HF_HUB_OFFLINE is set: models come from folders and the cache only"
+        return Finding("note", what, "unset HF_HUB_OFFLINE")
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     host, port = endpoint.hostname or "", endpoint.port or (80 if endpoint.scheme == "http" else 443)
     try:
         socket.create_connection((host, port), timeout=3).close()
     except OSError as error:
-        yield Finding(
-            "note",
-            f"offline: {host} does not answer ({error}). The bundled data and model work without it",
-            "export HF_HUB_OFFLINE=1  (saves waiting for answers)",
-        )
-    else:
-        yield Finding("ok", f"{host} answers: models can be downloaded")
+        what = f"offline: {host} does not answer ({error}). The bundled data and model work without it"
+        return Finding("note", what, "export HF_HUB_OFFLINE=1  (saves waiting for answers)")
+    return Finding("ok", f"{host} answers: models can be downloaded")
 
 
 def _folders() -> Iterator[Finding]:
@@ -238,27 +198,17 @@ def _folders() -> Iterator[Finding]:
     if data.is_dir() and any(data.iterdir()):
         yield Finding("ok", f"data folder {data}")
     else:
-        yield Finding(
-            "warn",
-            f"the data folder {data} is missing or empty",
-            "export NTVIZ_DATA=/path/to/ntviz/data  (or work inside a clone of ntviz)",
-        )
+        fix = "export NTVIZ_DATA=/path/to/ntviz/data  (or work inside a clone of ntviz)"
+        yield Finding("warn", f"the data folder {data} is missing or empty", fix)
     for what, folder in (("cache", cache_dir()), ("runs", runs_dir())):
         # The nearest folder that exists decides whether the rest can be made.
         existing = next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            yield Finding(
-                "error",
-                f"the {what} folder {folder} cannot be made",
-                f"export NTVIZ_{what.upper()}=/elsewhere",
-            )
-            continue
         free = shutil.disk_usage(existing).free
-        if free < _ENOUGH_DISK:
-            yield Finding(
-                "warn",
-                f"the {what} folder {folder} has {free / 1024**3:.1f} GiB left",
-                "Free some disk space",
-            )
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            fix = f"export NTVIZ_{what.upper()}=/elsewhere"
+            yield Finding("error", f"the {what} folder {folder} cannot be made", fix)
+        elif free < _ENOUGH_DISK:
+            left = f"the {what} folder {folder} has {free / 1024**3:.1f} GiB left"
+            yield Finding("warn", left, "Free some disk space")
         else:
             yield Finding("ok", f"{what} folder {folder}, {free / 1024**3:.0f} GiB free")

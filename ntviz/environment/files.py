@@ -1,229 +1,54 @@
-"""Files and folders that appear whole or not at all, the checksum that names their content, and lines of people's text."""
+"""Lines and rows of people's text files."""
 
 from __future__ import annotations
 
 import csv
-import errno
 import gzip
-import hashlib
 import io
 import os
-import secrets
-import shutil
-import zipfile
+import re
 import zlib
-from collections.abc import Collection, Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, TypeError, ValueError)
-"""What reading an npz that is damaged, or none, ends with; zipfile says RuntimeError of flags that make no sense to it."""
-
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
+_MISSING = frozenset(
+    ("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "null", "nat", "?", ".", "#value!", "#ref!", "#div/0!", "#num!",
+     "#name?", "#null!")
+)  # fmt: skip
 
 
-def _explained(error: OSError, path: Path) -> OSError:
-    if error.errno not in _NO_ROOM:
-        return error
-    return OSError(
-        error.errno,
-        f"{path.name} must fit on the disk, but writing it ended with '{os.strerror(error.errno)}'. "
-        f"Nothing half-written is left. Free some space, or write elsewhere",
-        str(path),
-    )
-
-
-def _sync_folder(folder: Path) -> None:
-    # Makes the rename itself survive a power cut; folders cannot be opened on Windows, and some network file
-    # systems refuse to sync them, neither of which takes anything from the atomicity.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextmanager
-def atomic_write(
-    path: str | os.PathLike[str], mode: str = "wb", *, encoding: str | None = None
-) -> Generator[IO]:
-    """File handle whose content appears at `path` all at once when the block ends well, and not at all otherwise.
-
-    The bytes go to a temporary file in the same folder (made if missing), which is synced and then renamed. On
-    any exception, Ctrl-C and a full disk included, the temporary file is removed and what was at `path` stays.
-
-    Parameters
-    ----------
-    path
-        The file to make or replace.
-    mode
-        ``"wb"`` for bytes, ``"w"`` for text (UTF-8 unless `encoding` says otherwise, lines ending in LF).
-
-    Raises
-    ------
-    ValueError
-        If `mode` is another one.
-    OSError
-        If the file cannot be written; the message of a full disk says that nothing is left.
+def is_missing(text: str) -> bool:
+    """Whether a cell says that nothing is there, as R, pandas, Weka and spreadsheets write it; "none" is a class.
 
     Examples
     --------
-    >>> import tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> with atomic_write(folder / "answer.txt", "w") as handle:
-    ...     _ = handle.write("42")
-    >>> [file.name for file in folder.iterdir()], (folder / "answer.txt").read_text()
-    (['answer.txt'], '42')
+    >>> [is_missing(text) for text in (" NaN", "na", "None", "none", "-")]
+    [True, True, True, False, False]
     """
-    if mode not in ("w", "wb"):
-        raise ValueError(f"mode must be 'w' or 'wb', but {mode!r} came. Read and append with open()")
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    text = mode == "w"
+    text = text.strip()
+    return text == "None" or text.lower() in _MISSING
+
+
+def whole_number(text: str) -> int | None:
+    """The whole number that a cell says, also with commas or as R and pandas write it; None where it says none.
+
+    Examples
+    --------
+    >>> [whole_number(text) for text in ("1000", "1,000", "1e+03", "20.0", "12.5", "x")]
+    [1000, 1000, 1000, 20, None, None]
+    """
     try:
-        with open(
-            temporary,
-            mode.replace("w", "x"),
-            encoding=(encoding or "utf-8") if text else None,
-            newline="\n" if text else None,
-        ) as handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        explained = _explained(error, path)
-        if explained is error:
-            raise
-        raise explained from error
-    finally:
-        # After a good end the name is gone already.
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-@contextmanager
-def atomic_directory(path: str | os.PathLike[str], *, replace: bool = True) -> Generator[Path]:
-    """Empty folder to fill, which becomes `path` when the block ends well and vanishes otherwise.
-
-    Parameters
-    ----------
-    path
-        A folder that stands there already is replaced as a whole, and only at the end.
-    replace
-        False: a filled folder that stands there at the end stays, and the new one vanishes. For what several processes may
-        make alike at once: who reads it never finds it gone.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written; the message of a full disk says that nothing is left.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "checkpoint"
-    >>> with atomic_directory(target) as folder:
-    ...     _ = (folder / "step.txt").write_text("100")
-    >>> (target / "step.txt").read_text()
-    '100'
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
-    replaced = _temporary(path)
-    temporary.mkdir()
+        return int(text)
+    except ValueError:
+        pass
+    if re.fullmatch(r"\d{1,3}(,\d{3})+", text):
+        return int(text.replace(",", ""))
     try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb+") as handle:
-                    os.fsync(handle.fileno())
-        if not replace:
-            try:
-                os.rename(temporary, path)
-            except OSError:
-                if not path.is_dir():
-                    raise
-        elif path.exists():
-            # A folder cannot be renamed over a filled one: the old one steps aside for a moment.
-            os.replace(path, replaced)
-            try:
-                os.replace(temporary, path)
-            except BaseException:
-                os.replace(replaced, path)
-                raise
-        else:
-            os.replace(temporary, path)
-    except OSError as error:
-        explained = _explained(error, path)
-        if explained is error:
-            raise
-        raise explained from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-    _sync_folder(path.parent)
-
-
-def append_line(path: str | os.PathLike[str], text: str) -> None:
-    r"""Add `text` and a line end to a file, wholly or not at all, making the file if missing.
-
-    Half a line, as a full disk leaves it, would swallow the next one: it is cut off again.
-
-    Raises
-    ------
-    OSError
-        If the line cannot be written; the file is then as it was.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> log = Path(tempfile.mkdtemp()) / "log.jsonl"
-    >>> append_line(log, "1")
-    >>> append_line(log, "2")
-    >>> log.read_text()
-    '1\n2\n'
-    """
-    rest = memoryview((text + "\n").encode())
-    with open(path, "ab", buffering=0) as handle:
-        end = handle.seek(0, os.SEEK_END)
-        try:
-            while rest:
-                rest = rest[handle.write(rest) :]
-        except OSError as error:
-            os.ftruncate(handle.fileno(), end)
-            explained = _explained(error, Path(path))
-            if explained is error:
-                raise
-            raise explained from error
-
-
-def sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "empty"
-    >>> file.touch()
-    >>> sha256(file)[:16]
-    'e3b0c44298fc1c14'
-    """
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+        number = float(text)
+    except ValueError:
+        return None
+    return int(number) if number.is_integer() else None
 
 
 def _opener(path: str | os.PathLike[str]) -> Any:

@@ -8,17 +8,8 @@ from typing import Any
 
 
 def lazily(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package, which finds each name in its module.
+    """The `__getattr__` of a package, which finds each name in its module; `homes` are names by module.
 
-    Parameters
-    ----------
-    package
-        Name of the package: its `__name__`.
-    homes
-        Names by the module of the package that holds them.
-
-    Examples
-    --------
     >>> lazily("ntviz.environment", {"reporting": ("duration",)})("duration")(61)
     '1:01'
     """

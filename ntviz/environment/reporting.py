@@ -50,9 +50,8 @@ def duration(seconds: float) -> str:
 
 
 def _rate(count: float, seconds: float) -> str:
-    per_second = count / seconds if seconds > 0 else 0.0
     # Of slow things the time is said already.
-    return f", {per_second:,.0f} a second" if per_second >= 10 else ""
+    return f", {count / seconds:,.0f} a second" if seconds > 0 and count >= 10 * seconds else ""
 
 
 def _kernel() -> Any:
@@ -169,13 +168,14 @@ class Progress(Generic[Item]):
         self._shown = True
         if self.surface in ("jupyter", "kernel"):
             self._display(line, final)
-        elif self.surface == "terminal":
+            return
+        if self.surface == "terminal":
             # "\x1b[K" clears what is left of a longer line before.
-            self._stream.write(f"\r{self._bar() if not final else ''}{line}\x1b[K" + ("\n" if final else ""))
-            self._stream.flush()
+            line = f"\r{'' if final else self._bar()}{line}\x1b[K" + "\n" * final
         else:
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
+            line += "\n"
+        self._stream.write(line)
+        self._stream.flush()
 
     def _bar(self) -> str:
         if not self.total:
@@ -201,22 +201,17 @@ class Progress(Generic[Item]):
 def progress(
     iterable: Iterable[Item] | None = None, *, total: int | None = None, what: str = "", unit: str = ""
 ) -> Progress[Item]:
-    """Progress of a loop, shown where this process is watched.
+    """Progress of a loop, or of a ``with`` block with `update`, shown where this process is watched.
 
-    A terminal gets a bar, JupyterLab one display that is updated, a batch job one line every five per cent (or
-    five minutes) with the time left; each ends in one line with the total and the time. A loop that is over
-    within a second shows nothing. Outside of kernels everything goes to stderr.
+    A terminal gets a bar, JupyterLab one display that is updated, a batch log one line every five per cent or five
+    minutes; each ends in one line with the total and the time. A loop of less than a second shows nothing.
 
     Parameters
     ----------
-    iterable
-        What to loop over; None to count by hand with `update` in a ``with`` block.
-    total
-        How many there are; taken from `iterable` when that has a length.
-    what
-        What is being done, such as ``"scoring variants"``.
-    unit
-        What is counted, for the rate, such as ``"tokens"``.
+    iterable, total
+        What to loop over, and how many there are where it has no length.
+    what, unit
+        What is being done, such as "scoring variants", and what is counted, such as "tokens".
 
     Examples
     --------
