@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from ntviz import attention, attribution, benchmark, embeddings, finetuning, models, motifs, probing
-from ntviz.benchmark import homology, plain_features, shortcuts
+from ntviz.benchmark import homology
+from ntviz.benchmark import methods as plain
 from ntviz.finetuning import Recipe
 from ntviz.probing import labels as door
 from ntviz.probing.estimators import Setting
@@ -273,16 +274,15 @@ SEQUENCES = {
     "motifs.scan_many": lambda s, m: motifs.scan_many(s, motifs.Motif.from_sites("toy", ["GATTACA"])),
     "probing.control_labels": lambda s, m: probing.control_labels(s, 2, shares=np.array([0.5, 0.5])),
     "benchmark.homology.apart": lambda s, m: homology.apart(s, s),
-    "benchmark.plain_features.composition": lambda s, m: plain_features.composition(s),
-    "benchmark.plain_features.local_bases": lambda s, m: plain_features.local_bases(s),
-    "benchmark.shortcuts.single_features": lambda s, m: np.stack(list(shortcuts.single_features(s).values())),
+    "benchmark.methods.composition": lambda s, m: plain.composition(s),
+    "benchmark.methods.local_bases": lambda s, m: plain.local_bases(s),
     "benchmark.Examples": lambda s, m: benchmark.Examples(["a"], s, [0], ["a"]).sequences == ["ACGT"],
 }  # fmt: skip
-TOGETHER = {"tokens.Tokenizer.batch", "sequence.listed"}  # of tokens; the door itself
+TOGETHER = {"tokens.Tokenizer.batch", "genome.sequence.listed"}  # of tokens; the door itself
 
 
 def test_every_public_function_of_sequences_is_asked():
-    packages = ("attention", "attribution", "benchmark", "embeddings", "expectation", "finetuning", "landscape", "motifs", "probing", "projection", "sequence", "tokens", "variants")  # fmt: skip
+    packages = ("attention", "attribution", "benchmark", "embeddings", "finetuning", "landscape", "motifs", "probing", "genome.sequence", "tokens", "variants")  # fmt: skip
     public = set()
     for package in packages:
         module = import_module(f"ntviz.{package}")

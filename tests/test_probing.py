@@ -453,13 +453,3 @@ def test_the_test_of_equals_is_fair():
 def test_comparisons_of_other_examples_are_refused():
     with pytest.raises(ValueError, match=r"received shapes \[3, 2\] and \[4, 2\]"):
         probing.compare("binary", np.zeros(3, int), np.zeros((3, 2)), np.zeros((4, 2)), np.arange(3))
-
-
-def test_false_discovery_is_that_of_benjamini_and_hochberg():
-    p = np.random.default_rng(0).random(30)
-    order = np.argsort(p)
-    expected = np.empty(30)
-    for place, index in enumerate(order):
-        expected[index] = min(1, min(p[j] * 30 / (rank + 1) for rank, j in enumerate(order) if rank >= place))
-    np.testing.assert_allclose(probing.false_discovery(p), expected)
-    assert np.isnan(probing.false_discovery(np.array([np.nan]))).all()

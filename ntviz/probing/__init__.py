@@ -11,22 +11,20 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
-    from ntviz.probing.comparing import Comparison, compare, false_discovery
+    from ntviz.probing.comparing import Comparison, compare
     from ntviz.probing.controlling import Controls, control_labels, controls
-    from ntviz.probing.estimators import Fitted, Setting
-    from ntviz.probing.intervals import Interval95, bootstrap, middle, redrawn
+    from ntviz.probing.estimators import METHODS, Fitted, Setting
+    from ntviz.probing.intervals import Interval95, bootstrap, redrawn
     from ntviz.probing.metrics import metric_names, scores
-    from ntviz.probing.probes import METHODS, Probed, fit, probe
-    from ntviz.probing.splitting import folds, splits
+    from ntviz.probing.probes import Probed, fit, folds, probe, splits
 
 _HOMES = {
-    "comparing": ("Comparison", "compare", "false_discovery"),
+    "comparing": ("Comparison", "compare"),
     "controlling": ("Controls", "control_labels", "controls"),
-    "estimators": ("Fitted", "Setting"),
-    "intervals": ("Interval95", "bootstrap", "middle", "redrawn"),
+    "estimators": ("METHODS", "Fitted", "Setting"),
+    "intervals": ("Interval95", "bootstrap", "redrawn"),
     "metrics": ("metric_names", "scores"),
-    "probes": ("METHODS", "Probed", "fit", "probe"),
-    "splitting": ("folds", "splits"),
+    "probes": ("Probed", "fit", "folds", "probe", "splits"),
 }
 
 __all__ = [
@@ -41,11 +39,9 @@ __all__ = [
     "compare",
     "control_labels",
     "controls",
-    "false_discovery",
     "fit",
     "folds",
     "metric_names",
-    "middle",
     "probe",
     "redrawn",
     "scores",

@@ -8,24 +8,21 @@ import numpy as np
 
 from ntviz.probing import labels as door
 from ntviz.probing import metrics
-from ntviz.probing.intervals import FEWEST, group_tables, middle
+from ntviz.probing.intervals import group_tables, resampled
+from ntviz.statistics import FEWEST, draw_groups, mcc, middle
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference of two models' first metric on the same examples.
+    """The difference of two models' first metric on the same examples, first less second; nan where it is not defined.
 
     Attributes
     ----------
-    difference
-        First less second; nan where the metric is not defined for one of them, and so are the interval and p.
     low, high
-        Its 95 % interval over groups drawn again; nan below `FEWEST` groups.
+        Its 95 % interval over groups drawn again; nan below 5 groups.
     p
-        Two-sided: how often the difference is at least as large when, group by group, a coin says whose predictions
-        are whose. All 2^groups coins are thrown where that is fewer than `draws`.
-    groups
-        Number of groups: with g of them p cannot be below 2 / 2^g.
+        Two-sided: how often the difference is at least as large when, group by group, a coin says whose predictions are
+        whose. All 2^groups coins are thrown where that is fewer than `draws`; p cannot be below 2 / 2^groups.
     """
 
     difference: float
@@ -49,10 +46,8 @@ def compare(
 
     Parameters
     ----------
-    kind, labels
-        See `probing.scores`.
-    first, second
-        Predictions of the two for the same examples, in the same order.
+    kind, labels, first, second
+        See `probing.scores`; predictions of the two for the same examples, in the same order.
     groups
         [example]; examples of a group are swapped and drawn together.
 
@@ -79,60 +74,29 @@ def compare(
         exact = True
     else:
         swapped, exact = rng.random((draws, n)) < 0.5, False
-    drawn = rng.integers(0, n, size=(draws, n))
+    drawn = draw_groups(n, draws, rng)
     if kind in ("binary", "multiclass"):
         one, two = group_tables(labels, first, which), group_tables(labels, second, which)
-
-        def of(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-            return metrics.mcc(a) - metrics.mcc(b)
-
-        observed = float(of(one.sum(0)[None], two.sum(0)[None])[0])
-        s = swapped.astype(np.float64)
+        both, s = (one + two).sum(0)[None], swapped.astype(np.float64)
         a = np.einsum("dg,gtp->dtp", 1 - s, one) + np.einsum("dg,gtp->dtp", s, two)
-        null = of(a, (one + two).sum(0)[None] - a)
-        weights = np.stack([np.bincount(row, minlength=n) for row in drawn]).astype(np.float64)
-        resampled = of(np.einsum("dg,gtp->dtp", weights, one), np.einsum("dg,gtp->dtp", weights, two))
+        observed = float((mcc(one.sum(0)[None]) - mcc(two.sum(0)[None]))[0])
+        null = mcc(a) - mcc(both - a)
     else:
 
-        def score(truth: np.ndarray, predicted: np.ndarray) -> float:
-            return metrics.measured(kind, truth, predicted)[metric]
+        def difference(first: np.ndarray, second: np.ndarray) -> float:
+            a, b = (metrics.measured(kind, labels, predicted)[metric] for predicted in (first, second))
+            return a - b
 
-        observed = score(labels, first) - score(labels, second)
-        null = np.empty(len(swapped))
-        for draw, coin in enumerate(swapped):
-            shape = (-1, *(1,) * (first.ndim - 1))
-            turned = coin[which].reshape(shape)
-            null[draw] = score(labels, np.where(turned, second, first)) - score(
-                labels, np.where(turned, first, second)
-            )
-        resampled = np.empty(len(drawn))
-        members = [np.flatnonzero(which == group) for group in range(n)]
-        for draw, row in enumerate(drawn):
-            taken = np.concatenate([members[group] for group in row])
-            resampled[draw] = score(labels[taken], first[taken]) - score(labels[taken], second[taken])
+        observed = difference(first, second)
+        shape = (-1, *(1,) * (first.ndim - 1))
+        coins = (coin[which].reshape(shape) for coin in swapped)
+        null = np.array([difference(np.where(c, second, first), np.where(c, first, second)) for c in coins])
+    resamples = [resampled(kind, labels, predicted, which, drawn) for predicted in (first, second)]
     if not np.isfinite(observed):
-        return Comparison(float("nan"), float("nan"), float("nan"), float("nan"), n)
+        return Comparison(*[float("nan")] * 4, n)
     # Sums in another order differ in the last digit; a draw that repeats what was seen must count. A swap that leaves the metric
     # undefined makes no difference.
     as_large = int((np.abs(np.nan_to_num(null)) >= abs(observed) - 1e-12).sum())
     p = as_large / len(null) if exact else (1 + as_large) / (1 + len(null))
-    low, high = middle(resampled) if n >= FEWEST else (float("nan"), float("nan"))
+    low, high = middle(resamples[0] - resamples[1]) if n >= FEWEST else (float("nan"), float("nan"))
     return Comparison(observed, low, high, float(p), n)
-
-
-def false_discovery(p: np.ndarray) -> np.ndarray:
-    """Benjamini-Hochberg's adjusted p-values of one family of tests; nan stays nan and does not count.
-
-    Examples
-    --------
-    >>> false_discovery(np.array([0.01, 0.04, 0.03, np.nan])).round(3).tolist()
-    [0.03, 0.04, 0.04, nan]
-    """
-    from scipy.stats import false_discovery_control
-
-    p = np.asarray(p, dtype=np.float64)
-    result = np.full(p.shape, np.nan)
-    known = np.isfinite(p)
-    if known.any():
-        result[known] = false_discovery_control(p[known])
-    return result

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ntviz.genome.sequence import listed
 from ntviz.probing import labels as door
 from ntviz.probing import metrics
 from ntviz.probing.estimators import Setting
 from ntviz.probing.probes import fit
-from ntviz.sequence import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,15 +36,14 @@ class Controls:
     Attributes
     ----------
     permuted
-        The first metric after labels were permuted, within what is learned from and within what is judged by, float64
-        [permutation]; nan where it is not defined, such as the MCC of a constant guess.
+        [permutation] the first metric after labels were permuted, within what is learned from and what is judged by; nan
+        where it is not defined, such as the MCC of a constant guess.
     p
-        Share of permutations, the real one counted too, that do as well: (1 + better or equal) / (1 + permutations). A constant
-        guess counts as 0, which is chance; nan where the score itself is not defined.
+        (1 + permutations that do as well) / (1 + permutations); a constant guess counts as 0, which is chance.
     control
         The first metric on the control task.
     curve
-        Columns [shots, score, sd, draws]: the mean over draws of `shots` examples a class, those of which it is defined.
+        Columns [shots, score, sd, draws]: the mean over draws of `shots` examples a class, where it is defined.
     """
 
     permuted: np.ndarray
@@ -95,24 +94,20 @@ def controls(
     draws: int = 10,
     seed: int = 0,
 ) -> Controls:
-    """The controls of a probe with the setting that it chose, on the same split.
+    """The controls of a probe with the setting that it chose, which keeps their capacity the same, on the same split.
 
     Parameters
     ----------
-    features, labels, kind, classes
-        As for `probe`.
-    setting
-        What the probe chose; it is not chosen again, so that the controls have its capacity.
+    features, labels, kind, classes, setting
+        As for `probe`, and what it chose.
     learned, held
         Indices of the examples to learn from and to judge by.
     score
         The probe's first metric on `held`.
     meaningless
-        Labels of the control task for all examples; see `control_labels`. None: no control task.
-    permutations
-        How often labels are permuted; 0: none.
-    draws
-        Of the learning curve for each number of shots; 0: none.
+        Labels of the control task for all examples, see `control_labels`; None for no control task.
+    permutations, draws
+        How often labels are permuted, and draws of the learning curve for each number of shots; 0 for none.
     """
     labels = door.checked(kind, labels, classes)
     if meaningless is not None:
@@ -155,22 +150,13 @@ def _curve(
     for shots in SHOTS:
         if min(map(len, by_class)) <= shots:
             continue
-        found = [
-            judged(
-                labels,
-                np.concatenate([rng.choice(rows_, shots, replace=False) for rows_ in by_class]),
-                labels,
-            )
+        drawn = (
+            np.concatenate([rng.choice(members, shots, replace=False) for members in by_class])
             for _ in range(draws)
-        ]
-        found = [value for value in found if np.isfinite(value)]
-        rows.append(
-            {
-                "shots": shots,
-                "score": np.mean(found) if found else np.nan,
-                "sd": np.std(found, ddof=1) if len(found) > 1 else np.nan,
-                "draws": len(found),
-            }
         )
+        found = np.array([judged(labels, few, labels) for few in drawn])
+        found = found[np.isfinite(found)]
+        mean, sd = (found.mean() if len(found) else np.nan), (found.std(ddof=1) if len(found) > 1 else np.nan)
+        rows.append({"shots": shots, "score": mean, "sd": sd, "draws": len(found)})
     rows.append({"shots": max(map(len, by_class)), "score": score, "sd": np.nan, "draws": 1})
     return pd.DataFrame(rows)

@@ -91,21 +91,19 @@ class Fitted:
             result = np.empty((len(scaled), self.classes))
             for track, share in self._constant.items():
                 result[:, track] = share
-            if rest:
-                result[:, rest] = self._tracks(scaled, len(rest))
+            if rest and self.setting.method == "logistic":
+                tracks = [one.predict_proba(scaled)[:, 1] for one in self._estimator.estimators_]
+                result[:, rest] = np.stack(tracks, axis=1)
+            elif rest:
+                # One track is taken for two classes.
+                result[:, rest] = self._estimator.predict_proba(scaled)[:, -len(rest) :]
             return result
         result = np.zeros((len(scaled), self.classes))
         result[:, self._estimator.classes_] = self._estimator.predict_proba(scaled)
         return result
 
     def layers(self) -> Layers:
-        """What was fitted, as weights: the same scores without scikit-learn, to be differentiated.
-
-        Raises
-        ------
-        ValueError
-            No track varies in what was fitted, so that there is nothing to score by.
-        """
+        """What was fitted, as weights: the same scores without scikit-learn, to be differentiated."""
         if self.kind == "multilabel" and len(self._constant) == self.classes:
             raise ValueError(
                 f"A probe must have a track that varies; all {self.classes} have one value in training. Fit it to other examples."
@@ -127,17 +125,11 @@ class Fitted:
         else:
             outputs = np.arange(self.classes)
             weights[-1], biases[-1] = weights[-1] * self._scale, biases[-1] * self._scale + self._offset
-        weights = [np.asarray(weight, dtype=np.float64) for weight in weights]
-        biases = [np.asarray(bias, dtype=np.float64) for bias in biases]
+        weights, biases = (
+            [np.asarray(part, dtype=np.float64) for part in parts] for parts in (weights, biases)
+        )
         first = weights[0] / self._spread[:, None]
         return Layers((first, *weights[1:]), (biases[0] - self._mean @ first, *biases[1:]), outputs)
-
-    def _tracks(self, scaled: np.ndarray, tracks: int) -> np.ndarray:
-        if self.setting.method == "logistic":
-            return np.stack([one.predict_proba(scaled)[:, 1] for one in self._estimator.estimators_], axis=1)
-        found = self._estimator.predict_proba(scaled)
-        # One label is taken for two classes.
-        return found[:, 1:] if tracks == 1 else found
 
     def _scaled(self, vectors: np.ndarray) -> np.ndarray:
         return (vectors - self._mean) / self._spread
@@ -169,13 +161,7 @@ class Fitted:
 
 
 def candidates(method: str, features: list[Any]) -> list[Setting]:
-    """The settings that are compared first: every set of vectors, or every one with every network.
-
-    Raises
-    ------
-    ValueError
-        An unknown method.
-    """
+    """The settings that are compared first: every set of vectors, or every one with every network."""
     if method == "logistic":
         return [Setting(method, name) for name in features]
     if method == "mlp":

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from ntviz.probing import labels as door
 from ntviz.probing import metrics
-
-FEWEST = 5
-"""Groups below which no interval is given: it would say nothing."""
+from ntviz.statistics import FEWEST, draw_groups, mcc, middle, rows_of, weights_of
 
 
 class Interval95(NamedTuple):
@@ -44,20 +41,6 @@ def bootstrap(
     return Interval95(value, *middle(values), len(np.unique(groups)))
 
 
-def middle(values: np.ndarray) -> tuple[float, float]:
-    """Ends of the middle 95 % of draws, those that are nan left out; nan where there are none.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in middle(np.arange(41))]
-    [1.0, 39.0]
-    """
-    if not np.isfinite(values).any():
-        return float("nan"), float("nan")
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def redrawn(
     kind: str,
     labels: np.ndarray,
@@ -75,10 +58,20 @@ def redrawn(
     names, which = np.unique(door.grouped(groups, len(labels)), return_inverse=True)
     if len(names) < FEWEST:
         return np.zeros(0)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(names), size=(draws, len(names)))
-    weights = np.stack([np.bincount(row, minlength=len(names)) for row in drawn])
-    return np.array(list(_weighted(kind, labels, predicted, which, weights)))
+    drawn = draw_groups(len(names), draws, np.random.default_rng(seed))
+    return resampled(kind, labels, predicted, which, drawn)
+
+
+def resampled(
+    kind: str, labels: np.ndarray, predicted: np.ndarray, which: np.ndarray, drawn: np.ndarray
+) -> np.ndarray:
+    """The first metric for each row of group numbers [draw, group], float64 [draw]."""
+    if kind in ("binary", "multiclass"):
+        tables = group_tables(labels, predicted, which)
+        return mcc(np.einsum("dg,gtp->dtp", weights_of(drawn), tables))
+    metric = metrics.metric_names(kind)[0]
+    taken = rows_of(which, drawn)
+    return np.array([metrics.measured(kind, labels[rows], predicted[rows])[metric] for rows in taken])
 
 
 def group_tables(labels: np.ndarray, predicted: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -87,17 +80,3 @@ def group_tables(labels: np.ndarray, predicted: np.ndarray, which: np.ndarray) -
     tables = np.zeros((which.max() + 1, classes, classes))
     np.add.at(tables, (which, labels, predicted.argmax(axis=1)), 1)
     return tables
-
-
-def _weighted(
-    kind: str, labels: np.ndarray, predicted: np.ndarray, which: np.ndarray, weights: np.ndarray
-) -> Iterator[float]:
-    """The metric for each row of weights [draw, group], how often each group counts."""
-    if kind in ("binary", "multiclass"):
-        tables = group_tables(labels, predicted, which)
-        yield from metrics.mcc(np.einsum("dg,gtp->dtp", weights.astype(np.float64), tables))
-        return
-    metric = metrics.metric_names(kind)[0]
-    for row in weights:
-        taken = np.repeat(np.arange(len(which)), row[which])
-        yield metrics.measured(kind, labels[taken], predicted[taken])[metric]

@@ -27,29 +27,20 @@ def known(kind: str) -> None:
 def checked(
     kind: str, labels: Any, outputs: int, *, n: int | None = None, what: str = "Labels"
 ) -> np.ndarray:
-    """Labels in the one form of their kind of task, whatever they came as.
+    """Labels in the one form of their kind of task, whatever they came as: booleans, whole floats, a list, a pandas Series.
 
     Classes int64 [example]; bool [example, track]; float32 or float64 [example, target]; classes of bases int8 [example, base], -1
-    where none is asked.
+    where none is asked. One column may be one-dimensional. ValueError for text, a missing or infinite value, a class that is not
+    there, or another shape or number.
 
     Parameters
     ----------
-    kind
-        binary, multiclass, multilabel, regression or per_base.
-    labels
-        Booleans, integers, floats that are whole; a list, an array, a pandas Series with any index. One column may be
-        one-dimensional.
     outputs
         Number of classes, tracks or targets.
     n
         Number of examples, where it is known.
     what
         How they are called in messages.
-
-    Raises
-    ------
-    ValueError
-        Text, a missing or infinite value, a class that is not there, or another shape or number.
 
     Examples
     --------
@@ -106,13 +97,7 @@ def checked(
 
 
 def learnable(kind: str, labels: np.ndarray) -> None:
-    """Raises where labels in their form leave nothing to learn.
-
-    Raises
-    ------
-    ValueError
-        No label, or one class only.
-    """
+    """Raises where labels in their form leave nothing to learn: no label, or one class only."""
     if not len(labels):
         raise ValueError("There must be examples to learn from; received none.")
     if kind in ("binary", "multiclass", "per_base"):
@@ -126,13 +111,7 @@ def learnable(kind: str, labels: np.ndarray) -> None:
 
 
 def grouped(groups: Any, n: int) -> np.ndarray:
-    """The group of each of n examples, [example]; None: each is its own.
-
-    Raises
-    ------
-    ValueError
-        Another number of groups, or one that is missing.
-    """
+    """The group of each of n examples, [example]; None: each is its own."""
     if groups is None:
         return np.arange(n)
     found = array(groups, "Groups")
@@ -148,11 +127,6 @@ def grouped(groups: Any, n: int) -> np.ndarray:
 
 def learned(train: Any, n: int) -> np.ndarray:
     """Which of n examples are learned from, bool [example]: of a mask, or of indices as scikit-learn gives them.
-
-    Raises
-    ------
-    ValueError
-        Neither of both.
 
     Examples
     --------
@@ -187,13 +161,7 @@ def digest(*columns: Any) -> str:
 
 
 def array(values: Any, what: str) -> np.ndarray:
-    """Values as one array of booleans, numbers or text.
-
-    Raises
-    ------
-    ValueError
-        They are no array, or one of them is missing.
-    """
+    """Values as one array of booleans, numbers or text; ValueError where one is missing."""
     found = _array(values)
     if found.dtype == object and found.ndim:
         import pandas as pd

@@ -8,12 +8,13 @@ accuracy. Dalla-Torre et al. (2025) report MCC, AUROC (DeepSEA), top-k and PR-AU
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ntviz.probing import labels as door
+from ntviz.statistics import auprc, auroc, mcc, pearson, ratio, spearman
 
 NAMES = {
     "binary": ("mcc", "accuracy", "f1", "auroc", "auprc"),
@@ -25,13 +26,7 @@ NAMES = {
 
 
 def metric_names(kind: str) -> tuple[str, ...]:
-    """Metrics of a kind of task, the one that decides first.
-
-    Raises
-    ------
-    ValueError
-        An unknown kind.
-    """
+    """Metrics of a kind of task, the one that decides first."""
     door.known(kind)
     return NAMES[kind]
 
@@ -41,11 +36,8 @@ def scores(kind: str, labels: Any, predicted: Any) -> dict[str, float]:
 
     Parameters
     ----------
-    kind
-        binary, multiclass, multilabel, regression or per_base.
-    labels
-        As in `benchmark.Examples`: classes [example]; bool [example, track]; floats [example, target]; classes of bases
-        [example, base], -1 where none is asked.
+    kind, labels
+        See `labels.checked`.
     predicted
         Probabilities [example, class], [example, track] or [example, base, class]; values [example, target].
 
@@ -98,31 +90,33 @@ def paired(kind: str, labels: Any, predicted: Any) -> tuple[np.ndarray, np.ndarr
 
 def measured(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     """`scores` of what `paired` gives."""
-    if kind in ("binary", "multiclass"):
-        return _of_classes(labels, predicted)
-    if kind == "multilabel":
-        return {
-            "auroc": _mean(
-                [auroc(labels[:, track], predicted[:, track]) for track in range(labels.shape[1])]
-            ),
-            "auprc": _mean(
-                [auprc(labels[:, track], predicted[:, track]) for track in range(labels.shape[1])]
-            ),
-        }
     if kind == "regression":
         # A target that does not vary has no part in the mean; a prediction that does not leaves it undefined.
         pairs = [pair for pair in zip(labels.T, predicted.T, strict=True) if len(pair[0]) and np.ptp(pair[0])]
         return {
             "pearson": float(np.mean([pearson(*pair) for pair in pairs] or [np.nan])),
-            "spearman": float(np.mean([_spearman(*pair) for pair in pairs] or [np.nan])),
+            "spearman": float(np.mean([spearman(*pair) for pair in pairs] or [np.nan])),
             "mse": float(np.mean((labels - predicted) ** 2)),
         }
-    asked = labels >= 0
-    bases, probabilities = labels[asked], predicted[asked]
-    classes = range(1, predicted.shape[-1])
+    if kind == "multilabel":
+        columns = list(zip(labels.T, predicted.T, strict=True))
+        return {"auroc": _mean(auroc, columns), "auprc": _mean(_auprc, columns)}
+    if kind == "per_base":
+        labels, predicted = labels[labels >= 0], predicted[labels >= 0]
+        columns = [(labels == c, predicted[:, c]) for c in range(1, predicted.shape[1])]
+        return {"top_k": _mean(top_k, columns), "auprc": _mean(_auprc, columns)}
+    classes = predicted.shape[1]
+    table = np.zeros((classes, classes))
+    np.add.at(table, (labels, predicted.argmax(axis=1)), 1)
+    hits, both = table.diagonal(), table.sum(axis=1) + table.sum(axis=0)
+    f1 = ratio(2 * hits, both)[both > 0]
+    columns = [(labels == c, predicted[:, c]) for c in ([1] if classes == 2 else range(classes))]
     return {
-        "top_k": _mean([top_k(bases == c, probabilities[:, c]) for c in classes]),
-        "auprc": _mean([auprc(bases == c, probabilities[:, c]) for c in classes]),
+        "mcc": float(mcc(table[None])[0]),
+        "accuracy": float(ratio(hits.sum(), len(labels))),
+        "f1": float(f1.mean()) if len(f1) else float("nan"),
+        "auroc": _mean(auroc, columns),
+        "auprc": _mean(_auprc, columns),
     }
 
 
@@ -172,66 +166,6 @@ def preference(score: float, loss: float) -> tuple[bool, float]:
     return (True, score) if np.isfinite(score) else (False, -loss)
 
 
-def _of_classes(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    classes = predicted.shape[1]
-    guessed = predicted.argmax(axis=1)
-    table = np.zeros((classes, classes))
-    np.add.at(table, (labels, guessed), 1)
-    hits, truths, guesses = table.diagonal(), table.sum(axis=1), table.sum(axis=0)
-    present = truths + guesses > 0
-    f1 = 2 * hits[present] / (truths + guesses)[present]
-    against = [1] if classes == 2 else range(classes)
-    return {
-        "mcc": float(mcc(table[None])[0]),
-        "accuracy": float(hits.sum() / len(labels)) if len(labels) else float("nan"),
-        "f1": float(f1.mean()) if present.any() else float("nan"),
-        "auroc": _mean([auroc(labels == c, predicted[:, c]) for c in against]),
-        "auprc": _mean([auprc(labels == c, predicted[:, c]) for c in against]),
-    }
-
-
-def mcc(tables: np.ndarray) -> np.ndarray:
-    """Matthews' correlation of confusion tables [table, truth, guess], float64 [table]; nan, 0 / 0, where one side is constant.
-
-    Examples
-    --------
-    >>> mcc(np.array([[[2, 0], [0, 2]], [[1, 1], [1, 1]], [[0, 2], [2, 0]]])).tolist()
-    [1.0, 0.0, -1.0]
-    >>> mcc(np.array([[[0, 0], [0, 8]]])).tolist()
-    [nan]
-    """
-    tables = np.asarray(tables, dtype=np.float64)
-    n = tables.sum(axis=(1, 2))
-    hits = np.trace(tables, axis1=1, axis2=2)
-    truths, guesses = tables.sum(axis=2), tables.sum(axis=1)
-    above = hits * n - (truths * guesses).sum(axis=1)
-    below = np.sqrt((n**2 - (guesses**2).sum(axis=1)) * (n**2 - (truths**2).sum(axis=1)))
-    return np.divide(above, below, out=np.full_like(above, np.nan), where=below > 0)
-
-
-def auroc(positive: np.ndarray, values: np.ndarray) -> float:
-    """Chance that a positive has a higher value than a negative, ties counted half; nan without both."""
-    from scipy.stats import rankdata
-
-    positive = np.asarray(positive, dtype=bool)
-    n, rest = int(positive.sum()), int((~positive).sum())
-    if not n or not rest:
-        return float("nan")
-    return float((rankdata(values)[positive].sum() - n * (n + 1) / 2) / (n * rest))
-
-
-def auprc(positive: np.ndarray, values: np.ndarray) -> float:
-    """Average precision; by guessing it is the share of positives; nan without both."""
-    from sklearn.metrics import average_precision_score
-
-    positive = np.asarray(positive, dtype=bool)
-    return (
-        float(average_precision_score(positive, values))
-        if 0 < positive.sum() < len(positive)
-        else float("nan")
-    )
-
-
 def top_k(positive: np.ndarray, values: np.ndarray) -> float:
     """Share of positives among the k highest values, where k is the number of positives; nan without any.
 
@@ -252,26 +186,11 @@ def top_k(positive: np.ndarray, values: np.ndarray) -> float:
     return float((positive[above].sum() + left * positive[tied].mean()) / k)
 
 
-def pearson(first: np.ndarray, second: np.ndarray) -> float:
-    """Linear correlation; nan where one of them does not vary."""
-    parts = []
-    for values in (np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)):
-        centred = values - values.mean()
-        length = np.sqrt((centred**2).sum())
-        # The mean of equal numbers may differ from them in the last digit.
-        if length <= 1e-13 * np.sqrt(len(values)) * abs(values.mean()):
-            return float("nan")
-        parts.append(centred / length)
-    return float(parts[0] @ parts[1])
+def _auprc(positive: np.ndarray, values: np.ndarray) -> float:
+    return float("nan") if positive.all() else auprc(positive, values)
 
 
-def _spearman(first: np.ndarray, second: np.ndarray) -> float:
-    from scipy.stats import rankdata
-
-    return pearson(rankdata(first), rankdata(second))
-
-
-def _mean(values: list[float]) -> float:
-    """Mean of what is defined; nan if nothing is."""
-    known = [value for value in values if np.isfinite(value)]
+def _mean(measure: Callable[..., float], columns: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Mean of a measure over the columns for which it is defined; nan if it is for none."""
+    known = [value for value in (measure(*column) for column in columns) if np.isfinite(value)]
     return float(np.mean(known)) if known else float("nan")

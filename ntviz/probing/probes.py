@@ -1,7 +1,8 @@
-"""The probe: choose among layers and settings inside the training part, fit there, judge on what was held out."""
+"""The probe: choose among layers and settings inside the training part, fit there, judge on what was held out; and folds by group."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -10,14 +11,72 @@ import numpy as np
 
 from ntviz.probing import labels as door
 from ntviz.probing import metrics
-from ntviz.probing.estimators import METHODS, STRENGTHS, Fitted, Setting, candidates
-from ntviz.probing.splitting import folds, splits
+from ntviz.probing.estimators import STRENGTHS, Fitted, Setting, candidates
 
 if TYPE_CHECKING:
     import pandas as pd
 
 INNER = 3
 """Folds inside the training part, by which a setting is chosen."""
+
+
+# Folds: a region of the genome is either learned from or judged on, never both ----------------------------------------
+
+
+def folds(kind: str, labels: Any, groups: Any, n: int, *, seed: int) -> np.ndarray:
+    """The fold in which each example is judged, int64 [example], 0 to n - 1; groups stay whole, classes about balanced.
+
+    ValueError where groups are fewer than folds, or a fold would be left with one class to learn from or to judge by.
+    """
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    labels = door.array(labels, "Labels")
+    groups = door.grouped(groups, len(labels))
+    names = np.unique(groups)
+    if n < 2 or len(names) < n:
+        raise ValueError(
+            f"There must be 2 folds or more and a group for each; received {n} folds and {len(names)} groups "
+            f"({', '.join(map(str, names[:3]))}{', …' if len(names) > 3 else ''}). Ask for fewer folds."
+        )
+    result = np.empty(len(groups), dtype=np.int64)
+    by_class = kind in ("binary", "multiclass")
+    classes, counts = np.unique(labels, return_counts=True) if by_class else (np.zeros(0), np.zeros(0))
+    if by_class and (len(classes) < 2 or counts.min() < n):
+        found = ", ".join(f"{c}: {k}" for c, k in zip(classes.tolist(), counts.tolist(), strict=True))
+        raise ValueError(
+            f"Each of {n} folds must hold every class; received examples of class {found}. "
+            "Ask for fewer folds, or leave out the rare class."
+        )
+    splitter = (StratifiedGroupKFold if by_class else GroupKFold)(n, shuffle=True, random_state=seed)
+    blank = np.zeros((len(groups), 1), dtype=np.int8)
+    for fold, (_, judged) in enumerate(splitter.split(blank, labels if by_class else None, groups)):
+        result[judged] = fold
+    for fold, judge in itertools.product(range(n if by_class else 0), (False, True)):
+        missing = np.setdiff1d(classes, labels[(result == fold) == judge])
+        if len(missing):
+            raise ValueError(
+                f"Each of {n} folds must hold every class; fold {fold} has no example of class {missing[0]} to "
+                f"{'judge by' if judge else 'learn from'}: it lies in too few groups "
+                f"({len(np.unique(groups[labels == missing[0]]))}). Ask for fewer folds."
+            )
+    return result
+
+
+def splits(
+    kind: str, labels: Any, groups: Any, *, train: Any, n_folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of indices to learn from and to judge by: the given split, or one pair a fold.
+
+    `train`: bool [example], or indices of the examples to learn from; None for `n_folds` folds by group, see `folds`.
+    """
+    if train is not None:
+        given = door.learned(train, len(labels))
+        return [(np.flatnonzero(given), np.flatnonzero(~given))]
+    fold_of = folds(kind, labels, groups, n_folds, seed=seed)
+    return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(n_folds)]
+
+
+# Probes -------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,22 +175,26 @@ def probe(
     layers, in ten splits; theirs are random splits with hyperparameters from 100 trials of a search, ours are by region
     with a grid.
     """
-    _check_asked(kind, method)
+    if kind == "per_base":
+        raise ValueError(
+            "A probe needs one label a sequence; a per-base task has one a base. Fine-tune with method='head': "
+            "it is the linear probe of tokens."
+        )
+    candidates(method, [])
     labels = door.checked(kind, labels, classes)
     groups = door.grouped(groups, len(labels))
     features = _vectors(features, len(labels))
-    outer = splits(kind, labels, groups, train=train, n_folds=n_folds, seed=seed)
     judged, predicted, of_fold, chosen, tried = [], [], [], [], []
+    outer = splits(kind, labels, groups, train=train, n_folds=n_folds, seed=seed)
     for fold, (learned, held) in enumerate(outer):
         if not len(learned) or not len(held):
             raise ValueError(
                 f"There must be examples to learn from and to judge by; received {len(learned):,} and {len(held):,}."
             )
         door.learnable(kind, labels[learned])
-        setting, rows = choose(
-            features, labels, groups, learned, kind=kind, classes=classes, method=method, seed=seed
-        )
-        fitted = fit(features, labels, learned, setting, kind=kind, classes=classes, seed=seed)
+        about = {"kind": kind, "classes": classes, "seed": seed}
+        setting, rows = _choose(features, labels, groups, learned, method=method, **about)
+        fitted = fit(features, labels, learned, setting, **about)
         judged.append(held)
         predicted.append(fitted.predict(features[setting.features][held]))
         of_fold.append(np.full(len(held), fold))
@@ -142,9 +205,7 @@ def probe(
 
     return Probed(
         kind,
-        np.concatenate(judged)[order],
-        np.concatenate(predicted)[order],
-        np.concatenate(of_fold)[order],
+        *(np.concatenate(part)[order] for part in (judged, predicted, of_fold)),
         tuple(chosen),
         pd.DataFrame(tried, columns=["fold", "features", "strength", "hidden", "score", "loss", "chosen"]),
     )
@@ -166,7 +227,7 @@ def fit(
     return Fitted(kind, classes, setting, seed).fit(features[setting.features][rows], labels[rows])
 
 
-def choose(
+def _choose(
     features: Mapping[Hashable, np.ndarray],
     labels: np.ndarray,
     groups: np.ndarray,
@@ -189,11 +250,10 @@ def choose(
         if len(settings) > 1:
             raise
         return settings[0], []
-    rows: list[dict] = []
+    tried: list[tuple[Setting, tuple, dict]] = []
 
-    def best(tried: list[Setting]) -> Setting:
-        ranks = []
-        for setting in tried:
+    def compare(settings: list[Setting]) -> None:
+        for setting in settings:
             scores, losses = [], []
             for fold in range(n):
                 inside, outside = learned[inner != fold], learned[inner == fold]
@@ -201,45 +261,23 @@ def choose(
                 predicted = fitted.predict(features[setting.features][outside])
                 scores.append(metrics.measured(kind, labels[outside], predicted)[metrics.NAMES[kind][0]])
                 losses.append(metrics.loss(kind, labels[outside], predicted))
-            score, loss = float(np.mean(scores)), float(np.mean(losses))
-            ranks.append(metrics.preference(score, loss))
-            rows.append(
-                {
-                    "features": setting.features,
-                    "strength": setting.strength if method == "logistic" else np.nan,
-                    "hidden": " x ".join(map(str, setting.hidden)) if method == "mlp" else "",
-                    "score": score,
-                    "loss": loss,
-                    "chosen": False,
-                    "setting": setting,
-                    "rank": ranks[-1],
-                }
-            )
-        # The first of equals: a lower layer, a stronger penalty, a smaller network.
-        return tried[ranks.index(max(ranks))]
+            row = {
+                "features": setting.features,
+                "strength": setting.strength if method == "logistic" else np.nan,
+                "hidden": " x ".join(map(str, setting.hidden)) if method == "mlp" else "",
+                "score": float(np.mean(scores)),
+                "loss": float(np.mean(losses)),
+            }
+            tried.append((setting, metrics.preference(row["score"], row["loss"]), row))
 
-    winner = best(settings)
+    # The first of equals: a lower layer, a stronger penalty, a smaller network.
+    compare(settings)
+    winner = max(tried, key=lambda one: one[1])[0]
     if method == "logistic":
-        others = [replace(winner, strength=s) for s in STRENGTHS if s != winner.strength]
-        best(others)
-        of_layer = [row for row in rows if row["features"] == winner.features]
-        winner = max(sorted(of_layer, key=lambda row: row["strength"]), key=lambda row: row["rank"])[
-            "setting"
-        ]
-    for row in rows:
-        del row["rank"]
-        row["chosen"] = row.pop("setting") == winner
-    return winner, rows
-
-
-def _check_asked(kind: str, method: str) -> None:
-    if kind == "per_base":
-        raise ValueError(
-            "A probe needs one label a sequence; a per-base task has one a base. Fine-tune with method='head': "
-            "it is the linear probe of tokens."
-        )
-    if method not in METHODS:
-        raise ValueError(f"The method of a probe must be one of {', '.join(METHODS)}; received {method!r}.")
+        compare([replace(winner, strength=s) for s in STRENGTHS if s != winner.strength])
+        of_layer = [one for one in tried if one[0].features == winner.features]
+        winner = max(sorted(of_layer, key=lambda one: one[0].strength), key=lambda one: one[1])[0]
+    return winner, [{**row, "chosen": setting == winner} for setting, _, row in tried]
 
 
 def _vectors(features: Mapping[Hashable, Any], n: int) -> dict[Hashable, np.ndarray]:
