@@ -1,4 +1,4 @@
-"""Checkpoint directories of peers, altered for tests."""
+"""Checkpoint directories of peers: altered for tests, and written where no fixture holds one."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 
 from ntviz.models import checkpoints, registry
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 def rewrite(directory: Path, **changes) -> Path:
@@ -30,7 +33,40 @@ def random_sequence(length: int, seed: int = 0, letters: str = "ACGT") -> str:
     return "".join(np.random.default_rng(seed).choice(list(letters), length))
 
 
-def located(directory: Path, name: str = "tiny") -> checkpoints.Located:
-    """A checkpoint as the front door hands it over, under another name and licence."""
-    spec = registry.PeerSpec(name, name, 0, 0, 0, 0, 0, 0, "none", "")
-    return checkpoints.Located(directory, spec, "local", name)
+def load(family, directory: Path, **options):
+    """A checkpoint as the front door hands it over to a family, under another name and licence."""
+    spec = registry.PeerSpec("tiny", "tiny", 0, 0, 0, 0, 0, 0, "none", "")
+    located = checkpoints.Located(directory, spec, "local", "tiny")
+    return family.load(located, **{"device": "cpu", "dtype": "float32", "max_tokens": None} | options)
+
+
+def write_bpnet(directory: Path, *, controls: int = 2, trimming: int | None = 20) -> Path:
+    """A checkpoint as bpnet-lite names its tensors: 6 channels, 3 layers, convolutions of 21, 3 and 75 bp."""
+    rng, width = torch.Generator().manual_seed(controls), 6
+
+    def normal(*shape: int) -> torch.Tensor:
+        return 0.3 * torch.randn(shape, generator=rng)
+
+    tensors = {"iconv.weight": normal(width, 4, 21), "iconv.bias": normal(width)}
+    for index in range(3):
+        tensors[f"rconvs.{index}.weight"] = normal(width, width, 3)
+        tensors[f"rconvs.{index}.bias"] = normal(width)
+    tensors |= {"fconv.weight": normal(2, width + controls, 75), "fconv.bias": normal(2)}
+    tensors |= {"linear.weight": normal(1, width + (controls > 0)), "linear.bias": normal(1)}
+    directory.mkdir()
+    save_file(tensors, directory / "model.safetensors")
+    config = {"model_type": "bpnet-lite"} | ({} if trimming is None else {"trimming": trimming})
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
+
+
+def write_spliceai(directory: Path) -> Path:
+    """An ensemble of one network with random weights."""
+    from ntviz.models.peers.spliceai import SpliceEnsemble
+
+    directory.mkdir()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_file(SpliceEnsemble(1).state_dict(), directory / "model.safetensors")
+    (directory / "config.json").write_text('{"model_type": "spliceai-10k", "networks": 1}')
+    return directory

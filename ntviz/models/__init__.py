@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from ntviz.models import registry
@@ -11,7 +12,6 @@ from ntviz.models.protocol import OUTPUTS, DNAModel, Embedder, Forward
 from ntviz.models.registry import SPECS, ModelSpec
 
 if TYPE_CHECKING:
-    from ntviz.models.outlines import Outline
     from ntviz.models.verification import Verification
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "Forward",
     "ModelSpec",
     "load",
-    "outline",
     "registry",
     "seen",
     "verify",
@@ -40,7 +39,7 @@ def load(
     """A model ready for `forward` and `embed`, from a directory, the bundle, the Hugging Face cache or the hub.
 
     A `NucleotideTransformer`, or a `peers.peer.Peer` where config.json is that of a model it is compared with (DNABERT-2,
-    HyenaDNA, Enformer, BPNet).
+    HyenaDNA, Enformer, BPNet, SpliceAI).
 
     Parameters
     ----------
@@ -61,8 +60,8 @@ def load(
     FileNotFoundError
         The checkpoint, its config.json, its weights or one of its shards is not there.
     ValueError
-        An unknown name, device or dtype; a corrupt file; a pickle that holds more than tensors; a tensor that is
-        missing, unknown or of another shape than config.json implies.
+        An unknown name, device or dtype; a damaged file, or a pickle that holds more than tensors; a tensor that is missing,
+        unknown, not finite or of another shape than config.json implies.
 
     Notes
     -----
@@ -77,10 +76,17 @@ def load(
     from ntviz.models import checkpoints, nucleotide_transformer, peers
 
     located = checkpoints.locate(name_or_path, revision=revision)
-    module = peers.family(located.directory)
-    family = nucleotide_transformer if module is None else module
+    family = peers.family(located.directory) or nucleotide_transformer
     model = family.load(located, device=device, dtype=dtype, max_tokens=max_tokens)
     model.info["origin"] = located.origin
+    licence = located.licence
+    if "-NC" in licence:
+        shared = ", and so is what is derived from them (embeddings, adapters, fine-tuned models)"
+        warnings.warn(
+            f"The weights of {model.name} are licensed {licence}: not for commercial use{shared * ('-SA' in licence)}.",
+            registry.LicenceNotice,
+            stacklevel=2,
+        )
     return model
 
 
@@ -89,10 +95,3 @@ def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Ver
     from ntviz.models import verification
 
     return verification.verify(directory, tolerance=tolerance)
-
-
-def outline(name_or_path: str | os.PathLike[str] = "ntviz-mini") -> Outline:
-    """A model by its numbers, without its weights, to forecast with; see `outlines.outline`."""
-    from ntviz.models import outlines
-
-    return outlines.outline(name_or_path)

@@ -37,14 +37,7 @@ def corpus(directory: Path, repository: str = "") -> dict[str, str]:
 
 
 def seen(info: dict[str, Any], place: Interval) -> str:
-    """A sentence: whether a place lies in what a model was trained on, by the `info` of the model.
-
-    Parameters
-    ----------
-    info
-        Of a loaded model; `training` in it is what `corpus` gives.
-    place
-        0-based half-open.
+    """A sentence: whether a place, 0-based half-open, lies in what a model was trained on, by the `info` of the loaded model.
 
     Examples
     --------

@@ -15,14 +15,14 @@ import torch
 from torch import nn
 from transformers import EsmConfig, EsmForMaskedLM
 
+from ntviz.models import checkpoints
+
 # transformers 5 writes an asterisk for the layer.
 _INV_FREQ = re.compile(r"esm\.encoder\.layer\.(\d+|\*)\.attention\.self\.rotary_embeddings\.inv_freq")
-_UNUSED = re.compile(
-    r"esm\.contact_head\..*|esm\.embeddings\.position_ids|esm\.pooler\..*|lm_head\.decoder\.bias"
-)
+_UNUSED = r"esm\.contact_head\..*|esm\.embeddings\.position_ids|esm\.pooler\..*|lm_head\.decoder\.bias|classifier\..*"
 _PARTS = ("embeddings.", "encoder.", "pooler.", "contact_head.", "rotary_embeddings.")
 _EMBEDDING, _DECODER = "esm.embeddings.word_embeddings.weight", "lm_head.decoder.weight"
-_UP = "esm.encoder.layer.0.intermediate.dense."
+_UP, _TABLE = "esm.encoder.layer.0.intermediate.dense.", "esm.rotary_embeddings.inv_freq"
 _CONFIG_KEYS = (
     "vocab_size", "mask_token_id", "pad_token_id", "hidden_size", "num_hidden_layers", "num_attention_heads",
     "intermediate_size", "max_position_embeddings", "position_embedding_type", "emb_layer_norm_before", "token_dropout",
@@ -106,20 +106,10 @@ def completed(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> dict[
     return {"add_bias_fnn": not gated, **config, "tie_word_embeddings": tied, "lm_head": head}
 
 
-def is_gated(config: dict[str, Any]) -> bool:
-    """Whether a config.json describes the gated FFN (v2): it says `add_bias_fnn: false`."""
-    return not config.get("add_bias_fnn", True)
-
-
 def build(config: dict[str, Any]) -> EsmForMaskedLM:
     """The encoder with its masked-language-model head, randomly initialised, as config.json describes it.
 
     The config of the module keeps all that it was built from: `build(module.config.to_dict())` has the same shape.
-
-    Raises
-    ------
-    ValueError
-        The hidden size is no multiple of the heads, or the position type is not absolute or rotary.
     """
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     if hidden % heads:
@@ -131,19 +121,18 @@ def build(config: dict[str, Any]) -> EsmForMaskedLM:
             "position_embedding_type must be 'absolute' or 'rotary'; got "
             f"{config['position_embedding_type']!r}. This is not a Nucleotide Transformer encoder."
         )
-    known = {key: config[key] for key in _CONFIG_KEYS if config.get(key) is not None}
+    known: dict[str, Any] = {
+        "pad_token_id": 1, "mask_token_id": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+        "tie_word_embeddings": False, "lm_head": True,
+    }  # fmt: skip
+    known |= {key: config[key] for key in _CONFIG_KEYS if config.get(key) is not None}
     known |= {key: float(config[key]) for key in _FRACTIONS if config.get(key) is not None}
-    known.setdefault("pad_token_id", 1)
-    known.setdefault("mask_token_id", 2)
-    known.setdefault("hidden_dropout_prob", 0.0)
-    known.setdefault("attention_probs_dropout_prob", 0.0)
-    known.setdefault("tie_word_embeddings", False)
-    known.setdefault("lm_head", True)
     # Ids of ESM's own protein vocabulary would otherwise be assumed for the end of a sequence.
     module = EsmForMaskedLM(EsmConfig(**known, eos_token_id=None))
     if not known["lm_head"]:
         module.lm_head = NoHead()
-    if is_gated(config):
+    # The gated FFN (v2).
+    if not config.get("add_bias_fnn", True):
         for layer in module.esm.encoder.layer:
             gated = GatedIntermediate(hidden, config["intermediate_size"])
             down = nn.Linear(config["intermediate_size"], hidden, bias=False)
@@ -158,86 +147,57 @@ def build(config: dict[str, Any]) -> EsmForMaskedLM:
 def assign(
     module: EsmForMaskedLM, tensors: dict[str, torch.Tensor], *, origin: str = "the checkpoint"
 ) -> None:
-    """Copies a checkpoint's tensors, as `named`, into the module: every one, or an error that says which does not fit.
-
-    Raises
-    ------
-    ValueError
-        A tensor is missing, unknown, of another shape, or not finite.
-    """
-    own = module.state_dict()
+    """Puts a checkpoint's tensors, as `named`, into the module: every one, or an error that says which does not fit."""
+    own, tied, rope = module.state_dict(), module.config.tie_word_embeddings, module.config.rope_theta
     rotary = sorted(name for name in tensors if _INV_FREQ.fullmatch(name))
     given = {name: value for name, value in tensors.items() if name not in rotary}
-    table = "esm.rotary_embeddings.inv_freq"
-    if module.config.position_embedding_type == "rotary":
+    if _TABLE in own:
         given.pop("esm.embeddings.position_embeddings.weight", None)
         if rotary:
-            given.setdefault(table, tensors[rotary[0]])
-    tied = module.config.tie_word_embeddings
+            given.setdefault(_TABLE, tensors[rotary[0]])
     for name, other in ((_EMBEDDING, _DECODER), (_DECODER, _EMBEDDING)) if tied else ():
         if other in given:
             given.setdefault(name, given[other])
-    shaped = {name: tuple(value.shape) for name, value in given.items()}
-    wrong = [name for name in own if name in shaped and shaped[name] != tuple(own[name].shape)]
-    optional = {name for name in own if name.startswith("esm.contact_head.")} | {table}
-    missing = [name for name in own if name not in given and name not in optional]
+    up, expected = given.get(f"{_UP}weight"), own[f"{_UP}weight"]
+    if up is not None and len(up) in (2 * len(expected), len(expected) / 2):
+        raise ValueError(
+            f"{origin} holds a gated (v2) checkpoint with a v1 config, or the reverse: {_UP}weight has {len(up):,} rows, "
+            f'{len(expected):,} are implied. v2\'s config.json says "add_bias_fnn": false. Nothing was loaded.'
+        )
     # Without a language-model head, that of another task is none of the encoder's tensors.
-    unused = ("classifier.",) if not module.config.lm_head else ()
-    extra = [
-        name
-        for name in given
-        if name not in own and not _UNUSED.fullmatch(name) and not name.startswith(unused)
-    ]
-    if wrong:
-        name = wrong[0]
-        gated_hint = (
-            " A first dimension twice or half as large means a gated (v2) checkpoint with a v1 config, or the reverse:"
-            " v2's config.json says \"add_bias_fnn\": false." if ".intermediate." in name else ""
-        )  # fmt: skip
+    other_task = ("base_model.", "classifier.") if module.config.lm_head else ("base_model.",)
+    foreign = [name for name in given if name.startswith(other_task)]
+    if foreign:
         raise ValueError(
-            f"{len(wrong)} tensors of {origin} do not have the shape that its config.json implies, first {name}: "
-            f"expected {tuple(own[name].shape)}, got {shaped[name]}.{gated_hint} Nothing was loaded."
+            f"{origin} holds {foreign[0]}, as a fine-tuned or PEFT checkpoint does: pass the base model, or the encoder saved "
+            "alone (`model.esm.save_pretrained`)."
         )
-    quantised = [name for name in own if name in given and not given[name].is_floating_point()]
-    if missing or extra or quantised:
-        parts = [
-            f"{len(names)} {what} ({', '.join(names[:3])}{', …' if len(names) > 3 else ''})"
-            for what, names in (("missing", missing), ("unknown", extra), ("quantised", quantised))
-            if names
-        ]
-        hint = (
-            " `classifier.` and `base_model.` names come from a fine-tuned or PEFT checkpoint: pass the base model, or the "
-            "encoder saved alone (`model.esm.save_pretrained`)."
-            if any(name.startswith(("classifier.", "base_model.")) for name in extra)
-            else ""
-        )
-        raise ValueError(
-            f"{origin} must hold each tensor of its config's encoder and no other; it has {' and '.join(parts)}. "
-            f"Nothing was loaded.{hint}"
-        )
-    infinite = [name for name in own if name in given and not bool(given[name].isfinite().all())]
-    if infinite:
-        raise ValueError(
-            f"Weights must be finite; {len(infinite)} tensors of {origin} hold nan or infinity, first {infinite[0]}: training diverged, "
-            "or numbers were too large for float16. Take an earlier checkpoint, or save it in float32."
-        )
-    expected = own.get(table)
+    contact = [name for name in own if name.startswith("esm.contact_head.")]
+    checkpoints.assign(
+        module, given, origin=origin, optional=[*contact, _TABLE], unused=_UNUSED, in_place=False
+    )  # fmt: skip
     if (
-        table in given
-        and expected is not None
-        and not torch.allclose(given[table].float(), expected, rtol=2e-2)
+        _TABLE in given
+        and _TABLE in own
+        and not torch.allclose(given[_TABLE].float(), own[_TABLE], rtol=2e-2)
     ):
         raise ValueError(
-            f"{origin}'s rotary frequencies must be {module.config.rope_theta:g}^(-2i/d); the first differ: expected "
-            f"{expected[:3].tolist()}, got {given[table][:3].tolist()}. It uses a rescaled context: not supported."
+            f"{origin}'s rotary frequencies must be {rope:g}^(-2i/d); the first differ: expected {own[_TABLE][:3].tolist()}, "
+            f"got {given[_TABLE][:3].tolist()}. It uses a rescaled context: not supported."
         )
-    fitting = {name: value for name, value in given.items() if name in own}
-    module.load_state_dict(fitting, strict=False, assign=True)
     if tied:
         module.tie_weights()
 
 
-def inverse_frequencies(module: EsmForMaskedLM) -> torch.Tensor:
+def placed(module: EsmForMaskedLM, device: str | torch.device, dtype: torch.dtype) -> EsmForMaskedLM:
+    """The module, ready to run. Half precision would round the angles: the rotary table stays in float32."""
+    module = module.to(device, dtype).eval()
+    if module.esm.rotary_embeddings is not None:
+        module.esm.rotary_embeddings.inv_freq = _inverse_frequencies(module).to(module.device)
+    return module
+
+
+def _inverse_frequencies(module: EsmForMaskedLM) -> torch.Tensor:
     """The rotary table [head size / 2] in float32: rope_theta^(-2i/d), 10000 in all published models."""
     return module.esm.rotary_embeddings.compute_default_rope_parameters(module.config)[0]
 
@@ -247,7 +207,7 @@ def fill_buffers(module: EsmForMaskedLM) -> None:
     embeddings = module.esm.embeddings
     embeddings.position_ids = torch.arange(embeddings.position_ids.shape[-1]).expand((1, -1))
     if module.esm.rotary_embeddings is not None:
-        module.esm.rotary_embeddings.inv_freq = inverse_frequencies(module)
+        module.esm.rotary_embeddings.inv_freq = _inverse_frequencies(module)
     module.esm.contact_head.to_empty(device="cpu")
     for parameter in module.esm.contact_head.parameters():
         nn.init.zeros_(parameter)

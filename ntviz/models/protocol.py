@@ -41,26 +41,15 @@ class Forward:
     attentions: np.ndarray | None = None
 
 
-@runtime_checkable
-class DNAModel(Protocol):
-    """The protocol that analyses rely on.
-
-    `max_tokens` counts `<cls>`; `max_bp` is the longest N-free sequence that fits. `info` is plain data for a
-    manifest: name, revision, weight hash, licence, shape, dtype, device.
-    """
+class _Model(Protocol):
+    """`info` is plain data for a manifest: name, revision, weight hash, licence, shape, dtype, device."""
 
     @property
     def name(self) -> str: ...
     @property
     def max_tokens(self) -> int: ...
     @property
-    def max_bp(self) -> int: ...
-    @property
-    def mask_id(self) -> int: ...
-    @property
     def layers(self) -> int: ...
-    @property
-    def heads(self) -> int: ...
     @property
     def hidden_size(self) -> int: ...
     @property
@@ -69,6 +58,18 @@ class DNAModel(Protocol):
     def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
         """Tokens of an upper-case sequence, with their spans in bp."""
         ...
+
+
+@runtime_checkable
+class DNAModel(_Model, Protocol):
+    """The protocol that analyses rely on. `max_tokens` counts `<cls>`; `max_bp` is the longest N-free sequence that fits."""
+
+    @property
+    def max_bp(self) -> int: ...
+    @property
+    def mask_id(self) -> int: ...
+    @property
+    def heads(self) -> int: ...
 
     def forward(
         self,
@@ -80,34 +81,18 @@ class DNAModel(Protocol):
     ) -> Forward:
         """One forward pass over one or several token sequences, or over ids [sequence, token].
 
-        With `at` [sequence, n], logits are given at those tokens only, as [sequence, n, vocab]: over thousands of
-        words the output layer is a large part of the work. With `layers`, hidden states are those of these layers only,
-        as [sequence, len(layers), token, hidden].
+        With `at` [sequence, n], logits are given at those tokens only: over thousands of words the output layer is a large part
+        of the work. With `layers`, hidden states are those of these layers only.
         """
         ...
 
 
 @runtime_checkable
-class Embedder(Protocol):
+class Embedder(_Model, Protocol):
     """What turning sequences into vectors asks of a model; one without attention or a vocabulary of words fits too.
 
     `layers` is the number of blocks: hidden states are counted from 0, the embedding, to `layers`.
     """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def max_tokens(self) -> int: ...
-    @property
-    def layers(self) -> int: ...
-    @property
-    def hidden_size(self) -> int: ...
-    @property
-    def info(self) -> dict[str, Any]: ...
-
-    def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
-        """Tokens of an upper-case sequence, with their spans in bp."""
-        ...
 
     def embed(
         self, batch: Sequence[Tokens], *, layers: Sequence[int], poolings: Sequence[str] = ("mean",)

@@ -8,21 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ntviz import environment
+from ntviz import storage
 from ntviz.models import checkpoints, nucleotide_transformer
 
 
 @dataclass(frozen=True)
 class Verification:
-    """Largest absolute differences between a model and the expected.npz beside it.
-
-    Attributes
-    ----------
-    differences
-        By output: the largest absolute difference over the positions that are not padding.
-    tolerance
-        What was allowed.
-    """
+    """By output the largest absolute difference from the expected.npz of a model, padding aside, and what was allowed."""
 
     differences: dict[str, float]
     tolerance: float
@@ -44,13 +36,6 @@ def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Ver
         the final LayerNorm) and `attentions` [sequence, layer, head, query, key].
     tolerance
         Largest absolute difference that passes.
-
-    Raises
-    ------
-    FileNotFoundError
-        No expected.npz.
-    ValueError
-        expected.npz is not readable, or its arrays have other shapes than the model's outputs.
     """
     path = Path(directory) / "expected.npz"
     if not path.is_file():
@@ -62,7 +47,7 @@ def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Ver
         # numpy leaves the file open when it is no zip archive, hence a handle of our own; one array has no names.
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             expected = {name: stored[name] for name in stored.files}
-    except (OSError, *environment.DAMAGED) as error:
+    except (OSError, *storage.DAMAGED) as error:
         raise ValueError(f"{path} must be an npz of plain arrays; reading it failed: {error}.") from error
     names = [name for name in ("logits", "hidden_states", "attentions") if name in expected]
     if "input_ids" not in expected or not names:
@@ -75,12 +60,10 @@ def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Ver
     differences = {}
     for name in names:
         ours = getattr(forward, name)
-        theirs = expected[name]
-        if name == "hidden_states":
-            ours = ours[:, 1:]
-        if ours.shape != theirs.shape:
-            raise ValueError(f"{name} in {path} must have shape {ours.shape}; it has {theirs.shape}.")
+        ours = ours[:, 1:] if name == "hidden_states" else ours
+        if ours.shape != expected[name].shape:
+            raise ValueError(f"{name} in {path} must have shape {ours.shape}; it has {expected[name].shape}.")
         # The token axis, or the query axis of attentions, is last but one everywhere.
-        keep = np.moveaxis(np.abs(ours - theirs), -2, 1)[forward.attention_mask]
+        keep = np.moveaxis(np.abs(ours - expected[name]), -2, 1)[forward.attention_mask]
         differences[name] = float(keep.max())
     return Verification(differences, tolerance)

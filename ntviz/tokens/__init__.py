@@ -13,8 +13,8 @@ first, and no `<eos>` last. The ids equal those of transformers' EsmTokenizer on
 from __future__ import annotations
 
 from ntviz.tokens.marginals import base_log_probs, kmer_base_log_probs, kmer_base_probs
-from ntviz.tokens.tokenizer import Batch, Tokenizer
-from ntviz.tokens.tokens import Tokens
+from ntviz.tokens.tokenizer import Tokenizer
+from ntviz.tokens.tokens import Batch, Tokens
 from ntviz.tokens.vocabulary import VOCABULARIES, Vocabulary
 
 __all__ = [

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ntviz.sequence import require
+from ntviz.genome.sequence import require
 from ntviz.tokens.tokens import Tokens
 from ntviz.tokens.vocabulary import Vocabulary, frozen
 
@@ -25,17 +25,17 @@ class Bins(Tokens):
     @cached_property
     def is_n(self) -> np.ndarray:
         """Where all bases of a bin are N, bool [token]."""
-        return frozen(self.from_bases(self._is_n_base, reduce="sum") == self.spans[:, 1] - self.spans[:, 0])
+        return frozen(self._n == np.diff(self.spans)[:, 0])
 
     @cached_property
     def is_kmer(self) -> np.ndarray:
         """Where a bin is whole and has no N, bool [token]."""
-        whole = self.spans[:, 1] - self.spans[:, 0] == self.vocabulary.k
-        return frozen(whole & ~self.from_bases(self._is_n_base, reduce="any"))
+        return frozen((np.diff(self.spans)[:, 0] == self.vocabulary.k) & (self._n == 0))
 
     @property
-    def _is_n_base(self) -> np.ndarray:
-        return np.frombuffer(self.sequence.encode("ascii"), dtype=np.uint8) == ord("N")
+    def _n(self) -> np.ndarray:
+        letters = np.frombuffer(self.sequence.encode("ascii"), dtype=np.uint8)
+        return self.from_bases(letters == ord("N"), reduce="sum")
 
 
 class BinTokenizer:
@@ -54,20 +54,7 @@ class BinTokenizer:
         return f"BinTokenizer({self.vocabulary.k})"
 
     def __call__(self, sequence: str, *, max_tokens: int | None = None) -> Bins:
-        """The bins of a clean sequence, upper-case A, C, G, T, N.
-
-        Raises
-        ------
-        ValueError
-            If the sequence is empty or holds other letters, or has more than `max_tokens` bins.
-        """
-        width = self.vocabulary.k
-        starts = np.arange(0, len(require(sequence)), width, dtype=np.int64)
-        if max_tokens is not None and len(starts) > max_tokens:
-            raise ValueError(
-                f"A sequence must fit into {max_tokens:,} bins of {width} bp ({max_tokens * width:,} bp); received "
-                f"{len(sequence):,} bp. Narrow the interval, or cut it into windows."
-            )
-        spans = np.stack((starts, np.minimum(starts + width, len(sequence))), axis=1)
-        ids = np.zeros(len(starts), dtype=np.int64)
-        return Bins(self.vocabulary, sequence, frozen(ids), frozen(spans), frozen(ids.astype(bool)))
+        """The bins, at most `max_tokens`, of a clean sequence, upper-case A, C, G, T, N."""
+        edges = np.append(np.arange(0, len(require(sequence)), self.vocabulary.k), len(sequence))
+        spans, none = np.stack((edges[:-1], edges[1:]), axis=1), np.zeros(len(edges) - 1, bool)
+        return Bins.within(max_tokens, self.vocabulary, sequence, none.astype(np.int64), spans, none)

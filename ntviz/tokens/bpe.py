@@ -12,67 +12,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from ntviz.sequence import BASES, require
+from ntviz.genome.sequence import BASES, require
 from ntviz.tokens.tokens import Tokens
-from ntviz.tokens.vocabulary import Vocabulary, frozen
+from ntviz.tokens.vocabulary import Vocabulary
 
 SPECIALS = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")
 
 
-@dataclass(frozen=True)
-class BPEVocabulary:
-    """The words of a byte-pair encoding, in the order of their ids.
+class BPEVocabulary(Vocabulary):
+    """The words of a byte-pair encoding, in the order of their ids; `k` is the shortest, 1 bp, and special words stand in brackets.
 
-    Parameters
-    ----------
-    name
-        Made of the number of words and of a hash over words and merges: two that cut alike have one name.
-    tokens
-        Text of each word; its place is its id. Those in square brackets are special.
+    `name` is made of the number of words and of a hash over words and merges: two that cut alike have one name.
     """
 
-    name: str
-    tokens: tuple[str, ...]
-
-    k = 1
-    """Bases of the shortest word, which is all that can be said of the length of any."""
-
-    def __repr__(self) -> str:
-        return f"BPEVocabulary({self.name!r}, {len(self.tokens):,} tokens)"
-
-    def __len__(self) -> int:
-        """Number of words."""
-        return len(self.tokens)
-
-    @property
-    def n_ids(self) -> int:
-        """Number of words; the ids are 0 to `n_ids - 1`."""
-        return len(self.tokens)
-
-    @property
-    def n_logits(self) -> int:
-        """Number of ids that a model predicts: all."""
-        return len(self.tokens)
-
-    @cached_property
-    def _id_of(self) -> dict[str, int]:
-        return {token: index for index, token in enumerate(self.tokens)}
+    def _special(self, name: str) -> int:
+        return self._id_of[f"[{name.upper()}]"]
 
     def id_of(self, token: str) -> int:
-        """The id of a word, such as `TATA` or `[MASK]`.
-
-        Raises
-        ------
-        ValueError
-            If the vocabulary has no such word.
-        """
+        """The id of a word, such as `TATA` or `[MASK]`."""
         if token not in self._id_of:
             raise ValueError(
                 f"A token of {self.name} must be one of its {len(self.tokens):,} words or {', '.join(SPECIALS)}; "
@@ -81,39 +43,8 @@ class BPEVocabulary:
         return self._id_of[token]
 
     @property
-    def unk_id(self) -> int:
-        """Id of `[UNK]`, which stands for what no word has, such as N."""
-        return self._id_of["[UNK]"]
-
-    @property
-    def cls_id(self) -> int:
-        """Id of `[CLS]`, the first token."""
-        return self._id_of["[CLS]"]
-
-    @property
-    def sep_id(self) -> int:
-        """Id of `[SEP]`, the last token."""
-        return self._id_of["[SEP]"]
-
-    @property
-    def pad_id(self) -> int:
-        """Id of `[PAD]`."""
-        return self._id_of["[PAD]"]
-
-    @property
-    def mask_id(self) -> int:
-        """Id of `[MASK]`."""
-        return self._id_of["[MASK]"]
-
-    @property
     def kmer_ids(self) -> slice:
-        """Never any: words of many lengths are no k-mers.
-
-        Raises
-        ------
-        ValueError
-            Always: what sums over all k-mers would give wrong probabilities of bases here.
-        """
+        """Refused: what sums over all k-mers would give wrong probabilities of bases here."""
         raise ValueError(
             "Probabilities of bases must come from a vocabulary of k-mers; received the words of a byte-pair "
             f"encoding ({self.name}), of many lengths. Use a model with k-mers or single bases."
@@ -129,11 +60,6 @@ class BPETokenizer:
         What a tokenizer.json holds: byte-pair encoding of the raw text, an unknown word, `[CLS]` first and `[SEP]` last.
     origin
         Where it comes from, for messages.
-
-    Raises
-    ------
-    ValueError
-        If it is not JSON, or a tokenizer of another kind.
 
     Examples
     --------
@@ -160,11 +86,10 @@ class BPETokenizer:
                 f"{origin} must be a tokenizer.json of the library tokenizers; reading it failed: {error}. "
                 "Download the file again."
             ) from error
-        _check(content, origin)
         # A file saved after use may cut or pad; bases would go missing.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self.vocabulary = _vocabulary(content["model"], origin)
+        self.vocabulary = _vocabulary(content, origin)
         ends = self._tokenizer.encode(BASES[0]).ids
         if ends[:1] != [self.vocabulary.cls_id] or ends[-1:] != [self.vocabulary.sep_id] or len(ends) != 3:
             held = " ".join(self.vocabulary.tokens[index] for index in ends)
@@ -175,15 +100,7 @@ class BPETokenizer:
 
     @classmethod
     def from_file(cls, path: str | Path) -> BPETokenizer:
-        """The tokenizer that a tokenizer.json holds.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If it is not JSON, or a tokenizer of another kind.
-        """
+        """The tokenizer that a tokenizer.json holds."""
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(
@@ -196,64 +113,38 @@ class BPETokenizer:
         return f"BPETokenizer({self.vocabulary.name!r})"
 
     def __call__(self, sequence: str, *, max_tokens: int | None = None) -> Tokens:
-        """The tokens of a clean sequence, `[CLS]` first and `[SEP]` last.
+        """The tokens of a clean sequence, upper-case A, C, G, T, N: `[CLS]` first, `[SEP]` last, at most `max_tokens`.
 
         Where no word has an N, each N is one `[UNK]`, or each run of N where the file fuses unknowns.
-
-        Parameters
-        ----------
-        sequence
-            Upper-case A, C, G, T, N.
-        max_tokens
-            Limit of the model, `[CLS]` and `[SEP]` included; None for no limit.
-
-        Raises
-        ------
-        ValueError
-            If the sequence is empty or holds other letters, or the limit is exceeded.
         """
-        found = self._tokenizer.encode(require(sequence))
-        ids = np.array(found.ids, dtype=np.int64)
-        if max_tokens is not None and len(ids) > max_tokens:
-            raise ValueError(
-                f"A sequence must fit into {max_tokens:,} tokens, [CLS] and [SEP] included; received {len(ids):,} "
-                f"tokens ({len(sequence):,} bp). Narrow the interval, or cut it into windows."
-            )
-        spans = np.array(found.offsets, dtype=np.int64)
-        is_special = np.array(found.special_tokens_mask, dtype=bool)
+        cut = self._tokenizer.encode(require(sequence))
+        spans = np.array(cut.offsets, dtype=np.int64)
+        is_special = np.array(cut.special_tokens_mask, dtype=bool)
         spans[is_special] = 0
-        # Tokens asks a vocabulary for its words, k and name alone.
-        vocabulary = cast("Vocabulary", self.vocabulary)
-        return Tokens(vocabulary, sequence, frozen(ids), frozen(spans), frozen(is_special))
-
-
-def _check(content: Any, origin: str) -> None:
-    """Raises where a setting is such that words would not tile the sequence, or would not be those of one encoding."""
-    model = content.get("model") or {}
-    before = (content.get("pre_tokenizer") or {}).get("type")
-    faults = [
-        (model.get("type") != "BPE", "model.type", "BPE", model.get("type")),
-        (model.get("unk_token") != "[UNK]", "model.unk_token", "[UNK]", model.get("unk_token")),
-        (bool(model.get("dropout")), "model.dropout", None, model.get("dropout")),
-        (bool(model.get("byte_fallback")), "model.byte_fallback", False, model.get("byte_fallback")),
-        *(
-            (bool(model.get(key)), f"model.{key}", None, model.get(key))
-            for key in ("continuing_subword_prefix", "end_of_word_suffix")
-        ),
-        (content.get("normalizer") is not None, "normalizer", None, content.get("normalizer")),
-        (before not in (None, "Whitespace"), "pre_tokenizer.type", "Whitespace or none", before),
-    ]
-    wrong = [(key, wanted, got) for fault, key, wanted, got in faults if fault]
-    if wrong:
-        key, wanted, got = wrong[0]
-        raise ValueError(
-            f"{origin} must be a byte-pair encoding of the raw sequence: {key} must be {wanted}; received {got!r}. "
-            "Use the tokenizer.json of the published model."
+        return Tokens.within(
+            max_tokens, self.vocabulary, sequence, np.array(cut.ids, np.int64), spans, is_special
         )
 
 
-def _vocabulary(model: dict[str, Any], origin: str) -> BPEVocabulary:
-    """The words of a tokenizer.json's model in the order of their ids."""
+def _vocabulary(content: dict[str, Any], origin: str) -> BPEVocabulary:
+    """The words of a tokenizer.json in the order of their ids, where its words tile a sequence and are those of one encoding."""
+    model, before = content.get("model") or {}, content.get("pre_tokenizer") or {}
+    for key, received, accepted in (
+        ("model.type", model.get("type"), ("BPE",)),
+        ("model.unk_token", model.get("unk_token"), ("[UNK]",)),
+        ("model.dropout", model.get("dropout") or None, (None,)),
+        ("model.byte_fallback", bool(model.get("byte_fallback")), (False,)),
+        ("model.continuing_subword_prefix", model.get("continuing_subword_prefix") or None, (None,)),
+        ("model.end_of_word_suffix", model.get("end_of_word_suffix") or None, (None,)),
+        ("normalizer", content.get("normalizer"), (None,)),
+        ("pre_tokenizer.type", before.get("type"), ("Whitespace", None)),
+    ):
+        if received not in accepted:
+            raise ValueError(
+                f"{origin} must be a byte-pair encoding of the raw sequence: {key} must be "
+                f"{' or '.join(map(str, accepted))}; received {received!r}. "
+                "Use the tokenizer.json of the published model."
+            )
     words = sorted(model["vocab"], key=model["vocab"].__getitem__)
     missing = [word for word in (*SPECIALS, *BASES) if word not in model["vocab"]]
     if missing or [model["vocab"][word] for word in words] != list(range(len(words))):
@@ -265,4 +156,6 @@ def _vocabulary(model: dict[str, Any], origin: str) -> BPEVocabulary:
     # Files write a merge as "A B" or as ["A", "B"], by the version of the library.
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]
     cut = json.dumps([words, merges, bool(model.get("fuse_unk"))])
-    return BPEVocabulary(f"bpe-{len(words)}-{hashlib.sha256(cut.encode()).hexdigest()[:8]}", tuple(words))
+    name = f"bpe-{len(words)}-{hashlib.sha256(cut.encode()).hexdigest()[:8]}"
+    ends = {f"{end.lower()}_id": model["vocab"][f"[{end}]"] for end in ("CLS", "SEP")}
+    return BPEVocabulary(name, 1, tuple(words), n_logits=len(words), **ends)

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from ntviz.sequence import BASES
+from ntviz.genome.sequence import BASES
 from ntviz.tokens.tokens import Tokens
 from ntviz.tokens.vocabulary import LETTERS
 
@@ -24,11 +24,9 @@ def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     tokens
-        The tokenized sequence. To say what a model expects at a place, mask the token before the forward
-        pass; the bases of one k-mer token are then predicted together, none of them given.
+        The tokenized sequence. Mask a token before the forward pass to ask what a model expects there.
     log_probs
-        Log probabilities or logits, [token, n_logits], one row for each token, `<cls>` included, without
-        padding.
+        Log probabilities or logits [token, n_logits], `<cls>` included, without padding.
 
     Raises
     ------
@@ -59,12 +57,14 @@ def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
         )
     result = np.full((len(tokens.sequence), 4), np.nan)
     k = vocabulary.k
-    kmers = np.flatnonzero(tokens.is_kmer)
+    # Tokens of one base have an order of ids of their own: they are read as single letters.
+    whole = tokens.is_kmer & (k > 1)
+    kmers = np.flatnonzero(whole)
     # Blocks keep the float64 copy of a long sequence's logits to some 10 MB.
     for block in np.array_split(kmers, max(1, -(-len(kmers) // 256))):
         marginals = kmer_base_log_probs(scores[block, vocabulary.kmer_ids].astype(np.float64), k)
         result[tokens.spans[block, :1] + np.arange(k)] = marginals
-    singles = np.flatnonzero(~(tokens.is_kmer | tokens.is_n | tokens.is_special))
+    singles = np.flatnonzero(~(whole | tokens.is_n | tokens.is_special))
     letters = scores[singles[:, None], vocabulary.single_ids].astype(np.float64)
     result[tokens.spans[singles, 0]] = letters - _log_sum_exp(letters, axis=1)[:, None]
     return result
@@ -73,12 +73,7 @@ def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
 def kmer_base_log_probs(scores: np.ndarray, k: int) -> np.ndarray:
     """The log probability of each base at each place of k-mer tokens, in nats, [token, place, base] in order ACGT.
 
-    Parameters
-    ----------
-    scores
-        Log probabilities or logits of the k-mers alone, [token, 4 ** k], in the order of their ids.
-    k
-        Bases of a token.
+    From log probabilities or logits of the k-mers alone, [token, 4 ** k], in the order of their ids.
     """
     left = k // 2
     halves = scores.reshape(len(scores), 4**left, 4 ** (k - left))
@@ -96,11 +91,6 @@ def kmer_base_probs(scores: np.ndarray, k: int) -> np.ndarray:
     """Probabilities of bases as from `kmer_base_log_probs`, in single precision and some ten times as fast.
 
     Small probabilities keep an absolute error of about 1e-6, so take this for means and divergences, not for ratios.
-
-    Examples
-    --------
-    >>> kmer_base_probs(np.zeros((1, 16)), 2).tolist()
-    [[[0.25, 0.25, 0.25, 0.25], [0.25, 0.25, 0.25, 0.25]]]
     """
     scores = np.asarray(scores, np.float32)
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from ntviz.sequence import require
-from ntviz.tokens.tokens import Tokens
-from ntviz.tokens.vocabulary import LETTERS, VOCABULARIES, Vocabulary, frozen
+from ntviz.genome.sequence import require
+from ntviz.tokens.tokens import Batch, Tokens, padded
+from ntviz.tokens.vocabulary import LETTERS, VOCABULARIES, Vocabulary
 
 # Code of each byte: the place of its letter in the order of the vocabularies, N last. Others are refused.
 _N = len(LETTERS)
 _CODE = np.zeros(256, dtype=np.uint8)
 _CODE[np.frombuffer((LETTERS + "N").encode("ascii"), dtype=np.uint8)] = np.arange(_N + 1)
-
-
-class Batch(NamedTuple):
-    """Padded inputs of a model: `input_ids` and `attention_mask`, both int64 [sequence, token].
-
-    The mask is 1 on tokens and 0 on padding, which is on the right. Always pass it on: without it the model
-    attends to the padding, and no error says so.
-    """
-
-    input_ids: np.ndarray
-    attention_mask: np.ndarray
 
 
 class Tokenizer:
@@ -35,11 +23,6 @@ class Tokenizer:
     ----------
     vocabulary
         A `Vocabulary`, or the name of one in `VOCABULARIES`.
-
-    Raises
-    ------
-    ValueError
-        If no vocabulary has the name.
 
     Examples
     --------
@@ -73,77 +56,39 @@ class Tokenizer:
             Upper-case A, C, G, T, N. Other text goes through `sequence.clean` first: the published
             tokenizers turn a lower-case run into one `<unk>` and lose its coordinates.
         max_tokens
-            Limit of the model, `<cls>` included; None for no limit.
+            Limit of the model, special tokens included; None for no limit.
         phase
             Number of bases, 0 to k - 1, cut as single letters before the k-mers begin: it shifts the frame.
             The published tokenizer is phase 0.
-
-        Raises
-        ------
-        ValueError
-            If the sequence is empty or holds other letters, the phase is not in the range, or the limit is
-            exceeded.
         """
-        vocabulary = self.vocabulary
-        k = vocabulary.k
+        vocabulary, k = self.vocabulary, self.vocabulary.k
         if not 0 <= phase < k:
             raise ValueError(
-                f"The phase of {vocabulary.name} must be in 0 to {k - 1}; received {phase}. Take it modulo "
-                f"{k}."
+                f"The phase of {vocabulary.name} must be in 0 to {k - 1}; received {phase}. Take it modulo {k}."
             )
         codes = _CODE[np.frombuffer(require(sequence).encode("ascii"), dtype=np.uint8)]
         sizes = _token_sizes(codes, k, min(phase, len(codes)))
-        n_special = vocabulary.n_special
-        n_tokens = len(sizes) + n_special
-        if max_tokens is not None and n_tokens > max_tokens:
-            raise ValueError(
-                f"A sequence must fit into {max_tokens:,} tokens ({vocabulary.max_bases(max_tokens):,} bp as "
-                f"whole {k}-mers); received {n_tokens:,} tokens ({len(sequence):,} bp). "
-                f"Narrow the interval, or cut it into windows."
-            )
-        spans = np.zeros((n_tokens, 2), dtype=np.int64)
         ends = np.cumsum(sizes)
         starts = ends - sizes
-        spans[n_special:, 0] = starts
-        spans[n_special:, 1] = ends
-        ids = np.empty(n_tokens, dtype=np.int64)
-        ids[:n_special] = -1 if vocabulary.cls_id is None else vocabulary.cls_id
-        covering = ids[n_special:]
-        covering[:] = self._single_ids[codes[starts]]
+        ids = self._single_ids[codes[starts]]
         if k > 1:
             full = np.flatnonzero(sizes == k)
-            covering[full] = vocabulary.kmer_ids.start + _kmer_codes(codes, starts[full], k)
-        is_special = np.arange(n_tokens) < n_special
-        return Tokens(vocabulary, sequence, frozen(ids), frozen(spans), frozen(is_special))
+            ids[full] = vocabulary.kmer_ids.start + _kmer_codes(codes, starts[full], k)
+        around = [vocabulary.cls_id], [vocabulary.sep_id]
+        before, after = ([index for index in side if index is not None] for side in around)
+        spans = np.pad(np.stack((starts, ends), axis=1), ((len(before), len(after)), (0, 0)))
+        is_special = np.pad(np.zeros(len(ids), bool), (len(before), len(after)), constant_values=True)
+        ids = np.concatenate((np.array(before, np.int64), ids, np.array(after, np.int64)))
+        return Tokens.within(max_tokens, vocabulary, sequence, ids, spans, is_special)
 
     def batch(self, sequences: Sequence[Tokens]) -> Batch:
         """The ids of several tokenized sequences, padded on the right to the longest, and their mask.
 
-        Raises
-        ------
-        ValueError
-            If there is no sequence, or one comes from another vocabulary.
-
-        Examples
-        --------
         >>> tokenizer = Tokenizer("nt-v2")
         >>> tokenizer.batch([tokenizer("ATTCCG"), tokenizer("N")]).attention_mask.tolist()
         [[1, 1], [1, 1]]
         """
-        sequences = list(sequences)
-        if not sequences:
-            raise ValueError("A batch must hold at least one sequence; received none. Tokenize one first.")
-        for index, tokens in enumerate(sequences):
-            if tokens.vocabulary.name != self.vocabulary.name:
-                raise ValueError(
-                    f"All sequences of a batch must be tokenized by {self.vocabulary.name}; received "
-                    f"{tokens.vocabulary.name} at index {index}. Tokenize them with this tokenizer."
-                )
-        lengths = np.array([len(tokens) for tokens in sequences])
-        mask = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.full(mask.shape, self.vocabulary.pad_id, dtype=np.int64)
-        ids[mask] = np.concatenate([tokens.ids for tokens in sequences])
-        return Batch(ids, mask.astype(np.int64))
+        return padded(list(sequences), self.vocabulary)
 
 
 def _token_sizes(codes: np.ndarray, k: int, phase: int) -> np.ndarray:

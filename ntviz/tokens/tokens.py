@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 
 from ntviz.genome import Interval
 from ntviz.tokens.vocabulary import Vocabulary, frozen
+
+
+class Batch(NamedTuple):
+    """Padded inputs of a model: `input_ids` and `attention_mask`, both int64 [sequence, token].
+
+    The mask is 1 on tokens and 0 on padding, which is on the right. Always pass it on: without it the model
+    attends to the padding, and no error says so.
+    """
+
+    input_ids: np.ndarray
+    attention_mask: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +40,7 @@ class Tokens:
         int64 [token, 2], bp within the sequence, 0-based half-open. Special tokens have the empty span (0,
         0); the spans of the others tile the sequence from left to right.
     is_special
-        bool [token], true for `<cls>`.
+        bool [token], true for `<cls>` and the like.
     """
 
     vocabulary: Vocabulary
@@ -36,6 +48,20 @@ class Tokens:
     ids: np.ndarray
     spans: np.ndarray
     is_special: np.ndarray
+
+    @classmethod
+    def within(
+        cls, max_tokens: int | None, vocabulary: Vocabulary, sequence: str, ids: np.ndarray, spans: np.ndarray,
+        is_special: np.ndarray,
+    ) -> Self:  # fmt: skip
+        """Tokens whose arrays are read-only; a ValueError where there are more than `max_tokens`."""
+        if max_tokens is not None and len(ids) > max_tokens:
+            raise ValueError(
+                f"A sequence must fit into {max_tokens:,} tokens ({vocabulary.max_bases(max_tokens):,} bp at "
+                f"{vocabulary.k} bp a token); received {len(ids):,} tokens ({len(sequence):,} bp). "
+                f"Narrow the interval, or cut it into windows."
+            )
+        return cls(vocabulary, sequence, frozen(ids), frozen(spans), frozen(is_special))
 
     def __repr__(self) -> str:
         return f"Tokens({len(self.ids):,} tokens of {self.vocabulary.name} over {len(self.sequence):,} bp)"
@@ -66,20 +92,8 @@ class Tokens:
         return frozen(np.repeat(np.arange(len(self.ids)), self.spans[:, 1] - self.spans[:, 0]))
 
     def token_at(self, base: int | np.ndarray) -> int | np.ndarray:
-        """The index of the token that covers a base, or int64 of the same shape for an array of bases.
+        """The index of the token that covers a base, 0-based in the sequence; int64 of the same shape for an array of bases.
 
-        Parameters
-        ----------
-        base
-            0-based, in bp within the sequence.
-
-        Raises
-        ------
-        ValueError
-            If a base lies outside the sequence.
-
-        Examples
-        --------
         >>> from ntviz.tokens import Tokenizer
         >>> Tokenizer("nt-v1")("ATTCCGNA").token_at(6)
         2
@@ -97,13 +111,7 @@ class Tokens:
         return int(found) if bases.ndim == 0 else found
 
     def bases_of(self, token: int) -> tuple[int, int]:
-        """The bases that a token covers, 0-based half-open within the sequence; (0, 0) for a special token.
-
-        Raises
-        ------
-        ValueError
-            If there is no such token.
-        """
+        """The bases that a token covers, 0-based half-open within the sequence; (0, 0) for a special token."""
         if not 0 <= token < len(self.ids):
             raise ValueError(
                 f"A token index must be in 0 to {len(self.ids) - 1:,}; received {token}. Count tokens from "
@@ -115,13 +123,6 @@ class Tokens:
     def to_bases(self, values: np.ndarray) -> np.ndarray:
         """Values of tokens [token, ...] given to each base they cover, [base, ...]; special tokens drop out.
 
-        Raises
-        ------
-        ValueError
-            If there is not one value for each token.
-
-        Examples
-        --------
         >>> from ntviz.tokens import Tokenizer
         >>> Tokenizer("nt-3mer")("ATTCA").to_bases([9, 1, 2, 3]).tolist()
         [1, 1, 1, 2, 3]
@@ -148,11 +149,6 @@ class Tokens:
             `any` gives bool, `sum` keeps integers, `mean` and `max` give floats. Special tokens, which
             cover no base, get False, 0, nan and nan.
 
-        Raises
-        ------
-        ValueError
-            If there is not one value for each base, or the reduction is unknown.
-
         Examples
         --------
         >>> from ntviz.tokens import Tokenizer
@@ -165,30 +161,23 @@ class Tokens:
                 f"Values must have one row for each of the {len(self.sequence):,} bases; received shape "
                 f"{list(values.shape)}. Use to_bases for values of tokens."
             )
-        covering = np.flatnonzero(~self.is_special)
-        starts = self.spans[covering, 0]
-        shape = (len(self.ids), *values.shape[1:])
+        if reduce not in ("any", "mean", "sum", "max"):
+            raise ValueError(f"reduce must be 'any', 'mean', 'sum' or 'max'; received {reduce!r}.")
+        covering = ~self.is_special
+        spans = self.spans[covering]
         if reduce == "any":
-            result = np.zeros(shape, dtype=bool)
-            result[covering] = np.logical_or.reduceat(values.astype(bool), starts, axis=0)
+            ufunc, nothing, values = np.logical_or, False, values.astype(bool)
         elif reduce == "sum":
             # Added up as they are, booleans would stay booleans.
-            numbers = values.astype(np.int64) if values.dtype == bool else values
-            sums = np.add.reduceat(numbers, starts, axis=0)
-            result = np.zeros(shape, dtype=sums.dtype)
-            result[covering] = sums
-        elif reduce in ("mean", "max"):
-            floats = values.astype(np.result_type(values.dtype, np.float32))
-            result = np.full(shape, np.nan, dtype=floats.dtype)
-            if reduce == "max":
-                result[covering] = np.maximum.reduceat(floats, starts, axis=0)
-            else:
-                sizes = (self.spans[covering, 1] - starts).reshape(-1, *(1,) * (values.ndim - 1))
-                result[covering] = np.add.reduceat(floats, starts, axis=0) / sizes
+            ufunc, nothing, values = np.add, 0, values.astype(np.int64) if values.dtype == bool else values
         else:
-            raise ValueError(
-                f"reduce must be 'any', 'mean', 'sum' or 'max'; received {reduce!r}. Use one of these."
-            )
+            ufunc, nothing = np.maximum if reduce == "max" else np.add, np.nan
+            values = values.astype(np.result_type(values.dtype, np.float32))
+        reduced = ufunc.reduceat(values, spans[:, 0], axis=0)
+        if reduce == "mean":
+            reduced /= np.diff(spans).reshape(-1, *(1,) * (values.ndim - 1))
+        result = np.full((len(self.ids), *values.shape[1:]), nothing, dtype=reduced.dtype)
+        result[covering] = reduced
         return result
 
     def on(self, interval: Interval) -> np.ndarray:
@@ -196,11 +185,6 @@ class Tokens:
 
         On strand `-` the sequence is read from the right end of the interval, so spans run from right to
         left. Special tokens get an empty span at the end where reading starts.
-
-        Raises
-        ------
-        ValueError
-            If the interval is not as long as the sequence.
 
         Examples
         --------
@@ -217,3 +201,20 @@ class Tokens:
         if interval.strand == "-":
             return interval.end - self.spans[:, ::-1]
         return interval.start + self.spans
+
+
+def padded(sequences: Sequence[Tokens], vocabulary: Vocabulary) -> Batch:
+    """The ids of sequences of a vocabulary, padded on the right to the longest, and their mask."""
+    if not sequences:
+        raise ValueError("A batch must hold at least one sequence; received none. Tokenize one first.")
+    for index, tokens in enumerate(sequences):
+        if tokens.vocabulary.name != vocabulary.name:
+            raise ValueError(
+                f"All sequences of a batch must be tokenized by {vocabulary.name}; received "
+                f"{tokens.vocabulary.name} at index {index}. Tokenize them with this model or tokenizer."
+            )
+    lengths = np.array([len(tokens) for tokens in sequences])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, vocabulary.pad_id, dtype=np.int64)
+    ids[mask] = np.concatenate([tokens.ids for tokens in sequences])
+    return Batch(ids, mask.astype(np.int64))

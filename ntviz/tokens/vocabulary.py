@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ntviz.sequence import BASES
+from ntviz.genome.sequence import BASES
 
 # The published k-mers are in the order of these letters, not of the alphabet.
 LETTERS = "ATCG"
-_ACGT_OF_LETTER = np.array([BASES.index(letter) for letter in LETTERS])
+_SPECIALS, _ENDS, _SINGLES = ("<unk>", "<pad>", "<mask>", "<cls>"), ("<eos>", "<bos>"), (*LETTERS, "N")
 
 
 def frozen(array: np.ndarray) -> np.ndarray:
@@ -31,13 +31,13 @@ class Vocabulary:
     Parameters
     ----------
     name
-        `nt-v1` (AgroNT too), `nt-v2`, `nt-3mer` or `single-base`.
+        `nt-v1` (AgroNT too), `nt-v2`, `nt-3mer`, `single-base` or a peer's.
     k
         Bases in a full token.
     tokens
         Text of each token; its place is its id.
-    cls_id
-        Id of the token that every input starts with; None when the model takes none.
+    cls_id, sep_id
+        Ids of the tokens that every input starts and ends with; None when the model takes none.
     n_logits
         Number of ids the model predicts, the first ones. nt-v1 has 4,107 tokens and 4,105 logits: `<eos>` and
         `<bos>`, its last two, have neither an embedding nor a logit.
@@ -48,22 +48,14 @@ class Vocabulary:
     tokens: tuple[str, ...]
     cls_id: int | None
     n_logits: int
+    sep_id: int | None = None
 
     def __repr__(self) -> str:
-        return f"Vocabulary({self.name!r}, k={self.k}, {len(self.tokens):,} tokens)"
+        return f"{type(self).__name__}({self.name!r}, k={self.k}, {len(self.tokens):,} tokens)"
 
     @classmethod
     def from_file(cls, path: str | Path) -> Vocabulary:
-        """The known vocabulary that a vocab.txt holds, one token a line.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        ValueError
-            If the tokens are not those of a known vocabulary; the message shows where the nearest one
-            differs.
-        """
+        """The known vocabulary that a vocab.txt holds, one token a line; a ValueError shows where another file differs."""
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(
@@ -71,11 +63,18 @@ class Vocabulary:
                 f"Copy vocab.txt from the model's repository into its directory."
             )
         lines = tuple(path.read_text(encoding="utf-8", errors="replace").split())
-        for known in VOCABULARIES.values():
-            if known.tokens == lines:
-                return known
-        nearest = max(VOCABULARIES.values(), key=lambda known: _agreeing(known.tokens, lines))
-        index = _agreeing(nearest.tokens, lines)
+
+        def agreeing(known: Vocabulary) -> int:
+            """How many tokens are the same, counted from the first until one differs."""
+            pairs = itertools.takewhile(
+                lambda pair: pair[0] == pair[1], zip(known.tokens, lines, strict=False)
+            )
+            return sum(1 for _ in pairs)
+
+        nearest = max(VOCABULARIES.values(), key=agreeing)
+        if nearest.tokens == lines:
+            return nearest
+        index = agreeing(nearest)
         here = repr(lines[index][:20]) if index < len(lines) else "no more tokens"
         there = repr(nearest.tokens[index]) if index < len(nearest) else "no more tokens"
         raise ValueError(
@@ -101,16 +100,12 @@ class Vocabulary:
     def _id_of(self) -> dict[str, int]:
         return {token: index for index, token in enumerate(self.tokens)}
 
+    def _special(self, name: str) -> int:
+        return self._id_of[f"<{name}>"]
+
     def id_of(self, token: str) -> int:
         """The id of a token, such as `ATTCCG`, `N` or `<mask>`.
 
-        Raises
-        ------
-        ValueError
-            If the vocabulary has no such token.
-
-        Examples
-        --------
         >>> VOCABULARIES["nt-v2"].id_of("ATTCCG")
         369
         """
@@ -125,13 +120,6 @@ class Vocabulary:
     def token_of(self, token_id: int) -> str:
         """The text of the token with this id.
 
-        Raises
-        ------
-        ValueError
-            If the id is not in the vocabulary.
-
-        Examples
-        --------
         >>> VOCABULARIES["nt-v1"].token_of(4104)
         'N'
         """
@@ -144,22 +132,22 @@ class Vocabulary:
 
     @property
     def unk_id(self) -> int:
-        """Id of `<unk>`; no tokenized sequence holds it, since letters it would stand for are refused."""
-        return self._id_of["<unk>"]
+        """Id of `<unk>`; no tokenized sequence of k-mers holds it, since letters it would stand for are refused."""
+        return self._special("unk")
 
     @property
     def pad_id(self) -> int:
         """Id of `<pad>`."""
-        return self._id_of["<pad>"]
+        return self._special("pad")
 
     @property
     def mask_id(self) -> int:
         """Id of `<mask>`."""
-        return self._id_of["<mask>"]
+        return self._special("mask")
 
     @property
     def n_special(self) -> int:
-        """Number of special tokens that a tokenized sequence gets: 1 where `<cls>` comes first, else 0."""
+        """Number of special tokens in front of a tokenized sequence: 1 where `<cls>` comes first, else 0."""
         return 0 if self.cls_id is None else 1
 
     @cached_property
@@ -175,56 +163,49 @@ class Vocabulary:
 
     @property
     def n_id(self) -> int:
-        """Id of the token `N`."""
-        return self._id_of["N"]
+        """Id of the token `N`, or of the unknown token that stands for it."""
+        return self._id_of.get("N", self.unk_id)
 
     @cached_property
     def kmer_base_codes(self) -> np.ndarray:
         """The bases of each full token, int64 [4 ** k, k] in order ACGT; row 0 is id `kmer_ids.start`.
 
-        Examples
-        --------
         >>> VOCABULARIES["nt-3mer"].kmer_base_codes[:3].tolist()
         [[0, 0, 0], [0, 0, 3], [0, 0, 1]]
         """
-        digits = np.indices((4,) * self.k).reshape(self.k, -1).T
-        return frozen(_ACGT_OF_LETTER[digits].astype(np.int64))
+        letters = "".join(self.tokens[self.kmer_ids])
+        return frozen(
+            np.array([BASES.index(letter) for letter in letters], dtype=np.int64).reshape(-1, self.k)
+        )
 
     def max_bases(self, max_tokens: int) -> int:
         """The longest sequence, in bp, that fits into `max_tokens` tokens: whole k-mers without N.
 
-        Each N, and each base left over beside the k-mers, takes a token of its own, so shorter ones may not
-        fit.
+        Each N, and each base left over beside the k-mers, takes a token of its own, so shorter ones may not fit.
 
-        Examples
-        --------
         >>> VOCABULARIES["nt-v1"].max_bases(1000), VOCABULARIES["nt-v2"].max_bases(2048)
         (5994, 12282)
         """
-        return max(0, max_tokens - self.n_special) * self.k
+        return max(0, max_tokens - self.n_special - (self.sep_id is not None)) * self.k
 
 
-def _agreeing(tokens: tuple[str, ...], others: tuple[str, ...]) -> int:
-    """How many tokens are the same in both, counted from the first until one differs."""
-    pairs = enumerate(zip(tokens, others, strict=False))
-    return next((index for index, (one, other) in pairs if one != other), min(len(tokens), len(others)))
+def _kmers(k: int) -> tuple[str, ...]:
+    return tuple(map("".join, itertools.product(LETTERS, repeat=k)))
 
 
-def _known_vocabularies() -> dict[str, Vocabulary]:
-    specials, ends = ("<unk>", "<pad>", "<mask>", "<cls>"), ("<eos>", "<bos>")
-    singles = (*LETTERS, "N")
-
-    def kmers(k: int) -> tuple[str, ...]:
-        return tuple(map("".join, itertools.product(LETTERS, repeat=k)))
-
-    known = (
-        Vocabulary("nt-v1", 6, (*specials, *kmers(6), *singles, *ends), cls_id=3, n_logits=4105),
-        Vocabulary("nt-v2", 6, (*specials, *ends, *kmers(6), *singles), cls_id=3, n_logits=4107),
-        Vocabulary("nt-3mer", 3, (*specials, *ends, *kmers(3), *singles), cls_id=3, n_logits=75),
+VOCABULARIES = {
+    vocabulary.name: vocabulary
+    for vocabulary in (
+        Vocabulary("nt-v1", 6, (*_SPECIALS, *_kmers(6), *_SINGLES, *_ENDS), cls_id=3, n_logits=4105),
+        Vocabulary("nt-v2", 6, (*_SPECIALS, *_ENDS, *_kmers(6), *_SINGLES), cls_id=3, n_logits=4107),
+        Vocabulary("nt-3mer", 3, (*_SPECIALS, *_ENDS, *_kmers(3), *_SINGLES), cls_id=3, n_logits=75),
         # `<cls>` has an id in this one too, but no input starts with it.
-        Vocabulary("single-base", 1, (*specials, *ends, *singles), cls_id=None, n_logits=11),
+        Vocabulary("single-base", 1, (*_SPECIALS, *_ENDS, *_SINGLES), cls_id=None, n_logits=11),
     )
-    return {vocabulary.name: vocabulary for vocabulary in known}
+}
 
-
-VOCABULARIES = _known_vocabularies()
+HYENADNA = Vocabulary(
+    "hyenadna", 1, ("<cls>", "<sep>", "<bos>", "<mask>", "<pad>", "<reserved>", "<unk>", *BASES, "N"),
+    cls_id=None, n_logits=12, sep_id=1,
+)  # fmt: skip
+"""Ids as HyenaDNA's published tokenizer gives them: a token a base, A 7, C 8, G 9, T 10, N 11, and `<sep>` behind the last."""

@@ -6,25 +6,31 @@ None runs code from the hub. They answer the same questions: `tokenize`, `forwar
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-FAMILIES = ("dnabert2", "enformer", "hyenadna", "bpnet", "spliceai")
-"""Modules of this package that load a family each."""
+FAMILIES: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "dnabert2": lambda config: "alibi_starting_size" in config,
+    "enformer": lambda config: config.get("model_type") == "enformer" and "num_downsamples" in config,
+    "hyenadna": lambda config: config.get("model_type") == "hyenadna" and "d_model" in config,
+    # bpnet-lite writes no config.json: it is written beside the weights by hand.
+    "bpnet": lambda config: config.get("model_type") == "bpnet-lite",
+    "spliceai": lambda config: config.get("model_type") == "spliceai-10k",
+}
+"""Modules of this package that load a family each, and what tells its config.json."""
 
 
 def family(directory: Path) -> ModuleType | None:
-    """The module that loads a checkpoint directory, by its config.json; None where it is of no family here."""
-    if (directory / "spliceai1.h5").is_file():
-        return import_module("ntviz.models.peers.spliceai")
+    """The module that loads a checkpoint directory; None where it is of no family here."""
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         # The Nucleotide Transformer's loader says what is wrong with it.
-        return None
-    for name in FAMILIES:
-        module = import_module(f"ntviz.models.peers.{name}")
-        if isinstance(config, dict) and module.fits(config):
-            return module
+        config = {"model_type": "spliceai-10k"} if (directory / "spliceai1.h5").is_file() else None
+    for name, fits in FAMILIES.items():
+        if isinstance(config, dict) and fits(config):
+            return import_module(f"ntviz.models.peers.{name}")
     return None

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -19,15 +18,12 @@ import torch
 from torch import nn
 
 from ntviz.models import checkpoints
-from ntviz.models.peers.peer import Network, Peer, States, base_vectors, config_of
-from ntviz.models.requests import float32
+from ntviz.models.model import States, float32
+from ntviz.models.peers.peer import Network, Peer, limit, one_hot, read_config, refused
 from ntviz.tokens import Tokenizer
 
 MAX_TOKENS = 2114
 """Bases that are taken unless more are asked for: the input of the published models. Nothing in the network ends there."""
-
-MODEL_TYPE = "bpnet-lite"
-_DIMENSIONS = {"iconv.weight": 3, "fconv.weight": 3, "linear.weight": 2}
 
 
 class Prediction(NamedTuple):
@@ -53,9 +49,9 @@ class BPNet(Peer):
 
     module: BPNetNetwork
 
+    without_logits: ClassVar[str] = "predicts a profile: call `predict`"
     without_mask: ClassVar[str] = (
-        "A masked base needs a language model; {name} reads one-hot bases and predicts a profile. "
-        "Put N where a base is to be hidden."
+        "it reads one-hot bases and predicts a profile. Put N where a base is to be hidden."
     )
 
     def predict(self, sequences: str | Sequence[str], *, controls: np.ndarray | None = None) -> Prediction:
@@ -68,11 +64,6 @@ class BPNet(Peer):
         controls
             Reads of the control experiment, [sequence, track, position], for a model that was trained with them; None means none were
             seen.
-
-        Raises
-        ------
-        ValueError
-            Sequences of unlike length or too short ones, or controls of another shape.
         """
         batch = [self.tokenize(text) for text in ([sequences] if isinstance(sequences, str) else sequences)]
         ids, mask = self._padded(batch)
@@ -94,48 +85,25 @@ class BPNet(Peer):
             )
         one = next(self.module.parameters())
         with torch.inference_mode():
-            last = self.module.states(
-                torch.from_numpy(ids).to(one.device), torch.from_numpy(mask).to(one.device)
-            ).hidden[-1]
-            profile, counts = self.module.predict(last, torch.from_numpy(given).to(one))
+            ((_, states),) = self._passes(batch, ids, mask, (), None)
+            profile, counts = self.module.predict(states.hidden[-1], torch.from_numpy(given).to(one))
         return Prediction(float32(profile), float32(counts), trimming)
 
 
 class BPNetNetwork(Network):
-    """The network. Parts are named as bpnet-lite names them.
+    """The network; its parts are named as bpnet-lite names them.
 
-    Parameters
-    ----------
-    width
-        Channels.
-    layers
-        Dilated convolutions; the dilation doubles from 2.
-    stem, head
-        Lengths of the first and the last convolution in bp.
-    strands
-        Profiles that are predicted.
-    controls
-        Control tracks that are read, 0 for none.
-    trimming
-        Positions left out at each end of a prediction.
-    biases
-        Whether the head of the profile and that of the counts have a bias.
+    `stem` and `head` are the lengths of the first and the last convolution in bp, `strands` the profiles that are predicted,
+    `controls` the control tracks that are read, `trimming` the positions left out at each end of a prediction, and `biases` say
+    whether the head of the profile and that of the counts have one.
     """
 
     heads = 0
 
     def __init__(
-        self,
-        *,
-        width: int,
-        layers: int,
-        stem: int,
-        head: int,
-        strands: int,
-        controls: int,
-        trimming: int,
+        self, *, width: int, layers: int, stem: int, head: int, strands: int, controls: int, trimming: int,
         biases: tuple[bool, bool],
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.width, self.layers, self.controls, self.trimming = width, layers, controls, trimming
         self.margin = head // 2
@@ -145,24 +113,16 @@ class BPNetNetwork(Network):
         )
         self.fconv = nn.Conv1d(width + controls, strands, head, padding=head // 2, bias=biases[0])
         self.linear = nn.Linear(width + (controls > 0), 1, bias=biases[1])
-        self.register_buffer("bases", base_vectors(), persistent=False)
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
         """Hidden states [sequence, base, width]; padding is zero before each convolution, as what lies beyond a sequence is."""
         real = mask[:, None].to(self.iconv.weight.dtype)
-        bases = self.get_buffer("bases").to(real.dtype)[ids].transpose(1, 2)
-        x = torch.relu(self.iconv(bases * real)) * real
+        x = torch.relu(self.iconv(one_hot(ids, real.dtype).transpose(1, 2))) * real  # [sequence, width, base]
         hidden = [x]
         for layer in self.rconvs:
             x = x + torch.relu(layer(x)) * real
             hidden.append(x)
         return States([x.transpose(1, 2) for x in hidden])
-
-    def logits(self, last: torch.Tensor) -> torch.Tensor:
-        """Raises a ValueError: there is no vocabulary."""
-        raise ValueError(
-            "Logits need a vocabulary; BPNet has none, it predicts a profile. Ask for hidden_states, or call `predict`."
-        )
 
     def predict(self, last: torch.Tensor, controls: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the profile [sequence, strand, position] and log counts [sequence] from the last hidden states."""
@@ -176,78 +136,44 @@ class BPNetNetwork(Network):
         return profile, self.linear(mean)[:, 0]
 
 
-def fits(config: dict[str, Any]) -> bool:
-    """Whether a config.json is of this family; bpnet-lite writes none, so it is written beside the weights by hand.
-
-    >>> fits({"model_type": "bpnet-lite"}), fits({"model_type": "bpnet"})
-    (True, False)
-    """
-    return config.get("model_type") == MODEL_TYPE
-
-
-def load(
-    located: checkpoints.Located,
-    *,
-    device: str = "auto",
-    dtype: str = "float32",
-    max_tokens: int | None = None,
-) -> BPNet:
+def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> BPNet:
     """BPNet from a directory with a state dict of bpnet-lite and a config.json of `{"model_type": "bpnet-lite"}`.
 
     bpnet-lite saves whole Python objects (.torch), which are not read, because loading them can run code. Where you trust one:
     `torch.save(torch.load("bpnet.torch", weights_only=False).state_dict(), "pytorch_model.bin")`. The shape is read from the tensors;
     `"trimming"` of config.json is what is left out at each end, by default 47 plus the dilations, as in bpnet-lite.
-
-    `max_tokens` of None is 2,114 bp; more is taken where it is raised.
-
-    Raises
-    ------
-    ValueError
-        A tensor is not this architecture's, or dtype or max_tokens are not possible.
-    FileNotFoundError
-        A file is missing.
     """
-    directory = located.directory
-    limit = MAX_TOKENS if max_tokens is None else max_tokens
-    if limit < 1:
-        raise ValueError(f"max_tokens must be at least one base; got {limit}. The default is {MAX_TOKENS:,}.")
-    config = config_of(directory, fits, f"model_type {MODEL_TYPE!r}")
-    tensors = checkpoints.read_tensors(directory)
-    build = partial(BPNetNetwork, **_shape(tensors, config, directory))
+    taken = limit(max_tokens, MAX_TOKENS)
+    tensors = checkpoints.read_tensors(located.directory)
+    network = partial(BPNetNetwork, **_shape(tensors, read_config(located), located))
     return BPNet.filled(
-        located, build(), tensors, Tokenizer("single-base"), build, max_tokens=limit, max_bp=limit, device=device, dtype=dtype
-    )  # fmt: skip
+        located, tensors, Tokenizer("single-base"), network, max_tokens=taken, device=device, dtype=dtype
+    )
 
 
-def _shape(tensors: dict[str, torch.Tensor], config: dict[str, Any], directory: Path) -> dict[str, Any]:
+def _shape(
+    tensors: dict[str, torch.Tensor], config: dict[str, Any], located: checkpoints.Located
+) -> dict[str, Any]:
     """What a network is built of, as the tensors have it."""
-    for key, dimensions in _DIMENSIONS.items():
+    for key, dimensions in (("iconv.weight", 3), ("fconv.weight", 3), ("linear.weight", 2)):
         if key not in tensors or tensors[key].ndim != dimensions:
             held = f"of shape {tuple(tensors[key].shape)}" if key in tensors else "missing"
             raise ValueError(
-                f"{directory} must hold {key} with {dimensions} dimensions, as bpnet-lite's state dict does; it is {held}. "
-                "Save the state dict of the network itself, not of one that wraps it."
+                f"{located.directory} must hold {key} with {dimensions} dimensions, as bpnet-lite's state dict does; it is "
+                f"{held}. Save the state dict of the network itself, not of one that wraps it."
             )
-    width, stem = tensors["iconv.weight"].shape[0], tensors["iconv.weight"].shape[2]
+    width, _, stem = tensors["iconv.weight"].shape
     strands, channels, head = tensors["fconv.weight"].shape
+    if not stem % 2 or not head % 2 or channels < width:
+        raise ValueError(
+            f"The convolutions of {located.directory} must have odd lengths, and fconv at least {width} channels; got {stem} "
+            f"and {head} bp and {channels} channels. Use a state dict of bpnet-lite."
+        )
     layers = len([key for key in tensors if key.startswith("rconvs.") and key.endswith(".weight")])
     trimming = config.get("trimming", 47 + sum(2**index for index in range(1, layers + 1)))
     if not isinstance(trimming, int) or trimming < 0:
-        raise ValueError(
-            f"trimming in {directory / 'config.json'} must be a number of bases, 0 or more; got {trimming!r}."
-        )
-    if not stem % 2 or not head % 2 or channels < width:
-        raise ValueError(
-            f"The convolutions of {directory} must have odd lengths, and fconv at least {width} channels; got {stem} and "
-            f"{head} bp and {channels} channels. Use a state dict of bpnet-lite."
-        )
+        raise refused(located, config, "trimming", "a number of bases, 0 or more")
     return {
-        "width": width,
-        "layers": layers,
-        "stem": stem,
-        "head": head,
-        "strands": strands,
-        "controls": channels - width,
-        "trimming": trimming,
-        "biases": ("fconv.bias" in tensors, "linear.bias" in tensors),
-    }
+        "width": width, "layers": layers, "stem": stem, "head": head, "strands": strands, "controls": channels - width,
+        "trimming": trimming, "biases": ("fconv.bias" in tensors, "linear.bias" in tensors),
+    }  # fmt: skip

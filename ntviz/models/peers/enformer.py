@@ -8,22 +8,22 @@ them, in the layout of enformer-pytorch; ours is written from the paper and that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
-from ntviz.models import checkpoints, pooling
-from ntviz.models.peers.enformer_layers import Attention, AttentionPool, EnformerNetwork
-from ntviz.models.peers.peer import Peer, States, config_of, unfilled
-from ntviz.models.protocol import Forward
-from ntviz.models.requests import check_layers, check_outputs, float32
-from ntviz.sequence import one_hot
+from ntviz.genome.sequence import one_hot
+from ntviz.models import checkpoints
+from ntviz.models.model import States, float32
+from ntviz.models.peers.peer import Network, Peer, limit, once, read_config, refused
 from ntviz.tokens import Tokens
 from ntviz.tokens.bins import BinTokenizer
 
@@ -41,7 +41,7 @@ class Enformer(Peer):
 
     A sequence is filled up with N on its right end to whole bins, each to its own length, so that nothing depends on its
     neighbours in a batch; beyond its ends the convolutions see zeros, as in training. Hidden states are those after
-    the tower of convolutions (0) and after each block (1 to `layers`); no LayerNorm follows the last.
+    the tower of convolutions (0) and after each block (1 to `layers`), zero at padding; no LayerNorm follows the last.
 
     The model was trained at 196,608 bp. It takes less, but what it is told of distances is scaled to the length of the input, so
     that short inputs are far from what it knows: for its predictions pass the whole length, N where the genome ends.
@@ -51,83 +51,8 @@ class Enformer(Peer):
 
     module: EnformerNetwork
 
-    without_mask: ClassVar[str] = (
-        "A masked token needs a vocabulary; {name} reads bases in bins and has no mask token. "
-        "Put N where a base is to be hidden."
-    )
-
-    def __repr__(self) -> str:
-        size = sum(p.numel() for p in self.module.parameters()) / 1e6
-        return (
-            f"{self.name}: {self.layers} layers, {self.heads} heads, width {self.hidden_size}, {size:.1f} M parameters, "
-            f"up to {self.max_bp:,} bp in bins of {self.module.bin} bp"
-        )
-
-    def forward(
-        self,
-        batch: Tokens | Sequence[Tokens],
-        *,
-        outputs: Sequence[str] = ("logits",),
-        at: np.ndarray | None = None,
-        layers: Sequence[int] | None = None,
-    ) -> Forward:
-        """Hidden states or attentions of the bins, as float32 arrays, zero at padding; see `models.Forward` for their axes.
-
-        Raises
-        ------
-        ValueError
-            An unknown output, logits or `at`, which only they need, or a layer that is not there.
-        """
-        check_outputs(outputs)
-        if "logits" in outputs or at is not None:
-            raise ValueError(
-                f"Logits need a vocabulary; {self.name} has none, it predicts tracks. "
-                "Ask for hidden_states or attentions, or call `tracks`."
-            )
-        chosen = range(self.layers + 1) if layers is None else layers
-        check_layers(chosen, self.layers, self.name)
-        ids, mask = self._padded(batch)
-        n = ids.shape[1]
-        hidden = maps = None
-        if "hidden_states" in outputs:
-            hidden = np.zeros((len(ids), len(chosen), n, self.hidden_size), dtype=np.float32)
-        if "attentions" in outputs:
-            maps = np.zeros((len(ids), self.layers, self.heads, n, n), dtype=np.float32)
-        with torch.inference_mode():
-            for rows, states in self._read(batch, attentions=maps is not None):
-                bins = states.hidden[0].shape[1]
-                for column, layer in enumerate(chosen if hidden is not None else ()):
-                    hidden[rows, column, :bins] = float32(states.hidden[layer])
-                for layer, attention in enumerate(states.attentions or ()):
-                    maps[rows, layer, :, :bins, :bins] = float32(attention)
-        return Forward(ids, mask, hidden_states=hidden, attentions=maps)
-
-    def embed(
-        self, batch: Sequence[Tokens], *, layers: Sequence[int], poolings: Sequence[str] = ("mean",)
-    ) -> np.ndarray:
-        """One vector a sequence, layer and pooling, float32 [sequence, layer, pooling, hidden].
-
-        "mean" and "max" go over bins; the last one counts whole where the sequence ends within it. There is no "cls".
-
-        Raises
-        ------
-        ValueError
-            A layer or pooling that the model does not have.
-        """
-        check_layers(layers, self.layers, self.name)
-        batch = list(batch)
-        self._padded(batch)
-        found = np.zeros((len(batch), len(layers), len(poolings), self.hidden_size), dtype=np.float32)
-        with torch.inference_mode():
-            for rows, states in self._read(batch):
-                covering = torch.ones(
-                    states.hidden[0].shape[:2], dtype=torch.bool, device=states.hidden[0].device
-                )
-                for column, layer in enumerate(layers):
-                    found[rows, column] = pooling.pool(
-                        states.hidden[layer], covering, poolings, cls=False, name=self.name
-                    )
-        return found
+    without_logits: ClassVar[str] = "predicts tracks: call `tracks`"
+    without_mask: ClassVar[str] = "it reads bases in bins. Put N where a base is to be hidden."
 
     def tracks(
         self, sequences: str | Sequence[str], head: str = "human", *, crop: int | None = None
@@ -143,17 +68,12 @@ class Enformer(Peer):
         crop
             Bins to keep in the middle, None for all. Training compared the middle 896 of 1,536 bins only: the outer
             320 on each side have too little context to be trusted.
-
-        Raises
-        ------
-        ValueError
-            An unknown head, more bins to keep than there are, or sequences of unlike length without a crop.
         """
         known = self.module.tracks
         if head not in known:
             raise ValueError(f"head must be one of {', '.join(known)} for {self.name}; got {head!r}.")
         batch = [self.tokenize(text) for text in ([sequences] if isinstance(sequences, str) else sequences)]
-        self._padded(batch)
+        ids, mask = self._padded(batch)
         fewest, most = min(map(len, batch)), max(map(len, batch))
         if crop is None and fewest != most:
             raise ValueError(
@@ -165,32 +85,228 @@ class Enformer(Peer):
             raise ValueError(f"crop must be 1 to {fewest:,} bins; got {kept:,}. Pass None to keep all.")
         found = np.zeros((len(batch), kept, known[head]), dtype=np.float32)
         with torch.inference_mode():
-            for rows, states in self._read(batch):
+            for rows, states in self._passes(batch, ids, mask, (), None):
                 last = states.hidden[-1]
                 start = (last.shape[1] - kept) // 2
                 found[rows] = float32(self.module.predict(last[:, start : start + kept], head))
         return found
 
-    def _read(
-        self, batch: Tokens | Sequence[Tokens], *, attentions: bool = False
-    ) -> Iterator[tuple[list[int], States]]:
-        """Places in the batch of the sequences of one length in bins, and their states; one length after the other."""
+    def _passes(
+        self, batch: Any, ids: np.ndarray, mask: np.ndarray, outputs: Sequence[str], at: np.ndarray | None
+    ) -> Iterator[tuple[Any, States]]:
+        """The sequences of one length in bins after those of another: a bin's id does not say its bases."""
+        if isinstance(batch, np.ndarray):
+            raise ValueError(f"{self.name} takes Tokens; got an array. Pass what `tokenize` gives.")
         sequences = [tokens.sequence for tokens in ([batch] if isinstance(batch, Tokens) else batch)]
         width, one = self.module.bin, next(self.module.parameters())
-        lengths = np.array([-(-len(sequence) // width) for sequence in sequences])
+        lengths = mask.sum(axis=1)
         for bins in np.unique(lengths).tolist():
             rows = np.flatnonzero(lengths == bins).tolist()
             bases = np.stack([one_hot(sequences[row].ljust(bins * width, "N")) for row in rows])
-            yield rows, self.module.read(torch.from_numpy(bases).to(one), attentions=attentions)
+            yield rows, self.module.read(torch.from_numpy(bases).to(one), attentions="attentions" in outputs)
 
 
-def fits(config: dict[str, Any]) -> bool:
-    """Whether a config.json is of this family, as enformer-pytorch writes it.
+def relative_features(n: int, width: int, *, gamma_over: str) -> torch.Tensor:
+    """What attention is told of each distance, float32 [distance, width]; distances are key minus query, 1 - n to n - 1, in bins.
 
-    >>> fits({"model_type": "enformer", "num_downsamples": 7}), fits({"model_type": "esm"})
-    (True, False)
+    Three families of width / 6 functions of the absolute distance, then the same times the sign of the distance:
+    exponential decay with half-lives from 8 to n; whether the distance is below 2^i - 1, for i from 1; gamma densities
+    with means from 6 n / width to n and one standard deviation. All but the second depend on n, the length of the input.
+
+    Densities are divided by their largest over "positions", as in the original, so that each function reaches one, or over
+    "features" (`gamma_over`), so that some function is one at each distance.
+
+    References
+    ----------
+    Avsec et al. (2021), Supplementary Methods. The original computes the densities in single precision, which moves them by
+    up to 0.0025 at 1,536 bins; here they are exact.
+
+    Examples
+    --------
+    >>> relative_features(3, 6, gamma_over="positions")[:, 1].tolist()
+    [0.0, 0.0, 1.0, 0.0, 0.0]
+    >>> relative_features(3, 6, gamma_over="positions")[:, 3].double().round(decimals=3).tolist()
+    [-0.841, -0.917, 0.0, 0.917, 0.841]
     """
-    return config.get("model_type") == "enformer" and "num_downsamples" in config
+    count = width // 6
+    # The logarithms are differences of numbers in the ten thousands, which single precision rounds by a thousandth.
+    distance = torch.arange(1 - n, n, dtype=torch.float64)[:, None]
+    far = distance.abs()
+    half_lives = 2.0 ** torch.linspace(3, math.log2(n), count, dtype=torch.float64)
+    exponential = 2.0 ** (-far / half_lives)
+    central = (2.0 ** torch.arange(1, count + 1) - 1 > far).to(torch.float64)
+    mean = torch.linspace(n / count, n, count, dtype=torch.float64)
+    deviation = n / (2 * count)
+    shape, rate = (mean / deviation) ** 2, mean / deviation**2
+    log_density = torch.xlogy(shape - 1, far) - rate * far + torch.xlogy(shape, rate) - torch.lgamma(shape)
+    density = log_density.exp() + 1e-8
+    gamma = density / density.amax(0 if gamma_over == "positions" else 1, keepdim=True)
+    features = torch.cat((exponential, central, gamma), dim=1)
+    return torch.cat((features, features * distance.sign()), dim=1).to(torch.float32)
+
+
+class QuickGELU(nn.Module):
+    """x times the logistic function of 1.702 x, which is near GELU."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
+class AttentionPool(nn.Module):
+    """Halves a sequence: of two neighbours each channel takes a mean with learned weights."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.to_attn_logits = nn.Conv2d(width, width, 1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        pairs = x.unflatten(-1, (-1, 2))  # [sequence, channel, pair, 2]
+        return (pairs * self.to_attn_logits(pairs).softmax(-1)).sum(-1)
+
+
+class Residual(nn.Module):
+    """What a part makes of x, added to x."""
+
+    def __init__(self, part: nn.Sequential) -> None:
+        super().__init__()
+        self.fn = part
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.fn(x)
+
+
+def convolution(width: int, out: int, kernel: int) -> nn.Sequential:
+    """Normalisation, activation and a convolution that keeps the length."""
+    return nn.Sequential(nn.BatchNorm1d(width), QuickGELU(), nn.Conv1d(width, out, kernel, padding="same"))
+
+
+class Attention(nn.Module):
+    """Attention whose scores are a product of query and key plus one of query and distance, each with its bias."""
+
+    def __init__(self, width: int, *, heads: int, key: int, value: int, features: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_q = nn.Linear(width, heads * key, bias=False)
+        self.to_k = nn.Linear(width, heads * key, bias=False)
+        self.to_v = nn.Linear(width, heads * value, bias=False)
+        self.to_out = nn.Linear(heads * value, width)
+        self.to_rel_k = nn.Linear(features, heads * key, bias=False)
+        self.rel_content_bias = nn.Parameter(torch.empty(1, heads, 1, key))
+        self.rel_pos_bias = nn.Parameter(torch.empty(1, heads, 1, key))
+
+    def forward(
+        self, x: torch.Tensor, features: torch.Tensor, maps: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What is added to x [sequence, bin, width], and attention [sequence, head, query, key] where asked for."""
+        n = x.shape[1]
+        q, k, v = (
+            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for part in (self.to_q, self.to_k, self.to_v)
+        )
+        q = q / math.sqrt(q.shape[-1])
+        r = self.to_rel_k(features).unflatten(-1, (self.heads, -1)).transpose(0, 1)
+        by_distance = (q + self.rel_pos_bias) @ r.transpose(-1, -2)  # [sequence, head, query, distance]
+        place = torch.arange(n, device=x.device)
+        # Distance 1 - n comes first, so that n - 1 is the place of distance 0.
+        index = place - place[:, None] + n - 1
+        bias = by_distance.gather(-1, index.expand(*by_distance.shape[:2], n, n))
+        q = q + self.rel_content_bias
+        attention = None
+        if maps:
+            attention = (q @ k.transpose(-1, -2) + bias).softmax(-1)
+            mixed = attention @ v
+        else:
+            mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+        return self.to_out(mixed.transpose(1, 2).flatten(2)), attention
+
+
+class Block(nn.ModuleList):
+    """Attention and a feed-forward part, each behind its LayerNorm and added to what came."""
+
+    def __init__(self, width: int, *, heads: int, key: int) -> None:
+        attention = Attention(width, heads=heads, key=key, value=width // heads, features=width // heads)
+        # Identities stand where dropout stood in training: parts are named by their place.
+        feed_forward = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Identity(), nn.ReLU(), nn.Linear(2 * width, width)
+        )  # fmt: skip
+        super().__init__((Residual(nn.Sequential(nn.LayerNorm(width), attention)), Residual(feed_forward)))
+
+    def forward(
+        self, x: torch.Tensor, features: torch.Tensor, maps: bool
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        attending: Any = self[0]
+        norm, attend = attending.fn
+        mixed, attention = attend(norm(x), features, maps)
+        return self[1](x + mixed), attention
+
+
+class EnformerNetwork(Network):
+    """The network with its heads, whose numbers of `tracks` are by name; a position of the hidden states covers `bin` bases.
+
+    It reads one-hot bases: `read` takes the place of `states`.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        width, halvings = config["dim"], config["num_downsamples"]
+        self.width, self.layers, self.heads = width, config["depth"], config["heads"]
+        self.bin, self.tracks = 2**halvings, dict(config["output_heads"])
+        # The published configuration has no such key, and its weights were made with densities scaled over positions.
+        self.gamma_over = "positions" if config.get("use_tf_gamma", True) else "features"
+        stem = width // 2
+        self.stem = nn.Sequential(
+            nn.Conv1d(4, stem, 15, padding="same"), Residual(convolution(stem, stem, 1)), AttentionPool(stem)
+        )
+        widths = tower_widths(width, halvings, config["dim_divisible_by"])
+        self.conv_tower = nn.Sequential()
+        for before, after in pairwise([stem, *widths]):
+            self.conv_tower.append(
+                nn.Sequential(
+                    convolution(before, after, 5),
+                    Residual(convolution(after, after, 1)),
+                    AttentionPool(after),
+                )
+            )
+        self.transformer = nn.ModuleList(
+            Block(width, heads=self.heads, key=config["attn_dim_key"]) for _ in range(self.layers)
+        )
+        self.final_pointwise = nn.Sequential(nn.Identity(), convolution(width, 2 * width, 1), QuickGELU())
+        self._heads = nn.ModuleDict(
+            {name: nn.Sequential(nn.Linear(2 * width, n), nn.Softplus()) for name, n in self.tracks.items()}
+        )
+
+    def read(self, bases: torch.Tensor, *, attentions: bool = False) -> States:
+        """Hidden states of one-hot bases [sequence, base, 4], a whole number of bins: after the tower and after each block."""
+        x = self.conv_tower(self.stem(bases.transpose(1, 2))).transpose(1, 2)
+        features = relative_features(x.shape[1], self.width // self.heads, gamma_over=self.gamma_over).to(x)
+        hidden, maps = [x], []
+        for block in self.transformer:
+            x, attention = block(x, features, attentions)
+            hidden.append(x)
+            maps.append(attention)
+        return States(hidden, maps if attentions else None)
+
+    def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
+        """Refuses ids: one stands for a bin, whose bases it does not say."""
+        raise ValueError(
+            f"Enformer's network reads one-hot bases [sequence, base, 4]; got ids of shape {tuple(ids.shape)}. Use `read`, "
+            "or `Enformer.embed` and a head on its vectors."
+        )
+
+    def predict(self, last: torch.Tensor, head: str) -> torch.Tensor:
+        """Tracks [sequence, bin, track] of a head from the last hidden states [sequence, bin, width]."""
+        return self._heads[head](self.final_pointwise(last.transpose(1, 2)).transpose(1, 2))
+
+
+def tower_widths(width: int, halvings: int, divisor: int) -> list[int]:
+    """Channels after each block of the tower, from half the width to the width in equal ratios, rounded to the divisor.
+
+    >>> tower_widths(1536, 7, 128)
+    [768, 896, 1024, 1152, 1280, 1536]
+    """
+    blocks = halvings - 1
+    steps = (width // 2 * 2 ** (place / (blocks - 1)) for place in range(blocks))
+    return [round(step / divisor) * divisor for step in steps]
 
 
 def build(config: dict[str, Any]) -> EnformerNetwork:
@@ -212,93 +328,48 @@ def build(config: dict[str, Any]) -> EnformerNetwork:
     return made
 
 
-def load(
-    located: checkpoints.Located,
-    *,
-    device: str = "auto",
-    dtype: str = "float32",
-    max_tokens: int | None = None,
-) -> Enformer:
+def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> Enformer:
     """Enformer from a directory as published: config.json and the weights.
 
     `max_tokens` counts bins; None is 1,536, which are 196,608 bp. Longer inputs are taken where it is raised.
 
     A config.json without `use_tf_gamma`, as that of enformer-official-rough, means DeepMind's weights; checkpoints trained by
-    enformer-pytorch itself need it to be false (see `enformer_layers.relative_features`).
-
-    Raises
-    ------
-    ValueError
-        The configuration or a tensor is not this architecture's, or dtype or max_tokens are not possible.
-    FileNotFoundError
-        A file is missing.
+    enformer-pytorch itself need it to be false (see `relative_features`).
     """
-    directory = located.directory
-    limit = MAX_BINS if max_tokens is None else max_tokens
-    if limit < 1:
-        raise ValueError(f"max_tokens must be at least one bin; got {limit}. The default is {MAX_BINS:,}.")
-    config = _read_config(directory)
-    module = unfilled(partial(EnformerNetwork, config))
-    tensors = _renamed(checkpoints.read_tensors(directory), module, directory)
+    taken = limit(max_tokens, MAX_BINS)
+    config = read_config(located, _NUMBERS, {"use_convnext": False})
+    _check(config, located)
+    tensors = checkpoints.read_tensors(located.directory)
+    for name in [name for name in tensors if name.startswith("_trunk.")]:
+        place, _, rest = name.removeprefix("_trunk.").partition(".")
+        if place in _TRUNK:
+            once(tensors, name, f"{_TRUNK[place]}.{rest}", located)
+    # Counters of training steps, which nothing reads: older files lack them.
+    ends = "running_mean", "num_batches_tracked"
+    steps = {
+        name.replace(*ends): torch.zeros((), dtype=torch.int64) for name in tensors if name.endswith(ends[0])
+    }
     model = Enformer.filled(
-        located, module, tensors, BinTokenizer(module.bin), partial(build, config),
-        max_tokens=limit, max_bp=limit * module.bin, device=device, dtype=dtype,
+        located, {**steps, **tensors}, BinTokenizer(2 ** config["num_downsamples"]), partial(EnformerNetwork, config),
+        partial(build, config), max_tokens=taken, device=device, dtype=dtype,
     )  # fmt: skip
-    model.info["tracks"] = dict(module.tracks)
+    model.info["tracks"] = dict(model.module.tracks)
     return model
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
-    """The config.json of a checkpoint, once it is known to be of this architecture."""
-    path = directory / "config.json"
-    config = config_of(directory, fits, "model_type 'enformer' and num_downsamples")
-
-    def refuse(key: str, wanted: str) -> None:
-        raise ValueError(
-            f"{key} in {path} must be {wanted}; got {config.get(key)!r}. "
-            "Use a checkpoint of the published architecture."
-        )
-
-    for key in _NUMBERS:
-        if not isinstance(config.get(key), int) or config[key] < 1:
-            refuse(key, "a positive integer")
-    heads = config.get("output_heads")
+def _check(config: dict[str, Any], located: checkpoints.Located) -> None:
+    """Raises where a config.json is not of this architecture."""
+    heads, width, divisor = config.get("output_heads"), 6 * config["heads"], 2 * config["dim_divisible_by"]
     if not isinstance(heads, dict) or not all(
         head.isidentifier() and isinstance(count, int) and count > 0 for head, count in heads.items()
     ):
-        refuse("output_heads", "a dict from names to numbers of tracks")
+        raise refused(located, config, "output_heads", "a dict from names to numbers of tracks")
     if config["num_downsamples"] < 3:
-        refuse("num_downsamples", "at least 3")
-    if config["dim"] % (6 * config["heads"]) or config["dim"] % (2 * config["dim_divisible_by"]):
-        refuse(
-            "dim",
-            f"a multiple of 6 x heads ({6 * config['heads']}) and of 2 x dim_divisible_by "
-            f"({2 * config['dim_divisible_by']})",
-        )
-    if config.get("use_convnext", False):
-        refuse("use_convnext", "false")
+        raise refused(located, config, "num_downsamples", "at least 3")
+    if config["dim"] % width or config["dim"] % divisor:
+        wanted = f"a multiple of 6 x heads ({width}) and of 2 x dim_divisible_by ({divisor})"
+        raise refused(located, config, "dim", wanted)
     if "use_convnext" in config and "use_tf_gamma" not in config:
         # The others of the hub's Enformers have the one key and not the other, and were not DeepMind's.
-        refuse("use_tf_gamma", "given beside use_convnext: false, unless the weights are DeepMind's")
-    return config
-
-
-def _renamed(
-    tensors: dict[str, torch.Tensor], module: EnformerNetwork, directory: Path
-) -> dict[str, torch.Tensor]:
-    """The tensors by the names of the module, each once."""
-    found = {name: value for name, value in tensors.items() if not name.startswith("_trunk.")}
-    for name in tensors.keys() - found.keys():
-        place, _, rest = name.removeprefix("_trunk.").partition(".")
-        own = f"{_TRUNK.get(place, '_trunk.' + place)}.{rest}"
-        if own in found and not torch.equal(found[own], tensors[name]):
-            raise ValueError(
-                f"{name} of {directory} must equal {own}, since they are one tensor; they differ. "
-                "Download the checkpoint again."
-            )
-        found[own] = tensors[name]
-    # Counters of training steps, which nothing reads: older files lack them.
-    for name, value in module.state_dict().items():
-        if name.endswith("num_batches_tracked"):
-            found.setdefault(name, torch.zeros_like(value))
-    return found
+        wanted = "given beside use_convnext: false, unless the weights are DeepMind's"
+        raise refused(located, config, "use_tf_gamma", wanted)

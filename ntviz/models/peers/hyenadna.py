@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -20,20 +19,16 @@ from torch import nn
 from torch.nn.functional import gelu, linear
 
 from ntviz.models import checkpoints
-from ntviz.models.peers.peer import Network, Peer, States, config_of, unfilled
-from ntviz.tokens.characters import CharacterTokenizer
+from ntviz.models.model import States
+from ntviz.models.peers.peer import Network, Peer, limit, once, parts, read_config, refused
+from ntviz.tokens import Tokenizer
+from ntviz.tokens.vocabulary import HYENADNA
 
 _NUMBERS = ("d_model", "n_layer", "d_inner", "vocab_size", "max_seq_len", "emb_dim", "filter_order")
 _PUBLISHED = {
-    "hyena_order": 2,
-    "short_filter_order": 3,
-    "num_inner_mlps": 2,
-    "use_bias": True,
-    "pad_vocab_size_multiple": 8,
-}
-_BACKBONE = "hyena.backbone."
-_WORDS = "hyena.backbone.embeddings.word_embeddings.weight"
-_TIED = "lm_head.weight"
+    "hyena_order": 2, "short_filter_order": 3, "num_inner_mlps": 2, "use_bias": True, "pad_vocab_size_multiple": 8,
+    "vocab_size": HYENADNA.n_logits,
+}  # fmt: skip
 # Decay of a filter's channels, from slow to fast: to a hundredth after 1.5 and 0.3 of the longest input.
 _TARGET, _SLOW, _FAST, _FLOOR = 1e-2, 1.5, 0.3, 0.05
 
@@ -49,9 +44,14 @@ class HyenaDNA(Peer):
     """
 
     without_mask: ClassVar[str] = (
-        "A masked base needs a model that reads both sides; {name} says the next base from those before it. "
+        "a masked base needs a model that reads both sides, and it says the next base from those before it. "
         "Ask for logits, those at a base are of the next one, or use a masked language model."
     )
+
+    @property
+    def max_bp(self) -> int:
+        """Longest sequence in bp that fits, as the models are named: two less than the tokens."""
+        return self.max_tokens - 2
 
 
 class Operator(nn.Module):
@@ -62,12 +62,12 @@ class Operator(nn.Module):
 
     def __init__(self, width: int, longest: int, positions: int, inner: int) -> None:
         super().__init__()
-        self.width = width
         self.in_proj = nn.Linear(width, 3 * width)
         self.short_filter = nn.Conv1d(3 * width, 3 * width, 3, padding=2, groups=3 * width)
-        self.filter_fn = nn.ParameterDict({"bias": torch.zeros(width)})
+        self.filter_fn: Any = nn.ParameterDict({"bias": torch.zeros(width)})
         self.filter_fn.pos_emb = nn.ParameterDict({"z": torch.zeros(1, longest, positions)})
-        self.filter_fn.pos_emb.register_buffer("t", torch.zeros(1, longest, 1))
+        self.filter_fn.pos_emb.t = nn.Buffer(torch.zeros(1, longest, 1))
+        # Sines stand between the linear maps; their frequency is one tensor, which files may hold as 3 and 5 too.
         self.filter_fn.implicit_filter = nn.ModuleDict(
             {
                 "0": nn.Linear(positions, inner),
@@ -78,16 +78,16 @@ class Operator(nn.Module):
             }
         )
         self.filter_fn.modulation = nn.Module()
-        self.filter_fn.modulation.register_buffer("deltas", torch.zeros(1, 1, width))
+        self.filter_fn.modulation.deltas = nn.Buffer(torch.zeros(1, 1, width))
         self.out_proj = nn.Linear(width, width)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Operator:
         """Casts all but the times of positions, which half precision would round."""
-        place = self.filter_fn.get_submodule("pos_emb")
-        time = place.get_buffer("t")
+        place = self.filter_fn.pos_emb
+        time = place.t
         super()._apply(fn, recurse)
-        if place.get_buffer("t").dtype != time.dtype:
-            place.register_buffer("t", time.to(place.get_buffer("t").device))
+        if place.t.dtype != time.dtype:
+            place.t = nn.Buffer(time.to(place.t.device))
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -96,20 +96,18 @@ class Operator(nn.Module):
         short = self.short_filter(self.in_proj(x).transpose(1, 2))[..., :n]
         outer, inner, value = short.chunk(3, dim=1)
         value = value * inner
-        value = causal_convolution(value, self.filter(n)) + value * self.filter_fn["bias"][:, None]
+        value = causal_convolution(value, self.filter(n)) + value * self.filter_fn.bias[:, None]
         return self.out_proj((value * outer).transpose(1, 2))
 
     def filter(self, n: int) -> torch.Tensor:
         """The long filter of the first n positions, float32 [width, n]."""
-        part = self.filter_fn.get_submodule
-        freq = self.filter_fn.get_parameter("implicit_filter.1.freq")
-        x = self.filter_fn.get_parameter("pos_emb.z")[:, :n].to(freq.dtype)
+        own = self.filter_fn
+        mlp, freq = own.implicit_filter, own.implicit_filter["1"].freq
+        x = own.pos_emb.z[:, :n].to(freq.dtype)  # [1, position, emb_dim]
         for name in ("0", "2", "4"):
-            x = torch.sin(freq * part(f"implicit_filter.{name}")(x))
-        x = part("implicit_filter.6")(x)
-        time = self.filter_fn.get_buffer("pos_emb.t")[:, :n]
-        decay = torch.exp(-time * self.filter_fn.get_buffer("modulation.deltas").abs())
-        return (x * (decay + _FLOOR))[0].T.float()
+            x = torch.sin(freq * mlp[name](x))
+        decay = torch.exp(-own.pos_emb.t[:, :n] * own.modulation.deltas.abs())  # [1, position, width]
+        return (mlp["6"](x) * (decay + _FLOOR))[0].T.float()
 
 
 def causal_convolution(x: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
@@ -131,16 +129,15 @@ class Block(nn.Module):
         width, eps = config["d_model"], config.get("layer_norm_epsilon", 1e-5)
         self.mixer = Operator(width, config["max_seq_len"], config["emb_dim"], config["filter_order"])
         self.norm1 = nn.LayerNorm(width, eps=eps)
-        self.mlp = nn.ModuleDict(
-            {"fc1": nn.Linear(width, config["d_inner"]), "fc2": nn.Linear(config["d_inner"], width)}
+        self.mlp: Any = parts(
+            fc1=nn.Linear(width, config["d_inner"]), fc2=nn.Linear(config["d_inner"], width)
         )
         self.norm2 = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """The next hidden states of x [sequence, token, width]."""
         x = x + self.mixer(self.norm1(x))
-        part = self.mlp.get_submodule
-        return x + part("fc2")(gelu(part("fc1")(self.norm2(x)), approximate="tanh"))
+        return x + self.mlp.fc2(gelu(self.mlp.fc1(self.norm2(x)), approximate="tanh"))
 
 
 class HyenaNetwork(Network):
@@ -152,18 +149,12 @@ class HyenaNetwork(Network):
         super().__init__()
         self.width, self.layers, self.words = config["d_model"], config["n_layer"], config["vocab_size"]
         eps = config.get("layer_norm_epsilon", 1e-5)
-        self.hyena = nn.ModuleDict(
-            {
-                "backbone": nn.ModuleDict(
-                    {
-                        "embeddings": nn.ModuleDict(
-                            {"word_embeddings": nn.Embedding(-(-self.words // 8) * 8, self.width)}
-                        ),
-                        "layers": nn.ModuleList(Block(config) for _ in range(self.layers)),
-                        "ln_f": nn.LayerNorm(self.width, eps=eps),
-                    }
-                )
-            }
+        self.hyena: Any = parts(
+            backbone=parts(
+                embeddings=parts(word_embeddings=nn.Embedding(-(-self.words // 8) * 8, self.width)),
+                layers=nn.ModuleList(Block(config) for _ in range(self.layers)),
+                ln_f=nn.LayerNorm(self.width, eps=eps),
+            )
         )
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
@@ -171,27 +162,17 @@ class HyenaNetwork(Network):
 
         Padding stands on the right, where a causal network does not look: the mask changes nothing.
         """
-        part = self.hyena.get_submodule
-        x = part("backbone.embeddings.word_embeddings")(ids)
+        backbone = self.hyena.backbone
+        x = backbone.embeddings.word_embeddings(ids)
         hidden = [x]
-        for index in range(self.layers):
-            x = part(f"backbone.layers.{index}")(x)
+        for block in backbone.layers:
+            x = block(x)
             hidden.append(x)
-        hidden[-1] = part("backbone.ln_f")(x)
-        return States(hidden)
+        return States([*hidden[:-1], backbone.ln_f(x)])
 
     def logits(self, last: torch.Tensor) -> torch.Tensor:
         """Scores [..., vocab] of the next token from the last hidden states [..., width]."""
-        return linear(last, self.get_parameter(_WORDS)[: self.words])
-
-
-def fits(config: dict[str, Any]) -> bool:
-    """Whether a config.json is of this family.
-
-    >>> fits({"model_type": "hyenadna", "d_model": 128}), fits({"model_type": "esm"})
-    (True, False)
-    """
-    return config.get("model_type") == "hyenadna" and "d_model" in config
+        return linear(last, self.hyena.backbone.embeddings.word_embeddings.weight[: self.words])
 
 
 def build(config: dict[str, Any]) -> HyenaNetwork:
@@ -209,72 +190,35 @@ def build(config: dict[str, Any]) -> HyenaNetwork:
         if isinstance(module, nn.Linear) and module.bias is not None:
             nn.init.zeros_(module.bias)
         if isinstance(module, Operator):
-            nn.init.normal_(module.filter_fn["bias"])
-    computed = {name: value for name, value in _computed(config, made).items() if name in made.state_dict()}
-    made.load_state_dict(computed, strict=False)
+            nn.init.normal_(module.filter_fn.bias)
+    made.load_state_dict(_computed(config), strict=False)
     return made
 
 
-def load(
-    located: checkpoints.Located,
-    *,
-    device: str = "auto",
-    dtype: str = "float32",
-    max_tokens: int | None = None,
-) -> HyenaDNA:
+def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> HyenaDNA:
     """HyenaDNA from a directory as published: config.json and the weights.
 
     `max_tokens` of None is `max_seq_len` of config.json: 1,026 and 32,770 for the models of 1 and 32 kb, two more than the bases that
     they are named after. Filters are computed for as many positions, so no more can be asked for.
-
-    Raises
-    ------
-    ValueError
-        The configuration or a tensor is not this architecture's, or dtype or max_tokens are not possible.
-    FileNotFoundError
-        A file is missing.
     """
-    config = _read_config(located.directory)
+    config = read_config(located, _NUMBERS, _PUBLISHED)
+    if config["emb_dim"] < 3 or config["emb_dim"] % 2 == 0:
+        raise refused(located, config, "emb_dim", "odd and at least 3: time, cosines and sines")
     longest = config["max_seq_len"]
-    limit = longest if max_tokens is None else max_tokens
-    if not 3 <= limit <= longest:
-        raise ValueError(
-            f"max_tokens must be 3 to {longest:,}, the positions of {located.name}'s filters; got {limit:,}. "
-            "Take a shorter interval, or a model for longer ones."
-        )
-    module = unfilled(partial(HyenaNetwork, config))
-    tensors = _renamed(checkpoints.read_tensors(located.directory), config, module)
+    taken = limit(max_tokens, longest, least=3, most=longest)
+    tensors = checkpoints.read_tensors(located.directory)
+    once(tensors, "lm_head.weight", "hyena.backbone.embeddings.word_embeddings.weight", located)
+    for index in range(config["n_layer"]):
+        own = f"hyena.backbone.layers.{index}.mixer.filter_fn.implicit_filter."
+        for repeated in (own + "3.freq", own + "5.freq"):
+            once(tensors, repeated, own + "1.freq", located)
     return HyenaDNA.filled(
-        located, module, tensors, CharacterTokenizer(), partial(build, config),
-        max_tokens=limit, max_bp=limit - 2, device=device, dtype=dtype,
+        located, {**_computed(config), **tensors}, Tokenizer(HYENADNA), partial(HyenaNetwork, config), partial(build, config),
+        max_tokens=taken, device=device, dtype=dtype,
     )  # fmt: skip
 
 
-def _read_config(directory: Path) -> dict[str, Any]:
-    """The config.json of a checkpoint, once it is known to be of this architecture."""
-    path = directory / "config.json"
-    config = config_of(directory, fits, "model_type 'hyenadna' and d_model")
-    for key in _NUMBERS:
-        if not isinstance(config.get(key), int) or config[key] < 1:
-            raise ValueError(
-                f"{key} in {path} must be a positive integer; got {config.get(key)!r}. Download the file again."
-            )
-    wanted = {**_PUBLISHED, "vocab_size": CharacterTokenizer.vocabulary.n_logits}
-    for key, value in wanted.items():
-        if config.get(key, value) != value:
-            raise ValueError(
-                f"{key} in {path} must be {value!r}, as published; got {config[key]!r}. "
-                "Use a checkpoint of the published architecture."
-            )
-    if config["emb_dim"] < 3 or config["emb_dim"] % 2 == 0:
-        raise ValueError(
-            f"emb_dim in {path} must be odd and at least 3: time, cosines and sines; got {config['emb_dim']}. "
-            "Download the file again."
-        )
-    return config
-
-
-def _computed(config: dict[str, Any], module: HyenaNetwork) -> dict[str, torch.Tensor]:
+def _computed(config: dict[str, Any]) -> dict[str, torch.Tensor]:
     """What a checkpoint may leave out, by name: positions, times, decays, and the frequency where it was not learned."""
     longest, bands = config["max_seq_len"], (config["emb_dim"] - 1) // 2
     place = torch.arange(longest, dtype=torch.float32)[None, :, None]
@@ -284,33 +228,14 @@ def _computed(config: dict[str, Any], module: HyenaNetwork) -> dict[str, torch.T
     waves = torch.cat((time, torch.cos(angle), -torch.sin(angle)), dim=-1)
     decays = torch.linspace(math.log(_TARGET) / _SLOW, math.log(_TARGET) / _FAST, config["d_model"])
     freq = torch.full((1, config["filter_order"]), float(config.get("activation_freq", 1)))
-    found = {}
-    for index in range(module.layers):
-        own = f"{_BACKBONE}layers.{index}.mixer.filter_fn."
-        found[own + "pos_emb.z"] = waves
-        found[own + "pos_emb.t"] = time
-        found[own + "modulation.deltas"] = decays[None, None]
-        found[own + "implicit_filter.1.freq"] = freq
-    return found
-
-
-def _renamed(
-    tensors: dict[str, torch.Tensor], config: dict[str, Any], module: HyenaNetwork
-) -> dict[str, torch.Tensor]:
-    """The tensors by the names of the module, each once: a sine's frequency is one for all layers of a filter."""
-    found = {**_computed(config, module), **tensors}
-    for index in range(module.layers):
-        own = f"{_BACKBONE}layers.{index}.mixer.filter_fn.implicit_filter."
-        for repeated in (own + "3.freq", own + "5.freq"):
-            _untie(found, repeated, own + "1.freq")
-    _untie(found, _TIED, _WORDS)
-    return found
-
-
-def _untie(tensors: dict[str, torch.Tensor], repeated: str, own: str) -> None:
-    """Takes out a tensor that stands under two names, or raises a ValueError where they differ."""
-    value = tensors.pop(repeated, None)
-    if value is not None and own in tensors and not torch.equal(value, tensors[own]):
-        raise ValueError(
-            f"{repeated} must equal {own}, since they are one tensor; they differ. Download the checkpoint again."
-        )
+    of_one = {
+        "pos_emb.z": waves,
+        "pos_emb.t": time,
+        "modulation.deltas": decays[None, None],
+        "implicit_filter.1.freq": freq,
+    }
+    return {
+        f"hyena.backbone.layers.{index}.mixer.filter_fn.{name}": value
+        for index in range(config["n_layer"])
+        for name, value in of_one.items()
+    }

@@ -12,7 +12,6 @@ papers and from the layout of the published files.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,16 +23,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from ntviz.models import checkpoints, registry
-from ntviz.models.peers.peer import Network, Peer, States, base_vectors, config_of
+from ntviz.genome.sequence import clean, one_hot, reverse_complement
+from ntviz.models import checkpoints
+from ntviz.models.model import States, float32
+from ntviz.models.peers.peer import Network, Peer, limit, read_config
+from ntviz.models.peers.peer import one_hot as bases_of
 from ntviz.models.protocol import SPLICE_CLASSES
-from ntviz.models.requests import float32
-from ntviz.sequence import clean, one_hot, reverse_complement
 from ntviz.tokens import Tokenizer
 
 CONTEXT = 5_000
 """Bases on each side of a position that its prediction follows from."""
-MODEL_TYPE = "spliceai-10k"
 FILES = {
     "spliceai1.h5": "e1fd5adcef7489d604b10e79c40078ef790d51ef048c4ce3869c9119ac5de42b",
     "spliceai2.h5": "6ab042b82ab966b6d3582cb31b96f0859ea08a864f168d69e83aa14450a3b66e",
@@ -44,12 +43,8 @@ FILES = {
 """The published networks and their SHA-256."""
 
 _WIDTH, _EPSILON = 32, 0.001
-_SHAPES = (
-    (11, 1),
-    (11, 4),
-    (21, 10),
-    (41, 25),
-)  # length and dilation of the convolutions of four blocks each
+# Length and dilation of the convolutions of four blocks each.
+_SHAPES = ((11, 1), (11, 4), (21, 10), (41, 25))
 _ONE_BY_ONE = (1, 2, 11, 20, 29, 38, 39)  # numbers of the Keras layers that are no part of a block
 _TILE = 50_000  # positions predicted at once
 
@@ -92,9 +87,9 @@ class SpliceModel(Peer):
     module: SpliceEnsemble
 
     context: ClassVar[int] = CONTEXT
+    without_logits: ClassVar[str] = "predicts splice sites: call `predict`"
     without_mask: ClassVar[str] = (
-        "A masked base needs a language model; {name} reads one-hot bases and predicts splice sites. "
-        "Put N where a base is to be hidden, or call `predict`."
+        "it reads one-hot bases and predicts splice sites. Put N where a base is to be hidden, or call `predict`."
     )
 
     def predict(
@@ -111,20 +106,13 @@ class SpliceModel(Peer):
             the ends.
         strand
             "+", or "-" for the sites of the reverse complement, in the order of the sequence all the same.
-
-        Raises
-        ------
-        ValueError
-            Letters other than A, C, G, T, N; sequences of unlike length, or too short for their context; an unknown option.
         """
         if flanks not in ("given", "N") or strand not in ("+", "-"):
             raise ValueError(
                 f"flanks must be 'given' or 'N', and strand '+' or '-'; received {flanks!r} and {strand!r}. Choose one of each."
             )
-        texts = [
-            clean(text, typed=True).sequence
-            for text in ([sequences] if isinstance(sequences, str) else sequences)
-        ]
+        sequences = [sequences] if isinstance(sequences, str) else sequences
+        texts = [clean(text, typed=True).sequence for text in sequences]
         lengths = sorted({len(text) for text in texts})
         if len(lengths) != 1:
             received = ", ".join(f"{length:,} bp" for length in lengths[:3]) or "none"
@@ -178,12 +166,7 @@ class SpliceNetwork(nn.Module):
     def near(self, x: torch.Tensor, site: int) -> tuple[torch.Tensor, torch.Tensor]:
         """States behind the first eight blocks, 200 positions shorter at each end, and the sum of the skips at a site so far.
 
-        Parameters
-        ----------
-        x
-            One-hot bases [sequence, 4, position].
-        site
-            The position of x; where it lies in the 200 at an end the sum is nothing.
+        `x` are one-hot bases [sequence, 4, position]; where the site lies in the 200 at an end the sum is nothing.
         """
         x = self.stem(x)
         cut, summed = 0, x.new_zeros(len(x), _WIDTH)
@@ -272,7 +255,6 @@ class SpliceEnsemble(Network):
         super().__init__()
         self.networks = nn.ModuleList(SpliceNetwork() for _ in range(networks))
         self.width = networks * _WIDTH
-        self.bases = nn.Buffer(base_vectors(), persistent=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [network, sequence, class, position] of one-hot bases [sequence, 4, position + 10,000]."""
@@ -280,70 +262,31 @@ class SpliceEnsemble(Network):
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
         """Hidden states [sequence, base, network x channel]; padding, and what lies beyond a sequence, is N."""
-        real = mask[..., None].to(self.bases.dtype)
-        x = nn.functional.pad((self.bases[ids] * real).transpose(1, 2), (CONTEXT, CONTEXT))
+        bases = bases_of(ids, next(self.parameters()).dtype)
+        x = nn.functional.pad(bases.transpose(1, 2), (CONTEXT, CONTEXT))
         parts = zip(*(network.states(x) for network in self.networks), strict=True)
         return States(
             [torch.cat([_middle(part, ids.shape[1]) for part in layer], 1).transpose(1, 2) for layer in parts]
         )
 
-    def logits(self, last: torch.Tensor) -> torch.Tensor:
-        """Raises a ValueError: there is no vocabulary."""
-        raise ValueError(
-            "Logits need a vocabulary; a splice network has none. Call `predict` for probabilities of splice sites."
-        )
 
-
-def fits(config: dict[str, Any]) -> bool:
-    """Whether a config.json is of this family.
-
-    >>> fits({"model_type": "spliceai-10k"}), fits({"model_type": "bpnet-lite"})
-    (True, False)
-    """
-    return config.get("model_type") == MODEL_TYPE
-
-
-def load(
-    located: checkpoints.Located,
-    *,
-    device: str = "auto",
-    dtype: str = "float32",
-    max_tokens: int | None = None,
-) -> SpliceModel:
+def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> SpliceModel:
     """An ensemble, from safetensors with a config.json, or from the five .h5 files of the package spliceai.
 
     `max_tokens` limits what is embedded, by default 100,000 bp; `predict` takes any length.
-
-    Raises
-    ------
-    ValueError
-        A file is damaged, of another layout or not the published one, or dtype or max_tokens are not possible.
-    FileNotFoundError
-        A file is missing.
-    ModuleNotFoundError
-        Keras files are read by h5py, which is not installed.
     """
     directory = located.directory
-    limit = 100_000 if max_tokens is None else max_tokens
-    if limit < 1:
-        raise ValueError(f"max_tokens must be at least one base; got {limit}. Leave it out for 100,000.")
+    taken = limit(max_tokens, 100_000)
     if (directory / "config.json").is_file():
-        config = config_of(directory, fits, f"model_type {MODEL_TYPE!r}")
-        tensors, weights = checkpoints.read_tensors(directory), ""
+        config, tensors, weights = read_config(located), checkpoints.read_tensors(directory), ""
     else:
         config, tensors = {}, dict(_published(directory))
         weights = hashlib.sha256("".join(FILES.values()).encode()).hexdigest()
     held = len({name.split(".")[1] for name in tensors if name.startswith("networks.")})
-    build = partial(SpliceEnsemble, config.get("networks", held))
-    model = SpliceModel.filled(
-        located, build(), tensors, Tokenizer("single-base"), build,
-        max_tokens=limit, max_bp=limit, device=device, dtype=dtype, weights=weights,
+    return SpliceModel.filled(
+        located, tensors, Tokenizer("single-base"), partial(SpliceEnsemble, config.get("networks", held)),
+        max_tokens=taken, device=device, dtype=dtype, weights=weights,
     )  # fmt: skip
-    if located.spec is not None and "NC" in located.licence:
-        warnings.warn(
-            f"The weights of {located.name}: {located.licence}.", registry.LicenceNotice, stacklevel=3
-        )
-    return model
 
 
 def _published(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -365,13 +308,7 @@ def _published(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def read_h5(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of a network from a Keras file, named as `SpliceNetwork` names them; nothing in the file is run.
-
-    Raises
-    ------
-    ValueError
-        The file is truncated, or has another layout.
-    """
+    """Tensors of a network from a Keras file, named as `SpliceNetwork` names them; nothing in the file is run."""
     try:
         import h5py
     except ModuleNotFoundError as error:
@@ -380,18 +317,19 @@ def read_h5(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     try:
         with h5py.File(path, "r") as file:
-            arrays = {}
-            for name, (layer, part) in keras_names().items():
-                values = np.asarray(file[f"model_weights/{layer}/{layer}/{part}:0"])
-                arrays[name] = torch.from_numpy(
-                    values.transpose(2, 1, 0).copy() if values.ndim == 3 else values
-                )
+            arrays = {
+                name: np.asarray(file[f"model_weights/{layer}/{layer}/{part}:0"])
+                for name, (layer, part) in keras_names().items()
+            }
     except (OSError, KeyError) as error:
         raise ValueError(
             f"{path} must be a whole Keras file of SpliceAI-10k; reading it failed: {str(error).splitlines()[0]}. "
             "It is truncated or another network: download it again."
         ) from error
-    return arrays
+    return {
+        name: torch.from_numpy(values.transpose(2, 1, 0).copy() if values.ndim == 3 else values)
+        for name, values in arrays.items()
+    }
 
 
 def keras_names() -> dict[str, tuple[str, str]]:
@@ -399,21 +337,23 @@ def keras_names() -> dict[str, tuple[str, str]]:
     trunk = iter(number for number in range(1, 40) if number not in _ONE_BY_ONE)
     stem, *skips, head = _ONE_BY_ONE
     convolutions = {"stem": stem, "head": head, **{f"skips.{i}": number for i, number in enumerate(skips)}}
+    keras_norm = {
+        "weight": "gamma",
+        "bias": "beta",
+        "running_mean": "moving_mean",
+        "running_var": "moving_variance",
+    }
     names = {}
     for block in range(4 * len(_SHAPES)):
         for half, part in enumerate(("first", "second")):
             convolutions[f"blocks.{block}.{part}.conv"] = next(trunk)
             layer = f"batch_normalization_{2 * block + half + 1}"
-            for own, keras in (
-                ("weight", "gamma"),
-                ("bias", "beta"),
-                ("running_mean", "moving_mean"),
-                ("running_var", "moving_variance"),
-            ):
-                names[f"blocks.{block}.{part}.norm.{own}"] = (layer, keras)
+            names |= {
+                f"blocks.{block}.{part}.norm.{own}": (layer, keras) for own, keras in keras_norm.items()
+            }
     for name, number in convolutions.items():
-        names[f"{name}.weight"], names[f"{name}.bias"] = (
-            (f"conv1d_{number}", "kernel"),
-            (f"conv1d_{number}", "bias"),
-        )
+        names |= {
+            f"{name}.{own}": (f"conv1d_{number}", keras)
+            for own, keras in (("weight", "kernel"), ("bias", "bias"))
+        }
     return names
