@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import MISSING
 
 import pytest
+from typer.main import get_command
 
+from ntviz import cli
 from ntviz.runs import commands, sheet
 
 VCF = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
@@ -36,15 +39,16 @@ def faults(path):
 
 def test_each_kind_of_run_becomes_its_command(write, tmp_path):
     path = write(
-        "sample|run|shards|in|reference|frames|forward-only|background|count|profile|models|tasks",
-        "a|score|8|in.vcf|g.fa|6|yes|no||||",
+        "sample|run|shards|in|reference|frames|forward-only|background|count|profile|models|tasks|memory|minutes",
+        "a|score|8|in.vcf|g.fa|6|yes|no|||||64000|90",
         "",
-        "b.2|toy.ipynb|||||||4|full||",
-        "c_3|benchmark|3||||||||ntviz-mini|chr20",
-        "d|00_start||||||||ci||",
+        "b.2|toy.ipynb|||||||4|full||||",
+        "c_3|benchmark|3||||||||ntviz-mini|chr20||",
+        "d|00_start||||||||ci||||",
     )
     a, b, c, d = sheet.read(path)
     assert (a.name, a.row, a.shards, a.notebook) == ("a", 2, 8, False)
+    assert (a.memory_mb, a.minutes, b.memory_mb, b.minutes) == (64_000, 90, None, None)
     assert a.words == (
         "score",
         "in.vcf",
@@ -115,7 +119,7 @@ def test_a_folder_to_be_made_is_no_path_that_must_be_there(write):
         (("sample,run", "a,score"), "row 1: .*'sample', but it has sample,run. Save the table with tabs"),
         (("sample|run|", "a|score|x"), "row 2: the cell 'x' must .* but column 3 has none in the header, row 1"),
         (("sample|run|in|in", "a|score|in.vcf|"), "row 1: .* 'in' comes again"),
-        (("", "sample|run"), "it must have samples below its header"),
+        (("", "sample|run"), "it must have a header and samples below it, but it has none"),
         (("# x", "sample|run|in", "a|score|in.vcf|6"), "row 3: the cell '6' .* column 4 has none in the header, row 2"),
         (("sample|run|in", "a|score|in.vcf", "", "a|score|in.vcf"), "row 4: .* 'a' is that of row 2. Rename"),
         (("sample|run|in", "a|score|in.vcf", "A|score|in.vcf"), "row 3: .* 'A' is that of row 2"),
@@ -131,14 +135,15 @@ def test_a_folder_to_be_made_is_no_path_that_must_be_there(write):
         (("sample|run|shards", "a|score|2"), "row 2: score must be given 'in', but its cell is empty"),
         (("sample|run|in|frame", "a|score|in.vcf|6"), "row 2: .* 'frame' is not. Did you mean 'frames'"),
         (("sample|run|in|out", "a|score|in.vcf|x"), "row 2: 'out' of score is set by the workflow"),
-        (("sample|run|in|frames", "a|score|in.vcf|six"), "row 2: parameter 'frames' must be int, but 'six' came"),
-        (("sample|run|in|background", "a|score|in.vcf|maybe"), "row 2: .* 'background' must be bool"),
+        (("sample|run|in|frames", "a|score|in.vcf|six"), "row 2: 'frames' must be int, but 'six' came"),
+        (("sample|run|in|background", "a|score|in.vcf|maybe"), "row 2: 'background' must be bool"),
         (("sample|run|cout", "a|toy.ipynb|4"), "row 2: .* but 'cout' came. Did you mean 'count'"),
         (("sample|run|count", "a|toy.ipynb|four"), "row 2: parameter 'count' must be int, but 'four' came"),
         (("sample|run|profile", "a|toy.ipynb|huge"), "row 2: .* 'huge'"),
         (("sample|run|shards", "a|toy.ipynb|2"), "row 2: a notebook is one job, but 2 shards came"),
         (("sample|run|in|shards", "a|score|in.vcf|0"), "row 2: shards must be a number from 1 to 10,000, but '0'"),
-        (("sample|run|in|shards", "a|score|in.vcf|2.5"), "row 2: shards must be a number .* but '2.5'"),
+        (("sample|run|in|memory", "a|score|in.vcf|2.5"), "row 2: memory must be a number from 100 .* but '2.5'"),
+        (("sample|run|in|minutes", "a|score|in.vcf|0"), "row 2: minutes must be a number from 1 .* but '0'"),
         (("sample|run|in|model", "a|score|in.vcf|ntviz-mino"), "row 2: a model .* 'ntviz-mino' is none. Did you mean"),
         (('sample|run|in', 'a|score|"in.vcf'), "row 2: its cells must be readable"),
     ],
@@ -162,18 +167,34 @@ def test_all_faults_are_named_at_once(write):
 def test_what_is_no_sheet_is_refused(tmp_path, write):
     with pytest.raises(FileNotFoundError, match="a sheet of samples must be a file, but there is none"):
         sheet.read(tmp_path / "none.tsv")
-    assert faults(write(""))[0].startswith("it must have a header and samples, but it is empty")
+    assert faults(write(""))[0].startswith("it must have a header and samples below it")
     path = tmp_path / "bad.tsv"
     path.write_bytes(b"sample\trun\n\xff\tscore\n")
     assert faults(path) == ["it must be text in UTF-8, but byte 12 is not. Save it as tab-separated text"]
 
 
-def test_options_are_those_of_the_commands_themselves():
+@pytest.mark.parametrize("command", commands.COMMANDS.values(), ids=lambda command: command.words[0])
+def test_options_are_those_of_the_commands_themselves(command):
+    typed = get_command(cli.app)
+    for word in command.words:
+        typed = typed.commands[word]
+    options = command.all_options()
+    shown = {entry.name: entry for entry in typed.params if entry.name != "help"}
+    assert set(shown) == set(options)
+    for name, option in options.items():
+        if option.metavar:
+            assert (shown[name].param_type_name, shown[name].metavar) == ("argument", option.metavar)
+        else:
+            assert (*shown[name].opts, *shown[name].secondary_opts) == option.words
+            assert shown[name].required == (option.default is MISSING)
+
+
+def test_options_are_typed_as_the_command_takes_them():
     score = commands.COMMANDS["score"].options()
-    assert "in" in score and score["in"].required and score["in"].path
+    assert score["in"].metavar == "IN" and score["in"].path
     assert not {"out", "shard", "cache", "overwrite", "table"} & set(score)
     assert score["reference"].path and not score["model"].path
-    assert score["place"].kind == "int | None"
+    assert score["place"].kind == int | None
     assert score["forward_only"].typed("true") == ["--forward-only"]
     assert score["forward_only"].typed("false") == []
     assert score["background"].typed("no") == ["--no-background"]

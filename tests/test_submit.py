@@ -11,13 +11,13 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 
 from ntviz import data
 from ntviz.reference import Reference
-from ntviz.runs import job, jobs, kernel, submitting
-from ntviz.runs.manifest import Manifest
+from ntviz.runs import jobs, kernel, manifest, submitting
 
 PARAMETERS = 'profile: str = "ci"  # size\ncount: int = 3  # how many\nseconds: float = 0.0  # to wait\n'
 COUNTING = "from ntviz import runs\n\nrun = runs.current(profile=profile)\nrun.record(total=2 * count)"
@@ -53,12 +53,9 @@ def variants(path: Path) -> Path:
     return path
 
 
-def starts(out: Path) -> dict[str, int]:
-    """How often each job was started, by sample and log."""
-    return {
-        f"{log.parent.parent.name} {log.stem}": sum(event["event"] == "start" for event in job.events(log))
-        for log in sorted(out.glob("*/logs/*.log"))
-    }
+def marks(out: Path) -> dict[str, int]:
+    """When each job was done, by sample and job."""
+    return {f"{path.parts[-3]} {path.stem}": path.stat().st_mtime_ns for path in out.glob("*/marks/*.json")}
 
 
 def wait(condition, seconds=120):
@@ -73,12 +70,8 @@ def test_what_is_done_is_kept_and_what_is_lost_or_mended_is_redone_alone(write, 
     options = "sample|run|shards|in|piece|background|window|scores|count"
     scored = "vcf|score|2|in.vcf|3|no|600|llr|"
     out = tmp_path / "out"
-    submit = (
-        "submit",
-        write(options, scored, "good|toy.ipynb|||||||4", "bad|toy.ipynb|||||||7"),
-        "--out",
-        out,
-    )
+    path = write(options, scored, "good|toy.ipynb|||||||4", "bad|toy.ipynb|||||||7")
+    submit = ("submit", path, "--out", out)
     first = command(*submit, "--jobs", 2, "--cores", 1, timeout=400)
     assert first.returncode == 1, first.stderr
     log = out / "bad" / "logs" / "notebook.log"
@@ -87,19 +80,15 @@ def test_what_is_done_is_kept_and_what_is_lost_or_mended_is_redone_alone(write, 
     )
     assert "ntviz: 1 jobs failed; mend what is said above" in first.stderr
     # The others went on to their ends.
-    once = {
-        "bad notebook": 1,
-        "good notebook": 1,
-        "vcf merge": 1,
-        "vcf shard-1-of-2": 1,
-        "vcf shard-2-of-2": 1,
-    }
-    assert starts(out) == once
+    once = marks(out)
+    assert set(once) == {"good notebook", "vcf merge", "vcf shard-1-of-2", "vcf shard-2-of-2"}
     table = pd.read_parquet(out / "table.parquet").set_index("run")
     assert table["status"].to_dict() == {"bad": "failed", "good": "ok", "vcf": "ok"}
     assert table.loc["good", "metric.total"] == 8
     assert table.loc["vcf", "report"] == str(out / "vcf" / "scored.vcf.gz")
     assert table.loc["vcf", "peak_memory_mb"] > 50
+    assert table.loc["vcf", "seconds"] > 1
+    assert abs(pd.Timestamp(table.loc["vcf", "started"]) - pd.Timestamp.now("UTC")) < pd.Timedelta("10min")
     assert table.loc["bad", "error"].count("seven is not") == 1
     assert table.loc["bad", "error"].endswith(f"\nlog: {log}")
     page = (out / "index.html").read_text()
@@ -110,27 +99,22 @@ def test_what_is_done_is_kept_and_what_is_lost_or_mended_is_redone_alone(write, 
     merged = (out / "vcf" / "scored.vcf.gz").read_bytes()
     pieces = sorted((out / "vcf" / "pieces").rglob("*.npz"))
     assert len(pieces) == 4
-    shard = job.mark(out / "vcf" / "shards" / "2-of-2.done")
-    assert shard["command"][-2:] == ["--shard", "2/2"]
-    (out / "vcf" / "shards" / "2-of-2.done").unlink()
+    (out / "vcf" / "marks" / "shard-2-of-2.json").unlink()
     theirs = _pieces_of(command, tmp_path, pieces)
     assert len(theirs) == 2
     theirs[0].unlink()
     kept = {path: path.stat().st_mtime_ns for path in pieces if path.exists()}
     assert len(kept) == 3
-    submit = (
-        "submit",
-        write(options, scored, "good|toy.ipynb|||||||4", "bad|toy.ipynb|||||||8"),
-        "--out",
-        out,
-    )
+    write(options, scored, "good|toy.ipynb|||||||4", "bad|toy.ipynb|||||||8")
     second = command(*submit, "--jobs", 2, "--cores", 1, timeout=400)
     assert second.returncode == 0, second.stderr
-    assert starts(out) == once | {"bad notebook": 2, "vcf merge": 2, "vcf shard-2-of-2": 2}
+    twice = marks(out)
+    redone = {name for name in twice if twice[name] != once.get(name)}
+    assert redone == {"bad notebook", "vcf merge", "vcf shard-2-of-2"}
     assert theirs[0].is_file()
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
-    # Neither merge had to compute anything.
-    assert (out / "vcf" / "logs" / "merge.log").read_text().count("(0 sequences read") == 2
+    # The merge had to compute nothing.
+    assert (out / "vcf" / "logs" / "merge.log").read_text().count("(0 sequences read") == 1
     assert (out / "vcf" / "scored.vcf.gz").read_bytes() == merged
     assert set(pd.read_parquet(out / "table.parquet")["status"]) == {"ok"}
 
@@ -145,7 +129,7 @@ def test_what_is_done_is_kept_and_what_is_lost_or_mended_is_redone_alone(write, 
     third = command(*submit)
     assert third.returncode == 0
     assert "5 jobs, 5 done, 0 to do" in third.stderr
-    assert starts(out) == once | {"bad notebook": 2, "vcf merge": 2, "vcf shard-2-of-2": 2}
+    assert marks(out) == twice
 
 
 def _pieces_of(command, folder, pieces):
@@ -162,70 +146,96 @@ def test_a_killed_head_loses_nothing_and_two_heads_are_one_too_many(
     write, notebook, start, command, tmp_path
 ):
     out = tmp_path / "out"
-    submit = ("submit", write("sample|run|seconds", "a|toy.ipynb|15", "b|toy.ipynb|"), "--out", out)
-    log = out / "a" / "logs" / "notebook.log"
+    path = write("sample|run|seconds", "a|toy.ipynb|", "b|toy.ipynb|100")
+    submit = ("submit", path, "--out", out, "--jobs", 2, "--cores", 1)
     with start(*submit) as head:
-        wait(lambda: job.events(log))
+        wait(lambda: marks(out) and (out / "b" / "manifest.json").is_file())
+        done = marks(out)
         refused = command(*submit)
         assert refused.returncode == 1
-        assert re.search(
-            rf"is held by process {head.pid} of .* since 20.*Wait for it, or stop it", refused.stderr
-        )
+        assert "is locked by Snakemake: another one works there, or was killed. Wait" in refused.stderr
         head.send_signal(signal.SIGKILL)
         # Not `communicate`: the job outlives its head, and holds the pipe.
         head.wait(60)
-        assert job.running(log), "the job should go on without its head"
-        again = command(*submit, timeout=240)
-        assert again.returncode == 0, again.stderr
-    assert starts(out) == {"a notebook": 1, "b notebook": 1}
-    # Where the second head was quick, its own job waited for the first one's end.
-    assert [event["event"] for event in job.events(log)][:2] == ["start", "end"]
+        assert "add --unlock" in command(*submit).stderr
+        facts = manifest.read(out / "b")
+        assert facts.alive
+        twice = command(*submit, "--unlock")
+        assert twice.returncode == 1
+        assert f"but b still runs in process {facts.pid}. Wait for it, or stop it" in twice.stderr
+        left = psutil.Process(facts.pid)
+        left.terminate()
+        left.wait(60)
+    write("sample|run|seconds", "a|toy.ipynb|", "b|toy.ipynb|0")
+    again = command(*submit, "--unlock", timeout=240)
+    assert again.returncode == 0, again.stderr
+    assert marks(out) == marks(out) | done
     assert set(pd.read_parquet(out / "table.parquet")["status"]) == {"ok"}
-    assert not (out / "head.json").exists()
+    assert not jobs.locked(out)
 
 
 def test_ctrl_c_ends_it_in_order(write, notebook, start, tmp_path):
     out = tmp_path / "out"
-    with start("submit", write("sample|run|seconds", "a|toy.ipynb|100"), "--out", out) as head:
+    path = write("sample|run|seconds", "a|toy.ipynb|100")
+    with start("submit", path, "--out", out, start_new_session=True) as head:
         wait(lambda: (out / "a" / "manifest.json").is_file())
-        head.send_signal(signal.SIGINT)
+        # As a terminal does: to all that runs in it.
+        os.killpg(head.pid, signal.SIGINT)
         _, errors = head.communicate(timeout=120)
     assert head.returncode == 130
     assert "ntviz: interrupted; what was finished is kept" in errors
-    assert not job.running(out / "a" / "logs" / "notebook.log")
-    assert not (out / "head.json").exists()
+    assert not jobs.locked(out)
+    assert not manifest.read(out / "a").alive
     table = pd.read_parquet(out / "table.parquet")
     assert table["status"].tolist() == ["interrupted"]
 
 
-def test_a_dry_run_shows_jobs_and_forecasts_and_writes_nothing(write, notebook, command, tmp_path):
-    for number, seconds in enumerate((10.0, 90.0, 30.0)):
-        place = tmp_path / "runs" / "toy" / str(number)
-        place.mkdir(parents=True)
-        facts = {"seconds": seconds, "profile": "ci", "peak_memory_bytes": 2_000_000_000 * (number + 1)}
-        Manifest("ok", "toy", started="2026-11-26T08:00:00+00:00", **facts).write(place)
+def test_how_jobs_stand_is_read_from_marks_logs_and_snakemakes_files(write, notebook, tmp_path):
     out = tmp_path / "out"
-    path = write("sample|run|profile", "a|toy.ipynb|", "b|toy.ipynb|full")
+    submission = submitting.prepare(write("sample|run|count", "a|toy.ipynb|4"), out)
+    [job] = submission.every_job
+    assert (job.state, job.failure()) == ("to do", "")
+    job.log.parent.mkdir(parents=True)
+    job.log.write_text("ntviz: it was the wrong cell\n\nended with code 2\n")
+    assert (job.state, job.failure()) == ("failed", "it was the wrong cell")
+    job.log.write_text("3 of 8\nended with code 137\n")
+    assert job.failure() == "it ended with code 137"
+    job.log.write_text("3 of 8\n")
+    assert job.failure() == "it ended without a word: killed, cancelled, out of memory, or out of time"
+    begun = out / ".snakemake" / "incomplete" / "YS9tYXJrcy9ub3RlYm9vay5qc29u"
+    lock = out / ".snakemake" / "locks" / "0.output.lock"
+    for file in (begun, lock):
+        file.parent.mkdir(parents=True)
+        file.write_text("{}")
+    assert (job.state, job.failure()) == ("running", "")
+    lock.unlink()
+    assert (job.state, job.failure()) == ("interrupted", "the submission that ran it has ended")
+
+    jobs.mark(job.mark, job.words)
+    assert job.state == "done"
+    (out / "a" / "report.html").write_text("")
+    assert jobs.sweep(out, submission.config) == []
+    other = submitting.prepare(write("sample|run|count", "a|toy.ipynb|5"), out)
+    assert other.every_job[0].state == "interrupted"
+    assert jobs.sweep(out, other.config) == other.every_job
+    jobs.mark(job.mark, job.words)
+    (out / "a" / "report.html").unlink()
+    assert jobs.sweep(out, submission.config) == [job]
+    assert not job.mark.exists()
+    job.mark.write_text("{")
+    assert not job.finished
+
+
+def test_a_dry_run_shows_jobs_and_writes_nothing(write, notebook, command, tmp_path):
+    out = tmp_path / "out"
+    path = write("sample|run|profile|memory|minutes", "a|toy.ipynb|||", "b|toy.ipynb|full|64000|90")
     answer = command("submit", path, "--out", out, "--dry-run", "--jobs", 1, "--cores", 2)
     assert answer.returncode == 0, answer.stderr
     header, a, b, total = answer.stdout.splitlines()
-    assert header.split() == [
-        "sample",
-        "run",
-        "job",
-        "state",
-        "time",
-        "memory",
-        "asked",
-        "for",
-        "forecast",
-        "from",
-    ]
-    # The median time and the largest memory; half as much again is asked for.
-    assert re.split(r" {2,}", a)[:6] == ["a", "toy", "notebook", "to do", "30 s", "6,000 MB"]
-    assert re.split(r" {2,}", a)[6:] == ["9,000 MB, 1,440 min", "median of 3 earlier runs"]
-    assert re.split(r" {2,}", b)[4:] == ["-", "-", "2,000 MB, 1,440 min", "no earlier run at profile full"]
-    assert total == "2 jobs, 0 done, 2 to do, 1 at once, 2 cores each; 30 s at least; no forecast for 1"
+    assert header.split() == ["sample", "run", "job", "state", "asked", "for"]
+    assert re.split(r" {2,}", a) == ["a", "toy", "notebook", "to do", "2,000 MB, 1,440 min"]
+    assert b.endswith("64,000 MB, 90 min")
+    assert total == "2 jobs, 0 done, 2 to do, 1 at once, 2 cores each"
     assert not out.exists()
 
 
@@ -266,8 +276,8 @@ def test_the_partition_must_be_one_of_the_cluster(write, notebook, monkeypatch, 
     settled = prepare(partition="long", gpus=2, minutes=90)
     assert settled.config["job"] | {"partition": "long", "gpus": 2} == settled.config["job"]
     assert settled.config["samples"]["a"]["minutes"] == 90
-    assert settled.config["samples"]["a"]["command"][-2:] == ["--kernel", "python3"]
-    assert settled.at_once == 100
+    assert settled.config["samples"]["a"]["words"][-2:] == ("--kernel", "python3")
+    assert settled.config["job"]["jobs"] == 100
     assert prepare().config["job"]["partition"] == ""
     sinfo.write_text(SINFO.replace("*", ""))
     with pytest.raises(ValueError, match="no default partition, but none was named. Choose of gpu, long"):
@@ -285,9 +295,11 @@ def test_profiles_and_numbers_are_checked(write, notebook, tmp_path):
 
     with pytest.raises(FileNotFoundError, match="a profile must be one of local, slurm, or a folder"):
         prepare("pbs")
-    with pytest.raises(ValueError, match="cores must be a whole number of at least 0, but -1 came"):
+    with pytest.raises(
+        ValueError, match="cores must fit config.schema.yaml, but -1 is less than the minimum of 0"
+    ):
         prepare(cores=-1)
-    with pytest.raises(ValueError, match="memory_mb must be a whole number of at least 100, but 10 came"):
+    with pytest.raises(ValueError, match="memory_mb must fit .* but 10 is less than the minimum of 100"):
         prepare(memory_mb=10)
     with pytest.raises(ValueError, match="a kernel must be registered to be used, but 'no-such' is not"):
         prepare(kernel="no-such")
@@ -296,13 +308,13 @@ def test_profiles_and_numbers_are_checked(write, notebook, tmp_path):
     (own / "config.yaml").write_text("keep-going: true\n")
     (own / "job.yaml").write_text("minutes: 30\ncores: 3\n")
     settled = prepare(own, minutes=None)
-    assert (settled.config["job"]["minutes"], settled.config["job"]["cores"], settled.at_once) == (30, 3, 1)
+    assert [settled.config["job"][name] for name in ("minutes", "cores", "jobs")] == [30, 3, 1]
     assert settled.profile == own
     (own / "job.yaml").write_text("walltime: 30\n")
-    with pytest.raises(ValueError, match="may set cores, .*, but walltime came. Take it out"):
+    with pytest.raises(ValueError, match="job.yaml must fit .*'walltime' was unexpected"):
         prepare(own)
     (own / "job.yaml").write_text("kernel: 3\n")
-    with pytest.raises(ValueError, match="kernel must be text, but 3 came. Put it into quotes"):
+    with pytest.raises(ValueError, match="kernel must fit .* but 3 is not of type 'string'"):
         prepare(own)
     (own / "job.yaml").write_text("- a\n")
     with pytest.raises(ValueError, match="must hold names and values, but it holds list"):
@@ -315,52 +327,21 @@ def test_profiles_and_numbers_are_checked(write, notebook, tmp_path):
         prepare(own)
 
 
-def test_marks_of_other_commands_and_of_lost_results_are_swept(write, notebook, tmp_path):
-    path = write("sample|run|count", "a|toy.ipynb|4")
-    out = tmp_path / "out"
-    first = submitting.prepare(path, out)
-    [only] = first.every_job
-    assert job.run(only.words, log=only.log, done=only.done, cwd=tmp_path) == 0
-    assert only.state == "done"
-    assert jobs.sweep(out, first.config) == []
-    other = submitting.prepare(write("sample|run|count", "a|toy.ipynb|5"), out)
-    assert other.every_job[0].state == "to do"
-    assert [swept.sample for swept in jobs.sweep(out, other.config)] == ["a"]
-    assert not only.done.exists()
-    assert job.run(only.words, log=only.log, done=only.done, cwd=tmp_path) == 0
-    (out / "a" / "report.html").unlink()
-    assert [swept.name for swept in jobs.sweep(out, first.config)] == ["notebook"]
-
-
 def test_the_workflow_is_one_that_snakemake_likes(write, notebook, tmp_path):
-    """Without ntviz in front: the Snakefile by hand, as an operator would run it."""
+    """Without ntviz in front: the Snakefile by hand, as an operator would run it, holds the config to its schema."""
     submission = submitting.prepare(write("sample|run", "a|toy.ipynb"), tmp_path / "out", given={"cores": 1})
     submission.folder.mkdir()
-    (submission.folder / "config.yaml").write_text(yaml.safe_dump(submission.config))
     top = submitting.workflow_dir()
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        top / "Snakefile",
-        "--profile",
-        top / "profiles" / "local",
-    ]
-    command += ["--directory", submission.folder, "--cores", "1"]
-    variables = os.environ | {"PYTHONPATH": str(top.parent)}
-    listed = subprocess.run(
-        [*command, "--dry-run", "--quiet"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=variables,
-        timeout=120,
-    )
+    command = [sys.executable, "-m", "snakemake", "--snakefile", top / "Snakefile", "--dry-run", "--quiet"]
+    command += ["--profile", top / "profiles" / "local", "--directory", submission.folder, "--cores", "1"]
+    answers = []
+    for config in (submission.config, submission.config | {"job": {}}):
+        (submission.folder / "config.yaml").write_text(yaml.safe_dump(config))
+        variables = os.environ | {"PYTHONPATH": str(top.parent)}
+        answers.append(
+            subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=240)
+        )
+    listed, refused = answers
     assert listed.returncode == 0, listed.stderr
-    (submission.folder / "config.yaml").write_text(yaml.safe_dump(submission.config | {"job": {}}))
-    refused = subprocess.run(
-        [*command, "--dry-run"], capture_output=True, text=True, check=False, env=variables, timeout=120
-    )
     assert refused.returncode != 0
     assert "'cores' is a required property" in refused.stdout + refused.stderr

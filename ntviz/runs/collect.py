@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntviz.environment import atomic_write
-from ntviz.runs import job as one_job
 from ntviz.runs import jobs, manifest
+from ntviz.storage import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_FIRST = [
-    "status",
-    "notebook",
-    "run",
-    "profile",
-    "started",
-    "seconds",
-    "device",
-    "peak_memory_mb",
-    "model",
-    "error",
-]
+_COLUMNS = (
+    *("status", "notebook", "run", "profile", "started", "seconds", "device", "peak_memory_mb", "model"),
+    *("error", "answer", "path", "report"),
+)
 REPORT = "report.html"
 _WORST = (*jobs.BAD, "running", "to do")
 
@@ -35,11 +25,13 @@ def runs(*folders: str | Path) -> pd.DataFrame:
     """Table of all runs below `folders`, one row a run, oldest first.
 
     Columns: status, notebook, run (name of its folder), profile, started (UTC), seconds, device, peak_memory_mb, model
-    (names), error, answer (the report's first line), path, report (its page, if there is one), then ``param.NAME`` and ``metric.NAME``. Besides the statuses of a manifest there are
-    ``broken``, whose manifest cannot be read, and ``lost``, which says "running" while its process is gone.
+    (names), error, answer (the report's first line), path, report (its page, if there is one), then ``param.NAME`` and ``metric.NAME``. Besides the
+    statuses of a manifest there are ``broken``, whose manifest cannot be read, and ``lost``, which says "running"
+    while its process is gone.
 
-    A folder of `ntviz submit` has one row a sample of its sheet, whether that is a notebook or another command: `notebook` is what was run, `run` the sample, and ``param.NAME`` its filled cells. Of a sample that
-    is not done, the status is ``failed``, ``interrupted``, ``lost``, ``running`` or ``to do``.
+    A folder of `ntviz submit` has one row a sample of its sheet: `notebook` is the notebook or command, `run` the
+    sample, ``param.NAME`` its filled cells. Of a sample that is not done, the status is ``failed``, ``interrupted``,
+    ``running`` or ``to do``; seconds and memory are of the jobs that ended well.
 
     Raises
     ------
@@ -47,6 +39,7 @@ def runs(*folders: str | Path) -> pd.DataFrame:
         If one of the folders does not exist.
     """
     import pandas as pd
+    import yaml
 
     rows: dict[Path, dict[str, Any]] = {}
     for folder in map(Path, folders):
@@ -54,54 +47,55 @@ def runs(*folders: str | Path) -> pd.DataFrame:
             raise FileNotFoundError(
                 f"runs are collected from folders, but {folder} is not one. Give a folder such as runs/"
             )
-        submissions = _submissions(folder)
+        submissions = {}
+        for path in sorted(folder.rglob(jobs.CONFIG)):
+            # Others name their files so, too; theirs have another schema.
+            with contextlib.suppress(ValueError, yaml.YAMLError):
+                config = yaml.safe_load(path.read_text(encoding="utf-8"))
+                if isinstance(config, dict) and config.get("schema") == jobs.SCHEMA:
+                    submissions[path.parent] = config
         for place, config in submissions.items():
-            for name in config["samples"]:
-                rows.setdefault((place / name / manifest.FILE).resolve(), _sample_row(place, name, config))
+            for name, own in itertools.groupby(jobs.of(place, config), key=lambda job: job.sample):
+                row = _sample_row(place / name, config["samples"][name], list(own))
+                rows.setdefault((place / name / manifest.FILE).resolve(), row)
         for path in sorted(folder.rglob(manifest.FILE)):
             if not submissions.keys() & set(path.parents):
                 rows.setdefault(path.resolve(), _row(path))
     table = pd.DataFrame(list(rows.values()))
     extra = sorted(column for column in table.columns if column.startswith(("param.", "metric.")))
-    table = table.reindex(columns=[*_FIRST, "path", "report", *extra])
+    table = table.reindex(columns=[*_COLUMNS, *extra])
     return table.sort_values(["started", "run"], kind="stable", na_position="first", ignore_index=True)
 
 
-def _submissions(folder: Path) -> dict[Path, dict[str, Any]]:
-    """Configs of the submissions in a folder and below it, by their folder."""
-    found = {}
-    for path in sorted(folder.rglob(jobs.CONFIG)):
-        # Others name their files so, too; theirs have another schema.
-        with contextlib.suppress(ValueError):
-            found[path.parent] = jobs.read(path.parent)
-    return found
-
-
-def _sample_row(folder: Path, name: str, config: dict[str, Any]) -> dict[str, Any]:
+def _sample_row(place: Path, sample: dict[str, Any], own: list[jobs.Job]) -> dict[str, Any]:
     """One sample of a submission: what its jobs say and, of a notebook, its manifest."""
-    sample, place = config["samples"][name], folder / name
-    mine = [job for job in jobs.of(folder, config) if job.sample == name]
-    states = {job.state for job in mine}
+    import pandas as pd
+
+    states = {job.state for job in own}
     row: dict[str, Any] = {}
     if sample["notebook"] and (place / manifest.FILE).is_file():
         row = _row(place / manifest.FILE)
-    marks = [mark for job in mine if (mark := one_job.mark(job.done)) is not None]
-    if marks and not sample["notebook"]:
-        row["started"] = min(mark["started"] for mark in marks)
-        row["seconds"] = round(sum(mark["seconds"] for mark in marks), 2)
-        row["peak_memory_mb"] = max(mark["peak_memory_bytes"] for mark in marks) / 1e6
+    measured = [job.benchmark for job in own if job.benchmark.is_file()]
+    if measured and not sample["notebook"]:
+        table = pd.concat([pd.read_csv(file, sep="\t") for file in measured], ignore_index=True)
+        ended = [file.stat().st_mtime for file in measured]
+        started = pd.Timestamp(min(ended - table["s"]), unit="s", tz="UTC")
+        row["started"] = started.isoformat(timespec="seconds")
+        row["seconds"] = round(float(table["s"].sum()), 2)
+        # Snakemake counts in MiB, and sees nothing of a job of milliseconds.
+        row["peak_memory_mb"] = pd.to_numeric(table["max_rss"], errors="coerce").max() * 2**20 / 1e6
     row["status"] = next((state for state in _WORST if state in states), "ok")
     # What the manifest says is of an earlier try where no job failed.
     known, lines = row.get("error") or "", []
-    for job in mine:
+    for job in own:
         if text := job.failure():
             lines.append(f"log: {job.log}" if text in known else f"{job.name}: {text} (log: {job.log})")
     row["error"] = "\n".join([known, *lines]).strip() if lines else None
     row |= {f"param.{column}": text for column, text in sample["given"].items()}
     shown = [place / file for file in (sample["report"], sample["result"]) if file]
     return row | {
-        "run": name,
-        "notebook": Path(sample["command"][1]).stem if sample["notebook"] else sample["run"],
+        "run": sample["name"],
+        "notebook": Path(sample["words"][1]).stem if sample["notebook"] else sample["run"],
         "path": str(place),
         "report": next((str(file) for file in shown if file.exists()), None),
     }
@@ -116,10 +110,11 @@ def _row(path: Path) -> dict[str, Any]:
         return row | {"status": "broken", "error": str(error)}
     if facts.status in ("running", "live"):
         facts.merge(manifest.records(folder))
-    page = folder / REPORT
+    page, error = folder / REPORT, facts.error
+    place = f"cell {error['cell']}: " if error and error.get("cell") else ""
     row |= {
         "report": str(page) if page.is_file() else None,
-        "status": "lost" if facts.status == "running" and _gone(facts) else facts.status,
+        "status": "lost" if facts.status == "running" and facts.alive is False else facts.status,
         "notebook": facts.notebook,
         "profile": facts.profile,
         "started": facts.started,
@@ -127,34 +122,12 @@ def _row(path: Path) -> dict[str, Any]:
         "device": facts.device,
         "peak_memory_mb": facts.peak_memory_bytes / 1e6 if facts.peak_memory_bytes else None,
         "model": ", ".join(str(model.get("name", "?")) for model in facts.models),
-        "error": _error(facts.error) if facts.error else None,
+        "error": None if error is None else f"{place}{error['name']}: {error['message']}",
         "answer": facts.answer or None,
     }
-    row |= {f"param.{name}": _flat(value) for name, value in facts.parameters.items()}
-    row |= {f"metric.{name}": _flat(value) for name, value in facts.metrics.items()}
+    for kind, values in (("param", facts.parameters), ("metric", facts.metrics)):
+        row |= {f"{kind}.{n}": str(v) if isinstance(v, list | dict) else v for n, v in values.items()}
     return row
-
-
-def _error(error: dict[str, Any]) -> str:
-    place = f"cell {error['cell']}: " if error.get("cell") else ""
-    return f"{place}{error['name']}: {error['message']}"
-
-
-def _flat(value: Any) -> Any:
-    return str(value) if isinstance(value, list | dict) else value
-
-
-def _gone(facts: manifest.Manifest) -> bool:
-    """Whether the run's process has ended; unknown, and so false, for a run of another machine."""
-    if facts.host != platform.node() or os.name != "posix":
-        return False
-    try:
-        os.kill(facts.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def brief(table: pd.DataFrame) -> pd.DataFrame:
@@ -182,13 +155,7 @@ def _text(value: Any) -> str:
 
 
 def save(table: pd.DataFrame, path: str | Path) -> Path:
-    """Path of the table as CSV or parquet, by the ending; columns of mixed types become text in parquet.
-
-    Raises
-    ------
-    ValueError
-        If the ending is another one.
-    """
+    """Path of the table as CSV or parquet, by the ending; columns of mixed types become text in parquet."""
     path = Path(path)
     if path.suffix == ".csv":
         with atomic_write(path, "w") as handle:

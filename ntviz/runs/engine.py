@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
+import contextlib
 import sys
 import tempfile
 import time
@@ -17,17 +15,17 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.clientwrap import PapermillNotebookClient
-from papermill.engines import Engine, NotebookExecutionManager
+from papermill.engines import NotebookExecutionManager
 
 from ntviz.environment.reporting import METADATA_KEY
 from ntviz.runs.kernel import Specs
 
 SAVE_EVERY = 30.0  # s between two states of the executed notebook while it runs
 START_TIMEOUT = 120  # s; a cold import of ipykernel on a busy network disk takes a while
-START_TRIES = 3
 LAST_WORDS = 30  # lines
 # IPython's own ask the kernel to end soon: the cell goes on, and the next one finds it dead.
 QUIT = "type(quit).__call__ = lambda self, code=None: __import__('sys').exit(code)"
+_SIGNALS = {9: "SIGKILL, often for memory", 11: "SIGSEGV, a crash in compiled code", 6: "SIGABRT"}
 LONGEST_SOCKET_FOLDER = 80  # characters; systems allow 104 to 108 for the whole path of a socket
 
 
@@ -45,7 +43,7 @@ class KernelError(Exception):
 
 @dataclass
 class Watch:
-    """What the engine tells while it runs, and what it has seen."""
+    """What the engine tells while it runs, the kernel's environment, and what it has seen."""
 
     save: Callable[[], None]
     advance: Callable[[], None]
@@ -53,7 +51,6 @@ class Watch:
     environment: dict[str, str]
     cell: int = 0
     peak_memory: int | None = None
-    sockets: str = ""
     saved_at: float = field(default_factory=time.monotonic)
 
 
@@ -69,7 +66,23 @@ def execute(notebook: NotebookNode, kernel: str, watch: Watch) -> None:
     KeyboardInterrupt
         If this process is interrupted; the kernel is interrupted and shut down first.
     """
-    _Engine.execute_notebook(notebook, kernel, progress_bar=False, autosave_cell_every=0, watch=watch)
+    manager = _Manager(notebook, output_path=None, progress_bar=False, autosave_cell_every=0)
+    manager.watch = watch
+    manager.notebook_start()
+    with tempfile.TemporaryDirectory(prefix="ntviz-", ignore_cleanup_errors=True) as sockets:
+        client = _Client(manager, sockets, kernel_name=kernel, timeout=None, startup_timeout=START_TIMEOUT)
+        try:
+            client.execute(**client.start_options)
+        except DeadKernelError as error:
+            raise KernelError(client.obituary()) from error
+        except CellTimeoutError as error:
+            raise KernelError(f"the kernel did not answer in time: {error}") from error
+        finally:
+            client.words.close()
+            manager.notebook_complete()
+            notebook.metadata.pop("widgets", None)
+    if client.failure is not None:
+        raise CellError(client.failure.ename, client.failure.evalue)
 
 
 class _Manager(NotebookExecutionManager):
@@ -92,74 +105,37 @@ class _Manager(NotebookExecutionManager):
             self.watch.advance()
 
 
-class _Engine(Engine):
-    @classmethod
-    def execute_notebook(  # ty: ignore[incompatible-method-override]
-        cls, nb: NotebookNode, kernel_name: str, *, watch: Watch, **kwargs: Any
-    ) -> NotebookNode:
-        manager = _Manager(nb, output_path=None, progress_bar=False, autosave_cell_every=0)
-        manager.watch = watch
-        manager.notebook_start()
-        watch.sockets = _socket_folder()
-        client = _Client(manager, kernel_name=kernel_name, timeout=None, startup_timeout=START_TIMEOUT)
-        try:
-            client.execute(**client.start_options)
-        except DeadKernelError as error:
-            raise KernelError(client.obituary()) from error
-        except CellTimeoutError as error:
-            raise KernelError(f"the kernel did not answer in time: {error}") from error
-        finally:
-            client.close()
-            manager.notebook_complete()
-            nb.metadata.pop("widgets", None)
-            if watch.sockets:
-                shutil.rmtree(watch.sockets, ignore_errors=True)
-        if client.failure is not None:
-            raise CellError(client.failure.ename, client.failure.evalue)
-        return nb
-
-
 class _Client(PapermillNotebookClient):
     """Runs the cells; widgets' state is not kept, since reports and untrusted notebooks cannot show it."""
 
-    def __init__(self, nb_man: _Manager, **kwargs: Any) -> None:
+    def __init__(self, nb_man: _Manager, sockets: str, **kwargs: Any) -> None:
         super().__init__(nb_man, store_widget_state=False, coalesce_streams=True, **kwargs)
         self.failure: CellExecutionError | None = None
         # The kernel's own words, such as a crash report: shown only when it dies, since cells' output comes by messages.
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the kernel
-        self.start_options = {"env": nb_man.watch.environment, "stdout": self._words, "stderr": self._words}
-        self._pid: int | None = None
+        self.words = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the kernel
+        self.start_options = {"env": nb_man.watch.environment, "stdout": self.words, "stderr": self.words}
+        self._sockets = sockets
         self._process: Any = None
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         manager = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=Specs())
-        folder = self.nb_man.watch.sockets
-        if folder:
+        if sys.platform != "win32" and len(self._sockets) <= LONGEST_SOCKET_FOLDER:
             # Sockets in a folder of our own: nobody else on the node can connect, and no two jobs take one port.
             manager.transport = "ipc"
-            manager.connection_file = f"{folder}/{secrets.token_hex(3)}.json"
+            manager.connection_file = f"{self._sockets}/kernel.json"
         self.km = manager
         return manager
 
     def start_new_kernel_client(self, **kwargs: Any) -> Any:
-        # Many jobs that start on one node at once can pick the same port: only starting is tried again.
-        for attempt in range(START_TRIES):
-            try:
-                answer = super().start_new_kernel_client(**kwargs)
-                # Provisioners of other packages may start kernels elsewhere, without a process of ours.
-                provisioner = getattr(self.km, "provisioner", None)
-                self._pid = getattr(provisioner, "pid", None)
-                self._process = getattr(provisioner, "process", None)
-                return answer
-            except RuntimeError as error:
-                if attempt == START_TRIES - 1:
-                    said = "\n".join(
-                        [f"the kernel did not start, in {START_TRIES} tries: {error}", *self.last_words()]
-                    )
-                    raise KernelError(said) from error
-                self.create_kernel_manager()
-                self.start_new_kernel(**self.start_options)
-        raise AssertionError("unreachable")
+        try:
+            answer = super().start_new_kernel_client(**kwargs)
+        except RuntimeError as error:
+            raise KernelError(
+                "\n".join([f"the kernel did not start: {error}", *self.last_words()])
+            ) from error
+        # Provisioners of other packages may start kernels elsewhere, without a process of ours.
+        self._process = getattr(getattr(self.km, "provisioner", None), "process", None)
+        return answer
 
     def papermill_execute_cells(self) -> None:
         self.kc.execute(QUIT, silent=True, stop_on_error=False)  # ty: ignore[missing-union-attribute]
@@ -175,7 +151,8 @@ class _Client(PapermillNotebookClient):
                 self.nb_man.cell_exception(self.nb.cells[index], cell_index=index)
                 raise
             finally:
-                self._note_memory()
+                peak = _peak_memory(getattr(self._process, "pid", None))
+                self.nb_man.watch.peak_memory = max(peak or 0, self.nb_man.watch.peak_memory or 0) or None
                 self.nb_man.cell_complete(self.nb.cells[index], cell_index=index)
 
     def process_message(
@@ -187,57 +164,30 @@ class _Client(PapermillNotebookClient):
             self.nb_man.watch.log(content["data"]["text/plain"])
         return super().process_message(msg, cell, cell_index)
 
-    def _note_memory(self) -> None:
-        peak = _peak_memory(self._pid)
-        if peak is not None:
-            self.nb_man.watch.peak_memory = max(peak, self.nb_man.watch.peak_memory or 0)
-
     def obituary(self) -> str:
         """What is known of the end of the kernel's process, with its last words."""
         code = self._process.poll() if self._process is not None else None
         if code is None or code >= 0:
             end = f"the kernel's process ended{f' with exit code {code}' if code is not None else ''}"
         else:
-            reason = {
-                -9: "SIGKILL, often for memory",
-                -11: "SIGSEGV, a crash in compiled code",
-                -6: "SIGABRT",
-            }
-            end = f"the kernel's process was killed by signal {-code} ({reason.get(code, 'see `kill -l`')})"
+            end = (
+                f"the kernel's process was killed by signal {-code} ({_SIGNALS.get(-code, 'see `kill -l`')})"
+            )
         return "\n".join([end, *self.last_words()])
 
     def last_words(self) -> list[str]:
         """The last lines that the kernel's process itself wrote, outside of any cell's output."""
-        self._words.seek(0)
-        return self._words.read().decode(errors="replace").splitlines()[-LAST_WORDS:]
-
-    def close(self) -> None:
-        """Give the file with the kernel's words back."""
-        self._words.close()
-
-
-def _socket_folder() -> str:
-    """Folder for the kernel's sockets; empty where they must go over TCP, for want of short paths or of sockets."""
-    if sys.platform == "win32":
-        return ""
-    folder = tempfile.mkdtemp(prefix="ntviz-")
-    if len(folder) <= LONGEST_SOCKET_FOLDER:
-        return folder
-    os.rmdir(folder)
-    return ""
+        self.words.seek(0)
+        return self.words.read().decode(errors="replace").splitlines()[-LAST_WORDS:]
 
 
 def _peak_memory(pid: int | None) -> int | None:
     """Largest resident memory of a process so far, in bytes; off Linux, of all child processes that have ended."""
     if sys.platform == "linux":
-        try:
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-        except (OSError, ValueError):
-            return None
-        return None
-    if sys.platform == "win32":
+        with contextlib.suppress(OSError, ValueError):
+            status = Path(f"/proc/{pid}/status").read_text()
+            return int(status.partition("VmHWM:")[2].split()[0]) * 1024 if "VmHWM:" in status else None
+    if sys.platform in ("linux", "win32"):
         return None
     import resource
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,25 +13,8 @@ from ntviz.runs.report import POLICY, TEMPLATE, WORDS
 if TYPE_CHECKING:
     import pandas as pd
 
+_WORDS = WORDS | {"lost": "Lost", "broken": "Broken", "to do": "Not done"}
 _ORDER = ("failed", "broken", "lost", "interrupted", "running", "live", "to do", "ok")
-_OWN = {"lost": "Lost", "broken": "Broken", "to do": "Not done"}
-_BAD = ("failed", "broken", "lost")
-_STYLE = """
-body { max-width: 90rem; }
-.tally { display: flex; flex-wrap: wrap; gap: .35rem 1.1rem; margin: 0 0 1rem; padding: 0; list-style: none; }
-.badge { font-weight: 600; padding: .05rem .6rem; border-radius: 1rem; color: var(--wait); background: var(--wait-bg); white-space: nowrap; }
-.badge.ok { color: var(--good); background: var(--good-bg); }
-.badge.failed, .badge.broken, .badge.lost { color: var(--bad); background: var(--bad-bg); }
-td.n, .plain th.n { text-align: right; white-space: nowrap; padding-right: .9rem; }
-.plain td { overflow-wrap: normal; }
-.plain th.name { white-space: normal; overflow-wrap: break-word; min-width: 9rem; max-width: 20rem; }
-.plain td.set { overflow-wrap: anywhere; min-width: 7rem; max-width: 20rem; }
-.plain td.set div { max-height: 4.8em; overflow-y: auto; }
-tr.has-why > * { border-bottom: 0; padding-bottom: .1rem; }
-tr.why td { padding-top: 0; }
-tr.why pre { background: none; padding: 0 0 .2rem; font-size: .8rem; max-height: 9rem; overflow-y: auto; max-width: min(64rem, 88vw); }
-thead th { vertical-align: bottom; }
-"""
 
 
 def page(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
@@ -47,106 +29,53 @@ def page(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
     title
         Its heading.
     """
-    rows = table.assign(_rank=[_ORDER.index(status) for status in table["status"]])
-    rows = rows.sort_values("_rank", kind="stable").drop(columns="_rank")
-    counts = [(status, int((rows["status"] == status).sum())) for status in _ORDER]
-    tally = "".join(f"<li>{_badge(status)} {count:,}</li>" for status, count in counts if count)
-    differing = [
-        column
-        for column in rows
-        if column.startswith("metric.")
-        or (
-            (column.startswith("param.") or column in ("profile", "model", "device"))
-            and rows[column].dropna().map(str).nunique() > 1
-        )
-    ]
-    kinds = {column: "n" if rows[column].dropna().map(_is_number).all() else "set" for column in differing}
+    import jinja2
+
+    rows = table.sort_values("status", kind="stable", key=lambda column: column.map(_ORDER.index))
+    counts = rows["status"].value_counts().reindex(_ORDER, fill_value=0)
+    shown = {}
+    for column in rows:
+        values = rows[column].dropna()
+        asked = column.startswith("param.") or column in ("profile", "model", "device")
+        if column.startswith("metric.") or (asked and values.map(str).nunique() > 1):
+            shown[column] = "n" if values.map(_is_number).all() else "set"
     # What was asked stands before what was found, and numbers before words.
-    kinds = dict(sorted(kinds.items(), key=lambda pair: (pair[0].startswith("metric."), pair[1] == "set")))
-    head = [
-        '<th scope="col">Status</th><th scope="col" class="name">Run</th><th scope="col">What</th>',
-        '<th scope="col" class="n">Time</th><th scope="col" class="n">Peak memory, MB</th>',
-        *(
-            f'<th scope="col" class="{kind}">{_text(column.partition(".")[2] or column)}</th>'
-            for column, kind in kinds.items()
-        ),
-    ]
-    body = "".join(_row(dict(row), kinds, Path(root)) for _, row in rows.iterrows())
-    css = (TEMPLATE / "report.css").read_text(encoding="utf-8")
-    listing = (
-        f'<div class="scroll"><table class="plain"><thead><tr>{"".join(head)}</tr></thead><tbody>{body}</tbody></table></div>'
-        if len(rows)
-        else "<p>There is no run here yet.</p>"
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><title>{_text(title)}</title>'
-        f'<link rel="icon" href="data:,"><style>{css}{_STYLE}</style></head><body><header class="top">'
-        f'<p class="eyebrow">ntviz · {len(rows):,} runs</p><h1>{_text(title)}</h1><ul class="tally">{tally}</ul></header>'
-        f"<main>{listing}</main><footer><p>A name leads to its report or, without one, to its result. This page works "
-        "without a network.</p></footer></body></html>\n"
+    kinds = sorted(shown.items(), key=lambda pair: (pair[0].startswith("metric."), pair[1] == "set"))
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATE), autoescape=True)
+    return environment.get_template("runs.html.j2").render(
+        title=title,
+        policy=POLICY,
+        css=(TEMPLATE / "report.css").read_text(encoding="utf-8"),
+        words=_WORDS,
+        counts=[(status, int(count)) for status, count in counts.items() if count],
+        columns=[(column.partition(".")[2] or column, kind) for column, kind in kinds],
+        rows=[_row(row, kinds, Path(root)) for row in rows.to_dict("records")],
     )
 
 
-def _row(row: dict[str, Any], kinds: dict[str, str], root: Path) -> str:
-    name, target = _text(row["run"]), row["report"]
-    if _there(target):
-        name = f'<a href="{_link(Path(target), root)}">{name}</a>'
-    cells = [
-        f'<td>{_badge(row["status"])}</td><th scope="row" class="name">{name}</th><td>{_text(row["notebook"])}</td>',
-        f'<td class="n">{_time(row["seconds"])}</td>',
-        f'<td class="n">{row["peak_memory_mb"]:,.0f}</td>'
-        if _there(row["peak_memory_mb"])
-        else '<td class="n">–</td>',
-        *(_cell(row[column], kind) for column, kind in kinds.items()),
-    ]
-    if not _there(row["error"]):
-        return f"<tr>{''.join(cells)}</tr>"
-    why = f'<td colspan="{len(kinds) + 5}"><pre tabindex="0">{_text(row["error"])}</pre></td>'
-    return f'<tr class="has-why">{"".join(cells)}</tr><tr class="why">{why}</tr>'
-
-
-def _cell(value: Any, kind: str) -> str:
-    text = _value(value)
-    if len(text) > 60:
-        # Whole sentences scroll; a row stays a row.
-        text = f'<div tabindex="0">{text}</div>'
-    return f'<td class="{kind}">{text}</td>'
-
-
-def _link(target: Path, root: Path) -> str:
-    return html.escape(quote(os.path.relpath(target.resolve(), root.resolve()).replace(os.sep, "/")))
-
-
-def _badge(status: str) -> str:
-    words = WORDS.get(status) or _OWN[status]
-    return f'<span class="badge {_class(status)}">{words}</span>'
-
-
-def _class(status: str) -> str:
-    return status.replace(" ", "-")
+def _row(row: dict[str, Any], kinds: list[tuple[str, str]], root: Path) -> dict[str, Any]:
+    target, memory, seconds = row["report"], row["peak_memory_mb"], row["seconds"]
+    return {
+        **{name: row[name] for name in ("status", "run", "notebook")},
+        "link": quote(os.path.relpath(Path(target).resolve(), root.resolve()).replace(os.sep, "/"))
+        if _there(target)
+        else "",
+        "time": "–" if not _there(seconds) else f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
+        "memory": f"{memory:,.0f}" if _there(memory) else "–",
+        "cells": [(kind, _text(row[column])) for column, kind in kinds],
+        "error": row["error"] if _there(row["error"]) else "",
+    }
 
 
 def _there(value: Any) -> bool:
     return value is not None and value == value and value != ""
 
 
-def _time(seconds: Any) -> str:
-    if not _there(seconds):
-        return "–"
-    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _value(value: Any) -> str:
+def _text(value: Any) -> str:
     if not _there(value):
         return "–"
-    return f"{value:,.4g}" if isinstance(value, float) else _text(value)
-
-
-def _text(value: Any) -> str:
-    return html.escape(str(value))
+    return f"{value:,.4g}" if isinstance(value, float) else str(value)

@@ -1,138 +1,143 @@
-"""The jobs of a submitted folder: what they are, where they leave their marks and logs, and how each stands."""
+"""The jobs of a submitted folder: what they are, what marks one as done, and how each stands."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ntviz.runs import job as one_job
+from ntviz.storage import atomic_write
 
 CONFIG = "config.yaml"
-SCHEMA = "ntviz-submit/1"
-BAD = ("failed", "interrupted", "lost")
+SCHEMA = "ntviz-submit/2"
+BAD = ("failed", "interrupted")
 """States of jobs that did not end as they should."""
-# Ctrl-C and SIGTERM, as a shell gives them.
-_ASKED = (130, 143)
-_NO_END = "it ended without a word: killed, out of memory, or out of time"
+_ENDED = re.compile(r"ended with code (\d+)")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sample.
+    """One job of a sample: ``merge``, ``notebook`` or ``shard i of n``, with the words after ``ntviz``.
 
-    Attributes
-    ----------
-    sample, name
-        Whose it is, and ``merge``, ``notebook`` or ``shard i of n``.
-    words
-        After ``ntviz``.
-    done, log
-        Its mark and its log.
+    `inputs` are files that it reads, and marks of the jobs that come before.
     """
 
+    folder: Path
     sample: str
     name: str
     words: tuple[str, ...]
-    done: Path
-    log: Path
+    inputs: tuple[str, ...]
+
+    @property
+    def stem(self) -> str:
+        """Its name as files have it."""
+        return self.name.replace(" ", "-")
+
+    @property
+    def mark(self) -> Path:
+        """Written by `mark` when the job has ended well."""
+        return self.folder / self.sample / "marks" / f"{self.stem}.json"
+
+    @property
+    def log(self) -> Path:
+        """What its last start said, and with which code it ended if that was not 0."""
+        return self.folder / self.sample / "logs" / f"{self.stem}.log"
+
+    @property
+    def benchmark(self) -> Path:
+        """Snakemake's table of its time and memory."""
+        return self.folder / self.sample / "benchmarks" / f"{self.stem}.tsv"
 
     @property
     def finished(self) -> bool:
         """Whether it ended well with the command that it has now."""
-        mark = one_job.mark(self.done)
-        return mark is not None and mark["digest"] == one_job.digest(self.words)
+        try:
+            return json.loads(self.mark.read_text(encoding="utf-8"))["digest"] == digest(self.words)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     @property
     def state(self) -> str:
-        """``done``, ``running``, ``failed``, ``interrupted``, ``lost`` (killed before it could say so) or ``to do``."""
+        """``done``, ``running``, ``failed``, ``interrupted`` (with the submission that ran it) or ``to do``."""
         if self.finished:
             return "done"
-        if one_job.running(self.log):
-            return "running"
-        last = next(reversed(one_job.events(self.log)), None)
-        if last is None:
+        if not self.log.is_file():
             return "to do"
-        if last["event"] == "end":
-            # Where the code is 0 its mark was taken away since, and it is to be done again.
-            return "interrupted" if last["code"] in _ASKED else "failed" if last["code"] else "to do"
-        return "lost" if last["event"] == "start" else "to do"
+        # Snakemake notes what it starts, and crosses it out when it knows how that ended.
+        key = base64.urlsafe_b64encode(str(self.mark.relative_to(self.folder)).encode()).decode()
+        if (self.folder / ".snakemake" / "incomplete" / key).is_file():
+            return "running" if locked(self.folder) else "interrupted"
+        # Snakemake writes a benchmark when a job has ended well: such a one has lost its mark since.
+        well = self.benchmark.is_file() and self.benchmark.stat().st_mtime >= self.log.stat().st_mtime
+        return "to do" if well else "failed"
 
     def failure(self) -> str:
         """Why it failed: the last thing that its log says; empty if it did not fail."""
-        state = self.state
+        state, lines = self.state, self._said()
         if state not in BAD:
             return ""
-        last = one_job.events(self.log)[-1]
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        starts = [number for number, line in enumerate(lines) if line.startswith(one_job.EVENT)]
-        begun = [number for number in starts if '"event": "start"' in lines[number]]
-        said = [
-            line.strip()
-            for line in lines[begun[-1] + 1 if begun else 0 :]
-            if line.strip() and not line.startswith(one_job.EVENT)
-        ]
-        if state == "lost":
-            return _NO_END
-        # Our own commands end with one sentence, also when they were asked to end (130), what broke unforeseen with the
-        # name of an error; what any other signal ended has no last words.
-        spoke = said and (last["code"] < 128 or last["code"] == _ASKED[0])
-        return said[-1].removeprefix("ntviz: ") if spoke else f"it ended with code {last['code']}"
+        ended = _ENDED.fullmatch(lines[-1]) if lines else None
+        if ended is None and state == "interrupted":
+            return "the submission that ran it has ended"
+        if ended is None:
+            return "it ended without a word: killed, cancelled, out of memory, or out of time"
+        # Our own commands end with one sentence, also after Ctrl-C (130); what a signal ended has no last words.
+        spoke = len(lines) > 1 and (int(ended[1]) < 128 or int(ended[1]) == 130)
+        return lines[-2].removeprefix("ntviz: ") if spoke else f"it {lines[-1]}"
+
+    def _said(self) -> list[str]:
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
+        return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def read(folder: str | Path) -> dict[str, Any]:
-    """The config of a submitted folder.
+def digest(words: tuple[str, ...]) -> str:
+    """What tells one command line from another, in 16 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(list(words)).encode()).hexdigest()[:16]
 
-    Raises
-    ------
-    FileNotFoundError
-        If nothing was submitted there.
-    ValueError
-        If it is none of ours.
-    """
-    import yaml
 
-    path = Path(folder) / CONFIG
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path} must be YAML, but it cannot be read. Submit the sheet again") from error
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise ValueError(
-            f"{path} must have schema {SCHEMA!r}, but it has {schema!r}. Give a folder of `ntviz submit`"
-        )
-    return content
+def mark(path: Path, words: tuple[str, ...]) -> None:
+    """Mark a job as done: the only place where that is said. The file is there whole or not at all."""
+    with atomic_write(path, "w") as handle:
+        json.dump({"digest": digest(words), "command": words}, handle, indent=1)
+
+
+def locked(folder: str | Path) -> bool:
+    """Whether Snakemake works in a folder, or was killed there: its lock looks the same then."""
+    return any((Path(folder) / ".snakemake" / "locks").glob("*.lock"))
 
 
 def of(folder: str | Path, config: Mapping[str, Any]) -> Iterator[Job]:
     """All jobs, sample after sample; shards come before what merges them."""
     folder = Path(folder)
     for name, sample in config["samples"].items():
-        place, count = folder / name, sample["shards"]
-        words = tuple(sample["command"])
-        for number in range(1, count + 1) if count > 1 else ():
-            yield Job(
-                name,
-                f"shard {number} of {count}",
-                (*words, "--shard", f"{number}/{count}"),
-                place / "shards" / f"{number}-of-{count}.done",
-                place / "logs" / f"shard-{number}-of-{count}.log",
-            )
-        last = "notebook" if sample["notebook"] else "merge"
-        yield Job(name, last, words, place / f"{last}.done", place / "logs" / f"{last}.log")
+        count, words, inputs = sample["shards"], tuple(sample["words"]), tuple(sample["inputs"])
+        shards = [
+            Job(folder, name, f"shard {i} of {count}", (*words, "--shard", f"{i}/{count}"), inputs)
+            for i in (range(1, count + 1) if count > 1 else ())
+        ]
+        yield from shards
+        # A lost shard is asked for by itself, and what was merged from it is merged again.
+        inputs += tuple(str(shard.mark) for shard in shards)
+        yield Job(folder, name, "notebook" if sample["notebook"] else "merge", words, inputs)
 
 
 def sweep(folder: str | Path, config: Mapping[str, Any]) -> list[Job]:
     """Jobs whose mark was taken away, since it is of another command, or what it vouches for is not there any more."""
     swept = []
     for job in of(folder, config):
-        if not job.done.is_file():
-            continue
         sample = config["samples"][job.sample]
-        wanted = "" if job.name.startswith("shard") else sample["result"] or sample["report"]
-        if not job.finished or not (Path(folder) / job.sample / wanted).exists():
-            job.done.unlink()
+        result = "" if job.name.startswith("shard") else sample["result"] or sample["report"]
+        if job.mark.is_file() and not (job.finished and (job.folder / job.sample / result).exists()):
+            job.mark.unlink()
             swept.append(job)
     return swept
+
+
+if __name__ == "__main__":
+    mark(Path(sys.argv[1]), tuple(sys.argv[2:]))

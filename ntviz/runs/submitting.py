@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
-import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ntviz.environment import atomic_write, runs_dir
-from ntviz.runs import forecasting, heads, jobs, kernel, sheet
+from ntviz.runs import collect, jobs, kernel, manifest, sheet
 from ntviz.runs.commands import COMMANDS
+from ntviz.storage import atomic_write
 
 SNAKEFILE = "Snakefile"
 _DEFAULTS = "job.yaml"
-# A forecast is no promise: what a job may use lies this far above it.
-_ROOM = 1.5
-_START_MINUTES = 10
 
 
 class EngineError(RuntimeError):
@@ -33,69 +30,20 @@ class EngineError(RuntimeError):
 
 @dataclass(frozen=True)
 class Submission:
-    """Everything settled that can be settled before a job starts; made by `prepare`.
-
-    Attributes
-    ----------
-    folder
-        Where all of it goes.
-    config
-        What config.yaml will hold.
-    profile
-        Folder of the Snakemake profile.
-    at_once
-        Jobs at once.
-    forecasts
-        By sample.
-    """
+    """Everything settled that can be settled before a job starts: the folder, its config.yaml, the Snakemake profile."""
 
     folder: Path
     config: dict[str, Any]
     profile: Path
-    at_once: int
-    forecasts: Mapping[str, forecasting.Forecast]
 
     @property
     def every_job(self) -> list[jobs.Job]:
         """All jobs, sample after sample."""
         return list(jobs.of(self.folder, self.config))
 
-    def forecast_of(self, job: jobs.Job) -> tuple[float | None, int | None]:
-        """Seconds and bytes that one job will take: shards share the work, and what merges them only reads."""
-        whole = self.forecasts[job.sample]
-        count = self.config["samples"][job.sample]["shards"]
-        if whole.seconds is None or count == 1:
-            return whole.seconds, whole.memory_bytes
-        return (whole.seconds / count if job.name.startswith("shard") else 0.0), whole.memory_bytes
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a submission ended.
-
-    Attributes
-    ----------
-    code
-        0 if all is done, 130 if it was interrupted, else 1.
-    failed
-        Jobs that did not end well.
-    engine_log
-        What Snakemake itself said.
-    """
-
-    code: int
-    failed: list[jobs.Job]
-    engine_log: Path | None
-
 
 def workflow_dir() -> Path:
-    """Folder of the Snakefile and its profiles: in the package of a wheel, else beside the package in a clone.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it is in neither.
-    """
+    """Folder of the Snakefile and its profiles: in the package of a wheel, else beside the package in a clone."""
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "workflow", package.parent / "workflow"):
         if (folder / SNAKEFILE).is_file():
@@ -107,29 +55,19 @@ def workflow_dir() -> Path:
 
 
 def prepare(
-    path: str | Path,
-    out: str | Path,
-    *,
-    profile: str = "local",
-    at_once: int | None = None,
-    given: Mapping[str, Any] | None = None,
+    path: str | Path, out: str | Path, *, profile: str = "local", given: Mapping[str, Any] | None = None
 ) -> Submission:
     """A sheet as jobs, with everything checked that can be known before they start; nothing is written.
 
     Parameters
     ----------
-    path
-        The sheet; see `sheet.read`.
-    out
-        Folder of the submission.
+    path, out
+        The sheet, see `sheet.read`; folder of the submission.
     profile
         ``local``, ``slurm``, or a folder with config.yaml of Snakemake and, if wanted, job.yaml.
-    at_once
-        Jobs at once; None: as the profile says.
     given
-        What each job asks for, over the profile's job.yaml: `cores`, `gpus`, `partition`, `account`, `memory_mb`,
-        `minutes`, `kernel`; None stands for what the profile says. Jobs use as many threads as cores, and another
-        number of threads may change the last digit of a score.
+        What each job asks for, over the profile's job.yaml; None stands for what the profile says. Jobs use as many
+        threads as cores, and another number of threads may change the last digit of a score.
 
     Raises
     ------
@@ -143,117 +81,129 @@ def prepare(
         If Snakemake, or the cluster that the profile wants, is not there.
     """
     folder = _profile(profile)
-    settings = _settings(folder, given or {}, at_once)
-    executor = _yaml(folder / "config.yaml").get("executor", "local")
-    _check_engine(executor)
+    settings = _settings(folder, given or {})
+    executor = _executor(folder)
+    for module in ["snakemake"] + [f"snakemake_executor_plugin_{executor}"] * (executor != "local"):
+        if importlib.util.find_spec(module.replace("-", "_")) is None:
+            raise EngineError(
+                f"jobs are run by {module.replace('_', '-')}, but it is not installed. Type: pip install 'ntviz[hpc]'"
+            )
     samples = sheet.read(path)
-    base = Path(path).resolve().parent
-    out = Path(out).resolve()
-    at_once = settings.pop("jobs")
+    path, out = Path(path).resolve(), Path(out).resolve()
     if any(sample.notebook for sample in samples) and settings["kernel"]:
         kernel.check(settings["kernel"])
     if executor == "slurm":
         _check_partition(settings["partition"])
-    forecasts = forecasting.of(samples, out, base, [out, runs_dir()])
     config = {
         "schema": jobs.SCHEMA,
-        "sheet": str(Path(path).resolve()),
-        "base": str(base),
-        # Not resolved: the interpreter of an environment is a link, and the link is the environment.
-        "python": os.path.abspath(sys.executable),
-        "profile": profile,
+        "sheet": str(path),
+        "base": str(path.parent),
         "job": settings,
-        "samples": {
-            sample.name: _sample(sample, out, settings, forecasts[sample.name]) for sample in samples
-        },
+        "samples": {sample.name: _sample(sample, out, settings) for sample in samples},
     }
-    _validate(config)
-    return Submission(out, config, folder, at_once, forecasts)
+    return Submission(out, config, folder)
 
 
-def start(submission: Submission) -> Outcome:
-    """How the jobs of a submission ended, after running those that are not done.
+def start(submission: Submission, *, unlock: bool = False) -> int:
+    """Run the jobs of a submission that are not done: 0 if all are done then, 130 after Ctrl-C, else 1.
 
     Snakemake says on standard error how it goes. Whatever ends this process, what is finished stays, and the same
-    submission goes on from there.
+    submission goes on from there. Ctrl-C ends the jobs, SIGTERM waits for those that run.
+
+    Parameters
+    ----------
+    submission
+        From `prepare`.
+    unlock
+        Take away the lock of a submission that was killed, and end the jobs that it left in Slurm.
 
     Raises
     ------
-    HeldError
-        If another head works in the folder; the message says who.
+    EngineError
+        If Snakemake's lock is in the folder, or a notebook of a killed submission still runs.
     OSError
         If the folder cannot be written.
     """
-    from ntviz.runs import collect
+    import yaml
 
     folder = submission.folder
-    with heads.hold(folder) as hold:
-        import yaml
-
-        with atomic_write(folder / jobs.CONFIG, "w") as handle:
-            yaml.safe_dump(submission.config, handle, sort_keys=False, allow_unicode=True)
-        jobs.sweep(folder, submission.config)
-        command = [
-            *(sys.executable, "-m", "snakemake"),
-            *("--snakefile", str(workflow_dir() / SNAKEFILE), "--directory", str(folder)),
-            *("--profile", str(submission.profile), "--workflow-profile", "none"),
-        ]
-        if _locked(folder):
-            # We hold the folder, so whoever left Snakemake's own lock is dead.
-            subprocess.run([*command, "--cores", "1", "--unlock", "--quiet", "all"], check=True)
-        executor = _yaml(submission.profile / "config.yaml").get("executor", "local")
-        if executor == "local":
-            # Snakemake counts cores here, and each job takes its own number of them.
-            command += ["--cores", str(submission.at_once * submission.config["job"]["cores"])]
-        else:
-            command += ["--jobs", str(submission.at_once)]
-        code = _run(command, hold)
-        failed = [job for job in submission.every_job if job.state in jobs.BAD]
-        if code:
-            # Snakemake collects only when all is done; what failed is to be seen, too.
-            table = collect.runs(folder)
-            collect.save(table, folder / "table.parquet")
-            collect.save_index(table, folder / "index.html", title=folder.name)
-    logs = sorted((folder / ".snakemake" / "log").glob("*.log"))
-    return Outcome(code, failed, logs[-1] if logs else None)
+    executor = _executor(submission.profile)
+    command = ["--snakefile", str(workflow_dir() / SNAKEFILE), "--directory", str(folder)]
+    # A mark is there whole or not at all, whatever became of the head that asked for it.
+    command += ["--profile", str(submission.profile), "--workflow-profile", "none", "--ignore-incomplete"]
+    if jobs.locked(folder):
+        if not unlock:
+            raise EngineError(
+                f"a folder must have one submission at a time, but {folder} is locked by Snakemake: another one works "
+                "there, or was killed. Wait for it or, if it is gone, add --unlock"
+            )
+        _unlock(folder, command, executor)
+    with atomic_write(folder / jobs.CONFIG, "w") as handle:
+        yaml.safe_dump(submission.config, handle, sort_keys=False, allow_unicode=True)
+    jobs.sweep(folder, submission.config)
+    asked = submission.config["job"]
+    # Snakemake counts cores of this machine, of which each job takes its own number, but jobs of a cluster.
+    local = executor == "local"
+    command += ["--cores", str(asked["jobs"] * asked["cores"])] if local else ["--jobs", str(asked["jobs"])]
+    code = _snakemake(command)
+    # What failed is to be seen, too.
+    table = collect.runs(folder)
+    collect.save(table, folder / "table.parquet")
+    collect.save_index(table, folder / "index.html", title=folder.name)
+    return code
 
 
-def _run(command: Sequence[str], hold: heads.Hold) -> int:
-    """0, 130 where a signal ended it, else 1."""
-    # What it says is no result: it goes to standard error whole.
-    process = subprocess.Popen(command, stdout=2, start_new_session=True, preexec_fn=_die_with_parent)
-    hold.engine(process.pid)
-    with _passing_on(process) as signals:
-        code = process.wait()
-    return 130 if signals else min(1, abs(code))
+def _snakemake(arguments: Sequence[str]) -> int:
+    """0, 130 after Ctrl-C, else 1. In this process, so that Snakemake has the signals and ends with it."""
+    from snakemake.cli import main
 
+    interrupted = []
 
-def _die_with_parent() -> None:
-    # An engine without its head would go on unseen; its jobs do, and are taken over by the next head.
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    def stop(*_: object) -> None:
+        interrupted.append(True)
+        raise KeyboardInterrupt
 
-
-@contextlib.contextmanager
-def _passing_on(process: subprocess.Popen[bytes]) -> Generator[list[int]]:
-    """Ctrl-C and SIGTERM go to the engine and what it started here, which end in order; the list says which came."""
-    came: list[int] = []
-
-    def pass_on(number: int, _: object) -> None:
-        came.append(number)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, stop),
+        signal.SIGTERM: signal.getsignal(signal.SIGTERM),
+    }
+    code: object = 1
     try:
-        yield came
+        main(list(arguments))
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:
+        pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return 130 if interrupted else int(bool(code))
 
 
-def _locked(folder: Path) -> bool:
-    return any((folder / ".snakemake" / "locks").glob("*"))
+def _unlock(folder: Path, command: Sequence[str], executor: str) -> None:
+    """Snakemake's own --unlock, once nothing runs any more that would write into one folder with its successor."""
+    if executor == "slurm":
+        logs = (folder / ".snakemake" / "log").glob("*.log")
+        ours = {number for log in logs for number in re.findall(r"SLURM jobid (\d+)", log.read_text())}
+        queue = ["squeue", "--noheader", "--format=%A", f"--user={os.getuid()}"]
+        while left := ours & set(
+            subprocess.run(queue, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        ):
+            subprocess.run(["scancel", *left], check=True)
+            time.sleep(1)
+    for file in folder.glob(f"*/{manifest.FILE}"):
+        with contextlib.suppress(ValueError):
+            facts = manifest.read(file.parent)
+            if facts.status == "running" and facts.alive:
+                raise EngineError(
+                    f"a notebook must run once at a time, but {file.parent.name} still runs in process {facts.pid}. "
+                    "Wait for it, or stop it"
+                )
+    subprocess.run([sys.executable, "-m", "snakemake", *command, "--unlock", "--quiet", "all"], check=True)
+
+
+def _executor(profile: Path) -> str:
+    return _yaml(profile / "config.yaml").get("executor", "local")
 
 
 def _profile(name: str) -> Path:
@@ -279,33 +229,25 @@ def _yaml(path: Path) -> dict[str, Any]:
     return content
 
 
-def _settings(profile: Path, given: Mapping[str, Any], at_once: int | None) -> dict[str, Any]:
+def _settings(profile: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     """Names and values of job.yaml, those of `given` before the profile's before those of our local one."""
+    import jsonschema
+
     settings = _yaml(workflow_dir() / "profiles" / "local" / _DEFAULTS)
-    own = _yaml(profile / _DEFAULTS) if (profile / _DEFAULTS).is_file() else {}
-    asked = {name: value for name, value in given.items() if value is not None}
-    unknown = sorted({*own, *asked} - set(settings))
-    if unknown:
+    settings |= _yaml(profile / _DEFAULTS) if (profile / _DEFAULTS).is_file() else {}
+    settings |= {name: value for name, value in given.items() if value is not None}
+    schema = _yaml(workflow_dir() / "config.schema.yaml")["properties"]["job"]
+    fault = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(settings)), None)
+    if fault is not None:
+        place = ".".join(map(str, fault.absolute_path)) or _DEFAULTS
         raise ValueError(
-            f"{profile / _DEFAULTS} may set {', '.join(settings)}, but {', '.join(unknown)} came. Take it out"
+            f"{place} must fit config.schema.yaml, but {fault.message}. Change it in the profile or the call"
         )
-    settings |= own | asked | ({"jobs": at_once} if at_once is not None else {})
-    for name, least in (("cores", 0), ("gpus", 0), ("memory_mb", 100), ("minutes", 1), ("jobs", 1)):
-        value = settings[name]
-        if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise ValueError(
-                f"{name} must be a whole number of at least {least}, but {value!r} came. Change it"
-            )
-    for name in ("partition", "account", "kernel"):
-        if not isinstance(settings[name], str):
-            raise ValueError(f"{name} must be text, but {settings[name]!r} came. Put it into quotes")
     settings["cores"] = settings["cores"] or max(1, (os.cpu_count() or 1) // settings["jobs"])
     return settings
 
 
-def _sample(
-    sample: sheet.Sample, out: Path, settings: Mapping[str, Any], forecast: forecasting.Forecast
-) -> dict[str, Any]:
+def _sample(sample: sheet.Sample, out: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     words = list(sample.words)
     if sample.notebook:
         # Run again only when something changed, or its mark was lost: what is in the folder is to be replaced.
@@ -317,42 +259,8 @@ def _sample(
         # Pieces are kept after the merge, so that a lost one is redone alone.
         words += ["--cache", str(out / sample.name / "pieces")] if "cache" in takes else []
         words += ["--overwrite"] if "overwrite" in takes else []
-    memory = math.ceil((forecast.memory_bytes or 0) * _ROOM / 1e6)
-    minutes = math.ceil((forecast.seconds or 0) * _ROOM / sample.shards / 60) + _START_MINUTES
-    return {
-        "run": sample.run,
-        "notebook": sample.notebook,
-        "row": sample.row,
-        "shards": sample.shards,
-        "command": words,
-        "inputs": list(sample.inputs),
-        "given": dict(sample.given),
-        "result": sample.result,
-        "report": sample.report,
-        "memory_mb": max(settings["memory_mb"], memory),
-        "minutes": max(settings["minutes"], minutes),
-    }
-
-
-def _validate(config: dict[str, Any]) -> None:
-    import jsonschema
-
-    schema = _yaml(workflow_dir() / "config.schema.yaml")
-    fault = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(config)), None)
-    if fault is not None:
-        place = ".".join(map(str, fault.absolute_path)) or "the config"
-        raise ValueError(
-            f"{place} must fit config.schema.yaml, but {fault.message}. Change it in the profile or the call"
-        )
-
-
-def _check_engine(executor: str) -> None:
-    needed = ["snakemake"] + [f"snakemake_executor_plugin_{executor}"] * (executor != "local")
-    for module in needed:
-        if importlib.util.find_spec(module.replace("-", "_")) is None:
-            raise EngineError(
-                f"jobs are run by {module.replace('_', '-')}, but it is not installed. Type: pip install 'ntviz[hpc]'"
-            )
+    asked = {name: getattr(sample, name) or settings[name] for name in ("memory_mb", "minutes")}
+    return asdict(replace(sample, words=tuple(words), **asked))
 
 
 def _check_partition(name: str) -> None:
@@ -371,14 +279,14 @@ def _check_partition(name: str) -> None:
         )
     # The default has a star behind its name.
     shown = list(dict.fromkeys(answer.stdout.split()))
-    names = [entry.rstrip("*") for entry in shown]
+    names = ", ".join(entry.rstrip("*") for entry in shown)
     for asked in filter(None, name.split(",")):
-        if asked not in names:
+        if asked not in names.split(", "):
             raise ValueError(
-                f"the partition must be one of this cluster, but {asked!r} is not. It has {', '.join(names)}: "
+                f"the partition must be one of this cluster, but {asked!r} is not. It has {names}: "
                 "choose with --partition"
             )
     if not name and not any(entry.endswith("*") for entry in shown):
         raise ValueError(
-            f"this cluster has no default partition, but none was named. Choose of {', '.join(names)} with --partition"
+            f"this cluster has no default partition, but none was named. Choose of {names} with --partition"
         )

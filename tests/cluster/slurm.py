@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,16 +22,8 @@ import psutil
 import pytest
 
 PROGRAMS = (
-    "munged",
-    "slurmctld",
-    "slurmd",
-    "sbatch",
-    "srun",
-    "squeue",
-    "scancel",
-    "scontrol",
-    "sinfo",
-    "setpriv",
+    *("munged", "slurmctld", "slurmd", "setpriv"),
+    *("sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo"),
 )
 CONFIGURATION = Path("/etc/slurm/slurm.conf")
 """Where Slurm's own programs look. Snakemake's job step drops SLURM_CONF, so a link has to be here."""
@@ -40,17 +32,7 @@ MARK = "NTVIZ_TEST_CLUSTER"
 PARTITION = "main"
 CPUS = 2
 """Of each node; emulated, so that jobs of several nodes share the cores of this host."""
-ENDED = {
-    "COMPLETED",
-    "FAILED",
-    "CANCELLED",
-    "NODE_FAIL",
-    "TIMEOUT",
-    "OUT_OF_MEMORY",
-    "PREEMPTED",
-    "BOOT_FAIL",
-}
-_MADE = "# Made by the tests of ntviz in process"
+GOING = {"PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED", "STOPPED"}
 
 T = TypeVar("T")
 
@@ -103,15 +85,9 @@ class Cluster:
         )
         self.claim()
         run = self.folder / "run"
-        self._daemon(
-            "munged",
-            "--foreground",
-            "--force",
-            f"--key-file={key}",
-            f"--socket={run}/munge.sock",
-            f"--pid-file={run}/munged.pid",
-            f"--seed-file={run}/munge.seed",
-        )
+        files = {"key-file": key, **{f"{name}-file": f"{run}/munge.{name}" for name in ("pid", "seed")}}
+        options = [f"--{name}={file}" for name, file in files.items()]
+        self._daemon("munged", "--foreground", "--force", f"--socket={run}/munge.sock", *options)
         wait_for("munge's socket", (run / "munge.sock").exists, 20, self.logs)
         self._daemon("slurmctld", "-D", "-f", self.file)
         for name in self.nodes:
@@ -201,11 +177,10 @@ class Cluster:
     def wait_ended(self, job: str, seconds: float) -> dict[str, str]:
         """The record of a job once it has ended."""
 
-        def ended() -> dict[str, str] | None:
-            facts = self.jobs()[job]
-            return facts if facts["JobState"] in ENDED else None
-
-        return wait_for(f"the end of job {job}", ended, seconds, self.logs)
+        wait_for(
+            f"the end of job {job}", lambda: self.jobs()[job]["JobState"] not in GOING, seconds, self.logs
+        )
+        return self.jobs()[job]
 
     def processes(self, job: str | None = None, words: str = "") -> list[psutil.Process]:
         """Living processes of this cluster, or of one of its jobs, with `words` in their command line."""
@@ -245,7 +220,11 @@ class Cluster:
 
     def claim(self) -> None:
         """Links the configuration to where Slurm looks for it, unless another cluster's is there."""
-        if CONFIGURATION.exists() and not _abandoned(CONFIGURATION):
+        # Tests that were killed leave it; their daemons end with them.
+        left = CONFIGURATION.resolve().parent
+        ours = (left / "munge.key").exists()
+        alive = any(variables(each).get(MARK) == str(left) for each in psutil.process_iter())
+        if CONFIGURATION.exists() and (alive or not ours):
             pytest.fail(
                 f"{CONFIGURATION} must be free for the cluster of the tests, but another is there: "
                 "this host is part of a cluster, or other tests run. Run them elsewhere, or wait"
@@ -292,12 +271,11 @@ class Cluster:
             "KillWait": 2,
             "MinJobAge": 3600,  # the controller's memory is the log of starts that the tests read
             "SlurmctldTimeout": 30,
-            "SlurmdTimeout": 20,
+            "SlurmdTimeout": 15,
             "DefMemPerCPU": 512,
             "GresTypes": "gpu",
         }
-        lines = [f"{_MADE} {os.getpid()} born {round(psutil.Process().create_time())}"]
-        lines += [f"{name}={value}" for name, value in facts.items()]
+        lines = [f"{name}={value}" for name, value in facts.items()]
         lines += [
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} "
             f"RealMemory={memory} Gres=gpu:1 State=UNKNOWN"
@@ -330,28 +308,12 @@ def variables(process: psutil.Process) -> dict[str, str]:
     return {}
 
 
-def _abandoned(file: Path) -> bool:
-    """Whether a configuration was left by tests that are gone."""
-    made = re.match(rf"{_MADE} (\d+) born (\d+)", file.read_text(errors="replace"))
-    if made is None:
-        return False
-    try:
-        process = psutil.Process(int(made[1]))
-        # Numbers are used again; and where nobody reaps, one that has ended is still there.
-        return round(process.create_time()) != int(made[2]) or process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
-
-
 def _free_ports(number: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(number)]
-    try:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [each.getsockname()[1] for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
 
 
 def worked(process: psutil.Process) -> float:

@@ -1,9 +1,9 @@
-"""A sheet given to `ntviz submit`, and what its jobs' own logs say: who started how often, and where."""
+"""A sheet given to `ntviz submit`, and what the controller remembers: which job started how often, and where."""
 
 from __future__ import annotations
 
-import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from cluster import slurm
 
 TOP = Path(__file__).resolve().parents[2]
-EVENT = "ntviz-job "
 # Small work in many pieces. All of it is said, so that the command in one go is the same.
 SCORING = {"run": "score", "window": 600, "scores": "llr,entropy", "background": "false", "piece": 4}
 ENRICHING = {
@@ -34,16 +34,7 @@ ENRICHING = {
 class Submission:
     """A folder with a sheet and what becomes of it.
 
-    Parameters
-    ----------
-    cluster
-        Where its jobs run.
-    folder
-        Of the sheet, the profile and the results.
-    rows
-        Of the sheet, each a mapping of columns; what a row leaves out is an empty cell.
-    retries
-        How often Snakemake itself starts a lost job again.
+    `rows` map columns to cells, empty where one is left out; Snakemake itself starts a lost job again `retries` times.
     """
 
     def __init__(
@@ -63,7 +54,7 @@ class Submission:
         shipped = TOP / "workflow" / "profiles" / "slurm"
         settings = yaml.safe_load((shipped / "config.yaml").read_text())
         settings |= {
-            "slurm-init-seconds-before-status-checks": 20,
+            "slurm-init-seconds-before-status-checks": 3,
             "seconds-between-status-checks": 2,
             "retries": retries,
         }
@@ -71,24 +62,15 @@ class Submission:
         job = yaml.safe_load((shipped / "job.yaml").read_text())
         (self.profile / "job.yaml").write_text(yaml.safe_dump(job | {"cores": 1, "memory_mb": 900}))
         self._heads: list[subprocess.Popen[str]] = []
+        self._earlier = set(cluster.jobs())
 
     def head(self, *options: object, profile: str | Path | None = None) -> subprocess.Popen[str]:
         """`ntviz submit`, begun; its words go to a file, which nobody needs to empty."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("NTVIZ_")}
         with open(self.folder / f"head-{len(self._heads)}.txt", "w") as output:
+            command = [sys.executable, "-m", "ntviz", "submit", self.sheet, "--out", self.out]
             head = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "ntviz",
-                    "submit",
-                    self.sheet,
-                    "--out",
-                    self.out,
-                    "--profile",
-                    profile or self.profile,
-                    *map(str, options),
-                ],
+                [*command, "--profile", profile or self.profile, *map(str, options)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -109,22 +91,14 @@ class Submission:
 
         return slurm.wait_for(what, checked, seconds, self.told)
 
-    def ended(self, head: subprocess.Popen[str], seconds: float = 300) -> tuple[int, str]:
+    def ended(self, head: subprocess.Popen[str], seconds: float = 600) -> tuple[int, str]:
         """The exit code of a head and all it said."""
-        code = slurm.wait_for(
-            "the head", lambda: head.poll() is not None and (head.returncode,), seconds, self.told
-        )[0]
-        return code, self.words(head)
+        slurm.wait_for("the head", lambda: head.poll() is not None, seconds, self.told)
+        return head.returncode, (self.folder / f"head-{self._heads.index(head)}.txt").read_text()
 
-    def words(self, head: subprocess.Popen[str]) -> str:
-        """What a head has said so far."""
-        return (self.folder / f"head-{self._heads.index(head)}.txt").read_text()
-
-    def run(
-        self, *options: object, profile: str | Path | None = None, seconds: float = 300
-    ) -> tuple[int, str]:
+    def run(self, *options: object, profile: str | Path | None = None) -> tuple[int, str]:
         """`ntviz submit` to its end."""
-        return self.ended(self.head(*options, profile=profile), seconds)
+        return self.ended(self.head(*options, profile=profile))
 
     def close(self) -> None:
         """Ends heads that still run, and the jobs that they leave."""
@@ -134,24 +108,34 @@ class Submission:
         self.cluster.call("scancel", f"--user={os.getuid()}", check=False)
         slurm.wait_for("an empty queue", lambda: not self.cluster.queue(), 60, self.cluster.logs)
 
-    def events(self, sample: str, job: str) -> list[dict[str, Any]]:
-        """What the log of a job tells of its starts and ends."""
-        file = self.out / sample / "logs" / f"{job}.log"
-        lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
-        return [json.loads(line[len(EVENT) :]) for line in lines if line.startswith(EVENT)]
-
-    def starts(self) -> Counter[tuple[str, str]]:
-        """How often each job began to work, by sample and job."""
-        found: Counter[tuple[str, str]] = Counter()
-        for file in self.out.glob("*/logs/*.log"):
-            sample, job = file.parts[-3], file.stem
-            found[sample, job] = sum(event["event"] == "start" for event in self.events(sample, job))
+    def jobs(self) -> dict[tuple[str, str], list[dict[str, str]]]:
+        """Records of Slurm's jobs of this sheet that have begun, by sample and job, in order."""
+        found: dict[tuple[str, str], list[dict[str, str]]] = {}
+        for number, facts in self.cluster.jobs().items():
+            # Snakemake tells Slurm the rule and its wildcards.
+            named = re.fullmatch(
+                r"rule_job_wildcards_(\w+?)_((?:shard|merge|notebook).*)", facts.get("Comment", "").strip()
+            )
+            if named and number not in self._earlier and facts["StartTime"] not in ("Unknown", "N/A"):
+                found.setdefault((named[1], named[2]), []).append(facts)
         return found
 
-    def started(self, sample: str, job: str) -> str | None:
-        """The number in Slurm of a job that has begun and not ended."""
-        events = self.events(sample, job)
-        return events[-1]["slurm"] if events and events[-1]["event"] == "start" else None
+    def starts(self) -> Counter[tuple[str, str]]:
+        """How often each job began, by sample and job."""
+        return Counter(
+            {
+                job: sum(1 + int(facts["Restarts"]) for facts in records)
+                for job, records in self.jobs().items()
+            }
+        )
+
+    def working(self, sample: str, job: str) -> psutil.Process | None:
+        """The process of ntviz in a job that runs."""
+        for facts in self.jobs().get((sample, job), []):
+            for process in self.cluster.processes(facts["JobId"], "-m ntviz "):
+                if process.name().startswith("python"):
+                    return process
+        return None
 
     def told(self) -> str:
         """Everything that helps to see why something failed."""

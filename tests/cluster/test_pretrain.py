@@ -15,7 +15,7 @@ from pretraining_toy import TINY, random_dna, write_fasta
 
 from ntviz.pretraining import checkpoints, training
 
-STEPS = 300
+STEPS = 200
 EXACT = ["step", "tokens", "loss", "learning_rate", "held_out_loss", "held_out_accuracy"]
 
 
@@ -80,7 +80,7 @@ def test_losses_are_those_of_a_run_that_nothing_happened_to(cluster, tmp_path):
                 found[told["RANK"]] = (told["SLURMD_NODENAME"], process.pid)
         return found
 
-    slurm.wait_for("50 steps", lambda: reached(50, "0"), 120, told)
+    slurm.wait_for("30 steps", lambda: reached(30, "0"), 120, told)
     working = ranks()
     assert sorted(working) == ["0", "1"]
     assert working["0"][0] != working["1"][0]
@@ -88,11 +88,11 @@ def test_losses_are_those_of_a_run_that_nothing_happened_to(cluster, tmp_path):
     facts = cluster.wait_ended(job, 60)
     assert facts["JobState"] == "FAILED", told()
     last = json.loads((tmp_path / "hurt" / checkpoints.LAST / "state.json").read_text())["step"]
-    assert 40 <= last < STEPS
+    assert 20 <= last < STEPS
 
     cluster.call("scontrol", "requeue", job)
     alone = submit(cluster, tmp_path, asked, "alone", 1)
-    slurm.wait_for("more steps", lambda: reached(last + 40, "1"), 120, told)
+    slurm.wait_for("more steps", lambda: reached(last + 20, "1"), 120, told)
     cluster.call("scancel", "--batch", "--signal=USR1", job)
     slurm.wait_for("a second start", lambda: cluster.jobs()[job]["Restarts"] == "2", 120, told)
     facts = cluster.wait_ended(job, 120)
