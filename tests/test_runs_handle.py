@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import matplotlib.figure
 import numpy as np
@@ -67,27 +68,19 @@ def test_everything_recorded_reaches_the_manifest(job, tmp_path):
     job.record_model(Model())
     job.record_data(file)
     job.record_data(file)
+    assert job.answer("First.") == "First."
+    job.answer("A donor of 0.99.", {"donor": "0.99 (shuffled 0.00)"})
     found = manifest.Manifest("ok", "toy")
     found.merge(manifest.records(job.dir))
     assert found.metrics == {"loss": 0.25, "gap": None, "shape": [2, 3], "per_layer": [0, 1]}
     assert found.models == [{"name": "toy-model", "revision": "abc", "sha256": "0" * 64, "layers": 4}]
+    assert (found.answer, found.chips) == ("A donor of 0.99.", {"donor": "0.99 (shuffled 0.00)"})
     (data,) = found.data
     assert data["path"].endswith("sequence.fa")
     assert data["bytes"] == 8
     assert len(data["sha256"]) == 64
     found.write(tmp_path)
     assert manifest.read(tmp_path) == found
-
-
-def test_the_answer_and_its_chips_reach_the_manifest(job):
-    assert job.answer("First.") == "First."
-    job.answer("A donor of 0.99 (shuffled 0.00).", {"donor": "0.99 (shuffled 0.00)"})
-    found = manifest.Manifest("ok", "toy")
-    found.merge(manifest.records(job.dir))
-    assert found.answer == "A donor of 0.99 (shuffled 0.00)."
-    assert found.chips == {"donor": "0.99 (shuffled 0.00)"}
-    with pytest.raises(ValueError, match="an answer must be a sentence"):
-        job.answer("  ")
 
 
 def test_data_of_the_bundle_are_named_without_the_path_of_this_machine(job, tmp_path, monkeypatch):
@@ -106,10 +99,8 @@ def test_tables_are_parquet_and_csv(job, monkeypatch):
     monkeypatch.setattr(handle, "_CSV_ROWS", 0)
     assert not job.save_table(table.set_index("gene"), "long").with_suffix(".csv").exists()
     assert pd.read_parquet(job.dir / "tables" / "long.parquet").index.name == "gene"
-    assert [record["value"] for record in manifest.records(job.dir)] == [
-        "tables/scores.parquet",
-        "tables/long.parquet",
-    ]
+    names = [record["value"] for record in manifest.records(job.dir)]
+    assert names == ["tables/scores.parquet", "tables/long.parquet"]
 
 
 def test_figures_are_saved(job, monkeypatch):
@@ -143,20 +134,16 @@ def test_names_are_plain(job, name):
 
 
 def test_what_cannot_be_recorded_is_refused(job, tmp_path):
-    with pytest.raises(
-        TypeError, match="a recorded value must be a number, text, list or dict, but object came"
-    ):
+    with pytest.raises(TypeError, match="must be a number, text, list or dict, but object came"):
         job.record(thing=object())
-    with pytest.raises(
-        TypeError, match="a model must have an `info` dict to be recorded, but object has None"
-    ):
+    with pytest.raises(TypeError, match="must have an `info` dict to be recorded, but object has None"):
         job.record_model(object())
     with pytest.raises(FileNotFoundError, match="a file must exist to be recorded"):
         job.record_data(tmp_path / "nothing")
-    with pytest.raises(
-        TypeError, match="a figure must come from ntviz.plot, plotly or matplotlib, but int came"
-    ):
+    with pytest.raises(TypeError, match="must come from ntviz.plot, plotly or matplotlib, but int came"):
         job.save_figure(3, "x")
+    with pytest.raises(ValueError, match="an answer must be a sentence"):
+        job.answer("  ")
     assert manifest.records(job.dir) == []
 
 
@@ -170,11 +157,11 @@ def test_a_record_that_was_cut_off_is_left_out(job):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{", "must be JSON, but reading it gave"),
-        ("[]", "must have schema 'ntviz-run/1', but it has None"),
-        ('{"schema": "ntviz-run/9"}', "but it has 'ntviz-run/9'"),
+        ("{", "must be JSON of schema 'ntviz-run/1', but Expecting"),
+        ("[]", "but its schema is None"),
+        ('{"schema": "ntviz-run/9"}', "but its schema is 'ntviz-run/9'"),
         ('{"schema": "ntviz-run/1", "status": "ok"}', "but it has no notebook"),
-        ('{"schema": "ntviz-run/1", "status": "fine", "notebook": "x"}', "but it has status 'fine'"),
+        ('{"schema": "ntviz-run/1", "status": "fine", "notebook": "x"}', "but its status is 'fine'"),
     ],
 )
 def test_broken_manifests_are_named(tmp_path, content, message):
@@ -191,19 +178,15 @@ def test_a_manifest_of_a_newer_minor_version_is_read(tmp_path):
 
 
 def test_git_states(tmp_path):
-    import subprocess
+    def git(*words):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True, capture_output=True)
 
     assert manifest.git_state(tmp_path) is None
-    commands = (
-        ["init", "-q"],
-        ["add", "file"],
-        ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first"],
-    )
     (tmp_path / "file").write_text("1")
-    for arguments in commands:
-        subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True, capture_output=True)
+    git("init", "-q")
+    git("add", "file")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first")
     state = manifest.git_state(tmp_path)
-    assert len(state["commit"]) == 40
-    assert state["modified"] is False
+    assert (len(state["commit"]), state["modified"]) == (40, False)
     (tmp_path / "file").write_text("2")
     assert manifest.git_state(tmp_path)["modified"] is True

@@ -7,9 +7,7 @@ import multiprocessing
 import os
 import random
 import signal
-import threading
 import time
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,71 +15,13 @@ import pytest
 from attention_toy import motif, previous_token, random_keys, toy
 from variant_toy import ToyModel, toy_reference
 
-from ntviz import annotation, attention, benchmark, environment, landscape, models, variants
-from ntviz.benchmark import cells
-from ntviz.environment import Finished, Output, Shelf, Unfinished, costing
+from ntviz import annotation, attention, landscape
 from ntviz.genome import Interval
-from ntviz.landscape.asking import ask
-from ntviz.models.outlines import Outline
-from ntviz.models.registry import SPECS
 from ntviz.reference import Reference
-from ntviz.tokens import VOCABULARIES
+from ntviz.storage import Finished, Unfinished
 
-SHAPE = costing.Shape(layers=2, heads=1, hidden=12, ffn=24, gated=False, words=4105, parameters=100_000)
 REGION = Interval("20", 600, 4_600)
 HOW = {"window": 240, "flank": 60, "piece": 500}
-
-
-# Who does what -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("total", [0, 1, 7, 64])
-@pytest.mark.parametrize("n", [1, 3, 10])
-def test_each_piece_is_one_shards(total, n):
-    shares = [environment.share(total, (i, n)) for i in range(1, n + 1)]
-    assert sorted(number for share in shares for number in share) == list(range(total))
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0), (1,)])
-def test_there_is_no_such_shard(shard):
-    with pytest.raises(ValueError, match=r"shard must be \(i, n\) with i from 1 to n; received"):
-        environment.share(5, shard)
-
-
-def test_a_shelf_keeps_questions_apart(tmp_path):
-    shelf = Shelf(tmp_path)
-    assert shelf.folder({"a": 1, "b": 2}) == shelf.folder({"b": 2, "a": 1})
-    assert shelf.folder({"a": 1}) != shelf.folder({"a": 2})
-    assert shelf.folder({"a": 1}).parent == tmp_path
-
-
-def test_a_file_is_replaced_only_when_its_run_did_not_end(tmp_path):
-    target = Output(tmp_path / "out.npz")
-    target.begin()
-    target.path.touch()
-    target.begin()  # killed after it was written, before its folder was gone
-    target.end()
-    with pytest.raises(FileExistsError, match=r"The output must not be there yet; .*out.npz is"):
-        target.begin()
-    assert not target.work.exists()
-    target.begin(overwrite=True)
-    assert target.work.is_dir()
-
-
-def test_the_first_folder_stays_where_several_make_the_same(tmp_path):
-    target = tmp_path / "cell"
-    for text in ("first", "second"):
-        with environment.atomic_directory(target, replace=False) as made:
-            (made / "text").write_text(text)
-    assert (target / "text").read_text() == "first"
-    assert [path.name for path in tmp_path.iterdir()] == ["cell"]
-    (tmp_path / "file").touch()
-    with (
-        pytest.raises(NotADirectoryError, match="file"),
-        environment.atomic_directory(tmp_path / "file", replace=False),
-    ):
-        pass
 
 
 # Landscapes -----------------------------------------------------------------------------------------------------------
@@ -206,7 +146,7 @@ def test_killed_at_random_moments_it_goes_on(reference, whole, tmp_path):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"out": "a.txt"}, r"must go to .npz or .bedgraph; received a.txt"),
+        ({"out": "a.txt"}, r"must go to .npz, .bedgraph; received a.txt"),
         ({"track": "height"}, "track must be one of .* received 'height'"),
         ({"bin": 0}, "bins of at least 1 bp; received 'probability' in 0"),
         ({"shard": (3, 2)}, "i from 1 to n"),
@@ -325,162 +265,3 @@ def test_an_enrichment_of_nonsense_is_refused_and_leaves_nothing(genome, tmp_pat
     with pytest.raises(ValueError, match=match):
         counted(out, genome, **options)
     assert list(tmp_path.iterdir()) == []
-
-
-# Cells ----------------------------------------------------------------------------------------------------------------
-
-
-def test_a_cell_that_two_shards_finish_is_never_gone_for_a_reader(tmp_path):
-    cell = cells.Cell({"value": 0.5}, *(np.zeros(3) for _ in range(4)), seconds=1.5)
-    place, problems = tmp_path / "cells" / "key", []
-    cells.save(cell, place)
-
-    def writing():
-        for seconds in range(40):
-            cells.save(replace(cell, seconds=seconds), place)
-
-    writers = [threading.Thread(target=writing) for _ in range(2)]
-    for one in writers:
-        one.start()
-    while any(one.is_alive() for one in writers):
-        try:
-            assert cells.load(place).row == {"value": 0.5}
-        except ValueError as error:
-            problems.append(error)
-    assert problems == []
-    assert cells.load(place).seconds == 1.5
-    assert [path.name for path in place.parent.iterdir()] == ["key"]
-
-
-# Forecasts ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", SPECS)
-def test_an_outline_is_the_named_model_without_weights(name):
-    outline, spec = models.outline(name), SPECS[name]
-    assert (outline.layers, outline.heads, outline.hidden_size) == (spec.layers, spec.heads, spec.hidden)
-    assert (outline.max_tokens, outline.max_bp) == (spec.max_tokens, spec.max_bp)
-    assert outline.tokens(spec.max_bp) == spec.max_tokens
-    if spec.parameters:
-        from ntviz.models.outlines import _counted
-
-        # Position tables, biases and norms are left out where parameters are not published.
-        assert _counted(outline.shape).parameters == pytest.approx(spec.parameters, rel=0.12)
-
-
-def test_an_outline_of_a_directory_is_that_of_the_model():
-    outline, model = models.outline(environment.data_dir() / "ntviz-mini"), models.load("ntviz-mini")
-    for name in ("name", "layers", "heads", "hidden_size", "max_tokens", "max_bp", "mask_id"):
-        assert getattr(outline, name) == getattr(model, name), name
-    assert outline.shape.parameters == pytest.approx(model.info["parameters"], rel=0.12)
-    assert outline.tokenize("ACGTACN").ids.tolist() == model.tokenize("ACGTACN").ids.tolist()
-
-
-def test_an_outline_of_a_peer_reads_no_kmers():
-    peer = models.outline("dnabert-2")
-    assert (peer.layers, peer.tokens(10), peer.tokens(10_000)) == (12, 11, 512)
-    with pytest.raises(ValueError, match="must read k-mers for this; dnabert-2 reads other tokens"):
-        peer.tokenize("ACGT")
-
-
-@pytest.mark.parametrize("name", ["ntviz-mimi", "someone/something"])
-def test_an_outline_of_nothing(name):
-    with pytest.raises(
-        ValueError, match=f"must be a checkpoint directory or a known name; received '{name}'"
-    ):
-        models.outline(name)
-
-
-def toy_outline(max_tokens=64):
-    words = VOCABULARIES["nt-v1"]
-    return Outline("toy", SHAPE, max_tokens, words.max_bases(max_tokens), words)
-
-
-class Weighed(ToyModel):
-    """Adds up the tokens it is given."""
-
-    seen = 0
-
-    def forward(self, batch, **options):
-        self.seen += sum(map(len, batch))
-        return super().forward(batch, **options)
-
-
-@pytest.mark.parametrize(
-    "options", [{}, {"share": None}, {"both_strands": True, "frames": 6}, {"control": ("shuffled",)}]
-)
-def test_a_landscape_reads_what_was_forecast(reference, options):
-    model, how = Weighed(max_tokens=64), {**HOW, **options}
-    said = landscape.forecast(toy_outline(), reference, REGION, rate=1e9, **how)
-    landscape.reconstruct(model, reference, REGION, what=None, **how)
-    # Windows cut off by N and at the ends of the region are shorter, or answer for less.
-    assert said.units == pytest.approx(model.seen, rel=0.12)
-    assert said.pieces == len(ask(model, reference, REGION, **how).pieces) == 9
-
-
-def test_a_file_of_variants_reads_what_was_forecast(reference, tmp_path):
-    rows = []
-    for pos in range(700, 2_500, 60):
-        ref = reference.fetch(f"20:{pos}-{pos}").sequence
-        rows.append(f"20\t{pos}\t.\t{ref}\t{'ACGT'.replace(ref, '')[0]}\t.\t.\t.")
-    head = [
-        "##fileformat=VCFv4.3",
-        "##contig=<ID=20,length=6000>",
-        "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO",
-    ]
-    path = tmp_path / "in.vcf"
-    path.write_text("\n".join([*head, *rows]) + "\n")
-    for scores in (("llr",), ("l2",), ("llr", "jsd", "l2")):
-        options = variants.Options(scores)
-        said = variants.forecast(path, toy_outline(), options, rate=1e9, piece=7)
-        model = Weighed(max_tokens=64)
-        variants.score_file(
-            path, tmp_path / "out.vcf", variants.Scorer(model, reference, options), what=None, overwrite=True
-        )
-        assert said.units == model.seen
-        assert said.pieces == 5
-
-
-def test_an_enrichment_reads_what_was_forecast(genome):
-    places = [Interval("chrT", at, at + LENGTH) for at in range(0, 20 * LENGTH, LENGTH)]
-    for nulls, times in (((), 1), (("shift",), 1), (("shuffle", "twin"), 3)):
-        said = attention.forecast(toy_outline(), places, ["word"], rate=1e9, nulls=nulls)
-        assert said.units == times * 20 * (1 + LENGTH // 6)
-        assert said.pieces == 20
-    more = attention.forecast(toy_outline(), places, ["word"], rate=1e9, nulls=("shift",), shifts=10_000)
-    few = attention.forecast(toy_outline(), places, ["word"], rate=1e9, nulls=("shift",), shifts=100)
-    assert more.seconds > few.seconds
-    assert more.memory_bytes > few.memory_bytes
-
-
-def test_a_matrix_counts_its_cells_and_reads_each_example_once():
-    rng = np.random.default_rng(0)
-    examples = benchmark.Examples(
-        np.array([f"e{i}" for i in range(40)]),
-        np.array(["".join(rng.choice(list("ACGT"), 60)) for _ in range(40)]),
-        np.arange(40) % 2,
-        np.array([f"g{i % 8}" for i in range(40)]),
-    )
-    task = benchmark.Task("two", "binary", ("no", "yes"), examples, None)
-    given = {"tasks": [task], "rate": 1e9, "settings": benchmark.Settings(steps=10, n_folds=4)}
-    plain = benchmark.forecast(methods=["gc", "majority"], **given)
-    assert (plain.units, plain.seconds, plain.pieces) == (0, 0, 2)
-    probes = benchmark.forecast(models=["ntviz-mini"], methods=["logistic", "mlp", "gc"], **given)
-    # 40 sequences of 10 words and <cls>, by the model and its twin, whatever the number of probes.
-    assert (probes.units, probes.pieces) == (2 * 40 * 11, 5)
-    tuned = benchmark.forecast(models=["ntviz-mini"], methods=["ia3"], twins=False, **given)
-    # Four folds of ten steps of eight, three times a forward pass, and all that is judged.
-    assert (tuned.units, tuned.pieces) == ((4 * 3 * 10 * 8 + 40) * 11, 1)
-
-
-def test_a_forecast_needs_a_rate():
-    for rate, reach in ((0, 0.8), (1e9, 0), (float("nan"), 1)):
-        with pytest.raises(ValueError, match="must have a rate and a reach above 0"):
-            costing.forecast(SHAPE, [], rate=rate, memory_bytes=1, pieces=1, reach=reach)
-
-
-def test_a_forecast_is_plain():
-    said = costing.forecast(SHAPE, [costing.Passes(3, 10)], rate=1e6, memory_bytes=5, pieces=2)
-    assert set(said.plain) == {"units", "unit", "seconds", "memory_bytes", "pieces"}
-    assert said.plain["seconds"] == pytest.approx(3 * SHAPE.flops(10) / 0.8e6, rel=1e-2)
-    assert json.loads(json.dumps(said.plain)) == said.plain

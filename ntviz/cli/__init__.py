@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import typer.core
+from typer import Argument, Option
 
+from ntviz.cli import sharded
 from ntviz.cli.benchmarking import benchmark_app
 from ntviz.cli.enriching import enrich
 from ntviz.cli.landscapes import landscape
@@ -34,7 +36,6 @@ from ntviz.cli.submitting import submit
 if TYPE_CHECKING:
     from ntviz.environment import Finding
     from ntviz.runs.manifest import Manifest
-    from ntviz.runs.parameters import Parameter
 
 
 class _Commands(typer.core.TyperGroup):
@@ -62,16 +63,15 @@ models_app = typer.Typer(
 )
 data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", invoke_without_command=True)
 kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
-for name, group in (
-    ("models", models_app),
-    ("data", data_app),
-    ("kernel", kernel_app),
-    ("benchmark", benchmark_app),
-):
-    app.add_typer(group, name=name, rich_help_panel=None)
-app.command()(score)
-app.command()(enrich)
-app.command()(landscape)
+for name, group in {
+    "models": models_app,
+    "data": data_app,
+    "kernel": kernel_app,
+    "benchmark": benchmark_app,
+}.items():
+    app.add_typer(group, name=name)
+for command in (score, enrich, landscape):
+    sharded.register(app, command.__name__, command)
 app.command()(pretrain)
 app.command()(submit)
 
@@ -84,7 +84,7 @@ def main() -> None:
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+    version: Annotated[bool, Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     context.obj = context.with_resource(told())
     if version:
@@ -96,21 +96,19 @@ def _root(
 
 @app.command()
 def run(
-    notebook: Annotated[str, typer.Argument(help="A notebook file, or the name of one of ntviz's own.")],
+    notebook: Annotated[str, Argument(help="A notebook file, or the name of one of ntviz's own.")],
     parameter: Annotated[
         list[str] | None,
-        typer.Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeat for more."),
+        Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeat for more."),
     ] = None,
-    profile: Annotated[str | None, typer.Option(help="ci, workshop or full: how much is computed.")] = None,
-    kernel: Annotated[
-        str | None, typer.Option(help="A registered Jupyter kernel; default: this Python.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in runs/.")] = None,
+    profile: Annotated[str | None, Option(help="ci, workshop or full: how much is computed.")] = None,
+    kernel: Annotated[str | None, Option(help="A registered Jupyter kernel; default: this Python.")] = None,
+    out: Annotated[Path | None, Option(help="Folder of this run; default: a new one in runs/.")] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Run again into a folder whose run ended well.")
+        bool, Option("--overwrite", help="Run again into a folder whose run ended well.")
     ] = False,
     help_parameters: Annotated[
-        bool, typer.Option("--help-parameters", help="Show the notebook's parameters and end.")
+        bool, Option("--help-parameters", help="Show the notebook's parameters and end.")
     ] = False,
 ) -> None:
     """Run a notebook as a job: executed copy, offline HTML report, manifest.
@@ -122,7 +120,11 @@ def run(
     if help_parameters:
         with usage(OSError, ValueError):
             _, content = execute.load(notebook)
-            say(_parameter_table(parameters.read(content)))
+            rows = [
+                (one.name, one.kind, repr(one.default), one.help) for one in parameters.read(content).values()
+            ]
+            header = ("parameter", "type", "default", "meaning")
+            say(aligned(rows, header) if rows else "This notebook has no parameters.")
         return
     with usage(OSError, ValueError):
         job = execute.prepare(
@@ -136,11 +138,8 @@ def run(
     note(f"{job.name}: profile {job.profile}, into {_shown(job.folder)}")
     with failing(OSError):
         facts = execute.notebook(job, log=None if sys.stderr.isatty() else note)
-    for label, file in (
-        ("report", execute.report.FILE),
-        ("notebook", execute.EXECUTED),
-        ("manifest", "manifest.json"),
-    ):
+    files = {"report": execute.report.FILE, "notebook": execute.EXECUTED, "manifest": "manifest.json"}
+    for label, file in files.items():
         say(f"{label:<9} {_shown(job.folder / file)}")
     for text in facts.notes:
         note(text)
@@ -176,22 +175,11 @@ def _failure(facts: Manifest) -> str:
     return "\n".join(lines)
 
 
-def _parameter_table(declared: dict[str, Parameter]) -> str:
-    if not declared:
-        return "This notebook has no parameters."
-    rows = [(entry.name, entry.kind, repr(entry.default), entry.help) for entry in declared.values()]
-    return aligned(rows, ("parameter", "type", "default", "meaning"))
-
-
 @app.command()
 def collect(
-    folders: Annotated[list[Path], typer.Argument(help="Folders with runs, such as runs/.")],
-    out: Annotated[
-        Path | None, typer.Option(help="Write the whole table to this .csv or .parquet file.")
-    ] = None,
-    page: Annotated[
-        Path | None, typer.Option("--index", help="Write an HTML page that links all reports.")
-    ] = None,
+    folders: Annotated[list[Path], Argument(help="Folders with runs, such as runs/.")],
+    out: Annotated[Path | None, Option(help="Write the whole table to this .csv or .parquet file.")] = None,
+    page: Annotated[Path | None, Option("--index", help="Write an HTML page that links all reports.")] = None,
 ) -> None:
     """Put many runs into one table: status, parameters, metrics, times."""
     from ntviz.runs import collect as collecting
@@ -262,11 +250,8 @@ def models(context: typer.Context) -> None:
         rows.append(
             (spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence)
         )
-    say(
-        aligned(
-            rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")
-        )
-    )
+    header = ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")
+    say(aligned(rows, header))
     say(
         "\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load."
     )
@@ -286,8 +271,8 @@ def _model_place(spec: Any) -> str:
 
 @models_app.command()
 def verify(
-    directory: Annotated[Path, typer.Argument(help="Checkpoint with expected.npz beside config.json.")],
-    tolerance: Annotated[float, typer.Option(help="Largest absolute difference that passes.")] = 1e-4,
+    directory: Annotated[Path, Argument(help="Checkpoint with expected.npz beside config.json.")],
+    tolerance: Annotated[float, Option(help="Largest absolute difference that passes.")] = 1e-4,
 ) -> None:
     """Compare a checkpoint's outputs with the expected.npz beside it; exit code 1 if they differ by more."""
     from ntviz import models as package
@@ -318,11 +303,9 @@ def data(context: typer.Context) -> None:
 
 @data_app.command()
 def fetch(
-    name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")],
-    dest: Annotated[
-        Path | None, typer.Option(help="Folder for the files; default: the cache folder.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Fetch again what is here.")] = False,
+    name: Annotated[str, Argument(help="A name from `ntviz data`.")],
+    dest: Annotated[Path | None, Option(help="Folder for the files; default: the cache folder.")] = None,
+    force: Annotated[bool, Option("--force", help="Fetch again what is here.")] = False,
 ) -> None:
     """Fetch data once, check them, and print where they are; what is here already is only checked for being whole."""
     from ntviz import data as package
@@ -332,7 +315,7 @@ def fetch(
 
 
 @data_app.command()
-def path(name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")]) -> None:
+def path(name: Annotated[str, Argument(help="A name from `ntviz data`.")]) -> None:
     """Print where data are on this machine; exit code 1 if they are not here."""
     from ntviz import data as package
 
@@ -343,13 +326,11 @@ def path(name: Annotated[str, typer.Argument(help="A name from `ntviz data`.")])
 @kernel_app.command()
 def install(
     user: Annotated[
-        bool, typer.Option("--user", help="For this user, where each of their servers finds it.")
+        bool, Option("--user", help="For this user, where each of their servers finds it.")
     ] = False,
-    sys_prefix: Annotated[
-        bool, typer.Option("--sys-prefix", help="Into this environment (the default).")
-    ] = False,
+    sys_prefix: Annotated[bool, Option("--sys-prefix", help="Into this environment (the default).")] = False,
     prefix: Annotated[
-        Path | None, typer.Option(help="Into another prefix, such as a server's environment.")
+        Path | None, Option(help="Into another prefix, such as a server's environment.")
     ] = None,
 ) -> None:
     """Register the kernels ntviz and ntviz-gpu with this Python's absolute path, so that any server can start them."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _STYLE = """:root{color-scheme:light dark}body{margin:24px auto;padding:0 16px;max-width:1020px;
 font:14px/1.5 Helvetica,Arial,'Liberation Sans',sans-serif}table{border-collapse:collapse;font-size:13px;margin:8px 0}
-th,td{padding:3px 10px;border-bottom:1px solid #8884;text-align:left}td.n{text-align:right;font-variant-numeric:tabular-nums}
+th,td{padding:3px 10px;border-bottom:1px solid #8884;text-align:left}td{font-variant-numeric:tabular-nums}
 .wide{overflow-x:auto}p{max-width:76ch}"""
 
 
@@ -59,13 +59,12 @@ def _layers(layers: pd.DataFrame) -> list[str]:
     for model, part in layers.groupby("model", sort=False):
         if part["layer"].nunique() < 2:
             continue
-        mean = part.groupby(["layer", "twin"])["score"].mean().unstack("twin")
-        mean = mean.rename(columns={False: "model", True: "twin"}).reset_index()
-        lines = {"model": str(model), "twin": "randomly initialised model"}
+        lines = {False: str(model), True: "randomly initialised model"}
+        mean = part.groupby(["layer", "twin"])["score"].mean().unstack("twin").rename(columns=str)
         figure = plot.curves(
-            mean,
+            mean.reset_index(),
             x="layer",
-            y={column: name for column, name in lines.items() if column in mean},
+            y={str(twin): name for twin, name in lines.items() if str(twin) in mean},
             title=f"{model}: inner score by layer, mean over tasks",
             x_label="layer (0: the embedding)",
             y_label="first metric, inner folds",
@@ -101,14 +100,9 @@ def _metric(tasks: pd.DataFrame) -> str:
 
 
 def _html(table: pd.DataFrame) -> str:
-    head = "".join(f"<th>{html.escape(str(column).replace('_', ' '))}</th>" for column in table.columns)
-    rows = "".join(
-        "<tr>"
-        + "".join(
-            f"<td{' class=n' if isinstance(value, (int, float)) else ''}>{html.escape(cell_text(value))}</td>"
-            for value in row
-        )
-        + "</tr>"
-        for row in table.itertuples(index=False)
-    )
-    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    """A table, numbers to three places, texts escaped and whole."""
+    import pandas as pd
+
+    shown = table.map(cell_text).rename(columns=lambda name: str(name).replace("_", " "))
+    with pd.option_context("display.max_colwidth", None):
+        return f'<div class="wide">{shown.to_html(index=False, border=0)}</div>'

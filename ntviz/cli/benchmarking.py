@@ -5,64 +5,26 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument
 
-from ntviz import environment
 from ntviz.cli import sharded
 from ntviz.cli.saying import FAILED, aligned, cell_text, failing, note, say, usage
+from ntviz.storage import atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ntviz.runs.commands import Matrix
 
 benchmark_app = typer.Typer(
     help="Benchmark: models by tasks by methods, with controls and baselines.", no_args_is_help=True
 )
 
 
-@benchmark_app.command()
-def run(
-    out: Annotated[
-        Path, typer.Option(help="Folder of the matrix; the same command goes on where it stopped.")
-    ],
-    models: Annotated[
-        str, typer.Option(help="Names of `ntviz models` or checkpoint directories, by commas.")
-    ] = "",
-    tasks: Annotated[
-        str,
-        typer.Option(
-            help="Names of `ntviz benchmark tasks`, files or folders; chr20 stands for all that come with ntviz. "
-            "DIR@revised or FILE#TASK@original: held to what was published."
-        ),
-    ] = "chr20",
-    methods: Annotated[
-        str,
-        typer.Option(
-            help="logistic, mlp, ia3, lora, full, head; majority, gc, kmer, local31, cnn, bpnet, bpnet-large."
-        ),
-    ] = "",
-    folds: Annotated[int, typer.Option(help="Folds by region where a task has no test part.")] = 10,
-    refold: Annotated[
-        bool, typer.Option("--refold", help="Use folds even where there is a test part.")
-    ] = False,
-    layers: Annotated[
-        str, typer.Option(help="Layers that probes choose from, such as 0,2,4; default: all.")
-    ] = "",
-    pooling: Annotated[str, typer.Option(help="mean, max or cls.")] = "mean",
-    permutations: Annotated[int, typer.Option(help="Permuted labels of each probe; 0: none.")] = 20,
-    steps: Annotated[
-        int | None, typer.Option(help="Training steps at most; default: each method's own.")
-    ] = None,
-    train_cap: Annotated[int | None, typer.Option(help="Examples to learn from at most.")] = None,
-    seeds: Annotated[str, typer.Option(help="Each cell is done once a seed.")] = "0",
-    twins: Annotated[bool, typer.Option(help="Probe a random twin of each model too.")] = True,
-    shard: Annotated[str, typer.Option(help=sharded.SHARD)] = "1/1",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    plan: Annotated[bool, typer.Option("--plan", help=sharded.PLAN)] = False,
-    rate: Annotated[float | None, typer.Option(help=sharded.RATE)] = None,
-) -> None:
+def run(context: typer.Context, asked: Matrix) -> None:
     """Fill the matrix: done cells are never redone, a failed one is a row that says why.
 
     Writes results.parquet and report.html. Exit code: 0 all cells are done, 1 some failed, 2 the arguments were wrong,
@@ -71,45 +33,40 @@ def run(
     from ntviz import benchmark
     from ntviz.cli.benchmark_report import report
 
-    names = sharded.words(models)
-    wanted = sharded.words(methods) or [*(["logistic"] if names else []), "kmer", "gc", "majority"]
+    out, names = asked.out, sharded.words(asked.models)
     with sharded.going_on(), usage(OSError, ValueError):
-        number = sharded.shard_of(shard)
-        size = sharded.size_of(dtype)
+        shard = sharded.shard_of(asked.shard)
         settings = benchmark.Settings(
-            layers=tuple(int(layer) for layer in sharded.words(layers)) or None,
-            pooling=pooling,
-            n_folds=folds,
-            refold=refold,
-            permutations=permutations,
-            steps=steps,
-            train_cap=train_cap,
+            layers=tuple(int(layer) for layer in sharded.words(asked.layers)) or None,
+            pooling=asked.pooling,
+            n_folds=asked.folds,
+            refold=asked.refold,
+            permutations=asked.permutations,
+            steps=asked.steps,
+            train_cap=asked.train_cap,
         )
-        given: dict[str, Any] = {
-            "tasks": benchmark.expand(sharded.words(tasks)),
-            "models": names,
-            "methods": wanted,
-            "settings": settings,
-            "seeds": [int(seed) for seed in sharded.words(seeds)],
-            "twins": twins,
-        }
-        if plan:
-            sharded.planned(
-                lambda measured: benchmark.forecast(**given, rate=measured, itemsize=size),
-                rate,
-                device,
-                dtype,
-            )
-            return
-        table = benchmark.run(out, **given, shard=number, device=device, dtype=dtype, say=note)
+        usual = [*(["logistic"] if names else []), "kmer", "gc", "majority"]
+        table = benchmark.run(
+            out,
+            tasks=benchmark.expand(sharded.words(asked.tasks)),
+            models=names,
+            methods=sharded.words(asked.methods) or usual,
+            settings=settings,
+            seeds=[int(seed) for seed in sharded.words(asked.seeds)],
+            twins=asked.twins,
+            shard=shard,
+            device=asked.device,
+            dtype=asked.dtype,
+            say=note,
+        )
     failed = table[table["status"] == "failed"]
-    if number[1] == 1 and (table["status"] == "ok").any():
+    if shard[1] == 1 and (table["status"] == "ok").any():
         with failing(OSError, ValueError):
             board = benchmark.leaderboard(out)
             page = out / "report.html"
             command = shlex.join(["ntviz", *sys.argv[1:]])
             pairs, by_layer = benchmark.comparisons(out), benchmark.layer_scores(out)
-            with environment.atomic_write(page) as handle:
+            with atomic_write(page) as handle:
                 handle.write(report(board, pairs, by_layer, command).encode("utf-8"))
             say(shown(board.overall))
             say(str(page))
@@ -119,28 +76,29 @@ def run(
         raise typer.Exit(FAILED)
 
 
+sharded.register(benchmark_app, "benchmark", run)
+
+
 @benchmark_app.command()
 def tasks() -> None:
     """List the tasks that come with ntviz."""
-    from ntviz import benchmark
-    from ntviz.benchmark import chr20
+    from ntviz.benchmark.chr20 import TASKS
 
     rows = []
-    for name in chr20.NAMES:
-        task = benchmark.find_task(name)
-        low, _ = task.lengths
-        held = f"{len(task.test):,}" if task.test is not None else "by folds"
-        rows.append((name, task.kind, f"{low:,} bp", f"{len(task.train):,}", held, ", ".join(task.classes)))
+    for name, about in TASKS.items():
+        held = f"{about['test']:,}" if "test" in about else "by folds"
+        sizes = f"{about['length']:,} bp", f"{about['train']:,}", held
+        rows.append((name, about["kind"], *sizes, ", ".join(about["classes"])))
     say(aligned(rows, ("task", "kind", "length", "train", "test", "classes")))
 
 
 @benchmark_app.command()
 def check(
     task: Annotated[
-        str, typer.Argument(help="A name of `ntviz benchmark tasks`, or a file or folder of examples.")
+        str, Argument(help="A name of `ntviz benchmark tasks`, or a file or folder of examples.")
     ],
 ) -> None:
-    """Check a task: counts, balance, duplicates on both strands, copies across the split, shortcuts.
+    """Check a task: counts, balance, duplicates on both strands, copies across the split, shortcuts, constructed negatives.
 
     Exit code: 0 nothing failed, 1 a check failed, 2 there is no such task.
     """
@@ -148,7 +106,8 @@ def check(
 
     with usage(OSError, ValueError):
         read = benchmark.find_task(task)
-    checks = benchmark.check(read)
+    with failing(ImportError):
+        checks = benchmark.check(read)
     say(repr(read))
     for text in read.notes:
         note(text)
@@ -161,7 +120,7 @@ def check(
 
 
 @benchmark_app.command()
-def show(out: Annotated[Path, typer.Argument(help="Folder of a matrix.")]) -> None:
+def show(out: Annotated[Path, Argument(help="Folder of a matrix.")]) -> None:
     """Show the leaderboard of a matrix."""
     from ntviz import benchmark
 
@@ -172,7 +131,18 @@ def show(out: Annotated[Path, typer.Argument(help="Folder of a matrix.")]) -> No
     say(
         shown(
             board.tasks[
-                ["task", "entry", "value", "low", "high", "twin", "p", "selectivity", "missing_controls", "note"]
+                [
+                    "task",
+                    "entry",
+                    "value",
+                    "low",
+                    "high",
+                    "twin",
+                    "p",
+                    "selectivity",
+                    "missing_controls",
+                    "note",
+                ]
             ]
         )
     )

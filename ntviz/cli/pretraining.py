@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from ntviz.cli.saying import failing, note, say, usage
 from ntviz.environment import lines_of
 
 if TYPE_CHECKING:
+    from ntviz.pretraining.haplotypes import Source
     from ntviz.pretraining.recipe import Recipe
-    from ntviz.pretraining.sampling import Source
 
 _KNOWN = {
     "": ("recipe", "steps", "changes", "corpus", "run"),
@@ -25,13 +26,13 @@ _KNOWN = {
 
 
 def pretrain(
-    config: Annotated[Path, typer.Argument(help="TOML: recipe, steps, [changes], [corpus], [run].")],
-    out: Annotated[Path, typer.Option(help="Run directory; what stands there is gone on with.")],
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    hours: Annotated[float | None, typer.Option(help="Stop after this long, with a checkpoint.")] = None,
+    config: Annotated[Path, Argument(help="TOML: recipe, steps, [changes], [corpus], [run].")],
+    out: Annotated[Path, Option(help="Run directory; what stands there is gone on with.")],
+    device: Annotated[str, Option(help="auto, cpu, cuda or mps.")] = "auto",
+    hours: Annotated[float | None, Option(help="Stop after this long, with a checkpoint.")] = None,
     accept_changes: Annotated[
         bool,
-        typer.Option("--accept-changes", help="Go on although recipe, corpus or held-out regions changed."),
+        Option("--accept-changes", help="Go on although recipe, corpus or held-out regions changed."),
     ] = False,
 ) -> None:
     """Pretrain a model, or go on: under torchrun over all its processes.
@@ -45,17 +46,17 @@ def pretrain(
     """
     with usage(OSError, ValueError):
         asked = _read(config)
-        recipe, steps = _recipe(asked), _steps(asked)
+        recipe, steps = _recipe(asked), asked["steps"]
         if hours is not None and not hours > 0:
             raise ValueError(f"--hours must be above 0; got {hours:g}. Leave it out for no limit")
         source = _source(asked["corpus"], recipe, config.parent)
     from ntviz import environment
-    from ntviz.pretraining import identity, stopping, training
+    from ntviz.pretraining import checkpoints, training
 
     main = os.environ.get("RANK", "0") == "0"
     with (
         failing(OSError, ValueError, FloatingPointError),
-        usage(identity.Changed),
+        usage(checkpoints.Changed),
         environment.progress(total=steps, what="pretraining", unit="steps") as bar,
     ):
 
@@ -72,10 +73,9 @@ def pretrain(
         )  # fmt: skip
     if run.stopped:
         if main:
-            note(
-                f"ntviz: asked to stop after step {len(run.history):,} of {steps:,}; the same command goes on"
-            )
-        raise typer.Exit(stopping.REQUEUE)
+            done = f"{len(run.history):,} of {steps:,}"
+            note(f"ntviz: asked to stop after step {done}; the same command goes on")
+        raise typer.Exit(training.REQUEUE)
     if main:
         say(str(run.directory))
 
@@ -91,29 +91,19 @@ def _read(path: Path) -> dict[str, Any]:
             raise ValueError(
                 f"{name} of {path} must be a table; got {table!r}. Write [{name}] above its lines"
             )
-        unknown = sorted(set(table) - set(known))
-        if unknown:
-            where = f"[{name}]" if name else "the top"
-            raise ValueError(
-                f"{where} of {path} must hold {', '.join(known)}; got {unknown[0]!r}. Rename or remove it"
-            )
+        _known(table, known, f"[{name}]" if name else "the top")
     if "corpus" not in asked:
-        raise ValueError(
-            f"{path} must say what to read in [corpus]; it has no such table. Add fastas or genomes"
-        )
-    for name, value in asked.get("run", {}).items():
+        raise ValueError(f"{path} must say what to read in [corpus]; it has no such table. Add it")
+    for name, value in {"steps": asked.get("steps"), **asked.get("run", {})}.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} in [run] of {path} must be a whole number from 1; got {value!r}")
+            raise ValueError(f"{name} of {path} must be a whole number from 1; got {value!r}. Mend it")
     return asked
 
 
-def _steps(asked: Mapping[str, Any]) -> int:
-    steps = asked.get("steps")
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(
-            f"steps must be a whole number from 1, of optimiser steps in all; got {steps!r}. Set steps = 1000"
-        )
-    return steps
+def _known(table: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    for name in table:
+        if name not in known:
+            raise ValueError(f"{where} must hold {', '.join(known)}; got {name!r}. Rename or remove it")
 
 
 def _recipe(asked: Mapping[str, Any]) -> Recipe:
@@ -121,11 +111,7 @@ def _recipe(asked: Mapping[str, Any]) -> Recipe:
 
     changes = asked.get("changes", {})
     known = recipes.Recipe().as_dict()
-    unknown = sorted(set(changes) - set(known))
-    if unknown:
-        raise ValueError(
-            f"[changes] must hold numbers of a recipe ({', '.join(known)}); got {unknown[0]!r}. Rename or remove it"
-        )
+    _known(changes, known, "[changes]")
     for name, value in changes.items():
         kind = type(known[name])
         if type(value) is not kind and not (kind is float and type(value) is int):
@@ -136,17 +122,12 @@ def _recipe(asked: Mapping[str, Any]) -> Recipe:
 def _source(asked: Mapping[str, Any], recipe: Recipe, folder: Path) -> Source:
     """The corpus that a table describes; its paths are taken from the file's folder."""
     from ntviz.genome import Interval
-    from ntviz.pretraining import corpus, genomes, haplotypes
+    from ntviz.pretraining import corpus, haplotypes
     from ntviz.tokens import VOCABULARIES
 
     bases = VOCABULARIES[recipe.vocabulary].max_bases(recipe.max_tokens)
-    cut: dict[str, Any] = {
-        "tokens_bp": bases,
-        "chunk_bp": bases + 106,
-        "overlap_bp": asked.get("overlap_bp", 50),
-    }
-    if "max_n" in asked:
-        cut["max_n"] = asked["max_n"]
+    cut: dict[str, Any] = {"tokens_bp": bases, "chunk_bp": bases + 106}
+    cut |= {name: asked[name] for name in ("overlap_bp", "max_n") if name in asked}
     kinds = [name for name in ("fastas", "genomes") if name in asked]
     if len(kinds) != 1:
         raise ValueError(
@@ -154,18 +135,17 @@ def _source(asked: Mapping[str, Any], recipe: Recipe, folder: Path) -> Source:
             f"{' and '.join(kinds) or 'neither'}. Remove or add one"
         )
     if "vcf" not in asked and ("sheet" in asked or "unphased" in asked):
-        raise ValueError(
-            "sheet and unphased of [corpus] belong to a vcf; there is none. Add vcf, or remove them"
-        )
+        raise ValueError("sheet and unphased of [corpus] belong to a vcf; there is none. Add or remove it")
     if kinds == ["genomes"]:
         if "vcf" in asked or "held_out" in asked:
             raise ValueError(
                 "With genomes, [corpus] must hold neither vcf nor held_out: the sheet has a column held_out"
             )
-        return genomes.read(folder / asked["genomes"], store=asked.get("store", "shards"), **cut)
+        return corpus.read_sheet(folder / asked["genomes"], store=asked.get("store", "shards"), **cut)
     if not isinstance(asked["fastas"], list) or not asked["fastas"]:
+        got = asked["fastas"]
         raise ValueError(
-            f'fastas of [corpus] must be a list of files; got {asked["fastas"]!r}. Write fastas = ["hg38.fa"]'
+            f'fastas of [corpus] must be a list of files; got {got!r}. Write fastas = ["hg38.fa"]'
         )
     fastas = [folder / name for name in asked["fastas"]]
     held_out = [Interval.from_str(text) for text in asked.get("held_out", [])]

@@ -42,24 +42,23 @@ def told() -> Generator[list[str]]:
         listeners.remove(hear)
 
 
+def usage(*errors: type[Exception]) -> contextlib.AbstractContextManager[None]:
+    """Turns errors about what the user typed into one message and exit code 2."""
+    return _ending(USAGE, errors)
+
+
+def failing(*errors: type[Exception]) -> contextlib.AbstractContextManager[None]:
+    """Turns errors about what was attempted into one message and exit code 1."""
+    return _ending(FAILED, errors)
+
+
 @contextlib.contextmanager
-def usage(*errors: type[Exception]) -> Generator[None]:
-    """Turn errors about what the user typed into one message and exit code 2."""
+def _ending(code: int, errors: tuple[type[Exception], ...]) -> Generator[None]:
     try:
         yield
     except errors as error:
         note(f"ntviz: {error}")
-        raise typer.Exit(USAGE) from None
-
-
-@contextlib.contextmanager
-def failing(*errors: type[Exception]) -> Generator[None]:
-    """Turn errors about what was attempted into one message and exit code 1."""
-    try:
-        yield
-    except errors as error:
-        note(f"ntviz: {error}")
-        raise typer.Exit(FAILED) from None
+        raise typer.Exit(code) from None
 
 
 @contextlib.contextmanager

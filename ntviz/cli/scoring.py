@@ -3,87 +3,29 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from ntviz.cli import sharded
 from ntviz.cli.saying import failing, note, say, usage
-from ntviz.environment import tell, write_card
+from ntviz.environment import tell
+from ntviz.storage import write_card
 
 if TYPE_CHECKING:
-    from ntviz.variants import Scorer, SpliceScorer
-    from ntviz.variants.options import Options
+    from ntviz.runs.commands import Score
+    from ntviz.variants import Options, Scorer, SpliceScorer
+
+_OF_SPLICE_NETWORKS = {"genes", "distance", "mask"}
+_OF_LANGUAGE_MODELS = {"scores", "frames", "place", "window", "layer", "region", "forward_only", "background"}
+_CHANGES_NO_NUMBER = {
+    *("path", "out", "shard", "cache", "table", "no_table", "piece", "device", "batch_tokens", "overwrite")
+}
 
 
-def score(
-    context: typer.Context,
-    path: Annotated[
-        Path, typer.Argument(metavar="IN", help="A VCF (plain, gzip, bgzip), or .tsv, .csv, .parquet.")
-    ],
-    out: Annotated[
-        Path,
-        typer.Option(
-            help="Where to: .vcf.gz (bgzip and index) or .vcf; .tsv, .csv, .parquet of tables. A .json is put beside it."
-        ),
-    ],
-    reference: Annotated[
-        Path | None, typer.Option(help="FASTA; default: the bundle's chromosome 20 (GRCh37).")
-    ] = None,
-    model: Annotated[
-        str, typer.Option(help="A name of `ntviz models`, or a checkpoint directory.")
-    ] = "ntviz-mini",
-    scores: Annotated[
-        str,
-        typer.Option(
-            help="Some of llr, base_llr, wt_llr, entropy, l1, l2, cosine, dot, alt_loss, loss_diff, jsd; or all."
-        ),
-    ] = "llr,base_llr,entropy,l2,jsd",
-    frames: Annotated[int, typer.Option(help="1, or 6 to average over all offsets of 6-mers.")] = 1,
-    place: Annotated[
-        int | None,
-        typer.Option(help="Place of the variant in its token, from 0; default: a grid on the contig."),
-    ] = None,
-    window: Annotated[
-        int | None, typer.Option(help="bp read; default: what the model takes, at most 6,000.")
-    ] = None,
-    layer: Annotated[int | None, typer.Option(help="Layer of embeddings; default: the last.")] = None,
-    region: Annotated[
-        str, typer.Option(help="Of embeddings: token, window, or tokens to each side.")
-    ] = "token",
-    forward_only: Annotated[
-        bool, typer.Option("--forward-only", help="Read the forward strand alone.")
-    ] = False,
-    on_mismatch: Annotated[
-        str, typer.Option(help="A REF that is not the reference's: skip, flag, swap or fail.")
-    ] = "skip",
-    genes: Annotated[
-        Path | None,
-        typer.Option(help="Of a splice network: GTF or GFF3 of the genes; default: the bundle's."),
-    ] = None,
-    distance: Annotated[int, typer.Option(help="Of a splice network: bp on each side of POS.")] = 50,
-    mask: Annotated[str, typer.Option(help="Of a splice network: none, nearest or position.")] = "position",
-    background: Annotated[
-        bool,
-        typer.Option(
-            help="Percentiles among random substitutions of the same kind, made once for each model."
-        ),
-    ] = True,
-    shard: Annotated[str, typer.Option(help=sharded.SHARD)] = "1/1",
-    cache: Annotated[Path | None, typer.Option(help=sharded.CACHE)] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="Parquet of alleles; default: beside OUT, none of a table.")
-    ] = None,
-    no_table: Annotated[bool, typer.Option("--no-table", help="No parquet.")] = False,
-    piece: Annotated[int, typer.Option(help="Records scored and kept at once.")] = 500,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
-    batch_tokens: Annotated[int, typer.Option(help="Tokens of a forward pass.")] = 16_384,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
-    plan: Annotated[bool, typer.Option("--plan", help=sharded.PLAN)] = False,
-    rate: Annotated[float | None, typer.Option(help=sharded.RATE)] = None,
-) -> None:
+def score(context: typer.Context, asked: Score) -> None:
     """Score every alternative of a VCF or table: the same records come out, with INFO keys NTV_... or columns, and a status for each.
 
     All tokens that a substitution touches are masked together. Insertions and deletions, trimmed and left-aligned, are scored over
@@ -94,122 +36,89 @@ def score(
     POS counts from 1. Killed at any moment and run again, it goes on where it stopped. Exit code: 0 all was written, 1 it
     failed, 2 the arguments were wrong, 130 it was interrupted.
     """
-    from ntviz import data, variants
+    from ntviz import variants
     from ntviz.variants import filing
     from ntviz.variants.planning import Mismatch
     from ntviz.variants.vcf import VcfError
 
-    given = locals()
     with usage(OSError, ValueError):
         options = variants.Options(
-            tuple(name.strip() for name in scores.split(",") if name.strip()),
-            frames=frames,
-            place=place,
-            window=window,
-            layer=layer,
-            region=int(region) if region.isdigit() else region,
-            both_strands=not forward_only,
-            on_mismatch=on_mismatch,
+            tuple(sharded.words(asked.scores)),
+            frames=asked.frames,
+            place=asked.place,
+            window=asked.window,
+            layer=asked.layer,
+            region=int(asked.region) if asked.region.isdigit() else asked.region,
+            both_strands=not asked.forward_only,
+            on_mismatch=asked.on_mismatch,
         )
-        number = sharded.shard_of(shard)
-        if not path.is_file():
+        shard = sharded.shard_of(asked.shard)
+        if not asked.path.is_file():
             raise FileNotFoundError(
-                f"the variants must be in a file, but there is none at {path}. Check the path"
+                f"the variants must be in a file, but there is none at {asked.path}. Check the path"
             )
-        if not plan:
-            filing.check_output(path, out, table, overwrite=overwrite)
-        if piece < 1:
-            raise ValueError(f"--piece must be at least 1 record, but {piece} came")
-        if plan:
-            _plan(path, model, options, piece, batch_tokens, rate, device, dtype)
-            return
-        splicing = {
-            "annotation": genes or data.bundle("genes"),
-            "distance": distance,
-            "mask": mask,
-            "on_mismatch": on_mismatch,
-        }
-        scorer = _scorer(reference, model, options, splicing, background, device, dtype, batch_tokens)
+        filing.check_output(asked.path, asked.out, asked.table, overwrite=asked.overwrite)
+        if asked.piece < 1:
+            raise ValueError(f"--piece must be at least 1 record, but {asked.piece} came")
+        scorer = _scorer(asked, options)
     problems = usage(VcfError, FileExistsError, FileNotFoundError)
     with sharded.going_on(), failing(OSError, Mismatch), problems:
         summary = variants.score_file(
-            path,
-            out,
+            asked.path,
+            asked.out,
             scorer,
-            shard=number,
-            cache=cache,
-            table=table,
-            with_table=not no_table,
-            piece=piece,
-            overwrite=overwrite,
-            command=_command(given, splicing=isinstance(scorer, variants.SpliceScorer)),
+            shard=shard,
+            cache=asked.cache,
+            table=asked.table,
+            with_table=not asked.no_table,
+            piece=asked.piece,
+            overwrite=asked.overwrite,
+            command=_command(asked, splicing=isinstance(scorer, variants.SpliceScorer)),
         )
         if summary.written:
             counts = dict(summary.statuses.most_common())
-            summary.written.append(write_card(out, [*context.obj, *summary.warnings], alleles=counts))
+            summary.written.append(write_card(asked.out, [*context.obj, *summary.warnings], alleles=counts))
     note(summary.text)
     for file in summary.written:
         say(str(file))
 
 
-def _plan(
-    path: Path,
-    model: str,
-    options: Options,
-    piece: int,
-    batch_tokens: int,
-    rate: float | None,
-    device: str,
-    dtype: str,
-) -> None:
-    from ntviz import models, variants
-
-    outline, size = models.outline(model), sharded.size_of(dtype)
-
-    def forecast(measured: float) -> Any:
-        return variants.forecast(
-            path, outline, options, rate=measured, piece=piece, batch_tokens=batch_tokens, itemsize=size
-        )
-
-    sharded.planned(forecast, rate, device, dtype)
-
-
-def _scorer(
-    reference: Path | None,
-    model: str,
-    options: Options,
-    splicing: dict[str, Any],
-    background: bool,
-    device: str,
-    dtype: str,
-    batch_tokens: int,
-) -> Scorer | SpliceScorer:
+def _scorer(asked: Score, options: Options) -> Scorer | SpliceScorer:
     from ntviz import data, models, variants
     from ntviz.models.protocol import SplicePredictor
     from ntviz.reference import Reference
     from ntviz.variants.backgrounds import TooFew
-    from ntviz.variants.tables import scorer_of
+    from ntviz.variants.filing import scorer_of
 
-    bases = Reference(reference or data.bundle("chr20"))
-    loaded = models.load(model, device=device, dtype=dtype)
+    bases = Reference(asked.reference or data.bundle("chr20"))
+    loaded = models.load(asked.model, device=asked.device, dtype=asked.dtype)
     if isinstance(loaded, SplicePredictor):
-        other = {
-            name: value
-            for name, value in vars(options).items()
-            if value != getattr(variants.Options(), name) and name not in ("on_mismatch", "scores")
-        }
+        usual = {field.name: field.default for field in fields(asked)}
+        other = sorted(
+            name
+            for name in _OF_LANGUAGE_MODELS - {"scores", "background"}
+            if getattr(asked, name) != usual[name]
+        )
         if other:
             raise ValueError(
-                f"a splice network takes --genes, --distance, --mask and --on-mismatch, but {', '.join(sorted(other))} came. Leave it out"
+                f"a splice network takes --genes, --distance, --mask and --on-mismatch, but {', '.join(other)} came. Leave it out"
             )
-        return scorer_of(loaded, bases, **splicing)
+        genes = asked.genes or data.bundle("genes")
+        return scorer_of(
+            loaded,
+            bases,
+            annotation=genes,
+            distance=asked.distance,
+            mask=asked.mask,
+            on_mismatch=asked.on_mismatch,
+        )
     random = None
-    if background:
+    if asked.background:
         try:
             random = variants.background(loaded, bases, options, folders=_shipped())
         except TooFew as error:
             tell(f"no percentiles: {str(error).partition('. ')[0]}. A larger --reference gives them.")
-    return variants.Scorer(loaded, bases, options, background=random, batch_tokens=batch_tokens)
+    return variants.Scorer(loaded, bases, options, background=random, batch_tokens=asked.batch_tokens)
 
 
 def _shipped() -> list[Path]:
@@ -221,31 +130,12 @@ def _shipped() -> list[Path]:
         return []
 
 
-_OF_SPLICE_NETWORKS = {"genes", "distance", "mask"}
-_OF_LANGUAGE_MODELS = {"scores", "frames", "place", "window", "layer", "region", "forward_only", "background"}
-
-
-def _command(given: dict[str, Any], *, splicing: bool) -> str:
+def _command(asked: Score, *, splicing: bool) -> str:
     """The command as it can be typed again, without folders, shards and what changes no number."""
-    left_out = {
-        "out",
-        "shard",
-        "cache",
-        "table",
-        "no_table",
-        "piece",
-        "device",
-        "batch_tokens",
-        "overwrite",
-        "path",
-        "plan",
-        "rate",
-    } | (_OF_LANGUAGE_MODELS if splicing else _OF_SPLICE_NETWORKS)
-    words = ["ntviz", "score", given["path"].name]
-    for name, value in given.items():
-        if name in left_out or name.startswith("_") or value is None or value is False or callable(value):
-            continue
-        if not isinstance(value, str | int | Path):
+    left_out = _CHANGES_NO_NUMBER | (_OF_LANGUAGE_MODELS if splicing else _OF_SPLICE_NETWORKS)
+    words = ["ntviz", "score", asked.path.name]
+    for name, value in vars(asked).items():
+        if name in left_out or value is None or value is False:
             continue
         option = "--" + name.replace("_", "-")
         text = value.name if isinstance(value, Path) else str(value)

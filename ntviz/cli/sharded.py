@@ -1,26 +1,50 @@
-"""What commands that can be shared among jobs have in common: their shard, their forecast, and how they end."""
+"""What commands that can be shared among jobs have in common: their options, their shard, their elements, how they end."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Callable
-from functools import cache
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from ntviz.cli.saying import interruptible, note, say
 from ntviz.environment import tell
+from ntviz.runs.commands import COMMANDS
 
 if TYPE_CHECKING:
     from ntviz.genome import Interval
     from ntviz.reference import Reference
 
-SHARD = "i/n: do every n-th piece only; then once without it, which makes the rest and writes the whole."
-CACHE = "Folder of finished pieces, kept; default: OUT.parts, removed."
-PLAN = "Print what it would take as JSON, and end."
-RATE = "Operations a second of a matrix product, to plan for another machine; default: measured here."
-ITEMSIZE = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+def register(app: typer.Typer, name: str, function: Callable[[typer.Context, Any], None]) -> None:
+    """Makes a function the command of that name in `COMMANDS`: its options are the fields of what it is asked."""
+    command = COMMANDS[name]
+    own = command.question.__annotations__
+
+    @functools.wraps(function)
+    def typed(context: typer.Context, **given: Any) -> None:
+        function(context, command.question(**given))
+
+    parameters = [_parameter("context", typer.Context)]
+    # Its own options first, then those that all share.
+    for option in sorted(command.all_options().values(), key=lambda option: option.name not in own):
+        info: Any = typer.Option("/".join(option.words), help=option.help)
+        if option.metavar:
+            info = typer.Argument(metavar=option.metavar, help=option.help)
+        default = inspect.Parameter.empty if option.default is MISSING else option.default
+        parameters.append(_parameter(option.name, Annotated[option.kind, info], default))
+    typed.__annotations__ = {entry.name: entry.annotation for entry in parameters}
+    typed.__signature__ = inspect.Signature(parameters)  # ty: ignore[missing-attribute]
+    app.command(command.words[-1])(typed)
+
+
+def _parameter(name: str, kind: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
 
 
 def shard_of(text: str) -> tuple[int, int]:
@@ -38,26 +62,6 @@ def words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def size_of(dtype: str) -> int:
-    """Bytes of a number of a type."""
-    if dtype not in ITEMSIZE:
-        raise ValueError(f"--dtype must be one of {', '.join(ITEMSIZE)}, but {dtype!r} came")
-    return ITEMSIZE[dtype]
-
-
-def planned(forecast: Callable[[float], Any], rate: float | None, device: str, dtype: str) -> None:
-    """Prints the forecast for a rate, measured on this machine unless it is given."""
-    say(json.dumps(forecast(_measured(device, dtype) if rate is None else rate).plain))
-
-
-@cache
-def _measured(device: str, dtype: str) -> float:
-    """Measured once, however many plans are asked for."""
-    from ntviz.pretraining import speed
-
-    return speed.matmul_flops(device, dtype=dtype)
-
-
 def ended(found: Any) -> None:
     """Says what a shard or the whole came to."""
     note(repr(found))
@@ -70,10 +74,8 @@ def going_on() -> contextlib.AbstractContextManager[None]:
     return interruptible("what was finished is kept, and the same command goes on from there")
 
 
-def annotated(
-    genes: Path | None, beds: str, reference: Path | None, bases: Reference, within: Interval | None
-) -> list[Any]:
-    """The annotation of genes, and the elements of further files by commas, as `annotation.named` names them.
+def elements(asked: Any, bases: Reference, within: Interval | None, motifs: Sequence[Any] = ()) -> Any:
+    """The elements of `--genes` and of the further files of `--beds`, as `attention.paper_elements` derives them.
 
     Raises
     ------
@@ -82,14 +84,14 @@ def annotated(
     ValueError
         Nothing of the genes lies on a contig of the bases, or nothing of a further file in the region that is looked at.
     """
-    from ntviz import annotation, data
+    from ntviz import annotation, attention, data
     from ntviz.annotation.combining import require_within
 
-    if genes is None and reference is not None:
+    if asked.genes is None and asked.reference is not None:
         raise FileNotFoundError(
             "--genes must name the genes of the genome that --reference is, but none came. Give a GTF, GFF3 or BED"
         )
-    files = [genes or data.bundle("genes"), *map(Path, words(beds))]
+    files = [asked.genes or data.bundle("genes"), *map(Path, words(asked.beds))]
     missing = [str(file) for file in files if not file.is_file()]
     if missing:
         raise FileNotFoundError(
@@ -101,4 +103,5 @@ def annotated(
     require_within(known, contigs)
     if within is not None and not len(known.within(within)):
         tell(f"Nothing of {known.source} lies on {within.label()}.")
-    return [known, *annotation.named(more, within=contigs if within is None else within).values()]
+    others = annotation.named(more, within=contigs if within is None else within).values()
+    return attention.paper_elements(known, bases, *others, motifs=motifs, within=within)

@@ -1,67 +1,167 @@
-"""Commands that a sheet may run in shards: what each takes, read from the command itself, and where it writes."""
+"""Commands that compute in shards: the options of each, once, for `ntviz.cli` to type and for a sheet to fill."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from ntviz.runs import parameters
 
 POSITIONAL = "in"
 """The column of a sheet that is a command's positional argument."""
-_OURS = {"out", "shard", "cache", "plan", "rate", "overwrite", "table", "no_table"}
+_OURS = {"out", "shard", "cache", "overwrite", "table", "no_table"}
 _TABLES = (".tsv", ".csv", ".parquet")
+
+# A field is an option: its type, its help, and of an argument, which is typed without a name, what stands for it.
+# fmt: off
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """What every command takes that computes in shards."""
+
+    shard: Annotated[str, "i/n: do every n-th piece only; then once without it, which makes the rest and writes the whole."] = "1/1"
+    device: Annotated[str, "auto, cpu or cuda."] = "auto"
+    dtype: Annotated[Literal["float32", "bfloat16", "float16"], "Of weights."] = "float32"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pieces(Shard):
+    """What commands take that read a genome with a model and keep finished pieces."""
+
+    model: Annotated[str, "A name of `ntviz models`, or a checkpoint directory."] = "ntviz-mini"
+    reference: Annotated[Path | None, "FASTA; default: the bundle's chromosome 20 (GRCh37)."] = None
+    cache: Annotated[Path | None, "Folder of finished pieces, kept; default: OUT.parts, removed."] = None
+    overwrite: Annotated[bool, "Replace OUT."] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(Pieces):
+    """`ntviz score`."""
+
+    path: Annotated[Path, "A VCF (plain, gzip, bgzip), or .tsv, .csv, .parquet.", "IN"]
+    out: Annotated[Path, "Where to: .vcf.gz (bgzip and index) or .vcf; .tsv, .csv, .parquet of tables. A .json is put beside it."]
+    scores: Annotated[str, "Some of llr, base_llr, wt_llr, entropy, l1, l2, cosine, dot, alt_loss, loss_diff, jsd; or all."] = "llr,base_llr,entropy,l2,jsd"
+    frames: Annotated[int, "1, or 6 to average over all offsets of 6-mers."] = 1
+    place: Annotated[int | None, "Place of the variant in its token, from 0; default: a grid on the contig."] = None
+    window: Annotated[int | None, "bp read; default: what the model takes, at most 6,000."] = None
+    layer: Annotated[int | None, "Layer of embeddings; default: the last."] = None
+    region: Annotated[str, "Of embeddings: token, window, or tokens to each side."] = "token"
+    forward_only: Annotated[bool, "Read the forward strand alone."] = False
+    on_mismatch: Annotated[Literal["skip", "flag", "swap", "fail"], "What to do with a REF that is not the reference's."] = "skip"
+    genes: Annotated[Path | None, "Of a splice network: GTF or GFF3 of the genes; default: the bundle's."] = None
+    distance: Annotated[int, "Of a splice network: bp on each side of POS."] = 50
+    mask: Annotated[Literal["none", "nearest", "position"], "Of a splice network: what is left out."] = "position"
+    background: Annotated[bool, "Percentiles among random substitutions of the same kind, made once for each model."] = True
+    table: Annotated[Path | None, "Parquet of alleles; default: beside OUT, none of a table."] = None
+    no_table: Annotated[bool, "No parquet."] = False
+    piece: Annotated[int, "Records scored and kept at once."] = 500
+    batch_tokens: Annotated[int, "Tokens of a forward pass."] = 16_384
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enrich(Pieces):
+    """`ntviz enrich`."""
+
+    out: Annotated[Path, "Where to: .parquet, .tsv or .csv; a .json is put beside it."]
+    genes: Annotated[Path | None, "GTF, GFF3 or BED of genes; default: the bundle's."] = None
+    beds: Annotated[str, "Files of more elements, by commas: BED, ENCODE's cCREs, Regulatory Build."] = ""
+    motifs: Annotated[str, "Names of motifs whose matches are elements, by commas, such as CTCF."] = ""
+    within: Annotated[str, "Region that elements are taken from, 1-based; default: the whole reference."] = ""
+    kinds: Annotated[str, "Elements asked about, by commas; default: all there are."] = ""
+    around: Annotated[str, "Elements that windows are drawn around, by commas."] = "promoter,splice_acceptor,cpg_island"
+    windows: Annotated[int, "Windows around each of them."] = 200
+    length: Annotated[int | None, "bp of a window; default: what the model takes, at most 6,000."] = None
+    threshold: Annotated[float, "Share of a query's attention above which a pair counts."] = 0.3
+    nulls: Annotated[str, "What to compare with, by commas; none for nothing."] = "shift,shuffle,twin,distance"
+    shifts: Annotated[int, "How often elements are turned around their window."] = 200
+    bootstrap: Annotated[int, "Resamples behind the intervals."] = 1000
+    alpha: Annotated[float, "False discovery rate of what is called significant."] = 0.05
+    special: Annotated[Literal["exclude", "include"], "Whether special tokens count."] = "exclude"
+    batch: Annotated[int, "Windows of a forward pass; changes time and memory only."] = 1
+    seed: Annotated[int, "Of everything that is drawn."] = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landscape(Pieces):
+    """`ntviz landscape`."""
+
+    region: Annotated[str, "1-based, both ends included, such as chr20:1-60,000; or a contig.", "REGION"]
+    out: Annotated[Path, "Where to: .npz of all arrays, or .bedgraph of one track."]
+    track: Annotated[Literal["probability", "entropy", "correct", "perplexity"], "Of a bedGraph."] = "probability"
+    bin: Annotated[int, "bp of a line of a bedGraph."] = 1
+    by_element: Annotated[bool, "Write a table by genomic element too: OUT's name, .elements.tsv, and a .json."] = False
+    genes: Annotated[Path | None, "Of the elements: GTF, GFF3 or BED; default: the bundle's."] = None
+    beds: Annotated[str, "Files of more elements, by commas."] = ""
+    share: Annotated[float, "Share of tokens hidden at once, up to 0.5; 0: one at a time."] = 0.15
+    frames: Annotated[int, "Ways of cutting the contig into tokens, averaged."] = 1
+    both_strands: Annotated[bool, "Read the reverse complement too, and average."] = False
+    window: Annotated[int | None, "bp read at a time; default: what the model takes, at most 1,536."] = None
+    flank: Annotated[int | None, "bp at either end that are read only; default: a quarter of the window."] = None
+    control: Annotated[str, "composition, shuffled, both by a comma, or none."] = "composition"
+    seed: Annotated[int, "Of the shuffles."] = 0
+    piece: Annotated[int, "bp made and kept at once."] = 250_000
+    batch_tokens: Annotated[int, "Tokens of a forward pass."] = 16_384
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix(Shard):
+    """`ntviz benchmark run`."""
+
+    out: Annotated[Path, "Folder of the matrix; the same command goes on where it stopped."]
+    models: Annotated[str, "Names of `ntviz models` or checkpoint directories, by commas."] = ""
+    tasks: Annotated[str, "Names of `ntviz benchmark tasks`, files or folders; chr20 stands for all that come with ntviz. DIR@revised or FILE#TASK@original: held to what was published."] = "chr20"
+    methods: Annotated[str, "logistic, mlp, ia3, lora, full, head; majority, gc, kmer, local31, cnn, bpnet, bpnet-large."] = ""
+    folds: Annotated[int, "Folds by region where a task has no test part."] = 10
+    refold: Annotated[bool, "Use folds even where there is a test part."] = False
+    layers: Annotated[str, "Layers that probes choose from, such as 0,2,4; default: all."] = ""
+    pooling: Annotated[Literal["mean", "max", "cls"], "Of vectors for probes."] = "mean"
+    permutations: Annotated[int, "Permuted labels of each probe; 0: none."] = 20
+    steps: Annotated[int | None, "Training steps at most; default: each method's own."] = None
+    train_cap: Annotated[int | None, "Examples to learn from at most."] = None
+    seeds: Annotated[str, "Each cell is done once a seed."] = "0"
+    twins: Annotated[bool, "Probe a random twin of each model too."] = True
+
+# fmt: on
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option or argument of a command.
-
-    Attributes
-    ----------
-    name
-        As in Python; with dashes for underscores after ``--``.
-    kind
-        Its annotation, such as ``int | None``.
-    default
-        None where there is none.
-    positional, required, path
-        Whether it is typed without a name, must be given, and names a file or folder.
-    words
-        What is typed before its value; of a switch, what turns it on and, if there is that, what turns it off.
-    """
+    """One option of a command; an argument has a `metavar`, and MISSING is the default of what must be given."""
 
     name: str
-    kind: str
+    kind: Any
+    help: str
     default: Any
-    positional: bool
-    required: bool
-    path: bool
-    words: tuple[str, ...]
+    metavar: str = ""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What is typed before its value; of a switch, what turns it on and, where that is the default, off."""
+        dashed = self.name.replace("_", "-")
+        return (f"--{dashed}", f"--no-{dashed}") if self.default is True else (f"--{dashed}",)
+
+    @property
+    def path(self) -> bool:
+        """Whether it names a file or folder."""
+        return Path in (self.kind, *typing.get_args(self.kind))
 
     def typed(self, text: str) -> list[str]:
-        """The words of a command line that give this option the value in `text`.
-
-        Raises
-        ------
-        ValueError
-            If the value does not fit the option's type.
-        """
-        kind = self.kind.replace("Path", "str")
-        value = parameters.coerce(text, parameters.Parameter(self.name, kind, self.default))
+        """The words of a command line that give this option the value in `text`; ValueError where it does not fit."""
+        try:
+            value = parameters.fit(text, self.kind)
+        except ValueError as error:
+            kind = self.kind.__name__ if isinstance(self.kind, type) else str(self.kind)
+            raise ValueError(
+                f"{self.name!r} must be {kind.replace('typing.', '')}, but {text!r} came"
+            ) from error
         if isinstance(value, bool):
-            on, *off = self.words
-            return [on] if value else off
-        if self.positional:
-            return [text]
-        if isinstance(value, list | tuple):
-            return [word for item in value for word in (self.words[0], str(item))]
-        return [self.words[0], text]
+            return list(self.words[:1] if value else self.words[1:])
+        return [text] if self.metavar else [self.words[0], text]
 
 
 @dataclass(frozen=True)
@@ -72,52 +172,33 @@ class Command:
     ----------
     words
         What is typed after ``ntviz``.
-    result
-        Where ``--out`` points to, below the sample's folder.
-    report
-        A page that it writes, below the sample's folder; empty if it writes none.
+    question
+        Dataclass of its options.
+    result, report
+        Where ``--out`` points to, and a page that it writes, below the sample's folder; empty if it writes none.
     """
 
     words: tuple[str, ...]
+    question: type[Shard]
     result: str
     report: str = ""
 
-    @property
-    def name(self) -> str:
-        """As in a sheet's column `run`."""
-        return self.words[0]
-
-    def function(self) -> Callable[..., Any]:
-        """The Python function behind the command.
-
-        Raises
-        ------
-        ValueError
-            If this version of ntviz has no such command.
-        """
-        from ntviz import cli
-
-        found: Any = cli.app
-        for word in self.words[:-1]:
-            found = {group.name: group.typer_instance for group in found.registered_groups}[word]
-        for command in found.registered_commands:
-            if (command.name or command.callback.__name__) == self.words[-1]:
-                return command.callback
-        raise ValueError(
-            f"`ntviz {' '.join(self.words)}` must be a command of this version, but it is not there"
-        )
-
     def all_options(self) -> dict[str, Option]:
         """Everything that the command takes, by name."""
-        return {option.name: option for option in map(_option, *_declared(self.function()))}
+        hints = typing.get_type_hints(self.question, include_extras=True)
+        found = {}
+        for field in fields(self.question):
+            kind, text, *metavar = typing.get_args(hints[field.name])
+            found[field.name] = Option(field.name, kind, text, field.default, *metavar)
+        return found
 
     def options(self) -> dict[str, Option]:
         """What a sheet may set, by column: all but outputs and shards, which the workflow sets."""
-        found = {}
-        for option in self.all_options().values():
-            if option.name not in _OURS:
-                found[POSITIONAL if option.positional else option.name] = option
-        return found
+        return {
+            POSITIONAL if option.metavar else name: option
+            for name, option in self.all_options().items()
+            if name not in _OURS
+        }
 
     def typed(self, given: Mapping[str, str]) -> list[str]:
         """The words after ``ntviz`` that run the command with the values in `given`, by column of a sheet.
@@ -130,10 +211,12 @@ class Command:
         options = self.options()
         words = list(self.words)
         for column, text in given.items():
-            words += _known(column, options, self.name).typed(text)
+            words += _known(column, options, self.words[0]).typed(text)
         for column, option in options.items():
-            if option.required and column not in given:
-                raise ValueError(f"{self.name} must be given {column!r}, but its cell is empty. Fill it in")
+            if option.default is MISSING and column not in given:
+                raise ValueError(
+                    f"{self.words[0]} must be given {column!r}, but its cell is empty. Fill it in"
+                )
         return words
 
     def result_of(self, given: Mapping[str, str]) -> str:
@@ -142,53 +225,22 @@ class Command:
         A landscape of which one track or a bin is asked for is a bedGraph, as only that has them.
         """
         suffix = Path(given.get(POSITIONAL, "")).suffix
-        if self.name == "score" and suffix in _TABLES:
+        if self.question is Score and suffix in _TABLES:
             return f"scored{suffix}"
-        if self.name == "landscape" and given.keys() & {"track", "bin"}:
+        if self.question is Landscape and given.keys() & {"track", "bin"}:
             return "landscape.bedgraph"
         return self.result
 
 
 COMMANDS = {
-    command.name: command
+    command.words[0]: command
     for command in (
-        Command(("score",), "scored.vcf.gz"),
-        Command(("enrich",), "enrichment.parquet"),
-        Command(("landscape",), "landscape.npz"),
-        Command(("benchmark", "run"), "matrix", "matrix/report.html"),
+        Command(("score",), Score, "scored.vcf.gz"),
+        Command(("enrich",), Enrich, "enrichment.parquet"),
+        Command(("landscape",), Landscape, "landscape.npz"),
+        Command(("benchmark", "run"), Matrix, "matrix", "matrix/report.html"),
     )
 }
-
-
-def _declared(function: Callable[..., Any]) -> tuple[list[inspect.Parameter], list[Any]]:
-    hints = typing.get_type_hints(function, include_extras=True)
-    declared = [entry for entry in inspect.signature(function).parameters.values() if entry.name != "context"]
-    return declared, [hints[entry.name] for entry in declared]
-
-
-def _option(entry: inspect.Parameter, hint: Any) -> Option:
-    from typer.models import ArgumentInfo
-
-    kind, info = typing.get_args(hint)[:2]
-    # Path is shown as it is; None and lists of it as their own text.
-    shown = (kind.__name__ if isinstance(kind, type) and not typing.get_args(kind) else str(kind)).replace(
-        "pathlib.", ""
-    )
-    # Within Annotated, typer's first positional argument is a name although it is called `default`.
-    decls = (info.default, *(info.param_decls or ()))
-    named = [word for word in decls if isinstance(word, str) and word.startswith("--")]
-    dashed = entry.name.replace("_", "-")
-    pair = tuple(named[0].split("/")) if named else (f"--{dashed}", f"--no-{dashed}")
-    missing = entry.default is inspect.Parameter.empty
-    return Option(
-        entry.name,
-        shown,
-        None if missing else entry.default,
-        isinstance(info, ArgumentInfo),
-        missing,
-        "Path" in shown,
-        pair if kind is bool else pair[:1],
-    )
 
 
 def _known(column: str, options: Mapping[str, Option], command: str) -> Option:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import difflib
 import hashlib
 import os
 import re
-import secrets
 import signal
 import sys
 import threading
@@ -19,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntviz.environment import Progress, atomic_write, machine, project_dir, runs_dir, versions
+from ntviz.environment import Progress, machine, project_dir, versions
 from ntviz.runs import manifest, parameters, report
 from ntviz.runs.handle import DIR_VARIABLE, PROFILE_VARIABLE, check_profile
 from ntviz.runs.manifest import Manifest
+from ntviz.storage import atomic_write
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 EXECUTED = "executed.ipynb"
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+INJECTED = "injected-parameters"
 
 
 class Stopped(KeyboardInterrupt):
@@ -59,15 +58,7 @@ class Job:
 
 
 def load(path: str | Path) -> tuple[Path, NotebookNode]:
-    """Path and content of a notebook, given as a path or as the name of one of ntviz's own.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none; similar ones are named.
-    ValueError
-        If the file is not a notebook.
-    """
+    """Path and content of a notebook, given as a path or as the name of one of ntviz's own."""
     import nbformat
 
     path = Path(path)
@@ -113,23 +104,14 @@ def prepare(
     given
         Parameters by name; text is coerced to the notebook's annotations.
     profile
-        ``ci``, ``workshop`` or ``full``. Without it: the notebook's `profile` parameter, or ``workshop``.
+        ``ci``, ``workshop`` or ``full``; default: the notebook's `profile` parameter, or ``workshop``.
     kernel
-        Name of a registered kernel; without it, the interpreter that runs this.
+        Name of a registered kernel; default: the interpreter that runs this.
     out
-        The run's folder. Without it, a new one in ``runs/NAME/``. A folder of a run that did not end well is
-        used again with what is in it, so that a notebook can go on from its own checkpoints.
+        The run's folder; default: a new one in ``runs/NAME/``. A folder of a run that did not end well is used
+        again with what is in it, so that a notebook can go on from its own checkpoints.
     overwrite
         Run again into `out` although the run there ended well.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such notebook.
-    FileExistsError
-        If `out` holds a run that ended well.
-    ValueError
-        If a parameter, the profile or the kernel is not right.
     """
     from ntviz.runs import kernel as kernels
 
@@ -145,33 +127,26 @@ def prepare(
         profile = values.get("profile", declared["profile"].default)
     profile = check_profile(profile or "workshop")
     chosen = kernels.check(kernel) if kernel else kernels.HERE
-    return Job(path, notebook, declared, values, profile, chosen, _folder(path.stem, out, overwrite))
-
-
-def _folder(name: str, out: str | Path | None, overwrite: bool) -> Path:
     if out is None:
-        stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-        folder = runs_dir() / name / f"{stamp}-{secrets.token_hex(3)}"
-        folder.mkdir(parents=True)
-        return folder
-    folder = Path(out)
-    if (folder / manifest.FILE).exists() and not overwrite:
-        # A manifest that cannot be read belongs to no run that ended well.
-        with contextlib.suppress(ValueError):
-            if manifest.read(folder).status == "ok":
+        folder = manifest.new_folder(path.stem)
+    else:
+        folder = Path(out)
+        # A manifest that cannot be read, or none, belongs to no run that ended well.
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            if manifest.read(folder).status == "ok" and not overwrite:
                 raise FileExistsError(
                     f"the folder of a new run must not hold one that ended well, but {folder} does. "
                     "Choose another --out, or add --overwrite"
                 )
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        folder.mkdir(parents=True, exist_ok=True)
+    return Job(path, notebook, declared, values, profile, chosen, folder)
 
 
 def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
     """The manifest of `job`, after running it; the folder then holds manifest, executed notebook and report.
 
     A failing cell, a dead kernel, Ctrl-C and SIGTERM end the run, not this function: they are the manifest's
-    `status` and `error`.
+    `status` and `error`. A folder that cannot be written raises OSError; the manifest, where it could be, says so.
 
     Parameters
     ----------
@@ -179,11 +154,6 @@ def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
         From `prepare`.
     log
         Takes each line of progress that the notebook shows, while it runs; without it they are left out.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written; the manifest, where it could be, says so.
     """
     facts = Manifest(
         "running",
@@ -199,26 +169,21 @@ def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
         versions=versions(),
         git=manifest.git_state(job.path.resolve().parent),
     )
-    (job.folder / manifest.RECORDS).unlink(missing_ok=True)
-    for stale in (EXECUTED, report.FILE):
+    for stale in (manifest.RECORDS, EXECUTED, report.FILE):
         (job.folder / stale).unlink(missing_ok=True)
     facts.write(job.folder)
     started = time.monotonic()
     finished = _parameterized(job)
     try:
         with _sigterm():
-            facts.status, facts.error, facts.peak_memory_bytes = _run(job, finished, log)
+            _run(job, finished, facts, log)
     finally:
         facts.seconds = round(time.monotonic() - started, 2)
         facts.ended = manifest.now()
         facts.merge(manifest.records(job.folder))
         if facts.status == "running":
             # Something outside of the notebook's cells ended it, such as a full disk: say so before it is raised.
-            failure = sys.exc_info()[1]
-            stopped = isinstance(failure, KeyboardInterrupt)
-            facts.status = "interrupted" if stopped else "failed"
-            message = _stopped(failure) if stopped else str(failure)
-            facts.error = {"cell": None, "name": type(failure).__name__, "message": message}
+            _fail(facts, sys.exc_info()[1])
         _write(job, facts, finished)
     return facts
 
@@ -229,8 +194,7 @@ def _write(job: Job, facts: Manifest, finished: NotebookNode) -> None:
         with atomic_write(job.folder / report.FILE, "w") as handle:
             handle.write(report.render(finished, facts))
     except OSError as error:
-        facts.status = "failed"
-        facts.error = facts.error or {"cell": None, "name": type(error).__name__, "message": str(error)}
+        _fail(facts, error)
         # On a full disk there may be no room for this either; then the manifest still says "running" and names
         # the process, which `ntviz collect` finds gone.
         with contextlib.suppress(OSError):
@@ -252,19 +216,21 @@ def _parameterized(job: Job) -> NotebookNode:
     import nbformat
 
     copy = deepcopy(job.notebook)
-    copy.cells = [cell for cell in copy.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    copy.cells = [cell for cell in copy.cells if not _injected(cell)]
     copy.metadata.pop("widgets", None)
     copy.metadata["kernelspec"] = {"name": job.kernel, "display_name": job.kernel, "language": "python"}
-    if job.given:
-        cell = nbformat.v4.new_code_cell(
-            parameters.source_of(job.given), metadata={"tags": ["injected-parameters"]}
-        )
-        position = copy.cells.index(parameters.cell_of(copy)) + 1
-        copy.cells.insert(position, cell)
     copy.metadata["papermill"] = {"parameters": manifest.plain(job.values)}
+    if job.given:
+        # papermill's own way writes tuples as text.
+        cell = nbformat.v4.new_code_cell(parameters.source_of(job.given), metadata={"tags": [INJECTED]})
+        copy.cells.insert(copy.cells.index(parameters.cell_of(copy)) + 1, cell)
     for cell in copy.cells:
         cell.metadata.setdefault("tags", [])
     return copy
+
+
+def _injected(cell: NotebookNode) -> bool:
+    return INJECTED in cell.metadata.get("tags", [])
 
 
 @contextlib.contextmanager
@@ -284,17 +250,16 @@ def _sigterm() -> Generator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _run(
-    job: Job, finished: NotebookNode, log: Callable[[str], None] | None
-) -> tuple[str, dict[str, Any] | None, int | None]:
-    """Status, error and peak memory in bytes, after executing `finished` in place."""
+def _run(job: Job, finished: NotebookNode, facts: Manifest, log: Callable[[str], None] | None) -> None:
+    """Execute `finished` in place; status, error and peak memory go into `facts`."""
     environment = {**os.environ, DIR_VARIABLE: str(job.folder.resolve()), PROFILE_VARIABLE: job.profile}
     # A notebook that is started from within a notebook is a job all the same.
     environment.pop("JPY_SESSION_NAME", None)
     watch = None
-    status, name, message = "ok", "", ""
     try:
         # Takes a second or more, in which Ctrl-C may come as well.
+        from nbconvert.filters import strip_ansi
+
         from ntviz.runs import engine
 
         # In a log the notebook's own loops tell where it is; of the cells one line at the end is enough.
@@ -307,50 +272,43 @@ def _run(
         )
         with bar:
             engine.execute(finished, job.kernel, watch)
+        facts.status = "ok"
     except KeyboardInterrupt as stop:
-        status, name, message = "interrupted", type(stop).__name__, _stopped(stop)
+        _fail(facts, stop)
     except engine.CellError as failure:
-        name, message = failure.name, failure.message
-        status = "ok" if name == "SystemExit" and message in ("", "0", "None", "False") else "failed"
+        if failure.name == "SystemExit" and failure.message in ("", "0", "None", "False"):
+            facts.status = "ok"
+        else:
+            facts.status = "failed"
+            facts.error = {"cell": None, "name": failure.name, "message": strip_ansi(failure.message)}
     except engine.KernelError as death:
-        status, name, message = "failed", "KernelError", str(death)
-    if watch is None:
-        return status, {"cell": None, "name": name, "message": message}, None
-    error = None if status == "ok" else _described(finished, watch.cell, name, message)
-    return status, error, watch.peak_memory
+        _fail(facts, death)
+    if watch is not None:
+        facts.peak_memory_bytes = watch.peak_memory
+        if facts.error is not None:
+            facts.error |= _place(finished, watch.cell)
 
 
-def _stopped(stop: KeyboardInterrupt) -> str:
-    return f"stopped by {'SIGTERM' if isinstance(stop, Stopped) else 'Ctrl-C'}"
+def _fail(facts: Manifest, failure: BaseException | None) -> None:
+    """Put `failure` into `facts`; one that is there already stays."""
+    stopped = isinstance(failure, KeyboardInterrupt)
+    facts.status = "interrupted" if stopped else "failed"
+    signalled = f"stopped by {'SIGTERM' if isinstance(failure, Stopped) else 'Ctrl-C'}"
+    message = signalled if stopped else str(failure)
+    facts.error = facts.error or {"cell": None, "name": type(failure).__name__, "message": message}
 
 
-def _described(finished: NotebookNode, index: int, name: str, message: str) -> dict[str, Any]:
-    """The manifest's error; cells are counted from 1, as in a person's own copy of the notebook."""
+def _place(finished: NotebookNode, index: int) -> dict[str, Any]:
+    """Where the manifest's error is; cells are counted from 1, as in a person's own copy of the notebook."""
+    from nbconvert.filters import strip_ansi
+
     cell = finished.cells[index]
-    before = [
-        other
-        for other in finished.cells[:index]
-        if "injected-parameters" not in other.metadata.get("tags", [])
-    ]
+    errors = [output for output in cell.get("outputs", []) if output.output_type == "error"]
+    traceback = strip_ansi("\n".join(line for output in errors for line in output.traceback))
+    line = re.search(r"^Cell In\[.*?^-+> ?\d+ ([^\n]*)", traceback, re.MULTILINE | re.DOTALL)
     return {
-        "cell": len(before) + 1,
+        "cell": sum(not _injected(other) for other in finished.cells[:index]) + 1,
         "cell_id": cell.get("id", ""),
-        "name": name,
-        "message": _ANSI.sub("", message),
-        "line": _failing_line(cell),
+        "line": line[1].strip() if line else "",
         "source": cell.source,
     }
-
-
-def _failing_line(cell: NotebookNode) -> str:
-    """The line of the cell that its traceback points to, or the empty string."""
-    for output in cell.get("outputs", []):
-        if output.output_type == "error":
-            lines = _ANSI.sub("", "\n".join(output.traceback)).splitlines()
-            for position, line in enumerate(lines):
-                if line.startswith("Cell In["):
-                    for shown in lines[position + 1 :]:
-                        match = re.match(r"-+> ?\d+ (.*)", shown)
-                        if match:
-                            return match[1].strip()
-    return ""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import json
 import os
 import re
-import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ntviz.environment import append_line, atomic_write, data_dir, listeners, runs_dir, sha256, versions
+from ntviz.environment import data_dir, listeners, versions
 from ntviz.runs import manifest
+from ntviz.storage import append_line, atomic_write, sha256
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +30,7 @@ _current: Run | None = None
 
 
 def check_profile(profile: str) -> str:
-    """`profile`, if it is one.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
+    """`profile`, if it is one; ValueError if not."""
     if profile not in PROFILES:
         raise ValueError(
             f"profile must be one of {', '.join(PROFILES)}, but {profile!r} came. Choose one of these"
@@ -70,9 +63,7 @@ class Run:
     def dir(self) -> Path:
         """The run's folder; for a live notebook it is made at the first use."""
         if self._folder is None:
-            stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-            self._folder = runs_dir() / self._name / f"live-{stamp}-{secrets.token_hex(2)}"
-            self._folder.mkdir(parents=True)
+            self._folder = manifest.new_folder(self._name, "live-")
         return self._folder
 
     def sized(self, *, ci: Value, workshop: Value, full: Value) -> Value:
@@ -86,13 +77,7 @@ class Run:
         return {"ci": ci, "workshop": workshop, "full": full}[self.profile]
 
     def record(self, **metrics: Any) -> None:
-        """Put metrics into the manifest: numbers, texts, lists or dicts by name.
-
-        Raises
-        ------
-        TypeError
-            If a value is something else.
-        """
+        """Put metrics into the manifest: numbers, texts, lists or dicts by name; TypeError for anything else."""
         self._record("metrics", manifest.plain(metrics))
 
     def answer(self, text: str, chips: Mapping[str, str] | None = None) -> str:
@@ -103,13 +88,8 @@ class Run:
         text
             A sentence or two. The last answer of a run counts.
         chips
-            The few numbers that matter, by name in words: each text with its unit and control. They stand under the answer; what
-            `record` keeps is then folded.
-
-        Raises
-        ------
-        ValueError
-            If the text is empty.
+            The few numbers that matter, by name in words: each text with its unit and control. What `record` keeps is
+            then folded.
         """
         if not text.strip():
             raise ValueError(
@@ -119,13 +99,7 @@ class Run:
         return text
 
     def record_model(self, model: Any) -> None:
-        """Put a model's `info` (name, revision, weight hash and what else it says) into the manifest.
-
-        Raises
-        ------
-        TypeError
-            If the model has no `info` dict.
-        """
+        """Put a model's `info` (name, revision, weight hash and what else it says) into the manifest."""
         info = getattr(model, "info", None)
         if not isinstance(info, dict):
             raise TypeError(
@@ -135,13 +109,7 @@ class Run:
         self._record("models", manifest.plain(info))
 
     def record_data(self, path: str | Path) -> None:
-        """Put a file's name, size in bytes and SHA-256 into the manifest.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is no such file.
-        """
+        """Put a file's name, size in bytes and SHA-256 into the manifest."""
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(
@@ -153,13 +121,7 @@ class Run:
         self._record("data", {"path": shown.as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)})
 
     def save_table(self, table: pd.DataFrame, name: str) -> Path:
-        """Path of `table` as ``tables/NAME.parquet``; up to 100,000 rows it is written as CSV beside it, too.
-
-        Raises
-        ------
-        ValueError
-            If the name is not a plain file name.
-        """
+        """Path of `table` as ``tables/NAME.parquet``; up to 100,000 rows it is written as CSV beside it, too."""
         path = self._path("tables", name, ".parquet")
         index = table.index.name is not None or table.index.nlevels > 1
         with atomic_write(path) as handle:
@@ -175,13 +137,6 @@ class Run:
 
         A plotly figure is also written as ``.json``, and as ``.svg`` where kaleido and a Chromium are there; a figure or axes
         of matplotlib, such as `plot.logo` gives, also as ``.svg``; the labels of its axes are the description in both files.
-
-        Raises
-        ------
-        ValueError
-            If the name is not a plain file name.
-        TypeError
-            If it is no figure of plotly or matplotlib.
         """
         if hasattr(figure, "to_plotly_json"):
             from ntviz import plot
@@ -194,16 +149,12 @@ class Run:
                 plot.save(figure, path.with_suffix(".svg"))
         elif hasattr(drawing := getattr(figure, "figure", figure), "savefig"):
             path = self._path("figures", name, ".png")
-            words = " ".join(filter(None, (str(axes.get_label()) for axes in drawing.axes)))
-            for ending in (".png", ".svg"):
-                with atomic_write(path.with_suffix(ending)) as handle:
-                    drawing.savefig(
-                        handle,
-                        format=ending[1:],
-                        dpi=150,
-                        bbox_inches="tight",
-                        metadata={"Description": words},
-                    )
+            described = {
+                "Description": " ".join(filter(None, (str(axes.get_label()) for axes in drawing.axes)))
+            }
+            for kind in ("png", "svg"):
+                with atomic_write(path.with_suffix(f".{kind}")) as handle:
+                    drawing.savefig(handle, format=kind, dpi=150, bbox_inches="tight", metadata=described)
         else:
             raise TypeError(
                 f"a figure must come from ntviz.plot, plotly or matplotlib, but {type(figure).__name__} came. "
@@ -242,16 +193,13 @@ class _MemoryWatch:
         self._last: dict[str, Any] | None = None
 
     def __call__(self, *_: object) -> None:
-        seen = {"device": "cpu", "gpu_peak_bytes": None}
-        torch = sys.modules.get("torch")
+        torch, device, peak = sys.modules.get("torch"), "cpu", None
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-            seen = {
-                "device": f"cuda ({torch.cuda.get_device_name()})",
-                "gpu_peak_bytes": sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count()))),
-            }
+            device = f"cuda ({torch.cuda.get_device_name()})"
+            peak = sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count())))
         elif torch is not None and torch.backends.mps.is_available() and torch.mps.current_allocated_memory():
-            seen = {"device": "mps", "gpu_peak_bytes": torch.mps.driver_allocated_memory()}
-        if seen != self._last:
+            device, peak = "mps", torch.mps.driver_allocated_memory()
+        if (seen := {"device": device, "gpu_peak_bytes": peak}) != self._last:
             self._last = seen
             self._run._record("memory", seen)
 
@@ -263,13 +211,6 @@ def _hear(text: str) -> None:
         _current._record("notes", text)
 
 
-def _notebook_name() -> str:
-    # JupyterLab gives the path of the notebook that a kernel was started for.
-    session = os.environ.get("JPY_SESSION_NAME", "")
-    stem = Path(session).name.removesuffix(".ipynb")
-    return stem if _NAME.fullmatch(stem) else "live"
-
-
 def current(*, profile: str | None = None) -> Run:
     """The run that this kernel belongs to: the job of ``ntviz run``, or a live one with a folder made when needed.
 
@@ -278,11 +219,6 @@ def current(*, profile: str | None = None) -> Run:
     profile
         The notebook's own `profile` parameter. Under ``ntviz run`` and without the parameter it is
         ``NTVIZ_PROFILE``, else ``workshop``.
-
-    Raises
-    ------
-    ValueError
-        If the profile is unknown.
 
     Examples
     --------
@@ -293,13 +229,11 @@ def current(*, profile: str | None = None) -> Run:
     profile = check_profile(profile or os.environ.get(PROFILE_VARIABLE) or "workshop")
     named = os.environ.get(DIR_VARIABLE)
     folder = Path(named) if named else None
-    if (
-        _current is not None
-        and _current.profile == profile
-        and (folder is None or _current._folder == folder)
-    ):
+    if _current and _current.profile == profile and (folder is None or _current._folder == folder):
         return _current
-    _current = Run(profile, folder, _notebook_name())
+    # JupyterLab gives the path of the notebook that a kernel was started for.
+    stem = Path(os.environ.get("JPY_SESSION_NAME", "")).name.removesuffix(".ipynb")
+    _current = Run(profile, folder, stem if _NAME.fullmatch(stem) else "live")
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     if shell is not None and _hear not in listeners:

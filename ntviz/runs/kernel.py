@@ -35,13 +35,7 @@ class Specs(KernelSpecManager):
 
 
 def check(name: str) -> str:
-    """`name`, if such a kernel is registered.
-
-    Raises
-    ------
-    ValueError
-        If it is not; the message lists those that are.
-    """
+    """`name`, if such a kernel is registered; ValueError, which lists those that are, if not."""
     specs = Specs()
     try:
         specs.get_kernel_spec(name)
@@ -76,22 +70,15 @@ def install(*, user: bool = False, prefix: str | Path | None = None) -> list[Pat
         Register for this user, where every Jupyter server of theirs finds them.
     prefix
         Register under this prefix, such as a server's environment; without it and `user`, this environment.
-
-    Raises
-    ------
-    PermissionError
-        If the place cannot be written; the message names others.
     """
+    place = str(prefix) if prefix is not None else None if user else sys.prefix
     found = []
     for name in NAMES:
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / name
-            source.mkdir()
-            (source / "kernel.json").write_text(json.dumps(spec(name), indent=1) + "\n", encoding="utf-8")
-            place = str(prefix) if prefix is not None else None if user else sys.prefix
+        with tempfile.TemporaryDirectory() as source:
+            Path(source, "kernel.json").write_text(json.dumps(spec(name), indent=1) + "\n", encoding="utf-8")
             try:
                 target = KernelSpecManager().install_kernel_spec(
-                    str(source), kernel_name=name, user=user, prefix=place
+                    source, kernel_name=name, user=user, prefix=place
                 )
             except PermissionError as error:
                 raise PermissionError(

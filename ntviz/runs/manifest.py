@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
-import math
 import os
 import platform
+import secrets
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ntviz.environment import atomic_write
+from ntviz.environment import runs_dir
+from ntviz.storage import atomic_write
 
 SCHEMA = "ntviz-run/1"
 FILE = "manifest.json"
@@ -28,21 +30,17 @@ class Manifest:
     Attributes
     ----------
     status
-        ``running``, ``ok``, ``failed``, ``interrupted`` or, for a notebook that a person runs, ``live``.
-    notebook, notebook_sha256, title
-        Name of the notebook file without its ending, checksum of its bytes, and its first heading.
+        One of `STATUSES`; ``live`` is a notebook that a person runs.
     parameters, given
-        All parameters with the values used, and the names of those that were set for this run.
+        All parameters with their values, and the names of those that were set for this run.
     started, ended, seconds
         UTC times in ISO 8601, and the seconds between them.
     peak_memory_bytes, gpu_peak_memory_bytes
         Largest resident memory of the kernel, and largest memory that torch held on the GPU; None if unknown.
-    answer, chips, models, data, metrics, tables, figures
-        What the notebook recorded through its `runs.Run`.
     notes
-        What is to be known of the inputs, such as lines of a file that could not be read: a sentence each.
+        What is to be known of the inputs, such as lines of a file that could not be read.
     error
-        None, or `cell` (counted from 1), `cell_id`, `name`, `message` and the failing `line`.
+        None, or `cell` (counted from 1), `cell_id`, `name`, `message`, the failing `line` and the cell's `source`.
     """
 
     status: str
@@ -75,6 +73,17 @@ class Manifest:
     host: str = field(default_factory=platform.node)
     schema: str = SCHEMA
 
+    @property
+    def alive(self) -> bool | None:
+        """Whether the run's process is there; None for one of another machine, of which nothing is known."""
+        if self.host != platform.node() or os.name != "posix":
+            return None
+        try:
+            os.kill(self.pid, 0)
+        except OSError as error:
+            return isinstance(error, PermissionError)
+        return True
+
     def merge(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Take over what a notebook recorded; of several values for one thing the last counts."""
         for record in records:
@@ -104,38 +113,23 @@ class Manifest:
 
 
 def read(folder: str | Path) -> Manifest:
-    """The manifest of the run in `folder`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    ValueError
-        If it is not one: not JSON, of another schema, or without a field that must be there.
-    """
+    """The manifest of the run in `folder`; ValueError where it is none of this schema."""
     path = Path(folder) / FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(f"its schema is {schema!r}")
+        if missing := {"status", "notebook"} - content.keys():
+            raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
+        if content["status"] not in STATUSES:
+            raise ValueError(f"its status is {content['status']!r}")
     except ValueError as error:
         raise ValueError(
-            f"{path} must be JSON, but reading it gave '{error}'. It was not written by `ntviz run`, or was "
-            "damaged later: run the notebook again"
+            f"{path} must be JSON of schema {SCHEMA!r}, but {error}. Run the notebook again, or read it with the "
+            "version of ntviz that wrote it"
         ) from error
-    schema = content.get("schema") if isinstance(content, dict) else None
-    if schema != SCHEMA:
-        raise ValueError(
-            f"{path} must have schema {SCHEMA!r}, but it has {schema!r}. Read it with the version of ntviz that wrote it"
-        )
     known = {entry.name for entry in fields(Manifest)}
-    missing = {"status", "notebook"} - set(content)
-    if missing or content["status"] not in STATUSES:
-        wrong = (
-            f"has no {' and no '.join(sorted(missing))}" if missing else f"has status {content['status']!r}"
-        )
-        raise ValueError(
-            f"{path} must name its notebook and one of the statuses {', '.join(STATUSES)}, but it {wrong}. "
-            "Run the notebook again"
-        )
     return Manifest(**{name: value for name, value in content.items() if name in known})
 
 
@@ -145,46 +139,30 @@ def records(folder: str | Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     found = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
+    # Only a kernel that was killed while writing leaves half a line, and only as the last one.
+    with contextlib.suppress(json.JSONDecodeError):
+        for line in path.read_text(encoding="utf-8").splitlines():
             found.append(json.loads(line))
-        except json.JSONDecodeError:
-            break  # Only a kernel that was killed while writing leaves such a line, and only as the last one.
     return found
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: numpy scalars and arrays, paths and tuples converted, numbers that are none as None.
+    """`value` as JSON can hold it: arrays and tensors as lists, paths and dates as text, NaN and infinity as None.
 
-    Raises
-    ------
-    TypeError
-        If it holds something else.
-
-    Examples
-    --------
     >>> import numpy as np
     >>> plain({"loss": np.float32(0.5), "gap": float("nan"), "shape": (2, 3)})
     {'loss': 0.5, 'gap': None, 'shape': [2, 3]}
     """
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, os.PathLike):
-        return os.fspath(value)
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    # numpy, pandas and torch, without importing any of them.
+    from pydantic_core import to_jsonable_python
+
+    return to_jsonable_python(value, inf_nan_mode="null", fallback=_listed)
+
+
+def _listed(value: Any) -> Any:
+    """Values of numpy, pandas and torch, without importing any of them."""
     for method in ("tolist", "item"):
         if hasattr(value, method):
-            return plain(getattr(value, method)())
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
+            return getattr(value, method)()
     raise TypeError(
         f"a recorded value must be a number, text, list or dict, but {type(value).__name__} came. "
         "Record its numbers, and save tables and figures with save_table and save_figure"
@@ -210,4 +188,12 @@ def git_state(folder: str | Path) -> dict[str, Any] | None:
 
 def now() -> str:
     """UTC of this moment, ISO 8601 to the second."""
-    return datetime.datetime.now(datetime.UTC).replace(microsecond=0).isoformat()
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def new_folder(name: str, start: str = "") -> Path:
+    """A new folder for a run of the notebook called `name`; its own name is a time in UTC with `start` before it."""
+    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
+    folder = runs_dir() / name / f"{start}{stamp}-{secrets.token_hex(3)}"
+    folder.mkdir(parents=True)
+    return folder

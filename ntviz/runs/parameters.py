@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import io
 import json
 import math
 import tokenize
-from collections.abc import Mapping
+import types
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 TAG = "parameters"
-_TRUE = {"true", "yes", "on", "1"}
-_FALSE = {"false", "no", "off", "0"}
 _NONE = {"none", "null", ""}
+_UNIONS = (typing.Union, types.UnionType)
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a parameters cell: ``name: annotation = default  # help``.
-
-    Attributes
-    ----------
-    name, annotation, help
-        As written; the annotation is empty where the cell has none.
-    default
-        The literal's value.
-    """
+    """One line of a parameters cell: ``name: annotation = default  # help``; the annotation may be empty."""
 
     name: str
     annotation: str
@@ -46,20 +43,12 @@ class Parameter:
 
 def cell_of(notebook: NotebookNode) -> NotebookNode | None:
     """The first code cell that is tagged ``parameters``, or None."""
-    for cell in notebook.cells:
-        if cell.cell_type == "code" and TAG in cell.metadata.get("tags", []):
-            return cell
-    return None
+    cells = (cell for cell in notebook.cells if cell.cell_type == "code")
+    return next((cell for cell in cells if TAG in cell.metadata.get("tags", [])), None)
 
 
 def read(notebook: NotebookNode) -> dict[str, Parameter]:
-    """The parameters that a notebook declares, by name, in their order; empty without a parameters cell.
-
-    Raises
-    ------
-    ValueError
-        If the cell is not Python, or a line is not an assignment of a literal.
-    """
+    """The parameters that a notebook declares, as `parse` finds them; empty without a parameters cell."""
     cell = cell_of(notebook)
     return parse(cell.source) if cell is not None else {}
 
@@ -67,12 +56,8 @@ def read(notebook: NotebookNode) -> dict[str, Parameter]:
 def parse(source: str) -> dict[str, Parameter]:
     """The parameters that the source of a parameters cell declares, by name, in their order.
 
-    A comment at the end of a line, or the comment lines directly above it, is the parameter's help.
-
-    Raises
-    ------
-    ValueError
-        If the source is not Python, or a line is not an assignment of a literal.
+    A comment at the end of a line, or the comment lines directly above it, is the parameter's help. A cell that is no
+    Python, or has a line that assigns no literal, is a ValueError.
 
     Examples
     --------
@@ -140,19 +125,7 @@ def _above(comments: dict[int, str], statement: ast.stmt) -> str:
 
 
 def assign(declared: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the parameters in `given`, coerced to what the notebook declares.
-
-    Parameters
-    ----------
-    declared
-        As `read` returns them.
-    given
-        By name: text as typed in a shell, or a value of the declared type.
-
-    Raises
-    ------
-    ValueError
-        If a name is not declared (the nearest one is proposed), or a value does not fit its annotation.
+    """Values of the parameters in `given`, by name, coerced to what the notebook declares; see `read` and `coerce`.
 
     Examples
     --------
@@ -177,115 +150,94 @@ def coerce(value: Any, parameter: Parameter) -> Any:
     Understood are str, int, float, bool, None, Literal, list, tuple and dict, and unions of them. A list may be
     typed as ``a,b,c`` or as ``[a, b]``. Text stays text where the annotation allows it, whatever it looks like.
 
-    Raises
-    ------
-    ValueError
-        If the value does not fit.
-
     Examples
     --------
     >>> coerce("1e3", Parameter("window", "int", 0)), coerce("none", Parameter("gene", "str | None", ""))
     (1000, None)
     """
     try:
-        tree = ast.parse(parameter.kind, mode="eval").body
-    except SyntaxError:
-        tree = ast.Name("Any")
-    try:
-        return _read(value, tree) if isinstance(value, str) else _check(value, tree)
-    except (ValueError, SyntaxError, TypeError) as error:
+        return fit(value, _type(ast.parse(parameter.kind, mode="eval").body))
+    except (ValueError, SyntaxError, LookupError) as error:
         raise ValueError(
             f"parameter {parameter.name!r} must be {parameter.kind}, but {value!r} came. "
             f"Give a value like its default, {parameter.default!r}"
         ) from error
 
 
-def _parts(tree: ast.expr) -> tuple[str, list[ast.expr]]:
-    """Name of a type and its arguments: ``list[int]`` is ('list', [int]), ``int | None`` is ('union', [int, None])."""
-    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr):
-        left, right = _parts(tree.left), _parts(tree.right)
-        return "union", [
-            *(left[1] if left[0] == "union" else [tree.left]),
-            *(right[1] if right[0] == "union" else [tree.right]),
-        ]
-    if isinstance(tree, ast.Constant):
-        return ("none", []) if tree.value is None else ("any", [])
-    if isinstance(tree, ast.Subscript):
-        name, _ = _parts(tree.value)
-        arguments = tree.slice.elts if isinstance(tree.slice, ast.Tuple) else [tree.slice]
-        if name == "optional":
-            return "union", [*arguments, ast.Constant(None)]
-        return name, list(arguments)
-    if isinstance(tree, ast.Attribute):
-        return tree.attr.lower(), []
-    name = tree.id.lower() if isinstance(tree, ast.Name) else "any"
-    return ("none" if name == "nonetype" else name), []
+def fit(value: Any, kind: Any) -> Any:
+    """`value` as a Python type, by pydantic: text as it is typed in a shell, other values if they are of the type."""
+    if isinstance(value, str):
+        members = typing.get_args(kind) if typing.get_origin(kind) in _UNIONS else (kind,)
+        texts = {str, Path, Any}.intersection(members)
+        if NoneType in members and value.strip().lower() in _NONE and not (texts and value == ""):
+            return None
+        if texts:
+            return value
+        for member in members:
+            with contextlib.suppress(ValueError, SyntaxError, LookupError):
+                return _read(value, member)
+        raise ValueError(f"no {kind} reads {value!r}")
+    from pydantic import TypeAdapter
+
+    is_tuple = isinstance(value, list) and tuple in (kind, typing.get_origin(kind))
+    return TypeAdapter(kind, config={"strict": True}).validate_python(tuple(value) if is_tuple else value)
 
 
-def _read(text: str, tree: ast.expr) -> Any:
-    name, arguments = _parts(tree)
-    if name == "union":
-        return _read_union(text, arguments)
-    if name == "none":
-        return _one_of(text, {None: _NONE})
-    if name == "bool":
-        return _one_of(text, {True: _TRUE, False: _FALSE})
-    if name == "int":
-        return _whole(text)
-    if name == "float":
-        return float(text)
-    if name == "literal":
-        return _choice(text, arguments)
-    if name in ("list", "tuple", "sequence", "set"):
-        return _read_many(text, name, arguments)
-    if name == "dict":
-        return _check(_literal(text), tree)
-    return text
+def _type(tree: ast.expr) -> Any:
+    """The type that an annotation means, without running it; Any where it is none of ours."""
+    match tree:
+        case ast.Constant(value=None):
+            return NoneType
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _type(left) | _type(right)
+        case ast.Subscript(value=name, slice=inner):
+            parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+            outer = _type(name)
+            read = ast.literal_eval if outer is typing.Literal else _type
+            arguments = tuple(... if ast.unparse(part) == "..." else read(part) for part in parts)
+            return Any if outer is Any else outer[arguments[0] if outer is typing.Optional else arguments]
+        case ast.Attribute(attr=name) | ast.Name(id=name):
+            return _types().get(name, Any)
+    return Any
 
 
-def _read_union(text: str, members: list[ast.expr]) -> Any:
-    # The most particular reading wins; text comes last, since every text is one.
-    order = ["none", "literal", "bool", "int", "float", "list", "tuple", "dict", "str"]
-    ranked = sorted(
-        members, key=lambda member: order.index(_parts(member)[0]) if _parts(member)[0] in order else 99
+@cache
+def _types() -> dict[str, Any]:
+    from pydantic import BeforeValidator
+
+    def whole(value: Any) -> Any:
+        """1e6 is a whole number, too."""
+        return float(value) if isinstance(value, str) and not value.lstrip("+-").isdecimal() else value
+
+    names = {kind.__name__: kind for kind in (str, float, bool, list, tuple, dict)}
+    special = {
+        name: getattr(typing, name)
+        for name in ("Literal", "Optional", "Union", "Sequence", "List", "Tuple", "Dict")
+    }
+    return names | special | {"int": typing.Annotated[int, BeforeValidator(whole)], "Path": str}
+
+
+def _read(text: str, kind: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    origin = typing.get_origin(kind) or kind
+    if origin is typing.Literal:
+        return {str(choice): choice for choice in typing.get_args(kind)}[text]
+    adapter = TypeAdapter(kind)
+    if origin is dict:
+        return adapter.validate_python(_literal(text))
+    if origin not in (list, tuple, Sequence, typing.Sequence):
+        return adapter.validate_python(text)
+    stripped = text.strip()
+    if stripped[:1] in ("[", "("):
+        if stripped[-1] != {"[": "]", "(": ")"}[stripped[0]]:
+            raise ValueError("the bracket is not closed")
+        with contextlib.suppress(ValueError, SyntaxError):
+            return adapter.validate_python(_literal(stripped))
+        stripped = stripped[1:-1]  # [a, b] without quotes, or numbers that are meant as text
+    return adapter.validate_python(
+        [item for part in stripped.split(",") if (item := part.strip().strip("'\""))]
     )
-    texts = any(_parts(member)[0] in ("str", "path") for member in members)
-    for member in ranked:
-        kind = _parts(member)[0]
-        if texts and kind in ("bool", "int", "float"):
-            continue
-        if kind == "none" and texts and text == "":
-            continue
-        try:
-            return _read(text, member)
-        except (ValueError, SyntaxError, TypeError):
-            continue
-    raise ValueError("no member of the union reads it")
-
-
-def _one_of(text: str, words: Mapping[Any, set[str]]) -> Any:
-    for value, spellings in words.items():
-        if text.strip().lower() in spellings:
-            return value
-    raise ValueError(f"{text!r} is none of the words for it")
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        number = float(text)
-        if not number.is_integer():
-            raise
-        return int(number)
-
-
-def _choice(text: str, arguments: list[ast.expr]) -> Any:
-    for argument in arguments:
-        value = ast.literal_eval(argument)
-        if text == str(value):
-            return value
-    raise ValueError("not among the choices")
 
 
 def _literal(text: str) -> Any:
@@ -293,62 +245,6 @@ def _literal(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return ast.literal_eval(text)
-
-
-def _read_many(text: str, name: str, arguments: list[ast.expr]) -> Any:
-    stripped = text.strip()
-    if stripped[:1] in ("[", "("):
-        inner = stripped[1:-1].strip()
-        if inner and stripped[-1:] not in ("]", ")"):
-            raise ValueError("the bracket is not closed")
-        try:
-            return _check(_literal(stripped), ast.parse(_rebuilt(name, arguments), mode="eval").body)
-        except (ValueError, SyntaxError, TypeError):
-            stripped = inner  # [a, b] without quotes, or numbers that are meant as text
-    items = [item.strip().strip("'\"") for item in stripped.split(",") if item.strip()]
-    kinds = [
-        argument
-        for argument in arguments
-        if not (isinstance(argument, ast.Constant) and argument.value is ...)
-    ]
-    if name == "tuple" and len(kinds) > 1:
-        if len(kinds) != len(items):
-            raise ValueError("another number of values")
-        return tuple(_read(item, kind) for item, kind in zip(items, kinds, strict=True))
-    values = [_read(item, kinds[0]) if kinds else item for item in items]
-    return tuple(values) if name == "tuple" else values
-
-
-def _rebuilt(name: str, arguments: list[ast.expr]) -> str:
-    return f"{name}[{', '.join(map(ast.unparse, arguments))}]" if arguments else name
-
-
-def _check(value: Any, tree: ast.expr) -> Any:
-    name, arguments = _parts(tree)
-    if name == "union":
-        for member in arguments:
-            try:
-                return _check(value, member)
-            except (ValueError, TypeError):
-                continue
-        raise TypeError("no member of the union fits")
-    if name == "literal":
-        if value in [ast.literal_eval(argument) for argument in arguments]:
-            return value
-        raise ValueError("not among the choices")
-    if name == "float" and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if name == "tuple" and isinstance(value, list):
-        value = tuple(value)
-    if name in ("list", "tuple", "sequence") and isinstance(value, list | tuple) and len(arguments) == 1:
-        value = type(value)(_check(item, arguments[0]) for item in value)
-    wanted = {
-        "str": str, "int": int, "float": float, "bool": bool, "none": type(None),
-        "list": list, "tuple": tuple, "dict": dict, "sequence": (list, tuple),
-    }.get(name, object)  # fmt: skip
-    if not isinstance(value, wanted) or (isinstance(value, bool) and name in ("int", "float")):
-        raise TypeError(f"{type(value).__name__} is not {name}")
-    return value
 
 
 def source_of(values: Mapping[str, Any]) -> str:
