@@ -1,6 +1,8 @@
-"""Checks of data sets: each fault is found, and a clean set passes."""
+"""Checks of data sets: each fault is found, and a clean set passes; and the published tasks and numbers."""
 
 from __future__ import annotations
+
+import sys
 
 import numpy as np
 import pytest
@@ -8,8 +10,10 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from ntviz import benchmark
-from ntviz.benchmark import checking, chr20, shortcuts
-from ntviz.sequence import reverse_complement
+from ntviz.benchmark import checking, chr20, registry
+from ntviz.genome.sequence import reverse_complement
+
+ODD = np.arange(300) % 2
 
 
 def examples(texts, labels, tag, groups=None):
@@ -27,21 +31,19 @@ def random_texts(n, bp=80, seed=0):
     return ["".join(rng.choice(list("ACGT"), bp)) for _ in range(n)]
 
 
-def task(train=None, test=None, *, facts=None, kind="binary", classes=("no", "yes")):
-    train = train or examples(random_texts(300), np.arange(300) % 2, "a")
-    test = test or examples(random_texts(100, seed=1), np.arange(100) % 2, "b")
-    return benchmark.Task("t", kind, classes, train, test, facts=facts or {})
+def check(train=None, test=None, *, facts=None, kind="binary", classes=("no", "yes")):
+    train = train or examples(random_texts(300), ODD, "a")
+    test = test or examples(random_texts(100, seed=1), ODD[:100], "b")
+    return benchmark.check(benchmark.Task("t", kind, classes, train, test, facts=facts or {}))
 
 
 def found(checks, name, part=None):
     table = checks.table[checks.table["check"].str.contains(name, regex=False)]
-    if part is not None:
-        table = table[table["part"] == part]
-    return table.iloc[0]
+    return (table if part is None else table[table["part"] == part]).iloc[0]
 
 
 def test_a_clean_set_passes():
-    checks = checking.check(task())
+    checks = check()
     assert checks.status == "pass", checks.table[checks.table["status"] != "pass"]
     assert repr(checks).startswith("Checks(t: ")
 
@@ -49,7 +51,7 @@ def test_a_clean_set_passes():
 def test_repeats_are_counted_by_strand_and_label():
     texts = random_texts(300)
     texts[1], texts[4], texts[7] = texts[0], texts[2], reverse_complement(texts[2])
-    checks = checking.check(task(examples(texts, np.arange(300) % 2, "a")))
+    checks = check(examples(texts, ODD, "a"))
     assert found(checks, "equal sequences", "train")["value"] == 2
     assert found(checks, "equal but for the strand", "train")["value"] == 1
     assert found(checks, "other labels", "train")["value"] == 2
@@ -61,114 +63,195 @@ def test_repeats_are_counted_by_strand_and_label():
 def test_a_test_sequence_in_training_fails(turned):
     train, test = random_texts(300), random_texts(100, seed=1)
     test[3] = reverse_complement(train[5]) if turned else train[5]
-    checks = checking.check(
-        task(examples(train, np.arange(300) % 2, "a"), examples(test, np.arange(100) % 2, "b"))
-    )
-    assert found(checks, "in training too")["value"] == 1
-    assert checks.status == "fail"
-    assert found(checks, "share 90%")["value"] == 1
+    checks = check(examples(train, ODD, "a"), examples(test, ODD[:100], "b"))
+    assert found(checks, "duplicates across splits")[["value", "status"]].tolist() == [0.01, "fail"]
+    assert found(checks, "Share 90%")[["value", "status"]].tolist() == [1, "fail"]
 
 
 def test_shifted_copies_are_near():
     train, test = random_texts(300), random_texts(100, seed=1)
+    # 30 of its 60 21-mers.
     test[3] = train[5][30:] + test[3][:30]
-    one, other = examples(train, np.arange(300) % 2, "a"), examples(test, np.arange(100) % 2, "b")
-    best = checking.nearest(one, other)
-    assert best[3] == pytest.approx(30 / 60)
-    assert (np.delete(best, 3) == 0).all()
-    checks = checking.check(task(one, other))
-    assert found(checks, "share 30%")["status"] == "warning"
-    assert found(checks, "share 90%")["status"] == "pass"
+    checks = check(examples(train, ODD, "a"), examples(test, ODD[:100], "b"))
+    assert found(checks, "Near-duplicates")[["value", "status"]].tolist() == [0.01, "warning"]
+    assert found(checks, "Share 90%")["status"] == "pass"
 
 
-def test_sequences_too_short_to_compare_are_unknown():
+def test_few_and_short_sequences_are_unknown():
     short = examples(["ACGT", "ACGG"] * 2, [0, 1, 0, 1], "a")
-    checks = checking.check(task(short, examples(["TTTT", "ACCC"], [0, 1], "b")))
-    assert found(checks, "share 30%")["status"] == "unknown"
-    assert found(checks, "one number")["status"] == "unknown"
+    checks = check(short, examples(["TTTT", "ACCC"], [0, 1], "b"))
+    assert found(checks, "Length shortcut")["status"] == "unknown"
+    assert "not assessable" in found(checks, "Near-duplicates")["note"]
 
 
 def test_groups_on_both_sides_fail():
-    train = examples(random_texts(300), np.arange(300) % 2, "a", ["chr1"] * 150 + ["chr2"] * 150)
-    test = examples(random_texts(100, seed=1), np.arange(100) % 2, "b", ["chr2"] * 100)
-    row = found(checking.check(task(train, test)), "groups on both sides")
+    train = examples(random_texts(300), ODD, "a", ["chr1"] * 150 + ["chr2"] * 150)
+    test = examples(random_texts(100, seed=1), ODD[:100], "b", ["chr2"] * 100)
+    row = found(check(train, test), "groups on both sides")
     assert (row["status"], row["note"]) == ("fail", "chr2")
 
 
 def test_balance_counts_and_n():
     train = examples([*random_texts(299), "ACGTN" * 16], [1] * 20 + [0] * 280, "a")
-    checks = checking.check(task(train, facts={"expected": {"train": 301, "test": 100}}))
+    checks = check(train, facts={"expected": {"train": 301, "test": 100}})
     assert found(checks, "rarest class", "train")["status"] == "warning"
     assert found(checks, "rarest class", "train")["note"] == "no 280, yes 20"
     assert found(checks, "examples", "train")["status"] == "warning"
     assert found(checks, "examples", "test")["status"] == "pass"
     assert found(checks, "with N", "train")["value"] == 1
-    empty = checking.check(task(test=examples(random_texts(50, seed=3), [0] * 50, "b")))
+    empty = check(test=examples(random_texts(50, seed=3), [0] * 50, "b"))
     assert found(empty, "rarest class", "test")["status"] == "fail"
 
 
-def test_composition_that_tells_the_label_fails():
-    rng = np.random.default_rng(0)
-    labels = np.arange(300) % 2
-    texts = [
-        "".join(rng.choice(list("ACGT"), 80, p=[0.2, 0.3, 0.3, 0.2] if y else [0.25] * 4)) for y in labels
+def rich(n, seed):
+    rng = np.random.default_rng(seed)
+    return [
+        "".join(rng.choice(list("ACGT"), 80, p=[0.2, 0.3, 0.3, 0.2] if y else [0.25] * 4)) for y in ODD[:n]
     ]
-    checks = checking.check(task(examples(texts, labels, "a")))
-    row = found(checks, "one number")
+
+
+def test_composition_that_tells_the_label_fails():
+    row = found(
+        check(examples(rich(300, 0), ODD, "a"), examples(rich(100, 1), ODD[:100], "b")), "composition rule"
+    )
     assert row["status"] == "fail"
-    assert row["note"] == "GC"
+    assert "rule on gc" in row["note"]
 
 
 def test_lengths_that_tell_the_label_fail():
-    labels = np.arange(300) % 2
-    texts = [text[: 80 - 3 * y] for text, y in zip(random_texts(300), labels, strict=True)]
-    other = examples(
-        [t[: 80 - 3 * (i % 2)] for i, t in enumerate(random_texts(100, seed=1))], np.arange(100) % 2, "b"
-    )
-    checks = checking.check(task(examples(texts, labels, "a"), other))
-    assert found(checks, "one number")["note"] == "length, bp"
+    def cut(n, seed):
+        return [text[: 80 - 3 * y] for text, y in zip(random_texts(n, seed=seed), ODD, strict=False)]
+
+    checks = check(examples(cut(300, 0), ODD, "a"), examples(cut(100, 1), ODD[:100], "b"))
+    assert found(checks, "Length shortcut")["status"] == "fail"
     assert found(checks, "lengths")["status"] == "warning"
+
+
+def test_a_site_in_one_class_alone_and_shuffled_negatives_are_found():
+    rng = np.random.default_rng(5)
+
+    def sites(n, seed):
+        texts = random_texts(n, seed=seed)
+        return [text[:40] + "GTAAGT" + text[46:] if y else text for text, y in zip(texts, ODD, strict=False)]
+
+    checks = check(examples(sites(300, 0), ODD, "a"), examples(sites(100, 1), ODD[:100], "b"))
+    assert found(checks, "Fixed-position motif")["status"] == "fail"
+    assert found(checks, "lack the site")["status"] == "fail"
+
+    def shuffled(n, seed):
+        """Each second is the first in an order that keeps the counts of pairs: turned loops between two As."""
+        made = []
+        for text in random_texts(n // 2, bp=40, seed=seed):
+            parts = ["A" + part for part in text.split("A")]
+            made += ["".join(parts) + "A", parts[0] + "".join(rng.permutation(parts[1:])) + "A"]
+        return made
+
+    train, test = shuffled(300, 0), shuffled(100, 1)
+    # A pair across the split.
+    train[:100:2], test[1::2] = test[::2], test[1::2]
+    checks = check(examples(train, ODD, "a"), examples(test, ODD[:100], "b"))
+    assert found(checks, "Constructed negatives")["status"] != "pass"
 
 
 def test_separation_is_that_of_scikit_learn_and_scipy():
     rng = np.random.default_rng(0)
     values = np.round(rng.normal(size=200), 1)
-    labels = rng.integers(0, 3, 200)
-    aucs = [roc_auc_score(labels == c, values) for c in range(3)]
-    assert shortcuts.separation("multiclass", labels, values) == pytest.approx(
-        max(max(a, 1 - a) for a in aucs)
-    )
     tracks = rng.random((200, 4)) < 0.4
     aucs = [roc_auc_score(tracks[:, t], values) for t in range(4)]
-    assert shortcuts.separation("multilabel", tracks, values) == pytest.approx(
+    assert checking.separation("multilabel", tracks, values) == pytest.approx(
         max(max(a, 1 - a) for a in aucs)
     )
     targets = rng.normal(size=(200, 2))
     rho = max(abs(stats.spearmanr(values, targets[:, t])[0]) for t in range(2))
-    assert shortcuts.separation("regression", targets, values) == pytest.approx((1 + rho) / 2)
-    assert shortcuts.separation("regression", targets, np.ones(200)) == 0.5
+    assert checking.separation("regression", targets, values) == pytest.approx((1 + rho) / 2)
+    assert checking.separation("regression", targets, np.ones(200)) == 0.5
 
 
-def test_single_features_by_hand():
-    features = shortcuts.single_features(["ACGCGN", "TTTT"])
-    assert features["share of N"].tolist() == [pytest.approx(1 / 6), 0]
-    assert features["GC"].tolist() == [pytest.approx(0.8), 0]
-    assert features["CpG ratio"].tolist() == [pytest.approx((2 / 4) / (0.4 * 0.4)), 0]
-    assert features["share of TT"].tolist() == [0, 1]
-    assert len(features) == 4 + 4 + 16
+@pytest.mark.parametrize("kind", ["multilabel", "regression"])
+def test_tracks_and_targets_that_one_number_tells_fail(kind):
+    labels = np.stack([ODD, 1 - ODD], axis=1).astype(float)
+    train, test = random_texts(300), rich(100, 1)
+    test[7] = train[4]
+    checks = check(
+        examples(rich(300, 0)[:299] + train[4:5], labels, "a"), examples(test, labels[:100], "b"), kind=kind
+    )
+    assert found(checks, "one number")[["status", "note"]].tolist() == ["fail", "gc"]
+    assert found(checks, "duplicates across splits")["status"] == "fail"
 
 
 def test_tasks_by_base_and_without_a_test_part():
-    text = random_texts(6, bp=10)
-    train = examples(text, np.ones((6, 10), np.int8), "a")
-    checks = checking.check(benchmark.Task("b", "per_base", ("none", "site"), train, None))
+    train = examples(random_texts(6, bp=10), np.ones((6, 10), np.int8), "a")
+    checks = benchmark.check(benchmark.Task("b", "per_base", ("none", "site"), train, None))
     assert found(checks, "one number")["status"] == "unknown"
-    assert "in training too" not in " ".join(checks.table["check"])
+    assert "across splits" not in " ".join(checks.table["check"])
+    folded = benchmark.check(
+        benchmark.Task("f", "binary", ("no", "yes"), examples(rich(300, 0), ODD, "a"), None)
+    )
+    assert found(folded, "composition rule", "all")["status"] == "fail"
 
 
-def test_the_tasks_of_chromosome_20_have_no_copies_across():
-    checks = checking.check(chr20.build("chr20_coding"))
-    for name in ("in training too", "groups on both sides", "share 30%", "share 90%"):
+def test_without_the_linter_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "seqleak.audit", None)
+    with pytest.raises(ImportError, match=r"needs seqleak. Install it: pip install 'ntviz\[benchmark\]'"):
+        check()
+
+
+def test_a_task_of_chromosome_20_has_no_copies_across():
+    checks = benchmark.check(chr20.build("chr20_coding"))
+    for name in (
+        "duplicates across splits",
+        "groups on both sides",
+        "Near-duplicates",
+        "Share 90%",
+        "Overlapping",
+    ):
         assert found(checks, name)["status"] == "pass"
     # Coding sequence is rich in G and C: a shortcut, and it is told.
-    assert found(checks, "one number")["status"] in ("warning", "fail")
+    assert found(checks, "composition rule")["status"] in ("warning", "fail")
+
+
+# Published tasks and numbers ------------------------------------------------------------------------------------------
+
+
+def test_there_are_eighteen_tasks_of_each_generation():
+    by = [generation for generation, _ in registry.SPECS]
+    assert (by.count("revised"), by.count("original"), by.count("other")) == (18, 18, 3)
+    for spec in registry.SPECS.values():
+        assert spec.grade in registry.GRADES
+        assert spec.source
+        assert spec.outputs == (len(spec.classes) or 919)
+
+
+def test_original_counts_add_up_to_what_was_published():
+    original = [spec for spec in registry.SPECS.values() if spec.generation == "original"]
+    assert sum(spec.train + spec.test for spec in original) == 510_647
+
+
+def test_lengths_are_those_of_the_sources():
+    lengths = {"promoter": 300, "enhancers": 400, "splice": 600, "H": 1_000}
+    for spec in registry.SPECS.values():
+        if spec.generation == "revised":
+            assert spec.length == next(bp for name, bp in lengths.items() if spec.name.startswith(name))
+
+
+def test_unknown_tasks_get_suggestions():
+    assert registry.find("H3K4ME3").train is None
+    assert registry.find("H3", "original").test == 1_497
+    with pytest.raises(ValueError, match="received 'promotor_all'. Did you mean promoter_all"):
+        registry.find("promotor_all")
+    with pytest.raises(ValueError, match="must be one of none: that generation is unknown"):
+        registry.find("H3", "newest")
+
+
+def test_published_numbers_have_sources_and_the_means_that_were_printed():
+    table = benchmark.published()
+    assert len(table) == 18 * 9 + 11 + 18 + 12 + 8
+    assert (table[["model", "source", "grade", "metric"]] != "").all().all()
+    original = table[(table["generation"] == "original") & (table["model"] == "NT multispecies 2.5B")]
+    assert original["value"].mean() == pytest.approx(0.689, abs=5e-4)
+    assert table["value"].isna().sum() == 3
+    known = {(spec.generation, spec.name) for spec in registry.SPECS.values()} | {("revised", "mean")}
+    for row in table[table["generation"].isin(["original", "revised"])].itertuples():
+        assert (row.generation, row.task) in known
+    means = table[table["task"] == "mean"].set_index(["generation", "model"])["value"]
+    assert means["revised", "NT v2 250M"] == 0.769

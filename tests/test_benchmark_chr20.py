@@ -10,11 +10,9 @@ import pytest
 
 from ntviz import annotation, benchmark, data
 from ntviz.benchmark import chr20, homology
-from ntviz.benchmark.chr20_windows import BLOCK, HELD_OUT
+from ntviz.benchmark.chr20 import BLOCK, HELD_OUT
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
-
-PARTED = [name for name in chr20.NAMES if name != "chr20_promoter_all"]
 
 
 @pytest.fixture(scope="module")
@@ -79,20 +77,22 @@ def test_windows_are_what_their_names_say(name, reference):
 
 
 @pytest.mark.parametrize("name", chr20.NAMES)
-def test_classes_are_balanced_and_many(name):
-    task = chr20.build(name)
+def test_tasks_are_as_they_are_listed_balanced_and_split(name):
+    task, about = chr20.build(name), chr20.TASKS[name]
+    assert [len(part) for part in task.parts.values()] == [about[part] for part in task.parts]
+    assert (task.kind, list(task.classes), task.lengths[0]) == (
+        about["kind"],
+        about["classes"],
+        about["length"],
+    )
+    judged = task.test or task.train
+    assert len(np.unique(judged.groups)) >= 20
     if task.kind != "per_base":
+        assert len(judged) >= 1_000
         for part in task.parts.values():
             assert len(set(np.bincount(part.labels).tolist())) == 1
-    judged = task.test or task.train
-    if name != "chr20_splice_per_base":
-        assert len(judged) >= 1_000
-    assert len(np.unique(judged.groups)) >= 20
-
-
-@pytest.mark.parametrize("name", PARTED)
-def test_nothing_crosses_the_split(name):
-    task = chr20.build(name)
+    if task.test is None:
+        return
     for part, inside in (("train", False), ("test", True)):
         for identity in task.parts[part].ids:
             start, end, _ = place(str(identity))
@@ -212,11 +212,10 @@ def test_labels_of_bases_are_those_of_a_slow_loop(genes):
 
 
 def test_tasks_are_the_same_each_time_and_other_by_seed():
-    chr20._built.cache_clear()
-    first = chr20.build("chr20_coding").checksum
-    chr20._built.cache_clear()
-    assert chr20.build("chr20_coding").checksum == first
-    assert chr20.build("chr20_coding", seed=1).checksum != first
+    first = chr20.build("chr20_promoter_all").checksum
+    assert first.startswith("ceafebfe")  # draws are the same on every machine
+    assert chr20._built.__wrapped__("chr20_promoter_all", 0).checksum == first
+    assert chr20.build("chr20_promoter_all", seed=1).checksum != first
 
 
 def test_tasks_are_found_by_name():

@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from ntviz import benchmark, embeddings, models, probing
-from ntviz.benchmark import cells, matrix, methods, plain_features, standings
-from ntviz.benchmark.settings import Settings
+from ntviz import benchmark, embeddings, models, probing, statistics
+from ntviz.benchmark import Settings, cells, matrix, methods, standings
 
 QUICK = Settings(permutations=4, draws=3, n_folds=3, bootstrap=100)
 
@@ -206,12 +205,8 @@ def test_shards_make_the_same_matrix(tmp_path):
 def test_a_damaged_cell_is_a_row_that_says_what_to_do(tmp_path):
     given = {"tasks": [task()], "methods": ["gc"], "settings": QUICK}
     table = benchmark.run(tmp_path, **given)
-    folder = tmp_path / "cells" / table["cell"].iloc[0]
-    (folder / "predictions.npz").write_bytes(b"PK\x03\x04 broken")
-    assert (
-        "Delete the folder: the cell is then computed again"
-        in benchmark.run(tmp_path, **given)["error"].iloc[0]
-    )
+    (tmp_path / "cells" / f"{table['cell'].iloc[0]}.npz").write_bytes(b"PK\x03\x04 broken")
+    assert "Delete it and make it again" in benchmark.run(tmp_path, **given)["error"].iloc[0]
 
 
 def test_a_task_is_folded_when_asked(tmp_path):
@@ -290,7 +285,7 @@ def test_an_entry_without_every_task_has_no_overall_value(tmp_path):
     both = pd.concat([results, extra], ignore_index=True)
     both.to_parquet(tmp_path / matrix.RESULTS)
     cell = extra["cell"].iloc[0]
-    (tmp_path / "more" / "cells" / cell).rename(tmp_path / "cells" / cell)
+    (tmp_path / "more" / "cells" / f"{cell}.npz").rename(tmp_path / "cells" / f"{cell}.npz")
     overall = benchmark.leaderboard(tmp_path).overall.set_index("entry")
     assert np.isnan(overall.loc["31 bp around the middle", "value"])
     assert overall.loc["31 bp around the middle", "tasks"] == 1
@@ -301,7 +296,7 @@ def test_comparisons_are_paired_and_corrected(ran):
     out = ran[0]
     table = benchmark.comparisons(out)
     assert len(table) == 3 * 10
-    np.testing.assert_allclose(table["q"], probing.false_discovery(table["p"].to_numpy()))
+    np.testing.assert_allclose(table["q"], statistics.false_discovery(table["p"].to_numpy()))
     one = benchmark.comparisons(out, against="31 bp around the middle")
     assert len(one) == 3 * 4
     assert (one["second"] == "31 bp around the middle").all()
@@ -339,8 +334,9 @@ def test_a_test_part_of_one_class_takes_no_part_in_ranks(tmp_path):
     assert (board.overall["note"] == f"one class: {reason}").all()
     # What is on disk is JSON, and comes back as it was.
     pd.testing.assert_frame_equal(benchmark.run(tmp_path, **given), table)
-    for file in tmp_path.glob("cells/*/cell.json"):
-        json.loads(file.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    for file in tmp_path.glob("cells/*.npz"):
+        with np.load(file) as arrays:
+            json.loads(str(arrays["about"]), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
 def test_one_seed_that_is_not_defined_leaves_no_mean_of_the_others(tmp_path):
@@ -459,7 +455,7 @@ def test_a_changed_label_is_computed_again_beside_the_old_cell(tmp_path):
 
 def test_local_bases_stand_around_the_middle():
     text = "A" * 300 + "GT" + "C" * 298
-    found = plain_features.local_bases([text, "ACG", "N" * 40]).reshape(3, 31, 4)
+    found = methods.local_bases([text, "ACG", "N" * 40]).reshape(3, 31, 4)
     assert ["ACGT"[i] for i in found[0].argmax(axis=1)] == list("A" * 15 + "GT" + "C" * 14)
     assert found[1].sum() == 3
     assert found[1, 14:17].argmax(axis=1).tolist() == [0, 1, 2]

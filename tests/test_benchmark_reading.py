@@ -11,9 +11,9 @@ import pytest
 
 from ntviz import benchmark, data
 from ntviz.benchmark import reading, registry
-from ntviz.benchmark.rows import part_of
+from ntviz.benchmark.reading import part_of
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 
 ROWS = [
     ("chr20:1,000,001-1,000,008", "ACGTACGT", 1),
@@ -421,8 +421,13 @@ def write(content):
             "There must be two classes; all 2 examples .* of class '1'",
         ),
         ("t.fa", b">a\nACGT\n", ValueError, "no row of it could be used. 1 rows without a label"),
-        ("t.fa.gz", b"\x1f\x8bbroken", ValueError, "must be whole gzip"),
-        ("t.fa", b">a|1\n\xff\xfe\n", ValueError, "must be text in UTF-8"),
+        ("t.fa.gz", b"\x1f\x8bbroken", ValueError, "must be a whole gzip"),
+        (
+            "t.fa",
+            b">a|1\n\xff\xfe\n",
+            ValueError,
+            "no row of it could be used. 1 rows whose sequence is empty or no bases",
+        ),
         ("t.csv", b"seq,label\nACGT,1\n", ValueError, "lacks sequence and has seq, label"),
         ("t.csv", b"", ValueError, "must be a table; reading it failed"),
         ("t.parquet", b"PAR1broken", ValueError, "must be a table; reading it failed"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ntviz import benchmark, data
-from ntviz.benchmark import chr20_sites, spliceai
+from ntviz.benchmark import chr20, spliceai
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 
 BASES = "".join(np.random.default_rng(4).choice(list("ACGT"), 400))
 
@@ -117,7 +117,7 @@ def test_places_that_are_not_there_are_refused(made):
 def test_real_introns_begin_with_gt_and_end_with_ag_and_it_can_be_run(tmp_path):
     """The bundle's transcripts, written in the published layout."""
     rows = []
-    short = [(strand, parts) for strand, parts in chr20_sites.exons() if parts[-1][1] - parts[0][0] < 6_000]
+    short = [(strand, parts) for strand, parts in chr20._exons() if parts[-1][1] - parts[0][0] < 6_000]
     for number, (strand, parts) in enumerate(short[:120]):
         ends = ",".join(str(end) for _, end in parts[:-1])
         starts = ",".join(str(start + 1) for start, _ in parts[1:])
@@ -134,7 +134,7 @@ def test_real_introns_begin_with_gt_and_end_with_ag_and_it_can_be_run(tmp_path):
     assert np.mean(np.array(before) == "AG") > 0.9
     table = benchmark.run(
         tmp_path / "out", tasks=[task], methods=["majority", "cnn"],
-        settings=benchmark.Settings(n_folds=2, steps=20, bootstrap=20),
+        settings=benchmark.Settings(n_folds=2, steps=5, bootstrap=20),
     )  # fmt: skip
     assert table["status"].tolist() == ["ok", "ok"], table["error"].tolist()
     assert set(table["metric"]) == {"top_k"}

@@ -8,23 +8,19 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.benchmark.checking import Checks, check
-    from ntviz.benchmark.finding import expand, find_task
-    from ntviz.benchmark.forecasting import forecast
-    from ntviz.benchmark.literature import published
     from ntviz.benchmark.matrix import predictions, results, run
-    from ntviz.benchmark.methods import METHODS, Method
-    from ntviz.benchmark.settings import Settings
+    from ntviz.benchmark.methods import METHODS, Method, Settings
+    from ntviz.benchmark.reading import expand, find_task
+    from ntviz.benchmark.registry import published
     from ntviz.benchmark.standings import Leaderboard, comparisons, layer_scores, leaderboard
     from ntviz.benchmark.task import Examples, Task
 
 _HOMES = {
     "checking": ("Checks", "check"),
-    "finding": ("expand", "find_task"),
-    "forecasting": ("forecast",),
-    "literature": ("published",),
     "matrix": ("predictions", "results", "run"),
-    "methods": ("METHODS", "Method"),
-    "settings": ("Settings",),
+    "methods": ("METHODS", "Method", "Settings"),
+    "reading": ("expand", "find_task"),
+    "registry": ("published",),
     "standings": ("Leaderboard", "comparisons", "layer_scores", "leaderboard"),
     "task": ("Examples", "Task"),
 }
@@ -41,7 +37,6 @@ __all__ = [
     "comparisons",
     "expand",
     "find_task",
-    "forecast",
     "layer_scores",
     "leaderboard",
     "predictions",

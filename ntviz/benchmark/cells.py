@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz import embeddings, environment, probing
-from ntviz.benchmark import plain_features
-from ntviz.benchmark.methods import Method
-from ntviz.benchmark.settings import Settings
+from ntviz import embeddings, probing, statistics, storage
+from ntviz.benchmark import methods
+from ntviz.benchmark.methods import Method, Settings
 from ntviz.benchmark.task import Examples, Task
 from ntviz.probing.metrics import undefined
 
@@ -24,47 +21,33 @@ if TYPE_CHECKING:
     from ntviz.models.protocol import Embedder
     from ntviz.probing import Probed
 
-FORMAT = 2
+FORMAT = 3
 """Of cells; raised when what a number means changes, so that older cells are done again."""
+_ARRAYS = ("predicted", "ids", "groups", "labels", "draws")
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What came of one cell.
+    """What came of one cell; ids, groups and labels are those of the judged examples, in the order of `predicted`."""
 
-    Attributes
-    ----------
-    row
-        Plain data for the table of results: metrics, interval, controls, sizes, what was chosen.
-    predicted
-        float32 [judged, …]; see `probing.scores`.
-    ids, groups, labels
-        Of the judged examples, in the same order.
-    draws
-        The first metric when groups are drawn again, float32 [draw]; empty where there are too few groups.
-    inner
-        Rows of settings that were compared inside the training part; see `Probed.inner`.
-    seconds
-        That it took; kept with the cell and not in its row, which is the same whenever it is computed.
-    """
-
-    row: dict[str, Any]
-    predicted: np.ndarray
+    row: dict[str, Any]  # of the table of results: metrics, interval, controls, sizes, what was chosen
+    predicted: np.ndarray  # float32 [judged, …]; see `probing.scores`
     ids: np.ndarray
     groups: np.ndarray
     labels: np.ndarray
+    # The first metric when groups are drawn again, float32 [draw]; empty where there are too few groups.
     draws: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
-    inner: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = float("nan")
+    inner: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # settings that were compared inside the training part
+    seconds: float = float("nan")  # not in the row, which is the same whenever it is computed
 
 
 def key(
     task: Task, method: Method, weights: str | None, settings: Settings, seed: int, *, controlled: bool
 ) -> str:
     """Name of a cell by what it depends on: examples, method, weights, settings, recipe and seed; 24 hexadecimal digits."""
-    from ntviz.benchmark import training
-
-    recipe = training.recipe(method, settings) if method.family in ("tuned", "network") else None
+    recipe = methods.recipe(method, settings) if method.family in ("tuned", "network") else None
     about = {
         "format": FORMAT,
         "task": task.checksum,
@@ -75,7 +58,7 @@ def key(
         "seed": seed,
         "controlled": controlled,
     }
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]
+    return storage.digest(about)[:24]
 
 
 def compute(
@@ -89,22 +72,7 @@ def compute(
     store: Store | None,
     weights: str | None = None,
 ) -> Cell:
-    """The cell, computed.
-
-    Parameters
-    ----------
-    controlled
-        Whether permuted labels, the control task and the learning curve are computed for a probe.
-    store
-        Of vectors.
-    weights
-        The model's `embeddings.fingerprint`, where it is known already.
-
-    Raises
-    ------
-    ValueError
-        The method cannot do this kind of task, or the task cannot be split as asked.
-    """
+    """The cell, computed; `controlled`: with permuted labels, the control task and the learning curve of a probe."""
     if task.kind not in method.kinds:
         raise ValueError(
             f"{method.label} does {', '.join(method.kinds)} tasks; {task.name} is {task.kind}."
@@ -114,10 +82,14 @@ def compute(
     pooled, train = _arranged(task, settings, seed)
     if method.family == "probe":
         cell = _probe(task, method, model, settings, pooled, train, seed, controlled, store, weights)
-    elif method.family == "chance":
-        cell = _chance(task, pooled, train, settings, seed)
     else:
-        cell = _trained(task, method, model, settings, pooled, train, seed)
+        splits = probing.splits(
+            task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=seed
+        )
+        if method.family == "chance":
+            cell = _chance(task, pooled, splits)
+        else:
+            cell = _trained(task, method, model, settings, pooled, splits, seed)
     row, draws = _scored(task, cell, settings, seed)
     row = {**cell.row, **row}
     row["missing_controls"] = _missing(method, row)
@@ -182,10 +154,10 @@ def _features(
         )
         return {layer: vectors.layer(layer) for layer in vectors.layers}
     if method.name == "gc":
-        return {"composition": plain_features.composition(sequences)}
+        return {"composition": methods.composition(sequences)}
     if method.name == "local31":
-        return {"31 bp": plain_features.local_bases(sequences)}
-    ks = plain_features.KS if method.name == "kmer" else (int(method.name.removeprefix("kmer")),)
+        return {"31 bp": methods.local_bases(sequences)}
+    ks = methods.KS if method.name == "kmer" else (int(method.name.removeprefix("kmer")),)
     return {f"k = {k}": embeddings.kmer_frequencies(sequences, k) for k in ks}
 
 
@@ -271,12 +243,10 @@ def _controls(
 # Others -------------------------------------------------------------------------------------------------------------
 
 
-def _chance(task: Task, pooled: Examples, train: np.ndarray | None, settings: Settings, seed: int) -> Cell:
+def _chance(task: Task, pooled: Examples, splits: Iterable[tuple[np.ndarray, np.ndarray]]) -> Cell:
     """Shares of the classes in the training part, for every example alike."""
     judged, predicted = [], []
-    for learned, held in probing.splits(
-        task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=seed
-    ):
+    for learned, held in splits:
         labels = pooled.labels[learned]
         if task.kind in ("multilabel", "regression"):
             one = labels.mean(axis=0, dtype=np.float64)
@@ -295,17 +265,13 @@ def _trained(
     model: Embedder | None,
     settings: Settings,
     pooled: Examples,
-    train: np.ndarray | None,
+    splits: Iterable[tuple[np.ndarray, np.ndarray]],
     seed: int,
 ) -> Cell:
     """Fine-tuned models, and networks from nothing."""
-    from ntviz.benchmark import training
-
     judged, predicted, told = [], [], []
-    for learned, held in probing.splits(
-        task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=seed
-    ):
-        found, row = training.train(task, method, model, settings, pooled, learned, held, seed)
+    for learned, held in splits:
+        found, row = methods.train(task, method, model, settings, pooled, learned, held, seed)
         judged.append(held)
         predicted.append(found)
         told.append(row)
@@ -329,7 +295,7 @@ def _scored(task: Task, cell: Cell, settings: Settings, seed: int) -> tuple[dict
     found = probing.scores(task.kind, cell.labels, cell.predicted)
     n = settings.bootstrap if task.kind != "per_base" else min(100, settings.bootstrap)
     draws = probing.redrawn(task.kind, cell.labels, cell.predicted, cell.groups, draws=n, seed=seed)
-    low, high = probing.middle(draws)
+    low, high = statistics.middle(draws)
     why = undefined(task.kind, cell.labels, cell.predicted, task.classes)
     lost = int((~np.isfinite(draws)).sum())
     note = f"{task.metric} is not defined: {why}" if why else ""
@@ -362,55 +328,30 @@ def _missing(method: Method, row: dict[str, Any]) -> str:
         "control task": "control",
         "learning curve": "shot_1",
     }
-    return ", ".join(
-        name for name, column in wanted.items() if not np.isfinite(row.get(column, float("nan")))
-    )
+    return ", ".join(name for name, column in wanted.items() if not np.isfinite(row.get(column, np.nan)))
 
 
 # On disk ------------------------------------------------------------------------------------------------------------
 
 
-def save(cell: Cell, folder: Path) -> None:
-    """Keeps a cell in a folder of its own, which appears when all of it is there; one that is there already stays."""
-    with environment.atomic_directory(folder, replace=False) as made:
-        np.savez_compressed(
-            made / "predictions.npz",
-            predicted=cell.predicted,
-            ids=cell.ids.astype(str),
-            groups=cell.groups.astype(str),
-            labels=cell.labels,
-            draws=cell.draws,
-        )
-        told = {
-            "row": _plain(cell.row),
-            "inner": [_plain(row) for row in cell.inner],
-            "seconds": cell.seconds,
-        }
-        (made / "cell.json").write_text(json.dumps(told, indent=1, allow_nan=False), encoding="utf-8")
+def save(cell: Cell, path: Path) -> None:
+    """Keeps a cell as an .npz with its rows as JSON; one that is there already stays."""
+    if path.exists():
+        return
+    rows = {"row": _plain(cell.row), "inner": [_plain(row) for row in cell.inner]}
+    arrays = {name: getattr(cell, name) for name in _ARRAYS}
+    arrays |= {name: arrays[name].astype(str) for name in ("ids", "groups")}
+    storage.save(path, {"format": FORMAT, **rows, "seconds": cell.seconds}, arrays)
 
 
-def load(folder: Path) -> Cell:
-    """A kept cell.
-
-    Raises
-    ------
-    ValueError
-        The folder is damaged.
-    """
-    try:
-        kept = json.loads((folder / "cell.json").read_text(encoding="utf-8"))
-        with open(folder / "predictions.npz", "rb") as handle, np.load(handle, allow_pickle=False) as arrays:
-            got = {name: arrays[name] for name in ("predicted", "ids", "groups", "labels", "draws")}
-        row, *inner = (
-            {name: np.nan if value is None else value for name, value in one.items()}
-            for one in (kept["row"], *kept["inner"])
-        )
-        return Cell(row, inner=inner, seconds=kept.get("seconds", float("nan")), **got)
-    except (OSError, *environment.DAMAGED) as error:
-        raise ValueError(
-            f"A finished cell must hold cell.json and predictions.npz, whole; {folder}: {error}. Delete the folder: the "
-            "cell is then computed again."
-        ) from error
+def load(path: Path) -> Cell:
+    """A kept cell; a ValueError says of a damaged file what to do."""
+    about, arrays = storage.load(path, _ARRAYS, version=FORMAT)
+    row, *inner = (
+        {name: np.nan if value is None else value for name, value in one.items()}
+        for one in (about["row"], *about["inner"])
+    )
+    return Cell(row, **arrays, inner=inner, seconds=about["seconds"])
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tasks that need no download: built from chromosome 20 of GRCh37 and its genes, which come with ntviz.
+"""Tasks that need no download: built from chromosome 20 of GRCh37 and its genes, which come with ntviz; described in chr20.toml.
 
 They are named as what they are. Lengths follow the revised tasks of Dalla-Torre et al. (2025), the sequences are others: none
 of their numbers can be compared with published ones. Enhancers and histone marks are not among them, because the bundle
@@ -8,51 +8,43 @@ belongs, as many as random places do, since first bases of canonical transcripts
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
+import itertools
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ntviz.benchmark import chr20_sites as sites
-from ntviz.benchmark import chr20_windows as windows
+from ntviz import annotation, data
+from ntviz.annotation.transcripts import SHORTEST_INTRON
 from ntviz.benchmark import homology
-from ntviz.benchmark.chr20_windows import HELD_OUT, Window, around, marked
 from ntviz.benchmark.task import Examples, Task
+from ntviz.genome import Interval
+from ntviz.genome.sequence import reverse_complement
+from ntviz.reference import Reference
 
+_ABOUT = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+TASKS: dict[str, dict[str, Any]] = _ABOUT["tasks"]
+"""What each task is, by name: kind, classes, length in bp, examples of train and test, category, note."""
+NAMES = tuple(TASKS)
+CHROM = "chr20"
+BLOCK = 250_000
+"""bp of a block: windows of a block stay on one side of any split, and are drawn together by the bootstrap."""
+HELD_OUT = (40_000_000, 48_000_000)
+"""0-based half-open; the part that the default model's pretraining left out, too."""
+NEAR = 20
+"""bp around a decoy that hold no annotated site."""
 LARGEST = 8_000
 """Training examples of a task at most; drawn evenly by class."""
-_SOURCE = (
-    "chromosome 20 of GRCh37, canonical transcripts of GENCODE V24 on GRCh37 with their longest reading frames; see "
-    "data/README.md for licences"
-)
-_GIVEN = (
-    f"test: chr20:{HELD_OUT[0] + 1:,}-{HELD_OUT[1]:,} (1-based, closed), which the pretraining of ntviz-mini left out; training: "
-    f"the rest of the chromosome, less windows that share {homology.SHARE:.0%} of their {homology.K}-mers with a test window"
-)
-_FOLDED = (
-    "none given, too few windows: folds by blocks of 250 kb; of windows in different blocks that share "
-    f"{homology.SHARE:.0%} of their {homology.K}-mers one is left out. ntviz-mini has seen most of the sequence, without "
-    "labels"
-)
 
 
 def build(name: str, *, seed: int = 0) -> Task:
-    """The task of that name; the same for a seed.
-
-    Parameters
-    ----------
-    name
-        One of `NAMES`.
-    seed
-        Of drawing windows that are no sites.
-
-    Raises
-    ------
-    ValueError
-        There is no such task.
-    """
-    if name not in _BUILDERS:
+    """The task of that name, one of `NAMES`; `seed` is that of drawing windows that are no sites."""
+    if name not in TASKS:
         raise ValueError(f"A task of chromosome 20 must be one of {', '.join(NAMES)}; received {name!r}.")
     return _built(name, seed)
 
@@ -62,302 +54,376 @@ def _built(name: str, seed: int) -> Task:
     return _BUILDERS[name](name, np.random.default_rng([seed, NAMES.index(name)]))
 
 
-# Splice sites -------------------------------------------------------------------------------------------------------
+# Windows ------------------------------------------------------------------------------------------------------------
 
 
-def _splice(kind: str) -> Callable[[str, np.random.Generator], Task]:
-    other = "acceptor" if kind == "donor" else "donor"
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of chromosome 20, 0-based half-open, on a strand, with the class that it stands for."""
 
-    def task(name: str, rng: np.random.Generator) -> Task:
-        positive = sites.site_windows(kind, 600, 1)
-        negative = _no_sites((kind,), sites.by_block(positive), 600, rng, positive)
-        return _given(
-            name,
-            "binary",
-            (f"no {kind}", kind),
-            [*positive, *negative],
-            rng,
-            category="splicing",
-            note=f"600 bp, the {kind} at base 300 counted from 0. Of the others, half stand in the same way at a "
-            f"{'GT' if kind == 'donor' else 'AG'} of a gene that is no site, half anywhere in genes; none within "
-            f"{sites.NEAR} bp of a site. An {other} may lie anywhere.",
-        )
+    start: int
+    end: int
+    strand: str
+    label: int
 
-    return task
+    @property
+    def block(self) -> int:
+        """Number of the block in which it begins."""
+        return self.start // BLOCK
+
+    @property
+    def group(self) -> str:
+        """Name of the block, such as "chr20:40.25Mb"."""
+        return f"{CHROM}:{self.block * BLOCK / 1e6:.2f}Mb"
+
+    @property
+    def held_out(self) -> bool:
+        """Whether it lies in the held-out part."""
+        return HELD_OUT[0] <= self.start and self.end <= HELD_OUT[1]
+
+    @property
+    def sequence(self) -> str:
+        """Its bases along its strand."""
+        text = bases()[self.start : self.end]
+        return reverse_complement(text) if self.strand == "-" else text
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """By place."""
+        return self.start, self.strand, self.label
+
+    @property
+    def usable(self) -> bool:
+        """Whether it lies on the chromosome and within one block, and holds no N."""
+        inside = self.start >= 0 and self.end <= len(bases()) and self.block == (self.end - 1) // BLOCK
+        return inside and "N" not in bases()[self.start : self.end]
 
 
-def _splice_all(name: str, rng: np.random.Generator) -> Task:
-    acceptors, donors = sites.site_windows("acceptor", 600, 1), sites.site_windows("donor", 600, 2)
-    wanted = {block: max(1, n // 2) for block, n in sites.by_block([*acceptors, *donors]).items()}
-    none = _no_sites(("donor", "acceptor"), wanted, 600, rng, [*acceptors, *donors])
-    return _given(
-        name,
-        "multiclass",
-        ("none", "acceptor", "donor"),
-        [*acceptors, *donors, *none],
-        rng,
-        category="splicing",
-        note="600 bp, the site at base 300 counted from 0: the first base of the exon (acceptor) or of the intron "
-        "(donor). Of the others, half stand at a GT or behind an AG of a gene that is no site, half anywhere in genes.",
-    )
+def around(position: int, strand: str, length: int, index: int, label: int) -> Window:
+    """The window whose base `index`, counted along the strand, is `position`, 0-based.
+
+    Examples
+    --------
+    >>> around(100, "+", 10, 3, 0).start, around(100, "-", 10, 3, 0).end
+    (97, 104)
+    """
+    start = position - index if strand == "+" else position + index + 1 - length
+    return Window(start, start + length, strand, label)
 
 
-def _no_sites(
-    kinds: tuple[str, ...], wanted: dict[int, int], length: int, rng: np.random.Generator, taken: list[Window]
+def _distinct(windows: Iterable[Window]) -> list[Window]:
+    """Windows that can be used, each place and strand once, by place."""
+    found: dict[tuple[int, int, str], Window] = {}
+    for window in windows:
+        if window.usable:
+            found.setdefault((window.start, window.end, window.strand), window)
+    return sorted(found.values(), key=lambda window: window.order)
+
+
+def _drawn(
+    places: np.ndarray,
+    plus: np.ndarray | None,
+    wanted: dict[int, int],
+    make: Callable[[int, str], Window],
+    rng: np.random.Generator,
+    *,
+    fits: Callable[[Window], bool] = lambda window: True,
+    taken: Sequence[Window] = (),
 ) -> list[Window]:
-    """Windows without a site in the middle, half of them at its two letters."""
+    """Windows at random of the sorted `places`, as many in each block as are wanted and are there, none of those taken.
 
-    def make(position: int, strand: str) -> Window:
-        return around(position, strand, length, length // 2, 0)
+    `plus`: whether each place is read on the strand +; None: a coin.
+    """
+    known = {(window.start, window.strand) for window in taken}
+    result: list[Window] = []
+    for block, number in sorted(wanted.items()):
+        low, high = np.searchsorted(places, [block * BLOCK, (block + 1) * BLOCK])
+        got = 0
+        for index in low + rng.permutation(high - low)[: 60 * number]:
+            if got == number:
+                break
+            forward = bool(plus[index]) if plus is not None else rng.random() < 0.5
+            window = make(int(places[index]), "+" if forward else "-")
+            key = (window.start, window.strand)
+            if window.block == block and key not in known and window.usable and fits(window):
+                known.add(key)
+                result.append(window)
+                got += 1
+    return result
 
-    alike, anywhere = sites.halves(wanted)
-    found: list[Window] = []
-    share = {block: -(-n // len(kinds)) for block, n in alike.items()}
+
+def _by_block(windows: Sequence[Window]) -> dict[int, int]:
+    return dict(Counter(window.block for window in windows))
+
+
+# What the bundle knows ------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def bases() -> str:
+    """Chromosome 20 of GRCh37, upper-case, from the bundle."""
+    with Reference(data.bundle("chr20")) as reference:
+        return reference.fetch(reference.whole(CHROM)).sequence
+
+
+def _raw() -> np.ndarray:
+    return np.frombuffer(bases().encode("ascii"), dtype=np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _genes() -> annotation.Annotation:
+    """The genes of the bundle: one transcript each."""
+    return annotation.read(data.bundle("genes"))
+
+
+@lru_cache(maxsize=1)
+def _exons() -> list[tuple[str, list[tuple[int, int]]]]:
+    """Strand and exons, 0-based half-open and sorted, of each transcript with a strand."""
+    table = _genes().table
+    table = table[(table["element"] == "exon") & table["strand"].isin(["+", "-"])]
+    return [
+        (str(part["strand"].iloc[0]), sorted(zip(part["start"].tolist(), part["end"].tolist(), strict=True)))
+        for _, part in table.groupby("transcript", sort=False)
+    ]
+
+
+@lru_cache(maxsize=1)
+def splice_sites() -> list[tuple[int, str, str]]:
+    """Position, strand and kind of every site of an intron of 4 bp and more, along the strand of its gene.
+
+    A donor's position is the first base of the intron, an acceptor's the first base of the exon after it: base 300, counted
+    from 0, of their windows of 600.
+    """
+    found = []
+    for strand, parts in _exons():
+        for (_, left), (right, _) in itertools.pairwise(parts):
+            if right - left >= SHORTEST_INTRON and strand == "+":
+                found += [(left, "+", "donor"), (right, "+", "acceptor")]
+            elif right - left >= SHORTEST_INTRON:
+                found += [(right - 1, "-", "donor"), (left - 1, "-", "acceptor")]
+    return sorted(set(found))
+
+
+def _marked(starts: Iterable[int], ends: Iterable[int]) -> np.ndarray:
+    """Bases of the chromosome in any of the stretches, bool [base]."""
+    inside = np.zeros(len(bases()), dtype=bool)
+    for start, end in zip(starts, ends, strict=True):
+        inside[max(0, start) : end] = True
+    return inside
+
+
+@lru_cache(maxsize=2)
+def _quiet(strand: str) -> np.ndarray:
+    """Bases in a gene of a strand with no annotated site of that strand within `NEAR` bp, bool [base]."""
+    parts = [parts for own, parts in _exons() if own == strand]
+    sites = [position for position, own, _ in splice_sites() if own == strand]
+    near = _marked([position - NEAR for position in sites], [position + NEAR + 1 for position in sites])
+    return _marked([part[0][0] for part in parts], [part[-1][1] for part in parts]) & ~near
+
+
+def _decoys(kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in genes that read GT (or follow AG) on the strand of the gene and are no site; whether on the strand +."""
+    raw = _raw()
+    found = []
+    for strand in "+-":
+        # On the strand - the letters are read from their reverse complement: AC for GT, CT for AG.
+        letters = {"donor": ("GT", "AC"), "acceptor": ("AG", "CT")}[kind][strand == "-"].encode()
+        hits = np.flatnonzero((raw[:-1] == letters[0]) & (raw[1:] == letters[1]))
+        places = hits + {"donor": (0, 1), "acceptor": (2, -1)}[kind][strand == "-"]
+        places = places[(places >= 0) & (places < len(raw))]
+        found.append((places[_quiet(strand)[places]], strand))
+    return _joined(found)
+
+
+def _gene_positions() -> tuple[np.ndarray, np.ndarray]:
+    """Every position of a gene that is not near a site; and whether it is read on the strand +."""
+    return _joined([(np.flatnonzero(_quiet(strand)), strand) for strand in "+-"])
+
+
+def _joined(found: list[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
+    places = np.concatenate([part for part, _ in found])
+    plus = np.concatenate([np.full(len(part), strand == "+") for part, strand in found])
+    order = np.argsort(places, kind="stable")
+    return places[order], plus[order]
+
+
+# Builders -----------------------------------------------------------------------------------------------------------
+
+
+def _splice(name: str, rng: np.random.Generator, *, kinds: tuple[str, ...]) -> Task:
+    """Windows of sites of these kinds; without one, half stand at such letters, half anywhere in genes."""
+    sites = [
+        window
+        for label, kind in enumerate(sorted(kinds), 1)
+        for window in _distinct(
+            around(position, strand, 600, 300, label)
+            for position, strand, own in splice_sites()
+            if own == kind
+        )
+    ]
+    wanted = {block: max(1, n // len(kinds)) for block, n in _by_block(sites).items()}
+    make = partial(_centred, length=600)
+    others: list[Window] = []
     for kind in kinds:
-        places, plus = sites.decoys(kind)
-        found += sites.drawn(places, plus, share, make, rng, taken=[*taken, *found])
-    places, plus = sites.gene_positions()
-    return [*found, *sites.drawn(places, plus, anywhere, make, rng, taken=[*taken, *found])]
+        share = {block: -(-(n - n // 2) // len(kinds)) for block, n in wanted.items()}
+        others += _drawn(*_decoys(kind), share, make, rng, taken=[*sites, *others])
+    anywhere = {block: n // 2 for block, n in wanted.items() if n // 2}
+    others += _drawn(*_gene_positions(), anywhere, make, rng, taken=[*sites, *others])
+    return _task(name, [*sites, *others], rng)
 
 
-# Promoters ----------------------------------------------------------------------------------------------------------
+def _centred(position: int, strand: str, length: int) -> Window:
+    return around(position, strand, length, length // 2, 0)
 
 
 def _promoter(name: str, rng: np.random.Generator) -> Task:
-    positive = windows.distinct(around(position, strand, 300, 49, 1) for position, strand in sites.starts())
-    inside = marked(np.array([w.start for w in positive]), np.array([w.end for w in positive]))
-    negative = sites.drawn(
-        np.arange(len(windows.bases())),
+    starts = {(parts[0][0] if strand == "+" else parts[-1][1] - 1, strand) for strand, parts in _exons()}
+    promoters = _distinct(around(position, strand, 300, 49, 1) for position, strand in sorted(starts))
+    inside = _marked((window.start for window in promoters), (window.end for window in promoters))
+    others = _drawn(
+        np.arange(len(bases())),
         None,
-        sites.by_block(positive),
+        _by_block(promoters),
         lambda position, strand: around(position, strand, 300, 49, 0),
         rng,
         fits=lambda window: not inside[window.start : window.end].any(),
     )
-    return _folded(
-        name,
-        ("no promoter", "promoter"),
-        [*positive, *negative],
-        rng,
-        category="promoters",
-        note="300 bp, 49 before and 250 after the first base of a transcript, which is base 49 counted from 0. The others "
-        "are any windows of the same blocks that overlap no promoter window: they differ in composition, as in the revised "
-        "tasks.",
-    )
-
-
-# Others -------------------------------------------------------------------------------------------------------------
+    return _task(name, [*promoters, *others], rng, folded=True)
 
 
 def _coding(name: str, rng: np.random.Generator) -> Task:
-    table = windows.genes().table
+    table = _genes().table
     cds, exon = (table[table["element"] == kind] for kind in ("CDS", "exon"))
-    exonic = marked(exon["start"].to_numpy(), exon["end"].to_numpy())
-    positive = windows.distinct(
+    exonic = _marked(exon["start"].tolist(), exon["end"].tolist())
+    coding = _distinct(
         around((start + end) // 2, strand, 300, 150, 1)
         for start, end, strand in zip(cds["start"].tolist(), cds["end"].tolist(), cds["strand"], strict=True)
     )
-    places, plus = sites.gene_positions()
-    negative = sites.drawn(
-        places,
-        plus,
-        sites.by_block(positive),
-        lambda position, strand: around(position, strand, 300, 150, 0),
-        rng,
-        fits=lambda window: not exonic[window.start : window.end].any(),
+    make, wanted = partial(_centred, length=300), _by_block(coding)
+    introns = _drawn(
+        *_gene_positions(), wanted, make, rng, fits=lambda window: not exonic[window.start : window.end].any()
     )
-    return _given(
-        name,
-        "binary",
-        ("intron", "coding"),
-        [*positive, *negative],
-        rng,
-        category="coding",
-        note="300 bp on the strand of the gene: around the middle of the coding part of an exon, which is base 150 counted from 0 "
-        "and mostly has introns on both sides, or within an intron.",
-    )
+    return _task(name, [*coding, *introns], rng)
 
 
 def _cpg(name: str, rng: np.random.Generator) -> Task:
-    table = windows.islands().table
-    inside = marked(table["start"].to_numpy(), table["end"].to_numpy())
-    middles = [
-        place
-        for start, end in zip(table["start"].tolist(), table["end"].tolist(), strict=True)
-        for place in range(start + 150, end - 149, 100)
-    ]
-    positive = windows.distinct(around(place, "+", 300, 150, 1) for place in middles)
-    raw = np.frombuffer(windows.bases().encode("ascii"), dtype=np.uint8)
-    strong = np.concatenate([[0], np.cumsum((raw == ord("G")) | (raw == ord("C")), dtype=np.int64)])
-
-    def gc(window: Window) -> int:
-        return int(strong[window.end] - strong[window.start])
-
+    # By the limits of Takai and Jones (2002).
+    table = annotation.cpg_islands(
+        bases(), Interval(CHROM, 0, len(bases())), length=500, gc=0.55, ratio=0.65
+    ).table
+    islands = list(zip(table["start"].tolist(), table["end"].tolist(), strict=True))
+    inside = _marked(*zip(*islands, strict=True))
+    middles = [place for start, end in islands for place in range(start + 150, end - 149, 100)]
+    raw = _raw()
+    strong = np.zeros(len(raw) + 1, dtype=np.int32)
+    np.cumsum((raw == ord("G")) | (raw == ord("C")), out=strong[1:])
     places = rng.permutation(len(raw) - 300)[:3_000_000] + 150
     counts = strong[places + 150] - strong[places - 150]
-    apart = ~inside[places - 150] & ~inside[places + 149] & ~inside[places]
+    apart = ~inside[places - 150] & ~inside[places + 149] & ~inside[places] & (counts >= 150)
     by_gc: dict[tuple[int, bool], list[int]] = {}
-    for place, count in zip(
-        places[apart & (counts >= 150)].tolist(), counts[apart & (counts >= 150)].tolist(), strict=True
-    ):
+    for place, count in zip(places[apart].tolist(), counts[apart].tolist(), strict=True):
         by_gc.setdefault((count, HELD_OUT[0] <= place < HELD_OUT[1]), []).append(place)
     pairs: list[Window] = []
     used: set[int] = set()
-    for window in positive:
+    for window in _distinct(around(place, "+", 300, 150, 1) for place in middles):
         # A partner with as many G and C, on the same side of the split.
-        choices = by_gc.get((gc(window), window.held_out), [])
+        gc = int(strong[window.end] - strong[window.start])
+        choices = by_gc.get((gc, window.held_out), [])
         while choices:
             other = around(choices.pop(), "+", 300, 150, 0)
-            if windows.usable(other) and other.held_out == window.held_out and other.start // 300 not in used:
+            if other.usable and other.held_out == window.held_out and other.start // 300 not in used:
                 used.add(other.start // 300)
                 pairs += [window, other]
                 break
-    return _given(
-        name,
-        "binary",
-        ("no island", "CpG island"),
-        pairs,
-        rng,
-        category="other",
-        note="300 bp within a CpG island, one every 100 bp (500 bp, GC 0.55, observed to expected CpG 0.65), each with a window outside of "
-        "islands with exactly as many G and C. Islands are defined by counting CpG: 2-mers solve it, and a model should.",
-    )
+    return _task(name, pairs, rng)
 
 
 def _per_base(name: str, rng: np.random.Generator) -> Task:
-    del rng
-    length = 1_000
-    labels: dict[tuple[int, str], int] = {}
-    for position, strand, kind in sites.splice_sites():
+    length = TASKS[name]["length"]
+    labels = {strand: np.zeros(len(bases()), dtype=np.int8) for strand in "+-"}
+    for position, strand, kind in splice_sites():
         # As SpliceAI has it: both labels stand on the exon, its first base and its last.
         place = position if kind == "acceptor" else position - (1 if strand == "+" else -1)
-        labels[place, strand] = 1 if kind == "acceptor" else 2
-    found = windows.distinct(
-        around(start, "+", length, 0, 0) if strand == "+" else around(start + length - 1, "-", length, 0, 0)
-        for strand, parts in sites.exons()
+        labels[strand][place] = 1 if kind == "acceptor" else 2
+    found = _distinct(
+        Window(start, start + length, strand, 0)
+        for strand, parts in _exons()
         for start in range(parts[0][0] // length * length, parts[-1][1], length)
     )
-    rows, kept = [], []
-    for window in found:
-        row = np.zeros(length, dtype=np.int8)
-        for place in range(window.start, window.end):
-            label = labels.get((place, window.strand))
-            if label is not None:
-                row[place - window.start if window.strand == "+" else window.end - 1 - place] = label
-        if row.any():
-            rows.append(row)
-            kept.append(window)
-    return _split(
-        name,
-        "per_base",
-        ("none", "acceptor", "donor"),
-        kept,
-        np.array(rows),
-        category="splicing",
-        note="Windows of 1,000 bp on the strand of a gene that hold a site. Classes of bases: acceptor, the first base of an "
-        "exon; donor, its last base. Windows have no flanks: sites near their ends are seen from one side.",
-    )
+
+    def classes(window: Window) -> np.ndarray:
+        row = labels[window.strand][window.start : window.end]
+        return row if window.strand == "+" else row[::-1]
+
+    return _task(name, [window for window in found if classes(window).any()], rng, labels=classes)
 
 
-# Putting together ---------------------------------------------------------------------------------------------------
-
-
-def _examples(chosen: list[Window], labels: np.ndarray) -> Examples:
-    names = [f"{window.name}:{window.label}" for window in chosen]
-    return Examples(
-        np.array(names),
-        np.array([windows.read(window) for window in chosen], dtype=object),
-        labels,
-        np.array([window.group for window in chosen]),
-    )
-
-
-def _given(
+def _task(
     name: str,
-    kind: str,
-    classes: tuple[str, ...],
     found: list[Window],
     rng: np.random.Generator,
-    **about: Any,
+    *,
+    labels: Callable[[Window], np.ndarray] | None = None,
+    folded: bool = False,
 ) -> Task:
-    """A task with a test part, its classes in equal numbers in both parts."""
-    found = sorted(found, key=lambda window: (window.start, window.strand, window.label))
-    test = _balanced([window for window in found if window.held_out], len(classes), rng)
-    rest = [window for window in found if window.end <= HELD_OUT[0] or window.start >= HELD_OUT[1]]
-    keep = homology.apart([windows.read(w) for w in rest], [windows.read(w) for w in test])
-    near = int((~keep).sum())
-    train = _balanced(
-        [w for w, good in zip(rest, keep, strict=True) if good], len(classes), rng, most=LARGEST
+    """The task of windows, without what is homologous across the split, its classes in equal numbers in each part.
+
+    `labels` of the bases of a window: then nothing is balanced. `folded`: without a test part.
+    """
+    about = TASKS[name]
+    classes = len(about["classes"]) if labels is None else 0
+    found = sorted(found, key=lambda window: window.order)
+    if folded:
+        test, groups = None, np.array([window.group for window in found])
+        keep = homology.apart_by_group([window.sequence for window in found], groups)
+        train = _balanced([window for window, good in zip(found, keep, strict=True) if good], classes, rng)
+    else:
+        test = _balanced([window for window in found if window.held_out], classes, rng)
+        rest = [window for window in found if window.end <= HELD_OUT[0] or window.start >= HELD_OUT[1]]
+        keep = homology.apart([window.sequence for window in rest], [window.sequence for window in test])
+        rest = [window for window, good in zip(rest, keep, strict=True) if good]
+        train = _balanced(rest, classes, rng, most=LARGEST)
+    held = None if test is None else _examples(test, labels)
+    removed, judged = int((~keep).sum()), len(train if test is None else test)
+    notes = [about["note"], f"{removed:,} windows were left out as homologous."]
+    if judged < 1_000:
+        notes.append(f"Fewer than 1,000 examples to judge by ({judged:,}): the chromosome has no more.")
+    facts = {"homologous_left_out": removed, "test_region": None if folded else list(HELD_OUT)}
+    return Task(
+        name, about["kind"], tuple(about["classes"]), _examples(train, labels), held, about["category"], _ABOUT["source"],
+        _ABOUT["folded" if folded else "given"], tuple(notes), facts,
+    )  # fmt: skip
+
+
+def _examples(chosen: list[Window], labels: Callable[[Window], np.ndarray] | None) -> Examples:
+    return Examples(
+        np.array([f"{CHROM}:{w.start}-{w.end}:{w.strand}:{w.label}" for w in chosen]),
+        np.array([window.sequence for window in chosen], dtype=object),
+        np.array([window.label if labels is None else labels(window) for window in chosen]),
+        np.array([window.group for window in chosen]),
     )
-    parts = [_examples(part, np.array([w.label for w in part], dtype=np.int64)) for part in (train, test)]
-    return _task(name, kind, classes, parts[0], parts[1], near, _GIVEN, **about)
-
-
-def _folded(
-    name: str, classes: tuple[str, ...], found: list[Window], rng: np.random.Generator, **about: Any
-) -> Task:
-    """A task without a test part."""
-    found = sorted(found, key=lambda window: (window.start, window.strand, window.label))
-    groups = np.array([window.group for window in found])
-    keep = homology.apart_by_group([windows.read(w) for w in found], groups)
-    kept = _balanced([w for w, good in zip(found, keep, strict=True) if good], len(classes), rng)
-    examples = _examples(kept, np.array([w.label for w in kept], dtype=np.int64))
-    return _task(name, "binary", classes, examples, None, int((~keep).sum()), _FOLDED, **about)
-
-
-def _split(
-    name: str, kind: str, classes: tuple[str, ...], found: list[Window], labels: np.ndarray, **about: Any
-) -> Task:
-    """A task with labels of bases, split as given."""
-    held = np.array([w.held_out for w in found])
-    rest = np.array([w.end <= HELD_OUT[0] or w.start >= HELD_OUT[1] for w in found])
-    texts = np.array([windows.read(w) for w in found], dtype=object)
-    keep = homology.apart(texts[rest].tolist(), texts[held].tolist())
-    train = np.flatnonzero(rest)[keep]
-    parts = [_examples([found[i] for i in rows], labels[rows]) for rows in (train, np.flatnonzero(held))]
-    return _task(name, kind, classes, parts[0], parts[1], int((~keep).sum()), _GIVEN, **about)
 
 
 def _balanced(
     found: list[Window], classes: int, rng: np.random.Generator, *, most: int | None = None
 ) -> list[Window]:
-    """As many windows of each class as the rarest has, drawn at random, by place."""
-    by_class = [[w for w in found if w.label == label] for label in range(classes)]
+    """As many windows of each class as the rarest has, drawn at random, by place; all of them without classes."""
+    if not classes:
+        return found
+    by_class = [[window for window in found if window.label == label] for label in range(classes)]
     n = min(map(len, by_class))
     if most is not None:
         n = min(n, most // classes)
     chosen = [part[i] for part in by_class for i in rng.permutation(len(part))[:n]]
-    return sorted(chosen, key=lambda window: (window.start, window.strand, window.label))
-
-
-def _task(
-    name: str,
-    kind: str,
-    classes: tuple[str, ...],
-    train: Examples,
-    test: Examples | None,
-    removed: int,
-    split: str,
-    *,
-    category: str,
-    note: str,
-) -> Task:
-    judged = train if test is None else test
-    notes = [note, f"{removed:,} windows were left out as homologous."]
-    if len(judged) < 1_000:
-        notes.append(f"Fewer than 1,000 examples to judge by ({len(judged):,}): the chromosome has no more.")
-    facts = {"homologous_left_out": removed, "test_region": None if test is None else list(HELD_OUT)}
-    return Task(name, kind, classes, train, test, category, _SOURCE, split, tuple(notes), facts)
+    return sorted(chosen, key=lambda window: window.order)
 
 
 _BUILDERS: dict[str, Callable[[str, np.random.Generator], Task]] = {
-    "chr20_splice_sites_all": _splice_all,
-    "chr20_splice_sites_donors": _splice("donor"),
-    "chr20_splice_sites_acceptors": _splice("acceptor"),
+    "chr20_splice_sites_all": partial(_splice, kinds=("donor", "acceptor")),
+    "chr20_splice_sites_donors": partial(_splice, kinds=("donor",)),
+    "chr20_splice_sites_acceptors": partial(_splice, kinds=("acceptor",)),
     "chr20_promoter_all": _promoter,
     "chr20_coding": _coding,
     "chr20_cpg": _cpg,
     "chr20_splice_per_base": _per_base,
 }
-NAMES = tuple(_BUILDERS)
-"""Names of all tasks of this module."""

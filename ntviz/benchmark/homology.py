@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ntviz.genome.sequence import codes, listed
 from ntviz.probing.labels import grouped
-from ntviz.sequence import codes, listed
 
 K = 21
 SHARE = 0.3
@@ -17,7 +17,7 @@ SHARE = 0.3
 def canonical_kmers(sequence: str, k: int = K) -> np.ndarray:
     """Distinct k-mers of a sequence, the lesser of each and its reverse complement, as numbers in base 4; uint64, sorted.
 
-    k-mers with an N are left out. k is 31 at most.
+    k-mers with an N are left out. k is 31 at most: a k-mer must fit into 64 bits.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def canonical_kmers(sequence: str, k: int = K) -> np.ndarray:
     True
     """
     if not 1 <= k <= 31:
-        raise ValueError(f"k must be from 1 to 31; received {k}: a k-mer must fit into 64 bits.")
+        raise ValueError(f"k must be from 1 to 31; received {k}.")
     numbers = codes(sequence)
     n = len(numbers) - k + 1
     if n < 1:
@@ -52,18 +52,17 @@ def shared(
     from scipy.sparse import csr_matrix
 
     one, two = ([canonical_kmers(text, k) for text in part] for part in (listed(first), listed(second)))
-    words, index = np.unique(np.concatenate([*one, *two, np.zeros(0, np.uint64)]), return_inverse=True)
-    sizes = [np.array([len(entry) for entry in part], dtype=np.int64) for part in (one, two)]
-    cut = int(sizes[0].sum())
-
-    def matrix(columns: np.ndarray, lengths: np.ndarray) -> csr_matrix:
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        # 32 bits, since two sequences share more than 255 words.
-        return csr_matrix(
-            (np.ones(len(columns), np.int32), columns, starts), shape=(len(lengths), len(words))
+    known, index = np.unique(np.concatenate([*one, *two, np.zeros(0, np.uint64)]), return_inverse=True)
+    sizes = [np.array([len(kmers) for kmers in part], dtype=np.int64) for part in (one, two)]
+    # 32 bits, since two sequences share more than 255 k-mers.
+    rows, columns = (
+        csr_matrix(
+            (np.ones(len(part), np.int32), part, np.concatenate([[0], np.cumsum(lengths)])),
+            shape=(len(lengths), len(known)),
         )
-
-    counts = (matrix(index[:cut], sizes[0]) @ matrix(index[cut:], sizes[1]).T).tocoo()
+        for part, lengths in zip(np.split(index, [sizes[0].sum()]), sizes, strict=True)
+    )
+    counts = (rows @ columns.T).tocoo()
     least = np.minimum(sizes[0][counts.row], sizes[1][counts.col])
     return counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data / least
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz import embeddings, environment
+from ntviz import embeddings, storage
 from ntviz.benchmark import cells
-from ntviz.benchmark.finding import find_task, several
-from ntviz.benchmark.methods import METHODS, Method
+from ntviz.benchmark.methods import METHODS, Method, Settings
 from ntviz.benchmark.methods import method as named
-from ntviz.benchmark.settings import Settings
+from ntviz.benchmark.reading import find_task, several
 from ntviz.benchmark.task import Task
 
 if TYPE_CHECKING:
@@ -25,34 +25,18 @@ if TYPE_CHECKING:
     from ntviz.models.protocol import Embedder
 
 RESULTS = "results.parquet"
-COLUMNS = (
-    *("task", "category", "kind", "model", "twin_of", "method", "label", "family", "seed", "status", "error"),
-    *("metric", "value", "low", "high", "groups", "twin", "mcc", "accuracy", "f1", "auroc", "auprc"),
-    *("top_k", "pearson", "spearman", "mse", "permuted", "permuted_high", "p", "control", "selectivity"),
-    *(
-        "shot_1",
-        "shot_10",
-        "missing_controls",
-        "layer",
-        "chosen",
-        "trainable",
-        "n_train",
-        "n_test",
-    ),
-    *("note", "cell"),
-)
-"""Of the table of results; what a row does not have is missing."""
-_NUMBERS = (
-    "value",
-    "low",
-    "high",
-    "twin",
-    *COLUMNS[COLUMNS.index("mcc") : COLUMNS.index("missing_controls")],
-)
 _TEXTS = (
-    *("task", "category", "kind", "model", "twin_of", "method", "label", "family", "status", "error"),
-    *("metric", "missing_controls", "chosen", "note", "cell"),
-)
+    "task", "category", "kind", "model", "twin_of", "method", "label", "family", "status", "error", "metric", "missing_controls",
+    "chosen", "note", "cell",
+)  # fmt: skip
+_COUNTS = ("groups", "layer", "trainable", "n_train", "n_test")
+COLUMNS = (
+    "task", "category", "kind", "model", "twin_of", "method", "label", "family", "seed", "status", "error", "metric", "value", "low",
+    "high", "groups", "twin", "mcc", "accuracy", "f1", "auroc", "auprc", "top_k", "pearson", "spearman", "mse", "permuted",
+    "permuted_high", "p", "control", "selectivity", "shot_1", "shot_10", "missing_controls", "layer", "chosen", "trainable", "n_train",
+    "n_test", "note", "cell",
+)  # fmt: skip
+"""Of the table of results; what a row does not have is missing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,23 +119,20 @@ def run(
     planned = list(_plan(names, model_names, chosen, seeds, twins))
     if not planned:
         raise ValueError("There must be a task and a method; received none. Name some.")
-    mine = environment.share(len(planned), shard)
+    mine = storage.share(len(planned), shard)
     folder = Path(out)
     (folder / "cells").mkdir(parents=True, exist_ok=True)
     store = store or embeddings.Store()
-    found_tasks = _Lazy(dict(zip(names, tasks, strict=True)), lambda given: _task(given, say))
-    rows: list[dict[str, Any]] = [_row(entry, "pending", "") for entry in planned]
-    found_models = _Lazy(
-        dict(zip(model_names, models, strict=True)), lambda given: _model(given, device, dtype), keep=1
-    )
+    found_tasks = _Lazy(names, tasks, lambda given: _task(given, say))
+    found_models = _Lazy(model_names, models, lambda given: _model(given, device, dtype), keep=1)
+    rows = [_row(entry, "pending") for entry in planned]
     place = folder / (RESULTS if shard[1] == 1 else f"results-{shard[0]}-of-{shard[1]}.parquet")
     try:
         for done, index in enumerate(mine):
-            entry = planned[index]
-            rows[index] = _one(entry, found_tasks, found_models, settings, folder, store)
+            rows[index] = _one(planned[index], found_tasks, found_models, settings, folder, store)
             _write(place, rows)
             if say is not None:
-                say(f"{done + 1} of {len(mine)}: {_told(rows[index])}")
+                say(f"{done + 1} of {len(mine)}: {_sentence(rows[index])}")
     finally:
         table = _write(place, rows)
     return table
@@ -179,7 +160,7 @@ def results(out: str | os.PathLike[str]) -> pd.DataFrame:
 
 def predictions(out: str | os.PathLike[str], row: Any) -> cells.Cell:
     """The cell of a row of results, with its predictions."""
-    return cells.load(Path(out) / "cells" / str(row["cell"]))
+    return cells.load(Path(out) / "cells" / f"{row['cell']}.npz")
 
 
 # Planning -----------------------------------------------------------------------------------------------------------
@@ -204,17 +185,18 @@ def _plan(
 
 
 class _Lazy:
-    """Things by name, made when first asked for; what could not be made raises the same error each time."""
+    """Things by name, made when first asked for, `keep` of them kept; what could not be made raises the same error each time."""
 
-    def __init__(self, given: dict[str, Any], make: Callable[[Any], Any], *, keep: int | None = None) -> None:
-        self._given, self._make, self._keep = given, make, keep
+    def __init__(
+        self, names: list[str], given: list[Any], make: Callable[[Any], Any], *, keep: int | None = None
+    ) -> None:
+        self._given, self._make, self._keep = dict(zip(names, given, strict=True)), make, keep
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._made:
-            if self._keep is not None:
-                while len(self._made) >= self._keep:
-                    del self._made[next(iter(self._made))]
+            if len(self._made) == self._keep:
+                self._made.clear()
             try:
                 self._made[name] = self._make(self._given[name])
             except Exception as error:  # noqa: BLE001  one task or model that cannot be had leaves the others to be done
@@ -238,12 +220,7 @@ class _Loaded:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.weights = embeddings.fingerprint(model)
-        self._twins: dict[int, _Loaded] = {}
-
-    def twin(self, seed: int) -> _Loaded:
-        if seed not in self._twins:
-            self._twins[seed] = _Loaded(self.model.random_twin(seed))
-        return self._twins[seed]
+        self.twin = lru_cache(lambda seed: _Loaded(model.random_twin(seed)))
 
 
 def _model(given: str | Embedder, device: str, dtype: str) -> _Loaded:
@@ -264,35 +241,25 @@ def _one(
         loaded = models[entry.model] if entry.model is not None else None
         if loaded is not None and entry.twin:
             loaded = loaded.twin(entry.seed)
-        weights = loaded.weights if loaded is not None else None
-        controlled = not entry.twin
-        key = cells.key(task, entry.method, weights, settings, entry.seed, controlled=controlled)
-        place = folder / "cells" / key
-        if place.is_dir():
+        model, weights = (loaded.model, loaded.weights) if loaded is not None else (None, None)
+        about = {"seed": entry.seed, "controlled": not entry.twin}
+        key = cells.key(task, entry.method, weights, settings, **about)
+        place = folder / "cells" / f"{key}.npz"
+        if place.exists():
             cell = cells.load(place)
         else:
-            cell = cells.compute(
-                task,
-                entry.method,
-                loaded.model if loaded is not None else None,
-                settings,
-                seed=entry.seed,
-                controlled=controlled,
-                store=store,
-                weights=weights,
-            )
+            cell = cells.compute(task, entry.method, model, settings, **about, store=store, weights=weights)
             cells.save(cell, place)
     except Exception as error:  # noqa: BLE001  whatever it was, the other cells go on, and the row says it
         return _row(entry, "failed", f"{type(error).__name__}: {error}")
-    about = {"category": task.category, "kind": task.kind, "cell": key}
-    return {**_row(entry, "ok", ""), **about, **cell.row, "task": entry.task}
+    done = {"category": task.category, "kind": task.kind, "cell": key}
+    return {**_row(entry, "ok"), **done, **cell.row, "task": entry.task}
 
 
-def _row(entry: _Planned, status: str, error: str) -> dict[str, Any]:
-    model = f"random twin of {entry.model}" if entry.twin else entry.model or ""
+def _row(entry: _Planned, status: str, error: str = "") -> dict[str, Any]:
     return {
         "task": entry.task,
-        "model": model,
+        "model": f"random twin of {entry.model}" if entry.twin else entry.model or "",
         "twin_of": entry.model if entry.twin else "",
         "method": entry.method.name,
         "label": entry.method.label,
@@ -307,47 +274,41 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    for column in _NUMBERS:
-        table[column] = pd.to_numeric(table[column])
-    for column in ("n_train", "n_test", "groups", "trainable", "layer"):
-        table[column] = table[column].astype("Int64")
-    for column in _TEXTS:
-        table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
+    for column in COLUMNS:
+        if column in _TEXTS:
+            table[column] = table[column].astype(object).where(table[column].notna(), "").astype(str)
+        elif column in _COUNTS:
+            table[column] = table[column].astype("Int64")
+        elif column != "seed":
+            table[column] = pd.to_numeric(table[column])
     table = _with_twins(table)
-    with environment.atomic_write(path) as handle:
+    with storage.atomic_write(path) as handle:
         table.to_parquet(handle, index=False)
     return table
 
 
 def _with_twins(table: pd.DataFrame) -> pd.DataFrame:
     """The value of its twin beside each model's, and "random twin" among what a model's row lacks."""
+    by = ["task", "model", "method", "seed"]
     twins = table[(table["twin_of"] != "") & (table["status"] == "ok")]
-    value = {
-        (row.task, row.twin_of, row.method, row.seed): row.value for row in twins.itertuples(index=False)
-    }
-    mine = [
-        value.get(key, np.nan)
-        for key in zip(table["task"], table["model"], table["method"], table["seed"], strict=True)
-    ]
-    table = table.assign(twin=mine)
-    asks = {name for name, method in METHODS.items() if method.needs_model}
-    lacks = (
-        (table["status"] == "ok")
-        & (table["twin_of"] == "")
-        & table["method"].isin(asks)
-        & table["twin"].isna()
+    value = twins.set_index(["task", "twin_of", "method", "seed"])["value"].to_dict()
+    table = table.assign(
+        twin=[value.get(key, np.nan) for key in table[by].itertuples(index=False, name=None)]
     )
+    asks = [name for name, method in METHODS.items() if method.needs_model]
+    mine = (table["status"] == "ok") & (table["twin_of"] == "") & table["method"].isin(asks)
+    lacks = mine & table["twin"].isna()
     said = ["random twin" + (f", {text}" if text else "") for text in table.loc[lacks, "missing_controls"]]
     table.loc[lacks, "missing_controls"] = said
     return table
 
 
-def _told(row: dict[str, Any]) -> str:
-    who = f"{row['model']}, {row['label']}" if row["model"] else row["label"]
+def _sentence(row: dict[str, Any]) -> str:
+    who = (
+        f"{row['task']}, {row['model']}, {row['label']}" if row["model"] else f"{row['task']}, {row['label']}"
+    )
     if row["status"] != "ok":
-        return (
-            f"{row['task']}, {who}: {row['status']}: {row['error'].splitlines()[0] if row['error'] else ''}"
-        )
+        return f"{who}: {row['status']}: {row['error'].partition(chr(10))[0]}"
     if row["value"] != row["value"]:
-        return f"{row['task']}, {who}: {row['note']}"
-    return f"{row['task']}, {who}: {row['metric']} {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        return f"{who}: {row['note']}"
+    return f"{who}: {row['metric']} {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"

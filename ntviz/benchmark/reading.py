@@ -1,6 +1,6 @@
-"""Tasks from files: the published layouts, and people's own FASTA, tables and BED.
+"""Tasks by what a person types: one that comes with ntviz, the published layouts, and people's own FASTA, tables and BED.
 
-Layouts: a folder with train.fna and test.fna, or with train and test tables, named by the words of `rows.PARTS`; a folder of such
+Layouts: a folder with train.fna and test.fna, or with train and test tables, named by the words of `PARTS`; a folder of such
 folders; one table with a column `task`; a FASTA whose headers end in |label; a table with sequences and labels; a BED with labels, read from a
 reference. Files may be compressed by gzip. What is changed or left out is counted in the notes of the task.
 """
@@ -8,30 +8,104 @@ reference. Files may be compressed by gzip. What is changed or left out is count
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz import environment
-from ntviz.benchmark.rows import PARTS, Row, files_of, is_missing, rows_of
+from ntviz import storage
+from ntviz.benchmark.methods import suggestion
 from ntviz.benchmark.task import Examples, Task
-from ntviz.sequence import clean
+from ntviz.environment import encoding_of, is_missing, lines_of
+from ntviz.genome import Interval
+from ntviz.genome.sequence import clean
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ntviz.benchmark.registry import TaskSpec
     from ntviz.reference import Reference
 
-_PLACE = re.compile(r"(chr)?([0-9]{1,2}[LR]?|[XYM]|MT)[:_]([0-9,]+)[-_]([0-9,]+)", re.IGNORECASE)
-_MILLION = 1_000_000
+GROUP = "chr20"
+"""Stands for all tasks that come with ntviz, but for the one by base, which probes cannot do."""
+FASTA = (".fna", ".fa", ".fasta")
+TABLES = (".parquet", ".csv", ".tsv")
+BED = (".bed",)
+PARTS = {
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "valid", "val", "dev", "development"),
+    "test": ("test", "testing", "tst", "holdout", "held_out"),
+}
+"""Parts of a task with the words for them, upper or lower case; `_SAY_NOTHING` may stand beside them: train_set, test_ood, test-1."""
+_SAY_NOTHING = ("set", "split", "part", "data", "ood", "id", "iid", "of")
+_ALL_PARTS = "; ".join(f"{part}: {', '.join(words)}" for part, words in PARTS.items())
+SPLITS = ("split", "partition", "part", "subset", "set", "fold", "dataset", "phase", "usage")
+"""Columns that may say the part of a row: the first always, another one if one of its words is a part's."""
 _TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "positive", "pos"), "1"),
     **dict.fromkeys(("false", "f", "no", "n", "negative", "neg"), "0"),
 }
+_PLACE = re.compile(r"(chr)?([0-9]{1,2}[LR]?|[XYM]|MT)[:_]([0-9,]+)[-_]([0-9,]+)", re.IGNORECASE)
+
+
+# By name ------------------------------------------------------------------------------------------------------------
+
+
+def find_task(name: str) -> Task:
+    """The task of that name: one that comes with ntviz, or a path to examples.
+
+    Parameters
+    ----------
+    name
+        One of `chr20.NAMES`, or a path to what `read` takes, with the task behind a # if there are several, and with @revised
+        or @original where it is a published one: then it is held to the classes, length and counts that were published
+        ("downloads/promoter_tata@revised", "all.parquet#H3K9ac@original"). A folder with DeepSTARR's or DeepSEA's files is
+        known by them.
+
+    Raises
+    ------
+    ValueError
+        There is neither such a task nor such a file; the nearest names are given.
+    """
+    from ntviz.benchmark import chr20, registry, tracks
+
+    if name in chr20.NAMES:
+        return chr20.build(name)
+    given, _, generation = (
+        name.rpartition("@") if name.endswith(("@revised", "@original")) else (name, "", "")
+    )
+    path, task = (Path(given.partition("#")[0]), given.partition("#")[2])
+    if not path.exists():
+        raise ValueError(
+            f"A task must be one of {', '.join(chr20.NAMES)}, or a file or folder of examples; received {name!r}."
+            + (suggestion(name, chr20.NAMES) or " `ntviz benchmark tasks` lists what there is.")
+        )
+    if (path / "Sequences_Train.fa").is_file():
+        return tracks.read_deepstarr(path)
+    if (path / "test.mat").is_file():
+        return tracks.read_deepsea(path)
+    spec = registry.find(task or path.name.partition(".")[0], generation) if generation else None
+    return read(path, task=task or None, spec=spec)
+
+
+def expand(names: Sequence[str]) -> list[str]:
+    """The names with "chr20" replaced by all tasks of chromosome 20 that have one label a sequence, each once."""
+    from ntviz.benchmark import chr20
+
+    usual = [name for name in chr20.NAMES if "per_base" not in name]
+    expanded = [usual if name == GROUP else [name] for name in several(names)]
+    return list(dict.fromkeys(name for part in expanded for name in part))
+
+
+def several(given: Any) -> list[Any]:
+    """Tasks, models or methods as a list; one by itself is one."""
+    return [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
 
 
 def read(
@@ -70,15 +144,15 @@ def read(
         raise FileNotFoundError(
             f"The examples must be in a file or folder; there is none at {path}. Check the path."
         )
-    files, beside = files_of(path, task)
+    files, beside = _files_of(path, task)
     parts: dict[str, list[Row]] = {part: [] for part in PARTS}
     tally = _Tally([f"{file} was not read: its name is none of a part." for file in beside])
     for part in PARTS:
         together = [file.name for other, file in files if other == part]
         if len(together) > 1:
-            tally.said.append(f"The part {part} is {' and '.join(together)} together.")
+            tally.notes.append(f"The part {part} is {' and '.join(together)} together.")
     for part, file in files:
-        for row in rows_of(file, task, reference):
+        for row in _rows_of(file, task, reference):
             if part and row.part and part != row.part:
                 raise ValueError(
                     f"A file must hold the part of its name; {row.where} is of the part {row.part}. Correct the column, or the name."
@@ -88,35 +162,236 @@ def read(
     rows = {part: list(_cleaned(found, part, tally, known)) for part, found in parts.items()}
     # Published validation parts are for choosing: they are learned from here, where choosing is done inside.
     if choosing := rows.pop("validation"):
-        tally.said.append(
+        tally.notes.append(
             f"{len(choosing):,} examples of the part validation are learned from: choosing is done inside."
         )
         rows["train"] += choosing
     name = name or (spec.name if spec is not None else task or path.name.partition(".")[0])
-    return _assembled(
-        name, rows, spec, tally, {file.name: environment.sha256(file) for _, file in files}, path
-    )
+    return _assembled(name, rows, spec, tally, {file.name: storage.sha256(file) for _, file in files}, path)
+
+
+# Rows as they stand in files ------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """A row as it stood in a file."""
+
+    identity: str
+    sequence: str
+    label: str
+    group: str
+    where: str
+    part: str = ""
+
+
+def part_of(name: str, *, alone: bool) -> str:
+    """The part of a task that a name speaks of, one of `PARTS`; empty if none, or several.
+
+    `alone`: no other words may stand in it, but those that say nothing.
+
+    Examples
+    --------
+    >>> part_of("Train_Set-00001-of-00002", alone=True), part_of("promoters_heldOut", alone=False), part_of("extra", alone=True)
+    ('train', 'test', '')
+    """
+    text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    text = re.sub(r"(held|hold)[\W_]*out", " holdout ", text)
+    words = [re.sub(r"(?<=.)(set|split|part|data)$", "", word) for word in re.findall(r"[^\W\d_]+", text)]
+    found = {word: part for part, known in PARTS.items() for word in known}
+    parts = {found[word] for word in words if word in found}
+    others = [word for word in words if word not in found and word not in _SAY_NOTHING]
+    return parts.pop() if len(parts) == 1 and not (alone and others) else ""
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.name.removesuffix(".gz")).suffix.lower()
+
+
+def _files_of(path: Path, task: str | None) -> tuple[list[tuple[str, Path]], list[str]]:
+    """Pairs of a part of `PARTS`, or empty where rows say it, and a file; and the names of tables and FASTA beside them."""
+    if path.is_file():
+        if _suffix(path) not in (*FASTA, *TABLES, *BED):
+            raise ValueError(
+                f"Examples must be in {', '.join((*FASTA, *TABLES, *BED))}, or compressed as .gz; received {path.name}."
+            )
+        return [("", path)], []
+    found = _parts_in(path)
+    named = [(part, file) for part, file in found if part]
+    if any(part == "train" for part, _ in named):
+        return named, [file.name for part, file in found if not part]
+    if named:
+        raise ValueError(
+            f"A task folder must have a file of the part train; {path} holds {', '.join(file.name for _, file in found)}. Name the "
+            f"files by their parts ({_ALL_PARTS})."
+        )
+    children = sorted(path.iterdir())
+    folders = [
+        child.name
+        for child in children
+        if child.is_dir() and any(part == "train" for part, _ in _parts_in(child))
+    ]
+    if task is not None and task in folders:
+        return _files_of(path / task, None)
+    if folders:
+        raise ValueError(_which(str(path), folders, task))
+    tables = [file for _, file in found if _suffix(file) in TABLES]
+    if not tables:
+        held = ", ".join(child.name for child in children[:6]) or "nothing"
+        raise FileNotFoundError(f"A task folder must hold train.fna (or a table); {path} holds {held}.")
+    silent = [file.name for file in tables if _split_of(_frame(file)) is None]
+    if silent and len(tables) > 1:
+        raise ValueError(
+            f"Files of a task folder must be named by their parts ({_ALL_PARTS}), or have a column {SPLITS[0]}; {path} holds "
+            f"{', '.join(silent)}. Rename them."
+        )
+    return [("", file) for file in tables], [file.name for _, file in found if file not in tables]
+
+
+def _which(where: str, tasks: list[str], task: str | None) -> str:
+    received = f"{task!r}." if task else "none."
+    return f"{where} holds {len(tasks)} tasks; say which: {', '.join(tasks[:20])}. Received {received}{suggestion(task or '', tasks)}"
+
+
+def _parts_in(folder: Path) -> list[tuple[str, Path]]:
+    """The tables and FASTA of a folder, each with the part that its name speaks of."""
+    return [
+        (part_of(file.name.removesuffix(".gz").rpartition(".")[0], alone=False), file)
+        for file in sorted(folder.iterdir())
+        if file.is_file() and _suffix(file) in (*FASTA, *TABLES)
+    ]
+
+
+def _split_of(table: pd.DataFrame) -> str | None:
+    """The column that says the part of each row, if there is one."""
+    for name in SPLITS:
+        if name in table.columns:
+            values = table[name].astype(str).unique()
+            if name == SPLITS[0] or any(part_of(value, alone=True) for value in values):
+                return name
+    return None
+
+
+def _rows_of(file: Path, task: str | None, reference: Reference | None) -> Iterator[Row]:
+    if _suffix(file) in FASTA:
+        return fasta_rows(file)
+    return _bed(file, reference) if _suffix(file) in BED else _table(file, task)
+
+
+def fasta_rows(file: Path) -> Iterator[Row]:
+    """Records of a FASTA; what stands behind the last | of a header is the label."""
+    row = None
+    for number, line in lines_of(file):
+        if line.startswith(">"):
+            if row is not None:
+                yield row
+            header = line[1:].strip()
+            identity, _, label = header.rpartition("|")
+            row = Row(identity or header, "", label.strip() if identity else "", "", f"{file.name}, line {number}")  # fmt: skip
+        elif row is not None:
+            row.sequence += line.strip()
+    if row is None:
+        raise ValueError(
+            f"{file} must be a FASTA with headers such as >name|label; it has no line that begins with >."
+        )
+    yield row
+
+
+def _frame(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        if _suffix(file) == ".parquet":
+            table = pd.read_parquet(file)
+        else:
+            encoding = encoding_of(file)
+            with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding=encoding) as lines:
+                header = next(iter(lines), "")
+            # Spreadsheets of many countries write semicolons, and some programs tabs, into a .csv.
+            separator = max("\t,;" if _suffix(file) == ".tsv" else ",\t;", key=header.count)
+            table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding)
+    except Exception as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise ValueError(
+            f"{file} must be a table; reading it failed: {str(error).splitlines()[0]}."
+        ) from error
+    table.columns = [str(column).strip().lower() for column in table.columns]
+    return table
+
+
+def _table(file: Path, task: str | None) -> Iterator[Row]:
+    table = _frame(file)
+    missing = [column for column in ("sequence", "label") if column not in table.columns]
+    if missing:
+        raise ValueError(
+            f"{file.name} must have the columns sequence and label; it lacks {' and '.join(missing)} and has "
+            f"{', '.join(table.columns[:8])}. Rename them."
+        )
+    if "task" in table.columns:
+        tasks = sorted(table["task"].astype(str).unique())
+        if (task is None and len(tasks) > 1) or (task is not None and task not in tasks):
+            raise ValueError(_which(file.name, tasks, task))
+        if task is not None:
+            table = table[table["task"].astype(str) == task]
+    names = next((column for column in ("id", "name") if column in table.columns), None)
+    split = _split_of(table)
+    wanted = table.reindex(columns=[names, "sequence", "label", "group", split])
+    texts = wanted.astype(object).where(wanted.notna(), "").astype(str)
+    for index, (identity, sequence, label, group, part) in zip(
+        table.index, texts.values.tolist(), strict=True
+    ):
+        where = f"{file.name}, row {int(index) + 1}"
+        stated = part_of(part, alone=True)
+        if split is not None and not stated:
+            raise ValueError(
+                f"The column {split} must hold parts of the task ({_ALL_PARTS}); {where} has {part!r}. Correct it, or leave out the "
+                "row or the column."
+            )
+        yield Row(identity, sequence, label, "" if is_missing(group) else group, where, stated)
+
+
+def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:
+    if reference is None:
+        raise ValueError(
+            f"{file.name} gives places; their bases need a reference. Pass reference=Reference(fasta)."
+        )
+    for number, line in lines_of(file):
+        if not line.strip() or line.startswith(("#", "track", "browser")):
+            continue
+        fields = line.split("\t") if "\t" in line else line.split()
+        where = f"{file.name}, line {number}"
+        try:
+            strand = fields[5] if len(fields) > 5 and fields[5] in "+-." else "."
+            place = Interval(fields[0], int(fields[1]), int(fields[2]), strand)
+            sequence = reference.fetch(place).sequence
+        except (ValueError, IndexError) as error:
+            yield Row(line[:40], "", "", "", f"{where} ({error})")
+            continue
+        # 0-based half-open in the name, as in the file; a dot stands for nothing in a BED.
+        identity = f"{fields[0]}:{fields[1]}-{fields[2]}:{strand}"
+        yield Row(identity, sequence, fields[3] if len(fields) > 3 and fields[3] != "." else "", "", where)
+
+
+# Putting together ---------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class _Tally:
-    """What was changed or left out, and what else is to be said."""
+    """What was changed or left out, and other notes."""
 
-    said: list[str] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
     def add(self, what: str, where: str) -> None:
-        self.counts[what] = self.counts.get(what, 0) + 1
+        self.counts[what] += 1
         self.first.setdefault(what, where)
 
-    def notes(self) -> list[str]:
-        return self.said + [
+    def all_notes(self) -> list[str]:
+        return self.notes + [
             f"{n:,} {what}, the first at {self.first[what]}." for what, n in self.counts.items()
         ]
-
-
-# Putting together ---------------------------------------------------------------------------------------------------
 
 
 def _cleaned(rows: list[Row], part: str, tally: _Tally, known: Sequence[str]) -> Iterator[Row]:
@@ -140,6 +415,8 @@ def _cleaned(rows: list[Row], part: str, tally: _Tally, known: Sequence[str]) ->
         if found.n:
             tally.add("sequences hold N", row.where)
         row.sequence = found.sequence
+        # 1.0 of a table with gaps is 1.
+        row.label = label[:-2] if re.fullmatch(r"-?[0-9]+\.0", label) else label
         row.identity = row.identity or f"{part}{row.where.rpartition(' ')[2]}"
         yield row
 
@@ -154,12 +431,13 @@ def _assembled(
 ) -> Task:
     if not rows["train"]:
         raise ValueError(
-            f"{path} must hold examples to learn from; no row of it could be used. {' '.join(tally.notes())}"
+            f"{path} must hold examples to learn from; no row of it could be used. {' '.join(tally.all_notes())}"
         )
     every = [row for part in rows.values() for row in part]
-    kind, classes, code = _classes(every, spec, path)
+    kind, classes = _classes(Counter(row.label for row in every), spec, path)
+    code = {label: index for index, label in enumerate(classes)}
     parts = {part: _examples(found, code, tally) for part, found in rows.items() if found}
-    notes = tally.notes()
+    notes = tally.all_notes()
     if "test" not in parts:
         notes.append("There is no test part: folds by group are used.")
     lengths = {len(row.sequence) for row in every}
@@ -169,11 +447,13 @@ def _assembled(
         f"{' and '.join(map(repr, alike))} are probably one class: correct the labels if so."
         for alike in _alike(classes)
     ]
-    counts = np.bincount([code[_plain(row.label)] for row in rows["train"]], minlength=len(classes))
+    counts = np.bincount(parts["train"].labels, minlength=len(classes))
     if counts.min() < 2:
         notes.append(f"Class {classes[int(counts.argmin())]} has {int(counts.min())} examples to learn from.")
     facts: dict[str, Any] = {"files": files, "left_out": dict(tally.counts)}
+    about = {"source": str(path), "split": "as given" if "test" in parts else "none given"}
     if spec is not None:
+        about = {"source": spec.source, "split": spec.split, "category": spec.category}
         facts["expected"] = {"train": spec.train, "test": spec.test, "length": spec.length}
         for part, expected in (("train", spec.train), ("test", spec.test)):
             got = len(parts[part]) if part in parts else 0
@@ -183,18 +463,8 @@ def _assembled(
         if odd:
             notes.append(f"{odd:,} sequences are not {spec.length:,} bp long, as {spec.name} should be.")
     return Task(
-        name, kind, classes, parts["train"], parts.get("test"),
-        category=spec.category if spec is not None else "other",
-        source=spec.source if spec is not None else str(path),
-        split=spec.split if spec is not None else ("as given" if "test" in parts else "none given"),
-        notes=tuple(notes), facts=facts,
-    )  # fmt: skip
-
-
-def _plain(label: str) -> str:
-    """A label as text: 1.0 of a table with gaps is 1."""
-    label = label.strip()
-    return label[:-2] if re.fullmatch(r"-?[0-9]+\.0", label) else label
+        name, kind, classes, parts["train"], parts.get("test"), notes=tuple(notes), facts=facts, **about
+    )
 
 
 def _alike(classes: Sequence[str]) -> list[list[str]]:
@@ -209,51 +479,42 @@ def _alike(classes: Sequence[str]) -> list[list[str]]:
     return [names for names in together.values() if len(names) > 1]
 
 
-def _classes(
-    every: list[Row], spec: TaskSpec | None, path: Path
-) -> tuple[str, tuple[str, ...], dict[str, int]]:
-    """Kind, names of the classes, and the number of each label."""
-    labels: dict[str, int] = {}
-    for row in every:
-        labels[_plain(row.label)] = labels.get(_plain(row.label), 0) + 1
+def _classes(labels: Counter[str], spec: TaskSpec | None, path: Path) -> tuple[str, tuple[str, ...]]:
+    """Kind and names of the classes, in the order of their numbers."""
     if spec is not None:
-        odd = {label: n for label, n in labels.items() if label not in spec.classes}
+        odd = [f"{label!r} ({n:,})" for label, n in labels.items() if label not in spec.classes]
         if odd:
-            told = ", ".join(f"{label!r} ({n:,})" for label, n in list(odd.items())[:5])
             raise ValueError(
-                f"Labels of {spec.name} must be {', '.join(spec.classes)}; {path} has {told}. Correct them, or read it without spec."
+                f"Labels of {spec.name} must be {', '.join(spec.classes)}; {path} has {', '.join(odd[:5])}. Correct them, or read it "
+                "without spec."
             )
-        return spec.kind, spec.classes, {label: index for index, label in enumerate(spec.classes)}
+        return spec.kind, spec.classes
     numbers = all(re.fullmatch(r"-?[0-9]+", label) for label in labels)
     names = tuple(sorted(labels, key=int) if numbers else sorted(labels))
     if len(names) < 2:
         raise ValueError(
-            f"There must be two classes; all {len(every):,} examples of {path} are of class {names[0]!r}."
+            f"There must be two classes; all {labels.total():,} examples of {path} are of class {names[0]!r}."
         )
     if len(names) > 50:
         raise ValueError(
             f"Labels must be classes; {path} has {len(names):,} different ones, such as {', '.join(names[:3])}. "
             "Are they measurements? Those need a regression task: see tracks.read_deepstarr."
         )
-    return (
-        "binary" if len(names) == 2 else "multiclass",
-        names,
-        {label: index for index, label in enumerate(names)},
-    )
+    return "binary" if len(names) == 2 else "multiclass", names
 
 
 def _examples(rows: list[Row], code: Mapping[str, int], tally: _Tally) -> Examples:
-    seen: dict[str, int] = {}
+    seen: Counter[str] = Counter()
     names = []
     for row in rows:
-        seen[row.identity] = seen.get(row.identity, 0) + 1
+        seen[row.identity] += 1
         if seen[row.identity] > 1:
             tally.add("names stood before and got a number", row.where)
         names.append(row.identity if seen[row.identity] == 1 else f"{row.identity}#{seen[row.identity]}")
     return Examples(
         np.array(names),
         np.array([row.sequence for row in rows], dtype=object),
-        np.array([code[_plain(row.label)] for row in rows], dtype=np.int64),
+        np.array([code[row.label] for row in rows], dtype=np.int64),
         np.array([row.group or group_of(row.identity) for row in rows]),
     )
 
@@ -269,4 +530,4 @@ def group_of(identity: str) -> str:
     match = _PLACE.search(identity)
     if match is None:
         return identity
-    return f"chr{match.group(2).upper()}:{int(match.group(3).replace(',', '')) // _MILLION}Mb"
+    return f"chr{match.group(2).upper()}:{int(match.group(3).replace(',', '')) // 1_000_000}Mb"

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntviz import environment
+from ntviz import environment, storage
 from ntviz.benchmark import registry
 from ntviz.benchmark.task import Examples, Task
 from ntviz.genome import Interval, canonical_contig
-from ntviz.sequence import reverse_complement
+from ntviz.genome.sequence import reverse_complement
 
 if TYPE_CHECKING:
     from ntviz.reference import Reference
 
 TEST = ("chr1", "chr3", "chr5", "chr7", "chr9")
-_NONE, _ACCEPTOR, _DONOR = 0, 1, 2
+_ACCEPTOR, _DONOR = 1, 2
 _COLUMNS = 8
 
 
@@ -77,8 +77,8 @@ def read_spliceai(
         elif part == "test" and paralog:
             reason = "of the test part that have paralogs"
         else:
-            for window in _windows(reference, known[contig], strand, start, end, junctions, length, name):
-                rows[part].append(window)
+            place = Interval(known[contig], start, end, strand)
+            rows[part] += _windows(reference, place, junctions, length, name)
             continue
         left.setdefault(reason, []).append(name)
     if not rows["train"]:
@@ -94,10 +94,16 @@ def read_spliceai(
     ]
     if not rows["test"]:
         notes.append("There is no test part: folds by gene are used.")
-    parts = {part: _examples(found) for part, found in rows.items() if found}
+    parts = {}
+    for part, found in rows.items():
+        if found:
+            ids, sequences, labels, genes = zip(*found, strict=True)
+            parts[part] = Examples(
+                np.array(ids), np.array(sequences, dtype=object), np.stack(labels), np.array(genes)
+            )
     return Task(
         "spliceai", spec.kind, spec.classes, parts["train"], parts.get("test"), category=spec.category, source=spec.source,
-        split=spec.split, notes=tuple(notes), facts={"files": {path.name: environment.sha256(path)}},
+        split=spec.split, notes=tuple(notes), facts={"files": {path.name: storage.sha256(path)}},
     )  # fmt: skip
 
 
@@ -125,41 +131,22 @@ def _transcripts(path: Path) -> Iterator[tuple[str, bool, str, str, int, int, tu
 
 
 def _windows(
-    reference: Reference,
-    contig: str,
-    strand: str,
-    start: int,
-    end: int,
-    junctions: tuple[list[int], list[int]],
-    length: int,
-    name: str,
+    reference: Reference, place: Interval, junctions: tuple[list[int], list[int]], length: int, name: str
 ) -> Iterator[tuple[str, str, np.ndarray, str]]:
     """Id, bases, classes and gene of each window of a transcript, along its strand."""
+    start, end, forward = place.start, place.end, place.strand == "+"
     classes = np.zeros(end - start, dtype=np.int8)
-    donors, acceptors = junctions if strand == "+" else reversed(junctions)
+    donors, acceptors = junctions if forward else reversed(junctions)
     classes[np.array(donors, dtype=np.int64) - start] = _DONOR
     classes[np.array(acceptors, dtype=np.int64) - start] = _ACCEPTOR
-    if strand == "-":
+    if not forward:
         classes = classes[::-1]
     for offset in range(0, end - start, length):
-        low, high = (
-            (start + offset, start + offset + length)
-            if strand == "+"
-            else (end - offset - length, end - offset)
-        )
-        inside = Interval(contig, max(0, low), min(high, reference.contigs[contig]))
+        low = start + offset if forward else end - offset - length
+        high = low + length
+        inside = Interval(place.chrom, max(0, low), min(high, reference.contigs[place.chrom]))
         bases = "N" * (inside.start - low) + reference.fetch(inside).sequence + "N" * (high - inside.end)
         labels = np.full(length, -1, dtype=np.int8)
         here = classes[offset : offset + length]
         labels[: len(here)] = here
-        yield (
-            f"{name}:{offset + 1}",
-            bases if strand == "+" else reverse_complement(bases),
-            labels,
-            name,
-        )
-
-
-def _examples(rows: list[tuple[str, str, np.ndarray, str]]) -> Examples:
-    ids, sequences, labels, genes = zip(*rows, strict=True)
-    return Examples(np.array(ids), np.array(sequences, dtype=object), np.stack(labels), np.array(genes))
+        yield f"{name}:{offset + 1}", bases if forward else reverse_complement(bases), labels, name

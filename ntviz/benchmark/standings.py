@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntviz import probing
 from ntviz.benchmark import matrix
+from ntviz.statistics import false_discovery, middle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +68,7 @@ def leaderboard(out: str | os.PathLike[str]) -> Leaderboard:
     import pandas as pd
 
     results = matrix.results(out)
-    done = results[(results["status"] == "ok") & (results["twin_of"] == "")]
+    done = _done(results)
     failed = results[results["status"] != "ok"].reset_index(drop=True)
     if done.empty:
         why = failed["error"].iloc[0] if len(failed) else "no rows"
@@ -77,23 +79,13 @@ def leaderboard(out: str | os.PathLike[str]) -> Leaderboard:
         name = entry(model, first["label"])
         known = [each for _, row in part.iterrows() if len(each := matrix.predictions(out, row).draws)]
         draws[task, name] = np.mean(known, axis=0) if known else np.zeros(0)
-        low, high = probing.middle(draws[task, name])
-        rows.append(
-            {
-                **{column: first[column] for column in ("task", "category", "metric")},
-                "entry": name,
-                "model": model,
-                "method": method,
-                "value": part["value"].mean(skipna=False),
-                "low": low,
-                "high": high,
-                **{column: part[column].mean() for column in ("twin", "p", "selectivity")},
-                "n_test": int(first["n_test"]),
-                "seeds": len(part),
-                "missing_controls": first["missing_controls"],
-                "note": "; ".join(dict.fromkeys(filter(None, part["note"]))),
-            }
-        )
+        low, high = middle(draws[task, name])
+        row = {column: first[column] for column in ("task", "category", "metric")}
+        row |= {"entry": name, "model": model, "method": method, "value": part["value"].mean(skipna=False)}
+        row |= {"low": low, "high": high} | {name: part[name].mean() for name in ("twin", "p", "selectivity")}
+        row |= {"n_test": int(first["n_test"]), "seeds": len(part)}
+        row |= {"missing_controls": first["missing_controls"]}
+        rows.append(row | {"note": "; ".join(dict.fromkeys(filter(None, part["note"])))})
     tasks = pd.DataFrame(rows)
     categories = _means(tasks, draws, ["category"])
     return Leaderboard(tasks, categories, _overall(tasks, draws), failed)
@@ -123,8 +115,7 @@ def comparisons(
     """
     import pandas as pd
 
-    results = matrix.results(out)
-    done = results[(results["status"] == "ok") & (results["twin_of"] == "")]
+    done = _done(matrix.results(out))
     done = done[done["seed"] == done["seed"].min()] if len(done) else done
     names = [entry(row.model, row.label) for row in done.itertuples(index=False)]
     done = done.assign(entry=names)
@@ -135,19 +126,16 @@ def comparisons(
     rows: list[dict[str, Any]] = []
     for task, part in done.groupby("task", sort=False):
         found = {row["entry"]: matrix.predictions(out, row) for _, row in part.iterrows()}
-        order = list(found)
-        for i, first in enumerate(order):
-            for second in order[i + 1 :]:
-                if against is not None and against not in (first, second):
-                    continue
-                a, b = (first, second) if against is None or second == against else (second, first)
+        for a, b in combinations(found, 2):
+            if against in (None, a, b):
+                a, b = (b, a) if a == against else (a, b)
                 rows.append(
-                    {"task": task, "first": a, "second": b, **_compared(found[a], found[b], part, draws)}
+                    {"task": task, "first": a, "second": b} | _compared(found[a], found[b], part, draws)
                 )
     table = pd.DataFrame(
         rows, columns=["task", "first", "second", "difference", "low", "high", "p", "groups", "note"]
     )
-    return table.assign(q=probing.false_discovery(table["p"].to_numpy(float)))
+    return table.assign(q=false_discovery(table["p"].to_numpy(float)))
 
 
 def layer_scores(out: str | os.PathLike[str]) -> pd.DataFrame:
@@ -178,6 +166,11 @@ def layer_scores(out: str | os.PathLike[str]) -> pd.DataFrame:
         )
     columns = ["task", "model", "twin", "layer", "score"]
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _done(results: pd.DataFrame) -> Any:
+    """Finished cells, but for those of random twins."""
+    return results[(results["status"] == "ok") & (results["twin_of"] == "")]
 
 
 def _compared(first: Any, second: Any, part: pd.DataFrame, draws: int) -> dict[str, Any]:
@@ -214,17 +207,9 @@ def _means(tasks: pd.DataFrame, draws: dict, by: list[str]) -> pd.DataFrame:
         value = part["value"].mean(skipna=False)
         low, high = np.nan, np.nan
         if np.isfinite(value):
-            low, high = probing.middle(_mean_draws([draws[task, name] for task in part["task"]]))
-        rows.append(
-            {
-                **dict(zip(by, keys, strict=True)),
-                "entry": name,
-                "value": value,
-                "low": low,
-                "high": high,
-                "tasks": int(part["value"].notna().sum()),
-            }
-        )
+            low, high = middle(_mean_draws([draws[task, name] for task in part["task"]]))
+        row = {**dict(zip(by, keys, strict=True)), "entry": name, "value": value, "low": low, "high": high}
+        rows.append(row | {"tasks": int(part["value"].notna().sum())})
     return pd.DataFrame(rows)
 
 

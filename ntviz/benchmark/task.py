@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ntviz import probing
+from ntviz.genome.sequence import listed
 from ntviz.probing import labels as door
-from ntviz.sequence import listed
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,19 +46,17 @@ class Examples:
 
     def __post_init__(self) -> None:
         texts = self.sequences
-        if not isinstance(texts, np.ndarray):
-            texts = np.array(listed(texts), dtype=object)
-        for name, values in (
-            ("ids", np.asarray(self.ids)),
-            ("sequences", texts),
-            ("labels", door.array(self.labels, "Labels")),
-            ("groups", door.array(self.groups, "Groups")),
-        ):
+        columns = {
+            "ids": np.asarray(self.ids),
+            "sequences": texts if isinstance(texts, np.ndarray) else np.array(listed(texts), dtype=object),
+            "labels": door.array(self.labels, "Labels"),
+            "groups": door.array(self.groups, "Groups"),
+        }
+        for name, values in columns.items():
             object.__setattr__(self, name, values)
-        lengths = {name: len(getattr(self, name)) for name in ("ids", "sequences", "labels", "groups")}
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{n:,} {name}" for name, n in lengths.items())
-            raise ValueError(f"Examples must have one id, sequence, label and group each; received {told}.")
+        if len({len(values) for values in columns.values()}) > 1:
+            counts = ", ".join(f"{len(values):,} {name}" for name, values in columns.items())
+            raise ValueError(f"Examples must have one id, sequence, label and group each; received {counts}.")
         door.grouped(self.groups, len(self))
         names, counts = np.unique(self.ids, return_counts=True)
         if (counts > 1).any():
@@ -82,24 +80,18 @@ class Task:
 
     Attributes
     ----------
-    name
-        Such as "promoter_all" or "chr20_promoter_all".
-    kind
-        binary, multiclass, multilabel, regression or per_base.
+    name, kind
+        Such as "promoter_all"; binary, multiclass, multilabel, regression or per_base.
     classes
         Names of the classes, tracks or targets, in the order of the labels.
     train, test
         `test` is None where no split is given: then folds by group are used.
     category
         What it is about, for averages: "splicing", "promoters", "enhancers", "chromatin", "coding", "other".
-    source
-        Where the examples come from, in words, with the licence where one is known.
-    split
-        How train and test were separated, in words.
-    notes
-        What was changed or left out while reading, in words.
-    facts
-        More numbers about it, plain data.
+    source, split
+        Where the examples come from, with the licence where one is known; how train and test were separated; in words.
+    notes, facts
+        What was changed or left out while reading, in words; numbers about it, plain data.
 
     Raises
     ------

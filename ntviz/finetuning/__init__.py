@@ -8,14 +8,14 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.finetuning.adapters import METHODS, adapter_parameters
-    from ntviz.finetuning.networks import NETWORKS, network
-    from ntviz.finetuning.recipe import RECIPES, Recipe
+    from ntviz.finetuning.fitting import RECIPES, Recipe
+    from ntviz.finetuning.learners import NETWORKS, network
     from ntviz.finetuning.tuned import Tuned, load, train_network, tune
 
 _HOMES = {
     "adapters": ("METHODS", "adapter_parameters"),
-    "networks": ("NETWORKS", "network"),
-    "recipe": ("RECIPES", "Recipe"),
+    "fitting": ("RECIPES", "Recipe"),
+    "learners": ("NETWORKS", "network"),
     "tuned": ("Tuned", "load", "train_network", "tune"),
 }
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ntviz.finetuning.recipe import Recipe
+from ntviz.finetuning.fitting import Recipe
 
 METHODS = ("ia3", "lora", "full", "head")
 _KEY_VALUE = r"(.*\.)?encoder\.layer\.\d+\.attention\.self\.(key|value)"
@@ -28,24 +28,10 @@ _FFN = r"(.*\.)?encoder\.layer\.\d+\.output\.dense"
 
 
 def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn.Module:
-    """The encoder prepared for training: adapters put in, or all or none of it trainable. It is changed in place.
+    """The encoder of a model of that name, with adapters put in, or all ("full") or nothing of it ("head") trainable; changed in place.
 
     What is trained is float32. The rest stays as it was loaded, but for float16, in which gradients on their way become zero: all
     of that is float32 then.
-
-    Parameters
-    ----------
-    encoder
-        A copy that may be changed.
-    method
-        "ia3", "lora", "full" or "head" (nothing of the encoder is trained).
-    name
-        Of the model, for messages.
-
-    Raises
-    ------
-    ValueError
-        An unknown method, or a model without the layers that the adapters go to.
     """
     if method not in METHODS:
         raise ValueError(f"The method must be one of {', '.join(METHODS)}; received {method!r}.")
@@ -53,9 +39,8 @@ def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn
         encoder.float()
     encoder.requires_grad_(method == "full")
     for unused in ("contact_head", "pooler"):
-        part = getattr(encoder, unused, None)
-        if part is not None:
-            part.requires_grad_(False)
+        if getattr(encoder, unused, None) is not None:
+            getattr(encoder, unused).requires_grad_(False)
     if method in ("full", "head"):
         return encoder
     import peft
@@ -88,9 +73,6 @@ def quiet() -> Generator[None]:
 
 
 def adapter_parameters(encoder: nn.Module, method: str = "ia3") -> int:
-    """Number of trainable parameters that a method adds to an encoder, without the head; the encoder is changed.
-
-    Works on the meta device, where a model of any size takes no memory.
-    """
+    """Number of trainable parameters that a method adds to an encoder, without the head; the encoder is changed, also on the meta device."""
     made = adapted(encoder, method, Recipe(), name="the model")
     return sum(p.numel() for p in made.parameters() if p.requires_grad)

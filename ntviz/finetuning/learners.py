@@ -1,4 +1,11 @@
-"""What learns: a model with a head, or a network on one-hot bases. Both take prepared sequences and give scores."""
+"""What learns: a model with a head, or a network on one-hot bases; both take prepared sequences and give scores. And the loss of these.
+
+References
+----------
+Avsec et al. (2021) Nature Genetics 53:354, for BPNet. Dalla-Torre et al. (2025) train it in two sizes, 121 thousand and 28
+million parameters; the widths here follow from these numbers: 64 and 1,024 channels, a convolution of 25 bp, and nine
+dilated ones of 3 bp.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +17,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from ntviz.finetuning.heads import Head
-from ntviz.sequence import codes, listed
+from ntviz.genome.sequence import codes, listed
 from ntviz.tokens import Tokens
+
+WIDTHS = {"bpnet": 64, "bpnet-large": 1024}
+NETWORKS = (*WIDTHS, "cnn")
+DILATED = 9
+STEM = 25
 
 
 class Prepared(NamedTuple):
@@ -22,29 +33,48 @@ class Prepared(NamedTuple):
     length: int
 
 
-class ModelLearner(nn.Module):
-    """A copy of a model's encoder, with a head.
+# Models with a head -------------------------------------------------------------------------------------------------
 
-    Parameters
-    ----------
-    model
-        `models.NucleotideTransformer` or a peer; it is copied.
-    outputs
-        Classes, tracks or targets.
-    per_base
-        One answer a base.
+
+class Head(nn.Module):
+    """Hidden states [sequence, token, hidden] to scores, in float32 whatever the states are.
+
+    For tasks with one answer a sequence: a linear layer on the mean over tokens that cover bases, [sequence, outputs]. By
+    base: a linear layer gives each token the scores of up to `widest` bases, in order, [sequence, base, outputs]; as
+    the paper's six nucleotides by three classes for SpliceAI's task.
     """
+
+    def __init__(self, hidden: int, outputs: int, *, widest: int = 0) -> None:
+        super().__init__()
+        self.outputs, self.widest = outputs, widest
+        self.linear = nn.Linear(hidden, outputs * max(1, widest))
+
+    def forward(
+        self, states: torch.Tensor, covering: torch.Tensor, places: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Scores of `states`; `covering` bool [sequence, token]: tokens that cover bases.
+
+        `places`, by base: int64 [sequence, base], the token of each base times `widest` plus its place in the token.
+        """
+        states = states.float()
+        if places is None:
+            weights = covering.to(states.dtype)[..., None]
+            return self.linear((states * weights).sum(1) / weights.sum(1).clamp(min=1))
+        scores = self.linear(states).reshape(len(states), -1, self.outputs)
+        return scores.gather(1, places[..., None].expand(-1, -1, self.outputs))
+
+
+class ModelLearner(nn.Module):
+    """A copy of the encoder of a `models.NucleotideTransformer` or a peer, with a head."""
 
     def __init__(self, model: Any, outputs: int, *, per_base: bool) -> None:
         super().__init__()
         self.model, self.per_base = model, per_base
-        module = getattr(model.module, "esm", model.module)
-        self.encoder = copy.deepcopy(module)
+        self.encoder = copy.deepcopy(getattr(model.module, "esm", model.module))
         vocabulary = model.tokenizer.vocabulary
         self.pad_id = int(vocabulary.pad_id)
-        self.head = Head(
-            model.hidden_size, outputs, widest=int(getattr(vocabulary, "k", 1)) if per_base else 0
-        )
+        widest = int(getattr(vocabulary, "k", 1)) if per_base else 0
+        self.head = Head(model.hidden_size, outputs, widest=widest)
         self.head.to(next(self.encoder.parameters()).device)
 
     def prepare(self, sequences: Sequence[str]) -> list[Prepared]:
@@ -53,25 +83,19 @@ class ModelLearner(nn.Module):
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
         tokens: list[Tokens] = [entry.item for entry in batch]
-        longest = max(map(len, tokens))
-        ids = np.full((len(tokens), longest), self.pad_id, dtype=np.int64)
-        mask, covering = np.zeros(ids.shape, dtype=bool), np.zeros(ids.shape, dtype=bool)
-        for row, one in enumerate(tokens):
-            ids[row, : len(one)] = one.ids
-            mask[row, : len(one)] = True
-            covering[row, : len(one)] = ~one.is_special
         device = self.head.linear.weight.device
-        states = self._states(torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+        ids, mask = _padded([part.ids for part in tokens], self.pad_id, device)
+        covering, _ = _padded([~part.is_special for part in tokens], 0, device)
         places = None
         if self.per_base:
-            bases = np.zeros((len(tokens), max(entry.length for entry in batch)), dtype=np.int64)
-            for row, one in enumerate(tokens):
-                token = np.asarray(one.token_at(np.arange(len(one.sequence))))
-                within = np.arange(len(one.sequence)) - one.spans[token, 0]
+            widest, rows = self.head.widest, []
+            for part in tokens:
+                bases = np.arange(len(part.sequence))
+                token = np.asarray(part.token_at(bases))
                 # A token wider than the head's widest gives its last bases the scores of its last place.
-                bases[row, : len(token)] = token * self.head.widest + np.minimum(within, self.head.widest - 1)
-            places = torch.from_numpy(bases).to(device)
-        return self.head(states, torch.from_numpy(covering).to(device), places)
+                rows.append(token * widest + np.minimum(bases - part.spans[token, 0], widest - 1))
+            places, _ = _padded(rows, 0, device)
+        return self.head(self._states(ids, mask), covering.bool(), places)
 
     def _states(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         if hasattr(self.model.module, "esm"):
@@ -80,8 +104,20 @@ class ModelLearner(nn.Module):
         return self.encoder.states(ids, mask).hidden[-1]
 
 
+def _padded(rows: Sequence[np.ndarray], fill: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows as one int64 [row, longest], filled up, and bool: where they are."""
+    lengths = np.array([len(row) for row in rows])
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    numbers = np.full(mask.shape, fill, dtype=np.int64)
+    numbers[mask] = np.concatenate(rows)
+    return torch.from_numpy(numbers).to(device), torch.from_numpy(mask).to(device)
+
+
+# Networks that learn a task from nothing ------------------------------------------------------------------------------
+
+
 class NetworkLearner(nn.Module):
-    """A network on one-hot bases; see `networks`."""
+    """A network on one-hot bases."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -92,18 +128,102 @@ class NetworkLearner(nn.Module):
         return [Prepared(codes(text), len(text)) for text in listed(sequences)]
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
-        longest = max(entry.length for entry in batch)
-        numbers = np.full((len(batch), longest), 4, dtype=np.int64)
-        mask = np.zeros(numbers.shape, dtype=bool)
-        for row, entry in enumerate(batch):
-            numbers[row, : entry.length] = entry.item
-            mask[row, : entry.length] = True
         device = next(self.network.parameters()).device
+        numbers, mask = _padded([entry.item for entry in batch], 4, device)
         # The fifth column, N and padding, is cut off.
-        bases = (
-            nn.functional.one_hot(torch.from_numpy(numbers).to(device), 5)[..., :4].transpose(1, 2).float()
-        )
-        return self.network(bases, torch.from_numpy(mask).to(device))
+        return self.network(nn.functional.one_hot(numbers, 5)[..., :4].transpose(1, 2).float(), mask)
 
 
 Learner = ModelLearner | NetworkLearner
+
+
+class BPNet(nn.Module):
+    """One-hot bases [sequence, 4, bp] to [sequence, outputs], or [sequence, bp, outputs] by base.
+
+    A convolution of 25 bp, nine residual convolutions of 3 bp whose dilation doubles from 2, then a linear layer: on the mean
+    over real positions, as BPNet's count head, or on each position. All keep the length; positions beyond the mask are zero
+    before each convolution, so that padding changes nothing.
+    """
+
+    def __init__(self, width: int, outputs: int, *, per_base: bool = False) -> None:
+        super().__init__()
+        self.stem = nn.Conv1d(4, width, STEM, padding="same")
+        self.dilated = nn.ModuleList(
+            nn.Conv1d(width, width, 3, padding="same", dilation=2**layer) for layer in range(1, DILATED + 1)
+        )
+        self.head = nn.Linear(width, outputs)
+        self.per_base = per_base
+
+    def forward(self, bases: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        real = mask[:, None].to(bases.dtype)
+        found = torch.relu(self.stem(bases)) * real
+        for layer in self.dilated:
+            found = found + torch.relu(layer(found)) * real
+        if self.per_base:
+            return self.head(found.transpose(1, 2))
+        return self.head(found.sum(2) / real.sum(2).clamp(min=1))
+
+
+class ConvolutionalNetwork(nn.Module):
+    """One-hot bases [sequence, 4, bp] to [sequence, outputs], or [sequence, bp, outputs] by base.
+
+    Three convolutions (19, 11 and 7 bp; 64 channels), then the largest value over real positions and a linear layer, or a
+    linear layer on each position.
+    """
+
+    def __init__(self, outputs: int, *, per_base: bool = False) -> None:
+        super().__init__()
+        shapes = ((4, 19), (64, 11), (64, 7))
+        self.layers = nn.ModuleList(nn.Conv1d(width, 64, bp, padding="same") for width, bp in shapes)
+        self.head = nn.Linear(64, outputs)
+        self.per_base = per_base
+
+    def forward(self, bases: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        real = mask[:, None].to(bases.dtype)
+        for layer in self.layers:
+            bases = torch.relu(layer(bases)) * real
+        # Behind a rectifier nothing is below zero: what is masked cannot be the largest.
+        return self.head(bases.transpose(1, 2) if self.per_base else bases.amax(2))
+
+
+def network(name: str, *, outputs: int, per_base: bool = False) -> nn.Module:
+    """A network with fresh random weights: "bpnet" (121 thousand parameters), "bpnet-large" (28 million) or "cnn" (79 thousand).
+
+    Parameters
+    ----------
+    outputs
+        Classes, tracks or targets.
+    per_base
+        One answer a base.
+    """
+    if name in WIDTHS:
+        return BPNet(WIDTHS[name], outputs, per_base=per_base)
+    if name == "cnn":
+        return ConvolutionalNetwork(outputs, per_base=per_base)
+    raise ValueError(f"A network must be one of {', '.join(NETWORKS)}; received {name!r}.")
+
+
+# By kind of task ----------------------------------------------------------------------------------------------------
+
+
+def loss(kind: str, scores: torch.Tensor, labels: torch.Tensor, positive_weight: float = 1.0) -> torch.Tensor:
+    """The mean loss of a batch: cross-entropy, binary cross-entropy by track, squared error, or cross-entropy by base."""
+    scores = scores.float()
+    if kind in ("binary", "multiclass"):
+        return nn.functional.cross_entropy(scores, labels)
+    if kind == "multilabel":
+        weight = torch.full((scores.shape[-1],), positive_weight, device=scores.device)
+        return nn.functional.binary_cross_entropy_with_logits(scores, labels.float(), pos_weight=weight)
+    if kind == "regression":
+        return nn.functional.mse_loss(scores, labels.float())
+    return nn.functional.cross_entropy(scores.flatten(0, 1), labels.flatten().long(), ignore_index=-1)
+
+
+def answers(kind: str, scores: torch.Tensor) -> np.ndarray:
+    """Probabilities, or values of a regression, float32, in the shape of the scores."""
+    scores = scores.float()
+    if kind == "multilabel":
+        scores = scores.sigmoid()
+    elif kind != "regression":
+        scores = scores.softmax(-1)
+    return scores.cpu().numpy()

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ntviz import environment
+from ntviz import storage
 from ntviz.finetuning import adapters, fitting
+from ntviz.finetuning.fitting import RECIPES, Recipe
 from ntviz.finetuning.learners import Learner, ModelLearner, NetworkLearner
-from ntviz.finetuning.recipe import RECIPES, Recipe
+from ntviz.genome.sequence import listed
 from ntviz.probing import labels as door
 from ntviz.probing import metrics
-from ntviz.sequence import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,12 +91,7 @@ class Tuned:
         """Answers, float32.
 
         Probabilities [sequence, class] or [sequence, track], values [sequence, target], or probabilities
-        [sequence, base, class] for sequences of one length.
-
-        Raises
-        ------
-        ValueError
-            No sequences, or sequences of several lengths for a task by base.
+        [sequence, base, class] for sequences, which must have one length then.
         """
         texts = listed(sequences)
         if not texts:
@@ -113,10 +108,7 @@ class Tuned:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Keeps the adapter as peft keeps it, the head, and how they were made; all of it or nothing.
 
-        Raises
-        ------
-        ValueError
-            It is a network: those are kept by torch itself, since there is no base to return to.
+        A network is refused: torch itself keeps those, since there is no base to return to.
         """
         from safetensors.torch import save_file
 
@@ -124,38 +116,25 @@ class Tuned:
             raise ValueError(
                 "A tuned model can be saved; this is a network. Keep its learner.network.state_dict()."
             )
-        folder = Path(folder)
-        about = {
-            "kind": self.kind,
-            "outputs": self.outputs,
-            "method": self.method,
-            "recipe": asdict(self.recipe),
-            "base": self.base,
-            "trainable": self.trainable,
-            "best_step": self.best_step,
-            "stopped": self.stopped,
-            # JSON has no nan: what is not defined is null.
-            "rows": [
-                {name: value if np.isfinite(value) else None for name, value in row.items()}
-                for row in self.rows
-            ],
-            "made": self.made,
-        }
-        with environment.atomic_directory(folder) as made:
+        names = ("kind", "outputs", "method", "base", "trainable", "best_step", "stopped", "made")
+        about = {name: getattr(self, name) for name in names} | {"recipe": asdict(self.recipe)}
+        # JSON has no nan: what is not defined is null.
+        about["rows"] = [
+            {name: value if np.isfinite(value) else None for name, value in row.items()} for row in self.rows
+        ]
+        with storage.atomic_directory(folder) as made:
+            parts = {HEAD: self.learner.head}
             if self.method in ("ia3", "lora"):
                 self.learner.encoder.save_pretrained(str(made))
                 (made / "README.md").unlink(missing_ok=True)
             elif self.method == "full":
-                state = {
-                    name: value.contiguous() for name, value in self.learner.encoder.state_dict().items()
-                }
-                save_file(state, made / ENCODER)
-            save_file(
-                {name: value.contiguous() for name, value in self.learner.head.state_dict().items()},
-                made / HEAD,
-            )
+                parts[ENCODER] = self.learner.encoder
+            for file, part in parts.items():
+                save_file(
+                    {name: value.contiguous() for name, value in part.state_dict().items()}, made / file
+                )
             (made / ABOUT).write_text(json.dumps(about, indent=1, allow_nan=False), encoding="utf-8")
-        return folder
+        return Path(folder)
 
 
 def tune(
@@ -179,10 +158,8 @@ def tune(
     model
         `models.NucleotideTransformer`, or a peer for "full" and "head"; of any dtype: the head, the loss and all that is trained are
         float32.
-    sequences
-        Upper-case A, C, G, T, N.
-    labels
-        By kind of task, as in `benchmark.Examples`, or as `probing.labels.checked` takes them.
+    sequences, labels
+        Upper-case A, C, G, T, N; by kind of task, as in `benchmark.Examples`, or as `probing.labels.checked` takes them.
     outputs
         Number of classes, tracks or targets.
     method
@@ -204,12 +181,11 @@ def tune(
     FloatingPointError
         The loss is not finite.
     """
-    if method not in adapters.METHODS:
-        raise ValueError(f"The method must be one of {', '.join(adapters.METHODS)}; received {method!r}.")
-    recipe = recipe or RECIPES[method]
-    asked = _asked(kind, outputs, sequences, labels, groups, validation, validation_share, seed)
-    learner = _learner(model, kind, outputs, method, recipe, seed)
-    return _trained(learner, asked, method, recipe, seed, _base(model))
+    recipe = recipe or RECIPES.get(method, Recipe())
+    task = _task(kind, outputs, sequences, labels, groups, validation, validation_share, seed)
+    return _trained(
+        _learner(model, kind, outputs, method, recipe, seed), task, method, recipe, seed, _base(model)
+    )
 
 
 def train_network(
@@ -226,9 +202,8 @@ def train_network(
     seed: int = 0,
 ) -> Tuned:
     """A network, see `finetuning.network`, trained on a task; it is changed in place. Parameters as in `tune`."""
-    recipe = recipe or RECIPES["network"]
-    asked = _asked(kind, outputs, sequences, labels, groups, validation, validation_share, seed)
-    return _trained(NetworkLearner(network), asked, "network", recipe, seed, {})
+    task = _task(kind, outputs, sequences, labels, groups, validation, validation_share, seed)
+    return _trained(NetworkLearner(network), task, "network", recipe or RECIPES["network"], seed, {})
 
 
 def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
@@ -251,26 +226,13 @@ def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
         )
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        recipe = Recipe(**about["recipe"])
-        was, comes = about["base"], _base(model)
-        # Folders of older versions know the weights alone.
-        other = [name for name in was if name != "name" and was[name] != comes[name]]
-        if other:
-            words = {name: name.removesuffix("_sha256") for name in other}
-            told = [
-                f"{base['name']} with " + ", ".join(f"{words[name]} {str(base[name])[:12]}" for name in other)
-                for base in (was, comes)
-            ]
-            raise ValueError(
-                f"{folder} was tuned from {told[0]}; received {told[1]}. Load that model, as it was."
-            )
-        rows = [
+        recipe, method = Recipe(**about.pop("recipe")), about["method"]
+        _check_base(folder, about["base"], _base(model))
+        about["rows"] = [
             {name: np.nan if value is None else value for name, value in row.items()} for row in about["rows"]
         ]
-        method = about["method"]
-        learner = _learner(
-            model, about["kind"], about["outputs"], "head" if method in ("ia3", "lora") else method, recipe, 0
-        )
+        plain = "head" if method in ("ia3", "lora") else method
+        learner = _learner(model, about["kind"], about["outputs"], plain, recipe, 0)
         if method in ("ia3", "lora"):
             import peft
 
@@ -279,15 +241,24 @@ def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
         elif method == "full":
             learner.encoder.load_state_dict(load_file(folder / ENCODER))
         learner.head.load_state_dict(load_file(folder / HEAD))
+        learner.eval().requires_grad_(False)
+        return Tuned(learner, recipe=recipe, **about)
     except (SafetensorError, KeyError, json.JSONDecodeError, RuntimeError, TypeError) as error:
         raise ValueError(
             f"{folder} must hold a whole tuned model; reading it failed: {error}. Save it again."
         ) from error
-    learner.eval().requires_grad_(False)
-    return Tuned(
-        learner, about["kind"], about["outputs"], method, recipe, about["trainable"], about["best_step"], about["stopped"], rows,
-        was, about.get("made", {}),
-    )  # fmt: skip
+
+
+def _check_base(folder: Path, was: dict[str, Any], comes: dict[str, Any]) -> None:
+    """Folders of older versions know the weights alone."""
+    other = [name for name in was if name != "name" and was[name] != comes[name]]
+    if other:
+        kept, received = (
+            f"{base['name']} with "
+            + ", ".join(f"{name.removesuffix('_sha256')} {str(base[name])[:12]}" for name in other)
+            for base in (was, comes)
+        )
+        raise ValueError(f"{folder} was tuned from {kept}; received {received}. Load that model, as it was.")
 
 
 def _learner(model: Any, kind: str, outputs: int, method: str, recipe: Recipe, seed: int) -> ModelLearner:
@@ -305,7 +276,7 @@ def _base(model: Any) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _Task:
     """A task as it came in, checked: examples to learn from and to choose by, and what decided them."""
 
     kind: str
@@ -315,7 +286,7 @@ class _Asked:
     made: dict[str, Any]
 
 
-def _asked(
+def _task(
     kind: str,
     outputs: int,
     sequences: Sequence[str],
@@ -324,37 +295,38 @@ def _asked(
     validation: _Data | None,
     share: float,
     seed: int,
-) -> _Asked:
+) -> _Task:
     texts = listed(sequences)
     labels = door.checked(kind, labels, outputs, n=len(texts))
     names = door.grouped(groups, len(texts))
     door.learnable(kind, labels)
-    about = {"seed": seed, "validation_share": share if validation is None else None}
     if validation is None:
         aside = _aside(kind, labels, names, outputs, share, seed)
-        held = [texts[row] for row in np.flatnonzero(aside)], labels[aside]
-        train = [texts[row] for row in np.flatnonzero(~aside)], labels[~aside]
+        train, held = (
+            ([texts[row] for row in np.flatnonzero(part)], labels[part]) for part in (~aside, aside)
+        )
         door.learnable(kind, train[1])
     else:
         others = listed(validation[0])
         what = "Labels of the validation part"
+        train = texts, labels
         held = others, door.checked(kind, validation[1], outputs, n=len(others), what=what)
         if not others:
             raise ValueError(
                 "The validation part must have a sequence; received none. Leave it out to set a share aside."
             )
-        train = texts, labels
-    about["examples_sha256"] = door.digest(texts, labels, names, *held)
+    made = {"seed": seed, "validation_share": share if validation is None else None}
+    made["examples_sha256"] = door.digest(texts, labels, names, *held)
     if kind == "per_base":
-        train, held = _asked_of(*train), _asked_of(*held)
+        train, held = _labelled(*train), _labelled(*held)
         if not held[0]:
             raise ValueError(
                 "The validation part must have a base with a label; all are -1. Pass other examples, or other groups."
             )
-    return _Asked(kind, outputs, train, held, about)
+    return _Task(kind, outputs, train, held, made)
 
 
-def _asked_of(texts: list[str], labels: np.ndarray) -> tuple[list[str], np.ndarray]:
+def _labelled(texts: list[str], labels: np.ndarray) -> tuple[list[str], np.ndarray]:
     """The sequences with a base that is asked: of others there is no loss."""
     wrong = [row for row, text in enumerate(texts) if len(text) != labels.shape[1]]
     if wrong:
@@ -367,16 +339,16 @@ def _asked_of(texts: list[str], labels: np.ndarray) -> tuple[list[str], np.ndarr
 
 
 def _trained(
-    learner: Learner, asked: _Asked, method: str, recipe: Recipe, seed: int, base: dict[str, Any]
+    learner: Learner, task: _Task, method: str, recipe: Recipe, seed: int, base: dict[str, Any]
 ) -> Tuned:
-    train, held = ((learner.prepare(texts), labels) for texts, labels in (asked.train, asked.validation))
+    train, held = ((learner.prepare(texts), labels) for texts, labels in (task.train, task.validation))
     trainable = sum(p.numel() for p in learner.parameters() if p.requires_grad)
     recipe = replace(recipe, evaluate_every=min(recipe.evaluate_every, recipe.steps))
     found = fitting.fit(
-        learner, train, held, kind=asked.kind, recipe=recipe, seed=seed, what=f"training by {method}"
+        learner, train, held, kind=task.kind, recipe=recipe, seed=seed, what=f"training by {method}"
     )
     return Tuned(
-        learner, asked.kind, asked.outputs, method, recipe, trainable, found.best_step, found.stopped, found.history, base, asked.made
+        learner, task.kind, task.outputs, method, recipe, trainable, found.best_step, found.stopped, found.history, base, task.made
     )  # fmt: skip
 
 
