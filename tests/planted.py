@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import torch
 from torch import nn
 
 from ntviz import data
 from ntviz.genome import Interval
+from ntviz.genome.sequence import codes, one_hot, shuffle
 from ntviz.reference import Reference
-from ntviz.sequence import codes, one_hot, shuffle
+
+NULL_SETS = int(os.environ.get("NTVIZ_NULL_SETS", "5"))
+"""Sets of windows without sites, of which 1 in 20 may have something found in it."""
 
 
 def windows(count: int, length: int, seed: int) -> list[str]:

@@ -11,10 +11,9 @@ from torch import nn
 
 from ntviz import attribution, models
 from ntviz.attribution import BaseProbability, Direction, Output
-from ntviz.attribution.asking import gradients
 from ntviz.attribution.contrasting import aligned
 from ntviz.attribution.reading import reader
-from ntviz.attribution.sharing import by_gradient
+from ntviz.attribution.result import by_gradient
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SEQUENCE = "".join(np.random.default_rng(9).choice(list("ACGT"), 40)) + "N" + "ACGTTGCATT"
@@ -34,7 +33,7 @@ def test_shares_by_gradient_are_first_order_effects_of_each_change(tiny):
     of, target = reader(tiny), direction(tiny)
     tokens = tiny.tokenize(SEQUENCE)
     ids = tokens.ids.copy()
-    _, slopes = gradients(of, ids[None], target, tokens)
+    _, slopes = of.gradients(ids[None], target, tokens)
     table = of.table.detach()
     found = by_gradient(tokens, ids, slopes[0], table)
     for index, (start, end) in enumerate(tokens.spans.tolist()):

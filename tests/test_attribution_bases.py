@@ -13,9 +13,9 @@ from ntviz import attribution, finetuning, models
 from ntviz.attribution import BaseProbability, Direction, Output
 from ntviz.attribution.reading import reader
 from ntviz.finetuning import Recipe
+from ntviz.genome.sequence import one_hot, reverse_complement, shuffle
 from ntviz.models.peers import bpnet
 from ntviz.motifs import Detector, Motif
-from ntviz.sequence import one_hot, reverse_complement, shuffle
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TEXT = "".join(np.random.default_rng(5).choice(list("ACGT"), 30))
@@ -110,8 +110,6 @@ def test_n_contribute_nothing_and_windows_of_n_are_zero(linear):
 
 def test_shuffles_are_averaged_by_number(linear):
     """The mean over given shuffles, each by hand: of a sum, own weight less that of the base which stands there instead."""
-    from ntviz.sequence import shuffle
-
     found = attribution.integrated_gradients(linear, TEXT, Output(0), shuffles=3, seed=8)
     assert found.baseline == "shuffle"
     expected = [linear.of(TEXT) - linear.of(shuffle(TEXT, k=2, seed=8 + draw)) for draw in range(3)]
@@ -212,23 +210,13 @@ def test_peers_say_what_cannot_be_asked_of_them():
     cases = (
         (dnabert2, base, {}, "must come from a vocabulary of k-mers"),
         (dnabert2, direction, {"baseline": "shuffle"}, "cuts by what stands there. Take baseline='mask'"),
-        (hyena, base, {"baseline": "n"}, "A masked base needs a model that reads both sides"),
-        (
-            hyena,
-            Direction(np.ones(hyena.hidden_size)),
-            {},
-            "A masked base needs a model that reads both sides",
-        ),
+        (hyena, base, {"baseline": "n"}, "masked base needs a model that reads both sides"),
+        (hyena, Direction(np.ones(hyena.hidden_size)), {}, "masked base needs a model that reads both sides"),
         (enformer, base, {}, "needs a mask token; enformer_tiny reads bases"),
-        (
-            enformer,
-            Direction(np.ones(enformer.hidden_size)),
-            {"baseline": "mask"},
-            "n, shuffle, composition for",
-        ),
+        (enformer, Direction(np.ones(enformer.hidden_size)), {"baseline": "mask"}, "n, shuffle, composition for"),
         (enformer, Output(0), {}, "over scores; enformer_tiny gives states"),
         (dnabert2, direction, {"frames": 2}, "frames must be 1 to 1"),
-    )
+    )  # fmt: skip
     for peer, target, options, message in cases:
         with pytest.raises(ValueError, match=message):
             attribution.integrated_gradients(peer, TEXT, target, **options)
@@ -239,7 +227,7 @@ def test_bpnet_is_differentiated_at_its_bases():
     module = bpnet.BPNetNetwork(
         width=5, layers=2, stem=3, head=3, strands=1, controls=0, trimming=0, biases=(True, True)
     )
-    peer = bpnet.BPNet(module.eval(), bpnet.Tokenizer("single-base"), "toy", 100, 100, {}, lambda: module)
+    peer = bpnet.BPNet(module.eval(), bpnet.Tokenizer("single-base"), "toy", 100, {}, lambda: module)
     target = Direction(np.arange(5.0), layer=-1)
     found = attribution.integrated_gradients(peer, TEXT, target, baseline="n", most_steps=2048)
     assert found.value == pytest.approx(

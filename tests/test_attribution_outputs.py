@@ -13,8 +13,8 @@ import torch
 from ntviz import attribution, finetuning, models
 from ntviz.attribution import BaseProbability, Direction, Output, Probe
 from ntviz.finetuning import Recipe
+from ntviz.genome.sequence import reverse_complement
 from ntviz.probing.estimators import Fitted, Setting
-from ntviz.sequence import reverse_complement
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RNG = np.random.default_rng(11)
@@ -244,26 +244,17 @@ def test_outputs_that_are_not_there_are_refused(tiny, tuned, vectors):
         (lambda: Output(0, 0), "two outputs of a contrast must differ; received 0 twice"),
         (lambda: Output(-1), "counted from 0; received -1"),
         (lambda: Output(0, scale="odds"), "one of log-odds, score; received 'odds'"),
-        (
-            lambda: gradient(tuned["regression"], TEXTS[0], Output(0, scale="log-odds")),
-            "need classes or tracks; received regression",
-        ),
+        (lambda: gradient(tuned["regression"], TEXTS[0], Output(0, scale="log-odds")), "need classes or tracks; received regression"),
         (lambda: gradient(tuned["per_base"], TEXTS[0], Output(0)), "needs a position, and others have none"),
-        (
-            lambda: gradient(tuned["binary"], TEXTS[0], Output(0, position=3)),
-            r"received position 3 for scores of shape \[1, 2\]",
-        ),
+        (lambda: gradient(tuned["binary"], TEXTS[0], Output(0, position=3)), r"received position 3 for scores of shape \[1, 2\]"),
         (lambda: gradient(tuned["per_base"], TEXTS[0], Output(0, position=36)), "0 to 35; received 36"),
-        (
-            lambda: gradient(tuned["binary"], TEXTS[0], BaseProbability(3, "A")),
-            "BaseProbability is a target over states; nt_v2_tiny, tuned gives scores. Ask for Output",
-        ),
+        (lambda: gradient(tuned["binary"], TEXTS[0], BaseProbability(3, "A")), "BaseProbability is a target over states; nt_v2_tiny, tuned gives scores. Ask for Output"),
         (lambda: Probe(tiny), "must be fitted and have kind"),
         (lambda: Probe(unnamed), "its vectors are called 'layer 2'"),
         (lambda: gradient(tiny, TEXTS[0], Probe(wide)), "48 numbers; this one takes 96"),
         (lambda: gradient(tiny, TEXTS[0], Probe(fitted, layer=9)), "layer of a target must lie in 0"),
         (lambda: gradient(tiny, TEXTS[0], Probe(fitted, scale="log-odds")), "received regression"),
-    )
+    )  # fmt: skip
     for ask, message in cases:
         with pytest.raises(ValueError, match=message):
             ask()

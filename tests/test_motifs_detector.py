@@ -8,8 +8,8 @@ import torch
 from planted import encoded, gradient_times_input, mutagenesis
 
 from ntviz import motifs
+from ntviz.genome.sequence import one_hot, reverse_complement
 from ntviz.motifs import Detector, Motif
-from ntviz.sequence import one_hot, reverse_complement
 
 
 def letters(seed: int, count: int, length: int) -> list[str]:
@@ -124,7 +124,7 @@ def test_attributions_of_the_detector_are_log_odds_in_the_site() -> None:
 @pytest.mark.parametrize(
     ("chosen", "settings", "message"),
     [
-        ([], {}, "There must be a motif to recognise; received none"),
+        ([], {}, "There must be a motif to look for; received none"),
         (
             [Motif.from_sites("m", ["GATTACA"])],
             {"p": 0},

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from ntviz import motifs
-from ntviz.motifs.seqlets import rates_of_false
-from ntviz.motifs.stretches import maximal
-from ntviz.sequence import shuffle
+from ntviz.genome.sequence import shuffle
+from ntviz.motifs.seqlets import maximal, rates_of_false
 
 COLUMNS = ["sequence", "start", "end", "sign", "sum", "score", "p", "q"]
 
@@ -48,34 +47,32 @@ def test_all_maximal_stretches_as_a_search_finds_them() -> None:
     found = maximal(rows)
     assert len(found) > 100
     for number, row in enumerate(rows):
-        mine = found.chosen(found.row == number)
+        mine = found[found["row"] == number]
         wanted = by_search(row)
-        assert list(zip(mine.start, mine.end, strict=True)) == [(start, end) for start, end, _ in wanted]
-        assert mine.score == pytest.approx([score for *_, score in wanted])
+        assert mine[["start", "end"]].tolist() == [(start, end) for start, end, _ in wanted]
+        assert mine["score"] == pytest.approx([score for *_, score in wanted])
 
 
 def test_stretches_of_rows_together_are_those_of_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [noise(seed, 1, 10 + 7 * seed)[0] - 0.3 for seed in range(12)]
     together = maximal(rows, shortest=2, longest=6)
-    monkeypatch.setattr("ntviz.motifs.stretches._AT_A_TIME", 40)
+    monkeypatch.setitem(maximal.__globals__, "_PADDED", 40)
     in_parts = maximal(rows, shortest=2, longest=6)
     alone = [maximal([row], shortest=2, longest=6) for row in rows]
     for name in ("row", "start", "end"):
-        assert getattr(in_parts, name).tolist() == getattr(together, name).tolist()
+        assert in_parts[name].tolist() == together[name].tolist()
         if name != "row":
-            assert getattr(together, name).tolist() == [
-                x for one in alone for x in getattr(one, name).tolist()
-            ]
-    assert in_parts.score == pytest.approx(together.score)
+            assert together[name].tolist() == [x for one in alone for x in one[name].tolist()]
+    assert in_parts["score"] == pytest.approx(together["score"])
 
 
 def test_a_long_stretch_is_parted_at_its_own_mean() -> None:
     # Two sites of 3 with 2 between: one stretch of 8, whose mean is 2.5. Above it are the sites alone.
     row = np.array([-9, 3, 3, 3, 1, 1, 3, 3, 3, -9], dtype=float)
     whole = maximal([row])
-    assert (whole.start.tolist(), whole.end.tolist(), whole.score.tolist()) == ([1], [9], [20.0])
+    assert whole.tolist() == [(0, 1, 9, 20.0)]
     parted = maximal([row], longest=7)
-    assert (parted.start.tolist(), parted.end.tolist(), parted.score.tolist()) == ([1, 6], [4, 9], [9.0, 9.0])
+    assert parted.tolist() == [(0, 1, 4, 9.0), (0, 6, 9, 9.0)]
     # What is flat has no part above its mean.
     assert len(maximal([np.ones(9)], longest=8)) == 0
 
@@ -101,9 +98,8 @@ def test_p_and_q_by_hand() -> None:
     assert found["score"].tolist() == [5, 1.5]
     assert found["p"].tolist() == pytest.approx([1 / 5, 1 / 5])
     assert (found.attrs["n_tests"], found.attrs["n_null"], found.attrs["expected"]) == (2, 8, 0)
-    weak = motifs.seqlets(
-        ["ACGTACGT"], [np.array([0, 1, 0, 0, 3, 3, 0, 0])], null=null, drift=0.5, widths=(1, 9), q=1
-    )
+    values = np.array([0, 1, 0, 0, 3, 3, 0, 0])
+    weak = motifs.seqlets(["ACGTACGT"], [values], null=null, drift=0.5, widths=(1, 9), q=1)
     assert weak["p"].tolist() == pytest.approx([5 / 5, 1 / 5])
     # As many stretches of the null are as high as the weaker: four in 8 bases.
     assert weak.attrs["expected"] == 4
@@ -122,18 +118,13 @@ def test_planted_stretches_are_found_where_they_are() -> None:
         shared = (near["end"].clip(upper=end) - near["start"].clip(lower=start)).max()
         assert shared >= 8, (row, start)
     assert (found["q"] <= 0.05).all()
+    places = found[["sequence", "start", "end"]].values.tolist()
     assert found["sum"].tolist() == pytest.approx(
-        [
-            values[row, start:end].sum()
-            for row, start, end in found[["sequence", "start", "end"]].itertuples(index=False)
-        ]
+        [values[row, start:end].sum() for row, start, end in places]
     )
     # The same numbers as a list of arrays, and turned upside down.
     turned = motifs.seqlets(texts, [-each for each in values])
-    assert (
-        turned[["sequence", "start", "end"]].values.tolist()
-        == found[["sequence", "start", "end"]].values.tolist()
-    )
+    assert turned[["sequence", "start", "end"]].values.tolist() == places
     assert turned["sign"].tolist() == (-found["sign"]).tolist()
 
 
@@ -181,19 +172,10 @@ def test_each_output_has_its_scale() -> None:
     null[20:30] *= 100
     beside = motifs.seqlets(texts, values, outputs=outputs, null=null)
     assert set(beside["sequence"]) == set(range(20))
-    by_hand = (
-        values / np.repeat([null[np.r_[0:10, 20:30]].std(), null[np.r_[10:20, 30:40]].std()], 10)[:, None]
-    )
-    scaled = (
-        null
-        / np.tile(np.repeat([null[np.r_[0:10, 20:30]].std(), null[np.r_[10:20, 30:40]].std()], 10), 2)[
-            :, None
-        ]
-    )
-    plain = motifs.seqlets(texts, by_hand, null=scaled)
-    assert plain[["sequence", "start", "end", "p", "q"]].equals(
-        beside[["sequence", "start", "end", "p", "q"]]
-    )
+    spread = np.repeat([null[np.r_[0:10, 20:30]].std(), null[np.r_[10:20, 30:40]].std()], 10)[:, None]
+    plain = motifs.seqlets(texts, values / spread, null=null / np.tile(spread, (2, 1)))
+    columns = ["sequence", "start", "end", "p", "q"]
+    assert plain[columns].equals(beside[columns])
     one = motifs.seqlets(texts, values)
     assert set(range(10)) <= set(one["sequence"])
     assert not (one["sequence"] >= 10).any()
@@ -292,11 +274,7 @@ def test_shuffled_sequences_serve_as_a_null_of_a_method() -> None:
         (["ACGT"], [], "received 1 sequences and 0 arrays"),
         (["ACGT"], [np.zeros(3)], "received 3 for the 4 bases of sequence 0"),
         (["ACGT"], [np.zeros((4, 4))], r"must be \[base\]; received \[4, 4\] for sequence 0"),
-        (
-            ["ACGT", "ACGT"],
-            np.array([[0, 0, 0, 0], [0, 0, np.nan, 0]]),
-            "received nan at base 3 of sequence 1",
-        ),
+        (["ACGT"] * 2, np.array([[0, 0, 0, 0], [0, 0, np.nan, 0]]), "received nan at base 3 of sequence 1"),
         (["ACgT"], [np.zeros(4)], "received 'g' at position 3"),
     ],
 )
@@ -315,10 +293,7 @@ def test_what_does_not_fit_is_refused(texts: list[str], values: list[np.ndarray]
         ({"widths": (5, 4)}, r"1 <= fewest <= most; received \(5, 4\)"),
         ({"together": 0}, "together must be 1 or more; received 0"),
         ({"permutations": 0}, "permutations must be 1 or more; received 0"),
-        (
-            {"null": [np.array([np.inf])]},
-            "Numbers of null must be finite; received inf at base 1 of sequence 0",
-        ),
+        ({"null": [np.array([np.inf])]}, "Numbers of null must be finite; received inf at base 1 of seq"),
         ({"null": []}, "null must hold a number"),
     ],
 )

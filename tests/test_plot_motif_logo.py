@@ -8,7 +8,8 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_rgba
+from drawn import HOSTILE, assert_text, named
+from matplotlib.colors import to_hex, to_rgba
 
 from ntviz import data, motifs, plot
 from ntviz.plot.letters import information
@@ -16,10 +17,6 @@ from ntviz.plot.theme import BASES, colours
 
 SURE = np.eye(4)
 EVEN = np.full((3, 4), 0.25)
-
-
-def named(figure, name: str):
-    return next(trace for trace in figure.data if trace.name == name)
 
 
 def letters(figure, axis: str = "x") -> dict[tuple[int, str], tuple[float, float]]:
@@ -37,16 +34,16 @@ def letters(figure, axis: str = "x") -> dict[tuple[int, str], tuple[float, float
 
 @pytest.mark.parametrize("kind", ["bits", "probability", "weights"])
 def test_letters_stand_where_logomaker_puts_them_in_our_colours(kind):
-    from matplotlib.colors import to_hex
-
     rng = np.random.default_rng(8)
     motif = rng.normal(size=(9, 4)) if kind == "weights" else rng.dirichlet([0.5] * 4, 9)
     ax = plot.logo(pd.DataFrame(motif, columns=list(BASES))[list("TGCA")], kind=kind, title="M$1$")
-    assert {to_hex(patch.get_facecolor()) for patch in ax.patches} == {colours().bases[base] for base in BASES}
+    colour = [to_hex(patch.get_facecolor()) for patch in ax.patches]
+    assert set(colour) == {colours().bases[base] for base in BASES}
     assert [tick.get_text() for tick in ax.get_xticklabels()] == [str(i) for i in range(1, 10)]
     assert (ax.get_ylabel(), ax.get_title(loc="left")) == ("" if kind == "weights" else kind, "M$1$")
     boxes = [patch.get_extents().transformed(ax.transData.inverted()) for patch in ax.patches]
-    theirs = {(round((box.x0 + box.x1) / 2), to_hex(patch.get_facecolor())): (box.y0, box.y1) for patch, box in zip(ax.patches, boxes, strict=True)}
+    placed = zip(boxes, colour, strict=True)
+    theirs = {(round((box.x0 + box.x1) / 2), shade): (box.y0, box.y1) for box, shade in placed}
     ours = letters(plot.motif_logos([motif], kind=kind, title="t"))
     for (place, base), ends in ours.items():
         assert ends == pytest.approx(theirs[place, colours().bases[base]], abs=2e-3)
@@ -76,25 +73,12 @@ def test_a_logo_shows_itself_and_leaves_no_figure_of_pyplot_behind():
         plot.theme("light")
 
 
-@pytest.mark.parametrize(
-    ("motif", "options", "match"),
-    [
-        (np.zeros((3, 5)), {}, r"'motif' must have the shape \[position, 4\]; received \[3, 5\]"),
-        (pd.DataFrame(SURE, columns=list("ACGU")), {}, "must be finite; received 4 values"),
-        (SURE * 2, {"kind": "bits"}, "must hold probabilities"),
-        (SURE, {"kind": "nats"}, "one of bits, probability, weights; received 'nats'"),
-    ],
-)
-def test_what_is_no_logo_is_refused(motif, options, match):
-    with pytest.raises(ValueError, match=match):
-        plot.logo(motif, **options)
-
-
 def test_many_motifs_have_their_information_and_their_match_column_under_column():
     first, second = list(motifs.read(data.bundle("motifs")))[:2]
     # A table of names gives numbers of numpy.
     match = plot.Beside(second, offset=np.int64(-2), strand="-", name="<b>known</b>", note="q = 0.01")
-    figure = plot.motif_logos([first, EVEN], names=["one", "flat"], notes=["12 sites", ""], beside=[match, None], title="Two")
+    names = {"names": ["one", "flat"], "notes": ["12 sites", ""], "title": "Two"}
+    figure = plot.motif_logos([first, EVEN], beside=[match, None], **names)
     p = np.asarray(first.probabilities)
     upper = named(figure, "one, 12 sites")
     expected = [sum(row[k] * np.log2(row[k] / 0.25) for k in range(4) if row[k] > 0) for row in p]
@@ -112,10 +96,10 @@ def test_many_motifs_have_their_information_and_their_match_column_under_column(
 
 
 def test_letters_below_zero_hang_upside_down():
-    figure = plot.motif_logos([np.array([[1.0, -2.0, 0.0, 0.0]])], kind="weights", unit="log-odds", title="Weights")
-    a, c = figure.data[0], figure.data[1]
-    assert (np.nanmin(a.y), np.nanmax(a.y)) == (0, 1)
-    assert (np.nanmin(c.y), np.nanmax(c.y)) == (-2, 0)
+    weights = [np.array([[1.0, -2.0, 0.0, 0.0]])]
+    figure = plot.motif_logos(weights, kind="weights", unit="log-odds", title="Weights")
+    ends = [(np.nanmin(trace.y), np.nanmax(trace.y)) for trace in figure.data[:2]]
+    assert ends == [(0, 1), (-2, 0)]
     assert figure.layout.yaxis.range[0] < -2
     assert figure.layout.yaxis.title.text == "log-odds"
 
@@ -124,18 +108,21 @@ def test_letters_below_zero_hang_upside_down():
     ("given", "match"),
     [
         ({"motifs": []}, "There must be a motif"),
-        ({"motifs": [np.zeros((3, 5))]}, r"must have the shape \[position, 4\]"),
-        ({"motifs": [SURE * np.nan]}, "must be finite"),
+        ({"motifs": [np.zeros((3, 5))]}, r"must have the shape \[position, 4\]; received \[3, 5\]"),
+        ({"motifs": [pd.DataFrame(SURE, columns=list("ACGU"))]}, "must be finite; received 4 values"),
         ({"motifs": [SURE * 2]}, "must hold probabilities"),
-        ({"motifs": [SURE], "kind": "height"}, "must be one of bits, probability, weights"),
+        ({"motifs": [SURE], "kind": "height"}, "must be one of bits, probability, weights; received 'height'"),
         ({"motifs": [SURE], "notes": ["a", "b"]}, "notes must have one entry for each of the 1 motifs"),
         ({"motifs": [SURE], "beside": [plot.Beside(SURE, strand="x")]}, r"strand of a motif beside another must be \+ or -"),
         ({"motifs": [SURE], "beside": [plot.Beside(SURE * 2, name="k")]}, "Each position of 'k' must hold probabilities"),
     ],
-)
+)  # fmt: skip
 def test_what_is_no_motif_is_refused(given, match):
     with pytest.raises(ValueError, match=match):
         plot.motif_logos(**given, title="x")
+    if list(given) == ["motifs"] and given["motifs"]:
+        with pytest.raises(ValueError, match=match):
+            plot.logo(*given["motifs"], kind="bits")
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -144,10 +131,11 @@ def test_columns_of_the_motif_beneath_line_up(offset, strand):
     # A known motif of which the upper one is columns; on the - strand the file has it the other way round.
     columns = np.random.default_rng(7).dirichlet([0.3] * 4, 7)
     filed = columns[::-1, ::-1] if strand == "-" else columns
-    figure = plot.motif_logos([SURE], beside=[plot.Beside(filed, offset=-offset, strand=strand, name="known")], title="t")
-    beneath = letters(figure, "x2")
+    known = plot.Beside(filed, offset=-offset, strand=strand, name="known")
+    figure = plot.motif_logos([SURE], beside=[known], title="t")
+    beneath, heights = letters(figure, "x2"), columns * information(columns)[:, None]
     for (place, base), (low, high) in beneath.items():
-        assert high - low == pytest.approx((columns * information(columns)[:, None])[place - 1 - offset, BASES.index(base)], abs=1e-6)
+        assert high - low == pytest.approx(heights[place - 1 - offset, BASES.index(base)], abs=1e-6)
     assert {place for place, _ in beneath} == set(range(1 + offset, 8 + offset))
     layout = figure.layout
     assert layout.xaxis.range == layout.xaxis2.range
@@ -176,28 +164,29 @@ def test_the_consensus_says_how_sure_it_is():
 
 
 def test_names_are_shown_as_text():
-    hostile = "<b>%{x}</b>\n$y^2$"
-    figure = plot.motif_logos([SURE], names=[hostile], notes=[hostile], title=hostile, unit=hostile, kind="weights", beside=[plot.Beside(SURE, name=hostile, note=hostile)])
-    assert "<b>%{x}" not in figure.to_json()
-    assert all("%{x}" not in (trace.hovertemplate or "") for trace in figure.data)
-    assert "\n" not in plot.alt(figure)
+    names = {"names": [HOSTILE], "notes": [HOSTILE], "title": HOSTILE, "unit": HOSTILE}
+    beside = [plot.Beside(SURE, name=HOSTILE, note=HOSTILE)]
+    assert_text(plot.motif_logos([SURE], **names, kind="weights", beside=beside))
 
 
 def test_aligned_sites_stand_over_random_ones():
     rng = np.random.default_rng(0)
     shares, background = rng.dirichlet(np.ones(4), 9), rng.dirichlet(np.ones(4) * 20, 9)
-    figure = plot.aligned_logo(shares, background, chance=np.full(9, 0.3), token=(3, 6), sites=40, title="Head", control=background[::-1])
+    given = {
+        "background": background,
+        "chance": np.full(9, 0.3),
+        "token": (3, 6),
+        "sites": 40,
+        "title": "Head",
+    }
+    figure = plot.aligned_logo(shares, **given, control=background[::-1])
     seen = named(figure, "attended sites")
     np.testing.assert_allclose(seen.y, information(shares, background), atol=1e-9)
     # Positions count from the attended token, which is shaded.
     assert list(seen.x) == list(range(-3, 6))
     assert (figure.layout.shapes[0].x0, figure.layout.shapes[0].x1) == (-0.5, 2.5)
-    null = named(figure, "control: one random set of as many sites")
-    assert null.line.color == colours().control
-    with pytest.raises(ValueError, match=r"'chance' must have the shape \[9\]; received \[3\]"):
-        plot.aligned_logo(shares, background, chance=np.ones(3), token=(3, 6), sites=40, title="Head")
-    for name, options in (("background", {"background": background[:-1]}), ("shares: control", {"control": background[:5]})):
-        given = {"background": background, "chance": np.ones(9), "token": (3, 6), "sites": 40, "title": "Head"} | options
-        with pytest.raises(ValueError, match=f"'{name}' must have the shape"):
-            plot.aligned_logo(shares, **given)
+    assert named(figure, "control: one random set of as many sites").line.color == colours().control
     assert f"{(np.asarray(seen.y) > 0.3).sum()} of 9 positions exceed chance" in plot.alt(figure)
+    for name, part in (("chance", "chance"), ("background", "background"), ("shares: control", "control")):
+        with pytest.raises(ValueError, match=f"'{name}' must have the shape"):
+            plot.aligned_logo(shares, **(given | {part: background[:5]}))

@@ -14,19 +14,17 @@ if TYPE_CHECKING:
     from ntviz.attribution.contrasting import Contrast, contrast
     from ntviz.attribution.faithfulness import Sanity, agreement, deletion, sanity
     from ntviz.attribution.gradients import gradient_times_input, integrated_gradients
-    from ntviz.attribution.outputs import Output, Probe
     from ntviz.attribution.perturbing import ask, mutagenesis, occlusion
     from ntviz.attribution.result import Attribution, Compared
-    from ntviz.attribution.targets import BaseProbability, Direction, SpliceSite, Target
+    from ntviz.attribution.targets import BaseProbability, Direction, Output, Probe, SpliceSite, Target
 
 _HOMES = {
     "contrasting": ("Contrast", "contrast"),
     "faithfulness": ("Sanity", "agreement", "deletion", "sanity"),
     "gradients": ("gradient_times_input", "integrated_gradients"),
-    "outputs": ("Output", "Probe"),
     "perturbing": ("ask", "mutagenesis", "occlusion"),
     "result": ("Attribution", "Compared"),
-    "targets": ("BaseProbability", "Direction", "SpliceSite", "Target"),
+    "targets": ("BaseProbability", "Direction", "Output", "Probe", "SpliceSite", "Target"),
 }
 
 __all__ = [

@@ -15,21 +15,15 @@ from ntviz.attribution.targets import Target
 if TYPE_CHECKING:
     import pandas as pd
 
-ALONE = -1
-"""Stands for no base: what an allele lacks."""
+ALONE = -1  # stands for the base that an allele lacks
 
 
 @dataclass(frozen=True, eq=False)
 class Contrast:
     """The attributions of a reference and an alternative sequence, aligned by the one stretch in which they differ.
 
-    Attributes
-    ----------
-    reference, alternative
-        The attribution of each.
-    columns
-        int64 [column, 2]: positions in the reference and in the alternative, 0-based; -1 where one lacks the base. Bases of a
-        substitution stand side by side; of an insertion or deletion, the bases that are more stand alone behind them.
+    `columns` int64 [column, 2] are positions in the reference and in the alternative, 0-based; -1 where one lacks the base.
+    Bases of a substitution stand side by side; of an insertion or deletion, the bases that are more stand alone behind.
     """
 
     reference: Attribution
@@ -46,8 +40,8 @@ class Contrast:
 
         Its sum is the difference of what both contrasts with their baselines explain.
         """
-        one, other = (self._placed(index, share) for index in (0, 1))
-        return np.nan_to_num(other) - np.nan_to_num(one)
+        reference, alternative = np.nan_to_num(self._placed(share))
+        return alternative - reference
 
     def table(self, *, share: str = "even") -> pd.DataFrame:
         """One row a column: [position, alternative_position, base, alternative_base, reference, alternative, difference].
@@ -56,30 +50,18 @@ class Contrast:
         """
         import pandas as pd
 
-        bases = [
-            ["-" if at == ALONE else one.tokens.sequence[at] for at in places]
-            for one, places in zip((self.reference, self.alternative), self.columns.T, strict=True)
-        ]
-        first, second = (
-            pd.array([None if at == ALONE else int(at) for at in places], dtype="Int64")
-            for places in self.columns.T
-        )
-        return pd.DataFrame(
-            {
-                "position": first,
-                "alternative_position": second,
-                "base": bases[0],
-                "alternative_base": bases[1],
-                "reference": self._placed(0, share),
-                "alternative": self._placed(1, share),
-                "difference": self.difference(share),
-            }
-        )
+        places, bases = pd.DataFrame(self.columns, dtype="Int64").replace(ALONE, pd.NA), []
+        for each, column in zip((self.reference, self.alternative), self.columns.T, strict=True):
+            bases.append(["-" if at == ALONE else each.tokens.sequence[at] for at in column])
+        reference, alternative = self._placed(share)
+        values = {"reference": reference, "alternative": alternative, "difference": self.difference(share)}
+        positions = {"position": places[0], "alternative_position": places[1]}
+        return pd.DataFrame({**positions, "base": bases[0], "alternative_base": bases[1], **values})
 
-    def _placed(self, index: int, share: str) -> np.ndarray:
-        values = (self.reference, self.alternative)[index].per_base(share)
-        places = self.columns[:, index]
-        return np.where(places == ALONE, np.nan, values[places])
+    def _placed(self, share: str) -> list[np.ndarray]:
+        """Contributions [column] in the reference and in the alternative, nan where the base is lacking."""
+        pairs = zip((self.reference, self.alternative), self.columns.T, strict=True)
+        return [np.where(at == ALONE, np.nan, each.per_base(share)[at]) for each, at in pairs]
 
 
 def contrast(
@@ -112,8 +94,8 @@ def contrast(
 
     Notes
     -----
-    Behind an insertion or deletion a k-mer model reads other tokens than in the reference: part of what is told, and less with `frames`.
-    Swapping the alleles changes the sign of the difference and nothing else.
+    Behind an insertion or deletion a k-mer model reads other tokens than in the reference, which is part of the difference,
+    and less with `frames`.
     """
     columns, (start, end) = aligned(reference, alternative)
     by = len(alternative) - len(reference)
@@ -129,11 +111,6 @@ def aligned(reference: str, alternative: str) -> tuple[np.ndarray, tuple[int, in
     """Positions side by side, int64 [column, 2], and the stretch of the reference that changed, 0-based half-open.
 
     What both begin with stands together, then what both end with; the edit is what is left between.
-
-    Raises
-    ------
-    ValueError
-        Sequences that do not differ.
 
     Examples
     --------

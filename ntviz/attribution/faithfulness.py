@@ -2,8 +2,8 @@
 
 References
 ----------
-Adebayo et al. (2018) NeurIPS, the check against random weights: what does not change with the weights explains the sequence, not the
-model. Samek et al. (2017) IEEE TNNLS, deletion curves.
+Adebayo et al. (2018) NeurIPS, the check against random weights: what does not change with the weights explains the
+sequence, not the model. Samek et al. (2017) IEEE TNNLS, deletion curves.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntviz.attribution.asking import ask, masked_ids
 from ntviz.attribution.reading import reader
 from ntviz.attribution.result import Attribution
 from ntviz.attribution.targets import Target
+from ntviz.statistics import middle, spearman
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,22 +37,14 @@ class Sanity(NamedTuple):
 def agreement(attribution: Attribution, effects: np.ndarray) -> float:
     """Rank correlation (Spearman) between contributions and what changing each base takes away.
 
-    Parameters
-    ----------
-    effects
-        Of `mutagenesis` over the whole sequence, [base, 4]; a base's is minus the mean over its three changes.
-
-    Raises
-    ------
-    ValueError
-        Effects of another length.
+    `effects` are those of `mutagenesis` over the whole sequence, [base, 4]; a base's is minus the mean over its changes.
     """
     n = len(attribution.tokens.sequence)
     if np.shape(effects) != (n, 4):
         raise ValueError(f"Effects must be [base, 4] over all {n:,} bp; received shape {np.shape(effects)}.")
     lost = -np.asarray(effects).sum(axis=1) / 3
     known = np.isfinite(lost)
-    return _rank_correlation(attribution.per_base()[known], lost[known])
+    return spearman(attribution.per_base()[known], lost[known])
 
 
 def deletion(
@@ -69,11 +61,6 @@ def deletion(
 
     Columns [share, masked, value, random, random_low, random_high]: a faithful attribution falls faster than chance. The random
     columns are the mean and the middle 95 % of `draws` orders.
-
-    Raises
-    ------
-    ValueError
-        Shares outside 0 to 1, no random order, or an attribution of another sequence.
     """
     import pandas as pd
 
@@ -87,7 +74,7 @@ def deletion(
         raise ValueError(f"shares must lie in 0 to 1; received {list(shares)}.")
     if draws < 1:
         raise ValueError(f"There must be a random order to compare with; received draws={draws}. Take 20.")
-    ids = masked_ids(of, tokens, target)
+    ids = of.masked_ids(tokens, target)
     free = np.flatnonzero(~tokens.is_special & (ids != of.hidden_id))
     order = free[np.argsort(-attribution.by_token()[free], kind="stable")]
     rng = np.random.default_rng(seed)
@@ -98,9 +85,8 @@ def deletion(
         hidden = np.tile(ids, (len(orders), 1))
         for row, each in enumerate(orders):
             hidden[row, each[:n]] = of.hidden_id
-        value, *chance = ask(of, hidden, target, tokens)
-        low, high = np.quantile(chance, (0.025, 0.975))
-        rows.append((share, n, value, np.mean(chance), low, high))
+        value, *chance = of.ask(hidden, target, tokens)
+        rows.append((share, n, value, np.mean(chance), *middle(np.array(chance))))
     return pd.DataFrame(rows, columns=["share", "masked", "value", "random", "random_low", "random_high"])
 
 
@@ -112,21 +98,16 @@ def sanity(
     Parameters
     ----------
     model
-        As `integrated_gradients` takes it. A twin of a tuned model or a network is a copy whose layers draw their weights anew, the head's too.
+        As `integrated_gradients` takes it. A twin of a tuned model or a network is a copy whose layers draw new weights.
     attribute
         Computes the attribution of a model, such as `lambda m: integrated_gradients(m, sequence, target)`.
-
-    Raises
-    ------
-    ValueError
-        A network without weights that could be drawn, or no twin.
     """
     if twins < 1:
         raise ValueError(f"There must be a twin to compare with; received twins={twins}. Take 3.")
     correlations, sizes = [], []
     for seed in range(twins):
         other = attribute(_random_twin(model, seed))
-        correlations.append(_rank_correlation(attribution.per_base(), other.per_base()))
+        correlations.append(spearman(attribution.per_base(), other.per_base()))
         sizes.append(np.abs(other.by_token()).mean())
     own = np.abs(attribution.by_token()).mean()
     return Sanity(np.array(correlations), float(np.mean(sizes) / own) if own else float("nan"))
@@ -150,13 +131,3 @@ def _random_twin(model: Any, seed: int) -> Any:
         for part in drawn:
             part.reset_parameters()
     return twin if learner is None else replace(model, learner=twin)
-
-
-def _rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's, nan where either is constant, and of fewer than two."""
-    from scipy.stats import rankdata
-
-    if len(one) < 2:
-        return float("nan")
-    a, b = rankdata(one), rankdata(other)
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() and b.std() else float("nan")

@@ -2,29 +2,27 @@
 
 References
 ----------
-Sundararajan et al. (2017) ICML, integrated gradients: contributions add up to the difference between a sequence and its baseline, but
-for the error of the integral, which is always told here. Gradient times input is the integral's integrand at its end: fast, and not
-complete.
+Sundararajan et al. (2017) ICML, integrated gradients: contributions add up to the difference between a sequence and its
+baseline, but for the error of the integral, which is always told here. Gradient times input is the integral's integrand at
+its end: fast, and not complete.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
 
-from ntviz.attribution import asking, baselines, sharing
-from ntviz.attribution.baselines import Baseline
-from ntviz.attribution.reading import Reader, reader
-from ntviz.attribution.result import ENOUGH, Attribution, Compared, View, averaged
+from ntviz.attribution.reading import Reader, reader, within_memory
+from ntviz.attribution.result import ENOUGH, Attribution, Compared, View, averaged, by_gradient
 from ntviz.attribution.targets import Target
-from ntviz.sequence import reverse_complement
+from ntviz.genome.sequence import reverse_complement, shuffle
 from ntviz.tokens import Tokens
 
+BASELINES = ("mask", "n", "shuffle", "composition")
 _LEAST = 1e-4
 
 
@@ -56,36 +54,30 @@ def integrated_gradients(
     Parameters
     ----------
     model
-        As `models.load` or `finetuning.tune` give it, or a network called with one-hot bases [sequence, 4, base] and a mask [sequence,
-        base].
+        As `models.load` or `finetuning.tune` give it, or a network of one-hot bases [sequence, 4, base] and a mask.
     sequences
         Upper-case A, C, G, T, N. A list gives a list; those that are cut alike and have equal targets share passes.
     target
-        Such as `BaseProbability(120, "G")`, `Direction(vector, layer=3)`, `Probe(fitted)` or, of trained outputs, `Output(1)`; one for
-        all sequences, or one each.
+        Such as `BaseProbability(120, "G")`, `Direction(vector, layer=3)`, `Probe(fitted)` or `Output(1)`; one, or one each.
     baseline
-        "mask": each token the mask token, as the model reads it: v1, which drops tokens out, reads zeros, and then
-        scales what is left, so that its `<cls>` contributes too. "n": each token the token of N, one-hot bases zero. "shuffle": the mean over shuffles that keep
-        dinucleotides, which a model has seen the like of; sequences with N are cut into tokens alike, as N stay in place. "composition":
-        the mean of the sequence's own vectors, of one-hot bases the shares of A, C, G, T. Several: their mean, each weighing the same, and
-        each by itself in `compared`. Default: "mask", and "shuffle" where there is no mask because bases are read.
-    shuffles
-        How many.
+        "mask": each token the mask token, as the model reads it: v1, which drops tokens out, reads zeros, and then scales
+        what is left, so that its `<cls>` contributes too. "n": each token the token of N, one-hot bases zero. "shuffle": the
+        mean over shuffles that keep dinucleotides; N stay in place. "composition": the mean of the sequence's own vectors.
+        Several: their mean, and each by itself in `compared`. Default: "mask", and "shuffle" where bases are read.
+    shuffles, seed
+        How many, and with which seed.
     steps, most_steps
-        Points of the integral; doubled until the error of completeness is below 1 %, or `most_steps` is reached, which the result says.
+        Points of the integral; doubled until the error of completeness is below 1 %, or `most_steps` is reached.
     both_strands
         The mean over both strands, by base.
     frames
-        The mean over so many frames of k-mers, 1 to k: in frame f the first f bases stand as single letters, so that tokens begin
-        elsewhere and nothing need be cut off. By base.
-    seed
-        Of the shuffles.
+        The mean over so many frames of k-mers, 1 to k, by base: in frame f the first f bases stand as single letters.
 
     Raises
     ------
     ValueError
-        An unknown baseline, a target or frame that is not there, no sequence, a model without anything to differentiate, or gradients that
-        are not finite.
+        An unknown baseline, a target or frame that is not there, no sequence, a model without anything to differentiate,
+        or gradients that are not finite.
 
     Examples
     --------
@@ -99,28 +91,41 @@ def integrated_gradients(
     [0.0, 1.0, 1.0, 0.0]
     """
     of = reader(model)
-    named = baselines.names(of, baseline)
+    named = _names(of, baseline)
     if not 1 <= steps <= most_steps:
         raise ValueError(f"steps must be 1 to most_steps ({most_steps:,}); received {steps:,}.")
     if shuffles < 1:
         raise ValueError(f"There must be at least one shuffle; received {shuffles:,}.")
 
     def attribute(rows: list[_Row]) -> list[Attribution]:
-        ids = np.stack([asking.masked_ids(of, row.tokens, row.target) for row in rows])
+        ids = np.stack([of.masked_ids(row.tokens, row.target) for row in rows])
         starts = [
-            [
-                each
-                for name in named
-                for each in baselines.made(of, row.tokens, row.target, name, shuffles, seed, row.phase)
-            ]
-            for row in rows
+            [each for name in named for each in _baselines(of, row, name, shuffles, seed)] for row in rows
         ]
-        told, shares = _ends(of, rows, ids)
-        integrals = _integrals(of, rows, ids, starts, told, steps=steps, most_steps=most_steps)
-        return [
-            _attribution(of, row, starts[index], integrals[index], told[index], shares[index])
-            for index, row in enumerate(rows)
-        ]
+        target, tokens = rows[0].target, rows[0].tokens
+        if tokens.vocabulary.k == 1:
+            values, shares = of.ask(ids, target, tokens), [None] * len(rows)
+        else:
+            values, slopes = of.gradients(ids, target, tokens)
+            shares = _shares(of, rows, ids, slopes)
+        parts, known, used = _integrals(of, rows, ids, starts, values, steps, most_steps)
+        found = []
+        for index, (row, value, share) in enumerate(zip(rows, values.tolist(), shares, strict=True)):
+            kinds = [each.name for each in starts[index]]
+            compared = []
+            for name in named:
+                own = [place for place, other in enumerate(kinds) if other == name]
+                part, at = parts[index][own].mean(axis=0), float(known[index][own].mean())
+                compared.append(Compared(name, len(own), at, part, _error(part, value, at)))
+            weights = _weights(kinds)
+            part, at = weights @ parts[index], float(weights @ known[index])
+            found.append(
+                Attribution(
+                    row.tokens, part, "integrated gradients", " + ".join(named), value, at, _error(part, value, at), used[index],
+                    unit=row.target.unit(model), shares=share, compared=tuple(compared),
+                )
+            )  # fmt: skip
+        return found
 
     return _over(of, sequences, target, both_strands, frames, attribute)
 
@@ -144,44 +149,25 @@ def gradient_times_input(
     """The gradient of the target at each vector times that vector: one pass, no baseline, not complete.
 
     Parameters and errors as those of `integrated_gradients`.
-
-    Raises
-    ------
-    ValueError
-        As `integrated_gradients`.
     """
     of = reader(model)
 
     def attribute(rows: list[_Row]) -> list[Attribution]:
-        ids = np.stack([asking.masked_ids(of, row.tokens, row.target) for row in rows])
-        told, slopes = asking.gradients(of, ids, rows[0].target, rows[0].tokens)
-        found = []
-        for row, own, value, slope in zip(rows, ids, told, slopes, strict=True):
-            vectors = of.vectors(torch.from_numpy(own).to(slope.device)).detach()
-            per_token = (slope.double() * vectors).sum(-1).cpu().numpy()
-            shares = sharing.by_gradient(row.tokens, own, slope, of.table.detach())
-            found.append(
-                Attribution(
-                    row.tokens,
-                    per_token,
-                    "gradient times input",
-                    "",
-                    float(value),
-                    float("nan"),
-                    float("nan"),
-                    0,
-                    unit=row.target.unit(model),
-                    shares=shares,
-                )
-            )
-        return found
+        ids = np.stack([of.masked_ids(row.tokens, row.target) for row in rows])
+        values, slopes = of.gradients(ids, rows[0].target, rows[0].tokens)
+        vectors = of.vectors(torch.from_numpy(ids).to(slopes.device)).detach()
+        parts = (slopes.double() * vectors).sum(-1).cpu().numpy()
+        nan = float("nan")
+        return [
+            Attribution(row.tokens, part, "gradient times input", "", value, nan, nan, 0, row.target.unit(model), share)
+            for row, part, value, share in zip(rows, parts, values.tolist(), _shares(of, rows, ids, slopes), strict=True)
+        ]  # fmt: skip
 
     return _over(of, sequences, target, both_strands, frames, attribute)
 
 
-@dataclass(frozen=True, eq=False)
-class _Row:
-    """One reading of a sequence: a strand, a frame, and what is asked of it."""
+class _Row(NamedTuple):
+    """A strand and frame of a sequence, and what is asked of it."""
 
     tokens: Tokens
     target: Target
@@ -207,22 +193,24 @@ def _over(
         )
     rows: list[_Row] = []
     for text, asked in zip(texts, targets, strict=True):
-        first = of.tokenize(text)
-        if not 1 <= frames <= first.vocabulary.k:
+        k = of.tokenize(text).vocabulary.k
+        if not 1 <= frames <= k:
             raise ValueError(
-                f"frames must be 1 to {first.vocabulary.k} for {of.name}, the bases of a token; received {frames}."
+                f"frames must be 1 to {k} for {of.name}, the bases of a token; received {frames}."
             )
-        for flipped in (False, True)[: 2 if both_strands else 1]:
-            strand = reverse_complement(text) if flipped else text
-            own = asked.mirrored(len(text)) if flipped else asked
-            rows += [_Row(of.tokenize(strand, phase), own, phase) for phase in range(frames)]
+        strands = [(text, asked)]
+        if both_strands:
+            strands.append((reverse_complement(text), asked.mirrored(len(text))))
+        rows += [
+            _Row(of.tokenize(strand, phase), own, phase) for strand, own in strands for phase in range(frames)
+        ]
     groups: dict[Any, list[int]] = {}
     for place, row in enumerate(rows):
         same = row.target if isinstance(row.target, Hashable) else id(row.target)
         groups.setdefault((row.tokens.spans.tobytes(), same), []).append(place)
     found: dict[int, Attribution] = {}
     for places in groups.values():
-        size = asking.at_once(of, len(rows[places[0]].tokens))
+        size = of.at_once(len(rows[places[0]].tokens))
         for start in range(0, len(places), size):
             some = places[start : start + size]
             found.update(zip(some, attribute([rows[place] for place in some]), strict=True))
@@ -234,27 +222,12 @@ def _over(
     return results[0] if isinstance(sequences, str) else results
 
 
-def _ends(of: Reader, rows: list[_Row], ids: np.ndarray) -> tuple[np.ndarray, list[np.ndarray | None]]:
-    """The target of each row, and the parts of its tokens by base where a token has several."""
-    target, tokens = rows[0].target, rows[0].tokens
-    if tokens.vocabulary.k == 1:
-        return asking.ask(of, ids, target, tokens), [None] * len(rows)
-    told, slopes = asking.gradients(of, ids, target, tokens)
+def _shares(of: Reader, rows: list[_Row], ids: np.ndarray, slopes: torch.Tensor) -> list[np.ndarray]:
+    """Parts of the tokens of each row by gradient."""
     table = of.table.detach()
-    return told, [
-        sharing.by_gradient(row.tokens, own, slope, table)
-        for row, own, slope in zip(rows, ids, slopes, strict=True)
+    return [
+        by_gradient(row.tokens, own, slope, table) for row, own, slope in zip(rows, ids, slopes, strict=True)
     ]
-
-
-@dataclass(frozen=True, eq=False)
-class _Integral:
-    """Of a row: contributions [baseline, token], targets of the baselines [baseline], points, and the error."""
-
-    parts: np.ndarray
-    known: np.ndarray
-    steps: int
-    error: float
 
 
 def _integrals(
@@ -262,22 +235,24 @@ def _integrals(
     rows: list[_Row],
     ids: np.ndarray,
     starts: list[list[Baseline]],
-    told: np.ndarray,
-    *,
+    values: np.ndarray,
     steps: int,
     most_steps: int,
-) -> list[_Integral]:
-    """The integral of each row; those that are not complete are done again with twice the points."""
+) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
+    """Of each row: contributions [baseline, token], targets of the baselines [baseline], and points.
+
+    Integrals that are not complete are done again with twice the points.
+    """
     from captum.attr import IntegratedGradients
 
     target, tokens = rows[0].target, rows[0].tokens
     device = of.table.device
-    pairs = [(row, each) for row, of_row in enumerate(starts) for each in of_row]
-    owner = np.array([row for row, _ in pairs])
-    begins = torch.stack([each.vectors(of) for _, each in pairs])
-    known = asking.ask(of, ids[owner], target, tokens, begins)
+    owner = np.repeat(np.arange(len(rows)), [len(of_row) for of_row in starts])
+    begins = torch.stack([each.vectors(of) for of_row in starts for each in of_row])
+    at_baselines = of.ask(ids[owner], target, tokens, begins)
+    known = [at_baselines[owner == row] for row in range(len(rows))]
     weights = [_weights([each.name for each in of_row]) for of_row in starts]
-    size = asking.at_once(of, ids.shape[1])
+    size = of.at_once(ids.shape[1])
     method = IntegratedGradients(lambda vectors, own: of.answer(vectors, own, tokens, target))
 
     def integrated(some: np.ndarray, steps: int, size: int) -> torch.Tensor:
@@ -291,33 +266,29 @@ def _integrals(
             method="gausslegendre",
         )
 
-    found: dict[int, _Integral] = {}
-    with asking.steady(of):
-        while open_rows := [row for row in range(len(rows)) if row not in found]:
-            places = np.flatnonzero(np.isin(owner, open_rows))
+    found, used = {}, [0] * len(rows)
+    with of.steady():
+        while unfinished := [row for row in range(len(rows)) if not used[row]]:
+            places = np.flatnonzero(np.isin(owner, unfinished))
             parts: list[np.ndarray] = []
             while len(parts) < len(places):
                 # Captum cannot split a point: no more integrals at once than sequences fit in a pass.
-                made, size = asking.within_memory(partial(integrated, places[len(parts) :], steps), size)
-                parts += list(asking.finite(made, of).double().sum(-1).detach().cpu().numpy())
-            enough = steps * 2 > most_steps
-            for row in open_rows:
-                own = np.stack(
-                    [part for part, place in zip(parts, places, strict=True) if owner[place] == row]
-                )
+                made, size = within_memory(partial(integrated, places[len(parts) :], steps), size)
+                parts += list(of.finite(made).double().sum(-1).detach().cpu().numpy())
+            for row in unfinished:
+                found[row] = np.stack(parts)[owner[places] == row]
                 error = _error(
-                    weights[row] @ own, float(told[row]), float(weights[row] @ known[owner == row])
+                    weights[row] @ found[row], float(values[row]), float(weights[row] @ known[row])
                 )
-                if error <= ENOUGH or enough:
-                    found[row] = _Integral(own, known[owner == row], steps, error)
+                if error <= ENOUGH or steps * 2 > most_steps:
+                    used[row] = steps
             steps *= 2
-    return [found[row] for row in range(len(rows))]
+    return [found[row] for row in range(len(rows))], known, used
 
 
 def _weights(names: list[str]) -> np.ndarray:
     """What each baseline counts: names alike, and the draws of a name alike among them."""
-    kinds = list(dict.fromkeys(names))
-    return np.array([1 / len(kinds) / names.count(name) for name in names])
+    return np.array([1 / len(set(names)) / names.count(name) for name in names])
 
 
 def _error(contributions: np.ndarray, value: float, known: float) -> float:
@@ -330,31 +301,55 @@ def _error(contributions: np.ndarray, value: float, known: float) -> float:
     return float(abs(contributions.sum() - change) / max(abs(change), least))
 
 
-def _attribution(
-    of: Reader,
-    row: _Row,
-    starts: list[Baseline],
-    integral: _Integral,
-    value: float,
-    shares: np.ndarray | None,
-) -> Attribution:
-    names = [each.name for each in starts]
-    weights = _weights(names)
-    compared = []
-    for name in dict.fromkeys(names):
-        own = [place for place, other in enumerate(names) if other == name]
-        part, known = integral.parts[own].mean(axis=0), float(integral.known[own].mean())
-        compared.append(Compared(name, len(own), known, part, _error(part, float(value), known)))
-    return Attribution(
-        row.tokens,
-        weights @ integral.parts,
-        "integrated gradients",
-        " + ".join(dict.fromkeys(names)),
-        float(value),
-        float(weights @ integral.known),
-        integral.error,
-        integral.steps,
-        unit=row.target.unit(of.model),
-        shares=shares,
-        compared=tuple(compared),
-    )
+class Baseline(NamedTuple):
+    """One beginning of an integral: ids int64 [piece], of which some are the mean of all vectors instead, bool [piece]."""
+
+    name: str
+    ids: np.ndarray
+    average: np.ndarray
+
+    def vectors(self, of: Reader) -> torch.Tensor:
+        """Vectors [piece, channel]."""
+        found = of.vectors(torch.from_numpy(self.ids).to(of.table.device)).detach()
+        places = torch.from_numpy(self.average).to(found.device)
+        if bool(places.any()):
+            found[places] = found[places].mean(0)
+        return found
+
+
+def _names(of: Reader, baseline: str | Sequence[str] | None) -> tuple[str, ...]:
+    """The baselines that were asked for; of None "mask", and "shuffle" where bases are read."""
+    known = BASELINES[1:] if of.pieces_are_bases else BASELINES
+    if baseline is None:
+        return ("shuffle",) if of.pieces_are_bases else ("mask",)
+    asked = (baseline,) if isinstance(baseline, str) else tuple(baseline)
+    wrong = [name for name in asked if name not in known]
+    if wrong or not asked or len(set(asked)) < len(asked):
+        raise ValueError(
+            f"Baselines must be one or several of {', '.join(known)} for {of.name}, each once; received "
+            f"{wrong[0] if wrong else list(asked)!r}. Name those."
+        )
+    return asked
+
+
+def _baselines(of: Reader, row: _Row, name: str, shuffles: int, seed: int) -> list[Baseline]:
+    """The baselines of a name; special tokens stay, and what the target masks is masked."""
+    tokens, ids = row.tokens, of.masked_ids(row.tokens, row.target)
+    nowhere = np.zeros(len(ids), dtype=bool)
+    if name == "shuffle":
+        found = []
+        for draw in range(shuffles):
+            other = of.tokenize(shuffle(tokens.sequence, k=2, seed=seed + draw), row.phase)
+            if not np.array_equal(other.spans, tokens.spans):
+                raise ValueError(
+                    f"A shuffle must be cut where the sequence is; {of.name} cuts by what stands there. "
+                    "Take baseline='mask', 'n' or 'composition'."
+                )
+            found.append(Baseline(name, of.masked_ids(other, row.target), nowhere))
+        return found
+    free = ~tokens.is_special & (ids == tokens.ids)
+    if name == "composition":
+        # N stay, as in shuffles: they are no base to be mixed.
+        return [Baseline(name, ids, free & ~tokens.is_n)]
+    filled = of.hidden_id if name == "mask" else of.n_id(tokens)
+    return [Baseline(name, np.where(free, filled, ids), nowhere)]

@@ -8,14 +8,14 @@ Zhou & Troyanskaya (2015) Nature Methods 12:931, in-silico mutagenesis. Zeiler &
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
-from ntviz.attribution.asking import masked_ids
-from ntviz.attribution.reading import Reader, reader
+from ntviz.attribution.reading import reader
 from ntviz.attribution.targets import Target
-from ntviz.sequence import BASES
+from ntviz.genome.sequence import BASES
 
 
 def ask(model: Any, sequences: Sequence[str], target: Target) -> np.ndarray:
@@ -40,7 +40,7 @@ def mutagenesis(
 ) -> np.ndarray:
     """The target with each base in place of another less the target as it is, float64 [base, 4] in order ACGT.
 
-    0 at the base that stands there; nan at N. A base within what the target masks changes nothing: 0. Models as in `integrated_gradients`.
+    0 at the base that stands there, and within what the target masks; nan at N. Models as in `integrated_gradients`.
 
     Parameters
     ----------
@@ -73,9 +73,9 @@ def occlusion(
 ) -> np.ndarray:
     """The target less the target with a window of N around each base, float64 [base]: what hiding it takes away.
 
-    Windows of `width` bp go over the sequence one by one; a base gets the mean of the windows that cover it. N of a 6-mer model are tokens
-    of their own and shift the frame of what follows, which is part of what is measured. Windows that hide the target's own base are left
-    out; a base that only such windows cover is nan.
+    A base gets the mean of the windows of `width` bp that cover it. N of a 6-mer model are tokens of their own and shift
+    the frame of what follows, which is part of what is measured. Windows that hide the target's own base are left out; a
+    base that only such windows cover is nan.
 
     Raises
     ------
@@ -91,7 +91,8 @@ def occlusion(
     hidden, lefts = [sequence], []
     for left in range(start, end - width + 1):
         text = sequence[:left] + "N" * width + sequence[left + width :]
-        if _can_be_asked(of, text, target):
+        with suppress(ValueError):  # a base that is hidden cannot be expected
+            of.masked_ids(of.tokenize(text), target)
             hidden.append(text)
             lefts.append(left - start)
     asked = of.values(hidden, target)
@@ -100,15 +101,6 @@ def occlusion(
         total[left : left + width] += value
         count[left : left + width] += 1
     return np.divide(total, count, out=np.full(end - start, np.nan), where=count > 0)
-
-
-def _can_be_asked(of: Reader, sequence: str, target: Target) -> bool:
-    """Whether a target is still there: a base that is hidden cannot be expected."""
-    try:
-        masked_ids(of, of.tokenize(sequence), target)
-    except ValueError:
-        return False
-    return True
 
 
 def _region(sequence: str, region: tuple[int, int] | None) -> tuple[int, int]:

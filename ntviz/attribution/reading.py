@@ -1,43 +1,40 @@
-"""How a model reads a sequence: pieces with ids, vectors of these that are differentiated, and what comes out. One `Reader` a kind.
+"""How a model is asked: pieces with ids, vectors of these that are differentiated, and what comes out. One `Reader` a kind.
 
-A reader is to attribution what a tokenizer is to a model: words of a vocabulary and one-hot bases are the same to all that follows, ids
-that a table turns into vectors.
+A reader is to attribution what a tokenizer is to a model: tokens of a vocabulary and one-hot bases are the same to all
+that follows, ids that a table turns into vectors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
-from ntviz.attribution import asking
+from ntviz import environment
+from ntviz.attribution.targets import Target
 from ntviz.tokens import Tokenizer, Tokens
 
-_WORDS = "word_embeddings"
+PIECES = {"cpu": 8_192, "cuda": 65_536}
+"""Pieces in a pass at first by kind of device, as far as memory is free; halved where it ends."""
+_ADVICE = {"states": "BaseProbability, Direction or Probe", "sites": "SpliceSite", "scores": "Output"}
 _KEPT_IN_TRAINING = 1 - 0.15 * 0.8  # tokens of ESM that were not dropped, as transformers has it
 _AT_ONCE = 48  # variants of a sequence
+
+Found = TypeVar("Found")
 
 
 class Reader:
     """A model as it is asked here.
 
-    Attributes
-    ----------
-    model
-        What was given, which targets see.
-    module
-        The torch module; its mode and gradients are put back as they were.
-    table
-        Vectors of the ids [id, channel]: the embedding of words, or one-hot bases.
-    pieces_are_bases
-        Whether a piece is a base, in one-hot bases.
-    gives
-        "states", hidden states one a layer, or "scores" of outputs: what a target is told.
+    `model` is what was given, which targets see; `module` the torch module, whose mode and gradients are put back as they
+    were; `table` the vectors of the ids [id, channel]: the embedding, or one-hot bases; `tokenizes` the model with its
+    tokenizer. `gives` says what a target is
+    told: "states", hidden states one a layer, "scores" of outputs, or splice "sites".
     """
 
     pieces_are_bases = False
@@ -45,6 +42,7 @@ class Reader:
 
     def __init__(self, model: Any, module: Any, table: torch.Tensor) -> None:
         self.model, self.module, self.table = model, module, table
+        self.tokenizes = model
 
     @property
     def name(self) -> str:
@@ -53,7 +51,7 @@ class Reader:
 
     def tokenize(self, sequence: str, phase: int = 0) -> Tokens:
         """The pieces of a sequence."""
-        return self.model.tokenize(sequence, phase=phase) if phase else self.model.tokenize(sequence)
+        return self.tokenizes.tokenize(sequence, **({"phase": phase} if phase else {}))
 
     def asked(self, tokens: Tokens) -> Tokens:
         """The tokens that a target speaks of, those of the model's output."""
@@ -61,17 +59,11 @@ class Reader:
 
     @property
     def hidden_id(self) -> int:
-        """Id that hides a piece.
-
-        Raises
-        ------
-        ValueError
-            The model has none.
-        """
-        return self.model.mask_id
+        """Id that hides a piece; a ValueError where the model has none."""
+        return self.tokenizes.mask_id
 
     def n_id(self, tokens: Tokens) -> int:
-        """Id of N; a byte-pair encoding has a word for what it does not know."""
+        """Id of N; a byte-pair encoding has a token for what it does not know."""
         return int(getattr(tokens.vocabulary, "n_id", None) or tokens.vocabulary.unk_id)
 
     def vectors(self, ids: torch.Tensor) -> torch.Tensor:
@@ -80,40 +72,158 @@ class Reader:
 
     def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Any:
         """Hidden states or scores of vectors [sequence, piece, channel], whose ids [sequence, piece] the model may look at too."""
-        raise TypeError("A reader must say what its model gives.")
+        raise NotImplementedError
 
     def answer(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens, target: Any) -> torch.Tensor:
         """The target of each row [sequence] of equal tokens."""
         return target.score(self.model, self.given(vectors, ids, tokens), self.asked(tokens))
 
-    def values(self, sequences: Sequence[str], target: Any) -> np.ndarray:
-        """The target of sequences, float64 [sequence], without gradients.
+    def masked_ids(self, tokens: Tokens, target: Target) -> np.ndarray:
+        """Ids of a sequence with the target's tokens masked, int64 [piece]."""
+        of = getattr(target, "of", "states")
+        if of != self.gives:
+            raise ValueError(
+                f"{type(target).__name__} is a target over {of}; {self.name} gives {self.gives}. Ask for {_ADVICE[self.gives]}."
+            )
+        ids = tokens.ids.copy()
+        places = target.masked(self.asked(tokens))
+        if places and self.pieces_are_bases:
+            raise ValueError(
+                f"{type(target).__name__} needs a mask token; {self.name} reads bases and has none: ask for another target."
+            )
+        if places:
+            ids[places] = self.hidden_id
+        return ids
 
-        Sequences are tokenised one by one and passed together where their spans are alike.
-        """
+    def values(self, sequences: Sequence[str], target: Any) -> np.ndarray:
+        """The target of sequences, float64 [sequence]; those that are cut alike are passed together."""
         found = np.empty(len(sequences))
         rows: dict[bytes, list[int]] = {}
         tokenised = [self.tokenize(sequence) for sequence in sequences]
         for row, tokens in enumerate(tokenised):
             rows.setdefault(tokens.spans.tobytes(), []).append(row)
         for together in rows.values():
-            ids = np.stack([asking.masked_ids(self, tokenised[row], target) for row in together])
-            found[together] = asking.ask(self, ids, target, tokenised[together[0]])
+            ids = np.stack([self.masked_ids(tokenised[row], target) for row in together])
+            found[together] = self.ask(ids, target, tokenised[together[0]])
         return found
+
+    def ask(
+        self, ids: np.ndarray, target: Target, tokens: Tokens, vectors: torch.Tensor | None = None
+    ) -> np.ndarray:
+        """The target of each row of ids [sequence, piece] of equal tokens, float64 [sequence], without gradients.
+
+        `vectors` [sequence, piece, channel] stand in for those of the ids.
+        """
+
+        def asked(size: int) -> torch.Tensor:
+            parts = []
+            for start in range(0, len(ids), size):
+                some = torch.from_numpy(ids[start : start + size]).to(self.table.device)
+                given = self.vectors(some) if vectors is None else vectors[start : start + size]
+                parts.append(self.answer(given, some, tokens, target))
+            return torch.cat(parts)
+
+        with torch.inference_mode(), self.steady():
+            found, _ = within_memory(asked, self.at_once(ids.shape[1]))
+        return found.double().cpu().numpy()
+
+    def gradients(self, ids: np.ndarray, target: Target, tokens: Tokens) -> tuple[np.ndarray, torch.Tensor]:
+        """The target of each row [sequence], and its gradient at each vector [sequence, piece, channel]."""
+
+        def asked(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+            values, slopes = [], []
+            for start in range(0, len(ids), size):
+                some = torch.from_numpy(ids[start : start + size]).to(self.table.device)
+                given = self.vectors(some).detach().requires_grad_()
+                value = self.answer(given, some, tokens, target)
+                slopes.append(torch.autograd.grad(value.sum(), given)[0])
+                values.append(value.detach())
+            return torch.cat(values), torch.cat(slopes)
+
+        with self.steady(), torch.enable_grad():
+            (values, slopes), _ = within_memory(asked, self.at_once(ids.shape[1]))
+        return values.double().cpu().numpy(), self.finite(slopes)
+
+    def finite(self, slopes: torch.Tensor) -> torch.Tensor:
+        """The gradients, once they are known to be finite."""
+        wrong = ~torch.isfinite(slopes)
+        if wrong.any():
+            raise ValueError(
+                f"Gradients must be finite; {int(wrong.flatten(2).any(-1).sum()):,} of {slopes.shape[0] * slopes.shape[1]:,} "
+                f"tokens of {self.name} have others. Load the model with dtype='float32', and check its weights."
+            )
+        return slopes
+
+    def at_once(self, pieces: int) -> int:
+        """Sequences of so many pieces in a pass at first: as many as memory should hold, by what the layers put out."""
+        device = self.table.device
+        widths = sum(
+            getattr(part, "out_features", 0) or getattr(part, "out_channels", 0)
+            for part in self.module.modules()
+            if isinstance(part, (nn.Linear, nn.Conv1d))
+        )
+        # Each output is kept for the way back, and once more behind what follows it.
+        each = 2 * max(widths, 1) * self.table.element_size()
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else environment.free_memory()
+        return max(1, min(PIECES.get(device.type, PIECES["cpu"]), free // 2 // each) // pieces)
+
+    @contextmanager
+    def steady(self) -> Generator[None]:
+        """The module in eval mode and its weights without gradients, each put back as it was found."""
+        modes = [(part, part.training) for part in self.module.modules()]
+        asked = [weight for weight in self.module.parameters() if weight.requires_grad]
+        try:
+            self.module.eval()
+            for weight in asked:
+                weight.requires_grad_(False)
+            yield
+        finally:
+            for part, training in modes:
+                part.training = training
+            for weight in asked:
+                weight.requires_grad_(True)
+
+
+def within_memory(make: Callable[[int], Found], size: int) -> tuple[Found, int]:
+    """What `make` gives with the largest batch that fits, and that size."""
+    while True:
+        try:
+            return make(size), size
+        except RuntimeError as error:
+            # A GPU has an error of its own for it; the CPU says it in words.
+            ended = isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+            if not ended or size == 1:
+                raise
+            size = max(1, size // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 class EmbeddingReader(Reader):
-    """A model with an embedding of words.
+    """A model with an embedding of tokens.
 
-    ESM's embeddings, those of the Nucleotide Transformer, do more than look words up: with token dropout, as all v1 have it, vectors
-    of masks are zero and the others are scaled by how many are masked. `vectors` are behind that step, and stand in for it.
+    ESM's embeddings, those of the Nucleotide Transformer, do more than look tokens up: with token dropout, as all v1 have
+    it, vectors of masks are zero and the others are scaled by how many are masked. `vectors` are behind that step, and
+    stand in for it.
     """
 
     def __init__(self, model: Any, module: nn.Module, encoder: Any, name: str) -> None:
-        self.layer = embedding_of(encoder, name)
+        parts = dict(encoder.named_modules()) if isinstance(encoder, nn.Module) else {}
+        found = [
+            part
+            for at, part in parts.items()
+            if at.endswith("word_embeddings") and isinstance(part, nn.Embedding)
+        ]
+        if not found:
+            raise ValueError(
+                f"Attribution needs an embedding of tokens or one-hot bases to differentiate; {name} has neither. Pass a "
+                "model of `models.load`, what `finetuning.tune` gives, or a network called with bases [sequence, 4, base] "
+                "and a mask."
+            )
+        self.layer = found[0]
         super().__init__(model, module, self.layer.weight)
         self.embeddings: Any = next(
-            (part for part in encoder.modules() if type(part).__name__ == "EsmEmbeddings"), None
+            (part for part in parts.values() if type(part).__name__ == "EsmEmbeddings"), None
         )
 
     def vectors(self, ids: torch.Tensor) -> torch.Tensor:
@@ -127,16 +237,18 @@ class EmbeddingReader(Reader):
     @contextmanager
     def read(self, vectors: torch.Tensor) -> Generator[None]:
         """The model reads these vectors."""
-        if self.embeddings is None:
-            layer, given = self.layer, vectors
-        else:
+        layer, given = self.layer, vectors
+        if self.embeddings is not None:
             layer, given = self.embeddings, self.embeddings(inputs_embeds=vectors)
-        with replaced(layer, given):
+        handle = layer.register_forward_hook(lambda *_: given)
+        try:
             yield
+        finally:
+            handle.remove()
 
 
-class WordReader(EmbeddingReader):
-    """A Nucleotide Transformer, or a peer with an embedding of words."""
+class TokenReader(EmbeddingReader):
+    """A Nucleotide Transformer, or a peer with an embedding of tokens."""
 
     def __init__(self, model: Any) -> None:
         super().__init__(model, model.module, model.module, getattr(model, "name", type(model).__name__))
@@ -156,18 +268,11 @@ class TunedReader(EmbeddingReader):
     def __init__(self, tuned: Any) -> None:
         self.learner = tuned.learner
         super().__init__(tuned, self.learner, self.learner.encoder, self.learner.model.name)
+        self.tokenizes = self.learner.model
 
     @property
     def name(self) -> str:
         return f"{self.learner.model.name}, tuned"
-
-    @property
-    def hidden_id(self) -> int:
-        return self.learner.model.mask_id
-
-    def tokenize(self, sequence: str, phase: int = 0) -> Tokens:
-        base = self.learner.model
-        return base.tokenize(sequence, phase=phase) if phase else base.tokenize(sequence)
 
     def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> torch.Tensor:
         (prepared,) = self.learner.prepare([tokens.sequence])
@@ -185,11 +290,11 @@ class BaseReader(Reader):
 
     def __init__(self, model: Any, module: nn.Module) -> None:
         vocabulary = self._cut.vocabulary
-        one = next(
+        like = next(
             (part for part in (*module.parameters(), *module.buffers()) if part.is_floating_point()),
             torch.zeros(()),
         )
-        table = torch.zeros(len(vocabulary), 4, dtype=one.dtype, device=one.device)
+        table = torch.zeros(len(vocabulary), 4, dtype=like.dtype, device=like.device)
         # What is no base is zeros: N, and what is hidden.
         table[vocabulary.single_ids.tolist(), range(4)] = 1
         super().__init__(model, module, table)
@@ -215,10 +320,7 @@ class ConvolutionReader(BaseReader):
         return self.model.tokenize(tokens.sequence)
 
     def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
-        def instead(_: nn.Module, __: Any) -> torch.Tensor:
-            return vectors.transpose(1, 2)
-
-        handle = self.module.iconv.register_forward_pre_hook(instead)
+        handle = self.module.iconv.register_forward_pre_hook(lambda *_: vectors.transpose(1, 2))
         try:
             return self.module.states(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
         finally:
@@ -250,10 +352,10 @@ class SpliceReader(BaseReader):
         """
         if len({len(sequence) for sequence in sequences}) > 1:
             return super().values(sequences, target)
-        ids = np.stack([asking.masked_ids(self, self.tokenize(text), target) for text in sequences])
+        ids = np.stack([self.masked_ids(self.tokenize(text), target) for text in sequences])
         bases = self._around(self.table[torch.from_numpy(ids).to(self.table.device)], target.position)
         found, context = np.empty(len(ids)), self.model.context
-        with torch.inference_mode(), asking.steady(self):
+        with torch.inference_mode(), self.steady():
             whole = [network.near(bases[:1], context) for network in self.module.networks]
             for start in range(0, len(ids), _AT_ONCE):
                 some = bases[start : start + _AT_ONCE]
@@ -272,19 +374,13 @@ class SpliceReader(BaseReader):
 
     def _around(self, vectors: torch.Tensor, position: int) -> torch.Tensor:
         """Bases [sequence, 4, 10,001] with the position in the middle."""
-        return nn.functional.pad(vectors.transpose(1, 2), (self.model.context, self.model.context))[
-            :, :, position : position + 2 * self.model.context + 1
-        ]
+        context = self.model.context
+        padded = nn.functional.pad(vectors.transpose(1, 2), (context, context))
+        return padded[:, :, position : position + 2 * context + 1]
 
 
 def reader(model: Any) -> Reader:
-    """How a model is read.
-
-    Raises
-    ------
-    ValueError
-        Nothing in it can be differentiated.
-    """
+    """How a model is read; a ValueError where nothing in it can be differentiated."""
     learner, module = getattr(model, "learner", None), getattr(model, "module", None)
     if hasattr(learner, "network"):
         return BaseReader(model, learner.network)
@@ -292,37 +388,10 @@ def reader(model: Any) -> Reader:
         return TunedReader(model)
     if isinstance(model, nn.Module):
         return BaseReader(model, model)
-    if hasattr(module, "networks"):
-        return SpliceReader(model, module)
-    if hasattr(module, "iconv"):
-        return ConvolutionReader(model, module)
-    if hasattr(module, "read"):
-        return BinReader(model, module)
-    return WordReader(model)
-
-
-def embedding_of(module: Any, name: str) -> nn.Embedding:
-    """The layer that turns ids into vectors.
-
-    Raises
-    ------
-    ValueError
-        There is none, so that nothing can be differentiated.
-    """
-    for part, found in module.named_modules() if isinstance(module, nn.Module) else ():
-        if part.endswith(_WORDS) and isinstance(found, nn.Embedding):
-            return found
-    raise ValueError(
-        f"Attribution needs an embedding of words or one-hot bases to differentiate; {name} has neither. Pass a model of "
-        "`models.load`, what `finetuning.tune` gives, or a network called with bases [sequence, 4, base] and a mask."
-    )
-
-
-@contextmanager
-def replaced(layer: nn.Module, vectors: torch.Tensor) -> Generator[None]:
-    """The layer gives these vectors instead of its own."""
-    handle = layer.register_forward_hook(lambda *_: vectors)
-    try:
-        yield
-    finally:
-        handle.remove()
+    kinds: dict[str, Callable[..., Reader]] = {
+        "networks": SpliceReader,
+        "iconv": ConvolutionReader,
+        "read": BinReader,
+    }
+    kind = next((kind for part, kind in kinds.items() if hasattr(module, part)), None)
+    return TokenReader(model) if kind is None else kind(model, module)

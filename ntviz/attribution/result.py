@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ntviz.attribution.sharing import even
 from ntviz.genome import Interval
 from ntviz.tokens import Tokens
 
 if TYPE_CHECKING:
     import pandas as pd
+    import torch
 
 SHARES = ("even", "gradient", "none")
 ENOUGH = 0.01
@@ -22,18 +22,8 @@ ENOUGH = 0.01
 class Compared(NamedTuple):
     """What one baseline says by itself.
 
-    Attributes
-    ----------
-    name
-        Of the baseline.
-    draws
-        How many were averaged: of shuffles several.
-    value
-        The mean target of the draws.
-    per_token
-        float64 [token], the mean contributions against them.
-    error
-        Completeness against this baseline alone.
+    `draws` were averaged, of shuffles several; `value` is their mean target, `per_token` float64 [token] the mean
+    contributions against them, and `error` the completeness against this baseline alone.
     """
 
     name: str
@@ -44,7 +34,7 @@ class Compared(NamedTuple):
 
 
 class View(NamedTuple):
-    """One reading that a mean was taken of: a strand and a frame; `flipped` where it is of the other strand."""
+    """One strand and frame that a mean was taken over; `flipped` where it is of the other strand."""
 
     attribution: Attribution
     flipped: bool
@@ -72,12 +62,12 @@ class Attribution:
     unit
         Of the target and of all contributions.
     shares
-        float64 [base]: parts of the token by gradient, see `sharing.by_gradient`; None: even ones.
+        float64 [base]: parts of the token by gradient; None: even ones.
     compared
         Each baseline by itself; `per_token` is their mean, each weighing the same.
     views
-        Where strands or frames were averaged, each of them: `value`, `baseline_value` and what is told by base are means over them, and
-        `error` the worst; `tokens` and `per_token` are those of the first.
+        Where strands or frames were averaged, each of them: values and contributions by base are means over them, `error`
+        is the worst; `tokens` and `per_token` are those of the first.
     """
 
     tokens: Tokens
@@ -108,9 +98,9 @@ class Attribution:
         Parameters
         ----------
         share
-            "even": each base of a token gets an equal part. "gradient": by how much changing it would matter, to first order, with the
-            sign of the token. Both add up to the token's. "none": each base shows the whole of its token, for looking at only: they do
-            not add up. Where a token is one base, all three are the same.
+            "even": each base of a token gets an equal part. "gradient": by how much changing it would matter, to first order.
+            Both add up to the token's. "none": each base shows the whole of its token, for looking at only: they do not add
+            up. Where a token is one base, all three are the same.
 
         Raises
         ------
@@ -159,15 +149,8 @@ class Attribution:
                 f"The interval must be as long as the sequence, {len(sequence):,} bp; received {len(interval):,} bp."
             )
         start = interval.end - 1 - place if interval.strand == "-" else interval.start + place
-        return pd.DataFrame(
-            {
-                "chrom": interval.chrom,
-                "start": start,
-                "end": start + 1,
-                "base": list(sequence),
-                "attribution": values,
-            }
-        )
+        places = {"chrom": interval.chrom, "start": start, "end": start + 1}
+        return pd.DataFrame({**places, "base": list(sequence), "attribution": values})
 
 
 def averaged(views: list[View]) -> Attribution:
@@ -180,15 +163,51 @@ def averaged(views: list[View]) -> Attribution:
     method = first.method + (", both strands" if strands == 2 else "")
     if frames > strands:
         method += f", {frames // strands} frames"
-    return Attribution(
-        first.tokens,
-        first.per_token,
-        method,
-        first.baseline,
+    return replace(
+        first,
+        method=method,
         value=float(np.mean([one.value for one in every])),
         baseline_value=float(np.mean([one.baseline_value for one in every])),
         error=float(np.max([one.error for one in every])),
         steps=max(one.steps for one in every),
-        unit=first.unit,
+        shares=None,
+        compared=(),
         views=tuple(views),
     )
+
+
+def even(tokens: Tokens) -> np.ndarray:
+    """Equal parts of a token, float64 [base]: one over its size."""
+    return tokens.to_bases(1 / (tokens.spans[:, 1] - tokens.spans[:, 0]).clip(min=1))
+
+
+def by_gradient(tokens: Tokens, ids: np.ndarray, gradient: torch.Tensor, table: torch.Tensor) -> np.ndarray:
+    """Parts of a token, which add up to one, by how much changing a base would matter, float64 [base].
+
+    A base weighs as the mean of |gradient · (vector of the k-mer with another base there - vector of the k-mer)| over the
+    three other bases: the effect of each change to first order. `gradient` [token, channel] is that at each token's
+    vector, `table` [id, channel] holds the vectors of the ids. Parts are even where no change matters, in tokens that are
+    hidden (their `ids` [token] are not those of the tokens), and in tokens that are no k-mers.
+    """
+    import torch
+
+    found, k = even(tokens), tokens.vocabulary.k
+    rows = np.flatnonzero(tokens.is_kmer & (ids == tokens.ids))
+    if k == 1 or not len(rows):
+        return found
+    kmers = tokens.vocabulary.kmer_ids
+    numbers = ids[rows] - kmers.start
+    # A k-mer's id is a number in base 4: another base moves it by its place.
+    places = 4 ** np.arange(k)[::-1]
+    digits = numbers[:, None] // places % 4
+    others = (numbers[:, None] - digits * places)[..., None] + np.arange(4) * places[:, None]
+    slopes = (
+        (gradient[torch.from_numpy(rows).to(gradient.device)].float() @ table[kmers].float().T).cpu().numpy()
+    )
+    at = np.arange(len(rows))
+    change = slopes[at[:, None, None], others] - slopes[at, numbers][:, None, None]
+    weights = np.abs(change.astype(np.float64)).sum(-1) / 3
+    total = weights.sum(1, keepdims=True)
+    shares = np.divide(weights, total, out=np.full(weights.shape, 1 / k), where=total > 0)
+    found[tokens.spans[rows, :1] + np.arange(k)] = shares
+    return found

@@ -4,51 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from ntviz.genome.sequence import BASES, reverse_complement
 from ntviz.models.protocol import SPLICE_CLASSES
-from ntviz.sequence import BASES, reverse_complement
 from ntviz.tokens import Tokens
 
 if TYPE_CHECKING:
     import torch
 
+SCALES = ("log-odds", "score")
+_CLASSES = ("binary", "multiclass", "per_base")
 
-class Target(Protocol):
-    """One number a sequence. `masked` says which tokens are hidden from the model while it is asked.
 
-    A class over scores of outputs instead of hidden states says so by `of = "scores"`.
-    """
+class Target:
+    """One number a sequence; `of` says what it is read from: hidden "states", "scores" of outputs, or splice "sites"."""
+
+    of: ClassVar[str] = "states"
 
     def masked(self, tokens: Tokens) -> list[int]:
-        """Indices of the tokens that the mask token replaces."""
-        ...
+        """Indices of the tokens that the mask token replaces while the model is asked."""
+        return []
 
-    def score(self, model: Any, states: Any, tokens: Tokens, /) -> torch.Tensor:
-        """The number for each row [sequence] of hidden states [sequence, token, hidden], one a layer and the embedding first.
-
-        Of scores where `of` says so.
-        """
-        ...
+    def score(self, model: Any, given: Any, tokens: Tokens, /) -> torch.Tensor:
+        """The number for each row [sequence] of scores, or of hidden states [sequence, token, hidden], the embedding first."""
+        raise NotImplementedError
 
     def mirrored(self, n: int) -> Target:
         """The same question about the other strand of a sequence of n bp."""
-        ...
+        return self
 
     def edited(self, start: int, end: int, by: int) -> Target:
-        """The same question once the bases start to end, 0-based half-open, became longer by so many."""
-        ...
+        """The same question once the bases start to end, 0-based half-open, became longer by so many.
+
+        A position behind them moves; one among them has no counterpart, which is a ValueError.
+        """
+        position = getattr(self, "position", None)
+        if position is None or not by or position < start:
+            return self
+        if position < end:
+            raise ValueError(
+                f"The position of a target must lie outside of an insertion or deletion, here {start:,} to {end:,}; received "
+                f"{position:,}. Give alternative_target."
+            )
+        return replace(self, position=position + by)  # ty: ignore[invalid-argument-type]
 
     def unit(self, model: Any) -> str:
         """Of the number, in words; empty where it has none."""
-        ...
+        return ""
+
+
+def _within(position: int, tokens: Tokens) -> int:
+    if not 0 <= position < len(tokens.sequence):
+        raise ValueError(
+            f"The position of a target must lie in the sequence, 0 to {len(tokens.sequence) - 1:,}; received {position:,}. "
+            "Subtract the interval's start from a genome position."
+        )
+    return position
 
 
 @dataclass(frozen=True)
-class SpliceSite:
+class SpliceSite(Target):
     """Log-odds, in nats, of a splice site at a position, by the mean probability of a splice model's networks.
+
+    Of a site that is there a probability is nearly 1 and moves no more; log-odds do.
 
     Attributes
     ----------
@@ -56,10 +77,6 @@ class SpliceSite:
         "acceptor" (the first base of an exon) or "donor" (the last base of one).
     position
         0-based, in bp within the sequence. The bases that lie up to 5,000 bp from it are read; N lies beyond the ends.
-
-    Notes
-    -----
-    Of a site that is there a probability is nearly 1 and moves no more; log-odds do.
     """
 
     kind: str
@@ -74,18 +91,7 @@ class SpliceSite:
             )
 
     def masked(self, tokens: Tokens) -> list[int]:
-        """None.
-
-        Raises
-        ------
-        ValueError
-            The position is outside the sequence.
-        """
-        if not 0 <= self.position < len(tokens.sequence):
-            raise ValueError(
-                f"The position of a target must lie in the sequence, 0 to {len(tokens.sequence) - 1:,}; received {self.position:,}. "
-                "Subtract the interval's start from a genome position."
-            )
+        _within(self.position, tokens)
         return []
 
     def score(self, model: Any, logits: torch.Tensor, tokens: Tokens) -> torch.Tensor:
@@ -96,23 +102,20 @@ class SpliceSite:
         return logs[:, :, index].logsumexp(0) - logs[:, :, others].logsumexp((0, 2))
 
     def mirrored(self, n: int) -> SpliceSite:
-        """Raises a ValueError: a site lies on one strand."""
         raise ValueError(
             "A splice site lies on one strand. Leave both_strands out, and take the interval on the strand of the gene."
         )
 
-    def edited(self, start: int, end: int, by: int) -> SpliceSite:
-        """Itself, moved where it lies behind the bases that changed."""
-        return replace(self, position=moved(self.position, start, end, by))
-
     def unit(self, model: Any) -> str:
-        """Natural logarithms."""
         return "log-odds (nats)"
 
 
 @dataclass(frozen=True)
-class BaseProbability:
+class BaseProbability(Target):
     """Log probability, in nats, of a base where its token is masked: what the model expects there from the rest.
+
+    It is the marginal over the k-mers of the token, as in `tokens.base_log_probs`. The bases of the token are hidden
+    together, so none of them can have an attribution.
 
     Attributes
     ----------
@@ -121,13 +124,7 @@ class BaseProbability:
     base
         A, C, G or T.
     against
-        Another base: then the target is the difference of the two log probabilities, `base` less `against`, such as that of an
-        alternative allele and the reference.
-
-    Notes
-    -----
-    The marginal over the k-mers of the token, as in `tokens.base_log_probs`. The bases of the token are hidden together, so none of them
-    can have an attribution.
+        Another base: then the target is the difference of the two log probabilities, `base` less `against`.
     """
 
     position: int
@@ -144,20 +141,7 @@ class BaseProbability:
             )
 
     def masked(self, tokens: Tokens) -> list[int]:
-        """The token that covers the position.
-
-        Raises
-        ------
-        ValueError
-            The position is outside the sequence, or N.
-        """
-        n = len(tokens.sequence)
-        if not 0 <= self.position < n:
-            raise ValueError(
-                f"The position of a target must lie in the sequence, 0 to {n - 1:,}; received {self.position:,}. "
-                "Subtract the interval's start from a genome position."
-            )
-        index = int(tokens.token_at(self.position))
+        index = int(tokens.token_at(_within(self.position, tokens)))
         if tokens.is_n[index]:
             raise ValueError(
                 f"The base at {self.position:,} is N, which no model expects. Take another position."
@@ -170,10 +154,10 @@ class BaseProbability:
 
         (index,) = self.masked(tokens)
         vocabulary = tokens.vocabulary
-        words = vocabulary.kmer_ids  # a byte-pair encoding has none, and says so
+        kmers = vocabulary.kmer_ids  # a byte-pair encoding has none, and says so
         logits = model.module.lm_head(states[-1][:, index]).float()
         if tokens.is_kmer[index]:
-            logits = logits[:, words]
+            logits = logits[:, kmers]
             place = self.position - tokens.bases_of(index)[0]
             codes = torch.from_numpy(vocabulary.kmer_base_codes[:, place].copy()).to(logits.device)
         else:
@@ -181,32 +165,25 @@ class BaseProbability:
             codes = torch.arange(4, device=logits.device)
 
         def log_probability(base: str) -> torch.Tensor:
-            chosen = logits[:, codes == BASES.index(base)]
-            return chosen.logsumexp(1) - logits.logsumexp(1)
+            return logits[:, codes == BASES.index(base)].logsumexp(1) - logits.logsumexp(1)
 
         found = log_probability(self.base)
         return found if self.against is None else found - log_probability(self.against)
 
     def mirrored(self, n: int) -> BaseProbability:
-        """The complementary base, counted from the other end."""
         other = None if self.against is None else reverse_complement(self.against)
         return BaseProbability(n - 1 - self.position, reverse_complement(self.base), other)
 
-    def edited(self, start: int, end: int, by: int) -> BaseProbability:
-        """Itself, moved where it lies behind the bases that changed."""
-        return replace(self, position=moved(self.position, start, end, by))
-
     def unit(self, model: Any) -> str:
-        """Natural logarithms."""
         return "log probability (nats)" if self.against is None else "log ratio of probabilities (nats)"
 
 
 @dataclass(frozen=True, eq=False)
-class Direction:
+class Direction(Target):
     """The product of a mean hidden state with a vector: how far a sequence lies along a direction.
 
-    The mean is over the tokens that cover bases, as probes see it, so that the coefficients of a linear probe, on its scaler's scale, are
-    a direction.
+    The mean is over the tokens that cover bases, as probes see it, so that the coefficients of a linear probe, on its
+    scaler's scale, are a direction.
 
     Attributes
     ----------
@@ -222,21 +199,11 @@ class Direction:
     layer: int = -1
     offset: float = 0.0
 
-    def masked(self, tokens: Tokens) -> list[int]:
-        """None."""
-        return []
-
     def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
-        """[sequence], without unit.
-
-        Raises
-        ------
-        ValueError
-            A layer that is not there, or a vector that does not fit it.
-        """
+        """[sequence], without unit."""
         import torch
 
-        mean = mean_state(model, states, tokens, self.layer)
+        mean = _mean_state(model, states, tokens, self.layer)
         vector = np.asarray(self.vector, dtype=np.float32)
         if vector.shape != (mean.shape[-1],) or not np.isfinite(vector).all():
             raise ValueError(
@@ -245,27 +212,131 @@ class Direction:
             )
         return mean @ torch.from_numpy(vector).to(mean.device) + self.offset
 
-    def mirrored(self, n: int) -> Direction:
-        """Itself: a direction has no place."""
-        return self
 
-    def edited(self, start: int, end: int, by: int) -> Direction:
-        """Itself."""
-        return self
+@dataclass(frozen=True, eq=False)
+class Probe(Target):
+    """An output of a probe on the mean hidden state of a layer, before it becomes a probability.
+
+    Attributes
+    ----------
+    fitted
+        A fitted `probing.estimators.Fitted`: logistic regression, ridge or a network, in the layer's mean over tokens that
+        cover bases. Anything with such a `kind` and `layers()` will do.
+    index, against, scale
+        As those of `Output`.
+    layer
+        0 (the embedding) to the number of layers, -1 for the last. Default: that of `fitted.setting.features`.
+    """
+
+    fitted: Any
+    index: int = 0
+    against: int | None = None
+    scale: str | None = None
+    layer: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.index, self.against, self.scale)
+        if not hasattr(self.fitted, "layers") or not hasattr(self.fitted, "kind"):
+            raise ValueError(
+                f"A probe must be fitted and have kind and layers(); received {type(self.fitted).__name__}. "
+                "Pass a fitted probing.estimators.Fitted."
+            )
+        if self.layer is None and not isinstance(self._features, (int, np.integer)):
+            raise ValueError(
+                f"The layer of a probe must be a number; its vectors are called {self._features!r}. Give layer=..., as they were read."
+            )
+
+    @property
+    def _features(self) -> Any:
+        return getattr(getattr(self.fitted, "setting", None), "features", None)
+
+    def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
+        """[sequence], as the fitted probe scores the mean of each row."""
+        import torch
+
+        x = _mean_state(model, states, tokens, int(self._features if self.layer is None else self.layer))
+        layers = self.fitted.layers()
+        if layers.weights[0].shape[0] != x.shape[1]:
+            raise ValueError(
+                f"A probe must be fitted to vectors of {model.name}, {x.shape[1]:,} numbers; this one takes "
+                f"{layers.weights[0].shape[0]:,}. Fit it to this model's layer."
+            )
+        for index, (weight, bias) in enumerate(zip(layers.weights, layers.biases, strict=True)):
+            x = torch.relu(x) if index else x
+            x = x @ torch.from_numpy(weight).to(x) + torch.from_numpy(bias).to(x)
+        column = {int(output): place for place, output in enumerate(layers.outputs)}
+        missing = [output for output in (self.index, self.against) if output not in (*column, None)]
+        if missing:
+            raise ValueError(
+                f"An output of a probe must be one that it was fitted to, of {sorted(column)}; received {missing[0]}. "
+                "What training lacks, or has alone, cannot be told from anything."
+            )
+        against = None if self.against is None else column[self.against]
+        return _number(x, self.fitted.kind, column[self.index], against, self.scale)
 
     def unit(self, model: Any) -> str:
-        """None."""
-        return ""
+        return _unit(self.fitted.kind, self.against, self.scale)
 
 
-def mean_state(model: Any, states: Sequence[torch.Tensor], tokens: Tokens, layer: int) -> torch.Tensor:
-    """The mean over the tokens that cover bases of a layer's hidden states, float32 [sequence, hidden].
+@dataclass(frozen=True)
+class Output(Target):
+    """An output of a fine-tuned model or of a network, before it becomes a probability.
 
-    Raises
-    ------
-    ValueError
-        The model has no such layer.
+    Attributes
+    ----------
+    index
+        Class, track or target, from 0.
+    against
+        Another: then the difference of their scores; of classes, the logarithm of the ratio of their probabilities.
+    position
+        0-based, in bp within the sequence, for outputs by base; else None.
+    scale
+        "log-odds": log(p / (1 - p)) in nats, of a class or a track. "score": the number as the network gives it (a class's
+        logit, the value of a regression). Default: log-odds where the task of a `finetuning.Tuned` has classes or tracks; a
+        bare network has no task and gives scores.
     """
+
+    index: int = 0
+    against: int | None = None
+    position: int | None = None
+    scale: str | None = None
+
+    of: ClassVar[str] = "scores"
+
+    def __post_init__(self) -> None:
+        _check(self.index, self.against, self.scale)
+
+    def score(self, model: Any, scores: Any, tokens: Tokens) -> torch.Tensor:
+        """[sequence], of scores [sequence], [sequence, output] or [sequence, base, output]."""
+        if scores.ndim not in (1, 2, 3):
+            raise ValueError(
+                "A network must give scores [sequence, output] or [sequence, base, output]; received shape "
+                f"{list(scores.shape)}. Wrap it in a module that gives these."
+            )
+        scores = scores[:, None] if scores.ndim == 1 else scores
+        if (self.position is not None) != (scores.ndim == 3):
+            raise ValueError(
+                "A target by base needs a position, and others have none; received position "
+                f"{self.position} for scores of shape {list(scores.shape)}. Say Output(index, position=...) for a task by base only."
+            )
+        if self.position is not None:
+            scores = scores[:, _within(self.position, tokens)]
+        return _number(scores.float(), _kind(model), self.index, self.against, self.scale)
+
+    def mirrored(self, n: int) -> Output:
+        """The same output, of the same base counted from the other end.
+
+        A class that means a strand, as that of a splice site, means the other one there: both strands are a mean for what
+        has none.
+        """
+        return self if self.position is None else replace(self, position=n - 1 - self.position)
+
+    def unit(self, model: Any) -> str:
+        return _unit(_kind(model), self.against, self.scale)
+
+
+def _mean_state(model: Any, states: Sequence[torch.Tensor], tokens: Tokens, layer: int) -> torch.Tensor:
+    """The mean over the tokens that cover bases of a layer's hidden states, float32 [sequence, hidden]."""
     import torch
 
     if not -1 <= layer < len(states):
@@ -277,17 +348,53 @@ def mean_state(model: Any, states: Sequence[torch.Tensor], tokens: Tokens, layer
     return states[layer][:, covering].float().mean(1)
 
 
-def moved(position: int, start: int, end: int, by: int) -> int:
-    """Where a base lies once those from start to end, 0-based half-open, became longer by so many.
-
-    Raises
-    ------
-    ValueError
-        It is among those that changed in number, so that it has no counterpart.
-    """
-    if start <= position < end and by:
+def _check(index: int, against: int | None, scale: str | None) -> None:
+    if scale is not None and scale not in SCALES:
+        raise ValueError(f"The scale of a target must be one of {', '.join(SCALES)}; received {scale!r}.")
+    if index < 0 or (against is not None and against < 0):
+        raise ValueError(f"Outputs are counted from 0; received {index} and {against}. Name them from there.")
+    if index == against:
         raise ValueError(
-            f"The position of a target must lie outside of an insertion or deletion, here {start:,} to {end:,}; received {position:,}. "
-            "Give alternative_target."
+            f"The two outputs of a contrast must differ; received {index} twice. Give the other one."
         )
-    return position if position < end or not by else position + by
+
+
+def _kind(model: Any) -> str:
+    """The kind of task; empty for a bare network, which has none."""
+    return getattr(model, "kind", "") if hasattr(model, "learner") else ""
+
+
+def _odds(kind: str, scale: str | None) -> bool:
+    """Whether log-odds are asked for, of what has classes or tracks."""
+    can = kind in (*_CLASSES, "multilabel")
+    if scale == "log-odds" and not can:
+        raise ValueError(
+            f"Log-odds need classes or tracks; received {kind or 'a bare network, whose kind of task is not known'}. "
+            "Ask for scale='score'."
+        )
+    return can and scale != "score"
+
+
+def _number(
+    scores: torch.Tensor, kind: str, index: int, against: int | None, scale: str | None
+) -> torch.Tensor:
+    """One number a row [sequence] of scores [sequence, output]."""
+    odds, n = _odds(kind, scale), scores.shape[-1]
+    highest = max(index, index if against is None else against)
+    if highest >= n:
+        raise ValueError(f"Outputs must be 0 to {n - 1}; received {highest}. Name one that is there.")
+    if against is not None:
+        return scores[:, index] - scores[:, against]
+    if not odds or kind == "multilabel":
+        # A track's score is its log-odds.
+        return scores[:, index]
+    others = [place for place in range(n) if place != index]
+    return scores[:, index] - scores[:, others].logsumexp(-1)
+
+
+def _unit(kind: str, against: int | None, scale: str | None) -> str:
+    if not _odds(kind, scale):
+        return "value" if kind == "regression" else "score"
+    if against is not None and kind in _CLASSES:
+        return "log ratio of probabilities (nats)"
+    return "log-odds (nats)" if against is None else "difference of log-odds (nats)"

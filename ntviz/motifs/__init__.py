@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 from ntviz.environment import lazily
 from ntviz.motifs.discovery import Discovery, Pattern, discover
-from ntviz.motifs.families import Family, families
 from ntviz.motifs.inserting import Insertion, insertion
-from ntviz.motifs.many import scan_many
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs, read
-from ntviz.motifs.naming import Names, Pair, name
+from ntviz.motifs.naming import Family, Names, families, name
 from ntviz.motifs.planting import Planted, plant
-from ntviz.motifs.scanning import composition, hits, scan
+from ntviz.motifs.scanning import composition, hits, scan, scan_many
 from ntviz.motifs.seqlets import seqlets
 
 if TYPE_CHECKING:
@@ -33,7 +31,6 @@ __all__ = [
     "Motif",
     "Motifs",
     "Names",
-    "Pair",
     "Pattern",
     "Planted",
     "composition",

@@ -1,13 +1,15 @@
-"""Groups of seqlets that are alike, each aligned to its own average."""
+"""Groups of seqlets that are alike at some shift on either strand, each aligned to its own average."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
-from ntviz.motifs.aligning import Fits, fits, turned, unit
+from ntviz import environment
 
+_AT_A_TIME = 1 << 23  # fits
+_ROUNDING = np.float32(1e-5)
 _RARE = 0.001  # share of pairs of shuffled seqlets that may be as similar as members must be ...
 _BY_CHANCE = 0.5  # ... and how many a seqlet may have beside it, however many there are
 _SAME = 0.85  # similarity of averages that are one pattern
@@ -15,8 +17,7 @@ _LEVELS = 4  # from clear clusters to the similarity that is enough
 _ROUNDS = 20
 
 
-@dataclass(frozen=True, eq=False)
-class Cluster:
+class Cluster(NamedTuple):
     """Members by number, and how each lies on the common axis: turned if `flipped`, then moved by `shift`."""
 
     members: np.ndarray
@@ -24,8 +25,7 @@ class Cluster:
     flipped: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Clusters:
+class Clusters(NamedTuple):
     """What was found, the similarity that it took, and how many clusters shuffled seqlets make."""
 
     found: list[Cluster]
@@ -65,12 +65,11 @@ def _grouped(
     """Clusters of the fewest members or more; the clearest come first, so that they draw what is like them."""
     averages = np.zeros((0, *values.shape[1:]))
     for level in np.linspace(1, similarity, _LEVELS + 1)[1:]:
-        owner, _ = _owners(values, averages, level, reach)
-        free = owner < 0
+        free = _owners(values, averages, level, reach)[0] < 0
         near = pairs >= level
         neighbours = near[free].sum(0)
         while True:
-            # Who has most like it among what is free leads a cluster, from which what is not like their average goes.
+            # What has most like it among what is free leads a cluster, from which what is not like their average goes.
             leader = int(np.where(free, neighbours, 0).argmax())
             if not free[leader] or neighbours[leader] < fewest:
                 break
@@ -92,17 +91,13 @@ def _owners(
     fit = fits(values, averages, reach=reach)
     if not len(averages):
         return np.full(len(values), -1), fit
-    owner = fit.similarity.argmax(axis=1)
-    return np.where(fit.similarity.max(axis=1) >= similarity, owner, -1), fit
+    return np.where(fit.similarity.max(axis=1) >= similarity, fit.similarity.argmax(axis=1), -1), fit
 
 
-def _members(owner: np.ndarray, fit: Fits) -> list[Cluster]:
-    """The cluster of each average."""
-    found = []
-    for number in range(fit.similarity.shape[1]):
-        rows = np.flatnonzero(owner == number)
-        found.append(Cluster(rows, fit.shift[rows, number].astype(np.int64), fit.flipped[rows, number]))
-    return found
+def _member(rows: np.ndarray, fit: Fits, number: int, at: np.ndarray | None = None) -> Cluster:
+    """The cluster of rows of the values, which stand in rows `at` of the fits to the average of this number."""
+    at = rows if at is None else at
+    return Cluster(rows, fit.shift[at, number].astype(np.int64), fit.flipped[at, number])
 
 
 def _distributed(
@@ -112,7 +107,7 @@ def _distributed(
     rounds, last = 0, np.zeros(0, dtype=np.int64)
     while True:
         owner, fit = _owners(values, averages, similarity, reach)
-        found = _members(owner, fit)
+        found = [_member(np.flatnonzero(owner == number), fit, number) for number in range(len(averages))]
         sizes = np.array([len(group.members) for group in found])
         if len(found) and sizes.min() < fewest:
             # The smallest alone, so that what it had can make another large enough.
@@ -133,7 +128,7 @@ def _settled(
     for _ in range(_ROUNDS):
         fit = fits(values[candidates], axis[None], reach=reach)
         kept = np.flatnonzero(fit.similarity[:, 0] >= similarity)
-        group = Cluster(candidates[kept], fit.shift[kept, 0].astype(np.int64), fit.flipped[kept, 0])
+        group = _member(candidates[kept], fit, 0, kept)
         if not len(kept) or np.array_equal(kept, last):
             break
         axis, last = average(values, group), kept
@@ -146,9 +141,9 @@ def average(values: np.ndarray, cluster: Cluster) -> np.ndarray:
     members = np.where(cluster.flipped[:, None, None], turned(members), members)
     width = values.shape[1]
     at = np.arange(width) - cluster.shift[:, None]
-    there = (at >= 0) & (at < width)
+    inside = (at >= 0) & (at < width)
     moved = np.take_along_axis(members, at.clip(0, width - 1)[:, :, None], axis=1)
-    return (moved * there[:, :, None]).mean(0)
+    return (moved * inside[:, :, None]).mean(0)
 
 
 def _distinct(averages: np.ndarray, values: np.ndarray, similarity: float, reach: int) -> np.ndarray:
@@ -163,3 +158,71 @@ def _distinct(averages: np.ndarray, values: np.ndarray, similarity: float, reach
         fewer = min((int(one), int(other)), key=lambda number: (int((owner == number).sum()), -number))
         averages = np.delete(averages, fewer, axis=0)
     return averages
+
+
+# Alignment ------------------------------------------------------------------------------------------------------------
+
+
+class Fits(NamedTuple):
+    """The best fit of each query to each target, arrays [query, target].
+
+    `similarity` is the cosine of their numbers, with nothing beyond their ends; `shift` the place of the query's first
+    position in the target; `flipped` says whether the query is turned to the other strand first.
+    """
+
+    similarity: np.ndarray
+    shift: np.ndarray
+    flipped: np.ndarray
+
+
+def fits(queries: np.ndarray, targets: np.ndarray, *, reach: int) -> Fits:
+    """The best fit, with a shift of at most `reach` bp, of queries to targets, both [item, position, base] of one width.
+
+    Of fits that are as good the first counts: the forward strand, then the shift that is lowest.
+
+    Examples
+    --------
+    >>> a = np.eye(4)[[0, 0, 2, 1]][None]
+    >>> found = fits(turned(a), np.roll(a, 1, axis=1) * [[[0], [1], [1], [1]]], reach=2)
+    >>> round(float(found.similarity[0, 0]), 3), int(found.shift[0, 0]), bool(found.flipped[0, 0])
+    (0.866, 1, True)
+    """
+    n, m, width = len(queries), len(targets), queries.shape[1]
+    first = unit(queries).reshape(n, 4 * width)
+    moved = range(-reach, reach + 1)
+    best = np.full((n, m), -np.inf, dtype=np.float32)
+    which = np.zeros((n, m), dtype=np.int16)
+    some = max(1, _AT_A_TIME // max(1, n * 2 * len(moved)))
+    with environment.progress(total=m, what="seqlets beside each other", unit="seqlets") as bar:
+        for start in range(0, m, some):
+            part = slice(start, start + some)
+            # To move a query, or turn and then move it, is to move the target back, and then turn it.
+            back = np.stack([_moved(unit(targets[part]), -shift) for shift in moved], axis=1)
+            both = np.concatenate([back, turned(back)], axis=1)
+            found = (first @ both.reshape(-1, 4 * width).T).reshape(n, len(both), -1)
+            # Rounded, so that of two that are the same the first is taken on every machine.
+            np.rint(found / _ROUNDING, out=found)
+            which[:, part] = found.argmax(axis=2)
+            best[:, part] = found.max(axis=2) * _ROUNDING
+            bar.update(min(some, m - start))
+    return Fits(best, which % len(moved) - np.int16(reach), which >= len(moved))
+
+
+def turned(values: np.ndarray) -> np.ndarray:
+    """Numbers [..., position, base] on the other strand."""
+    return values[..., ::-1, ::-1]
+
+
+def _moved(values: np.ndarray, shift: int) -> np.ndarray:
+    """Numbers [item, position, base] moved along; zeros come in."""
+    found = np.zeros_like(values)
+    width = values.shape[1]
+    if abs(shift) < width:
+        found[:, max(0, shift) : width + min(0, shift)] = values[:, max(0, -shift) : width - max(0, shift)]
+    return found
+
+
+def unit(values: np.ndarray) -> np.ndarray:
+    """Numbers [item, position, base] as float32 of length one each; nothing stays nothing."""
+    length = np.sqrt(np.square(values).sum(axis=(1, 2), keepdims=True))
+    return np.divide(values, length, out=np.zeros(values.shape), where=length > 0).astype(np.float32)

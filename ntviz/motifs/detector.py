@@ -8,18 +8,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from ntviz.motifs.matrix import PSEUDOCOUNT, UNIFORM, Motif, as_background
-from ntviz.motifs.scoring import Scoring
+from ntviz.motifs.matrix import PSEUDOCOUNT, Motif
+from ntviz.motifs.scanning import scorings
 
 
 class Detector(nn.Module):
     """One-hot bases [sequence, 4, bp] and mask [sequence, bp] to scores [sequence, motif], in bits above threshold.
 
-    Each place of a sequence gets the log odds of each motif on the better of both strands. `softplus(log odds -
-    threshold)`, added up over places, is the score: a site adds what it has above the threshold, other places next to
-    nothing. It is called as the networks of `finetuning` are, so what explains those explains this one, and here the
-    right answer is known: in a site, the gradient times the input is close to the log odds of its bases, elsewhere to
-    nothing.
+    The score is the sum over places of `softplus(log odds - threshold)`, on the better of both strands: a site adds what
+    it has above the threshold, other places next to nothing. It is called as the networks of `finetuning` are, and here
+    the right answer is known: in a site, the gradient times the input is close to the log odds of its bases, elsewhere 0.
 
     Parameters
     ----------
@@ -42,13 +40,13 @@ class Detector(nn.Module):
     Raises
     ------
     ValueError
-        If there is no motif, p is not between 0 and 1, or a motif is too short to have a match that is so improbable.
+        If p is not between 0 and 1, or a motif is too short to have a match that is so improbable.
 
     Examples
     --------
     A site and its reverse complement score the same; half of a site scores nothing.
 
-    >>> from ntviz.sequence import one_hot
+    >>> from ntviz.genome.sequence import one_hot
     >>> detector = Detector(Motif.from_sites("toy", ["GATTACA"]), p=1e-3)
     >>> bases = torch.from_numpy(np.stack([one_hot(text).T for text in ("CCGATTACAC", "GTGTAATCGG", "CCGATTCCCC")]))
     >>> scores = detector(bases, torch.ones(3, 10, dtype=torch.bool))[:, 0]
@@ -68,38 +66,28 @@ class Detector(nn.Module):
         pseudocount: float = PSEUDOCOUNT,
     ) -> None:
         super().__init__()
-        chosen = [motifs] if isinstance(motifs, Motif) else list(motifs)
-        if not chosen:
-            raise ValueError("There must be a motif to recognise; received none. Pass a Motif or several.")
-        if not 0 < p < 1:
-            raise ValueError(f"p must be a probability between 0 and 1; received {p}. FIMO's is 1e-4.")
-        base = as_background(UNIFORM if background is None else background)
-        base = (base + base[::-1]) / 2
-        self.names = tuple(motif.id for motif in chosen)
-        self.widths = tuple(map(len, chosen))
+        scored = scorings(motifs, p, background, True, pseudocount)
+        self.names = tuple(scoring.motif.id for scoring in scored)
+        self.widths = tuple(len(scoring.motif) for scoring in scored)
         widest = max(self.widths)
         # Both strands of a motif, one behind the other. Behind the end of a motif, bases count nothing.
-        filters = np.zeros((len(chosen), 2, 4, widest), dtype=np.float32)
-        covers = np.zeros((len(chosen), 1, widest), dtype=np.float32)
-        thresholds = []
-        for row, motif in enumerate(chosen):
-            scoring = Scoring.of(motif, base, pseudocount)
-            least = scoring.threshold(p)
-            if least is None:
+        filters = np.zeros((len(scored), 2, 4, widest), dtype=np.float32)
+        covers = np.zeros((len(scored), 1, widest), dtype=np.float32)
+        for row, scoring in enumerate(scored):
+            motif = scoring.motif
+            if scoring.least < 0:
                 raise ValueError(
                     f"Each motif must be able to match with p of at most {p:g}; the best match of {motif.id} has "
-                    f"{scoring.best_p:.2g}. Raise p, or take a longer motif."
+                    f"{scoring.tail[-1]:.2g}. Raise p, or take a longer motif."
                 )
-            thresholds.append(float(scoring.bits(np.array(least))))
-            odds = motif.log_odds(base, pseudocount)
-            filters[row, 0, :, : len(motif)] = odds.T
-            filters[row, 1, :, : len(motif)] = odds[::-1, ::-1].T
+            filters[row, 0, :, : len(motif)] = scoring.odds.T
+            filters[row, 1, :, : len(motif)] = scoring.odds[::-1, ::-1].T
             covers[row, 0, : len(motif)] = 1
-        self.thresholds = tuple(thresholds)
+        self.thresholds = tuple(float(scoring.bits(scoring.least)) for scoring in scored)
         # Parameters, so that the network is found on its device as trained ones are; nothing trains them.
         self.filters = nn.Parameter(torch.from_numpy(filters.reshape(-1, 4, widest)), requires_grad=False)
         self.register_buffer("covers", torch.from_numpy(covers))
-        self.register_buffer("bits", torch.tensor(thresholds, dtype=torch.float32))
+        self.register_buffer("bits", torch.tensor(self.thresholds, dtype=torch.float32))
 
     def forward(self, bases: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         widest = self.filters.shape[2]

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ntviz.genome.sequence import codes
 from ntviz.motifs.clustering import Cluster, clusters
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs
 from ntviz.motifs.scanning import composition
-from ntviz.motifs.seqlets import SIGNS, Contributions, matched, seqlets
-from ntviz.motifs.stretches import maximal
-from ntviz.motifs.windows import Windows
+from ntviz.motifs.seqlets import SIGNS, Contributions, matched, maximal, seqlets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +32,7 @@ class Pattern:
     Attributes
     ----------
     motif
-        Of the sites; its identifier is P and a number for what contributes, N and a number for what
-        contributes against.
+        Of the sites; its identifier is P and a number for what contributes, N and a number for what contributes against.
     contributions
         Mean over sites, float64 [position], in the direction of the motif and the unit of what was given.
     sites
@@ -70,8 +68,7 @@ class Discovery:
     similarity
         What seqlets had to have in common with a pattern, by sign.
     null_patterns
-        Patterns made in the same way of the same seqlets, each with its bases in random order: what clustering finds
-        in nothing.
+        Patterns made in the same way of the same seqlets with bases in random order: what clustering finds in nothing.
     """
 
     patterns: tuple[Pattern, ...]
@@ -137,22 +134,21 @@ def discover(
 
     Notes
     -----
-    Bases of seqlets, weighted by their contributions, are compared with each other at all shifts on both strands. The
-    seqlet with most like it leads; those that are like it are aligned and averaged, and all that is left is compared
-    with the average, until nothing changes. The clearest patterns are made first, then less clear ones; in the end each
-    seqlet goes to the pattern that it is most like. Of patterns that are like each other the larger stays. Ends that few
-    seqlets reach, or whose bases say less than a quarter bit beyond chance, are cut off. What runs over the end of a
-    sequence is no site. Memory grows with the square of the number of seqlets: 0.4 GB for 5,000.
+    Bases of seqlets, weighted by their contributions, are compared at all shifts on both strands. The seqlet with most
+    like it leads; those that are like it are aligned and averaged, and the rest is compared with the average, until
+    nothing changes. The clearest patterns are made first; in the end each seqlet goes to the pattern that it is most
+    like, and of patterns that are like each other the larger stays. Ends that few seqlets reach, or whose bases say less
+    than a quarter bit beyond chance, are cut off. What runs over the end of a sequence is no site. Memory grows with the
+    square of the number of seqlets: 0.4 GB for 5,000.
 
-    Measured on ten JASPAR motifs, each planted into 60 shuffled windows of 300 bp, with gradients of a `Detector`, three
-    times: with shuffles as `null` and `outputs` given, ten patterns, all ten named by their family; without `outputs`
-    nine, with permuted contributions ten. In 20 sets of windows where nothing was planted: no name against shuffles, and
-    in 2 sets one against permuted contributions, which do not know chance matches.
+    Measured on ten JASPAR motifs, each planted into 60 shuffled windows of 300 bp, with gradients of a `Detector`: with
+    shuffles as `null` and `outputs` given, all ten named by their family; without `outputs` nine. In 20 sets of windows
+    where nothing was planted: no name against shuffles, and in 2 sets one against permuted contributions.
 
     References
     ----------
-    TF-MoDISco (Shrikumar et al., arXiv:1811.00416) also aligns seqlets by contributions. It needs those of bases that
-    are not there, and finds communities in a graph of neighbours; this does not.
+    TF-MoDISco (Shrikumar et al., arXiv:1811.00416) also aligns seqlets by contributions; it needs those of bases that are
+    not there, and finds communities in a graph of neighbours.
 
     Examples
     --------
@@ -185,12 +181,11 @@ def discover(
         rows = np.flatnonzero(table["sign"].to_numpy() == sign)
         if len(rows) < fewest:
             continue
-        part = table.iloc[rows]
-        windows = Windows.around(part, sequences, values, flank=_FLANK, sign=sign)
-        groups = clusters(windows.inside, fewest=fewest, similarity=similarity, rng=rng)
+        windows = Windows.around(table.iloc[rows], sequences, values, _FLANK)
+        groups = clusters(windows.weighted(sign), fewest=fewest, similarity=similarity, rng=rng)
         needed[sign] = groups.similarity
         null_patterns += groups.of_shuffled
-        made = [_pattern(windows, group, np.array(background), fewest) for group in groups.found]
+        made = [_pattern(windows, group, np.array(background), fewest, sign) for group in groups.found]
         kept = sorted((pair for pair in made if pair is not None), key=lambda pair: -pair[0].n)
         for number, (pattern, members) in enumerate(kept, 1):
             name = f"{'P' if sign > 0 else 'N'}{number}"
@@ -221,13 +216,69 @@ def _of(found: pd.DataFrame, sequences: Sequence[str]) -> pd.DataFrame:
     return found.reset_index(drop=True)
 
 
+class Windows(NamedTuple):
+    """Windows of one width around seqlets; beyond the ends of a sequence there is N, no contribution and position -1.
+
+    `sequence` [window]; `position` in the sequence, `codes` of bases, `values` (contributions) and `covered` (in the
+    seqlet) are [window, column].
+    """
+
+    sequence: np.ndarray
+    position: np.ndarray
+    codes: np.ndarray
+    values: np.ndarray
+    covered: np.ndarray
+
+    @classmethod
+    def around(
+        cls, table: pd.DataFrame, sequences: Sequence[str], contributions: Sequence[np.ndarray], flank: int
+    ) -> Windows:
+        """Windows with the seqlets of a table in the middle, wider than the longest by a flank on either side."""
+        sequence, start, end = (table[name].to_numpy(dtype=np.int64) for name in ("sequence", "start", "end"))
+        half = -(-int((end - start).max()) // 2) + flank
+        place = ((start + end) // 2 - half)[:, None] + np.arange(2 * half)
+        ends = np.cumsum([0, *map(len, sequences)])
+        known = (place >= 0) & (place < np.diff(ends)[sequence][:, None])
+        at = np.where(
+            known, place + ends[sequence][:, None], ends[-1]
+        )  # what is last stands for what is beyond
+        return cls(
+            sequence,
+            np.where(known, place, -1),
+            np.append(codes("".join(sequences)), 4)[at],
+            np.append(np.concatenate(contributions), 0)[at],
+            (place >= start[:, None]) & (place < end[:, None]),
+        )
+
+    def weighted(self, sign: int) -> np.ndarray:
+        """Bases of the seqlets times contributions in the direction of the sign, float64 [window, column, base]."""
+        weight = np.where(self.covered, sign * self.values, 0)
+        return weight[:, :, None] * (self.codes[:, :, None] == np.arange(4))
+
+    def aligned(self, group: Cluster) -> Windows:
+        """Members on the axis of a pattern: turned if they are to be, so that positions fall, then moved by the shift."""
+        width, row, flipped = self.codes.shape[1], group.members[:, None], group.flipped[:, None]
+        at = np.arange(width) - group.shift[:, None]
+        at = np.where(flipped, width - 1 - at, at)
+        inside = (at >= 0) & (at < width)
+        at = at.clip(0, width - 1)
+        letters = np.where(inside, self.codes[row, at], 4)
+        return Windows(
+            self.sequence[group.members],
+            np.where(inside, self.position[row, at], -1),
+            np.where(flipped & (letters < 4), 3 - letters, letters),
+            np.where(inside, self.values[row, at], 0),
+            inside & self.covered[row, at],
+        )
+
+
 def _pattern(
-    windows: Windows, group: Cluster, background: np.ndarray, fewest: int
+    windows: Windows, group: Cluster, background: np.ndarray, fewest: int, sign: int
 ) -> tuple[Pattern, np.ndarray] | None:
     """The pattern of aligned windows, cut to what is informative, and its members; None where too little is left."""
     import pandas as pd
 
-    placed = windows.aligned(group.members, group.shift, group.flipped)
+    placed = windows.aligned(group)
     counts = np.stack([(placed.codes == base).sum(0) for base in range(4)], axis=1).astype(np.float64)
     known = counts.sum(1)
     share = np.divide(counts, known[:, None], out=np.zeros_like(counts), where=known[:, None] > 0)
@@ -239,26 +290,17 @@ def _pattern(
     best = maximal([said])
     if not len(best):
         return None
-    top = int(best.score.argmax())
-    first, last = int(best.start[top]), int(best.end[top])
+    first, last = best[best["score"].argmax()][["start", "end"]].item()
     if last - first < _NARROWEST:
         return None
-    whole = (placed.position[:, first:last] >= 0).all(1)
     place = placed.position[:, first:last]
-    table = pd.DataFrame(
-        {
-            "sequence": placed.sequence,
-            "start": place.min(1),
-            "end": place.max(1) + 1,
-            "strand": np.where(group.flipped, "-", "+"),
-        }
-    )
-    sites = table[whole].drop_duplicates(["sequence", "start"])
+    strand = np.where(group.flipped, "-", "+")
+    table = pd.DataFrame({"sequence": placed.sequence, "start": place.min(1), "end": place.max(1) + 1, "strand": strand})  # fmt: skip
+    sites = table[(place >= 0).all(1)].drop_duplicates(["sequence", "start"])
     if len(sites) < fewest:
         return None
     rows = sites.index.to_numpy()
     texts = ["".join("ACGTN"[code] for code in placed.codes[row, first:last]) for row in rows]
-    motif = Motif.from_sites("P", texts)
     mean = placed.values[rows, first:last].mean(0)
     sites = sites.sort_values(["sequence", "start"], ignore_index=True)
-    return Pattern(motif, mean, sites, windows.sign), group.members[rows]
+    return Pattern(Motif.from_sites("P", texts), mean, sites, sign), group.members[rows]

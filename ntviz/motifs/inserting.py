@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from ntviz import environment
+from ntviz.genome.sequence import require, reverse_complement
 from ntviz.motifs.matrix import Motif
-from ntviz.sequence import require, reverse_complement
+from ntviz.statistics import draw_groups, middle
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,10 +30,9 @@ class Insertion:
 
     Attributes
     ----------
-    effect
-        Mean over backgrounds of what the site adds to the mean of its shuffles.
-    low, high
-        95 % interval of `effect`, by bootstrap over backgrounds; nan for a single background.
+    effect, low, high
+        Mean over backgrounds of what the site adds to the mean of its shuffles; its 95 % interval by bootstrap over
+        backgrounds, nan for a single one.
     p
         Chance of a mean as far from 0 if each background's effect were as likely to have the other sign.
     with_site, with_shuffles
@@ -74,40 +74,29 @@ def insertion(
     Parameters
     ----------
     ask
-        What is asked of the model: takes a list of sequences, gives one number for each. It should answer to the middle
-        of a sequence, or to all of it.
+        Takes a list of sequences, gives one number for each. It should answer to the middle of a sequence, or to all of it.
     motif
         Its site takes the place of as many bases in the middle of each background, so that lengths stay.
     backgrounds
-        Upper-case A, C, G, T, N, each as long as the motif or longer: real sequences of the kind that the model reads,
-        apart from each other, because they are what is drawn from for interval and p. 30 or more say something.
+        Upper-case A, C, G, T, N, as long as the motif or longer: independent sequences of the kind that the model reads.
     site
-        ``best`` puts the most probable base at each position: one site for all, the strongest. ``drawn`` draws a site
-        for each background from the motif's probabilities, as they are found in a genome, and again where it is of a
-        single base, which has no other order.
+        ``best`` is the most probable base at each position; ``drawn`` a site by the motif's probabilities a background.
     shuffles
-        Copies of the site with its positions in another order, which keeps its composition. None is the site itself or,
-        on both strands, its reverse complement.
+        Copies of the site with its positions in another order; none is the site itself or, on both strands, its reverse.
     both_strands
         Whether to ask for the site and its shuffles as reverse complements too, and take the mean.
-    bootstrap
-        Resamples of the backgrounds.
-    batch
-        Sequences passed to `ask` at a time.
-    seed
-        Of sites, shuffles and resamples.
+    bootstrap, batch, seed
+        Resamples of the backgrounds; sequences passed to `ask` at a time; of sites, shuffles and resamples.
 
     Raises
     ------
     ValueError
-        If there is no background, one is not clean or shorter than the motif, a site has no other order, or `ask` does
-        not give one finite number for each sequence.
+        If a background is not clean or is shorter than the motif, or `ask` does not give one finite number a sequence.
 
     Notes
     -----
-    Shuffles break the words of the site but not more: at the seams they make new words as the site does. A shuffle may
-    be a good site by chance, of this or of another protein; more shuffles make that matter less. An effect says that the
-    model answers to the site where it was put, and not that it would elsewhere in a sequence.
+    A shuffle may be a good site by chance, of this or of another protein; more shuffles make that matter less. An effect
+    says that the model answers to the site where it was put, and not that it would elsewhere in a sequence.
 
     References
     ----------
@@ -120,6 +109,8 @@ def insertion(
     >>> found.effect, found.table["plus"].tolist(), found.table["minus"].tolist()
     (0.5, [1.0, 1.0], [0.0, 0.0])
     """
+    import pandas as pd
+
     _check(motif, backgrounds, site, shuffles, bootstrap, batch)
     rng = np.random.default_rng(seed)
     count = len(backgrounds)
@@ -136,11 +127,7 @@ def insertion(
     effects = differences.mean(axis=1)
     low = high = np.nan
     if count > 1:
-        means = effects[rng.integers(count, size=(bootstrap, count))].mean(axis=1)
-        low, high = np.quantile(means, [0.025, 0.975]).tolist()
-
-    import pandas as pd
-
+        low, high = middle(effects[draw_groups(count, bootstrap, rng)].mean(axis=1))
     table = pd.DataFrame(
         {
             "site": pd.Series(sites, dtype=str),
@@ -148,24 +135,15 @@ def insertion(
             "with_shuffles": answers[:, :, 1:].mean(axis=(1, 2)),
             "effect": effects,
             "plus": differences[:, 0],
-            "minus": differences[:, 1] if both_strands else np.full(count, np.nan),
+            "minus": differences[:, 1] if both_strands else np.nan,
         }
     )
-    return Insertion(
-        float(effects.mean()),
-        low,
-        high,
-        sign_flip(effects, rng),
-        float(table["with_site"].mean()),
-        float(table["with_shuffles"].mean()),
-        table,
-    )
+    p, means = sign_flip(effects, rng), table[["with_site", "with_shuffles"]].mean()
+    return Insertion(float(effects.mean()), low, high, p, *means.tolist(), table)
 
 
 def sign_flip(effects: np.ndarray, rng: np.random.Generator, draws: int = 10_000) -> float:
-    """Share of sign patterns whose mean is as far from 0 as that of the effects: all patterns of up to 14, else drawn.
-
-    Of those drawn, the pattern that came counts as one more. The smallest value is 2 / 2 ** effects, or 1 / 10,001.
+    """Share of sign patterns whose mean is as far from 0: of all up to 14 effects, else of those drawn and the one that came.
 
     Examples
     --------
@@ -190,15 +168,13 @@ def _sites(motif: Motif, kind: str, count: int, rng: np.random.Generator) -> lis
     sites = [site for site in pool if len(set(site)) > 1][:count]
     if len(sites) < count:
         raise ValueError(
-            f"A site must have another order of its bases to compare with; {pool[0]} has none. Take a motif of other bases, "
-            f"or a longer one."
+            f"A site must have another order of its bases to compare with; {pool[0]} has none. Take a longer motif."
         )
     return sites
 
 
 def _orders(site: str, count: int, both_strands: bool, rng: np.random.Generator) -> list[str]:
     """So many other orders of a site's bases, drawn one by one; the same may come twice."""
-    # With two different bases there is one: of two bases the one turned around, of more there are three orders.
     own = {site, reverse_complement(site)} if both_strands else {site}
     letters = np.array(list(site))
     found: list[str] = []
@@ -215,15 +191,12 @@ def _asked(ask: Ask, sequences: list[str], batch: int) -> np.ndarray:
         for first in range(0, len(sequences), batch):
             some = sequences[first : first + batch]
             answer = np.asarray(ask(list(some)), dtype=np.float64)
-            if answer.shape != (len(some),) or not np.isfinite(answer).all():
-                what = (
-                    f"shape {list(answer.shape)}"
-                    if answer.shape != (len(some),)
-                    else "some that are not finite"
-                )
+            fits = answer.shape == (len(some),)
+            if not fits or not np.isfinite(answer).all():
+                received = "some that are not finite" if fits else f"shape {list(answer.shape)}"
                 raise ValueError(
-                    f"ask must give one finite number for each sequence; received {what} for {len(some)} sequences. Reduce "
-                    f"its answer to [sequence], and leave out what it cannot read."
+                    f"ask must give one finite number for each sequence; received {received} for {len(some)} sequences. "
+                    f"Reduce its answer to [sequence], and leave out what it cannot read."
                 )
             answers[first : first + len(some)] = answer
             bar.update(len(some))

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ntviz.sequence import BASES, one_hot
+from ntviz.genome.sequence import BASES, one_hot
 
 UNIFORM = (0.25, 0.25, 0.25, 0.25)
 NSITES = 20  # sites of a motif that does not say, as in MEME's own programs
 PSEUDOCOUNT = 0.1  # sites, FIMO's default
-_TWO = {
-    frozenset(pair): letter
-    for pair, letter in zip(("AG", "CT", "CG", "AT", "GT", "AC"), "RYSWKM", strict=True)
-}
+_TWO = dict(zip(map(frozenset, ("AG", "CT", "CG", "AT", "GT", "AC")), "RYSWKM", strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +26,7 @@ class Motif:
     probabilities
         [position, base] in the order ACGT; each row sums to one, and is made to exactly.
     name
-        Name of the protein or of what it is otherwise known by; the identifier when not given.
+        Name of the protein; the identifier when not given.
     nsites
         Number of aligned sites that the probabilities are from, where it is known.
 
@@ -53,12 +50,7 @@ class Motif:
     nsites: int | None = None
 
     def __post_init__(self) -> None:
-        values = np.array(self.probabilities, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != 4 or not len(values):
-            raise ValueError(
-                f"The probabilities of a motif must be [position, 4], in the order ACGT; received {list(values.shape)} for "
-                f"{self.id}. Put positions first."
-            )
+        values = _by_position(self.probabilities, "probabilities", self.id)
         sums = values.sum(axis=1)
         wrong = np.flatnonzero(~np.isclose(sums, 1, atol=0.01) | ~(values >= 0).all(axis=1))
         if len(wrong):
@@ -68,8 +60,8 @@ class Motif:
             )
         if self.nsites is not None and self.nsites < 1:
             raise ValueError(
-                f"A motif must be of one site or more; received nsites={self.nsites} for {self.id}. Leave it out where it is "
-                f"not known."
+                f"A motif must be of one site or more; received nsites={self.nsites} for {self.id}. Leave it out where "
+                f"it is not known."
             )
         values /= sums[:, None]
         values.flags.writeable = False
@@ -86,13 +78,7 @@ class Motif:
 
     @classmethod
     def from_sites(cls, id: str, sites: Sequence[str], *, name: str = "") -> Motif:  # noqa: A002
-        """The motif of aligned sites; an N counts for no base.
-
-        Raises
-        ------
-        ValueError
-            If there is no site, sites differ in length, hold other letters, or a position is N in all of them.
-        """
+        """The motif of aligned sites of one length; an N counts for no base, and a position of N alone is a ValueError."""
         widths = {len(site) for site in sites}
         if len(widths) != 1:
             raise ValueError(
@@ -103,8 +89,8 @@ class Motif:
         known = counts.sum(axis=1)
         if not known.all():
             raise ValueError(
-                f"Each position of a motif must be known in one site at least; position {int(known.argmin()) + 1} of {id} is N "
-                f"in all {len(sites):,}. Leave this position out."
+                f"Each position of a motif must be known in one site at least; position {int(known.argmin()) + 1} of "
+                f"{id} is N in all {len(sites):,}. Leave this position out."
             )
         return cls(id, counts / known[:, None], name=name, nsites=len(sites))
 
@@ -112,23 +98,13 @@ class Motif:
     def from_counts(cls, id: str, counts: Sequence[Sequence[float]] | np.ndarray, *, name: str = "") -> Motif:  # noqa: A002
         """The motif of counted bases [position, base] in the order ACGT; its sites are those of the fullest position.
 
-        Raises
-        ------
-        ValueError
-            If the counts are not [position, 4], not finite, negative, or none at a position.
-
         Examples
         --------
         >>> motif = Motif.from_counts("toy", [[8, 0, 0, 0], [2, 2, 2, 2]])
         >>> motif.probabilities[1].tolist(), motif.nsites
         ([0.25, 0.25, 0.25, 0.25], 8)
         """
-        values = np.asarray(counts, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != 4 or not len(values):
-            raise ValueError(
-                f"The counts of a motif must be [position, 4], in the order ACGT; received {list(values.shape)} for {id}. Put "
-                f"positions first."
-            )
+        values = _by_position(counts, "counts", id)
         sums = values.sum(axis=1)
         wrong = np.flatnonzero(~np.isfinite(sums) | ~(sums > 0) | ~(values >= 0).all(axis=1))
         if len(wrong):
@@ -140,7 +116,7 @@ class Motif:
 
     @property
     def best_site(self) -> str:
-        """The most probable base at each position, in A, C, G, T; of equals the first in this order."""
+        """The most probable base at each position; of equals the first in the order ACGT."""
         return "".join(BASES[base] for base in self.probabilities.argmax(axis=1))
 
     @property
@@ -168,12 +144,7 @@ class Motif:
         return "".join(letters)
 
     def trimmed(self, min_information: float = 0.25) -> Motif:
-        """The motif without the positions at both ends that say less than so many bits; what is inside stays.
-
-        Raises
-        ------
-        ValueError
-            If no position says so much.
+        """The motif without the positions at both ends of less information, in bits; a ValueError where no position has it.
 
         Examples
         --------
@@ -189,17 +160,12 @@ class Motif:
         return replace(self, probabilities=self.probabilities[start:end])
 
     def core(self, min_information: float = 0.25) -> tuple[int, int]:
-        """First position that says so many bits, and the one after the last that does (0-based); 0 and 0 where none does."""
-        telling = np.flatnonzero(self.information >= min_information)
-        return (int(telling[0]), int(telling[-1]) + 1) if len(telling) else (0, 0)
+        """First position of so much information, in bits, and the one after the last (0-based); 0 and 0 without any."""
+        informative = np.flatnonzero(self.information >= min_information)
+        return (int(informative[0]), int(informative[-1]) + 1) if len(informative) else (0, 0)
 
     def drawn(self, count: int, *, seed: int) -> list[str]:
-        """So many sites whose bases are drawn position by position, each as probable as the motif says.
-
-        Raises
-        ------
-        ValueError
-            If `count` is below 1.
+        """So many sites, 1 or more, whose bases are drawn position by position from the probabilities.
 
         Examples
         --------
@@ -208,10 +174,9 @@ class Motif:
         """
         if count < 1:
             raise ValueError(f"There must be a site to draw; received count={count}. Ask for 1 or more.")
-        upto = np.cumsum(self.probabilities, axis=1)
-        upto /= upto[:, -1:]
-        at = np.random.default_rng(seed).random((count, len(self), 1))
-        bases = (at >= upto).sum(axis=2)
+        cumulative = np.cumsum(self.probabilities, axis=1)
+        cumulative /= cumulative[:, -1:]
+        bases = (np.random.default_rng(seed).random((count, len(self), 1)) >= cumulative).sum(axis=2)
         return ["".join(BASES[base] for base in site) for site in bases.tolist()]
 
     @property
@@ -225,48 +190,38 @@ class Motif:
         p = self.probabilities
         return 2 + (p * np.log2(p, where=p > 0, out=np.zeros_like(p))).sum(axis=1)
 
-    def smoothed(
-        self, background: Sequence[float] | np.ndarray = UNIFORM, pseudocount: float = PSEUDOCOUNT
-    ) -> np.ndarray:
-        """Probabilities [position, base] after `pseudocount` more sites, whose bases are those of the background.
-
-        Raises
-        ------
-        ValueError
-            If the pseudocount is not positive, or the background is not four positive numbers that sum to one.
-        """
-        if not pseudocount > 0:
-            raise ValueError(
-                f"pseudocount must be positive, so that no base is impossible; received {pseudocount}. FIMO's is {PSEUDOCOUNT}."
-            )
-        added = pseudocount * as_background(background)
-        return (self.counts + added) / ((self.nsites or NSITES) + pseudocount)
-
     def log_odds(
         self, background: Sequence[float] | np.ndarray = UNIFORM, pseudocount: float = PSEUDOCOUNT
     ) -> np.ndarray:
-        """Log of probability over background [position, base] in bits, after `smoothed`; always finite.
+        """Log of probability over background [position, base] in bits; always finite.
+
+        The probabilities are those after `pseudocount` more sites, above 0, whose bases are those of the background.
 
         Examples
         --------
         >>> Motif("toy", np.array([[0.5, 0.5, 0, 0]]), nsites=1).log_odds(pseudocount=1).round(2).tolist()
         [[0.58, 0.58, -1.0, -1.0]]
         """
-        return np.log2(self.smoothed(background, pseudocount) / as_background(background))
+        if not pseudocount > 0:
+            raise ValueError(
+                f"pseudocount must be positive, so that no base is impossible; received {pseudocount}. FIMO's is {PSEUDOCOUNT}."
+            )
+        base = as_background(background)
+        smoothed = (self.counts + pseudocount * base) / ((self.nsites or NSITES) + pseudocount)
+        return np.log2(smoothed / base)
 
     def reverse_complement(self) -> Motif:
         """The same motif on the other strand, under the same names."""
         return replace(self, probabilities=self.probabilities[::-1, ::-1])
 
 
-def as_background(background: Sequence[float] | np.ndarray) -> np.ndarray:
-    """The background as an array of four probabilities, in the order ACGT.
+def listed(motifs: Motif | Iterable[Motif]) -> list[Motif]:
+    """One motif or several as a list."""
+    return [motifs] if isinstance(motifs, Motif) else list(motifs)
 
-    Raises
-    ------
-    ValueError
-        If it is no such thing.
-    """
+
+def as_background(background: Sequence[float] | np.ndarray) -> np.ndarray:
+    """The background as an array of four probabilities, in the order ACGT."""
     values = np.asarray(background, dtype=np.float64)
     if values.shape != (4,) or not (values > 0).all() or not np.isclose(values.sum(), 1, atol=0.01):
         raise ValueError(
@@ -274,3 +229,13 @@ def as_background(background: Sequence[float] | np.ndarray) -> np.ndarray:
             f"{values.tolist()}. Leave it out for 0.25 each."
         )
     return values / values.sum()
+
+
+def _by_position(values: Sequence[Sequence[float]] | np.ndarray, what: str, id: str) -> np.ndarray:  # noqa: A002
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 2 or array.shape[1] != 4 or not len(array):
+        raise ValueError(
+            f"The {what} of a motif must be [position, 4], in the order ACGT; received {list(array.shape)} for {id}. Put "
+            f"positions first."
+        )
+    return array

@@ -1,23 +1,19 @@
-"""Motifs of a file as one collection: MEME format here, and others by `formats`."""
+"""Motifs of a file as one collection: MEME, JASPAR, HOMER and TRANSFAC."""
 
 from __future__ import annotations
 
 import difflib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from ntviz.environment import lines_of
-from ntviz.motifs import formats
+from ntviz.genome.sequence import BASES
 from ntviz.motifs.matrix import UNIFORM, Motif, as_background
-from ntviz.sequence import BASES
-
-_ALPHABET = re.compile(r"ALPHABET\s*=\s*(\S+)")
-_SITES = re.compile(r"\bnsites\s*=\s*(\S+)")
-_WIDTH = re.compile(r"\bw\s*=\s*(\S+)")
 
 
 class Motifs:
@@ -66,13 +62,7 @@ class Motifs:
         return f"Motifs({self.source}: {len(self):,} motifs)"
 
     def __getitem__(self, name: str) -> Motif:
-        """The motif of an identifier, with or without its version, or of a name that one motif has.
-
-        Raises
-        ------
-        ValueError
-            If there is none (the message names the nearest), or there are several.
-        """
+        """The motif of an identifier, with or without its version, or of a name that one motif has; else a ValueError."""
         if name in self._motifs:
             return self._motifs[name]
         found = [motif for motif in self if motif.id.partition(".")[0] == name] or self.named(name)
@@ -107,13 +97,12 @@ def read(path: str | Path) -> Motifs:
     FileNotFoundError
         If there is no such file.
     ValueError
-        If the file is none of these, is truncated, is not of DNA or holds a motif that is broken; the message names the line.
+        If the file is none of these, is truncated, is not of DNA or holds a broken motif; the message names the line.
 
     References
     ----------
-    The minimal MEME motif format of the MEME suite (https://meme-suite.org/meme/doc/meme-format.html); of other parts
-    of MEME's own output nothing is read. JASPAR's matrix formats (https://jaspar.elixir.no/docs/), HOMER's motif files
-    (http://homer.ucsd.edu/homer/motif/creatingCustomMotifs.html), and TRANSFAC's as JASPAR writes it.
+    https://meme-suite.org/meme/doc/meme-format.html, https://jaspar.elixir.no/docs/,
+    http://homer.ucsd.edu/homer/motif/creatingCustomMotifs.html; TRANSFAC as JASPAR writes it.
 
     Examples
     --------
@@ -133,11 +122,11 @@ def read(path: str | Path) -> Motifs:
         )
     lines = [line for _, line in lines_of(path)]
     if any(line.startswith("MEME version") for line in lines):
-        return _Parser(path.name, lines).motifs()
-    return Motifs(formats.read(path, lines), source=path.name)
+        return _Meme(path.name, lines).motifs()
+    return Motifs(_of_matrices(path.name, lines), source=path.name)
 
 
-class _Parser:
+class _Meme:
     """Lines of a MEME file, taken one by one; errors name the line, counted from 1."""
 
     def __init__(self, source: str, lines: list[str]) -> None:
@@ -170,7 +159,7 @@ class _Parser:
 
     def _alphabet(self, line: str) -> None:
         """Refuse what is not DNA: `ALPHABET= ACGT`, or lines that define each letter, a pair by a line, and END ALPHABET."""
-        given, begin = _ALPHABET.match(line), self.at
+        given, begin = re.match(r"ALPHABET\s*=\s*(\S+)", line), self.at
         letters = set(given[1]) if given else set()
         while given is None and self.at < len(self.lines):
             bare = re.sub('"[^"]*"', "", self.lines[self.at])
@@ -198,7 +187,7 @@ class _Parser:
     def _motif(self, names: list[str], header: str) -> Motif:
         if not names:
             raise self._error("a matrix must follow a line MOTIF")
-        sites, width = _SITES.search(header), _WIDTH.search(header)
+        sites, width = (re.search(rf"\b{key}\s*=\s*(\S+)", header) for key in ("nsites", "w"))
         nsites = None if sites is None else round(self._number(sites[1]))
         rows: list[list[float]] = []
         while self.at < len(self.lines) and re.match(r"\s*[-+]?[.\d]", self.lines[self.at]):
@@ -228,3 +217,110 @@ class _Parser:
         return ValueError(
             f"Line {self.at} of {self.source} must be MEME format, but {what}: {line[:80]!r}. Correct the line."
         )
+
+
+class _Matrix(NamedTuple):
+    """Rows of numbers as they stand in a file; the letters before them, none where there are none."""
+
+    line: int
+    names: list[str]
+    rows: list[list[str]]
+    letters: str = ""
+
+
+def _of_matrices(source: str, lines: Sequence[str]) -> Iterator[Motif]:
+    """The motifs of a JASPAR, HOMER or TRANSFAC file; errors name the first line of a matrix."""
+    first = next((line for line in lines if line.strip() and not line.startswith("#")), "")
+    if re.match(r">|\s*([ACGTacgt]\s*[\[|:]?\s*)?[-+]?[.\d]", first):
+        matrices = _headed(source, lines)
+    elif any(re.match(r"P[0O]\s", line) for line in lines):
+        matrices = _transfac(source, lines)
+    else:
+        kind = f"begins with {first[:40]!r}" if first else "is empty"
+        raise ValueError(
+            f"A motif file must be MEME, JASPAR, HOMER or TRANSFAC; {source} {kind}. Convert it with the MEME suite, for "
+            f"example uniprobe2meme, or write counts of A, C, G, T in four rows under a line '>NAME'."
+        )
+    taken: set[str] = set()
+    for matrix in matrices:
+        # HOMER's motifs begin with a consensus, which two may share.
+        free = [name for name in matrix.names[:2] if name not in taken] or matrix.names
+        taken.add(free[0])
+        try:
+            yield _motif(free[0], "".join(matrix.names[1:2]), _oriented(matrix))
+        except ValueError as error:
+            raise ValueError(f"Line {matrix.line or 1} of {source}: {error}") from None
+
+
+def _headed(source: str, lines: Sequence[str]) -> Iterator[_Matrix]:
+    """Matrices under lines that begin with '>'; one without such a line is named as the file is."""
+    matrix = _Matrix(0, [source.removesuffix(".gz").rsplit(".", 1)[0]], [])
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(">"):
+            if matrix.rows or matrix.line:
+                yield matrix
+            names = line[1:].strip().split("\t") if "\t" in line.strip() else line[1:].split(maxsplit=1)
+            matrix = _Matrix(number, [name.strip() for name in names] or [str(number)], [])
+        elif line.strip() and not line.startswith("#"):
+            cells = re.sub(r"[\[\]|:]", " ", line).split()
+            letter = cells.pop(0).upper() if cells[0].upper() in BASES else ""
+            matrix.rows.append(cells)
+            matrix = matrix._replace(letters=matrix.letters + letter)
+    yield matrix
+
+
+def _transfac(source: str, lines: Sequence[str]) -> Iterator[_Matrix]:
+    """Matrices of records that end in //; rows are positions under a line P0 with the four bases."""
+    names: dict[str, str] = {}
+    matrix = _Matrix(0, [], [])
+    for number, line in enumerate([*lines, "//"], start=1):
+        key, *cells = line.split() or [""]
+        if key in ("AC", "ID", "NA"):
+            names.setdefault(key, " ".join(cells))
+        elif key in ("P0", "PO"):
+            if [cell.upper() for cell in cells[:4]] != list(BASES):
+                raise ValueError(
+                    f"Line {number} of {source} must name the columns A, C, G, T; received {line[:40]!r}."
+                )
+            matrix = _Matrix(number, [], [])
+        elif key.isdigit() and matrix.line:
+            matrix.rows.append(cells[:4])
+        elif key == "//" and matrix.line:
+            found = [names[key] for key in ("AC", "ID", "NA") if key in names]
+            yield matrix._replace(names=[found[0], found[-1]] if found else [str(matrix.line)])
+            names, matrix = {}, _Matrix(0, [], [])
+
+
+def _oriented(matrix: _Matrix) -> np.ndarray:
+    """Numbers [position, base] in the order ACGT."""
+    name = matrix.names[0]
+    try:
+        values = np.array([[float(cell) for cell in row] for row in matrix.rows])
+    except ValueError:
+        raise ValueError(f"a matrix must be rows of numbers, all of one length; {name} is not.") from None
+    if matrix.letters:
+        if sorted(matrix.letters) != list(BASES):
+            raise ValueError(
+                f"a matrix must have one row for each of A, C, G, T; {name} has {matrix.letters}."
+            )
+        return values[[matrix.letters.index(base) for base in BASES]].T
+    if values.shape == (4, 4) and len(matrix.names) < 3:
+        # Four positions of four bases: each position has the same sites, so its sum tells which way it lies.
+        across, down = (np.allclose(sums := values.sum(axis=axis), sums[0], rtol=0.01) for axis in (1, 0))
+        if across == down:
+            raise ValueError(
+                f"a matrix must say where its bases are; the four rows of four of {name} can be read both ways. "
+                f"Write A, C, G and T before them."
+            )
+        return values if across else values.T
+    return values.T if values.ndim == 2 and values.shape[1] != 4 else values
+
+
+def _motif(identifier: str, name: str, values: np.ndarray) -> Motif:
+    if (values < 0).any():
+        raise ValueError(
+            f"a matrix must hold counts or probabilities; {identifier} holds scores below 0. Take its counts."
+        )
+    if values.ndim == 2 and values.shape[1] == 4 and np.allclose(values.sum(axis=1), 1, atol=0.01):
+        return Motif(identifier, values, name=name)
+    return Motif.from_counts(identifier, values, name=name)

@@ -1,88 +1,115 @@
-"""Names for motifs: which known motif each is most like, how sure that is, and what family it speaks of."""
+"""Names for motifs by TOMTOM: which known motif each is most like, how sure that is, and what family it speaks of."""
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ntviz.motifs.families import Family
-from ntviz.motifs.many import adjusted
-from ntviz.motifs.matrix import Motif
+from ntviz import environment
+from ntviz.motifs.matrix import Motif, listed
 from ntviz.motifs.meme import Motifs
-from ntviz.motifs.tomtom import WIDEST, compare
+from ntviz.statistics import false_discovery
 
 if TYPE_CHECKING:
     import pandas as pd
 
+TARGETS = 25  # fewer columns than those of so many motifs are no null; memelite warns below it
+WIDEST = 64  # bp of a query; memory grows with the third power
 _SHORTEST = 4  # bp of a query after trimming
-_UNKNOWN = Family("", "")
-_OF_BEST = ("target", "name", "strand", "offset", "overlap", "class", "family")
-_TABLE = {
-    "query": str,
-    "status": str,
-    "target": str,
-    "name": str,
-    "p": float,
-    "e": float,
-    "q": float,
-    "p_shuffled": float,
-    "strand": str,
-    "offset": "Int64",
-    "overlap": "Int64",
-    "class": str,
-    "family": str,
-    "consensus": str,
-    "agreeing": "Int64",
-    "significant": "Int64",
+_BATCH = 256  # queries at a time
+_BUNDLED = "motifs/JASPAR2026_CORE_vertebrates.families.tsv"
+_COLUMNS = ("motif", "name", "class", "family")
+_KINDS = {
+    **dict.fromkeys(("query", "status", "target", "name"), "str"),
+    **dict.fromkeys(("p", "e", "q", "p_shuffled"), "float64"),
+    **{"strand": "str", "offset": "Int64", "overlap": "Int64", "class": "str", "family": "str"},
+    **{"consensus": "str", "agreeing": "Int64", "significant": "Int64"},
 }
-_MATCHES = {
-    "query": str,
-    "rank": int,
-    "target": str,
-    "name": str,
-    "p": float,
-    "e": float,
-    "significant": bool,
-    "strand": str,
-    "offset": int,
-    "overlap": int,
-    "class": str,
-    "family": str,
-}
+_MATCHED = ("query", "rank", "target", "name", "p", "e", "significant", "strand", "offset", "overlap", "class", "family")  # fmt: skip
+_OF_BEST = ["target", "name", "strand", "offset", "overlap", "class", "family"]
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """A query beside its target, as they align.
+class Family(NamedTuple):
+    """Structural class and family of the DNA-binding domain of a protein, as TFClass names them.
 
-    Attributes
-    ----------
-    query
-        The motif as it was given.
-    target
-        The known motif, turned around where its strand is ``-``.
-    offset
-        Position of the query's first column in `target`; negative where the query begins before it.
+    Of a complex, the different ones of its proteins are joined by ``::``; either is empty where it is not known.
     """
 
-    query: Motif
-    target: Motif
-    offset: int
+    group: str
+    family: str
 
-    def columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities [position, base] of both in one frame, with NaN where one of them is not: two logos to stack."""
-        start = min(0, self.offset)
-        end = max(len(self.target), self.offset + len(self.query))
-        frames = []
-        for motif, at in ((self.query, self.offset), (self.target, 0)):
-            frame = np.full((end - start, 4), np.nan)
-            frame[at - start : at - start + len(motif)] = motif.probabilities
-            frames.append(frame)
-        return frames[0], frames[1]
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families one by one; none where it is not known."""
+        return tuple(part for part in self.family.split("::") if part)
+
+
+def families(path: str | Path | None = None) -> dict[str, Family]:
+    """Class and family of motifs, by identifier.
+
+    Parameters
+    ----------
+    path
+        A table separated by tabs with the columns motif, name, class and family, in UTF-8; that of the bundle's JASPAR
+        2026 motifs when not given, which is ``data.bundle("motif-families")``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is no such table, or a motif is there twice; the message names the line, counted from 1.
+
+    References
+    ----------
+    TFClass (Wingender et al., Nucleic Acids Research 2018), as JASPAR annotates its matrices with it.
+
+    Examples
+    --------
+    >>> known = families()
+    >>> len(known), known["MA0139.2"].family
+    (1019, 'More than 3 adjacent zinc fingers')
+    >>> known["MA0065.3"].families
+    ('Thyroid hormone receptor-related factors (NR1)', 'RXR-related receptors (NR2)')
+    """
+    path = environment.data_dir() / _BUNDLED if path is None else Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"A table of families must exist; received {path}, and there is none. Check the path; `python data/build.py` "
+            f"makes the bundle's."
+        )
+    try:
+        lines = path.read_text(encoding=environment.encoding_of(path)).splitlines() or [""]
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"A table of families must be text in UTF-8; {path.name} is not ({error}). Save it again as plain text."
+        ) from error
+    if tuple(lines[0].split("\t")) != _COLUMNS:
+        raise ValueError(
+            f"A table of families must begin with the columns {', '.join(_COLUMNS)}, separated by tabs; {path.name} begins "
+            f"with {lines[0][:60]!r}. Correct its first line."
+        )
+    found: dict[str, Family] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        fields = [field.strip() for field in line.split("\t")]
+        if len(fields) != len(_COLUMNS) or not fields[0]:
+            raise ValueError(
+                f"Line {number} of {path.name} must hold {len(_COLUMNS)} fields, the first of which names a motif; received "
+                f"{line[:60]!r}. Correct the line."
+            )
+        if fields[0] in found:
+            raise ValueError(
+                f"Each motif must be there once; line {number} of {path.name} has {fields[0]!r} again. Remove one of them."
+            )
+        found[fields[0]] = Family(fields[2], fields[3])
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,36 +126,10 @@ class Names:
         nearest motif, also where it is no match.
     matches
         The nearest few of each query that was compared, best first, significant or not.
-    queries, targets
-        The motifs.
     """
 
     table: pd.DataFrame
     matches: pd.DataFrame
-    queries: Motifs
-    targets: Motifs
-
-    def pair(self, query: str, rank: int = 1) -> Pair:
-        """A query and one of its nearest motifs side by side; rank 1 is the nearest.
-
-        Raises
-        ------
-        ValueError
-            If there is no such query, or it has no match of this rank.
-        """
-        motif = self.queries[query]
-        mine = self.matches[(self.matches["query"] == motif.id) & (self.matches["rank"] == rank)]
-        if mine.empty:
-            listed = int((self.matches["query"] == motif.id).sum())
-            raise ValueError(
-                f"A pair must be one of the matches listed; {motif.id} has {listed}, and rank {rank} was asked for. Take "
-                f"another rank, or name again with a larger top."
-            )
-        row = mine.iloc[0]
-        target = self.targets[row["target"]]
-        return Pair(
-            motif, target if row["strand"] == "+" else target.reverse_complement(), int(row["offset"])
-        )
 
 
 def name(
@@ -155,20 +156,16 @@ def name(
     targets
         Known motifs, 25 or more, such as ``motifs.read(data.bundle("motifs"))``.
     families
-        Class and family by identifier of target, such as ``motifs.families()``; that of another version of a matrix
-        serves as well. Without it, both are empty.
+        Class and family by identifier of target, such as ``motifs.families()``; another version of a matrix serves as well.
     q
         Largest false discovery rate of names, over the queries of this call.
     top
         How many of the nearest targets to list for each query, and the most of them that vote on its family.
-    min_information
-        Bits below which a query's columns are cut off at both ends before anything is compared.
-    min_mean_information
-        Bits a column that are left then at the least; below, or with fewer than 4 columns, a query is ``uninformative``.
-    shuffles
+    min_information, min_mean_information
+        Bits below which a query's columns are cut off at both ends; bits a column that must be left, or with fewer than 4
+        columns a query is ``uninformative``.
+    shuffles, seed
         Copies of each query with its columns in another order, which are compared too; 0 for none.
-    seed
-        Of these orders.
 
     Returns
     -------
@@ -190,19 +187,17 @@ def name(
     Notes
     -----
     One q over all pairs of queries and targets would be no rate of wrong names: the motifs of JASPAR are many times the
-    same, true queries bring tens of discoveries each, and so raise the limit for all others. Of 200 column-shuffled
-    matrices, each 2 among 18 true ones, 133 would have got a name at 0.1 in that way, and 21 get one in this.
+    same, so true queries raise the limit for all others. Of 200 column-shuffled matrices, each 2 among 18 true ones, 133
+    would have got a name at 0.1 in that way, and 21 get one in this.
 
-    What was measured against JASPAR 2026 (1,019 matrices), with e of at most 0.05:
+    Measured against JASPAR 2026 (1,019 matrices), with e of at most 0.05:
 
-    - of its own matrices with columns shuffled, 7 in 100 are like something; of these, 1 in 6 like itself. Of random
-      matrices of 1 bit a column, 4 in 100 are;
-    - columns that say little lie beside each other in many known motifs, which TOMTOM's null does not know: of random
-      matrices of 0.65 bits a column 9 to 35 in 100 are like something, of 0.3 bits up to 98. Hence `min_mean_information`;
-    - resampled from 20 sites, with their own matrix taken out, 77 in 100 find something (91 that are not of C2H2 zinc
-      fingers, 45 of those that are). The nearest has a family of the query's in 77 of 100 and its class in 90; a vote of
-      the nearest 3, 5 or 10 that are significant gets 76 to 77. So the vote is a second opinion, and not a better one.
-      Members of a family of zinc fingers bind different sites: there it says little.
+    - of its own matrices with columns shuffled, 7 in 100 are like something; of random ones of 1 bit a column, 4 in 100.
+      Of 0.65 bits a column 9 to 35 in 100 are, of 0.3 bits up to 98: columns that say little lie beside each other in
+      many known motifs, which TOMTOM's null does not know. Hence `min_mean_information`.
+    - resampled from 20 sites, with their own matrix taken out, 77 in 100 find something (45 of C2H2 zinc fingers). The
+      nearest has a family of the query's in 77 of 100; a vote of the nearest 3, 5 or 10 that are significant gets 76 to
+      77. So the vote is a second opinion, and not a better one; of zinc fingers it says little.
 
     A name says which known motif looks alike, and nothing of which protein binds.
 
@@ -212,84 +207,76 @@ def name(
     computes it: scores in 100 bins, medians in 1,000 bins, like target columns merged. Benjamini & Bogomolov, J R Stat
     Soc B 2014, for tests within the groups that were selected.
     """
-    chosen = (
-        motifs if isinstance(motifs, Motifs) else Motifs([motifs] if isinstance(motifs, Motif) else motifs)
-    )
+    import pandas as pd
+
     if not 0 < q <= 1:
         raise ValueError(f"q must be above 0 and at most 1; received {q}. 0.1 is usual.")
     if top < 1 or shuffles < 0:
         raise ValueError(
             f"top must be at least 1 and shuffles at least 0; received {top} and {shuffles}. 5 and 100 are usual."
         )
+    chosen = list(motifs if isinstance(motifs, Motifs) else Motifs(listed(motifs)))
     known = list(targets)
-    kinds = _kinds(known, families or {})
-    cut = [_cut(motif, min_information, min_mean_information) for motif in chosen]
-    rows: list[dict] = [
-        {"query": motif.id, "status": one.status} for motif, one in zip(chosen, cut, strict=True)
+    cores = [motif.core(min_information) for motif in chosen]
+    statuses = [
+        _status(motif, *core, min_mean_information) for motif, core in zip(chosen, cores, strict=True)
     ]
-    places = [place for place, one in enumerate(cut) if one.status == "no match"]
-    matches: list[dict] = []
-    if places:
-        columns = [cut[place].columns for place in places]
-        like = compare(columns, known)
-        e = like.p * len(known)
-        # Of equals the longer overlap, then the order of the targets.
-        order = np.lexsort((np.broadcast_to(np.arange(len(known)), e.shape), -like.overlap, like.p))[:, :top]
-        nearest = e[np.arange(len(e)), order[:, 0]]
-        rate = adjusted(np.minimum(nearest, 1), len(nearest))
-        significant = (e <= q * (rate <= q).mean()) & (rate <= q)[:, None]
-        control = _shuffled(columns, known, nearest / len(known), shuffles, seed)
-        for at, place in enumerate(places):
-            listed = [
-                {
-                    "query": rows[place]["query"],
-                    "rank": rank,
-                    "target": known[j].id,
-                    "name": known[j].name,
-                    "p": like.p[at, j],
-                    "e": e[at, j],
-                    "significant": significant[at, j],
-                    "strand": "-" if like.turned[at, j] else "+",
-                    "offset": like.offset[at, j] - cut[place].left,
-                    "overlap": like.overlap[at, j],
-                    "class": kinds[j].group,
-                    "family": kinds[j].family,
-                }
-                for rank, j in enumerate(order[at].tolist(), start=1)
-            ]
-            matches += listed
-            first = listed[0]
-            row = {"p": first["p"], "e": first["e"], "q": rate[at], "p_shuffled": control[at]}
-            if rate[at] <= q:
-                consensus, agreeing = _vote([kinds[j] for j in order[at].tolist() if significant[at, j]])
-                row |= {key: first[key] for key in _OF_BEST}
-                row |= {"status": "named", "significant": significant[at].sum()}
-                row |= {"consensus": consensus, "agreeing": agreeing}
-            rows[place] |= row
-    return Names(_typed(rows, _TABLE), _typed(matches, _MATCHES), chosen, targets)
+    table = pd.DataFrame({"query": [motif.id for motif in chosen], "status": statuses})
+    places = np.flatnonzero(table["status"] == "no match")
+    if not len(places):
+        return Names(_typed(table), pd.DataFrame(columns=list(_MATCHED)))
+    columns = [chosen[place].probabilities[slice(*cores[place])] for place in places]
+    like = compare(columns, known)
+    e = like.p * len(known)
+    # Of equals the longer overlap, then the order of the targets.
+    order = np.lexsort((np.broadcast_to(np.arange(len(known)), e.shape), -like.overlap, like.p))[:, :top]
+    nearest = np.take_along_axis(e, order[:, :1], axis=1)[:, 0]
+    rate = false_discovery(np.minimum(nearest, 1))
+    named = rate <= q
+    significant = (e <= q * named.mean()) & named[:, None]
+    kinds = _kinds(known, families or {})
+    row, which = np.repeat(np.arange(len(places)), order.shape[1]), order.ravel()
+    lefts = np.array([cores[place][0] for place in places])
+    values = (
+        table["query"].to_numpy()[places[row]],
+        np.tile(np.arange(1, order.shape[1] + 1), len(places)),
+        [known[target].id for target in which],
+        [known[target].name for target in which],
+        like.p[row, which],
+        e[row, which],
+        significant[row, which],
+        np.where(like.turned[row, which], "-", "+"),
+        like.offset[row, which] - lefts[row],
+        like.overlap[row, which],
+        [kinds[target].group for target in which],
+        [kinds[target].family for target in which],
+    )
+    matches = pd.DataFrame(dict(zip(_MATCHED, values, strict=True)))
+    first = matches[matches["rank"] == 1].set_index("query")
+    control = _shuffled(columns, known, nearest / len(known), shuffles, seed)
+    votes = [
+        _vote([kinds[j] for j in near if mine[j]]) for near, mine in zip(order, significant, strict=True)
+    ]
+    best = first[_OF_BEST].assign(significant=significant.sum(axis=1))
+    best["consensus"], best["agreeing"] = zip(*votes, strict=True)
+    table.loc[places[named], "status"] = "named"
+    table = table.join(first[["p", "e"]].assign(q=rate, p_shuffled=control), on="query")
+    return Names(_typed(table.join(best[named], on="query")), matches)
 
 
-@dataclass(frozen=True, eq=False)
-class _Cut:
-    """Columns of a query that are compared, how many were cut off on the left, and what is known so far."""
-
-    status: str
-    columns: np.ndarray
-    left: int
-
-
-def _cut(motif: Motif, min_information: float, min_mean_information: float) -> _Cut:
-    start, end = motif.core(min_information)
-    columns = motif.probabilities[start:end]
+def _status(motif: Motif, start: int, end: int, min_mean_information: float) -> str:
+    """Whether the columns of a query that are left can be compared."""
     if end - start < _SHORTEST or motif.information[start:end].mean() < min_mean_information:
-        return _Cut("uninformative", columns, start)
-    return _Cut("no match" if end - start <= WIDEST else "too wide", columns, start)
+        return "uninformative"
+    return "no match" if end - start <= WIDEST else "too wide"
 
 
 def _kinds(known: list[Motif], families: Mapping[str, Family]) -> list[Family]:
     """Class and family of each motif; those of another version of its matrix where its own are not there."""
     unversioned = {identifier.partition(".")[0]: family for identifier, family in families.items()}
-    return [families.get(motif.id, unversioned.get(motif.id.partition(".")[0], _UNKNOWN)) for motif in known]
+    return [
+        families.get(motif.id, unversioned.get(motif.id.partition(".")[0], Family("", ""))) for motif in known
+    ]
 
 
 def _shuffled(
@@ -310,13 +297,65 @@ def _vote(voters: list[Family]) -> tuple[str, int]:
     return votes.most_common(1)[0] if votes else ("", 0)
 
 
-def _typed(rows: list[dict], columns: Mapping[str, type | str]) -> pd.DataFrame:
-    import pandas as pd
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """All columns of `Names.table`, with what is missing as "", nan or <NA>."""
+    table = table.reindex(columns=list(_KINDS)).astype(object)
+    texts = [column for column, kind in _KINDS.items() if kind == "str"]
+    table[texts] = table[texts].fillna("")
+    return table.astype(_KINDS)
 
-    missing = {str: "", float: np.nan, "Int64": None}
-    return pd.DataFrame(
-        {
-            column: pd.Series([row.get(column, missing.get(kind)) for row in rows], dtype=kind)
-            for column, kind in columns.items()
-        }
+
+class Likeness(NamedTuple):
+    """The best alignment of each query with each target, arrays [query, target].
+
+    `p` is the probability that columns drawn at random from all targets, as many as this target has, align as well
+    somewhere on either strand; `turned` says whether the target is turned around; `offset` is the position of the
+    query's first column in the target, turned where it is, negative where the query begins before; `overlap` counts the
+    columns that lie on each other.
+    """
+
+    p: np.ndarray
+    turned: np.ndarray
+    offset: np.ndarray
+    overlap: np.ndarray
+
+
+def compare(queries: Sequence[np.ndarray], targets: Sequence[Motif], what: str = "TOMTOM") -> Likeness:
+    """Likeness of queries, each probabilities [position, base], and 25 targets or more, by memelite."""
+    if len(targets) < TARGETS:
+        raise ValueError(
+            f"TOMTOM must have {TARGETS} targets or more, because their columns are its null; received {len(targets):,}. "
+            f"Pass a whole collection, such as the bundle's, with your own motifs added."
+        )
+    try:
+        tomtom = importlib.import_module("memelite").tomtom
+    except ImportError as error:
+        raise ImportError(
+            "Naming motifs needs the package memelite, which is not installed. Run `pip install 'ntviz[motifs]'`."
+        ) from error
+    # Columns last. Both directions of each target are passed as targets, so that a tie is the one as given.
+    ways = [np.ascontiguousarray(motif.probabilities.T) for motif in targets]
+    ways += [np.ascontiguousarray(way[::-1, ::-1]) for way in ways]
+    found = []
+    with (
+        environment.progress(total=len(queries), what=what, unit="motifs") as bar,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        for first in range(0, len(queries), _BATCH):
+            some = [np.ascontiguousarray(query.T) for query in queries[first : first + _BATCH]]
+            answer = pool.submit(tomtom, some, ways, reverse_complement=False)
+            # Compiled code says nothing while it is made, so it is made beside a bar that does.
+            while wait([answer], timeout=0.5).not_done:
+                bar.update(0, note="" if first else "compiling where this is the first time, a minute or two")
+            bar.note = ""
+            found.append(answer.result())
+            bar.update(len(some))
+    p, _, offset, overlap, _ = np.concatenate(found, axis=1)
+    p = np.where(np.isnan(p), 1.0, p)  # what cannot be computed is no likeness
+    half = len(targets)
+    turned = p[:, half:] < p[:, :half]
+    best, offset, overlap = (
+        np.where(turned, each[:, half:], each[:, :half]) for each in (p, offset, overlap)
     )
+    # Of two directions, as if independent.
+    return Likeness(best * (2 - best), turned, offset.astype(np.int64), overlap.astype(np.int64))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ntviz.motifs.matrix import Motif
-from ntviz.sequence import require, reverse_complement
+from ntviz.genome.sequence import require, reverse_complement
+from ntviz.motifs.matrix import Motif, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +24,9 @@ class Planted:
     sequences
         The backgrounds, each with a site.
     sites
-        One row a sequence, in order: sequence (number from 0), motif (identifier), start and end (0-based half-open) and
-        strand.
+        One row a sequence: sequence (number from 0), motif (identifier), start and end (0-based half-open) and strand.
     labels
-        int64 [sequence, motif]: 1 for the motif that was planted, in the order of the motifs, as for a task of several
-        labels.
+        int64 [sequence, motif]: 1 for the motif that was planted, in the order of the motifs.
     """
 
     sequences: list[str]
@@ -71,7 +69,7 @@ def plant(backgrounds: Sequence[str], motifs: Motif | Iterable[Motif], *, seed: 
     """
     import pandas as pd
 
-    chosen = [motifs] if isinstance(motifs, Motif) else list(motifs)
+    chosen = listed(motifs)
     if not chosen or not len(backgrounds):
         raise ValueError(
             f"There must be a motif and a background; received {len(chosen)} motifs and {len(backgrounds)} backgrounds."
@@ -93,7 +91,6 @@ def plant(backgrounds: Sequence[str], motifs: Motif | Iterable[Motif], *, seed: 
         site = site if strand == "+" else reverse_complement(site)
         sequences.append(background[:start] + site + background[end:])
         rows.append((number, motif.id, start, end, strand))
-    labels = np.zeros((len(sequences), len(chosen)), dtype=np.int64)
-    labels[np.arange(len(sequences)), np.arange(len(sequences)) % len(chosen)] = 1
+    labels = np.eye(len(chosen), dtype=np.int64)[np.arange(len(sequences)) % len(chosen)]
     columns = ["sequence", "motif", "start", "end", "strand"]
     return Planted(sequences, pd.DataFrame(rows, columns=columns), labels)

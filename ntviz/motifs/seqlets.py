@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntviz import environment
-from ntviz.motifs.stretches import Stretches, maximal
-from ntviz.sequence import codes, require
+from ntviz.genome.sequence import codes, require
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SIGNS = (1, -1)
 _AT_A_TIME = 1 << 19  # bases of copies of the null
+_PADDED = 1 << 20  # numbers of padded rows
+_ROUNDING = 1e-9  # of the largest number: sums below it are no sums
+_STRETCH = np.dtype([("row", "i8"), ("start", "i8"), ("end", "i8"), ("score", "f8")])
 Contributions = Sequence[np.ndarray] | np.ndarray
 
 
@@ -43,41 +45,33 @@ def seqlets(
     sequences
         Upper-case A, C, G, T, N. No stretch spans an N, whatever contributes there.
     contributions
-        Of each sequence, float [base], or of all, [sequence, base], in any unit: attributions, effects of exchanging
-        a base, attention received. Above 0 and below it are looked at apart.
+        Float [base] of each sequence, or [sequence, base], in any unit. Above 0 and below it are looked at apart.
     null
-        Contributions by the same method of sequences where there is nothing to find, such as these after
-        `sequence.shuffle`: the null to prefer, since a model answers to chance matches in them too. When not given,
-        contributions are permuted among the bases of their own sequence. That assumes that neighbours have nothing to do
-        with each other unless there is a site: false of methods that smear, of tokens of several bases, see `together`,
-        and of chance matches, which then are seqlets.
+        Contributions by the same method of sequences without anything to find, such as these after `sequence.shuffle`: the
+        null to prefer, since a model answers to chance matches in them too. When not given, contributions are permuted
+        within their sequence, which takes neighbours for independent: false of tokens of several bases, see `together`.
     outputs
-        What was asked of each sequence, [sequence] numbers, where it was not the same of all: outputs of a network, say.
-        Contributions are then divided by the standard deviation of those of their output (of the null's, where there is
-        one), or the output with the largest sets the limit for all. A null must hold whole copies of the sequences, in
-        their order. Numbering each sequence by itself calls its best stretches even where it has next to nothing.
+        What was asked of each sequence, [sequence] numbers, where it was not the same of all, such as an output of a
+        network: contributions are divided by the standard deviation of those of their output (of the null's, where there
+        is one, which must hold whole copies of the sequences). Numbering each sequence by itself calls what chance gives.
     q
         Largest false discovery rate.
     drift
-        What is taken off each contribution: the null's mean, where it has the same sign, and this many of its standard
-        deviations. More of it makes seqlets shorter.
+        What is taken off: the null's mean, where it has the same sign, and so many of its standard deviations.
     widths
         Fewest and most bases. What is shorter is not tested; what is longer is parted at its own mean.
     together
         Bases that are permuted as one: 6 where tokens of 6 bases share their contribution evenly among them.
-    permutations
-        How often. The smallest p is one in the number of stretches that all of them hold.
-    seed
-        Of the permutations.
+    permutations, seed
+        How often, and with which seed. The smallest p is one in the number of stretches that all of them hold.
 
     Returns
     -------
     One row a seqlet, by place: sequence (number from 0), start and end (0-based half-open, in the sequence), sign (1
-    above 0, -1 below), sum (of the contributions), score (what they have beyond the drift, in their unit or scale), p
-    (share of the null's stretches of this sign with as high a score) and q (false discovery rate, by sign: how many
-    stretches of the null are as high in as many bases, one more counted in all, for each that is; the least over lower
-    limits). A null with fewer stretches is thereby part of the evidence, which p leaves out. Where seqlets of both signs
-    overlap, the one of the smaller p stays. `attrs`: q, n_tests and n_null (stretches), smallest_q (of all stretches),
+    above 0, -1 below), sum (of the contributions), score (what they have beyond the drift), p (share of the null's
+    stretches of this sign with as high a score) and q (false discovery rate, by sign: how many stretches of the null are
+    as high in as many bases, one more counted in all, for each that is; the least over lower limits). Where seqlets of
+    both signs overlap, the one of the smaller p stays. `attrs`: q, n_tests and n_null (stretches), smallest_q (of all),
     and expected: how many seqlets the null has in as many bases by the same limits.
 
     Raises
@@ -89,7 +83,6 @@ def seqlets(
     ----------
     Karlin & Altschul, PNAS 1990, for sums beyond a drift; Ruzzo & Tompa, ISMB 1999, for all maximal stretches.
     Elias & Gygi, Nature Methods 2007, for rates from decoys; Barber & Candès, Annals of Statistics 2015, for the one more.
-    TF-MoDISco (Shrikumar et al., arXiv:1811.00416) takes windows of one width and a fitted null.
 
     Examples
     --------
@@ -101,10 +94,17 @@ def seqlets(
     """
     import pandas as pd
 
-    _check_settings(q, drift, widths, together, permutations)
-    values = matched(sequences, contributions)
+    for holds, wrong in (
+        (0 < q <= 1, f"q must be a rate above 0, at most 1; received {q}. Common is 0.05."),
+        (drift > 0, f"drift must be above 0, so that sums of nothing fall; received {drift}. Take 0.5."),
+        (1 <= widths[0] <= widths[1], f"widths must be fewest and most bases, 1 <= fewest <= most; received {widths}."),
+        (together >= 1, f"together must be 1 or more; received {together}."),
+        (permutations >= 1, f"permutations must be 1 or more; received {permutations}."),
+    ):  # fmt: skip
+        if not holds:
+            raise ValueError(wrong)
+    given = values = matched(sequences, contributions)
     known = [codes(text) < 4 for text in sequences]
-    given = values
     of_null = None if null is None else [_finite(each, row, "null") for row, each in enumerate(null)]
     if outputs is not None:
         values, of_null = _on_one_scale(values, known, of_null, np.asarray(outputs))
@@ -115,30 +115,28 @@ def seqlets(
     else:
         copies, times, at_a_time = iter([of_null]), 1, 1
     pooled = np.concatenate([*of_null, np.zeros(0)])
-    if not len(pooled):
-        if null is not None:
-            raise ValueError(
-                "A null must hold a number; received none. Leave it out, and contributions are permuted."
-            )
-        return _empty(q)
-    mean, above = float(pooled.mean()), drift * float(pooled.std())
+    if null is not None and not len(pooled):
+        raise ValueError(
+            "A null must hold a number; received none. Leave it out, and contributions are permuted."
+        )
+    mean, above = (float(pooled.mean()), drift * float(pooled.std())) if len(pooled) else (0.0, 0.0)
     scores: dict[int, list[np.ndarray]] = {sign: [] for sign in SIGNS}
     with environment.progress(total=times, what="stretches of the null", unit="copies") as bar:
         while some := list(itertools.islice(copies, at_a_time)):
             rows = [each for copy in some for each in copy]
             for sign in SIGNS:
-                scores[sign].append(_stretches(rows, sign, mean, above, widths).score)
+                scores[sign].append(_stretches(rows, sign, mean, above, widths)["score"])
             bar.update(len(some))
-    share = sum(int(real.sum()) for real in known) / (len(pooled) * times)
+    share = sum(int(real.sum()) for real in known) / (max(len(pooled), 1) * times)
     walled = [np.where(real, each, np.nan) for each, real in zip(values, known, strict=True)]
     tables, chance = [], {}
     for sign in SIGNS:
         found = _stretches(walled, sign, mean, above, widths)
         chance[sign] = np.sort(np.concatenate(scores[sign]))
-        p = (1 + _as_high(chance[sign], found.score)) / (1 + len(chance[sign]))
-        rate = rates_of_false(chance[sign], found.score, share)
-        columns = {"sequence": found.row, "start": found.start, "end": found.end, "sign": sign, "sum": 0.0}
-        tables.append(pd.DataFrame({**columns, "score": found.score, "p": p, "q": rate}))
+        p = (1 + _as_high(chance[sign], found["score"])) / (1 + len(chance[sign]))
+        rate = rates_of_false(chance[sign], found["score"], share)
+        place = {"sequence": found["row"], "start": found["start"], "end": found["end"], "sign": sign}
+        tables.append(pd.DataFrame({**place, "sum": 0.0, "score": found["score"], "p": p, "q": rate}))
     table = pd.concat(tables, ignore_index=True)
     passing = _apart(table[table["q"] <= q])
     sums = [given[row][start:end].sum() for row, start, end in _places(passing)]
@@ -156,13 +154,7 @@ def seqlets(
 
 
 def matched(sequences: Sequence[str], contributions: Contributions) -> list[np.ndarray]:
-    """Contributions as float64 [base] each, once it is known that they are finite and of these sequences.
-
-    Raises
-    ------
-    ValueError
-        If they are not, or a sequence is not clean.
-    """
+    """Contributions as float64 [base] each, once it is known that they are finite and of these clean sequences."""
     if len(sequences) != len(contributions):
         raise ValueError(
             f"There must be contributions for each sequence; received {len(sequences):,} sequences and "
@@ -198,38 +190,21 @@ def _on_one_scale(
     values: list[np.ndarray], known: list[np.ndarray], null: list[np.ndarray] | None, outputs: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray] | None]:
     """Contributions and those of the null in units of the standard deviation of their output; of no spread, as they are."""
-    if outputs.shape != (len(values),) or (null is not None and len(null) % max(1, len(values))):
+    n = len(values)
+    if outputs.shape != (n,) or (null is not None and len(null) % max(1, n)):
         raise ValueError(
-            f"There must be an output for each of {len(values):,} sequences, and a null of whole copies of them; received "
-            f"outputs of shape {list(outputs.shape)} and {0 if null is None else len(null):,} arrays of a null. Number what "
-            f"was asked of each sequence."
+            f"There must be an output for each of {n:,} sequences, and a null of whole copies of them; received outputs of "
+            f"shape {list(outputs.shape)} and {0 if null is None else len(null):,} arrays of a null. Number what was asked "
+            f"of each sequence."
         )
     base = [each[real] for each, real in zip(values, known, strict=True)] if null is None else null
-    spread = np.ones(len(values))
+    spread = np.ones(n)
     for output in np.unique(outputs):
         rows = np.flatnonzero(outputs == output)
-        own = np.concatenate(
-            [base[row] for start in range(0, len(base), len(values)) for row in start + rows]
-        )
+        own = np.concatenate([base[row] for start in range(0, len(base), n) for row in start + rows])
         spread[rows] = own.std() if len(own) and own.std() > 0 else 1
     scaled = [each / width for each, width in zip(values, spread, strict=True)]
-    return scaled, None if null is None else [
-        each / spread[row % len(values)] for row, each in enumerate(null)
-    ]
-
-
-def _check_settings(
-    q: float, drift: float, widths: tuple[int, int], together: int, permutations: int
-) -> None:
-    if not 0 < q <= 1:
-        raise ValueError(f"q must be a rate above 0, at most 1; received {q}. Common is 0.05.")
-    if not drift > 0:
-        raise ValueError(f"drift must be above 0, so that sums of nothing fall; received {drift}. Take 0.5.")
-    if not 1 <= widths[0] <= widths[1]:
-        raise ValueError(f"widths must be fewest and most bases, 1 <= fewest <= most; received {widths}.")
-    for name, value in (("together", together), ("permutations", permutations)):
-        if value < 1:
-            raise ValueError(f"{name} must be 1 or more; received {value}.")
+    return scaled, None if null is None else [each / spread[row % n] for row, each in enumerate(null)]
 
 
 def _permuted(
@@ -251,7 +226,7 @@ def _permuted(
 
 def _stretches(
     values: Sequence[np.ndarray], sign: int, mean: float, above: float, widths: tuple[int, int]
-) -> Stretches:
+) -> np.ndarray:
     """Maximal stretches of what is beyond the drift; NaN is a wall."""
     # Where the mean is of the other sign, chance is 0: less than usual is not against.
     expected = max(sign * mean, 0) + above
@@ -261,16 +236,13 @@ def _stretches(
 
 def _as_high(chance: np.ndarray, score: np.ndarray | float) -> np.ndarray:
     """How many of the sorted scores are as high, up to rounding."""
-    low = np.asarray(score) * (1 - 1e-9)
-    return len(chance) - np.searchsorted(chance, low, side="left")
+    return len(chance) - np.searchsorted(chance, np.asarray(score) * (1 - 1e-9), side="left")
 
 
 def rates_of_false(chance: np.ndarray, score: np.ndarray, share: float) -> np.ndarray:
     """Rate of false ones among all scores that are as high: what the null has in as many bases, one more in all, at most 1."""
-    expected = (1 + _as_high(chance, score)) * share
     order = np.argsort(score, kind="stable")
-    found = len(score) - np.searchsorted(score[order], score * (1 - 1e-9), side="left")
-    rate = np.minimum(expected / np.maximum(found, 1), 1)
+    rate = np.minimum((1 + _as_high(chance, score)) * share / np.maximum(_as_high(score[order], score), 1), 1)
     # The limit that lets a score in may be any that is not above it.
     rate[order] = np.minimum.accumulate(rate[order])
     return rate
@@ -293,25 +265,105 @@ def _apart(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[kept].sort_values(["sequence", "start"], ignore_index=True)
 
 
-def _empty(q: float) -> pd.DataFrame:
-    import pandas as pd
+# Stretches of the largest sums, many rows at a time -------------------------------------------------------------------
 
-    kinds = {
-        "sequence": int,
-        "start": int,
-        "end": int,
-        "sign": int,
-        "sum": float,
-        "score": float,
-        "p": float,
-        "q": float,
-    }
-    table = pd.DataFrame({name: np.zeros(0, dtype=kind) for name, kind in kinds.items()})
-    table.attrs = {
-        "q": q,
-        "n_tests": 0,
-        "n_null": 0,
-        "smallest_q": float("nan"),
-        "expected": 0.0,
-    }
+
+def maximal(rows: Sequence[np.ndarray], *, shortest: int = 1, longest: int | None = None) -> np.ndarray:
+    """Of each row the stretch of the largest sum, then the largest on either side of it, and so on while sums are positive.
+
+    Fields row, start and end (0-based half-open) and score, the sum; by row and start. No stretch of the rows, float
+    [base] each, reaches over -inf. What has fewer numbers than `shortest` is left out; from what has more than
+    `longest` its own mean is taken off, and it is searched again.
+
+    Examples
+    --------
+    >>> maximal([np.array([2.0, -1, 2, -9, 1, -1, 3])]).tolist()
+    [(0, 0, 3, 3.0), (0, 4, 5, 1.0), (0, 6, 7, 3.0)]
+    """
+    lengths = np.array([len(each) for each in rows], dtype=np.int64)
+    order = np.argsort(lengths, kind="stable")
+    parts = [np.zeros(0, dtype=_STRETCH)]
+    first = 0
+    while first < len(order):
+        # Rows of like length go together, so that padding stays small.
+        last = first + 1
+        while last < len(order) and (last + 1 - first) * (lengths[order[last]] + 1) <= _PADDED:
+            last += 1
+        chosen = order[first:last]
+        found = _parted(_table([rows[row] for row in chosen]), longest)
+        found = found[found["end"] - found["start"] >= shortest]
+        found["row"] = chosen[found["row"]]
+        parts.append(found)
+        first = last
+    found = np.concatenate(parts)
+    return found[np.lexsort((found["start"], found["row"]))]
+
+
+def _table(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows [row, base] with -inf behind their ends."""
+    table = np.full((len(rows), max(map(len, rows), default=0)), -np.inf)
+    for place, row in enumerate(rows):
+        table[place, : len(row)] = row
     return table
+
+
+def _parted(table: np.ndarray, longest: int | None) -> np.ndarray:
+    """Stretches of the rows of a table [row, base], none longer than the limit; scores are sums in the table."""
+    upto = _upto(np.where(np.isfinite(table), table, 0))
+    least = _ROUNDING * float(np.abs(table[np.isfinite(table)]).max(initial=0))
+    found, done = _peaks(table, least), []
+    while longest is not None and found.shape[1]:
+        wide = found[2] - found[1] > longest
+        done.append(found[:, ~wide])
+        row, start, end = found[:, wide]
+        inside = [table[place] for place in zip(row, map(slice, start, end), strict=True)]
+        within, begin, stop = _peaks(_table([values - values.mean() for values in inside]), least)
+        found = np.stack([row[within], start[within] + begin, start[within] + stop])
+    row, start, end = np.concatenate([*done, found], axis=1)
+    score = upto[row, end] - upto[row, start]
+    return np.rec.fromarrays([row, start, end, score], dtype=_STRETCH).view(np.ndarray)
+
+
+def _upto(table: np.ndarray) -> np.ndarray:
+    """Sum [row, base + 1] of what is before each place."""
+    sums = np.zeros((len(table), table.shape[1] + 1))
+    np.cumsum(table, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def _peaks(table: np.ndarray, least: float) -> np.ndarray:
+    """Row, start and end [3, stretch] of all maximal stretches whose sum is more than `least`; -inf is a wall.
+
+    The sum up to each place is followed from its smallest value so far. Where it comes to a new smallest, no stretch of
+    the largest sum goes on, so the peaks in between are all found in one pass; the next pass looks behind the peaks.
+    """
+    found = [np.zeros((3, 0), dtype=np.int64)]
+    numbers = np.arange(len(table))
+    walls = ~np.isfinite(table)
+    while len(numbers) and table.shape[1]:
+        # A wall as high as the highest rise: behind it, each sum is a new smallest.
+        rise = np.where(walls, 0, np.maximum(table, 0)).sum(1, keepdims=True) + 1
+        sums = _upto(np.where(walls, -rise, table))
+        height = sums - np.minimum.accumulate(sums, axis=1)
+        width = height.shape[1]
+        height = height.ravel()
+        fresh = height <= 0
+        begins = np.flatnonzero(fresh)
+        peak = np.maximum.reduceat(height, begins)
+        kept = peak > least
+        if not kept.any():
+            break
+        excursion = np.cumsum(fresh) - 1
+        top = np.flatnonzero((height == peak[excursion]) & kept[excursion])
+        _, first = np.unique(excursion[top], return_index=True)
+        top = top[first]
+        begin = begins[excursion[top]]
+        row, start, end = begin // width, begin % width, top % width
+        found.append(np.stack([numbers[row], start, end]))
+        edges = np.zeros((len(table), width), dtype=np.int8)
+        edges[row, start] += 1
+        edges[row, end] -= 1
+        walls = walls | (np.cumsum(edges, axis=1, dtype=np.int8)[:, :-1] > 0)
+        active = np.unique(row)
+        table, walls, numbers = table[active], walls[active], numbers[active]
+    return np.concatenate(found, axis=1)
