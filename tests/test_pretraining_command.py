@@ -10,16 +10,16 @@ from typer.testing import CliRunner
 from ntviz import cli
 from ntviz.pretraining import training
 
-SHAPE = """
-layers = 1
-heads = 2
-hidden = 16
-ffn = 24
-max_tokens = 31
-step_tokens = 248
-micro_tokens = 248
-precision = "float32"
-"""
+NUMBERS = {
+    "layers": 1,
+    "heads": 2,
+    "hidden": 16,
+    "ffn": 24,
+    "max_tokens": 31,
+    "step_tokens": 248,
+    "micro_tokens": 248,
+}
+SHAPE = "".join(f"\n{name} = {value}" for name, value in NUMBERS.items()) + '\nprecision = "float32"\n'
 
 
 @pytest.fixture
@@ -87,15 +87,12 @@ GOOD = f"steps = 2\n[changes]{SHAPE}[corpus]\n{CORPORA['fastas']}\n"
         ("steps = ", "must be TOML; it is not"),
         ("steps = 2\n", "must say what to read in [corpus]"),
         ("stepz = 2\n" + GOOD, "got 'stepz'"),
-        (GOOD.replace("steps = 2", "steps = 0"), "whole number from 1, of optimiser steps in all; got 0"),
-        (
-            GOOD.replace("steps = 2", "steps = 2\nrecipe = 'huge'"),
-            "recipe must be one of paper, small, mini, v1-500m",
-        ),
+        (GOOD.replace("steps = 2", "steps = 0"), "whole number from 1; got 0"),
+        (GOOD.replace("steps = 2", "steps = 2\nrecipe = 'huge'"), "recipe must be one of paper, small, mini"),
         (GOOD.replace("hidden = 16", "hiden = 16"), "got 'hiden'"),
         (GOOD.replace("hidden = 16", "hidden = '16'"), "hidden in [changes] must be a int; got '16'"),
-        (GOOD + "colour = 'red'\n", "[corpus] of"),
-        (GOOD + "[run]\nevaluate_every = 0\n", "evaluate_every in [run]"),
+        (GOOD + "colour = 'red'\n", "[corpus] must hold fastas, genomes, vcf"),
+        (GOOD + "[run]\nevaluate_every = 0\n", "evaluate_every of"),
         (GOOD + "[run]\ncheckpoint_every = true\n", "got True"),
         (GOOD.replace('["toy.fa"]', '"toy.fa"'), "must be a list of files; got 'toy.fa'"),
         (GOOD.replace("toy.fa", "absent.fa"), "absent.fa"),
@@ -121,12 +118,6 @@ def test_what_is_wrong_in_the_file_ends_with_2_and_is_said(invoke, files, text, 
 def test_hours_must_be_some(invoke, files):
     answer = invoke(GOOD, "--hours", "0")
     assert answer.exit_code == 2 and "--hours must be above 0; got 0" in answer.stderr
-
-
-def test_a_run_of_another_recipe_ends_with_2(invoke, files):
-    assert invoke(GOOD).exit_code == 0
-    answer = invoke(GOOD.replace("hidden = 16", "hidden = 32"))
-    assert answer.exit_code == 2 and "hidden was 16 and is now 32" in answer.stderr
 
 
 def test_a_loss_that_is_not_finite_fails_with_1_and_a_lower_rate_goes_on_on_purpose(invoke, files):

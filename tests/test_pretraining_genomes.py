@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections import Counter
 
 import numpy as np
 import pytest
-from pretraining_toy import CUT, TINY, random_dna, write_fasta
+from pretraining_toy import CUT, random_dna, variant, write_fasta
 
-from ntviz.pretraining import bases, corpus, genomes, shards, training
-from ntviz.pretraining.sampling import Order
+from ntviz.pretraining import bases, corpus, training
+from ntviz.pretraining.corpus import Order
 from ntviz.tokens import Tokenizer
-
-TOKENIZER = Tokenizer("nt-v2")
 
 
 def with_n(length: int, seed: int) -> str:
@@ -47,25 +44,13 @@ def sheet(tmp_path):
 # Order
 
 
-def brute_order(sizes, slots, chunk_of, positions):
-    """Chunks by counting each group's visits from the first position on."""
-    visits = Counter()
-    first = np.concatenate([[0], np.cumsum(sizes)])
-    groups = [int(np.searchsorted(first, chunk_of(p), side="right") - 1) for p in positions]
-    for group in groups:
-        visits[group] += 1
-    return visits
-
-
 def test_each_group_has_its_share_and_reads_every_chunk_once_an_epoch():
     sizes, shares = [7, 40, 3], [2.0, 1.0, 5.0]
     order = Order(sizes, shares, seed=4)
     cycle = [order.chunk(position) for position in range(20_000)]
-    visits = brute_order(sizes, order.slots, lambda p: cycle[p], range(20_000))
-    assert visits == {0: 5_000, 1: 2_500, 2: 12_500}
-    for group, (low, size) in enumerate([(0, 7), (7, 40), (47, 3)]):
+    for low, size, visits in ((0, 7, 5_000), (7, 40, 2_500), (47, 3, 12_500)):
         own = [chunk for chunk in cycle if low <= chunk < low + size]
-        assert visits[group] == len(own)
+        assert len(own) == visits
         for epoch in range(3):
             assert sorted(own[epoch * size : (epoch + 1) * size]) == list(range(low, low + size))
     # Shares hold in short stretches, too.
@@ -91,29 +76,27 @@ def test_a_genome_of_a_thousandth_of_a_percent_is_read():
 
 @pytest.mark.parametrize("store", corpus.STORES)
 def test_a_sheet_is_read_alike_from_every_store(sheet, tmp_path, store):
-    found = genomes.read(
-        sheet, store=store, **({"folder": tmp_path / "kept"} if store == "shards" else {}), **CUT
-    )
+    found = corpus.read_sheet(sheet, store=store, folder=tmp_path / "kept", **CUT)
     assert found.weights == {"human": 2.0, "mouse": 1.0, "yeast": 5.0}
     assert found.held_out.groupby("source").size().to_dict() == {"human": 5, "yeast": 7}
     yeast = found.chunks[found.chunks["source"] == "yeast"]
     assert (yeast["end"].le(7_000) | yeast["start"].ge(8_000)).all() and (yeast["start"] >= 400).all()
     assert found.report["n"].tolist() == [40, 0, 0, 0, 0]
-    plain = genomes.read(sheet, store="memory", **CUT)
+    plain = corpus.read_sheet(sheet, store="memory", **CUT)
     assert found.chunks.equals(plain.chunks) and found.held_out.equals(plain.held_out)
-    options = {"max_tokens": 31, "sequences": 64, "seed": 1}
+    recipe = variant(step_tokens=31 * 64, seed=1)
     for step in (0, 7, 400):
-        rows = found.sampler(TOKENIZER, **options).rows(step, range(64))
-        assert np.array_equal(rows, plain.sampler(TOKENIZER, **options).rows(step, range(64)))
+        rows = found.sampler(recipe).rows(step, range(64))
+        assert np.array_equal(rows, plain.sampler(recipe).rows(step, range(64)))
 
 
 def test_without_weights_genomes_count_by_their_chunks(sheet):
     lines = [line.split("\t") for line in sheet.read_text().splitlines() if not line.startswith("#")]
     sheet.write_text("\n".join("\t".join(line[:2]) for line in lines))
-    found = genomes.read(sheet, store="index", **CUT)
+    found = corpus.read_sheet(sheet, store="index", **CUT)
     assert found.weights == found.chunks["source"].value_counts().astype(float).to_dict()
     sources = found.chunks["source"].to_numpy()
-    order = found.sampler(TOKENIZER, max_tokens=31, sequences=1, seed=0).order
+    order = found.sampler(variant(step_tokens=31, seed=0)).order
     seen = Counter(sources[order.chunk(position)] for position in range(20_000))
     for name, chunks in found.weights.items():
         assert seen[name] == pytest.approx(20_000 * chunks / len(sources), abs=1)
@@ -123,9 +106,9 @@ def test_without_weights_genomes_count_by_their_chunks(sheet):
     ("line", "message"),
     [
         ("x\tabsent.fa\t1\t", "line 2 names .*absent.fa"),
-        ("x\ta.fa\t-1\t", "number above 0; line 2 has '-1'"),
-        ("x\ta.fa\tmuch\t", "number above 0; line 2 has 'much'"),
-        ("x\ta.fa\tinf\t", "number above 0; line 2 has 'inf'"),
+        ("x\ta.fa\t-1\t", "Line 2 of .*genomes.tsv: A weight must be a number above 0; got '-1'"),
+        ("x\ta.fa\tmuch\t", "Line 2 of .*'much'"),
+        ("x\ta.fa\tinf\t", "number above 0; got 'inf'"),
         ("x\ta.fa\t1\tchr1:9-1", "Line 2 of .*genomes.tsv"),
         (
             "x\ta.fa\t1\tchr1:1-400\tmore",
@@ -140,22 +123,22 @@ def test_without_weights_genomes_count_by_their_chunks(sheet):
 def test_what_is_wrong_in_a_sheet_is_said_with_its_line(sheet, line, message):
     sheet.write_text("name\tfasta\tweight\theld_out\n" + line + "\n")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        genomes.read(sheet, store="memory", **CUT)
+        corpus.read_sheet(sheet, store="memory", **CUT)
 
 
 def test_columns_and_empty_genomes_are_checked(sheet, tmp_path):
     sheet.write_text("name\tfile\nx\ta.fa\n")
     with pytest.raises(ValueError, match="lacks 'fasta'"):
-        genomes.read(sheet, **CUT)
+        corpus.read_sheet(sheet, **CUT)
     sheet.write_text("name\tfasta\tcolour\nx\ta.fa\tred\n")
     with pytest.raises(ValueError, match="has 'colour', unknown or twice"):
-        genomes.read(sheet, **CUT)
+        corpus.read_sheet(sheet, **CUT)
     write_fasta(tmp_path / "n.fa", chr1="N" * 900)
     sheet.write_text("name\tfasta\nx\ta.fa\nempty\tn.fa\n")
     with pytest.raises(ValueError, match="'empty' gives none"):
-        genomes.read(sheet, store="memory", **CUT)
+        corpus.read_sheet(sheet, store="memory", **CUT)
     with pytest.raises(ValueError, match="store must be one of memory, index, shards; got 'disk'"):
-        genomes.read(sheet, store="disk", **CUT)
+        corpus.read_sheet(sheet, store="disk", **CUT)
 
 
 # Shards
@@ -166,7 +149,7 @@ def test_shards_give_the_tokens_of_the_tokenizer_in_every_frame_on_both_strands(
     tokenizer = Tokenizer(vocabulary)
     text = with_n(2_000, 5)
     fasta = write_fasta(tmp_path / "g.fa", first=random_dna(50, 6), second=text)
-    track = shards.read(shards.write(fasta, tmp_path / "kept", k=tokenizer.vocabulary.k))["second"]
+    track = bases.shards(fasta, tmp_path / "kept", k=tokenizer.vocabulary.k)["second"]
     assert bases.decode(track[:]) == text and len(track) == 2_000
     rng = np.random.default_rng(0)
     places = [(0, 13), (2, 2_000), (1_990, 1_999), (5, 6), (300, 660), (695, 720), (880, 940)]
@@ -180,46 +163,52 @@ def test_shards_give_the_tokens_of_the_tokenizer_in_every_frame_on_both_strands(
 
 def test_shards_are_made_once_and_known_by_content(tmp_path):
     fasta = write_fasta(tmp_path / "g.fa", chr1=random_dna(500))
-    folder = shards.write(fasta, tmp_path / "kept")
-    made = (folder / "track.npy").stat().st_mtime_ns
+
+    def folder(path, k=6):
+        return bases.shards(path, tmp_path / "kept", k=k)["chr1"].folder
+
+    first = folder(fasta)
+    made = (first / "track.npy").stat().st_mtime_ns
     copy = tmp_path / "copy.fa"
     copy.write_bytes(fasta.read_bytes())
-    assert shards.write(copy, tmp_path / "kept") == folder
-    assert (folder / "track.npy").stat().st_mtime_ns == made
-    assert shards.write(fasta, tmp_path / "kept", k=3) != folder
-    write_fasta(fasta, chr1=random_dna(500, 1))
-    assert shards.write(fasta, tmp_path / "kept") != folder
+    assert folder(copy) == first and (first / "track.npy").stat().st_mtime_ns == made
+    assert folder(fasta, k=3) != first
+    assert folder(write_fasta(fasta, chr1=random_dna(500, 1))) != first
+    with pytest.raises(ValueError, match="k must be 1 to 7, .* got 8"):
+        folder(fasta, k=8)
 
 
 def test_pieces_of_a_long_contig_join(tmp_path, monkeypatch):
-    text = with_n(2_000, 7)
-    fasta = write_fasta(tmp_path / "g.fa", chr1=text)
-    monkeypatch.setattr(shards, "_PIECE", 37)
-    pieces = shards.read(shards.write(fasta, tmp_path / "pieces"))["chr1"]
-    monkeypatch.undo()
-    whole = shards.read(shards.write(fasta, tmp_path / "whole"))["chr1"]
+    fasta = write_fasta(tmp_path / "g.fa", chr1=with_n(2_000, 7))
+    whole = bases.shards(fasta, tmp_path / "whole")["chr1"]
+    monkeypatch.setattr(bases, "_PIECE", 37)
+    pieces = bases.shards(fasta, tmp_path / "pieces")["chr1"]
     assert np.array_equal(pieces._numbers, whole._numbers)
+    assert bases.unknown_runs(pieces)[0].tolist() == [
+        [0, 2],
+        [700, 701],
+        [900, 935],
+        [1303, 1304],
+        [1999, 2000],
+    ]
 
 
-def test_damaged_shards_are_named(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("contigs.json", b"{"), ("contigs.json", b'{"k": 6, "contigs": {"chr1": 9}}'), ("track.npy", b"x")],
+)
+def test_damaged_shards_are_named(tmp_path, name, content):
     fasta = write_fasta(tmp_path / "g.fa", chr1=random_dna(500))
-    for name, content in (
-        ("contigs.json", b"{"),
-        ("contigs.json", b'{"k": 6, "contigs": {"chr1": 9}}'),
-        ("track.npy", b"x"),
-    ):
-        folder = shards.write(fasta, tmp_path / f"kept{len(content)}")
-        (folder / name).write_bytes(content)
-        with pytest.raises(ValueError, match="tokenised by shards.write; .*Delete the folder"):
-            shards.read(folder)
-    with pytest.raises(ValueError, match="k must be 1 to 7, .* got 8"):
-        shards.write(fasta, tmp_path, k=8)
+    (bases.shards(fasta, tmp_path)["chr1"].folder / name).write_bytes(content)
+    bases._mapped.cache_clear()
+    with pytest.raises(ValueError, match="tokenised by ntviz; .*Delete the folder"):
+        bases.shards(fasta, tmp_path)
 
 
 def test_a_run_from_shards_stopped_inside_an_epoch_equals_one_from_memory(sheet, tmp_path):
-    memory = genomes.read(sheet, store="memory", **CUT)
-    mapped = genomes.read(sheet, store="shards", folder=tmp_path / "kept", **CUT)
-    recipe = dataclasses.replace(TINY, optimiser="muon")
+    memory = corpus.read_sheet(sheet, store="memory", **CUT)
+    mapped = corpus.read_sheet(sheet, store="shards", folder=tmp_path / "kept", **CUT)
+    recipe = variant(optimiser="muon")
     options = {"device": "cpu", "evaluate_every": 3, "checkpoint_every": 2}
     whole = training.train(recipe, memory, tmp_path / "whole", steps=6, **options)
     training.train(recipe, mapped, tmp_path / "parts", steps=2, **options)
@@ -233,9 +222,8 @@ def test_runs_of_n_are_counted_as_one_by_one():
     runs, mark = bases.unknown_runs(codes)
     assert mark == hashlib.sha256(bytes(codes)).hexdigest()[:16]
     positions = np.arange(len(codes) + 1)
-    assert bases.unknown_before(runs, positions).tolist() == [
-        int((codes[:p] == bases.N).sum()) for p in positions
-    ]
+    counted = [int((codes[:p] == bases.N).sum()) for p in positions]
+    assert bases.unknown_before(runs, positions).tolist() == counted
     assert bases.unknown_runs(codes[:0])[0].shape == (0, 2)
     assert bases.unknown_before(np.zeros((0, 2), np.int64), positions).sum() == 0
 
@@ -243,10 +231,7 @@ def test_runs_of_n_are_counted_as_one_by_one():
 def test_the_index_reads_in_steps_of_one(tmp_path):
     fasta = write_fasta(tmp_path / "g.fa", chr1="ACGTN")
     codes = corpus.read([fasta], chunk_bp=5, tokens_bp=5, overlap_bp=0, max_n=0.5, store="index").codes[0]
-    assert (
-        codes[1:4].tolist() == [1, 2, 3]
-        and codes[3:3].tolist() == []
-        and codes[:].tolist() == [0, 1, 2, 3, 4]
-    )
+    parts = codes[1:4], codes[3:3], codes[:]
+    assert [part.tolist() for part in parts] == [[1, 2, 3], [], [0, 1, 2, 3, 4]]
     with pytest.raises(ValueError, match="steps of 1; got 2"):
         codes[::2]

@@ -14,14 +14,14 @@ import torch
 from pretraining_toy import CUT, TINY, random_dna, variant, write_fasta
 
 from ntviz.genome import Interval
-from ntviz.pretraining import corpus, genomes, haplotypes, identity, training
+from ntviz.pretraining import checkpoints, corpus, haplotypes, training
 
 BASES = random_dna(4_000)
 REGION = Interval("chr1", 2_000, 3_000)
 
 
 def of(source, recipe=TINY, limit=256):
-    return identity.of(source, recipe, source.judged_on.held_out.iloc[:limit])
+    return checkpoints.decided(source, recipe, source.judged_on.held_out.iloc[:limit])
 
 
 def read(folder, held_out=(REGION,), bases=BASES, **options):
@@ -38,7 +38,7 @@ def begun(tmp_path):
 
 
 def accepted(before, now, accept=True):
-    return identity.agreed(before, now, accept=accept, place="runs/x")
+    return checkpoints.agreed(before, now, accept=accept, place="runs/x")
 
 
 # What goes on
@@ -80,11 +80,11 @@ def test_what_changes_memory_or_the_end_of_the_schedule_goes_on(begun, tmp_path,
         ({"overlap_bp": 20}, r"chunks \(chunk_bp, overlap_bp, tokens_bp, max_n\) was 22 and is now 18"),
     ],
 )  # fmt: skip
-def test_each_change_of_the_corpus_is_refused_in_words_and_accepted_on_purpose(
-    begun, tmp_path, options, words
-):
+def test_each_change_of_the_corpus_is_refused_in_words_and_accepted(begun, tmp_path, options, words):
     now = of(read(tmp_path / "now", **options))
-    with pytest.raises(identity.Changed, match=f"runs/x must go on with .* but {words}.*accept_changes=True"):
+    with pytest.raises(
+        checkpoints.Changed, match=f"runs/x must go on with .* but {words}.*accept_changes=True"
+    ):
         accepted(begun, now, accept=False)
     with pytest.warns(UserWarning, match=f"runs/x goes on after step 4, but {words}"):
         kept, comparable = accepted(begun, now)
@@ -99,28 +99,20 @@ def test_sources_added_or_in_another_order_are_said(begun, tmp_path):
     third = write_fasta(tmp_path / "c.fa", chr3=random_dna(800, 7))
     files = [tmp_path / "a.fa", tmp_path / "b.fa"]
     for now, words in ((files[::-1], "contig is now in another order"), ([*files, third], r"is now with chr3 of c\.fa")):  # fmt: skip
-        with pytest.raises(identity.Changed, match=words):
+        with pytest.raises(checkpoints.Changed, match=words):
             accepted(begun, of(corpus.read(now, held_out=[REGION], **CUT)), accept=False)
 
 
-@pytest.mark.parametrize("name", sorted(set(TINY.as_dict()) - set(identity._FREE)))
+@pytest.mark.parametrize("name", sorted(set(TINY.as_dict()) - set(checkpoints._FREE)))
 def test_each_number_of_the_recipe_that_decides_is_compared(begun, tmp_path, name):
-    other = {
-        "vocabulary": "nt-v1",
-        "optimiser": "muon",
-        "schedule": "inverse-sqrt",
-        "step_tokens": 31 * 9,
-        "max_tokens": 30,
-    }
+    other = {"vocabulary": "nt-v1", "optimiser": "muon", "schedule": "inverse-sqrt", "max_tokens": 30}
     value = TINY.as_dict()[name]
     changed = other.get(name, not value if isinstance(value, bool) else value * 2 or 1)
     now = begun | {"recipe": begun["recipe"] | {name: changed}}
-    with pytest.raises(identity.Changed, match=f"{name} was {value!r} and is now {changed!r}"):
+    with pytest.raises(checkpoints.Changed, match=f"{name} was {value!r} and is now {changed!r}"):
         accepted(begun, now, accept=False)
-    if name in identity._SHAPE:
-        with pytest.raises(
-            identity.Changed, match=f"weights are of another {name}: train in another directory"
-        ):
+    if name in checkpoints._SHAPE:
+        with pytest.raises(checkpoints.Changed, match=f"weights are of another {name}: train in another"):
             accepted(begun, now)
     else:
         with pytest.warns(UserWarning, match=f"{name} was"):
@@ -128,21 +120,20 @@ def test_each_number_of_the_recipe_that_decides_is_compared(begun, tmp_path, nam
 
 
 def test_judged_sequences_tokenizer_and_weights_are_compared(begun, tmp_path, monkeypatch):
-    with pytest.raises(identity.Changed, match="held out was 5 sequences .* and is now 2 sequences"):
+    with pytest.raises(checkpoints.Changed, match="held out was 5 sequences .* and is now 2 sequences"):
         accepted(begun, of(read(tmp_path), limit=2), accept=False)
     sheet = tmp_path / "genomes.tsv"
     found = []
     for weights in ((1, 3), (2, 6), (1, 1)):
         sheet.write_text(f"name\tfasta\tweight\nx\ta.fa\t{weights[0]}\ny\tb.fa\t{weights[1]}\n")
-        found.append(of(genomes.read(sheet, store="memory", **CUT)) | {"step": 1})
+        found.append(of(corpus.read_sheet(sheet, store="memory", **CUT)) | {"step": 1})
     accepted(found[0], found[1], accept=False)  # shares decide, as 1 to 3 is 2 to 6
-    with pytest.raises(
-        identity.Changed, match="weight is now without 1 of x, 3 of y and with 1 of x, 1 of y"
-    ):
+    words = "weight is now without 1 of x, 3 of y and with 1 of x, 1 of y"
+    with pytest.raises(checkpoints.Changed, match=words):
         accepted(found[0], found[2], accept=False)
     other = SimpleNamespace(to_text=lambda: "A\nC", name="nt-v2")
-    monkeypatch.setattr(identity, "VOCABULARIES", {"nt-v2": other})
-    with pytest.raises(identity.Changed, match="tokenizer: nt-v2 is of other content"):
+    monkeypatch.setattr(checkpoints, "VOCABULARIES", {"nt-v2": other})
+    with pytest.raises(checkpoints.Changed, match="tokenizer: nt-v2 is of other content"):
         accepted(begun, of(read(tmp_path)), accept=False)
 
 
@@ -164,12 +155,11 @@ def test_individuals_are_compared(tmp_path):
     sheet = tmp_path / "samples.tsv"
     sheet.write_text("sample\tpopulation\nS2\tall\n")
     for options, words in (({"unphased": "written"}, "unphased was 'reference' and is now 'written'"), ({"sheet": sheet}, r"population was all \(2 samples")):  # fmt: skip
-        with pytest.raises(identity.Changed, match=words):
-            accepted(
-                begun, of(haplotypes.read(first, fasta, held_out=[REGION], **options, **CUT)), accept=False
-            )
+        with pytest.raises(checkpoints.Changed, match=words):
+            other = haplotypes.read(first, fasta, held_out=[REGION], **options, **CUT)
+            accepted(begun, of(other), accept=False)
     second = haplotypes.read(write("y.vcf", "1|1"), fasta, held_out=[REGION], **CUT)
-    with pytest.raises(identity.Changed, match=r"VCF was x\.vcf\.gz .* and is now y\.vcf\.gz"):
+    with pytest.raises(checkpoints.Changed, match=r"VCF was x\.vcf\.gz .* and is now y\.vcf\.gz"):
         accepted(begun, of(second), accept=False)
 
 
@@ -180,20 +170,16 @@ def test_no_base_that_was_learned_from_is_ever_held_out(tmp_path):
     """Against sets of single bases, for regions all over the contig."""
     source = read(tmp_path)
     begun = of(source) | {"step": 4}
-    trained = {
-        b for row in source.chunks.itertuples() if row.chrom == "chr1" for b in range(row.start, row.end)
-    }
+    chr1 = source.chunks[source.chunks["chrom"] == "chr1"]
+    trained = {base for row in chr1.itertuples() for base in range(row.start, row.end)}
     outcomes = []
     for start in range(0, 3_800, 190):
         other = read(tmp_path, held_out=[Interval("chr1", start, start + 200)])
         learned = any(trained & set(range(row.start, row.end)) for row in other.held_out.itertuples())
         outcomes.append(learned)
-        if learned:
-            with pytest.raises(identity.Changed, match="it was trained on chr1:.*, now held out"):
-                accepted(begun, of(other))
-        else:
-            with pytest.warns(UserWarning, match="best/ begins anew"):
-                accepted(begun, of(other))
+        trained_on = pytest.raises(checkpoints.Changed, match="it was trained on chr1:.*, now held out")
+        with trained_on if learned else pytest.warns(UserWarning, match="best/ begins anew"):
+            accepted(begun, of(other))
     assert set(outcomes) == {True, False}
 
 
@@ -202,20 +188,20 @@ def test_a_contig_is_known_by_its_bases_and_a_masked_one_by_its_name(begun, tmp_
     for name, bases in (("scaffold9", BASES), ("1", "N" * 1_000 + BASES[1_000:])):
         fasta = write_fasta(tmp_path / f"{name}.fa", **{name: bases})
         region = Interval(name, 3_000, 3_400)
-        with pytest.raises(identity.Changed, match=r"trained on chr1:3,121-3,360, now held out"):
+        with pytest.raises(checkpoints.Changed, match=r"trained on chr1:3,121-3,360, now held out"):
             accepted(begun, of(corpus.read([fasta], held_out=[region], **CUT)))
     # What was learned in an earlier part counts, too.
     now = of(read(tmp_path, held_out=[Interval("chr1", 2_000, 2_400)]))
     with pytest.warns(UserWarning, match="held out"):
         kept, _ = accepted(begun, now)
-    with pytest.raises(identity.Changed, match=r"trained on chr1:2,\d+-2,\d+, now held out"):
+    with pytest.raises(checkpoints.Changed, match=r"trained on chr1:2,\d+-2,\d+, now held out"):
         accepted(kept | {"step": 8}, of(read(tmp_path)))
 
 
 def test_a_checkpoint_without_a_corpus_is_not_gone_on_with_unasked(begun, tmp_path):
     old = {"recipe": begun["recipe"], "step": 4}
     now = of(read(tmp_path))
-    with pytest.raises(identity.Changed, match="an earlier version wrote, is not known"):
+    with pytest.raises(checkpoints.Changed, match="an earlier version wrote, is not known"):
         accepted(old, now, accept=False)
     with pytest.warns(UserWarning, match="is not known.*best/ begins anew"):
         assert accepted(old, now)[0]["learned"] == now["learned"]
@@ -229,14 +215,18 @@ def train(source, directory, steps, recipe=TINY, **options):
     return training.train(recipe, source, directory, steps=steps, **(defaults | options))
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_a_run_that_goes_on_with_another_region_begins_best_anew(tmp_path):
     source, run = read(tmp_path), tmp_path / "run"
     train(source, run, 2)
-    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    before = contents(run)
     other = read(tmp_path, held_out=[Interval("chr1", 2_000, 2_500)])
-    with pytest.raises(identity.Changed, match="held out was 5 sequences"):
+    with pytest.raises(checkpoints.Changed, match="held out was 5 sequences"):
         train(other, run, 4)
-    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert contents(run) == before
     state = json.loads((run / "checkpoint" / "state.json").read_text())
     (run / "checkpoint" / "state.json").write_text(json.dumps(state | {"best": 0.0}))
     (run / "checkpoint" / "checksums.sha256").unlink()
@@ -293,25 +283,21 @@ def broken(kind, monkeypatch):
         ("weights", "the loss on the same sequences is not finite after it"),
     ],
 )
-def test_what_is_not_finite_ends_the_run_before_a_checkpoint_is_overwritten(
-    tmp_path, monkeypatch, kind, words
-):
+def test_what_is_not_finite_ends_the_run_before_a_checkpoint_is_lost(tmp_path, monkeypatch, kind, words):
     source, run = read(tmp_path), tmp_path / "run"
     whole = train(source, tmp_path / "whole", 4).history
     train(source, run, 2)
-    kept = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    kept = contents(run)
     shutil.rmtree(run)
     broken(kind, monkeypatch)
     match = rf"at step 3, with learning rate 0\.007, {words}.*8 sequences from the chunks chr\d:.*checkpoint of step 2 in "
     with pytest.raises(FloatingPointError, match=match):
         train(source, run, 4)
     monkeypatch.undo()
-    left = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    left = contents(run)
     assert left.keys() >= {path for path in kept if path.parent.name != "checkpoint.before"}
-    assert (
-        left[run / "checkpoint" / "weights.safetensors"] == kept[run / "checkpoint" / "weights.safetensors"]
-    )
-    assert left[run / "best" / "model.safetensors"] == kept[run / "best" / "model.safetensors"]
+    for path in (run / "checkpoint" / "weights.safetensors", run / "best" / "model.safetensors"):
+        assert left[path] == kept[path]
     rows = (run / "history.jsonl").read_text().splitlines()
     assert [json.loads(row, parse_constant=refuse)["step"] for row in rows] == [1, 2]
     again = train(source, run, 4).history
@@ -322,7 +308,7 @@ def test_without_a_checkpoint_yet_it_is_said_and_files_are_json(tmp_path):
     source = read(tmp_path, held_out=())
     endless = variant(learning_rate=float("inf"), first_learning_rate=float("inf"))
     with pytest.raises(
-        FloatingPointError, match=r"at step 1, with learning rate (inf|nan), .*There is no checkpoint yet"
+        FloatingPointError, match=r"at step 1, with learning rate (inf|nan), .*No checkpoint yet"
     ):
         train(source, tmp_path / "bad", 2, endless)
     assert not (tmp_path / "bad" / "checkpoint").exists()

@@ -1,5 +1,5 @@
-"""Masked language modelling from FASTA files: corpora, masking, counting baselines and the training run.
+"""Masked language modelling from FASTA files: corpora, masking, the training run, and how good it is beside counting.
 
-`corpus.read` cuts genomes, `baselines.baselines` counts, `training.train` trains, `evaluation.evaluate` judges on
-held-out regions. The modules are imported by name, so that reading a corpus loads no torch.
+`corpus.read` cuts genomes, `training.train` trains, `evaluation.evaluate` judges on held-out regions and
+`evaluation.baselines` counts. The modules are imported by name, so that reading a corpus loads no torch.
 """

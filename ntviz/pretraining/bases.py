@@ -1,43 +1,29 @@
-"""Bases as numbers, in memory or read through a FASTA's index when sliced: a corpus treats both alike."""
+"""Bases as numbers: in memory, read through a FASTA's index when sliced, or as k-mers on disk. A corpus treats all alike."""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
+from ntviz import environment, storage
 from ntviz.genome import Interval
+from ntviz.genome.sequence import codes as encode
 from ntviz.reference import Reference
-from ntviz.sequence import codes as base_codes
+from ntviz.storage import AnyPath
+from ntviz.tokens import VOCABULARIES, Tokenizer
 
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
 N = 4
 """Code of an unknown base; A, C, G, T are 0 to 3."""
-_PIECE = 1 << 24
-
-
-class Codes(Protocol):
-    """Base codes [base] of a contig: an array, or what reads one when sliced."""
-
-    def __len__(self) -> int:
-        """Bases of the contig."""
-        ...
-
-    def __getitem__(self, part: slice, /) -> np.ndarray:
-        """Codes of a part, uint8 [base]; A C G T N are 0 to 4."""
-        ...
-
-
-def encode(text: str) -> np.ndarray:
-    """Codes [base] of an upper-case sequence: A C G T are 0 to 3, everything else is N, 4.
-
-    >>> encode("ACGTN").tolist()
-    [0, 1, 2, 3, 4]
-    """
-    return base_codes(text)
+_PIECE = 1 << 22
+_FORMAT = 1
+_TRACK, _CONTENTS = "track.npy", "contigs.json"
 
 
 def decode(codes: np.ndarray) -> str:
@@ -58,68 +44,199 @@ def reverse(codes: np.ndarray) -> np.ndarray:
     return np.where(codes < N, 3 - codes, N).astype(np.uint8)[::-1]
 
 
+# Both open files are few: hundreds of genomes must not hold hundreds of files open.
+_opened = lru_cache(maxsize=64)(Reference)
+
+
 @lru_cache(maxsize=64)
-def _opened(path: Path) -> Reference:
-    # Hundreds of genomes must not hold hundreds of files open.
-    return Reference(path)
+def _mapped(folder: Path) -> np.ndarray:
+    return np.load(folder / _TRACK, mmap_mode="r")
 
 
+@dataclass(frozen=True)
 class Indexed:
-    """Base codes of a contig that stay in the FASTA until they are sliced.
+    """Base codes of a contig that stay in the FASTA until they are sliced."""
 
-    Parameters
-    ----------
-    path
-        The FASTA file.
-    chrom
-        A contig, as the file names it.
-    length
-        Its bases.
-    """
-
-    def __init__(self, path: Path, chrom: str, length: int) -> None:
-        self.path, self.chrom, self._length = path, chrom, length
+    path: Path
+    chrom: str
+    length: int
 
     def __len__(self) -> int:
         """Bases of the contig."""
-        return self._length
+        return self.length
 
     def __getitem__(self, part: slice, /) -> np.ndarray:
         """Codes of a part without step, uint8 [base]."""
-        start, end, step = part.indices(self._length)
+        start, end, step = part.indices(self.length)
         if step != 1:
-            raise ValueError(
-                f"Bases of a FASTA are read in steps of 1; got {step}. Slice the array that comes back."
-            )
+            raise ValueError(f"Bases of a FASTA are read in steps of 1; got {step}. Slice what comes back.")
         if end <= start:
             return np.zeros(0, np.uint8)
         return encode(_opened(self.path).fetch(Interval(self.chrom, start, end)).sequence)
 
 
-def fingerprint(content: bytes) -> str:
-    """The first 16 hexadecimal digits of the SHA-256.
+@dataclass(frozen=True)
+class Track:
+    """The k-mer that begins at each base of a contig, on disk; sliced, it gives base codes.
 
-    >>> fingerprint(b"")
-    'e3b0c44298fc1c14'
+    Tokens of any frame on either strand are then a strided slice, and equal tokenising the FASTA. Two bytes a base.
     """
+
+    folder: Path
+    first: int
+    length: int
+    k: int
+
+    def __len__(self) -> int:
+        """Bases of the contig."""
+        return self.length
+
+    def __getitem__(self, part: slice, /) -> np.ndarray:
+        """Codes of a part, uint8 [base]; A C G T N are 0 to 4."""
+        numbers = self._numbers[part]
+        leading = numbers >> (2 * (self.k - 1))
+        return np.where(numbers < 4**self.k, leading, numbers - 4**self.k).astype(np.uint8)
+
+    @property
+    def _numbers(self) -> np.ndarray:
+        return _mapped(self.folder)[self.first : self.first + self.length]
+
+    def tokens(self, start: int, end: int, backwards: bool, tokenizer: Tokenizer) -> np.ndarray:
+        """Token ids of a part (0-based half-open) of the contig or of its other strand, as the tokenizer gives them."""
+        vocabulary = tokenizer.vocabulary
+        whole = (end - start) // self.k * self.k
+        if backwards:
+            numbers, rest = self._numbers[end - whole : end : self.k][::-1], self[start : end - whole]
+        else:
+            numbers, rest = self._numbers[start : start + whole : self.k], self[start + whole : end]
+        if vocabulary.k != self.k or (numbers >= 4**self.k).any() or (rest == N).any():
+            return token_ids(self[start:end], backwards, tokenizer)
+        singles = vocabulary.single_ids[reverse(rest) if backwards else rest]
+        first = [vocabulary.cls_id] if vocabulary.n_special else []
+        return np.concatenate([first, _ids(vocabulary.name, backwards)[numbers], singles]).astype(np.int64)
+
+
+Codes = np.ndarray | Indexed | Track
+"""Base codes [base] of a contig: an array, or what reads one when sliced."""
+
+
+def token_ids(codes: np.ndarray, backwards: bool, tokenizer: Tokenizer) -> np.ndarray:
+    """Token ids of base codes, or of their other strand."""
+    return tokenizer(decode(reverse(codes) if backwards else codes)).ids
+
+
+def shards(fasta: AnyPath, folder: AnyPath | None = None, *, k: int = 6) -> dict[str, Track]:
+    """The contigs of a FASTA (plain or bgzip) as k-mers on disk, made once and found again by the file's content.
+
+    Parameters
+    ----------
+    folder
+        Where such genomes are kept; default: the cache folder.
+    k
+        Letters of a token, at most 7: a number must fit in two bytes.
+
+    Raises
+    ------
+    ValueError
+        A k that does not fit, a FASTA without bases, or what was made before is damaged.
+    OSError
+        The disk is full; nothing half-written is left.
+    """
+    if not 1 <= k <= 7:
+        raise ValueError(f"k must be 1 to 7, so that a k-mer fits in two bytes; got {k}.")
+    fasta = Path(fasta)
+    kept = Path(folder) if folder is not None else environment.cache_dir() / "pretraining"
+    target = kept / f"{storage.sha256(fasta)[:32]}-k{k}-{_FORMAT}"
+    if not (target / _CONTENTS).is_file():
+        _write(fasta, target, k)
+    try:
+        contents = json.loads((target / _CONTENTS).read_text(encoding="utf-8"))["contigs"]
+        contigs = {str(name): int(length) for name, length in contents.items()}
+        if len(_mapped(target)) != sum(contigs.values()):
+            raise ValueError(
+                f"it holds {len(_mapped(target)):,} bases, its contigs {sum(contigs.values()):,}"
+            )
+    except (*storage.DAMAGED, OSError, AttributeError) as error:
+        raise ValueError(
+            f"{target} must be a genome tokenised by ntviz; reading it failed: {type(error).__name__}: {error}. "
+            "Delete the folder: it is made anew."
+        ) from error
+    ends = itertools.accumulate(contigs.values())
+    return {
+        chrom: Track(target, end - length, length, k)
+        for (chrom, length), end in zip(contigs.items(), ends, strict=True)
+    }
+
+
+def _write(fasta: Path, target: Path, k: int) -> None:
+    with Reference(fasta) as reference:
+        contigs = dict(reference.contigs)
+    total, first = sum(contigs.values()), 0
+    if not total:
+        raise ValueError(f"A FASTA must hold bases to be tokenised; {fasta} holds none. Check the file.")
+    with (
+        storage.atomic_directory(target) as made,
+        environment.progress(total=total, what="tokenising", unit="bases") as bar,
+    ):
+        track = np.lib.format.open_memmap(made / _TRACK, mode="w+", dtype=np.uint16, shape=(total,))
+        for chrom, length in contigs.items():
+            codes = Indexed(fasta, chrom, length)
+            for start in range(0, length, _PIECE):
+                end = min(start + _PIECE, length)
+                numbers = _kmers(codes[start : min(end + k - 1, length)], k)
+                track[first + start : first + end] = numbers[: end - start]
+                bar.update(end - start)
+            first += length
+        track.flush()
+        del track
+        (made / _CONTENTS).write_text(json.dumps({"k": k, "contigs": contigs}) + "\n", encoding="utf-8")
+
+
+def kmer_numbers(codes: np.ndarray, k: int, dtype: type = np.int64) -> tuple[np.ndarray, np.ndarray]:
+    """Base-4 number of the k-mer at each place where one fits, and whether it is free of N."""
+    places = max(len(codes) - k + 1, 0)
+    number, clean = np.zeros(places, dtype), np.ones(places, bool)
+    for offset in range(k):
+        letter = codes[offset : offset + places]
+        number = number * dtype(4) + letter
+        clean &= letter < N
+    return number, clean
+
+
+def _kmers(codes: np.ndarray, k: int) -> np.ndarray:
+    """Base-4 number of the k-mer at each base, uint16; where it has N or runs out, 4**k + the base's code."""
+    number, clean = kmer_numbers(np.concatenate([codes, np.full(k - 1, N, np.uint8)]), k, np.uint16)
+    return np.where(clean, number, np.uint16(4**k) + codes).astype(np.uint16)
+
+
+@lru_cache(maxsize=8)
+def _ids(name: str, backwards: bool) -> np.ndarray:
+    """Token id of each k-mer's number, or of its reverse complement's."""
+    vocabulary = VOCABULARIES[name]
+    letters = vocabulary.kmer_base_codes
+    numbers = (3 - letters[:, ::-1] if backwards else letters) @ (4 ** np.arange(vocabulary.k - 1, -1, -1))
+    ids = np.empty(4**vocabulary.k, np.int64)
+    ids[numbers] = np.arange(vocabulary.kmer_ids.start, vocabulary.kmer_ids.stop)
+    return ids
+
+
+def fingerprint(content: bytes) -> str:
+    """The first 16 hexadecimal digits of the SHA-256."""
     return hashlib.sha256(content).hexdigest()[:16]
 
 
 def unknown_runs(codes: Codes) -> tuple[np.ndarray, str]:
     """Stretches of N of a contig, int64 [run, (start, end)], 0-based half-open, and its fingerprint; read piece by piece."""
-    edges, digest = [], hashlib.sha256()
-    before = False
+    edges, digest, before = [np.zeros(0, np.int64)], hashlib.sha256(), False
     for start in range(0, len(codes), _PIECE):
         piece = codes[start : start + _PIECE]
         digest.update(piece.tobytes())
         unknown = piece == N
-        changes = np.flatnonzero(np.diff(unknown, prepend=before))
-        edges.append(changes + start)
+        edges.append(np.flatnonzero(np.diff(unknown, prepend=before)) + start)
         before = bool(unknown[-1])
-    found = np.concatenate(edges) if edges else np.zeros(0, np.int64)
     if before:
-        found = np.append(found, len(codes))
-    return found.reshape(-1, 2).astype(np.int64), digest.hexdigest()[:16]
+        edges.append(np.array([len(codes)]))
+    return np.concatenate(edges).reshape(-1, 2), digest.hexdigest()[:16]
 
 
 def unknown_before(runs: np.ndarray, positions: np.ndarray) -> np.ndarray:
@@ -130,8 +247,7 @@ def unknown_before(runs: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """
     if not len(runs):
         return np.zeros(len(positions), np.int64)
+    # The count grows by one a base inside of a run and stays between two.
     total = np.concatenate([[0], np.cumsum(runs[:, 1] - runs[:, 0])])
-    run = np.searchsorted(runs[:, 0], positions, side="right")
-    last = np.maximum(run - 1, 0)
-    beyond = np.where(run > 0, np.maximum(runs[last, 1] - positions, 0), 0)
-    return total[run] - beyond
+    count = np.stack([total[:-1], total[1:]], axis=1)
+    return np.interp(positions, runs.ravel(), count.ravel()).astype(np.int64)

@@ -1,7 +1,8 @@
-"""The checkpoints that a training run goes on from: weights, optimisers and counters, whole or not at all.
+"""The checkpoints that a training run goes on from, whole or not at all, and whether it may go on from them.
 
-The last is in checkpoint/, the one before it in checkpoint.before/. Each holds the checksums of its files, so that a
-damaged one is known for what it is, and the run goes on from the other.
+The last is in checkpoint/, the one before it in checkpoint.before/, with checksums: the run goes on from one that is not
+damaged. What decided the run is kept with it. Fingerprints follow from content: where a FASTA lies, how it is wrapped or
+compressed, and what files and contigs are called decides nothing.
 """
 
 from __future__ import annotations
@@ -11,52 +12,65 @@ import math
 import os
 import shutil
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch.distributed.tensor import DTensor, distribute_tensor
 from transformers import EsmForMaskedLM
 
-from ntviz import environment
-from ntviz.pretraining import identity, sharding
+from ntviz import storage
+from ntviz.genome import Interval, canonical_contig
+from ntviz.pretraining.bases import fingerprint
+from ntviz.pretraining.corpus import Corpus
+from ntviz.pretraining.haplotypes import Source
+from ntviz.pretraining.recipe import Recipe
+from ntviz.tokens import VOCABULARIES
 
 LAST, BEFORE, _NEXT = "checkpoint", "checkpoint.before", "checkpoint.next"
 _SUMS = "checksums.sha256"
 _DAMAGED = (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError)
+_FREE = ("micro_tokens", "precision", "cooldown_steps", "recompute", "compiled", "sharded")
+"""What may change unasked: memory, the device's arithmetic, and what is counted back from the last step."""
+_SHAPE = ("layers", "heads", "hidden", "ffn", "vocabulary", "max_tokens", "optimiser")
+_HELD_OUT, _CHUNKS = "held out", "chunks (chunk_bp, overlap_bp, tokens_bp, max_n)"
+_SHOWN = 3
+Optimisers = list[torch.optim.Optimizer]
 State = tuple[int, float, float, dict[str, Any]]
+
+
+class Changed(ValueError):
+    """A run would go on with something else than what its checkpoint was made with."""
 
 
 def write(
     directory: Path,
     module: EsmForMaskedLM,
-    optimisers: list[torch.optim.Optimizer],
+    optimisers: Optimisers,
     state: dict[str, Any],
     *,
     main: bool = True,
 ) -> None:
     """Makes the state of now the directory's checkpoint, whole or not at all; the one before is kept.
 
-    Parameters
-    ----------
-    main
-        Whether this process writes. Where parameters are sharded every process must call.
+    Where parameters are sharded every process must call; the main one writes.
     """
-    weights = sharding.gathered(dict(module.state_dict()), keep=main)
-    kept = [sharding.gathered(optimiser.state_dict(), keep=main) for optimiser in optimisers]
+    weights = gathered(dict(module.state_dict()), keep=main)
+    states = [gathered(optimiser.state_dict(), keep=main) for optimiser in optimisers]
     if not main:
         return
-    with environment.atomic_directory(directory / _NEXT) as folder:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in weights.items()}, folder / "weights.safetensors"
-        )
-        for index, optimiser in enumerate(kept):
+    with storage.atomic_directory(directory / _NEXT) as folder:
+        tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+        save_file(tensors, folder / "weights.safetensors")
+        for index, optimiser in enumerate(states):
             torch.save(optimiser, folder / f"optimiser{index}.pt")
-        text = json.dumps(state, allow_nan=False)
-        (folder / "state.json").write_text(text + "\n", encoding="utf-8")
-        sums = [f"{environment.sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
+        (folder / "state.json").write_text(json.dumps(state, allow_nan=False) + "\n", encoding="utf-8")
+        sums = [f"{storage.sha256(file)}  {file.name}\n" for file in sorted(folder.iterdir())]
         (folder / _SUMS).write_text("".join(sums), encoding="utf-8")
     # Killed between any two of these, `resume` finds a whole one under one of the three names.
     if (directory / LAST).exists():
@@ -69,32 +83,21 @@ def resume(
     directory: Path,
     now: dict[str, Any],
     module: EsmForMaskedLM,
-    optimisers: list[torch.optim.Optimizer],
+    optimisers: Optimisers,
     *,
     accept: bool = False,
 ) -> State:
-    """Steps done, seconds used, best held-out loss and identity of the last good checkpoint, which is loaded.
+    """Steps done, seconds used, best held-out loss and what decides the run, of the last good checkpoint, which is loaded.
 
-    Parameters
-    ----------
-    now, accept
-        What decides the run now, and whether it may differ from the checkpoint's; see `identity.agreed`.
-
-    Raises
-    ------
-    Changed
-        The checkpoint is of something else.
-    ValueError
-        None of those here is whole. Where one is damaged and the one before is whole, the run goes on from that, with a
-        warning.
+    Where one is damaged and the one before is whole, the run goes on from that, with a warning; where none is whole a
+    ValueError is raised. `now` and `accept`: see `agreed`.
     """
     folders = [directory / name for name in (_NEXT, LAST, BEFORE) if (directory / name).is_dir()]
-    # What a run was killed in the middle of writing was never under these names.
     problem: Exception | None = None
     for folder in folders:
         try:
-            found = _load(folder, now, module, optimisers, accept)
-        except identity.Changed:
+            state = _load(folder, now, module, optimisers, accept)
+        except Changed:
             raise
         except _DAMAGED as error:
             problem = problem or error
@@ -102,10 +105,10 @@ def resume(
         if problem is not None:
             warnings.warn(
                 f"{folders[0]} is damaged ({type(problem).__name__}: {problem}); the run goes on from {folder.name}, "
-                f"step {found[0]:,}.",
+                f"step {state[0]:,}.",
                 stacklevel=2,
             )
-        return found
+        return state
     if problem is None:
         return 0, 0.0, math.inf, now
     raise ValueError(
@@ -115,31 +118,166 @@ def resume(
 
 
 def _load(
-    folder: Path,
-    now: dict[str, Any],
-    module: EsmForMaskedLM,
-    optimisers: list[torch.optim.Optimizer],
-    accept: bool,
+    folder: Path, now: dict[str, Any], module: EsmForMaskedLM, optimisers: Optimisers, accept: bool
 ) -> State:
     sums = folder / _SUMS
     # Checkpoints from before there were checksums have none.
     for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
         expected, name = line.split("  ")
-        if environment.sha256(folder / name) != expected:
+        if storage.sha256(folder / name) != expected:
             raise ValueError(f"{name} is not what was written: its checksum differs")
     state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-    who, comparable = identity.agreed(state, now, accept=accept, place=str(folder.parent))
+    kept, comparable = agreed(state, now, accept=accept, place=str(folder.parent))
     # Both are read before either is loaded: half of a damaged one must not stay in the model.
     weights = load_file(folder / "weights.safetensors")
-    kept = [
+    states = [
         # A GPU's checkpoint goes on elsewhere, too: each optimiser moves its state to where its parameters are.
         torch.load(folder / f"optimiser{index}.pt", weights_only=True, map_location="cpu")
         for index in range(len(optimisers))
     ]
     own = module.state_dict()
-    module.load_state_dict({name: sharding.shared_out(value, own[name]) for name, value in weights.items()})
-    for optimiser, whole in zip(optimisers, kept, strict=True):
+    module.load_state_dict({name: _shared_out(value, own[name]) for name, value in weights.items()})
+    for optimiser, whole in zip(optimisers, states, strict=True):
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
-        optimiser.load_state_dict(sharding.shared_out_state(whole, parameters))
+        moments = {
+            index: {name: _shared_out(value, parameters[index]) for name, value in values.items()}
+            for index, values in whole["state"].items()
+        }
+        optimiser.load_state_dict({**whole, "state": moments})
     best = state["best"] if comparable and state["best"] is not None else math.inf
-    return state["step"], state["seconds"], best, who
+    return state["step"], state["seconds"], best, kept
+
+
+# Models too big for one device: tensors in shards over all processes --------------------------------------------------
+
+
+def gathered(state: Any, *, keep: bool = True) -> Any:
+    """Plain data with every sharded tensor whole and on the CPU; all processes must ask, those that keep get it."""
+    if isinstance(state, DTensor):
+        whole = state.full_tensor()
+        return whole.cpu() if keep else None
+    if isinstance(state, Mapping):
+        return {key: gathered(value, keep=keep) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(gathered(value, keep=keep) for value in state)
+    return state
+
+
+def _shared_out(whole: Any, like: torch.Tensor) -> Any:
+    """A whole tensor in the shards of another one; itself where that is whole or of another shape."""
+    if not isinstance(like, DTensor) or getattr(whole, "shape", None) != like.shape:
+        return whole
+    return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements)
+
+
+# What decides a run ---------------------------------------------------------------------------------------------------
+
+
+def decided(source: Source, recipe: Recipe, judged: pd.DataFrame) -> dict[str, Any]:
+    """What decides a run, as plain data: recipe, corpus (facts), learned and held_out (stretches), changes (none so far).
+
+    Of the corpus each fact is a list of [fingerprint, words]. `judged` are the rows of `source.judged_on.held_out` on which
+    the run is judged.
+    """
+    corpus, vocabulary = source.judged_on, VOCABULARIES[recipe.vocabulary]
+    held_out = _stretches(corpus, corpus.held_out)
+    marks = [
+        str([corpus.report["fingerprint"][row.contig], row.start, row.end]) for row in judged.itertuples()
+    ]
+    places = _shown([Interval(chrom, start, end).label() for _, chrom, start, end in held_out])
+    cut = pd.concat([corpus.chunks, corpus.held_out])[["contig", "start", "end"]].to_numpy("int64").tobytes()
+    facts = {
+        "tokenizer": [[fingerprint(vocabulary.to_text().encode()), vocabulary.name]],
+        _HELD_OUT: [[fingerprint("".join(marks).encode()), f"{len(judged):,} sequences of {places or 'no region'}"]],
+        _CHUNKS: [[fingerprint(cut), f"{len(corpus.chunks):,}"]],
+    }  # fmt: skip
+    return {
+        "recipe": recipe.as_dict(), "corpus": source.facts | facts, "learned": _stretches(corpus, corpus.chunks),
+        "held_out": held_out, "changes": [],
+    }  # fmt: skip
+
+
+def agreed(
+    before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, place: str
+) -> tuple[dict[str, Any], bool]:
+    """What to keep from here on, and whether held-out losses stay those of the same sequences.
+
+    `before` is the state of a checkpoint. `accept` goes on with what changed, where the weights fit and no base that was
+    learned from would be held out; else `Changed` is raised. `place` names the run in errors.
+    """
+    # A recipe that was kept before a number existed was run with that number's default.
+    theirs, ours = Recipe().as_dict() | before["recipe"], now["recipe"]
+    keys = [key for key in ours if ours[key] != theirs.get(key) and key not in _FREE]
+    changed = [f"{key} was {theirs.get(key)!r} and is now {ours[key]!r}" for key in keys]
+    facts = before.get("corpus", {})
+    names = [
+        name for name in {**facts, **now["corpus"]}
+        if [mark for mark, _ in facts.get(name, [])] != [mark for mark, _ in now["corpus"].get(name, [])]
+    ]  # fmt: skip
+    if not facts:
+        changed.append("the corpus of its checkpoint, which an earlier version wrote, is not known")
+    else:
+        # Other bases or regions are cut into other chunks: that says nothing more.
+        telling = [name for name in names if name != _CHUNKS] or names
+        changed += [_words(name, facts.get(name, []), now["corpus"].get(name, [])) for name in telling]
+    learned, log = before.get("learned", []), before.get("changes", [])
+    if not changed:
+        return now | {"learned": learned, "changes": log}, True
+    what = f"{place} must go on with what it was begun with, but {'; '.join(changed)}."
+    shape = [key for key in keys if key in _SHAPE]
+    leak = _leak(now["held_out"], before.get("held_out", []), learned)
+    if shape or leak:
+        why = f"its weights are of another {shape[0]}" if shape else f"it was trained on {leak}, now held out"
+        raise Changed(f"{what} This cannot be accepted, as {why}: train in another directory (--out).")
+    if not accept:
+        raise Changed(
+            f"{what} For a new run, train in another directory (--out). To go on with this on purpose, pass "
+            "accept_changes=True (--accept-changes)."
+        )
+    anew = " Held-out losses are of other sequences now: best/ begins anew." if _HELD_OUT in names else ""
+    warnings.warn(
+        f"{place} goes on after step {before['step']:,}, but {'; '.join(changed)}.{anew}", stacklevel=2
+    )
+    both = list({tuple(stretch): stretch for stretch in [*learned, *now["learned"]]}.values())
+    log = [*log, {"step": before["step"], "changed": changed}]
+    return now | {"learned": both, "changes": log}, _HELD_OUT not in names
+
+
+def _stretches(corpus: Corpus, table: pd.DataFrame) -> list[list[Any]]:
+    """Fingerprint of the contig, its name, start and end (0-based half-open) of what the chunks of a table cover."""
+    marks, chroms = corpus.report["fingerprint"], corpus.report["chrom"]
+    return [[marks[contig], str(chroms[contig]), start, end] for contig, start, end in corpus.covered(table)]
+
+
+def _words(name: str, before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> str:
+    marks, theirs = {mark for mark, _ in now}, {mark for mark, _ in before}
+    gone = [words for mark, words in before if mark not in marks]
+    new = [words for mark, words in now if mark not in theirs]
+    if gone == new != []:
+        return f"{name}: {_shown(new)} is of other content"
+    if len(gone) == len(new) == 1:
+        return f"{name} was {gone[0]} and is now {new[0]}"
+    parts = [f"without {_shown(gone)}"] * bool(gone) + [f"with {_shown(new)}"] * bool(new)
+    return f"{name} is now {' and '.join(parts) or 'in another order'}"
+
+
+def _shown(words: Sequence[str]) -> str:
+    rest = len(words) - _SHOWN
+    return ", ".join(words[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def _leak(
+    held_out: Sequence[Sequence[Any]], before: Sequence[Sequence[Any]], learned: Sequence[Sequence[Any]]
+) -> str:
+    """The first stretch that is newly held out and was learned from; empty if there is none.
+
+    A contig of other bases is taken for the one that had its name, such as a masked or mended version of it.
+    """
+    known = {stretch[0] for stretch in (*before, *learned)}
+    for mark, chrom, start, end in (stretch for stretch in held_out if stretch not in before):
+        for their_mark, their_chrom, their_start, their_end in learned:
+            alike = canonical_contig(chrom) == canonical_contig(their_chrom)
+            same = mark == their_mark if mark in known else alike
+            if same and start < their_end and their_start < end:
+                return Interval(their_chrom, max(start, their_start), min(end, their_end)).label()
+    return ""

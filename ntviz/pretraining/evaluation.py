@@ -1,8 +1,8 @@
-"""Held-out loss and accuracy of a masked language model, token by token on genome coordinates."""
+"""Held-out loss and accuracy of a masked language model, token by token on genome coordinates, and of counting alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,10 @@ from transformers import EsmForMaskedLM
 
 from ntviz.genome import Interval
 from ntviz.pretraining import masking
-from ntviz.pretraining.corpus import Corpus, decode
-from ntviz.tokens import Tokenizer
+from ntviz.pretraining.bases import decode, kmer_numbers, reverse
+from ntviz.pretraining.corpus import Corpus
+from ntviz.statistics import draw_groups, middle, ratio
+from ntviz.tokens import Tokenizer, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -39,19 +41,6 @@ class Evaluation:
         """Share of masked tokens whose most probable prediction is the original."""
         return float(self.table["correct"].mean())
 
-    def interval(self, column: str = "loss", *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-        """95 % interval of a column's mean by bootstrap over sequences (tokens of one sequence are not independent)."""
-        return bootstrap(self.table, column, draws=draws, seed=seed)
-
-
-def bootstrap(table: pd.DataFrame, column: str, *, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of a column's mean, drawing whole sequences: tokens of one sequence are not independent."""
-    grouped = table.groupby("sequence")[column].agg(["sum", "count"]).to_numpy(float)
-    picks = np.random.default_rng(seed).integers(0, len(grouped), (draws, len(grouped)))
-    sums = grouped[picks].sum(axis=1)
-    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
-    return float(low), float(high)
-
 
 def by_element(
     result: Evaluation,
@@ -67,10 +56,8 @@ def by_element(
 
     Parameters
     ----------
-    result
-        Predictions; tokens outside the region are left out.
-    region
-        Where the indicators lie.
+    result, region
+        Predictions, and where the indicators lie; tokens outside are left out.
     indicators
         By element: bool [base] over the region, as `Annotation.indicator` gives.
     columns
@@ -81,12 +68,12 @@ def by_element(
     ValueError
         An indicator has another length than the region.
     """
-    wrong = [name for name, inside in indicators.items() if len(inside) != len(region)]
-    if wrong:
-        raise ValueError(
-            f"Each indicator must cover the {len(region):,} bp of {region}; {wrong[0]!r} covers "
-            f"{len(indicators[wrong[0]]):,}. Make it with annotation.indicator(region, {wrong[0]!r})."
-        )
+    for name, inside in indicators.items():
+        if len(inside) != len(region):
+            raise ValueError(
+                f"Each indicator must cover the {len(region):,} bp of {region}; {name!r} covers {len(inside):,}. "
+                f"Make it with annotation.indicator(region, {name!r})."
+            )
     table = result.table[(result.table["start"] >= region.start) & (result.table["end"] <= region.end)]
     start, end = table["start"].to_numpy() - region.start, table["end"].to_numpy() - region.start
     members = {"all": np.ones(len(table), bool)}
@@ -97,10 +84,13 @@ def by_element(
     for column in columns:
         for name, chosen in members.items():
             part = table[chosen]
-            if part.empty:
-                rows.append((name, column, np.nan, np.nan, np.nan, 0))
-            else:
-                rows.append((name, column, float(part[column].mean()), *bootstrap(part, column), len(part)))
+            low, high = np.nan, np.nan
+            if len(part):
+                # Whole sequences are drawn: tokens of one are not independent.
+                grouped = part.groupby("sequence")[column].agg(["sum", "count"]).to_numpy(float)
+                drawn = draw_groups(len(grouped), 1000, np.random.default_rng(0))
+                low, high = middle(ratio(*grouped[drawn].sum(axis=1).T))
+            rows.append((name, column, float(part[column].mean()), low, high, len(part)))
     return pd.DataFrame(rows, columns=["element", "measure", "value", "low", "high", "tokens"])
 
 
@@ -110,25 +100,21 @@ def evaluate(
     held_out: pd.DataFrame,
     tokenizer: Tokenizer,
     *,
-    rate: float = 0.15,
     batch_tokens: int = 32_000,
-    seed: int = 0,
 ) -> Evaluation:
-    """Predictions at masked positions of held-out chunks.
+    """Predictions at masked positions of held-out chunks: 15 % of their tokens, always the same, become `<mask>`.
 
     Parameters
     ----------
     held_out
         Rows of `corpus.held_out`, all of one length and free of N.
-    rate
-        Share of tokens masked; every selected token becomes `<mask>`. The same seed masks the same tokens.
     batch_tokens
         Tokens a forward pass.
     """
     sequences = [tokenizer(decode(corpus.codes[r.contig][r.start : r.end])) for r in held_out.itertuples()]
     ids = np.stack([s.ids for s in sequences])
-    rng = np.random.default_rng((seed, 3))
-    selected = np.isin(ids, masking.predictable_ids(tokenizer.vocabulary)) & (rng.random(ids.shape) < rate)
+    rng = np.random.default_rng((0, 3))
+    selected = masking.predictable(tokenizer.vocabulary)[ids] & (rng.random(ids.shape) < 0.15)
     masked_ids = np.where(selected, tokenizer.vocabulary.mask_id, ids)
     size = max(1, batch_tokens // ids.shape[1])
     losses, correct = [], []
@@ -152,22 +138,16 @@ def evaluate(
     return Evaluation(
         pd.DataFrame(
             {
-                "sequence": sequence,
-                "chrom": held_out["chrom"].to_numpy()[sequence],
-                "start": start + spans[:, 0],
-                "end": start + spans[:, 1],
-                "target": ids[selected],
-                "loss": np.concatenate(losses).astype(np.float64),
-                "correct": np.concatenate(correct),
+                "sequence": sequence, "chrom": held_out["chrom"].to_numpy()[sequence],
+                "start": start + spans[:, 0], "end": start + spans[:, 1], "target": ids[selected],
+                "loss": np.concatenate(losses).astype(np.float64), "correct": np.concatenate(correct),
             }
         )
-    )
+    )  # fmt: skip
 
 
 def masked_logits(
-    module: EsmForMaskedLM,
-    attention_mask: np.ndarray,
-    masked: masking.Masked,
+    module: EsmForMaskedLM, attention_mask: np.ndarray, masked: masking.Masked
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits [selected, vocab] and targets [selected]; the output layer runs at the masked positions only."""
     device = module.device
@@ -180,3 +160,71 @@ def masked_logits(
     selected = torch.from_numpy(np.flatnonzero(masked.selected)).to(device)
     logits = module.lm_head(hidden.reshape(-1, hidden.shape[-1])[selected])
     return logits, torch.from_numpy(masked.targets).to(device)
+
+
+# What counting alone predicts -----------------------------------------------------------------------------------------
+
+
+def baselines(
+    corpus: Corpus, *, k: int = 6, orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11)
+) -> pd.DataFrame:
+    """Loss of each counting model on the held-out chunks: model, order, nats (per k-mer), trained_on (bases).
+
+    A unigram over k-mers sees no context, a Markov chain the whole left one. Counts are of the training chunks on both strands, plus one.
+
+    `orders` are those of the Markov chains, in bases of left context: 0 to 12. Nothing held out is a ValueError.
+    """
+    if corpus.held_out.empty:
+        raise ValueError(
+            "Baselines need held-out chunks; the corpus has none. Pass held_out=[...] to corpus.read."
+        )
+    if min(orders, default=0) < 0 or max(orders, default=0) > 12:
+        raise ValueError(f"Markov orders must lie in 0 to 12; got {list(orders)}.")
+    train = list(corpus.runs())
+    test = [corpus.codes[row.contig][row.start : row.end] for row in corpus.held_out.itertuples(index=False)]
+    rows = [("unigram", k, unigram(train, test, k=k))]
+    rows += [("Markov", n, k * markov(train, test, order=n)) for n in orders]
+    table = pd.DataFrame(rows, columns=["model", "order", "nats"])
+    return table.assign(trained_on=sum(len(run) for run in train))
+
+
+def unigram(train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, k: int = 6) -> float:
+    """Mean negative log-likelihood, in nats per k-mer, of the test runs cut in k-mers; counts are of all frames."""
+    counts = _counts(train, k)
+    loss = -np.log(counts / counts.sum())
+    return float(np.concatenate([loss[_kmers(run, k, step=k)] for run in test]).mean())
+
+
+def unigram_losses(corpus: Corpus, vocabulary: Vocabulary) -> np.ndarray:
+    """Negative log-likelihood [id], in nats, of each k-mer token under the unigram of the training chunks.
+
+    NaN for other ids. Beside a model's loss it says how much of a difference between elements is composition alone.
+    """
+    k = vocabulary.k
+    counts = _counts(corpus.runs(), k)
+    out = np.full(vocabulary.n_ids, np.nan)
+    numbers = vocabulary.kmer_base_codes @ (4 ** np.arange(k - 1, -1, -1))
+    out[vocabulary.kmer_ids] = -np.log(counts / counts.sum())[numbers]
+    return out
+
+
+def markov(train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, order: int) -> float:
+    """Mean negative log-likelihood, in nats per base, of each base given the `order` bases to its left."""
+    table = _counts(train, order + 1, np.float32).reshape(-1, 4)
+    loss = -np.log(table / table.sum(axis=1, keepdims=True)).ravel()
+    return float(np.concatenate([loss[_kmers(run, order + 1)] for run in test]).mean(dtype=np.float64))
+
+
+def _counts(train: Iterable[np.ndarray], k: int, dtype: type = np.float64) -> np.ndarray:
+    """Count of each k-mer by its base-4 number, in all frames and on both strands, plus one."""
+    counts = np.ones(4**k, dtype)
+    for run in train:
+        for strand in (run, reverse(run)):
+            counts += np.bincount(_kmers(strand, k), minlength=4**k).astype(dtype)
+    return counts
+
+
+def _kmers(run: np.ndarray, k: int, *, step: int = 1) -> np.ndarray:
+    """Base-4 number of every k-mer free of N, `step` apart."""
+    number, clean = kmer_numbers(run, k)
+    return number[::step][clean[::step]]

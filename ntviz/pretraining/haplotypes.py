@@ -4,36 +4,36 @@ No genome is ever written out: what a window needs is fetched through the two in
 number of samples. Such a corpus is masked without random k-mers (`Recipe.random_replacement`), which would look like
 variants.
 
-What becomes of a record: it is put in when the haplotype's allele is a sequence of A, C, G, T, N. Left as the reference are
-missing alleles, symbolic ones (<DEL>), breakends, "*" (another record's deletion), and unphased heterozygous genotypes
-unless asked for as written. Of records that overlap the first one counts; an insertion or deletion anchored on the last
-base of a record does not overlap it. A haploid genotype is both haplotypes of its sample.
+An allele of A, C, G, T, N is put in. Missing and symbolic alleles, breakends, "*", and unphased heterozygous genotypes (unless
+asked for as written) stay the reference. Of records that overlap the first one counts, as in `bcftools consensus`; an insertion
+or deletion anchored on the last base of a record does not overlap it. A haploid genotype is both haplotypes of its sample.
 
 References
 ----------
-Dalla-Torre et al., Nature Methods 2025, Methods: 3,202 genomes of 27 populations, mutations put in on the fly. Overlaps are
-resolved as `bcftools consensus` does.
+Dalla-Torre et al., Nature Methods 2025, Methods: 3,202 genomes of 27 populations, mutations put in on the fly.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ntviz import environment
+from ntviz import storage
 from ntviz.genome import Interval, resolve_contig
-from ntviz.pretraining import corpus, sheets
-from ntviz.pretraining.bases import N, decode, encode, fingerprint, reverse
-from ntviz.pretraining.corpus import Corpus
-from ntviz.pretraining.sampling import Sampler
+from ntviz.pretraining import corpus
+from ntviz.pretraining.bases import N, decode, encode, fingerprint, token_ids
+from ntviz.pretraining.corpus import Corpus, Sampler
+from ntviz.pretraining.recipe import Recipe
 from ntviz.reference import Reference
-from ntviz.tokens import Tokenizer
+from ntviz.storage import AnyPath
 
 UNPHASED = ("reference", "written")
 """What an unphased heterozygous genotype becomes: the reference on both haplotypes, or its alleles in their order."""
@@ -46,15 +46,12 @@ class Haplotype:
 
     Attributes
     ----------
-    interval
-        The stretch of the reference, 0-based half-open.
-    codes
-        Bases of the haplotype, uint8 [base], A C G T N as 0 to 4.
+    interval, codes
+        The stretch of the reference, and the haplotype's bases, uint8 [base], A C G T N as 0 to 4.
     positions
         Where each base stands on the reference, int64 [base], 0-based; -1 for inserted ones. Ascending but for those.
     counts
-        What became of the genotypes that differ from the reference or are not known: applied, overlapping, unphased,
-        missing, other (symbolic, "*").
+        Genotypes that are not the reference: applied, overlapping, unphased, missing, other (symbolic, "*").
     """
 
     interval: Interval
@@ -67,26 +64,12 @@ class Haplotype:
         """The bases as upper-case text."""
         return decode(self.codes)
 
-    def index_of(self, position: int) -> int | None:
-        """Where a base of the reference (0-based) stands in the haplotype; None where it was deleted."""
-        found = np.flatnonzero(self.positions == position)
-        return int(found[0]) if len(found) else None
-
 
 @dataclass(frozen=True)
 class Haplotypes:
     """A source for `training.train`: chunks of a reference, each read on a haplotype drawn anew.
 
-    Attributes
-    ----------
-    reference
-        The corpus of the reference itself: chunks, and the held-out regions on which a run is judged.
-    samples
-        Samples of each population, in the order of the sheet.
-    vcf, fasta
-        The files.
-    unphased
-        See `read`.
+    `reference` is the corpus of the reference itself; `samples` are by population, in the order of the sheet.
     """
 
     reference: Corpus
@@ -104,7 +87,7 @@ class Haplotypes:
     @property
     def facts(self) -> dict[str, list[list[str]]]:
         """What decides which bases are read how often: also the VCF as it lies there, and who is drawn from it."""
-        mark = environment.sha256(self.vcf)[:16]
+        mark = storage.sha256(self.vcf)[:16]
         drawn = [
             [fingerprint("\t".join(samples).encode()), f"{name} ({len(samples):,} samples, {', '.join(samples[:2])} ...)"]
             for name, samples in self.samples.items()
@@ -115,24 +98,17 @@ class Haplotypes:
             "unphased": [[self.unphased, repr(self.unphased)]],
         }
 
-    def sampler(
-        self, tokenizer: Tokenizer, *, max_tokens: int, sequences: int, seed: int, both_strands: bool = True
-    ) -> HaplotypeSampler:
-        """Training sequences as token ids; see `HaplotypeSampler`."""
-        return HaplotypeSampler(
-            self, tokenizer, max_tokens=max_tokens, sequences=sequences, seed=seed, both_strands=both_strands
-        )
+    def sampler(self, recipe: Recipe) -> HaplotypeSampler:
+        """Training sequences as token ids."""
+        return HaplotypeSampler(self, recipe)
 
     def fetch(self, sample: str, haplotype: int, interval: Interval) -> Haplotype:
         """A haplotype over a stretch of the reference.
 
-        Neighbouring stretches join to what one fetch over both gives: a variant belongs to where its bases stand, an
-        insertion to the base before it.
+        Neighbouring stretches join to what one fetch over both gives: an insertion belongs to the base before it.
 
         Parameters
         ----------
-        sample
-            As the VCF names it.
         haplotype
             0 for the allele left of the bar, 1 for the one right of it.
         interval
@@ -141,8 +117,7 @@ class Haplotypes:
         Raises
         ------
         ValueError
-            The sample, haplotype or contig is not there, the interval leaves its contig, or a REF is not the
-            reference's.
+            Sample, haplotype or interval is not there, or a REF is not the reference's.
         """
         vcf, reference, contigs = self._files()
         if sample not in vcf.header.samples:
@@ -200,17 +175,20 @@ class Haplotypes:
         """The open VCF and reference, and the VCF's name of each contig of the reference that it has."""
         if self._open.get("process") != os.getpid():
             # A forked process shares the parent's place in a file.
-            vcf = _opened(self.vcf)
-            reference = Reference(self.fasta)
+            vcf, reference = _opened(self.vcf), Reference(self.fasta)
             self._open.update(process=os.getpid(), files=(vcf, reference, _shared_contigs(vcf, reference)))
         return self._open["files"]
 
 
+Source = Corpus | Haplotypes
+"""What a run can train on."""
+
+
 def read(
-    vcf: str | os.PathLike[str],
-    fasta: str | os.PathLike[str],
+    vcf: AnyPath,
+    fasta: AnyPath,
     *,
-    sheet: str | os.PathLike[str] | None = None,
+    sheet: AnyPath | None = None,
     held_out: Sequence[Interval] = (),
     unphased: str = "reference",
     **options: Any,
@@ -219,59 +197,47 @@ def read(
 
     Parameters
     ----------
-    vcf
-        VCF (bgzip) or BCF with an index and genotypes, sorted. BCF is read faster.
-    fasta
-        The reference that it was called on.
+    vcf, fasta
+        VCF (bgzip) or, faster, BCF with an index and genotypes, and the reference that it was called on.
     sheet
-        Tab-separated with the columns sample and population: only these samples are read, and each population equally
-        often, whatever its size. None: all samples, as one population.
+        Tab-separated sample and population: these alone are read, each population equally often. None: all, as one.
     held_out
         Regions of the reference for evaluation.
     unphased
-        What an unphased heterozygous genotype becomes: "reference" on both haplotypes, or "written", the left allele
-        on haplotype 0 as if phased.
+        An unphased heterozygous genotype: "reference" on both haplotypes, or "written", as if phased.
     options
         chunk_bp, overlap_bp, tokens_bp, max_n of `corpus.read`.
 
     Raises
     ------
     ValueError
-        The VCF has no index or samples, no contig of the reference, the sheet names a sample that is not there, or an option
-        is not as above.
+        No index, samples or contig of the reference; a sample that is not there; or an option not as above.
     FileNotFoundError
         A file is not there.
     """
     vcf, fasta = Path(vcf), Path(fasta)
     if unphased not in UNPHASED:
         raise ValueError(f"unphased must be one of {', '.join(UNPHASED)}; got {unphased!r}.")
-    opened = _opened(vcf)
-    named = list(opened.header.samples)
+    with _opened(vcf) as opened, Reference(fasta) as reference:
+        named = list(opened.header.samples)
+        contigs = _shared_contigs(opened, reference)
     if not named:
         raise ValueError(f"{vcf} must have genotypes of samples; it has none. Choose a VCF with samples.")
-    populations: dict[str, list[str]] = {}
-    if sheet is None:
-        populations["all"] = named
-    else:
-        there = set(named)
-        for number, row in sheets.read(sheet, ("sample", "population")):
-            if row["sample"] not in there:
-                raise ValueError(
-                    f"Each sample of {sheet} must be in {vcf.name}; line {number} names {row['sample']!r}. Remove that line."
-                )
-            populations.setdefault(row["population"], []).append(row["sample"])
+    known, populations = set(named), {} if sheet else {"all": named}
+    for number, row in corpus.sheet_rows(sheet, ("sample", "population")) if sheet else ():
+        if row["sample"] not in known:
+            raise ValueError(
+                f"Each sample of {sheet} must be in {vcf.name}; line {number} names {row['sample']!r}. Remove that line."
+            )
+        populations.setdefault(row["population"], []).append(row["sample"])
     whole = corpus.read([fasta], held_out=held_out, store="index", **options)
-    with Reference(fasta) as reference:
-        contigs = _shared_contigs(opened, reference)
-    opened.close()
     chunks = whole.chunks[whole.chunks["chrom"].isin(list(contigs))].reset_index(drop=True)
     if chunks.empty:
         raise ValueError(
-            f"{vcf.name} must have records on a contig of {fasta.name} that has training chunks; it has none. Check that both "
-            "are of one assembly."
+            f"{vcf.name} must have records on a contig of {fasta.name} with chunks; it has none. Check the assembly."
         )
-    kept = Corpus(whole.codes, chunks, whole.held_out, whole.report)
-    return Haplotypes(kept, {name: tuple(found) for name, found in populations.items()}, vcf, fasta, unphased)
+    samples = {name: tuple(members) for name, members in populations.items()}
+    return Haplotypes(dataclasses.replace(whole, chunks=chunks), samples, vcf, fasta, unphased)
 
 
 class HaplotypeSampler(Sampler):
@@ -280,26 +246,20 @@ class HaplotypeSampler(Sampler):
     Populations are equally likely, whatever their sizes; draws follow from seed, step and row alone, as the chunks do.
     """
 
-    def __init__(self, source: Haplotypes, tokenizer: Tokenizer, **options: Any) -> None:
-        super().__init__(source.reference, tokenizer, **options)
+    def __init__(self, source: Haplotypes, recipe: Recipe) -> None:
+        super().__init__(source.reference, recipe)
         self.source = source
         self._populations = list(source.samples.values())
         self._chroms = source.reference.chunks["chrom"].to_numpy()
 
-    def drawn(self, rng: np.random.Generator) -> tuple[str, int]:
-        """A sample and one of its haplotypes."""
-        samples = self._populations[rng.integers(len(self._populations))]
-        return samples[rng.integers(len(samples))], int(rng.integers(2))
-
     def _ids(self, chunk: int, rng: np.random.Generator) -> np.ndarray:
         start, _, backwards = self._place(chunk, rng)
-        sample, haplotype = self.drawn(rng)
+        samples = self._populations[rng.integers(len(self._populations))]
+        sample, haplotype = samples[rng.integers(len(samples))], int(rng.integers(2))
         # Deletions are made up for from the rest of the chunk, as far as that goes.
         interval = Interval(str(self._chroms[chunk]), start, int(self._end[chunk]))
         codes = self.source.fetch(sample, haplotype, interval).codes[: self.bases]
-        if not len(codes):
-            codes = np.full(1, N, np.uint8)
-        return self.tokenizer(decode(reverse(codes) if backwards else codes)).ids
+        return token_ids(codes if len(codes) else np.full(1, N, np.uint8), backwards, self.tokenizer)
 
 
 def _opened(path: Path) -> Any:
@@ -315,20 +275,18 @@ def _opened(path: Path) -> Any:
         ) from error
     if opened.index is None:
         raise ValueError(
-            f"{path} must have an index to fetch windows through; it has none. Make one with `bcftools index {path.name}`, on a bgzipped file."
+            f"{path} must have an index; it has none. Make one with `bcftools index {path.name}`, on a bgzipped file."
         )
     return opened
 
 
 def _shared_contigs(vcf: Any, reference: Reference) -> dict[str, str]:
-    found = {}
+    names = {}
     for name in vcf.index:
-        try:
-            found[resolve_contig(name, reference.contigs)] = name
-        except ValueError:
-            # A VCF of all chromosomes over a FASTA of one.
-            continue
-    return found
+        # A VCF of all chromosomes may be over a FASTA of one.
+        with suppress(ValueError):
+            names[resolve_contig(name, reference.contigs)] = name
+    return names
 
 
 def _put_in(
@@ -340,18 +298,13 @@ def _put_in(
     name: str,
 ) -> Haplotype:
     """The haplotype of an interval from the reference's codes, which begin at `left` and cover all changes."""
-    pieces, places, anchors = [], [], []
-
-    def add(bases: np.ndarray, where: np.ndarray, anchor: np.ndarray) -> None:
-        pieces.append(bases)
-        places.append(where)
-        anchors.append(anchor)
+    # Bases, where each stands on the reference, and the reference's base that decides whether it lies in the interval.
+    parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def keep(begin: int, end: int) -> None:
         where = np.arange(begin, end)
-        add(codes[begin - left : end - left], where, where)
+        parts.append((codes[begin - left : end - left], where, where))
 
-    applied = []
     frozen, inserted = left - 1, False
     for start, ref, allele in changes:
         _same_reference(interval.chrom, start, ref, codes[start - left : start - left + len(ref)], name)
@@ -360,29 +313,26 @@ def _put_in(
         if start <= frozen and not behind:
             counts["overlapping"] += interval.start <= start
             continue
-        new = encode(allele)
         paired = np.arange(start, start + min(len(ref), len(allele)))
         where = np.concatenate([paired, np.full(max(longer, 0), -1)])
         anchor = np.concatenate([paired, np.full(max(longer, 0), paired[-1])])
-        if behind:
-            new, where, anchor = new[1:], where[1:], anchor[1:]
-        else:
+        if not behind:
             keep(frozen + 1, start)
-        add(new, where, anchor)
-        applied.append(start)
+        # The anchor of one behind another record is written already.
+        begin = int(behind)
+        parts.append((encode(allele)[begin:], where[begin:], anchor[begin:]))
+        counts["applied"] += interval.start <= start
         frozen, inserted = max(frozen, start + len(ref) - 1), longer > 0
     keep(frozen + 1, max(frozen + 1, interval.end))
-    whole, where, anchor = (np.concatenate(parts) for parts in (pieces, places, anchors))
+    whole, where, anchor = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     inside = (anchor >= interval.start) & (anchor < interval.end)
-    counts["applied"] += sum(interval.start <= start for start in applied)
     total = {key: int(counts[key]) for key in ("applied", "overlapping", "unphased", "missing", "other")}
     return Haplotype(interval, whole[inside].astype(np.uint8), where[inside].astype(np.int64), total)
 
 
 def _same_reference(chrom: str, start: int, ref: str, codes: np.ndarray, name: str) -> None:
     theirs = encode(ref)
-    known = (theirs < N) & (codes < N) if len(theirs) == len(codes) else None
-    if known is None or not (theirs[known] == codes[known]).all():
+    if len(theirs) != len(codes) or ((theirs != codes) & (theirs < N) & (codes < N)).any():
         raise ValueError(
             f"A REF of {name} must be the reference's; {chrom}:{start + 1:,} has {ref[:20]} there and "
             f"{decode(codes)[:20] or 'no base'} in the FASTA. Use the FASTA that the VCF was called on."

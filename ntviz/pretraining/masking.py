@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,13 +42,10 @@ def mask(
     ----------
     input_ids
         [sequence, token].
-    rng
-        Source of randomness.
     rate
         Share of the tokens with letters A, C, G, T that is selected. `<cls>`, padding and N never are.
     random_replacement
-        False gives the random tenth to `<mask>` as well, as for models of individual genomes, where a wrong k-mer
-        would look like a variant.
+        False gives the random tenth to `<mask>`: among individual genomes a wrong k-mer would look like a variant.
 
     Raises
     ------
@@ -62,32 +58,22 @@ def mask(
     """
     if not 0 < rate < 1:
         raise ValueError(f"rate must lie between 0 and 1; got {rate}. The paper uses 0.15.")
-    predictable = np.zeros(vocabulary.n_ids, bool)
-    predictable[predictable_ids(vocabulary)] = True
-    selected = predictable[input_ids] & (rng.random(input_ids.shape) < rate)
+    selected = predictable(vocabulary)[input_ids] & (rng.random(input_ids.shape) < rate)
     targets = input_ids[selected]
     draw = rng.random(len(targets))
-    kmers = np.arange(vocabulary.n_ids)[vocabulary.kmer_ids]
+    kmers = range(vocabulary.n_ids)[vocabulary.kmer_ids]
     # A draw from all but one, shifted past the original, is uniform over the others.
     other = kmers[0] + rng.integers(0, len(kmers) - 1, len(targets))
     other += (other >= targets) & (targets <= kmers[-1])
-    replacement = np.where(draw < 0.9, np.where(draw < 0.8, vocabulary.mask_id, other), targets)
-    if not random_replacement:
-        replacement = np.where(draw < 0.9, vocabulary.mask_id, targets)
+    hidden = 0.8 if random_replacement else 0.9
+    replacement = np.where(draw < hidden, vocabulary.mask_id, np.where(draw < 0.9, other, targets))
     masked = input_ids.copy()
     masked[selected] = replacement
     return Masked(masked, selected, targets)
 
 
-def join(parts: Sequence[Masked]) -> Masked:
-    """One batch of several masked ones of equal length, in their order."""
-    return Masked(
-        np.concatenate([part.input_ids for part in parts]),
-        np.concatenate([part.selected for part in parts]),
-        np.concatenate([part.targets for part in parts]),
-    )
-
-
-def predictable_ids(vocabulary: Vocabulary) -> np.ndarray:
-    """Ids that may be hidden: k-mers and the single letters A, C, G, T."""
-    return np.concatenate([np.arange(vocabulary.n_ids)[vocabulary.kmer_ids], vocabulary.single_ids])
+def predictable(vocabulary: Vocabulary) -> np.ndarray:
+    """Whether each id [id] may be hidden: k-mers and the single letters A, C, G, T."""
+    allowed = np.zeros(vocabulary.n_ids, bool)
+    allowed[vocabulary.kmer_ids] = allowed[vocabulary.single_ids] = True
+    return allowed

@@ -1,19 +1,24 @@
-"""The numbers of a training run: shape, length, batch, optimiser, schedule. Defaults are the paper's."""
+"""The numbers of a training run: shape, length, batch, optimiser, schedule. Defaults are the paper's. And what a machine can do."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from ntviz import environment
 from ntviz.models import registry
 from ntviz.tokens import VOCABULARIES
 
-OPTIMISERS = ("adam", "adamw", "muon")
-SCHEDULES = ("inverse-sqrt", "constant")
-GENERATIONS = ("nt-v1", "nt-v2")
-"""Vocabularies of the two generations of the encoder."""
+_CHOICES = {
+    "optimiser": ("adam", "adamw", "muon"),
+    "schedule": ("inverse-sqrt", "constant"),
+    "precision": ("auto", "float32", "bfloat16"),
+    "vocabulary": ("nt-v1", "nt-v2"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,37 +31,26 @@ class Recipe:
         Shape of the encoder. Default: v2-50m.
     vocabulary
         "nt-v2" for rotary positions and the gated FFN, "nt-v1" for learned positions, GELU and token dropout.
-    max_tokens
-        Tokens a sequence, `<cls>` included.
-    step_tokens
-        Tokens an optimiser step, over all processes (the effective batch).
+    max_tokens, step_tokens
+        Tokens a sequence, `<cls>` included, and an optimiser step, over all processes (the effective batch).
     micro_tokens
         Tokens a forward pass on one device: what memory allows. Gradients are accumulated up to `step_tokens`.
-    mask_rate, random_replacement
-        See `masking.mask`.
-    both_strands
-        Reads chunks from either strand.
+    mask_rate, random_replacement, both_strands
+        See `masking.mask`; chunks are read from either strand.
     optimiser
         "adam" (the paper's), "adamw", or "muon" (matrices by Muon, the rest by AdamW).
     learning_rate, first_learning_rate, warmup_steps
         Linear warm-up from the first to the peak.
-    schedule
-        After the warm-up: "inverse-sqrt" decay (the paper's) or "constant".
-    cooldown_steps
-        Linear decay to zero over the last so many of `steps`.
-    weight_decay
-        For adamw and muon.
-    clip
-        Largest norm of the gradient; 0 for none (the paper's).
+    schedule, cooldown_steps
+        "inverse-sqrt" decay (the paper's) or "constant", and linear decay to zero over the last so many of `steps`.
+    weight_decay, clip
+        Weight decay of adamw and muon; largest norm of the gradient, 0 for none (the paper's).
     precision
-        "auto" (bfloat16 where the GPU or the CPU has it in hardware, else float32), "float32" or "bfloat16".
-    recompute
-        Computes each layer again on the way back instead of keeping its activations: a third more arithmetic, far less
-        memory.
-    compiled
-        Compiles the layers with torch.compile; the first step waits for it.
+        "auto" (bfloat16 where the hardware has it, else float32), "float32" or "bfloat16".
+    recompute, compiled
+        Computes each layer again on the way back, which saves memory; compiles the layers.
     sharded
-        Over several processes, each holds a share of parameters, gradients and optimiser state instead of a copy.
+        Each of several processes holds a share of parameters, gradients and optimiser state.
     seed
         Of initial weights, chunk order, strands and masks.
 
@@ -92,9 +86,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, choices in (
-            ("optimiser", OPTIMISERS), ("schedule", SCHEDULES), ("precision", ("auto", "float32", "bfloat16")), ("vocabulary", GENERATIONS),
-        ):  # fmt: skip
+        for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
         if self.max_tokens < 2 or self.step_tokens < self.max_tokens or self.micro_tokens < self.max_tokens:
@@ -136,34 +128,21 @@ class Recipe:
 
     def config(self) -> dict[str, Any]:
         """The config.json of the model, in the published layout of its generation."""
-        gated = {"add_bias_fnn": False} if self.rotary else {}
         return {
-            "architectures": ["EsmForMaskedLM"],
-            "model_type": "esm",
-            **gated,
-            "attention_probs_dropout_prob": 0.0,
-            "emb_layer_norm_before": False,
-            "hidden_dropout_prob": 0.0,
-            "hidden_size": self.hidden,
-            "initializer_range": 0.02,
-            "intermediate_size": self.ffn,
-            "layer_norm_eps": 1e-12,
-            "mask_token_id": 2,
-            "max_position_embeddings": self.max_tokens + 2,
-            "num_attention_heads": self.heads,
-            "num_hidden_layers": self.layers,
-            "pad_token_id": 1,
-            "position_embedding_type": "rotary" if self.rotary else "absolute",
-            "tie_word_embeddings": False,
-            "token_dropout": not self.rotary,
-            "vocab_size": self.n_ids,
-        }
+            "architectures": ["EsmForMaskedLM"], "model_type": "esm",
+            **({"add_bias_fnn": False} if self.rotary else {}),
+            "attention_probs_dropout_prob": 0.0, "emb_layer_norm_before": False, "hidden_dropout_prob": 0.0,
+            "hidden_size": self.hidden, "initializer_range": 0.02, "intermediate_size": self.ffn,
+            "layer_norm_eps": 1e-12, "mask_token_id": 2, "max_position_embeddings": self.max_tokens + 2,
+            "num_attention_heads": self.heads, "num_hidden_layers": self.layers, "pad_token_id": 1,
+            "position_embedding_type": "rotary" if self.rotary else "absolute", "tie_word_embeddings": False,
+            "token_dropout": not self.rotary, "vocab_size": self.n_ids,
+        }  # fmt: skip
 
     def flops_per_token(self) -> float:
-        """Floating-point operations to train on one token: three times the forward pass's.
+        """Floating-point operations to train on one token: three times those forward, as Kaplan et al. 2020 count.
 
-        Linears, attention over `max_tokens`, and the output layer for the masked share of tokens, where it is
-        computed. Kaplan et al. 2020 count likewise.
+        Linears, attention over `max_tokens`, and the output layer for the masked share of tokens.
         """
         linears = 4 * self.hidden**2 + (3 if self.rotary else 2) * self.hidden * self.ffn
         attention = 2 * self.max_tokens * self.hidden
@@ -203,28 +182,58 @@ RECIPES: dict[str, Recipe] = {
     **{
         name: _published(spec)
         for name, spec in registry.SPECS.items()
-        if spec.repository.startswith("InstaDeepAI/nucleotide-transformer") and spec.vocabulary in GENERATIONS
+        if spec.repository.startswith("InstaDeepAI/nucleotide-transformer") and spec.vocabulary in _CHOICES["vocabulary"]
     },
 }  # fmt: skip
-"""By name: the published recipe at the length that the model cards state, with the shape of v2-50m; the shape of
-ntviz-mini for small budgets; as ntviz-mini was trained, on a GPU; and each of the eight published models. v1 reads 1,000
-tokens, v2 2,048 of 512 sequences a step; those of individual genomes see no random k-mer, which would look like a
-variant."""
+"""By name: the published one with the shape of v2-50m; that of ntviz-mini for small budgets, and as it was trained on a GPU; the
+eight published models. v1 reads 1,000 tokens, v2 2,048 of 512 sequences a step."""
 
 
 def named(name: str, **changes: Any) -> Recipe:
     """The recipe called `name`, with some of its numbers changed.
 
-    Raises
-    ------
-    ValueError
-        There is no such recipe, or a change does not fit.
-
-    Examples
-    --------
     >>> named("small", seed=3).optimiser
     'muon'
     """
     if name not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}; got {name!r}.")
     return dataclasses.replace(RECIPES[name], **changes)
+
+
+def matmul_flops(
+    device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5
+) -> float:
+    """Floating-point operations a second of a square matrix product, the best of some repeats.
+
+    Measured rather than looked up: a shared or throttled machine does not reach its data sheet.
+
+    Parameters
+    ----------
+    dtype
+        "float32", "bfloat16" or "float16".
+    size, repeats
+        Rows and columns of the matrices, and products timed after a first one that warms up.
+    """
+    import torch
+
+    if dtype not in (known := ("float32", "bfloat16", "float16")):
+        raise ValueError(f"dtype must be one of {', '.join(known)}; got {dtype!r}.")
+    if size < 1 or repeats < 1:
+        raise ValueError(f"size and repeats must be at least 1; got size={size}, repeats={repeats}.")
+    chosen = environment.device(device)
+    a, b = (torch.randn(size, size, device=chosen).to(getattr(torch, dtype)) for _ in range(2))
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        # Reading one number waits for the device.
+        float((a @ b)[0, 0])
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
+@lru_cache(maxsize=8)
+def peak_flops(device: str, dtype: str) -> float:
+    """`matmul_flops` of a device, measured once in a process, with matrices large enough for its kind."""
+    # On a CPU over a second or so: what else runs on it comes and goes, and the best counts.
+    size, repeats = (1024, 20) if device == "cpu" else (8192, 5)
+    return matmul_flops(device, dtype=dtype, size=size, repeats=repeats)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,17 +25,31 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.utils.checkpoint import checkpoint
 from transformers import EsmForMaskedLM
 
-from ntviz import environment
+from ntviz import environment, storage
 from ntviz.models import encoder
-from ntviz.pretraining import checkpoints, evaluation, identity, masking, sharding, speed, stopping
-from ntviz.pretraining.corpus import held_out_table
-from ntviz.pretraining.history import Log, read_history
+from ntviz.pretraining import checkpoints, evaluation, masking
+from ntviz.pretraining import recipe as recipes
+from ntviz.pretraining.corpus import Sampler, held_out_table
+from ntviz.pretraining.haplotypes import Source
 from ntviz.pretraining.recipe import Recipe
-from ntviz.pretraining.sampling import Sampler, Source
-from ntviz.tokens import VOCABULARIES, Tokenizer
+from ntviz.storage import AnyPath
+from ntviz.tokens import VOCABULARIES
+
+REQUEUE = 75
+"""Exit code of a run that was asked to stop and can go on: "temporary failure" in the list of sysexits."""
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
+"""What batch systems send before they kill."""
+_HISTORY = "history.jsonl"
+_COLUMNS = [
+    "step", "tokens", "loss", "learning_rate", "seconds", "tokens_per_second", "utilisation", "held_out_loss",
+    "held_out_accuracy",
+]  # fmt: skip
+_Batch = tuple[np.ndarray, masking.Masked]
 
 
 @dataclass(frozen=True)
@@ -44,15 +59,11 @@ class Run:
     Attributes
     ----------
     directory
-        Holds checkpoint/ (the last), checkpoint.before/, best/ (the lowest held-out loss, a model directory) and
-        history.jsonl.
+        Holds checkpoint/, checkpoint.before/, history.jsonl and best/ (the lowest held-out loss, a model directory).
     history
-        One row a step: step (1 = after the first), tokens (seen so far), loss (nats per masked token), learning_rate,
-        seconds (since the run began, pauses left out), tokens_per_second (of this step, all processes together),
-        utilisation (of the step: its FLOPs as a share of what the devices reach in a matrix product, measured at the
-        start), held_out_loss and held_out_accuracy where evaluated.
-    recipe
-        What was run.
+        One row a step: step (1 = after the first), tokens (so far), loss (nats per masked token), learning_rate, seconds
+        (pauses left out), tokens_per_second (all processes together), utilisation (the step's FLOPs as a share of what
+        the devices reach in a matrix product), held_out_loss and held_out_accuracy where evaluated.
     stopped
         The signal that ended it before its last step; empty otherwise. The same call goes on.
     """
@@ -76,7 +87,7 @@ class Run:
 def train(
     recipe: Recipe,
     corpus: Source,
-    directory: str | os.PathLike[str],
+    directory: AnyPath,
     *,
     steps: int,
     device: str = "auto",
@@ -96,8 +107,6 @@ def train(
 
     Parameters
     ----------
-    recipe
-        Shape, batch and optimiser.
     corpus
         Chunks to train on and held-out chunks: a `Corpus`, or `Haplotypes`.
     directory
@@ -113,74 +122,63 @@ def train(
     max_seconds
         Evaluates, writes a checkpoint and stops when this much time has gone in this call.
     heed_signals
-        SIGTERM, SIGUSR1 and SIGUSR2, in any of the processes, end the run after the step that is going on, with a
-        checkpoint.
+        SIGTERM, SIGUSR1 and SIGUSR2, in any process, end the run after the step that is going on, with a checkpoint.
     accept_changes
-        Goes on with another recipe, corpus or held-out region all the same, with a warning; what changed is kept in
-        state.json and best/training.json. Never with weights of another shape, nor with a region held out that was
-        trained on.
+        Goes on with another recipe, corpus or held-out region all the same, with a warning, and keeps what changed. Never
+        with weights of another shape, nor with a region held out that was trained on.
     on_step
         Called with each row of the history, for live curves.
 
     Raises
     ------
-    identity.Changed
+    checkpoints.Changed
         The directory holds a run of another recipe or corpus.
     ValueError
         The directory holds no whole checkpoint among damaged ones; or a corpus that does not fit the recipe.
     FloatingPointError
-        The loss or the gradient is not finite. Nothing is written then: the last checkpoint is one from which the model
-        reads its batch with a finite loss.
+        The loss or the gradient is not finite. The last checkpoint stays: from it the loss of its batch is finite.
     OSError
         The disk is full; the last checkpoint stays, and the same call goes on from it.
     """
     directory = Path(directory)
-    with stopping.noted(heed_signals) as asked:
+    with noted(heed_signals) as asked:
         began = time.monotonic()
         accelerator = _accelerator(recipe, device)
+        main = accelerator.is_main_process
         torch.manual_seed(recipe.seed)
-        tokenizer = Tokenizer(recipe.vocabulary)
-        sampler = corpus.sampler(
-            tokenizer, max_tokens=recipe.max_tokens, sequences=recipe.sequences, seed=recipe.seed,
-            both_strands=recipe.both_strands,
-        )  # fmt: skip
+        sampler = corpus.sampler(recipe)
         module = encoder.build(recipe.config())
         objective, optimisers, prepared = _prepared(accelerator, module, recipe)
         judged = corpus.judged_on
         held_out = judged.held_out
         if len(held_out):
             held_out = held_out_table(judged, limit=evaluate_sequences)
-        done, seconds, best, kept = checkpoints.resume(
-            directory, identity.of(corpus, recipe, held_out), module, optimisers, accept=accept_changes
-        )
-        changes = {"changes": kept["changes"]} if kept["changes"] else {}
-        history = Log(directory, keep=done, write=accelerator.is_main_process)
-        peak = accelerator.num_processes * speed.peak(
-            accelerator.device.type, "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
-        )
+        decided = checkpoints.decided(corpus, recipe, held_out)
+        resumed = checkpoints.resume(directory, decided, module, optimisers, accept=accept_changes)
+        done, seconds, best, kept = resumed
+        if main:
+            _cut_history(directory / _HISTORY, done)
+        precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
+        peak = accelerator.num_processes * recipes.peak_flops(accelerator.device.type, precision)
+        tokens = recipe.sequences * recipe.max_tokens
         before, told, saved = time.monotonic(), False, done
         with ThreadPoolExecutor(1) as reader:
-            upcoming = reader.submit(_micro_batches, sampler, recipe, done, accelerator)
+            upcoming = reader.submit(_micro_batches, sampler, done, accelerator)
             for step in range(done, steps):
                 batches = upcoming.result()
                 if step + 1 < steps:
-                    upcoming = reader.submit(_micro_batches, sampler, recipe, step + 1, accelerator)
+                    upcoming = reader.submit(_micro_batches, sampler, step + 1, accelerator)
                 rate = recipe.learning_rate_at(step, steps)
+                broken = partial(_not_finite, directory, saved, step, rate, sampler)
                 loss, norm = _step(accelerator, objective, prepared, batches, rate, recipe.clip)
                 if not math.isfinite(loss + norm + rate):
-                    what = f"the loss is {loss:g}, the norm of its gradient {norm:g}"
-                    raise _not_finite(what, directory, saved, step, rate, sampler)
+                    raise broken(f"the loss is {loss:g}, the norm of its gradient {norm:g}")
                 now = time.monotonic()
-                tokens = recipe.sequences * recipe.max_tokens
                 row: dict[str, Any] = {
-                    "step": step + 1,
-                    "tokens": (step + 1) * tokens,
-                    "loss": loss,
-                    "learning_rate": rate,
-                    "seconds": seconds + now - began,
-                    "tokens_per_second": tokens / (now - before),
+                    "step": step + 1, "tokens": (step + 1) * tokens, "loss": loss, "learning_rate": rate,
+                    "seconds": seconds + now - began, "tokens_per_second": tokens / (now - before),
                     "utilisation": tokens / (now - before) * recipe.flops_per_token() / peak,
-                }
+                }  # fmt: skip
                 # One message for both questions: every process must leave the loop at the same step.
                 out_of_time = max_seconds is not None and now - began > max_seconds
                 told, out_of_time = _anywhere(accelerator, bool(asked), out_of_time)
@@ -190,80 +188,120 @@ def train(
                 judging = len(held_out) > 0 and (scheduled or (last and not told))
                 # A step can leave weights with which nothing can be read any more: they are not kept.
                 if (keeping or judging) and not _readable(accelerator, objective, batches):
-                    what = "the loss on the same sequences is not finite after it"
-                    raise _not_finite(what, directory, saved, step, rate, sampler)
+                    raise broken("the loss on the same sequences is not finite after it")
                 if judging:
                     result = evaluation.evaluate(
-                        module, judged, held_out, tokenizer, batch_tokens=recipe.micro_tokens
+                        module, judged, held_out, sampler.tokenizer, batch_tokens=recipe.micro_tokens
                     )
                     if not math.isfinite(result.loss):
-                        what = f"the held-out loss is {result.loss:g} after it"
-                        raise _not_finite(what, directory, saved, step, rate, sampler)
+                        raise broken(f"the held-out loss is {result.loss:g} after it")
                     row |= {"held_out_loss": result.loss, "held_out_accuracy": result.accuracy}
-                    (better,) = _anywhere(accelerator, accelerator.is_main_process and result.loss < best)
+                    (better,) = _anywhere(accelerator, main and result.loss < best)
                     if better:
                         best = result.loss
-                        save(
-                            module, recipe, directory / "best", extra=row | changes,
-                            main=accelerator.is_main_process,
-                        )  # fmt: skip
-                history.append(row)
+                        changes = {"changes": kept["changes"]} if kept["changes"] else {}
+                        save(module, recipe, directory / "best", extra=row | changes, main=main)
+                if main:
+                    storage.append_line(directory / _HISTORY, json.dumps(row, allow_nan=False))
                 if on_step is not None:
                     on_step(row)
                 if keeping:
-                    state = {
-                        "step": step + 1, "seconds": row["seconds"], "best": best if best < math.inf else None, **kept,
-                    }  # fmt: skip
-                    checkpoints.write(directory, module, optimisers, state, main=accelerator.is_main_process)
-                    saved = step + 1
+                    saved, lowest = step + 1, best if best < math.inf else None
+                    state = {"step": saved, "seconds": row["seconds"], "best": lowest, **kept}
+                    checkpoints.write(directory, module, optimisers, state, main=main)
                 if last:
                     break
                 before = time.monotonic()
         accelerator.wait_for_everyone()
-        return Run(directory, read_history(directory), recipe, (asked.signal or "told") if told else "")
+        stopped = (asked[-1] if asked else "told") if told else ""
+        return Run(directory, read_history(directory), recipe, stopped)
 
 
 def save(
     module: EsmForMaskedLM,
     recipe: Recipe,
-    directory: str | os.PathLike[str],
+    directory: AnyPath,
     *,
-    dtype: torch.dtype = torch.float32,
     extra: dict[str, Any] | None = None,
     main: bool = True,
 ) -> None:
     """Writes a model directory in the published layout, whole or not at all; `models.load` reads it.
 
-    Parameters
-    ----------
-    dtype
-        Of the weights: `torch.float16` halves the file.
-    extra
-        Plain data to keep beside the recipe in training.json.
-    main
-        Whether this process writes. Where parameters are sharded every process must call.
+    `extra` is plain data to keep beside the recipe in training.json. Where parameters are sharded every process must
+    call, and the main one writes.
     """
-    whole = sharding.gathered(dict(module.state_dict()), keep=main)
+    whole = checkpoints.gathered(dict(module.state_dict()), keep=main)
     if not main:
         return
-    with environment.atomic_directory(directory) as folder:
+    with storage.atomic_directory(directory) as folder:
         tensors = {
-            name: value.detach().to("cpu", dtype).contiguous()
+            name: value.detach().to("cpu", torch.float32).contiguous()
             for name, value in whole.items()
             if not name.startswith("esm.contact_head.") and not name.endswith("inv_freq")
         }
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "vocab.txt").write_text(VOCABULARIES[recipe.vocabulary].to_text(), encoding="utf-8")
-        _write_json(folder / "config.json", recipe.config())
-        _write_json(
-            folder / "tokenizer_config.json",
-            {"eos_token": None, "model_max_length": recipe.max_tokens, "tokenizer_class": "EsmTokenizer"},
-        )
-        _write_json(folder / "training.json", {"recipe": recipe.as_dict(), **(extra or {})})
+        tokenizer = {
+            "eos_token": None, "model_max_length": recipe.max_tokens, "tokenizer_class": "EsmTokenizer"
+        }  # fmt: skip
+        training = {"recipe": recipe.as_dict(), **(extra or {})}
+        contents = {"config": recipe.config(), "tokenizer_config": tokenizer, "training": training}
+        for name, content in contents.items():
+            (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+# The history: one row a step, appended whole, cut back to a checkpoint when a run goes on -----------------------------
+
+
+def read_history(directory: AnyPath) -> pd.DataFrame:
+    """The history of a run directory, one row a step; see `Run`."""
+    return pd.DataFrame(_rows(Path(directory) / _HISTORY), columns=_COLUMNS)
+
+
+def _cut_history(path: Path, keep: int) -> None:
+    with storage.atomic_write(path, "w") as handle:
+        handle.writelines(json.dumps(row) + "\n" for row in _rows(path) if row["step"] <= keep)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a history, none without the file; a last line that a killed process cut off is left out."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            if number < len(lines):
+                raise ValueError(
+                    f"Each line of {path} must be a JSON row; line {number} is not ({error}). "
+                    "Remove that line, or train in another directory."
+                ) from error
+    return rows
+
+
+# Processes and devices ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def noted(enabled: bool = True) -> Generator[list[str]]:
+    """Names of the signals that asked to stop, which do not end the process; what stood before returns afterwards.
+
+    Only the main thread can have handlers: elsewhere, and where not enabled, nothing is ever noted.
+    """
+    asked: list[str] = []
+    if not enabled or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def note(number: int, _frame: object) -> None:
+        asked.append(signal.Signals(number).name)
+
+    before = {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def has_bfloat16(device: str) -> bool:
@@ -286,15 +324,18 @@ def _prepared(
     accelerator: Accelerator, module: EsmForMaskedLM, recipe: Recipe
 ) -> tuple[torch.nn.Module, list[torch.optim.Optimizer], list[Any]]:
     """The objective to call, the optimisers to keep and those to step, over one process or several."""
-    if recipe.recompute:
-        for layer in module.esm.encoder.layer:
+    # Layer by layer: all are alike, so one is compiled, and not as many as there are.
+    for layer in module.esm.encoder.layer:
+        if recipe.recompute:
             layer.forward = partial(checkpoint, layer.forward, use_reentrant=False)
-    if recipe.compiled:
-        # Layer by layer: all are alike, so one is compiled, and not as many as there are.
-        for layer in module.esm.encoder.layer:
+        if recipe.compiled:
             layer.compile()
     if recipe.sharded and accelerator.num_processes > 1:
-        sharding.shard(module, accelerator.device, accelerator.num_processes)
+        mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+        module.to(accelerator.device)
+        # Encoder and output layer are called one by one, so each gathers its own.
+        for part in (*module.esm.encoder.layer, module.esm, module.lm_head):
+            fully_shard(part, mesh=mesh)
         optimisers = _optimisers(module, recipe)
         return _Objective(module), optimisers, optimisers
     optimisers = _optimisers(module, recipe)
@@ -303,29 +344,24 @@ def _prepared(
 
 
 def _optimisers(module: EsmForMaskedLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    # Muon orthogonalises the updates of matrices inside the blocks; embedding and output rows stay with AdamW.
+    matrices, rest = [], []
+    for name, p in module.named_parameters():
+        if p.requires_grad:
+            matrix = recipe.optimiser == "muon" and p.ndim == 2 and ".encoder.layer." in name
+            (matrices if matrix else rest).append(p)
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimiser == "adam":
-        return [torch.optim.Adam([p for _, p in named], lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=True)]
+        return [torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=True)]
+    adamw = torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True)
     if recipe.optimiser == "adamw":
-        return [
-            torch.optim.AdamW(
-                [p for _, p in named], lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True
-            )
-        ]
-    # Muon orthogonalises the updates of matrices inside the blocks; embedding and output rows stay with AdamW.
-    matrices = [p for name, p in named if p.ndim == 2 and ".encoder.layer." in name]
-    rest = [p for name, p in named if not (p.ndim == 2 and ".encoder.layer." in name)]
-    return [
-        torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True),
-    ]
+        return [adamw]
+    return [torch.optim.Muon(matrices, lr=rate, weight_decay=decay, adjust_lr_fn="match_rms_adamw"), adamw]
 
 
-def _micro_batches(
-    sampler: Sampler, recipe: Recipe, step: int, accelerator: Accelerator
-) -> list[tuple[np.ndarray, masking.Masked]]:
+def _micro_batches(sampler: Sampler, step: int, accelerator: Accelerator) -> list[_Batch]:
     """This process's rows of a step as masked micro-batches. Masks follow from seed, step and row alone."""
+    recipe, vocabulary = sampler.recipe, sampler.tokenizer.vocabulary
     rows = range(accelerator.process_index, recipe.sequences, accelerator.num_processes)
     size = max(1, recipe.micro_tokens // recipe.max_tokens)
     batches = []
@@ -334,12 +370,14 @@ def _micro_batches(
         ids = sampler.rows(step, part)
         masked = [
             masking.mask(
-                ids[i : i + 1], sampler.tokenizer.vocabulary, rng=np.random.default_rng((recipe.seed, 2, step, row)),
+                ids[i : i + 1], vocabulary, rng=np.random.default_rng((recipe.seed, 2, step, row)),
                 rate=recipe.mask_rate, random_replacement=recipe.random_replacement,
             )
             for i, row in enumerate(part)
         ]  # fmt: skip
-        batches.append((ids != sampler.tokenizer.vocabulary.pad_id, masking.join(masked)))
+        names = ("input_ids", "selected", "targets")
+        joined = masking.Masked(*(np.concatenate([getattr(m, name) for m in masked]) for name in names))
+        batches.append((ids != vocabulary.pad_id, joined))
     return batches
 
 
@@ -359,7 +397,7 @@ def _step(
     accelerator: Accelerator,
     objective: torch.nn.Module,
     optimisers: list[Any],
-    batches: list[tuple[np.ndarray, masking.Masked]],
+    batches: list[_Batch],
     rate: float,
     clip: float,
 ) -> tuple[float, float]:
@@ -367,23 +405,23 @@ def _step(
 
     Where they or the rate are not finite no weight is changed.
     """
-    count = torch.tensor(
-        sum(len(m.targets) for _, m in batches), device=accelerator.device, dtype=torch.float32
-    )
-    total = accelerator.reduce(count, reduction="sum")
+    count = sum(len(masked.targets) for _, masked in batches)
+    total = accelerator.reduce(torch.tensor(float(count), device=accelerator.device), reduction="sum")
     losses = torch.zeros((), device=accelerator.device)
+    shards = [part for part in objective.modules() if isinstance(part, FSDPModule)]
     objective.train()
     for index, batch in enumerate(batches):
         last = index + 1 == len(batches)
-        sharding.synchronise(objective, last)
+        # Gradients add up over processes in the last backward pass of a step alone.
+        for part in shards:
+            part.set_requires_gradient_sync(last, recurse=False)
         with nullcontext() if last else accelerator.no_sync(objective):
             with accelerator.autocast():
                 loss = objective(*batch)
             # Gradients are averaged over processes: this scale makes them the mean over all masked tokens.
             accelerator.backward(loss * accelerator.num_processes / total)
             losses += loss.detach()
-    total_norm = accelerator.clip_grad_norm_(objective.parameters(), clip or math.inf)
-    norm = float(sharding.gathered(total_norm))
+    norm = float(checkpoints.gathered(accelerator.clip_grad_norm_(objective.parameters(), clip or math.inf)))
     loss = float(accelerator.reduce(losses, reduction="sum") / total)
     if not math.isfinite(loss + norm + rate):
         return loss, norm
@@ -395,9 +433,7 @@ def _step(
     return loss, norm
 
 
-def _readable(
-    accelerator: Accelerator, objective: torch.nn.Module, batches: list[tuple[np.ndarray, masking.Masked]]
-) -> bool:
+def _readable(accelerator: Accelerator, objective: torch.nn.Module, batches: list[_Batch]) -> bool:
     """Whether the loss of the first micro-batch is finite in all processes."""
     objective.eval()
     with torch.no_grad(), accelerator.autocast():
@@ -406,11 +442,9 @@ def _readable(
 
 
 def _not_finite(
-    what: str, directory: Path, saved: int, step: int, rate: float, sampler: Sampler
+    directory: Path, saved: int, step: int, rate: float, sampler: Sampler, what: str
 ) -> FloatingPointError:
-    stays = (
-        f"The checkpoint of step {saved:,} in {directory} stays" if saved else "There is no checkpoint yet"
-    )
+    stays = f"The checkpoint of step {saved:,} in {directory} stays" if saved else "No checkpoint yet"
     return FloatingPointError(
         f"Loss and gradient must be finite; at step {step + 1:,}, with learning rate {rate:g}, {what}. The batch: "
         f"{sampler.batch(step)}. {stays}. Lower learning_rate, raise warmup_steps or set clip: in another directory "
