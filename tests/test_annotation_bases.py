@@ -11,8 +11,8 @@ import pytest
 
 from ntviz import annotation, data
 from ntviz.genome import Interval
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 
 
 def spans(found: annotation.Annotation) -> list[tuple[int, int]]:

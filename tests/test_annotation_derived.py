@@ -14,8 +14,8 @@ from ntviz import annotation, data
 from ntviz.annotation import Annotation
 from ntviz.annotation.elements import COLUMNS
 from ntviz.genome import Interval
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 
 Row = tuple[str, int, int, str, str, str]
 

@@ -14,8 +14,8 @@ import pytest
 from ntviz import annotation
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval, Variant
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 from ntviz.variants import consequences
 
 STOPS = ("TAA", "TAG", "TGA")

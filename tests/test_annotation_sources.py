@@ -12,8 +12,8 @@ import pytest
 from ntviz import annotation, data
 from ntviz.annotation import REGULATORY, Annotation
 from ntviz.genome import Interval
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 
 
 def elements(found: Annotation) -> list[tuple[str, int, int]]:
@@ -286,7 +286,7 @@ def test_islands_at_the_seams_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     place = Interval("chr20", 0, len(sequence))
     whole = annotation.cpg_islands(sequence, place, length=30)
     assert len(whole) > 3
-    monkeypatch.setattr("ntviz.annotation.islands._PIECE", 17)
+    monkeypatch.setattr("ntviz.annotation.from_bases._PIECE", 17)
     pd.testing.assert_frame_equal(annotation.cpg_islands(sequence, place, length=30).table, whole.table)
 
 

@@ -193,36 +193,21 @@ def test_elements_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"kind": "sites"},
-            r"An element must be one of those in the table: site; received 'sites'\. Did you mean 'site'\?",
-        ),
+        ({"kind": "sites"}, r"An element must be one of those in the table: site; received 'sites'\. Did you mean 'site'\?"),
         ({"chrom": "3"}, r"chrom must be a contig with site on it: 1, un; received '3'"),
-        (
-            {"chrom": "un"},
-            r"site must lie on a contig of the reference; received those of un, and toy.fa has 1\. Use",
-        ),
+        ({"chrom": "un"}, r"site must lie on a contig of the reference; received those of un, and toy.fa has 1\. Use"),
         ({"length": 101}, r"fit on a contig; received length=101 bp, and the longest, 1, has 100"),
-        (
-            {"length": 101, "kind": None},
-            r"fit on a contig; received length=101 bp, and the longest, 1, has 100",
-        ),
+        ({"length": 101, "kind": None}, r"fit on a contig; received length=101 bp, and the longest, 1, has 100"),
         ({"length": 0}, r"length must be at least 1; received 0"),
         ({"n": 0}, r"n must be at least 1; received 0"),
         ({"seed": -1}, r"seed must be at least 0; received -1"),
         ({"max_n": 2}, r"max_n must be a share between 0 and 1; received 2"),
         ({"elements": None}, r"elements must hold the kind 'site'; received None"),
-        (
-            {"reference": None, "kind": None},
-            r"drawn from contigs, whose lengths a reference knows; received none",
-        ),
-        (
-            {"kind": "nothing"},
-            r"There must be an element of the kind 'nothing' to draw windows around; there is none",
-        ),
+        ({"reference": None, "kind": None}, r"drawn from contigs, whose lengths a reference knows; received none"),
+        ({"kind": "nothing"}, r"There must be an element of the kind 'nothing' to draw windows around; there is none"),
         ({"kind": "beyond"}, r"all 1 of beyond end beyond theirs\. Check .*one assembly \(unknown\)"),
     ],
-)
+)  # fmt: skip
 def test_bad_questions_are_refused(tmp_path: Path, options: dict[str, object], message: str) -> None:
     place = pd.DataFrame({"chrom": ["1", "un"], "start": 10, "end": 20, "element": "site"})
     beyond = pd.DataFrame({"chrom": ["1"], "start": [10], "end": [200], "element": ["beyond"]})

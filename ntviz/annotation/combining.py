@@ -11,11 +11,29 @@ import numpy as np
 
 from ntviz.annotation.elements import COLUMNS, Annotation
 from ntviz.annotation.reading import read
-from ntviz.annotation.regulatory import REGULATORY
 from ntviz.genome import STRANDS, Interval, canonical_contig
 
 if TYPE_CHECKING:
     import pandas as pd
+
+REGULATORY: dict[str, str] = {
+    # ENCODE's candidate cis-regulatory elements, registry V2 and V3; of "pELS,CTCF-bound" the part before the comma counts.
+    "PLS": "promoter", "pELS": "enhancer", "dELS": "enhancer", "CTCF-only": "CTCF_binding_site",
+    "DNase-H3K4me3": "open_chromatin", "DNase-only": "open_chromatin",
+    # Registry V4: CA means chromatin accessibility.
+    "CA-CTCF": "CTCF_binding_site", "CA-H3K4me3": "open_chromatin", "CA-TF": "TF_binding_site", "CA": "open_chromatin",
+    "TF": "TF_binding_site",
+    # Ensembl's Regulatory Build, GFF.
+    "promoter": "promoter", "enhancer": "enhancer", "CTCF_binding_site": "CTCF_binding_site",
+    "open_chromatin_region": "open_chromatin", "TF_binding_site": "TF_binding_site",
+}  # fmt: skip
+"""Element of the attention analysis by class of ENCODE's registry or feature of Ensembl's Regulatory Build.
+
+For `read(path, rename=REGULATORY)`. Each region counts as one element, as in Ensembl's build, from which the paper took
+its own. So an enhancer that CTCF binds too (``dELS,CTCF-bound``) is an enhancer only, and open chromatin is what has no
+other class; DNase-H3K4me3 and CA-H3K4me3, which are far from known starts of genes, are open chromatin. Ensembl's
+promoter_flanking_region and ENCODE's Low-DNase are none of the nine and keep their names.
+"""
 
 
 def from_table(
@@ -33,8 +51,8 @@ def from_table(
     Parameters
     ----------
     table
-        Columns [chrom, start, end] (0-based half-open) and element; of strand, gene, gene_id, transcript, name and
-        origin those that are known. Others are left out.
+        Columns [chrom, start, end] (0-based half-open) and element; of strand, gene, gene_id, transcript, name and origin those
+        that are known. Others are left out. A start that is no integer, or a row without a base, is refused.
     element
         Element of all rows, where the table has no such column.
     kinds
@@ -43,11 +61,6 @@ def from_table(
         Name of the table, for messages.
     note
         What to say of it in `Annotation.note`.
-
-    Raises
-    ------
-    ValueError
-        If a column is missing, a coordinate is not an integer, a row has no base, or a strand is none of +, - and .
 
     Examples
     --------
@@ -110,13 +123,6 @@ def combine(*annotations: Annotation) -> Annotation:
 
     Each derives its own elements, so that exons of one and regulatory regions of another do not mix; where one states
     promoters and another derives them, both are there. Broken lines are kept, with the column `source`, and notes.
-
-    Raises
-    ------
-    ValueError
-        If there is nothing to combine.
-    TypeError
-        If something is not an Annotation.
 
     Examples
     --------
@@ -185,15 +191,6 @@ def named(
     within
         Where one looks: an interval, or several such as all contigs. Each file must have something there.
 
-    Raises
-    ------
-    FileNotFoundError
-        If a file is not there.
-    ValueError
-        If a file cannot be read, or has nothing within.
-    TypeError
-        If something is neither a path nor an Annotation.
-
     Examples
     --------
     >>> import tempfile
@@ -232,13 +229,7 @@ def _opened(file: str | Path | Annotation) -> tuple[Annotation, Path]:
 
 
 def require_within(one: Annotation, regions: Sequence[Interval]) -> None:
-    """Refuses an Annotation of which nothing lies in any of the regions.
-
-    Raises
-    ------
-    ValueError
-        Nothing does.
-    """
+    """Refuses an Annotation of which nothing lies in any of the regions."""
     contigs = {canonical_contig(name): name for name in one.table["chrom"].unique()}
     near = [region for region in regions if canonical_contig(region.chrom) in contigs]
     if not any(len(one.within(region)) for region in near):

@@ -1,22 +1,23 @@
-"""Annotation: a table of features, and the elements over an interval that come of it."""
+"""Annotation: a table of features, the genes in it by name, and the elements over an interval that come of it."""
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz.annotation.derived import derivable, derived_stretches
-from ntviz.annotation.genes import drawn_transcripts, gene_rows, place_of
-from ntviz.annotation.stretches import PROMOTER, any_in_span, merge
+from ntviz.annotation.transcripts import PROMOTER, derivable, derived, merge, merge_groups
 from ntviz.genome import Interval, canonical_contig
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("chrom", "start", "end", "strand", "element", "gene", "gene_id", "transcript", "name", "origin")
+_ENSEMBL = re.compile(r"(ENS[A-Z]*[GT]\d{11})\.\d+", re.IGNORECASE)
 
 
 class Annotation:
@@ -33,13 +34,11 @@ class Annotation:
     lines
         Number of lines of the file that should be features, broken ones included.
     kinds
-        Elements to know beside those in the table, such as the ones elsewhere in the genome. Nothing is derived for
-        them.
+        Elements to know beside those in the table, such as the ones elsewhere in the genome. Nothing is derived for them.
     stop_in_cds
-        Whether CDS ends with the stop codon, as in GFF3, or before it, as in GTF. It matters where stop codons or
-        UTRs are derived.
+        Whether CDS ends with the stop codon, as in GFF3, or before it, as in GTF; stop codons and UTRs are derived so.
     derive
-        Whether to derive elements at all; see `kinds`.
+        Whether to derive elements at all.
     notes
         Sentences to say in `note`.
     parts
@@ -52,32 +51,19 @@ class Annotation:
     Attributes
     ----------
     kinds
-        Elements that can be asked for: those in the table, those given, and those that follow from them and are in
-        neither. From exons follow, transcript by transcript:
-
-        - intron: the gaps between them;
-        - splice_donor and splice_acceptor: the first two and the last two bases of each intron of 4 bp and more, on
-          its strand (mostly GT and AG).
-
-        From exons and CDS:
-
-        - five_prime_utr and three_prime_utr: exon outside of CDS and stop codon;
-        - start_codon and stop_codon, of transcripts whose CDS is whole codons; they may lie on two exons.
-
-        From genes or transcripts: promoter and intergenic.
+        Elements that can be asked for: those in the table, those given, and those that follow from them and are in neither.
+        Of exons: intron, the gaps within a transcript; splice_donor and splice_acceptor, the first and the last two bases of
+        each intron of 4 bp and more, on its strand (mostly GT and AG). Of exons and CDS: five_prime_utr and three_prime_utr,
+        exon outside of CDS and stop codon; start_codon and stop_codon, where the CDS is whole codons; they may lie on two
+        exons. Of genes or transcripts: promoter and intergenic.
     features
         The table and what was inferred.
     table
         Columns [chrom, start, end, strand, element, gene, gene_id, transcript, name, origin, phase, incomplete]: `gene` is
-        its name, or its identifier where it has no name; `name` is that of a BED or GFF3 line; `origin` says where a
-        feature comes from where the file does, such as ``longest ATG ORF``, or from what it was inferred. `phase` is the
-        number of bases of a CDS before its first codon, -1 where it is not known, and `incomplete` the ends, 5 and 3, that
-        it lacks; both may be left out. What is not known is empty text.
-
-    Raises
-    ------
-    ValueError
-        If the table lacks columns.
+        its name, or its identifier where it has no name; `name` is that of a BED or GFF3 line; `origin` says where a feature
+        comes from, such as ``longest ATG ORF``, or from what it was inferred. `phase` is the number of bases of a CDS before
+        its first codon, -1 where it is not known, and `incomplete` the ends, 5 and 3, that it lacks; both may be left out.
+        What is not known is empty text.
     """
 
     def __init__(
@@ -103,23 +89,20 @@ class Annotation:
                 f"An annotation must have the columns {', '.join(COLUMNS)}; the table lacks {', '.join(missing)}. "
                 f"Add them, with empty text where nothing is known."
             )
-        own = {
-            name: value for name, value in (("phase", -1), ("incomplete", "")) if name not in table.columns
-        }
-        self.table = table.reset_index(drop=True).assign(**own)
+        unknown = {"phase": -1, "incomplete": ""}
+        unknown = {name: value for name, value in unknown.items() if name not in table.columns}
+        self.table = table.reset_index(drop=True).assign(**unknown)
         more = None if inferred is None or inferred.empty else inferred
         self.features = self.table if more is None else pd.concat([self.table, more], ignore_index=True)
         self.broken = pd.DataFrame({"line": [], "reason": [], "text": []}) if broken is None else broken
         self.source = source
         self.lines = len(table) + len(self.broken) if lines is None else lines
-        self.stop_in_cds = stop_in_cds
-        self.derive = derive
-        self.notes = tuple(notes)
-        self.parts = tuple(parts)
+        self.stop_in_cds, self.derive = stop_in_cds, derive
+        self.notes, self.parts = tuple(notes), tuple(parts)
+        self._stated = tuple(dict.fromkeys([*kinds, *self.features["element"].unique()]))
+        follow = derivable(self._stated) if derive and not self.parts else []
         theirs = [kind for part in self.parts for kind in part.kinds]
-        self._stated = tuple(dict.fromkeys([*kinds, *self.features["element"]]))
-        derived = derivable(self._stated) if derive and not self.parts else []
-        self.kinds: tuple[str, ...] = tuple(dict.fromkeys([*self._stated, *derived, *theirs]))
+        self.kinds: tuple[str, ...] = tuple(dict.fromkeys([*self._stated, *follow, *theirs]))
         self.aliases = dict(aliases or {})
         for part in self.parts:
             for name, genes in part.aliases.items():
@@ -138,16 +121,16 @@ class Annotation:
     @property
     def note(self) -> str:
         """What could not be read and what else there is to say, in words; empty when there is nothing."""
-        said = [part.note for part in self.parts if part.note]
+        notes = [part.note for part in self.parts if part.note]
         if len(self.broken) and not self.parts:
             first, lines = self.broken.iloc[0], self.broken["line"].astype(str)
             more = f" and {len(lines) - 10:,} more" if len(lines) > 10 else ""
             which = f" (lines {', '.join(lines[:10])}{more})" if len(lines) > 1 else ""
-            said.append(
+            notes.append(
                 f"{len(lines):,} of {self.lines:,} lines of {self.source} could not be read{which}; the first, line "
                 f"{first['line']}: {first['reason']}."
             )
-        return " ".join([*said, *self.notes])
+        return " ".join([*notes, *self.notes])
 
     @property
     def inferred(self) -> pd.DataFrame:
@@ -159,9 +142,8 @@ class Annotation:
     def within(self, interval: Interval) -> Annotation:
         """The features that overlap an interval, whole; contig aliases match, strands are ignored.
 
-        The kinds of elements stay those of the whole, so that asking for one that is not here is no error. What is
-        derived, such as an intron between two exons that do not overlap, is derived from what overlaps; ask the whole
-        for such elements.
+        The kinds of elements stay those of the whole, so that asking for one that is not here is no error. What is derived,
+        such as an intron, is derived from what overlaps; ask the whole for such elements.
         """
         return Annotation(
             self.table.iloc[self._overlapping(interval)],
@@ -174,24 +156,18 @@ class Annotation:
             notes=self.notes,
             parts=[part.within(interval) for part in self.parts],
             aliases={} if self.parts else self.aliases,
-            inferred=self.inferred[
-                (self.inferred["chrom"].map(canonical_contig) == canonical_contig(interval.chrom))
-                & (self.inferred["start"] < interval.end)
-                & (self.inferred["end"] > interval.start)
-            ],
+            inferred=self.inferred[overlapping(self.inferred, interval)],
         )
 
     def _overlapping(self, interval: Interval) -> np.ndarray:
         """Rows that overlap, in the order of the table."""
         if self._index is None:
-            self._index = {}
             starts, ends = (self.table[column].to_numpy(np.int64) for column in ("start", "end"))
-            for chrom, rows in self._rows_of("chrom").items():
-                key = canonical_contig(chrom)
-                rows = np.concatenate([self._index[key][0], rows]) if key in self._index else rows
+            self._index = {}
+            for contig, rows in self.table.groupby(_contigs(self.table)).indices.items():
                 rows = rows[np.argsort(starts[rows], kind="stable")]
                 # With the largest end so far, rows that end too early are found by bisection although ends are unsorted.
-                self._index[key] = (rows, starts[rows], ends[rows], np.maximum.accumulate(ends[rows]))
+                self._index[str(contig)] = (rows, starts[rows], ends[rows], np.maximum.accumulate(ends[rows]))
         if canonical_contig(interval.chrom) not in self._index:
             return np.zeros(0, dtype=np.int64)
         rows, starts, ends, reached = self._index[canonical_contig(interval.chrom)]
@@ -199,76 +175,78 @@ class Annotation:
         high = np.searchsorted(starts, interval.end, side="left")
         return np.sort(rows[low:high][ends[low:high] > interval.start])
 
-    def _rows_of(self, column: str) -> dict[str, np.ndarray]:
-        if column not in self._groups:
-            groups = self.table.groupby(column, sort=False).indices
-            self._groups[column] = {str(key): rows for key, rows in groups.items()}
-        return self._groups[column]
-
     def gene(self, name: str) -> Interval:
         """The gene of that name or identifier, from its first to its last base over all isoforms, on its strand.
 
-        It may reach further than the transcripts of the annotation, as the bundle's genes do; see `tss`.
+        It may reach further than the transcripts of the annotation, as the bundle's genes do; see `tss`. A ValueError says that
+        there is no such gene, and names the nearest, or that there are several.
 
         Parameters
         ----------
         name
             Gene name, in any case, or gene identifier, with or without version; of Ensembl's, any version is the gene. Or the
             identifier of a transcript, which is then the whole place; or another name that a GTF or GFF3 gives the gene.
-
-        Raises
-        ------
-        ValueError
-            If there is no such gene (the message names the nearest), or there are several of that name.
         """
-        return place_of(self._gene_rows(name), name)
+        return _place(self._gene_rows(name), name)
 
     def _gene_rows(self, name: str) -> pd.DataFrame:
-        groups = (self._rows_of(column) for column in ("gene", "gene_id", "transcript"))
-        return gene_rows(self.table, name, *groups, self.aliases, self.source)
+        """The rows of a gene or transcript."""
+        for column in ("gene", "gene_id", "transcript"):
+            if column not in self._groups:
+                groups = self.table.groupby(column, sort=False).indices
+                self._groups[column] = {str(key): rows for key, rows in groups.items() if key}
+        names, identifiers, transcripts = self._groups.values()
+        for groups in self._groups.values():
+            if name in groups:
+                return self.table.iloc[groups[name]]
+        rows = [identifiers[gene] for gene in self.aliases.get(name, ()) if gene in identifiers]
+        # Ensembl's identifier is that of the gene, or transcript, in each of its versions.
+        versioned = _ENSEMBL.fullmatch(name)
+        lower = (versioned[1] if versioned else name).lower()
+        for groups, whole in ((identifiers, False), (names, True), (transcripts, False)):
+            rows = rows or [
+                found for text, found in groups.items() if (text if whole else text.partition(".")[0]).lower() == lower
+            ]  # fmt: skip
+        if rows:
+            return self.table.iloc[np.concatenate(rows)]
+        # Upper case, because nearest means fewest wrong letters, not fewest wrong cases.
+        upper = {text.upper(): text for text in names}
+        nearest = [upper[text] for text in difflib.get_close_matches(name.upper(), upper, n=3, cutoff=0.6)]
+        hint = f"Nearest: {', '.join(nearest)}. " if nearest else ""
+        raise ValueError(
+            f"A gene must be one of the {len(names):,} of {self.source}; received {name!r}. {hint}"
+            f"Use another name of it, or an annotation that holds it."
+        )
 
     def tss(self, gene: str) -> tuple[str, int, str]:
-        """Contig, 0-based position and strand of the first base of a gene's transcripts.
+        """Contig, 0-based position and strand of the first base of a gene's transcripts, or of the gene where it has none here.
 
-        Where the annotation has no transcript of the gene, of the gene. `gene` may begin before the first base of the
-        transcripts, where an isoform begins that the annotation does not have.
-
-        Raises
-        ------
-        ValueError
-            If there is no such gene, or it has no strand.
+        `gene` may begin before it, where an isoform begins that the annotation does not have. A ValueError says that there is no
+        such gene, or that it has no strand.
         """
         rows = self._gene_rows(gene)
-        place = place_of(rows, gene)
+        place = _place(rows, gene)
         transcribed = rows[(rows["transcript"] != "") & (rows["element"] != "gene")]
-        if len(transcribed):
-            place = Interval(
-                place.chrom, int(transcribed["start"].min()), int(transcribed["end"].max()), place.strand
-            )
         if place.strand == ".":
             raise ValueError(
                 f"A gene must have one strand for a start; {gene} of {self.source} has none. Take an end of gene({gene!r}) yourself."
             )
-        return place.chrom, place.start if place.strand == "+" else place.end - 1, place.strand
+        rows = transcribed if len(transcribed) else rows
+        start = rows["start"].min() if place.strand == "+" else rows["end"].max() - 1
+        return place.chrom, int(start), place.strand
 
     def transcripts(self, gene: str) -> pd.DataFrame:
-        """One row a transcript of a gene, found as by `gene`, with the columns of `genes` and all its exons.
-
-        Raises
-        ------
-        ValueError
-            If there is no such gene.
-        """
-        return drawn_transcripts(self._gene_rows(gene))
+        """One row a transcript of a gene, found as by `gene`, with the columns of `genes` and all its exons."""
+        return _drawn(self._gene_rows(gene))
 
     def genes(self, interval: Interval) -> pd.DataFrame:
         """One row a transcript that overlaps an interval, for drawing.
 
-        Columns [gene, gene_id, transcript, chrom, start, end, strand, exons, cds]; `start` and `end` are those of the
-        whole transcript; `exons` and `cds` are tuples of (start, end), sorted, of those that overlap the interval. A gene
-        without a transcript there has one row with its own ends.
+        Columns [gene, gene_id, transcript, chrom, start, end, strand, exons, cds]; `start` and `end` are those of the whole
+        transcript; `exons` and `cds` are tuples of (start, end), sorted, of those that overlap the interval. A gene without a
+        transcript there has one row with its own ends.
         """
-        return drawn_transcripts(self.table.iloc[self._overlapping(interval)])
+        return _drawn(self.table.iloc[self._overlapping(interval)])
 
     # Elements ---------------------------------------------------------------------------------------------------------
 
@@ -280,37 +258,29 @@ class Annotation:
         Parameters
         ----------
         kinds
-            One or more of `kinds` of this annotation; all but intergenic, which has no ends, when not given. An intron
-            is a gap between exons of one transcript, and may hold an exon of another.
+            One or more of `kinds` of this annotation; all but intergenic, which has no ends, when not given. An intron is a gap
+            between exons of one transcript, and may hold an exon of another.
         promoter
             bp before and after the first base of each transcript, on its strand, that are its promoter.
-
-        Raises
-        ------
-        ValueError
-            If there is no such kind.
         """
         import pandas as pd
 
+        endless = {"intergenic"} - {*self._stated}
         chosen = (
-            [kind for kind in self.kinds if kind in self._stated or kind != "intergenic"]
-            if kinds is None
-            else self._chosen(kinds)
+            [kind for kind in self.kinds if kind not in endless] if kinds is None else self._chosen(kinds)
         )
-        parts = []
-        for kind in chosen:
-            if kind == "intergenic" and kind not in self._stated:
-                raise ValueError(
-                    "elements() lists kinds that have ends; intergenic has none without the length of the contig. "
-                    "Use indicator() for it."
-                )
-            for chrom, starts, ends in self._stretches(kind, promoter).values():
-                parts.append(pd.DataFrame({"chrom": chrom, "start": starts, "end": ends, "element": kind}))
-        if not parts:
+        if endless & {*chosen}:
+            raise ValueError(
+                "elements() lists kinds that have ends; intergenic has none without the length of the contig. Use indicator()."
+            )
+        stretches = [
+            pd.DataFrame({"chrom": chrom, "start": starts, "end": ends, "element": kind})
+            for kind in chosen
+            for chrom, starts, ends in self._stretches(kind, promoter).values()
+        ]
+        if not stretches:
             return pd.DataFrame({"chrom": [], "start": [], "end": [], "element": []})
-        return pd.concat(parts, ignore_index=True).sort_values(
-            ["chrom", "start", "end", "element"], ignore_index=True
-        )
+        return pd.concat(stretches).sort_values(["chrom", "start", "end", "element"], ignore_index=True)
 
     def indicator(
         self,
@@ -330,15 +300,10 @@ class Annotation:
         element
             One of `kinds`, or several, whose union counts. Intergenic is what is in no gene.
         spans
-            [token, 2] in bp within the sequence, 0-based half-open, as in `Tokens.spans`. A token is in the element if
-            any of its bases is; a token without bases never is.
+            [token, 2] in bp within the sequence, 0-based half-open, as in `Tokens.spans`. A token is in the element if any of
+            its bases is; a token without bases never is.
         promoter
             As in `elements`.
-
-        Raises
-        ------
-        ValueError
-            If there is no such kind, or the spans do not fit the interval.
 
         References
         ----------
@@ -363,19 +328,15 @@ class Annotation:
                 inside |= self._forward(interval, [kind], promoter)
         if interval.strand == "-":
             inside = inside[::-1]
-        return inside if spans is None else any_in_span(inside, spans)
+        return inside if spans is None else _any_in_span(inside, spans)
 
     def _forward(self, interval: Interval, kinds: Sequence[str], promoter: tuple[int, int]) -> np.ndarray:
         inside = np.zeros(len(interval), dtype=bool)
+        nothing = ("", np.zeros(0, np.int64), np.zeros(0, np.int64))
         for kind in kinds:
-            found = self._stretches(kind, promoter).get(canonical_contig(interval.chrom))
-            if found is None:
-                continue
-            _, starts, ends = found
-            low, high = (
-                np.searchsorted(ends, interval.start, side="right"),
-                np.searchsorted(starts, interval.end, side="left"),
-            )
+            _, starts, ends = self._stretches(kind, promoter).get(canonical_contig(interval.chrom), nothing)
+            low = np.searchsorted(ends, interval.start, side="right")
+            high = np.searchsorted(starts, interval.end, side="left")
             for start, end in zip(starts[low:high], ends[low:high], strict=True):
                 inside[max(start - interval.start, 0) : end - interval.start] = True
         return inside
@@ -398,33 +359,91 @@ class Annotation:
         """Contig as it is written, starts and ends, by canonical contig; merged once and kept."""
         key = (kind, promoter if kind == "promoter" else None)
         if key not in self._merged:
-            chroms, starts, ends = self._raw(kind, promoter)
-            self._merged[key] = {}
-            for chrom in dict.fromkeys(map(str, chroms)):
-                rows = np.flatnonzero(chroms == chrom)
-                canonical = canonical_contig(chrom)
-                spelled, *before = self._merged[key].get(
-                    canonical, (chrom, np.zeros(0, np.int64), np.zeros(0, np.int64))
-                )
-                merged = merge(
-                    np.concatenate([before[0], starts[rows]]), np.concatenate([before[1], ends[rows]])
-                )
-                self._merged[key][canonical] = (spelled, *merged)
+            raw = self._raw(kind, promoter)
+            self._merged[key] = {
+                str(contig): (str(own["chrom"].iloc[0]), *merge(*(own[edge].to_numpy(np.int64) for edge in ("start", "end"))))
+                for contig, own in raw.groupby(_contigs(raw), sort=False)
+            }  # fmt: skip
         return self._merged[key]
 
-    def _raw(self, kind: str, promoter: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _raw(self, kind: str, promoter: tuple[int, int]) -> pd.DataFrame:
+        import pandas as pd
+
         if self.parts:
-            found = [part._raw(kind, promoter) for part in self.parts if kind in part.kinds]
-            chroms, starts, ends = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-            return chroms, starts, ends
-        if kind not in self._stated:
-            starting = "transcript" if "transcript" in self._stated else "gene"
-            return derived_stretches(
-                kind, self.features, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds
-            )
-        part = self.features[self.features["element"] == kind]
-        return (
-            part["chrom"].to_numpy(object),
-            part["start"].to_numpy(np.int64),
-            part["end"].to_numpy(np.int64),
+            return pd.concat([part._raw(kind, promoter) for part in self.parts if kind in part.kinds])
+        if kind in self._stated:
+            return self.features.loc[self.features["element"] == kind, ["chrom", "start", "end"]]
+        starting = "transcript" if "transcript" in self._stated else "gene"
+        return derived(
+            kind, self.features, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds
         )
+
+
+def _contigs(table: pd.DataFrame) -> pd.Series:
+    """Canonical contig of each row."""
+    return table["chrom"].map({name: canonical_contig(str(name)) for name in table["chrom"].unique()})
+
+
+def overlapping(table: pd.DataFrame, interval: Interval) -> pd.Series:
+    """Which rows overlap an interval, under any alias of its contig."""
+    here = _contigs(table) == canonical_contig(interval.chrom)
+    return here & (table["start"] < interval.end) & (table["end"] > interval.start)
+
+
+def _place(rows: pd.DataFrame, name: str) -> Interval:
+    """The one place that rows of a gene cover, on their strand."""
+    # A gene is where its lines and its transcripts overlap; where they do not, as of copies of one identifier, it is several.
+    rows = rows.assign(row=np.where(rows["element"] == "gene", np.arange(len(rows)), -1))
+    wholes = rows.groupby(["chrom", "gene_id", "strand", "transcript", "row"], sort=False)
+    hulls = wholes.agg(start=("start", "min"), end=("end", "max")).reset_index()
+    places = [
+        (gene_id, Interval(str(chrom), int(start), int(end)))
+        for gene_id, chrom, start, end in merge_groups(hulls, ["chrom", "gene_id"])[
+            ["gene_id", "chrom", "start", "end"]
+        ].to_numpy()
+    ]
+    if len(places) > 1:
+        listed = ", ".join(f"{identifier} at {place.label()}" for identifier, place in places)
+        raise ValueError(
+            f"A gene must be one place; {name!r} is {len(places)}: {listed}. Use an identifier that is one, or the place."
+        )
+    strands = rows["strand"].unique()
+    return dataclasses.replace(places[0][1], strand=strands[0] if len(strands) == 1 else ".")
+
+
+def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row a transcript of a table of features; a gene without one there has a row with its own ends."""
+    import pandas as pd
+
+    drawn = []
+    keys = ["chrom", "gene_id", "transcript"]
+    transcribed = set(rows["gene_id"][rows["transcript"] != ""])
+    for (chrom, gene_id, transcript), own in rows[rows["gene"] != ""].groupby(keys, sort=False):
+        if not transcript and gene_id in transcribed:
+            continue
+        parts = {kind: own[own["element"] == kind] for kind in ("transcript", "exon", "CDS")}
+        whole = parts["transcript"] if len(parts["transcript"]) else own
+        pieces = (
+            tuple(sorted(parts[kind][["start", "end"]].itertuples(index=False, name=None)))
+            for kind in ("exon", "CDS")
+        )
+        first, last = int(whole["start"].min()), int(whole["end"].max())
+        drawn.append((own["gene"].iloc[0], gene_id, transcript, chrom, first, last, own["strand"].iloc[0], *pieces))  # fmt: skip
+    columns = ["gene", "gene_id", "transcript", "chrom", "start", "end", "strand", "exons", "cds"]
+    return pd.DataFrame(drawn, columns=columns).sort_values(["start", "end"], ignore_index=True)
+
+
+def _any_in_span(inside: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Which spans [token, 2] hold a base that is inside [base]."""
+    spans = np.asarray(spans)
+    if spans.ndim != 2 or spans.shape[1] != 2 or not np.issubdtype(spans.dtype, np.integer):
+        raise ValueError(
+            f"spans must be integers [token, 2]; received {spans.dtype} {list(spans.shape)}. Pass Tokens.spans."
+        )
+    if len(spans) and (spans.min() < 0 or spans.max() > len(inside) or (spans[:, 1] < spans[:, 0]).any()):
+        raise ValueError(
+            f"spans must lie within the interval's {len(inside):,} bp, start before end; received {spans.min():,} to "
+            f"{spans.max():,}. Pass bp within the sequence, not genome coordinates."
+        )
+    count = np.concatenate([[0], np.cumsum(inside)])
+    return count[spans[:, 1]] > count[spans[:, 0]]

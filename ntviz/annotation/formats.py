@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from ntviz.environment import whole_number
+
 PARTS = {"exon", "CDS", "UTR", "five_prime_utr", "three_prime_utr", "start_codon", "stop_codon"}
 """Elements that a transcript is made of."""
 _PRODUCTS = {"protein", "polypeptide"}
@@ -58,17 +60,10 @@ class LineError(Exception):
 
 def integer(text: str, what: str) -> int:
     """A whole number of a line, called `what` in the message; also as R writes it, such as 1e+05."""
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.5
-    if not number.is_integer():
+    number = whole_number(text)
+    if number is None:
         raise LineError(f"the {what} must be an integer and is {text[:20]!r}")
-    return int(number)
+    return number
 
 
 def _columns(line: str) -> tuple[Row, str]:
@@ -124,15 +119,26 @@ def _element(feature: str) -> str:
     return "transcript" if lower.endswith(("rna", "_transcript")) else _ELEMENTS.get(lower, feature)
 
 
-class Gtf:
-    """Lines of GTF; identifiers that stand on other lines of a gene are filled in when all are read.
-
-    Lines that belong to no gene, such as the repeats of RepeatMasker, need none.
-    """
+class Lines:
+    """Lines of one format: called with each line, and `resolved` when all are read."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, None] = {}
         self.aliases: dict[str, dict[str, None]] = {}
+        self.odd = 0  # lines kept although their attributes are not in order
+
+    def __call__(self, line: str) -> list[Row]:
+        raise NotImplementedError
+
+    def resolved(self, rows: Iterable[Row]) -> Iterable[Row]:
+        return rows
+
+
+class Gtf(Lines):
+    """GTF: identifiers that stand on other lines of a gene are filled in when all are read; lines of no gene need none."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self.writers: set[str] = set()
         self._gene_of: dict[str, str] = {}
         self._names: dict[str, str] = {}
@@ -148,9 +154,7 @@ class Gtf:
         gene, transcript = values.get("gene_id", ""), values.get("transcript_id", "")
         if not gene and not transcript and re.fullmatch(r"[^\s=.][^\s=]*", text.strip("; ")):
             # AUGUSTUS and BRAKER write the identifier alone.
-            gene, transcript = (
-                text.strip("; ") if row.element == kind else "" for kind in ("gene", "transcript")
-            )
+            gene, transcript = (text.strip("; ") * (row.element == kind) for kind in ("gene", "transcript"))
         if not gene and not transcript and (row.element in PARTS or row.element in ("gene", "transcript")):
             raise LineError("the attributes must name a gene_id or transcript_id and do not")
         if gene and transcript:
@@ -163,36 +167,26 @@ class Gtf:
                 self.aliases.setdefault(name, {})[gene] = None
         self.kinds[row.element] = None
         self.writers.add(line.split("\t", 2)[1])
-        return [
-            row._replace(
-                gene=names[0] if names else "",
-                gene_id=gene,
-                transcript=transcript,
-                origin=values.get("origin", ""),
-            )
-        ]
+        name, origin = names[0] if names else "", values.get("origin", "")
+        return [row._replace(gene=name, gene_id=gene, transcript=transcript, origin=origin)]
 
     def resolved(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
             if (row.gene_id or row.transcript) and not (row.gene_id and row.gene):
-                gene = (
-                    row.gene_id or self._gene_of.get(row.transcript) or re.sub(r"\.t\d+$", "", row.transcript)
-                )
+                gene = row.gene_id or self._gene_of.get(row.transcript) or re.sub(r"\.t\d+$", "", row.transcript)  # fmt: skip
                 row = row._replace(gene_id=gene, gene=row.gene or self._names.get(gene, gene))
             yield row
 
 
-class Gff3:
-    """Lines of GFF3, whose genes and transcripts are found by following Parent when all lines are read.
+class Gff3(Lines):
+    """GFF3, whose genes and transcripts are found by following Parent when all lines are read.
 
     A transcript is what the Sequence Ontology calls so, and what has exons or CDS and lies in a gene or in nothing. Exons and CDS
     of a gene itself are those of a transcript of its name; several CDS of it, of one each.
     """
 
     def __init__(self) -> None:
-        self.kinds: dict[str, None] = {}
-        self.aliases: dict[str, dict[str, None]] = {}
-        self.odd = 0
+        super().__init__()
         self._nameless: set[str] = set()
         # Identifier to parent, element and names of the feature.
         self._known: dict[str, tuple[str, str, dict[str, str]]] = {}
@@ -217,9 +211,8 @@ class Gff3:
         self.odd += odd
         identifier, parents = attributes.get("ID", ""), attributes.get("Parent", "")
         if not parents and not identifier and row.element == "CDS":
-            identifier = next(
-                (attributes[key] for key in (*reversed(_NAMES), "protein_id") if key in attributes), ""
-            )
+            keys = (*reversed(_NAMES), "protein_id")
+            identifier = next((attributes[key] for key in keys if key in attributes), "")
         if not parents and row.element in PARTS and "transcript_id" in attributes:
             parents = attributes["transcript_id"]
         self.kinds[row.element] = None
@@ -296,12 +289,8 @@ class Gff3:
                     transcript = gene or parent or identifier
             name, gene_id = self._names(gene, transcript)
             below = self._known[transcript][2] if transcript in self._known and transcript != gene else {}
-            yield row._replace(
-                element=element,
-                gene=name,
-                gene_id=gene_id,
-                transcript=unquote(below.get("transcript_id") or transcript),
-            )
+            transcript = unquote(below.get("transcript_id") or transcript)
+            yield row._replace(element=element, gene=name, gene_id=gene_id, transcript=transcript)
 
     def _names(self, gene: str, transcript: str) -> tuple[str, str]:
         """Name and identifier of a gene; of a transcript without one, those that it gives its own."""
@@ -312,14 +301,12 @@ class Gff3:
         return unquote(name), unquote(identifier)
 
 
-class Bed:
-    """Lines of BED: one feature each, or the parts of a transcript where the first twelve columns are BED12 on a strand."""
+class Bed(Lines):
+    """BED: a line is one feature, or the parts of a transcript where the first twelve columns are BED12 on a strand."""
 
     def __init__(self, element: str | None, *, peaks: bool) -> None:
-        self.kinds: dict[str, None] = {}
-        self.aliases: dict[str, dict[str, None]] = {}
-        self._element = element
-        self._peaks = peaks
+        super().__init__()
+        self._element, self._peaks = element, peaks
         self._copies: Counter[tuple[str, str, str]] = Counter()
 
     def __call__(self, line: str) -> list[Row]:
@@ -361,64 +348,34 @@ class Bed:
 
     def _transcript(self, fields: list[str], start: int, end: int, strand: str, name: str) -> list[Row]:
         """The parts of a transcript; each line is one of its own, the second of a name with _dup1 as UCSC writes it."""
-        if name in ("", "."):
-            name = f"{fields[0]}:{start + 1}-{end}"
-        rows = _bed_transcript(fields, start, end, strand, name)
+        sizes, starts = (
+            [integer(number, "block") for number in fields[column].strip(",").split(",")]
+            for column in (10, 11)
+        )
+        if not len(sizes) == len(starts) == integer(fields[9], "number of blocks"):
+            raise LineError(
+                f"it must have {fields[9]} block sizes and starts and has {len(sizes)} and {len(starts)}"
+            )
+        exons = [(start + offset, start + offset + size) for size, offset in zip(sizes, starts, strict=True)]
+        if exons[0][0] != start or exons[-1][1] != end or min(sizes) < 1:
+            raise LineError(
+                f"its blocks must begin at {start} and end at {end}, and they go from {exons[0][0]} to {exons[-1][1]}"
+            )
+        first, last = integer(fields[6], "start of the thick part"), integer(fields[7], "end of the thick part")  # fmt: skip
+        parts = [(start, end, "transcript"), *((*exon, "exon") for exon in exons)]
+        before, after = ("five_prime_utr", "three_prime_utr")[:: -1 if strand == "-" else 1]
+        for left, right in exons if first < last else ():
+            parts += [
+                (left, min(right, first), before),
+                (max(left, first), min(right, last), "CDS"),
+                (max(left, last), right, after),
+            ]
+        name = name if name not in ("", ".") else f"{fields[0]}:{start + 1}-{end}"
         copies = self._copies[fields[0], strand, name]
         self._copies[fields[0], strand, name] += 1
-        return [row._replace(transcript=f"{name}_dup{copies}") for row in rows] if copies else rows
-
-    def resolved(self, rows: Iterable[Row]) -> Iterable[Row]:
-        return rows
-
-
-def _bed_transcript(fields: list[str], start: int, end: int, strand: str, name: str) -> list[Row]:
-    def row(left: int, right: int, element: str) -> Row:
-        return Row(fields[0], left, right, strand, element, name, name, name, name)
-
-    sizes, starts = (
-        [integer(number, "block") for number in fields[column].strip(",").split(",")] for column in (10, 11)
-    )
-    if not len(sizes) == len(starts) == integer(fields[9], "number of blocks"):
-        raise LineError(
-            f"it must have {fields[9]} block sizes and starts and has {len(sizes)} and {len(starts)}"
-        )
-    exons = [(start + offset, start + offset + size) for size, offset in zip(sizes, starts, strict=True)]
-    if exons[0][0] != start or exons[-1][1] != end or min(sizes) < 1:
-        raise LineError(
-            f"its blocks must begin at {start} and end at {end}, and they go from {exons[0][0]} to {exons[-1][1]}"
-        )
-    first, last = integer(fields[6], "start of the thick part"), integer(fields[7], "end of the thick part")
-    rows = [row(start, end, "transcript"), *(row(left, right, "exon") for left, right in exons)]
-    if first >= last:
-        return rows
-    before, after = (
-        ("three_prime_utr", "five_prime_utr") if strand == "-" else ("five_prime_utr", "three_prime_utr")
-    )
-    for left, right in exons:
-        for low, high, element in (
-            (left, min(right, first), before),
-            (max(left, first), min(right, last), "CDS"),
-            (max(left, last), right, after),
-        ):
-            if low < high:
-                rows.append(row(low, high, element))
-    return rows
-
-
-def sided(rows: list[Row]) -> list[Row]:
-    """Rows in which each UTR is that of an end; one without CDS in its transcript stays UTR."""
-    if not any(row.element == "UTR" for row in rows):
-        return rows
-    coding: dict[tuple[str, str], int] = {}
-    for row in rows:
-        if row.element == "CDS":
-            key = (row.chrom, row.transcript)
-            coding[key] = min(row.start, coding.get(key, row.start))
-    sided = []
-    for row in rows:
-        if row.element == "UTR" and (row.chrom, row.transcript) in coding and row.strand != ".":
-            left = row.start < coding[row.chrom, row.transcript]
-            row = row._replace(element="five_prime_utr" if left == (row.strand == "+") else "three_prime_utr")
-        sided.append(row)
-    return sided
+        transcript = f"{name}_dup{copies}" if copies else name
+        return [
+            Row(fields[0], left, right, strand, element, name, name, transcript, name)
+            for left, right, element in parts
+            if left < right
+        ]

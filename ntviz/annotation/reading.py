@@ -1,31 +1,31 @@
-"""GTF, GFF3 and BED, plain or gzip, line by line: what can be read, and what cannot with its line number."""
+"""`read`: GTF, GFF3 and BED to an Annotation, and what such a file leaves to be inferred."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
-from ntviz.annotation import bigwig
-from ntviz.annotation.completion import completed, stop_in_cds
-from ntviz.annotation.elements import Annotation
-from ntviz.annotation.formats import Bed, Gff3, Gtf, LineError, Row, sided
+import numpy as np
+
+from ntviz.annotation.elements import Annotation, overlapping
+from ntviz.annotation.formats import PARTS, Bed, Gff3, Gtf, LineError, Lines, Row
+from ntviz.annotation.signals import binary_kind, binary_records
+from ntviz.annotation.transcripts import KEY, merge, merge_groups
 from ntviz.environment import lines_of, tell
 from ntviz.genome import Interval, canonical_contig
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _SUFFIXES = {
     ".gtf": "gtf", ".gff": "gff3", ".gff3": "gff3", ".bed": "bed",
     ".narrowpeak": "bed", ".broadpeak": "bed", ".gappedpeak": "bed",
 }  # fmt: skip
-
-
-class Broken(NamedTuple):
-    """One line that is not a feature."""
-
-    line: int
-    reason: str
-    text: str
+_STOP_IN_CDS = ("augustus", "gffread", "agat", "orfanage", "sqanti", "pacbio", "transdecoder")
+"""Programs whose GTF keeps the stop codon in the CDS, by what column 2 or a comment calls them; SQANTI3 writes PacBio."""
 
 
 def read(
@@ -39,11 +39,13 @@ def read(
 ) -> Annotation:
     r"""Features of a file, with the lines that could not be read beside them.
 
+    A ValueError says that the file is truncated, or holds no feature that can be read.
+
     Parameters
     ----------
     path
-        GTF, GFF3 or BED, plain or gzip, or bigBed (``ntviz[bigwig]``). A line of BED12 with a strand is a transcript; other
-        BED, narrowPeak, broadPeak and gappedPeak are intervals.
+        GTF, GFF3 or BED, plain or gzip, or bigBed (``ntviz[bigwig]``). A line of BED12 with a strand is a transcript; other BED,
+        narrowPeak, broadPeak and gappedPeak are intervals.
     format
         ``"gtf"``, ``"gff3"`` or ``"bed"`` when the name of the file does not say.
     on_error
@@ -53,24 +55,15 @@ def read(
     element
         Element of the intervals of a BED file; ``"region"`` when not given. The classes of ENCODE's cCREs are recognised.
     rename
-        Other names for elements, by the names that they have without it; the rest keep theirs. `REGULATORY` gives
-        those of ENCODE's cCREs and of Ensembl's Regulatory Build the names of the attention analysis.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the format is not known, the file is truncated, has no feature or none that can be read; with
-        ``on_error="raise"`` at the first broken line, whose number the message gives.
+        Other names for elements; the rest keep theirs. `REGULATORY` gives those of ENCODE's cCREs and of Ensembl's Regulatory
+        Build the names of the attention analysis.
 
     References
     ----------
     GTF 2.2 (Brent lab), GFF3 and the terms of the Sequence Ontology (Eilbeck et al. 2005), BED (UCSC). In GFF3 what has exons or
     CDS and lies in a gene is a transcript, whatever it is called. Exons that are missing are where CDS and UTRs are; transcripts
     and genes without lines are in `Annotation.features`. Where the CDS of a GTF ends, its stop codons, UTRs or program tell, and
-    `Annotation.note` says so. UTR of GENCODE's GTF, which does not say of which end,
-    becomes five_prime_utr or three_prime_utr by its side of the CDS of the same transcript.
+    `Annotation.note` says so. UTR of GENCODE's GTF becomes five_prime_utr or three_prime_utr by its side of the CDS.
 
     Examples
     --------
@@ -96,15 +89,13 @@ def read(
         )
     parse = _parser(path, format, element)
     rows: list[Row] = []
-    broken: list[Broken] = []
-    features = 0
-    comments, odd = "", 0
-    wanted = _Wanted(within)
-    # What follows from the parts of a gene needs all of them, wherever they are; a line of BED has its own.
-    chosen = wanted if isinstance(parse, Bed) else wanted.contig
+    broken: list[tuple[int, str, str]] = []
+    features, first_odd, comments = 0, 0, ""
+    # What follows from the parts of a gene needs all of them, so those of its contig are kept.
+    contig, same = canonical_contig(within.chrom) if within else "", {}
     lines = lines_of(path)
-    if bigwig.kind_of(path):
-        lines = enumerate(("\t".join(map(str, record)) for record in bigwig.records(path)), start=1)
+    if binary_kind(path):
+        lines = enumerate(("\t".join(map(str, record)) for record in binary_records(path)), start=1)
     for number, line in lines:
         if line.startswith(("##FASTA", ">")):
             break
@@ -113,16 +104,19 @@ def read(
             continue
         features += 1
         try:
-            rows += [row for row in parse(line) if chosen(row)]
-            if not odd and isinstance(parse, Gff3) and parse.odd:
-                odd = number
+            for row in parse(line):
+                if row.chrom not in same:
+                    same[row.chrom] = within is None or canonical_contig(row.chrom) == contig
+                if same[row.chrom]:
+                    rows.append(row)
+            first_odd = first_odd or number * bool(parse.odd)
         except LineError as fault:
             if on_error == "raise":
                 raise ValueError(
                     f"Line {number} of {path.name} must be a feature, but {fault}: {line[:80]!r}. "
                     f"Correct the line, or read with on_error='collect' to go on without it."
                 ) from None
-            broken.append(Broken(number, str(fault), line[:200]))
+            broken.append((number, str(fault), line[:200]))
     if not features:
         raise ValueError(
             f"{path.name} must hold at least one feature; it holds none. Check that it is the right file."
@@ -130,34 +124,34 @@ def read(
     if len(broken) == features:
         raise ValueError(
             f"{path.name} must hold lines in the format that its name says, but none of {features:,} can be read; line "
-            f"{broken[0].line}: {broken[0].reason}. Check the format; rename the file, or pass format=, when its name says another."
+            f"{broken[0][0]}: {broken[0][1]}. Check the format; rename the file, or pass format=, when its name says another."
         )
-    rows = list(parse.resolved(rows))
+    numbers = {"start": np.int64, "end": np.int64, "phase": np.int64}
+    table = pd.DataFrame(list(parse.resolved(rows)), columns=list(Row._fields)).astype(numbers)
     # GTF's CDS ends before the stop codon, or should; that of GFF3, and the thick part of BED, ends with it.
-    inside, note = (
-        stop_in_cds(rows, f"{comments} {' '.join(parse.writers)}".lower(), path.name)
-        if isinstance(parse, Gtf)
-        else (True, "")
-    )
-    notes = [note] * bool(note)
-    melted = sum(row.element in ("exon", "CDS") and not row.gene_id and not row.transcript for row in rows)
-    if melted:
+    inside, notes = True, []
+    if isinstance(parse, Gtf):
+        inside, note = _stop_in_cds(table, f"{comments} {' '.join(parse.writers)}".lower(), path.name)
+        notes = [note] if note else []
+    lone = table["element"].isin(["exon", "CDS"]) & (table["gene_id"] == "") & (table["transcript"] == "")
+    if lone.any():
         notes.append(
-            f"{melted:,} exons and CDS of {path.name} name no transcript, so no introns, splice sites or codons follow from them; "
-            f"GFF3 names it in Parent, which is spelt so."
+            f"{lone.sum():,} exons and CDS of {path.name} name no transcript, so no introns, splice sites or codons follow from "
+            f"them; GFF3 names it in Parent, which is spelt so."
         )
-    names = rename or {}
-    tables = [
-        pd.DataFrame(
-            [
-                row._replace(element=names[row.element]) if row.element in names else row
-                for row in part
-                if wanted(row)
-            ],
-            columns=list(Row._fields),
+    if parse.odd:
+        notes.append(
+            f"{parse.odd:,} lines of {path.name} have semicolons that are neither escaped nor between attributes, the first of "
+            f"them line {first_odd}; they were kept as text."
         )
-        for part in completed(sided(rows))
-    ]
+    table, inferred = (
+        part if within is None else part[overlapping(part, within)] for part in _completed(_sided(table))
+    )
+    names = dict(rename or {})
+    table, inferred = (
+        part.assign(element=[names.get(kind, kind) for kind in part["element"]]) if names else part
+        for part in (table, inferred)
+    )
     # Elements elsewhere in the file are known here too: that there are none of them is an answer.
     kinds = dict.fromkeys(
         side
@@ -166,14 +160,9 @@ def read(
     )
     if kinds.keys() & {"exon", "CDS"}:
         kinds |= dict.fromkeys(("exon", "transcript", "gene"))
-    if isinstance(parse, Gff3) and parse.odd:
-        notes.append(
-            f"{parse.odd:,} lines of {path.name} have semicolons that are neither escaped nor between attributes, the first of "
-            f"them line {odd}; they were kept as text."
-        )
     found = Annotation(
-        tables[0],
-        inferred=tables[1],
+        table,
+        inferred=inferred,
         broken=pd.DataFrame(broken, columns=["line", "reason", "text"]),
         source=path.name,
         lines=features,
@@ -186,9 +175,9 @@ def read(
     return found
 
 
-def _parser(path: Path, format: str | None, element: str | None) -> Gtf | Gff3 | Bed:  # noqa: A002
+def _parser(path: Path, format: str | None, element: str | None) -> Lines:  # noqa: A002
     suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() not in (".gz", ".bgz")]
-    kind = bigwig.kind_of(path)
+    kind = binary_kind(path)
     if kind == "bigWig":
         raise ValueError(
             f"An annotation must hold regions; {path.name} is bigWig, which holds numbers. Read it with annotation.read_signal."
@@ -199,10 +188,9 @@ def _parser(path: Path, format: str | None, element: str | None) -> Gtf | Gff3 |
             f"An annotation must be GTF, GFF3 or BED; the name {path.name} says neither"
             f"{'' if format is None else f', and format={format!r} is none of them'}. Rename it, or pass format='gtf', 'gff3' or 'bed'."
         )
-    if known != "bed" and format is None:
-        known = _written_as(path) or known
     if known == "bed":
         return Bed(element, peaks="peak" in "".join(suffixes))
+    known = _written_as(path) or known if format is None else known
     if element is not None:
         raise ValueError(
             f"element is for BED files; {path.name} is {known.upper()}, whose lines say what they are. Leave it out."
@@ -222,22 +210,121 @@ def _written_as(path: Path) -> str:
     return ""
 
 
-class _Wanted:
-    """Whether a row overlaps an interval, or lies on its contig."""
+def _keys(table: pd.DataFrame) -> pd.MultiIndex:
+    import pandas as pd
 
-    def __init__(self, within: Interval | None) -> None:
-        self._within = within
-        self._contig = canonical_contig(within.chrom) if within is not None else ""
-        self._same: dict[str, bool] = {}
+    return pd.MultiIndex.from_frame(table[KEY])
 
-    def contig(self, row: Row) -> bool:
-        if self._within is None:
-            return True
-        if row.chrom not in self._same:
-            self._same[row.chrom] = canonical_contig(row.chrom) == self._contig
-        return self._same[row.chrom]
 
-    def __call__(self, row: Row) -> bool:
-        return self._within is None or (
-            self.contig(row) and row.start < self._within.end and row.end > self._within.start
-        )
+def _sided(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows in which each UTR is that of an end; one without CDS in its transcript stays UTR."""
+    coding = table[table["element"] == "CDS"].groupby(["chrom", "transcript"])["start"].min()
+    utrs = table[(table["element"] == "UTR") & (table["strand"] != ".")]
+    utrs = utrs.join(coding.rename("coding"), on=["chrom", "transcript"], how="inner")
+    left = utrs["start"] < utrs["coding"]
+    table.loc[utrs.index, "element"] = np.where(
+        left == (utrs["strand"] == "+"), "five_prime_utr", "three_prime_utr"
+    )
+    return table
+
+
+def _completed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows and, after them, exons that follow; and transcripts and genes that follow. `origin` says from what.
+
+    A transcript with CDS and without exons has exons where its CDS, UTRs and codons are; exons without a transcript have one, and
+    transcripts without a gene have one in each place where those of its identifier overlap.
+    """
+    import pandas as pd
+
+    table = _apart(table)
+    wholes = table[table["element"] == "transcript"]
+    parts = table[table["element"].isin(PARTS) & (table["transcript"] != "")]
+    keys = _keys(parts)
+    has = {kind: keys.isin(keys[parts["element"] == kind]) for kind in ("exon", "CDS")}
+    plain = parts.assign(name="", phase=-1, incomplete="")
+    exons = merge_groups(plain[has["CDS"] & ~has["exon"]], KEY)
+    exons = exons.assign(element="exon", origin="from CDS and UTR")
+    transcripts = plain[(has["exon"] | has["CDS"]) & ~keys.isin(_keys(wholes))]
+    ends = transcripts.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max"))
+    transcripts = transcripts.drop_duplicates(KEY).assign(element="transcript", origin="from exons")
+    transcripts = transcripts.assign(start=ends["start"].to_numpy(), end=ends["end"].to_numpy())
+    stated = table[table["element"] == "gene"].set_index(["chrom", "gene_id"]).index
+    genes = pd.concat([wholes, transcripts])
+    genes = genes[(genes["gene_id"] != "") & ~genes.set_index(["chrom", "gene_id"]).index.isin(stated)]
+    genes = merge_groups(genes, ["chrom", "strand", "gene_id"])
+    genes = genes.assign(element="gene", transcript="", name="", origin="from transcripts", incomplete="")
+    # A CDS lacks the ends that its transcript is said to lack.
+    lacks = wholes.drop_duplicates(KEY, keep="last").set_index(KEY)["incomplete"]
+    coding = table[table["element"] == "CDS"]
+    told = lacks[lacks != ""].reindex(_keys(coding)).to_numpy()
+    table.loc[coding.index, "incomplete"] = np.where(pd.isna(told), coding["incomplete"], told)
+    return pd.concat([table, exons], ignore_index=True), pd.concat([transcripts, genes], ignore_index=True)
+
+
+def _apart(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows in which transcripts of one identifier at several places have one each: t, t_dup1, t_dup2, as UCSC writes them.
+
+    Places are told by the lines of the transcripts, and only where parts of it lie in more than one.
+    """
+    lines = table[table["element"] == "transcript"]
+    repeated = lines[lines.duplicated(KEY)]
+    if repeated.empty:
+        return table
+    own = table[table["element"].isin(PARTS | {"transcript"}) & _keys(table).isin(_keys(repeated))]
+    for _, rows in own.groupby(KEY, sort=False):
+        line = rows[rows["element"] == "transcript"]
+        starts, ends = merge(line["start"].to_numpy(), line["end"].to_numpy())
+        at = np.maximum(np.searchsorted(starts, rows["start"], side="right") - 1, 0)
+        at = np.where((starts[at] <= rows["start"]) & (rows["end"] <= ends[at]), at, 0)
+        full = set(at[rows["element"].isin(["exon", "CDS"])])
+        if 0 in full and len(full) > 1:
+            copies = rows["transcript"] + [f"_dup{n}" if n else "" for n in at]
+            table.loc[rows.index, "transcript"] = copies
+    return table
+
+
+def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, str]:
+    """Whether the CDS of a GTF ends with the stop codon, and a sentence that says why.
+
+    GTF's own rule is that it ends before. Programs break it, so what the file says decides, in this order: its stop codons, its 3'
+    UTRs, the program (`writers`: names in the file, in lower case), and whether transcripts have room for a codon after the CDS.
+    """
+    table = table[table["element"].isin(PARTS | {"transcript"})]
+    coding = table[table["element"] == "CDS"]
+    if coding.empty:
+        return False, ""
+
+    def hulls(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max"))
+
+    cds, taken = hulls(coding), f"CDS of {source} is taken to end with the stop codon"
+
+    def beside(rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
+        """CDS and `rows` (_other) of the transcripts that have both, and the bases from the end of CDS to those of the rows."""
+        both = cds.join(hulls(rows).add_suffix("_other"), how="inner")
+        return both, np.asarray(both.index.get_level_values("strand") == "+")
+
+    both, _ = beside(table[table["element"] == "stop_codon"])
+    votes = Counter(((both["start"] <= both["start_other"]) & (both["end_other"] <= both["end"])).tolist())
+    if votes:
+        inside = votes[True] > votes[False]
+        where = f"{votes[inside]:,} of {votes.total():,} stop codons of {source} lie {'in' if inside else 'behind'} the CDS"
+        note = f"{where}, so it is taken to end {'with' if inside else 'before'} them."
+        return inside, note if votes[True] else ""
+    both, forward = beside(table[table["element"] == "three_prime_utr"])
+    behind = np.where(forward, both["start_other"] - both["end"], both["start"] - both["end_other"])
+    votes = Counter((behind[(behind == 0) | (behind == 3)] == 0).tolist())
+    if votes:
+        inside = votes[True] > votes[False]
+        return inside, f"{taken}: 3' UTR begins right behind it." if inside else ""
+    writer = next((name for name in _STOP_IN_CDS if name in writers), "")
+    if writer:
+        return True, f"{taken}, as {writer} writes it."
+    both, forward = beside(table)
+    length = (coding["end"] - coding["start"]).groupby([coding[name] for name in KEY]).sum()
+    room = np.where(forward, both["end_other"] - both["end"], both["start"] - both["start_other"])
+    votes = Counter((room[length.reindex(both.index) % 3 == 0] < 3).tolist())
+    if votes[True] > votes[False]:
+        return True, f"{taken}: most transcripts end with their CDS."
+    silent = f"{source} does not say whether its CDS holds the stop codon; it is taken to end before it, as GTF defines."
+    return False, silent if votes else ""

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ntviz.annotation import bigwig
 from ntviz.annotation.formats import LineError, integer
 from ntviz.environment import lines_of
 from ntviz.genome import Interval, canonical_contig
+
+_BINARY = {b"\x26\xfc\x8f\x88": "bigWig", b"\xeb\xf2\x89\x87": "bigBed"}
+_BINARY |= {magic[::-1]: kind for magic, kind in _BINARY.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +26,8 @@ class Signal:
     Attributes
     ----------
     stretches
-        By contig under its bare name (`canonical_contig`): starts [stretch] and ends [stretch], 0-based half-open,
-        sorted and without overlap, and the value [stretch] of all bases in each.
+        By contig under its bare name (`canonical_contig`): starts and ends [stretch], 0-based half-open, sorted and without
+        overlap, and the value [stretch] of all bases in each.
     source
         Name of the file, for messages.
     """
@@ -45,8 +49,7 @@ class Signal:
         Parameters
         ----------
         interval
-            0-based half-open, under any alias of its contig. On the strand "-" the first value is that of its last base
-            in the genome, as in the sequence that a Reference returns.
+            Under any alias of its contig. On the strand "-" the first value is that of its last base in the genome.
 
         Examples
         --------
@@ -79,20 +82,21 @@ class _BigWig(Signal):
     path: Path = Path()
 
     def __len__(self) -> int:
-        return sum(1 for _ in bigwig.records(self.path))
+        return sum(1 for _ in binary_records(self.path))
 
     def __repr__(self) -> str:
-        return f"Signal({self.source}: bigWig; {', '.join(map(canonical_contig, bigwig.contigs(self.path)))})"
+        with _opened(self.path) as file:
+            return f"Signal({self.source}: bigWig; {', '.join(map(canonical_contig, file.chroms()))})"
 
     def _around(self, interval: Interval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows = np.array([row[1:] for row in bigwig.records(self.path, interval)], np.float64).reshape(-1, 3)
+        rows = np.array([row[1:] for row in binary_records(self.path, interval)], np.float64).reshape(-1, 3)
         return rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2]
 
 
 def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
     r"""The numbers of a bedGraph file, plain or gzip, or of a bigWig.
 
-    A number that is wrong or missing looks like a finding, so a broken line stops the reading.
+    A number that is wrong or missing looks like a finding, so a broken line, or two values of one base, stop the reading.
 
     Parameters
     ----------
@@ -102,20 +106,6 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
         needs ``pip install 'ntviz[bigwig]'`` and must stay where it is, as its numbers are read where they are asked for.
     within
         Keep the stretches that overlap this interval only, which saves memory with a bedGraph of a whole genome.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ImportError
-        It is bigWig, and pybigtools is not installed.
-    ValueError
-        A line is no stretch (the message names it), two overlap, the file is truncated, no line is a stretch, or it is
-        bigBed.
-
-    References
-    ----------
-    bedGraph and bigWig (UCSC Genome Browser).
 
     Examples
     --------
@@ -130,28 +120,27 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
         raise FileNotFoundError(
             f"A signal must be a file; received {path}, and there is none. Check the path."
         )
-    kind = bigwig.kind_of(path)
+    kind = binary_kind(path)
     if kind == "bigBed":
         raise ValueError(
             f"A signal must be bedGraph or bigWig, which hold numbers; {path.name} is bigBed, which holds regions. Give it as "
             f"beds=, or read it with annotation.read."
         )
-    if kind and bigwig.contigs(path):
-        return _BigWig({}, path.name, path.resolve())
+    if kind:
+        with _opened(path) as file:
+            lines = len(file.chroms())
+        if lines:
+            return _BigWig({}, path.name, path.resolve())
     wanted = canonical_contig(within.chrom) if within is not None else None
     rows: dict[str, list[tuple[int, int, float, int]]] = {}
     names: dict[str, str] = {}
-    any_line = False
     for line, chrom, start, end, value in () if kind else _stretches(path):
-        any_line = True
         if chrom not in names:
             names[chrom] = canonical_contig(chrom)
-        if math.isnan(value):
-            continue
-        if within is not None and (names[chrom] != wanted or start >= within.end or end <= within.start):
-            continue
-        rows.setdefault(names[chrom], []).append((start, end, value, line))
-    if not any_line:
+        near = within is None or (names[chrom] == wanted and start < within.end and end > within.start)
+        if near and not math.isnan(value):
+            rows.setdefault(names[chrom], []).append((start, end, value, line))
+    if not names:
         raise ValueError(
             f"{path.name} must hold at least one stretch with a value; it holds none. Check that it is the right file."
         )
@@ -164,7 +153,7 @@ def _stretches(path: Path) -> Iterator[tuple[int, str, int, int, float]]:
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue
         try:
-            yield (number, *_stretch(line))
+            yield (number, *_stretch(line.split()))
         except LineError as fault:
             raise ValueError(
                 f"Line {number:,} of {path.name} must be contig, start, end and value, but {fault}: {line[:80]!r}. "
@@ -172,8 +161,7 @@ def _stretches(path: Path) -> Iterator[tuple[int, str, int, int, float]]:
             ) from None
 
 
-def _stretch(line: str) -> tuple[str, int, int, float]:
-    fields = line.split()
+def _stretch(fields: list[str]) -> tuple[str, int, int, float]:
     if len(fields) != 4:
         raise LineError(f"it has {len(fields)} columns")
     start, end = integer(fields[1], "start"), integer(fields[2], "end")
@@ -202,3 +190,46 @@ def _sorted(
             f"{rows[at + 1][0] + 1:,}. Keep one of them."
         )
     return starts, ends, np.array([row[2] for row in rows])
+
+
+# bigWig and bigBed ----------------------------------------------------------------------------------------------------
+
+
+def binary_kind(path: Path) -> str:
+    """``"bigWig"`` or ``"bigBed"`` by the first bytes of a file, whatever its name; empty for any other file."""
+    with open(path, "rb") as handle:
+        return _BINARY.get(handle.read(4), "")
+
+
+def binary_records(path: Path, within: Interval | None = None) -> Iterator[tuple[Any, ...]]:
+    """Contig, start, end and the other fields of each record, all or those that overlap; those of a bigWig are cut to it."""
+    with _opened(path) as file:
+        for name, length in file.chroms().items():
+            if within is not None and canonical_contig(name) != canonical_contig(within.chrom):
+                continue
+            start, end = (max(within.start, 0), min(within.end, length)) if within else (0, length)
+            if start < end:
+                for record in file.records(name, start, end):
+                    yield (name, *record)
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[Any]:
+    try:
+        import pybigtools
+    except ImportError as error:
+        raise ImportError(
+            f"Reading {path.name}, a {binary_kind(path)} file, needs the package pybigtools, which is not installed. Run "
+            f"`pip install 'ntviz[bigwig]'`."
+        ) from error
+    try:
+        # By its path it would be refused under a name without .bw, .bigWig, .bb or .bigBed.
+        with open(path, "rb") as handle, pybigtools.open(handle) as file:
+            yield file
+    except BaseException as error:
+        if type(error).__name__ not in ("BBIReadError", "PanicException"):
+            raise
+        raise ValueError(
+            f"{path.name} must be a whole {binary_kind(path)} file, but reading it ended with '{error}'. It is truncated or "
+            f"corrupt: fetch it again."
+        ) from error

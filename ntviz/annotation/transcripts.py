@@ -1,12 +1,13 @@
-"""What follows from the exons and the CDS of transcripts: introns, splice sites, codons and UTRs.
+"""Elements that a table of features does not state: introns, splice sites, codons, UTRs and promoters.
 
-A transcript is what shares contig, strand, gene_id and transcript; features that name neither gene nor transcript
-belong to none. Every function returns contigs, starts and ends of stretches, 0-based half-open.
+A transcript is what shares contig, strand, gene_id and transcript; features that name neither gene nor transcript belong to
+none. Stretches are tables [chrom, start, end], 0-based half-open.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,197 +17,195 @@ if TYPE_CHECKING:
 SPLICE_SITE = 2  # bp of an intron at each of its ends
 SHORTEST_INTRON = 2 * SPLICE_SITE  # bp; shorter gaps have no room for both sites
 CODON = 3
-
-Stretches = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-class _Pieces(NamedTuple):
-    """Features sorted by transcript and, within it, along the genome."""
-
-    transcript: np.ndarray
-    """Number of the transcript; the features of one call are numbered together."""
-    element: np.ndarray
-    chrom: np.ndarray
-    start: np.ndarray
-    end: np.ndarray
-    forward: np.ndarray
-    phase: np.ndarray
-    incomplete: np.ndarray
-
-    def of(self, element: str) -> _Pieces:
-        chosen = self.element == element
-        return _Pieces(*(field[chosen] for field in self))
+PROMOTER = (1000, 100)  # bp before and after the first base of a transcript
+KEY = ["chrom", "strand", "gene_id", "transcript"]
 
 
-def _pieces(features: pd.DataFrame) -> _Pieces:
-    features = features[(features["transcript"] != "") | (features["gene_id"] != "")]
-    keys = ["chrom", "strand", "gene_id", "transcript"]
-    number = features.groupby(keys, sort=False).ngroup().to_numpy(np.int64)
-    starts, ends = (features[column].to_numpy(np.int64) for column in ("start", "end"))
-    order = np.lexsort((ends, starts, number))
-    return _Pieces(
-        number[order],
-        features["element"].to_numpy(object)[order],
-        features["chrom"].to_numpy(object)[order],
-        starts[order],
-        ends[order],
-        (features["strand"] == "+").to_numpy()[order],
-        features["phase"].to_numpy(np.int64)[order],
-        features["incomplete"].to_numpy(object)[order],
+def derivable(stated: Collection[str]) -> list[str]:
+    """Elements that follow from the stated ones and are not among them; intergenic has no stretches of its own."""
+    found = []
+    if "exon" in stated:
+        found += ["intron", "splice_donor", "splice_acceptor"]
+    if "exon" in stated and "CDS" in stated:
+        found += ["five_prime_utr", "three_prime_utr", "start_codon", "stop_codon"]
+    if "gene" in stated or "transcript" in stated:
+        found += ["promoter", "intergenic"]
+    return [kind for kind in found if kind not in stated]
+
+
+def derived(
+    kind: str, features: pd.DataFrame, *, starting: str, promoter: tuple[int, int], stop_in_cds: bool
+) -> pd.DataFrame:
+    """Stretches of a kind of element that `derivable` names; promoters are of the element `starting`."""
+    if kind == "promoter":
+        return _promoters(features[features["element"] == starting], *promoter)
+    if kind == "intron":
+        return _gaps(features)[["chrom", "start", "end"]]
+    if kind in ("splice_donor", "splice_acceptor"):
+        return _splice_sites(features, donor=kind == "splice_donor")
+    if kind == "start_codon":
+        coding = _pieces(features, ["CDS"])
+        frames = _frames(coding)
+        return _cut(coding, frames["length"] * 0, frames["begins"] * CODON)
+    if kind == "stop_codon":
+        return _stop_codons(features, stop_in_cds=stop_in_cds)
+    return _utrs(features, five_prime=kind == "five_prime_utr", stop_in_cds=stop_in_cds)
+
+
+def merge(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Union of stretches, sorted; those that touch become one."""
+    order = np.argsort(starts, kind="stable")
+    starts, ends = starts[order], ends[order]
+    if not len(starts):
+        return starts, ends
+    reached = np.maximum.accumulate(ends)
+    first = np.concatenate([[True], starts[1:] > reached[:-1]])
+    return starts[first], reached[np.concatenate([np.flatnonzero(first)[1:] - 1, [len(ends) - 1]])]
+
+
+def joined(pieces: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """`merge` of a few intervals (start, end)."""
+    starts, ends = merge(*np.array(list(pieces), np.int64).reshape(-1, 2).T)
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
+
+
+def merge_groups(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """The first row of each group of a table, once for each stretch of the union of its rows."""
+    if table.empty:
+        return table
+    number = table.groupby(list(keys), sort=False).ngroup().to_numpy()
+    room = number * (int(table["end"].max()) + 2)  # groups far apart on one line
+    starts, ends = merge(table["start"].to_numpy() + room, table["end"].to_numpy() + room)
+    group, start = np.divmod(starts, int(table["end"].max()) + 2)
+    return table.drop_duplicates(list(keys)).iloc[group].assign(start=start, end=start + ends - starts)
+
+
+def _promoters(starting: pd.DataFrame, before: int, after: int) -> pd.DataFrame:
+    if before < 0 or after < 0 or before + after == 0:
+        raise ValueError(
+            f"A promoter must have bases: bp before and after the start, not negative; received ({before}, {after}). "
+            f"The default is {PROMOTER}."
+        )
+    starting = starting[starting["strand"] != "."]
+    forward, starts, ends = starting["strand"] == "+", starting["start"], starting["end"]
+    left = np.where(forward, starts - before, ends - after)
+    return starting[["chrom"]].assign(
+        start=np.maximum(left, 0), end=np.where(forward, starts + after, ends + before)
     )
 
 
-def introns(exons: pd.DataFrame) -> Stretches:
+def _pieces(features: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+    """Features of some kinds that lie in a transcript, by its number and along the genome."""
+    chosen = features["element"].isin(kinds) & ((features["transcript"] != "") | (features["gene_id"] != ""))
+    if kinds != ["exon"]:
+        chosen &= features["strand"] != "."
+    pieces = features[chosen]
+    pieces = pieces.assign(
+        number=pieces.groupby(KEY, sort=False).ngroup(),
+        forward=pieces["strand"] == "+",
+        length=pieces["end"] - pieces["start"],
+    )
+    return pieces.sort_values(["number", "start", "end"])
+
+
+def _before(pieces: pd.DataFrame) -> np.ndarray:
+    """Bases of the same transcript in the pieces before each, in the direction of transcription."""
+    lengths = pieces.groupby("number")["length"]
+    left = lengths.cumsum() - pieces["length"]
+    return np.where(pieces["forward"], left, lengths.transform("sum") - left - pieces["length"])
+
+
+def _cut(pieces: pd.DataFrame, first: pd.Series, last: pd.Series) -> pd.DataFrame:
+    """Bases `first` to `last` of each transcript, half-open and counted along it, in its pieces; none of one without numbers."""
+    before = _before(pieces)
+    low, high = (ends.reindex(pieces["number"]).fillna(0).to_numpy(np.int64) - before for ends in (first, last))  # fmt: skip
+    low, high = np.maximum(low, 0), np.minimum(high, pieces["length"])
+    forward, start, end = pieces["forward"], pieces["start"], pieces["end"]
+    cut = pieces[["chrom"]].assign(
+        start=np.where(forward, start + low, end - high), end=np.where(forward, start + high, end - low)
+    )
+    return cut[low < high]
+
+
+def _gaps(features: pd.DataFrame) -> pd.DataFrame:
     """The gaps between the exons of each transcript."""
-    pieces = _pieces(exons)
-    gap = _before_gap(pieces)
-    return pieces.chrom[:-1][gap], pieces.end[:-1][gap], pieces.start[1:][gap]
+    exons = _pieces(features, ["exon"])
+    number, start, end = (exons[name].to_numpy() for name in ("number", "start", "end"))
+    gap = np.flatnonzero((number[1:] == number[:-1]) & (start[1:] > end[:-1]))
+    return exons.iloc[gap][["chrom", "strand"]].assign(start=end[gap], end=start[gap + 1])
 
 
-def _before_gap(pieces: _Pieces) -> np.ndarray:
-    same = pieces.transcript[1:] == pieces.transcript[:-1]
-    return same & (pieces.start[1:] > pieces.end[:-1])
-
-
-def splice_sites(exons: pd.DataFrame, *, donor: bool) -> Stretches:
+def _splice_sites(features: pd.DataFrame, *, donor: bool) -> pd.DataFrame:
     """The first two bases of each intron (donors, mostly GT) or its last two (acceptors, mostly AG), on its strand."""
-    pieces = _pieces(exons[exons["strand"] != "."])
-    gap = np.flatnonzero(_before_gap(pieces))
-    gap = gap[pieces.start[gap + 1] - pieces.end[gap] >= SHORTEST_INTRON]
-    left, right = pieces.end[gap], pieces.start[gap + 1]
-    starts = np.where(pieces.forward[gap] == donor, left, right - SPLICE_SITE)
-    return pieces.chrom[gap], starts, starts + SPLICE_SITE
+    gaps = _gaps(features)
+    gaps = gaps[(gaps["strand"] != ".") & (gaps["end"] - gaps["start"] >= SHORTEST_INTRON)]
+    starts = np.where((gaps["strand"] == "+") == donor, gaps["start"], gaps["end"] - SPLICE_SITE)
+    return gaps[["chrom"]].assign(start=starts, end=starts + SPLICE_SITE)
 
 
-def start_codons(features: pd.DataFrame) -> Stretches:
-    """The first three bases of each CDS that begins with a codon; an exon may end within them."""
-    coding = _pieces(features[(features["element"] == "CDS") & (features["strand"] != ".")])
-    frames = _frames(coding, _count(coding))
-    codon = np.where((frames.first == 0) & ~frames.lacks("5") & (frames.length >= CODON), CODON, 0)
-    return _cut(coding, np.zeros_like(codon), codon)
-
-
-def stop_codons(features: pd.DataFrame, *, stop_in_cds: bool) -> Stretches:
+def _stop_codons(features: pd.DataFrame, *, stop_in_cds: bool) -> pd.DataFrame:
     """The last three bases of each CDS that ends with a codon or, where it ends before them, the three after it."""
-    pieces = _pieces(features[features["element"].isin(["exon", "CDS"]) & (features["strand"] != ".")])
-    coding, exons = pieces.of("CDS"), pieces.of("exon")
-    frames = _frames(coding, _count(pieces))
-    whole = frames.whole & ~frames.lacks("3")
+    pieces = _pieces(features, ["exon", "CDS"])
+    coding, exons = (pieces[pieces["element"] == kind] for kind in ("CDS", "exon"))
+    frames = _frames(coding)
     if stop_in_cds:
-        return _cut(coding, np.where(whole, frames.length - CODON, 0), np.where(whole, frames.length, 0))
-    _, last = _coding_ends(pieces)
-    whole &= _lengths(exons, _count(pieces)) >= last + CODON
-    return _cut(exons, np.where(whole, last, 0), np.where(whole, last + CODON, 0))
+        last = frames["length"] * frames["ends"]
+        return _cut(coding, last - CODON, last)
+    last = _coding_ends(pieces)["last"]
+    room = exons.groupby("number")["length"].sum().reindex(last.index) >= last + CODON
+    last = last[frames["ends"] & room]
+    return _cut(exons, last, last + CODON)
 
 
-def utrs(features: pd.DataFrame, *, five_prime: bool, stop_in_cds: bool) -> Stretches:
+def _utrs(features: pd.DataFrame, *, five_prime: bool, stop_in_cds: bool) -> pd.DataFrame:
     """The exons before the CDS of each transcript (5') or after it and its stop codon (3')."""
-    kinds = ["exon", "CDS", "stop_codon"]
-    pieces = _pieces(features[features["element"].isin(kinds) & (features["strand"] != ".")])
-    first, last = _coding_ends(pieces)
-    exons = pieces.of("exon")
+    pieces = _pieces(features, ["exon", "CDS", "stop_codon"])
+    exons, ends = pieces[pieces["element"] == "exon"], _coding_ends(pieces)
     if five_prime:
-        return _cut(exons, np.zeros_like(first), first)
-    if not stop_in_cds and not (pieces.element == "stop_codon").any():
-        frames = _frames(pieces.of("CDS"), _count(pieces))
-        last = np.where(frames.whole & ~frames.lacks("3"), last + CODON, last)
-    total = _lengths(exons, _count(pieces))
-    return _cut(exons, np.where(last > 0, last, total), total)
+        return _cut(exons, ends["first"] * 0, ends["first"])
+    last = ends["last"]
+    if not stop_in_cds and not (pieces["element"] == "stop_codon").any():
+        last = last + CODON * _frames(pieces[pieces["element"] == "CDS"])["ends"]
+    last = last[last > 0]
+    return _cut(exons, last, exons.groupby("number")["length"].sum().reindex(last.index))
 
 
-def _count(pieces: _Pieces) -> int:
-    return int(pieces.transcript.max()) + 1 if len(pieces.transcript) else 0
+def _frames(coding: pd.DataFrame) -> pd.DataFrame:
+    """CDS of each transcript: its length, whether it begins with a codon, and whether it ends with one.
+
+    Column 8, the phase, tells; where that is missing or against itself a CDS of whole codons begins with one.
+    """
+    before, number = _before(coding), coding["number"]
+    frames = coding.groupby("number").agg(length=("length", "sum"), lacks=("incomplete", "".join))
+    first = coding["phase"][before == 0].set_axis(number[before == 0]).reindex(frames.index, fill_value=-1)
+    at = first.reindex(number).to_numpy()
+    against = (coding["phase"] >= 0) & ((at - before - coding["phase"]) % CODON != 0)
+    against = against.groupby(number).any()
+    whole = (frames["length"] - first.clip(lower=0)) % CODON == 0
+    first = first.clip(lower=0).where(whole, first.mask(against, -1))
+    return frames.assign(
+        begins=(first == 0) & ~frames["lacks"].str.contains("5") & (frames["length"] >= CODON),
+        ends=whole & ~frames["lacks"].str.contains("3"),
+    )
 
 
-def _lengths(pieces: _Pieces, count: int) -> np.ndarray:
-    """Number of bases in the pieces of each transcript."""
-    lengths = np.zeros(count, dtype=np.int64)
-    np.add.at(lengths, pieces.transcript, pieces.end - pieces.start)
-    return lengths
-
-
-class _Frames(NamedTuple):
-    """Where the codons of the CDS of each transcript begin."""
-
-    length: np.ndarray
-    """Bases of the CDS; 0 without one."""
-    first: np.ndarray
-    """Bases before the first codon; -1 where that is not known."""
-    whole: np.ndarray
-    """Whether the CDS ends with a codon."""
-    incomplete: np.ndarray
-    """Ends that it lacks, as the file says."""
-
-    def lacks(self, end: str) -> np.ndarray:
-        return np.array([end in ends for ends in self.incomplete], dtype=bool)
-
-
-def _frames(coding: _Pieces, count: int) -> _Frames:
-    """Frames by column 8, the phase; where that is missing or against itself a CDS of whole codons begins with one."""
-    length = _lengths(coding, count)
-    first, incomplete = np.full(count, -1), np.full(count, "", dtype=object)
-    before = np.where(coding.forward, *_left_and_right(coding))
-    heads = before == 0
-    first[coding.transcript[heads]] = coding.phase[heads]
-    for transcript, ends in zip(coding.transcript, coding.incomplete, strict=True):
-        incomplete[transcript] += ends
-    at = first[coding.transcript]
-    against = np.zeros(count, dtype=bool)
-    against[coding.transcript[(coding.phase >= 0) & ((at - before - coding.phase) % CODON != 0)]] = True
-    whole = (length > 0) & ((length - np.maximum(first, 0)) % CODON == 0)
-    first = np.where(whole, np.maximum(first, 0), np.where(against, -1, first))
-    return _Frames(length, first, whole, incomplete)
-
-
-def _coding_ends(pieces: _Pieces) -> tuple[np.ndarray, np.ndarray]:
-    """Spliced bases of each transcript before its CDS, and up to the end of it and of a stop codon; 0 without CDS."""
-    count = _count(pieces)
-    exons, coding = pieces.of("exon"), pieces.of("CDS")
-    forward = np.zeros(count, dtype=bool)
-    forward[exons.transcript] = exons.forward
-    has = np.zeros(count, dtype=bool)
-    has[coding.transcript] = True
-    # Genome coordinates of the hull: of the CDS at its first base, with the stop codon at its last.
-    largest = np.iinfo(np.int64).max
-    ends = []
-    for part in (coding, _Pieces(*(field[pieces.element != "exon"] for field in pieces))):
-        left, right = np.full(count, largest), np.zeros(count, dtype=np.int64)
-        np.minimum.at(left, part.transcript, part.start)
-        np.maximum.at(right, part.transcript, part.end)
-        ends.append((left, right))
+def _coding_ends(pieces: pd.DataFrame) -> pd.DataFrame:
+    """Spliced bases of each transcript with CDS: `first`, before the CDS, and `last`, up to the end of it and of a stop codon."""
+    exons = pieces[pieces["element"] == "exon"]
+    coding = pieces[pieces["element"] == "CDS"].groupby("number")
+    coding = coding.agg(start=("start", "min"), end=("end", "max"), forward=("forward", "first"))
+    others = pieces[pieces["element"] != "exon"].groupby("number")
+    others = others.agg(start=("start", "min"), end=("end", "max")).reindex(coding.index)
     # Offsets count from the transcript's first base, which on the strand "-" is its last in the genome.
-    first_at = np.where(forward, ends[0][0], ends[0][1])
-    last_at = np.where(forward, ends[1][1], ends[1][0])
-    spliced = []
-    for position in (first_at, last_at):
-        at = position[exons.transcript]
-        before = np.where(
-            exons.forward, np.minimum(exons.end, at) - exons.start, exons.end - np.maximum(exons.start, at)
-        )
-        bases = np.zeros(count, dtype=np.int64)
-        np.add.at(bases, exons.transcript, np.maximum(before, 0))
-        spliced.append(np.where(has, bases, 0))
-    return spliced[0], spliced[1]
-
-
-def _cut(pieces: _Pieces, first: np.ndarray, last: np.ndarray) -> Stretches:
-    """Bases `first` to `last` [transcript], half-open and counted along the transcript, of the pieces of each."""
-    if not len(pieces.start):
-        return pieces.chrom, pieces.start, pieces.end
-    lengths = pieces.end - pieces.start
-    before = np.where(pieces.forward, *_left_and_right(pieces))
-    low = np.maximum(first[pieces.transcript] - before, 0)
-    high = np.minimum(last[pieces.transcript] - before, lengths)
-    found = low < high
-    starts = np.where(pieces.forward, pieces.start + low, pieces.end - high)
-    ends = np.where(pieces.forward, pieces.start + high, pieces.end - low)
-    return pieces.chrom[found], starts[found], ends[found]
-
-
-def _left_and_right(pieces: _Pieces) -> tuple[np.ndarray, np.ndarray]:
-    """Bases of the same transcript in the pieces on the left of each piece, and on its right."""
-    lengths = pieces.end - pieces.start
-    left = np.cumsum(lengths) - lengths
-    heads = np.flatnonzero(np.r_[True, pieces.transcript[1:] != pieces.transcript[:-1]])[: len(lengths)]
-    left -= np.repeat(left[heads], np.diff(np.r_[heads, len(lengths)]))
-    return left, _lengths(pieces, _count(pieces))[pieces.transcript] - left - lengths
+    edges = {
+        "first": coding["start"].where(coding["forward"], coding["end"]),
+        "last": others["end"].where(coding["forward"], others["start"]),
+    }
+    for name, edge in edges.items():
+        at = edge.reindex(exons["number"]).to_numpy(float)
+        upto = np.where(
+            exons["forward"], np.minimum(exons["end"], at) - exons["start"], exons["end"] - np.maximum(exons["start"], at)
+        )  # fmt: skip
+        spliced = exons[["number"]].assign(bases=np.maximum(upto, 0)).groupby("number")["bases"].sum()
+        coding[name] = spliced.reindex(coding.index, fill_value=0).astype(np.int64)
+    return coding
