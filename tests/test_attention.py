@@ -22,7 +22,7 @@ from transformers import (
 from ntviz import attention, models
 from ntviz.attention import interface
 from ntviz.attention.blocks import Block
-from ntviz.attention.watch import Watch
+from ntviz.attention.interface import Watch
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BASES = "".join(np.random.default_rng(3).choice(list("ACGT"), 900))
@@ -196,28 +196,15 @@ def test_windows_equal_the_reference_implementation(fixture):
 def encoders() -> dict[str, torch.nn.Module]:
     torch.manual_seed(5)
     small = {
-        "vocab_size": 40,
-        "hidden_size": 32,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "intermediate_size": 48,
-    }
-    ends = {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2, "bos_token_id": 1, "eos_token_id": 2}
+        "vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48,
+    }  # fmt: skip
+    own = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    esm = EsmConfig(**small, **own, mask_token_id=3, position_embedding_type="rotary")
+    ends = {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8, "global_attn_every_n_layers": 2}
     return {
-        "BERT": BertForMaskedLM(BertConfig(**small, pad_token_id=0, bos_token_id=1, eos_token_id=2)),
-        "ESM-2": EsmForMaskedLM(
-            EsmConfig(
-                **small,
-                pad_token_id=0,
-                mask_token_id=3,
-                position_embedding_type="rotary",
-                bos_token_id=1,
-                eos_token_id=2,
-            )
-        ),
-        "ModernBERT": ModernBertModel(
-            ModernBertConfig(**small, **ends, local_attention=8, global_attn_every_n_layers=2)
-        ),
+        "BERT": BertForMaskedLM(BertConfig(**small, **own)),
+        "ESM-2": EsmForMaskedLM(esm),
+        "ModernBERT": ModernBertModel(ModernBertConfig(**small, **own, **ends)),
     }
 
 
@@ -381,54 +368,58 @@ def test_pairs_that_do_not_exist_are_not_made_up(known):
     assert thumbnails.maps.shape[-2:] == (2, 2)
 
 
-def test_bad_requests_say_what_was_expected(mini, known):
-    tokens = mini.tokenize(BASES)
-    with pytest.raises(ValueError, match="at least one observer by name"):
-        attention.observe(mini, tokens)
+REFUSED = [
+    ({}, "at least one observer by name"),
+    (
+        {"entropy": attention.Entropy(layers=[4])},
+        r"layers must be different numbers from 0 to 3 .*received \[4\]",
+    ),
+    ({"window": attention.Window(at=[(0, 8)])}, "heads must be different numbers from 0 to 7"),
+    ({"window": attention.Window((3, 152), at=[(0, 0)])}, r"tokens within 0 to 151.*received \(3, 152\)"),
+    ({"window": attention.Window()}, "must name at least one"),
+    ({"mass": attention.MassByElement(np.zeros((2, 9), dtype=bool))}, "sequence's 151 tokens; received"),
+    ({"outputs": ("attentions",), "entropy": attention.Entropy()}, "received 'attentions'"),
+]
+
+
+@pytest.mark.parametrize(("observers", "match"), REFUSED)
+def test_bad_requests_say_what_was_expected(mini, observers, match):
+    with pytest.raises(ValueError, match=match):
+        attention.observe(mini, mini.tokenize(BASES), **observers)
+
+
+@pytest.mark.parametrize(
+    ("made", "value", "match"),
+    [
+        (attention.Above, 1.0, "strictly between 0 and 1; received 1.0"),
+        (attention.Above, 0, "strictly between 0 and 1; received 0"),
+        (attention.TopPairs, 0, "at least 1 pair"),
+        (attention.Thumbnails, 0, "at least 1 cell"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(made, value, match):
+    with pytest.raises(ValueError, match=match):
+        made(value)
+
+
+def test_what_is_no_batch_or_no_observer_is_refused(mini):
+    tokens, entropy = mini.tokenize(BASES), {"entropy": attention.Entropy()}
     with pytest.raises(TypeError, match="'entropy' is type"):
         attention.observe(mini, tokens, entropy=attention.Entropy)
-    with pytest.raises(ValueError, match="strictly between 0 and 1; received 1.0"):
-        attention.Above(1.0)
-    with pytest.raises(ValueError, match="strictly between 0 and 1; received 0"):
-        attention.Above(0)
-    with pytest.raises(
-        ValueError, match=r"layers must be different numbers from 0 to 3 \(zero-based\).*received \[4\]"
-    ):
-        attention.observe(mini, tokens, entropy=attention.Entropy(layers=[4]))
-    with pytest.raises(ValueError, match="heads must be different numbers from 0 to 7"):
-        attention.observe(mini, tokens, window=attention.Window(at=[(0, 8)]))
-    with pytest.raises(
-        ValueError, match=r"query must be a range of tokens within 0 to 151.*received \(3, 152\)"
-    ):
-        attention.observe(mini, tokens, window=attention.Window((3, 152), at=[(0, 0)]))
-    with pytest.raises(ValueError, match="must name at least one"):
-        attention.observe(mini, tokens, window=attention.Window())
-    with pytest.raises(ValueError, match="at least 1 pair"):
-        attention.TopPairs(0)
-    with pytest.raises(ValueError, match="at least 1 cell"):
-        attention.Thumbnails(0)
-    with pytest.raises(ValueError, match="sequence's 151 tokens; received"):
-        attention.observe(mini, tokens, mass=attention.MassByElement(np.zeros((2, 9), dtype=bool)))
-    with pytest.raises(ValueError, match="received 'attentions'"):
-        attention.observe(mini, tokens, outputs=("attentions",), entropy=attention.Entropy())
     with pytest.raises(TypeError, match="must be Tokens, or a list of them"):
-        attention.observe(mini, "ACGT", entropy=attention.Entropy())
+        attention.observe(mini, "ACGT", **entropy)
     with pytest.raises(TypeError, match=r"must be a mapping with input_ids"):
-        attention.observe(mini.module, tokens, entropy=attention.Entropy())
+        attention.observe(mini.module, tokens, **entropy)
     ids = torch.full((1, 6), 9)
     with pytest.raises(ValueError, match="Distance needs to know which bases"):
         attention.observe(mini.module, {"input_ids": ids}, distance=attention.Distance())
     gaps = torch.tensor([[1, 1, 0, 0, 1, 1]])
     with pytest.raises(ValueError, match="one run of real tokens; that of sequence 0 has 4 of 6"):
-        attention.observe(
-            mini.module, {"input_ids": ids, "attention_mask": gaps}, entropy=attention.Entropy()
-        )
+        attention.observe(mini.module, {"input_ids": ids, "attention_mask": gaps}, **entropy)
     with pytest.raises(AttributeError, match="No observer was called 'entropi'; there are entropy"):
-        attention.observe(mini, tokens, entropy=attention.Entropy()).entropi  # noqa: B018
+        attention.observe(mini, tokens, **entropy).entropi  # noqa: B018
     with pytest.raises(ValueError, match="takes up to 256 tokens"):
-        attention.observe(
-            mini, replace(mini, max_tokens=2048).tokenize(BASES * 2), entropy=attention.Entropy()
-        )
+        attention.observe(mini, replace(mini, max_tokens=2048).tokenize(BASES * 2), **entropy)
 
 
 def test_a_model_without_the_interface_is_refused():
@@ -485,14 +476,14 @@ def test_plans_follow_length_and_memory(mini):
         attention.plan(long, 0)
 
 
-def test_a_forecast_of_answers_is_their_size(mini):
+def test_a_planned_answer_has_the_size_of_the_answer(mini):
     tokens = mini.tokenize(BASES)
-    forecast = attention.plan(mini, len(BASES)).requests["output"].tolist()
+    planned = attention.plan(mini, len(BASES)).requests["output"].tolist()
     seen = attention.observe(
         mini, tokens, a=attention.Above(), t=attention.Thumbnails(64), w=attention.Window(at=[(0, 0)])
     )
     above = sum(part.nbytes for part in (seen.a.counts, seen.a.from_special, seen.a.paired, seen.a.mirrored))
-    assert [above, seen.t.maps.nbytes, seen.w.weights.nbytes] == [forecast[0], forecast[2], forecast[3]]
+    assert [above, seen.t.maps.nbytes, seen.w.weights.nbytes] == [planned[0], planned[2], planned[3]]
 
 
 def test_a_random_twin_has_the_shape_and_none_of_the_weights(mini):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
+import torch
 from attention_toy import (
     first_token,
     fixed_offset,
@@ -16,10 +18,11 @@ from attention_toy import (
     toy,
     uniform,
 )
+from transformers import BertConfig, BertForMaskedLM
 
 from ntviz import attention, models
 from ntviz.attention.habits import CONTENT, OFFSETS
-from ntviz.sequence import reverse_complement
+from ntviz.genome.sequence import reverse_complement
 
 RNG = np.random.default_rng(0)
 RULES = [
@@ -110,15 +113,10 @@ def test_chance_is_that_of_the_same_distances():
 
 
 def test_ids_alone_say_nothing_about_bases():
-    from transformers import BertConfig, BertForMaskedLM
-
     config = BertConfig(
         vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
     )
-    batch = {"input_ids": np.arange(5, 17)[None]}
-    import torch
-
-    batch = {"input_ids": torch.from_numpy(batch["input_ids"])}
+    batch = {"input_ids": torch.arange(5, 17)[None]}
     seen = attention.observe(BertForMaskedLM(config).eval(), batch, habits=attention.Habits())[0].habits
     assert seen.content.shape == (1, 2, len(CONTENT))
     assert np.isnan(seen.content).all()
@@ -137,8 +135,6 @@ def test_one_sequence_gives_no_interval_and_short_ones_are_refused():
 
 
 def test_an_atlas_has_one_row_a_head_and_comes_back_from_its_file(tmp_path):
-    import pandas as pd
-
     detection = attention.detect(toy(RULES), [repeated(1800) for _ in range(2)])
 
     class Enriched:

@@ -8,8 +8,8 @@ from attention_toy import motif, random_keys, toy
 
 from ntviz import attention
 from ntviz.genome import Interval
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 
 MOTIF = "GATTACATAGGC"  # two tokens, which the windows below hold in frame
 

@@ -4,40 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ntviz.annotation.windows import Windows
+from ntviz.annotation.windows import around as windows
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.attention.above import Above
     from ntviz.attention.blocks import Accumulator, Block, Context, Grid, Observer
-    from ntviz.attention.characters import Atlas, atlas
     from ntviz.attention.element_list import PAPER_ELEMENTS, paper_elements
-    from ntviz.attention.enriching import Unfinished, enrichment, merge
+    from ntviz.attention.enriching import Unfinished, enrich_file, enrichment, merge
     from ntviz.attention.enrichment_table import Enrichment
-    from ntviz.attention.filing import enrich_file
-    from ntviz.attention.forecasting import forecast
-    from ntviz.attention.habits import Detection, Habits, detect
+    from ntviz.attention.habits import Atlas, Detection, Habits, atlas, detect
     from ntviz.attention.interface import Observation, observe
     from ntviz.attention.maps import Thumbnails, TopPairs, Window
     from ntviz.attention.observers import Distance, Entropy, MassByElement, Received
     from ntviz.attention.planning import Plan, plan
-    from ntviz.attention.sampling import Windows, windows
     from ntviz.attention.sites import AttendedSites, attended_sites
 
 _HOMES = {
     "above": ("Above",),
     "blocks": ("Accumulator", "Block", "Context", "Grid", "Observer"),
     "element_list": ("PAPER_ELEMENTS", "paper_elements"),
-    "enriching": ("Unfinished", "enrichment", "merge"),
+    "enriching": ("Unfinished", "enrich_file", "enrichment", "merge"),
     "enrichment_table": ("Enrichment",),
-    "filing": ("enrich_file",),
-    "forecasting": ("forecast",),
-    "characters": ("Atlas", "atlas"),
-    "habits": ("Detection", "Habits", "detect"),
+    "habits": ("Atlas", "Detection", "Habits", "atlas", "detect"),
     "interface": ("Observation", "observe"),
     "maps": ("Thumbnails", "TopPairs", "Window"),
     "observers": ("Distance", "Entropy", "MassByElement", "Received"),
     "planning": ("Plan", "plan"),
-    "sampling": ("Windows", "windows"),
     "sites": ("AttendedSites", "attended_sites"),
 }
 
@@ -70,7 +64,6 @@ __all__ = [
     "detect",
     "enrich_file",
     "enrichment",
-    "forecast",
     "merge",
     "observe",
     "paper_elements",

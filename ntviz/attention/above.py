@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from ntviz.attention import triton_counts
-from ntviz.attention.blocks import Block, Context, Observer
+from ntviz.attention.blocks import Block, Context, Observer, Sums
 
 
 @dataclass(frozen=True)
@@ -64,64 +65,56 @@ class Above(Observer):
                 "The paper's is 0.3."
             )
 
-    def start(self, context: Context) -> _AboveSum:
-        """An accumulator for one sequence."""
-        return _AboveSum(self, context)
+    class _Sums(Sums):
+        def __init__(self, observer: Any, context: Context) -> None:
+            super().__init__(observer, context)
+            self.threshold = observer.threshold
+            shape = (4, *self.grid.shape, context.n_tokens)
+            self.sums = torch.zeros(shape, dtype=torch.int64, device=context.device)
+            self.found: list[torch.Tensor] = []
+            self.length = torch.tensor([context.n_tokens], device=context.device)
 
+        def see(self, block: Block) -> None:
+            layer, heads = self.grid.place(block)
+            row, query, key = _exceeding(block.log_weights, math.log(self.threshold))
+            if len(row):
+                head = torch.tensor(heads, device=row.device)[row] + layer * len(self.grid.heads)
+                self.found.append(torch.stack([head, query + block.queries[0], key]))
+            if sum(pairs.shape[1] for pairs in self.found) > 1 << 20:
+                self._count()
 
-class _AboveSum:
-    def __init__(self, observer: Above, context: Context) -> None:
-        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
-        self.threshold = observer.threshold
-        shape = (4, *self.grid.shape, context.n_tokens)
-        self.sums = torch.zeros(shape, dtype=torch.int64, device=context.device)
-        self.found: list[torch.Tensor] = []
-        self.length = torch.tensor([context.n_tokens], device=context.device)
+        def _count(self) -> None:
+            if not self.found:
+                return
+            head, query, key = torch.cat(self.found, dim=1)
+            self.found = []
+            n, special = self.context.n_tokens, self.context.special
+            from_base = ~special[query]
+            mirror = 2 * query - key
+            inside = from_base & ~special[key] & (mirror >= 0) & (mirror < n)
+            inside[inside.clone()] = ~special[mirror[inside]]
+            kinds = ((from_base, key), (~from_base, key), (inside, key), (inside, mirror))
+            for kind, (which, token) in enumerate(kinds):
+                sums = self.sums[kind]
+                sums += torch.bincount((head * n + token)[which], minlength=sums.numel()).view(sums.shape)
 
-    def see(self, block: Block) -> None:
-        layer, heads = self.grid.place(block)
-        row, query, key = _exceeding(block.log_weights, math.log(self.threshold))
-        if len(row):
-            head = torch.tensor(heads, device=row.device)[row] + layer * len(self.grid.heads)
-            self.found.append(torch.stack([head, query + block.queries[0], key]))
-        if sum(pairs.shape[1] for pairs in self.found) > 1 << 20:
+        def see_layer(
+            self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor
+        ) -> bool:
+            """Counts a whole layer in one kernel where there is one; False where there is none."""
+            if not triton_counts.available(query.device):
+                return False
+            if heads != tuple(range(len(query))):
+                query, key = query[list(heads)], key[list(heads)]
+            special, out = self.context.special[None], self.sums[:, self.grid.layers.index(layer)][:, None]
+            triton_counts.above(
+                query[None], key[None], scaling=1.0, threshold=self.threshold, lengths=self.length, is_special=special, out=out,
+            )  # fmt: skip
+            return True
+
+        def finish(self) -> Above.Result:
             self._count()
-
-    def _count(self) -> None:
-        if not self.found:
-            return
-        head, query, key = torch.cat(self.found, dim=1)
-        self.found = []
-        n, special = self.context.n_tokens, self.context.special
-        from_base = ~special[query]
-        mirror = 2 * query - key
-        inside = from_base & ~special[key] & (mirror >= 0) & (mirror < n)
-        inside[inside.clone()] = ~special[mirror[inside]]
-        kinds = ((from_base, key), (~from_base, key), (inside, key), (inside, mirror))
-        for kind, (which, token) in enumerate(kinds):
-            sums = self.sums[kind]
-            sums += torch.bincount((head * n + token)[which], minlength=sums.numel()).view(sums.shape)
-
-    def see_layer(self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor) -> bool:
-        """Counts a whole layer in one kernel where there is one; False where there is none."""
-        if not triton_counts.available(query.device):
-            return False
-        if heads != tuple(range(len(query))):
-            query, key = query[list(heads)], key[list(heads)]
-        triton_counts.above(
-            query[None],
-            key[None],
-            scaling=1.0,
-            threshold=self.threshold,
-            lengths=self.length,
-            is_special=self.context.special[None],
-            out=self.sums[:, self.grid.layers.index(layer)][:, None],
-        )
-        return True
-
-    def finish(self) -> Above.Result:
-        self._count()
-        return Above.Result(*self.sums.cpu().numpy())
+            return Above.Result(*self.sums.cpu().numpy())
 
 
 def _exceeding(values: torch.Tensor, limit: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -59,33 +59,9 @@ class Context:
         """[token] bool on the device: `is_special`."""
         return torch.tensor(self.is_special, device=self.device)
 
-    def need_spans(self, what: str) -> np.ndarray:
-        """The spans, or an error that says why `what` cannot do without.
-
-        Raises
-        ------
-        ValueError
-            The tokens of this model have no known place on the sequence.
-        """
-        if self.spans is None:
-            raise ValueError(
-                f"{what} needs to know which bases a token covers; this batch is ids only. Pass ntviz Tokens "
-                "(model.tokenize) instead of a dictionary of tensors."
-            )
-        return self.spans
-
     def grid(self, layers: Sequence[int] | None, heads: Sequence[int] | None) -> Grid:
-        """The layers and heads asked for, None meaning all.
-
-        Raises
-        ------
-        ValueError
-            One of them is not in the model.
-        """
-        return Grid(
-            _chosen(layers, self.n_layers, "layer"),
-            _chosen(heads, self.n_heads, "head"),
-        )
+        """The layers and heads asked for, None meaning all; ValueError if one is not in the model."""
+        return Grid(_chosen(layers, self.n_layers, "layer"), _chosen(heads, self.n_heads, "head"))
 
 
 @dataclass(frozen=True)
@@ -153,6 +129,17 @@ class Accumulator(Protocol):
         ...
 
 
+class Sums:
+    """An accumulator with a tensor, or several, for the layers and heads of an observer."""
+
+    def __init__(self, observer: Any, context: Context) -> None:
+        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
+
+    def zeros(self, *shape: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+        """[layer, head, ...] zeros on the device."""
+        return torch.zeros(*self.grid.shape, *shape, dtype=dtype, device=self.context.device)
+
+
 @dataclass(frozen=True)
 class Observer:
     """A question about attention: which layers and heads it needs, and how it starts on a sequence.
@@ -176,8 +163,8 @@ class Observer:
         return 0, context.n_tokens
 
     def start(self, context: Context) -> Accumulator:
-        """An accumulator for one sequence."""
-        raise NotImplementedError(f"{type(self).__name__} must say how it starts on a sequence.")
+        """An accumulator for one sequence: the class's `_Sums`."""
+        return type(self)._Sums(self, context)  # type: ignore[attr-defined]
 
 
 def _chosen(wanted: Sequence[int] | None, n: int, what: str) -> tuple[int, ...]:

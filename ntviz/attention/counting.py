@@ -7,45 +7,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
-from ntviz.attention import nulls
 from ntviz.attention.above import Above
+from ntviz.attention.enrichment_table import ONE, WHOLE
 from ntviz.attention.interface import observe
-from ntviz.attention.tabulating import ONE, WHOLE
-from ntviz.genome import Interval
+from ntviz.genome import Interval, canonical_contig
+from ntviz.genome import sequence as dna
+from ntviz.statistics import seed_of
 from ntviz.tokens import Tokens
 
+if TYPE_CHECKING:
+    from ntviz.storage import Pieces
+
 Sums = dict[str, np.ndarray]
+NULLS = ("shift", "shuffle", "twin", "distance")
+_BLOCK_LENGTH = 8  # windows
+_MOST_GROUPS = 500
+_PARTS = 64
+_LARGEST_PART = 128  # windows
+_SINGLE, _EVEN = 16, 64
+BINS = 2 * (_SINGLE + _EVEN)
+"""Bins of position: single tokens near the ends of a window, even ones inside."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every window; see `attention.enrichment` for the words.
-
-    Raises
-    ------
-    ValueError
-        A value is out of its range.
-    """
+    """What is asked of every window; see `attention.enrichment` for the words."""
 
     kinds: tuple[str, ...]
     threshold: float = 0.3
-    nulls: tuple[str, ...] = ("shift", "shuffle", "twin", "distance")
+    nulls: tuple[str, ...] = NULLS
     shifts: int = 200
     special: Literal["exclude", "include"] = "exclude"
     seed: int = 0
 
     def __post_init__(self) -> None:
         Above(self.threshold)
-        unknown = [name for name in self.nulls if name not in ("shift", "shuffle", "twin", "distance")]
-        if unknown or len(set(self.nulls)) < len(self.nulls):
+        if not set(self.nulls) <= set(NULLS) or len(set(self.nulls)) < len(self.nulls):
             raise ValueError(
-                f"nulls must be different ones of 'shift', 'shuffle', 'twin' and 'distance'; received {self.nulls}. "
-                "Leave out those that are not wanted."
+                f"nulls must be different ones of {', '.join(NULLS)}; received {self.nulls}. Leave out what is not wanted."
             )
         if self.special not in ("exclude", "include"):
             raise ValueError(
@@ -61,17 +65,7 @@ class Question:
 
 @dataclass
 class Part:
-    """What was counted in some windows.
-
-    Attributes
-    ----------
-    groups
-        Numbers of the groups that the windows belong to.
-    sums
-        Whole numbers by name; heads of all layers on one axis. [group, ...], but for `WHOLE`.
-    rows
-        One a window, as plain data.
-    """
+    """What was counted in some windows: whole numbers by name, [group, ...] but for `WHOLE`; heads of all layers on one axis."""
 
     groups: np.ndarray
     sums: Sums = field(default_factory=dict)
@@ -79,21 +73,15 @@ class Part:
 
     def add(self, group: int, tally: Mapping[str, np.ndarray]) -> None:
         """Adds what one window gave."""
-        at = int(np.searchsorted(self.groups, group))
-        for name, values in tally.items():
-            if name in WHOLE:
-                self.sums[name] = self.sums[name] + values if name in self.sums else values
-                continue
-            if name not in self.sums:
-                self.sums[name] = np.zeros((len(self.groups), *np.shape(values)), dtype=np.int64)
-            self.sums[name][at] += values
+        own = {name: values if name in WHOLE else np.asarray(values)[None] for name, values in tally.items()}
+        self.merge(Part(np.array([group]), own))
 
     def merge(self, other: Part) -> None:
         """Adds what was counted in other windows; their groups must be among those here."""
         at = np.searchsorted(self.groups, other.groups)
         for name, values in other.sums.items():
             if name in WHOLE:
-                self.sums[name] = self.sums[name] + values if name in self.sums else values
+                self.sums[name] = self.sums.get(name, 0) + values
                 continue
             if name not in self.sums:
                 self.sums[name] = np.zeros((len(self.groups), *values.shape[1:]), dtype=np.int64)
@@ -111,6 +99,64 @@ class Window:
     group: int
 
 
+def layout(intervals: Sequence[Interval]) -> list[list[Window]]:
+    """The windows in chunks, which are counted and written at once; the order they are given in makes no difference.
+
+    Windows that overlap share a block, up to 8 window lengths: elements are shifted together there. Blocks side by side
+    make up to 500 groups, which are resampled; a chunk has whole groups.
+    """
+    places = [(canonical_contig(one.chrom), one.start, one.end, one.strand) for one in intervals]
+    order = sorted(range(len(intervals)), key=lambda index: places[index])
+    block = np.zeros(len(order), dtype=np.int64)
+    names: list[str] = []
+    contig, first, reached = "", 0, 0
+    for at, index in enumerate(order):
+        own, start, end, _ = places[index]
+        if own != contig or start >= reached or start - first >= _BLOCK_LENGTH * (end - start) or not names:
+            contig, first, reached = own, start, end
+            names.append(f"{own}:{start}-{end}")
+        reached = max(reached, end)
+        block[at] = len(names) - 1
+    total = len(order)
+    group = _runs(block, max(total / _MOST_GROUPS, 1))
+    chunk = _runs(group, min(max(-(-total // _PARTS), 1), _LARGEST_PART))
+    chunks: list[list[Window]] = [[] for _ in range(int(chunk.max()) + 1)]
+    for at, index in enumerate(order):
+        chunks[chunk[at]].append(Window(index, intervals[index], names[block[at]], int(group[at])))
+    return chunks
+
+
+def _runs(inner: np.ndarray, size: float) -> np.ndarray:
+    """Joins neighbours of about `size` windows, [window] number; inner runs, which are sorted, stay whole."""
+    starts = np.flatnonzero(np.diff(inner, prepend=-1))
+    wanted = np.floor(starts / size)
+    return np.cumsum(np.diff(wanted, prepend=-1) > 0)[inner] - 1
+
+
+def piece(chunk: int) -> str:
+    """Of the piece that holds a chunk."""
+    return f"part-{chunk:05d}"
+
+
+def write(pieces: Pieces, chunk: int, part: Part) -> None:
+    """Keeps what was counted in a chunk."""
+    sums = {
+        # In as few bytes as hold the largest.
+        key: values.astype(np.min_scalar_type(-1 - int(np.abs(values).max(initial=0))))
+        for key, values in part.sums.items()
+    }
+    pieces.write(piece(chunk), part.rows, {"groups": part.groups, **sums})
+
+
+def collected(pieces: Pieces) -> Part:
+    """All chunks together; as `Pieces.each` where some are missing."""
+    total = Part(np.arange(pieces.about["groups"]))
+    for rows, sums in pieces.each([piece(chunk) for chunk in range(pieces.about["parts"])], ["groups"]):
+        groups = sums.pop("groups")
+        total.merge(Part(groups, {key: values.astype(np.int64) for key, values in sums.items()}, rows))
+    return total
+
+
 def count(
     model: Any,
     twin: Any,
@@ -122,13 +168,7 @@ def count(
     batch: int = 1,
     done: Callable[[int], object] = lambda n: None,
 ) -> Part:
-    """Counts in some windows; those that can't be used get a status and nothing else.
-
-    Raises
-    ------
-    MemoryError
-        There was not enough memory for a pass; the message says what would fit.
-    """
+    """Counts in some windows; those that can't be used get a status and nothing else."""
     part = Part(np.unique([window.group for window in windows]))
     ready: dict[int, list[tuple[Window, Tokens]]] = {}
     for window in windows:
@@ -142,13 +182,13 @@ def count(
     for same in ready.values():
         for start in range(0, len(same), batch):
             together = same[start : start + batch]
-            for (window, tokens), seen in zip(
-                together, _observed(model, twin, together, question), strict=True
-            ):
+            several = _observed(model, twin, together, question)
+            for (window, tokens), seen in zip(together, several, strict=True):
                 inside = np.array([elements.indicator(window.interval, kind) for kind in question.kinds])
-                moves = nulls.turns(window.block, question.shifts, question.seed)
-                part.add(window.group, tally(seen, tokens, inside, question, moves, window.interval.strand,
-                                             model.module.device))  # fmt: skip
+                moves, strand = turns(window.block, question.shifts, question.seed), window.interval.strand
+                part.add(
+                    window.group, tally(seen, tokens, inside, question, moves, strand, model.module.device)
+                )
                 done(1)
     return part
 
@@ -176,8 +216,10 @@ def _observed(
     above = Above(question.threshold)
     passes = {"": (model, [tokens for _, tokens in together])}
     if "shuffle" in question.nulls:
+        # The same dinucleotides in another order; N stay where they are.
         bases = [
-            nulls.shuffled(tokens.sequence, window.interval, question.seed) for window, tokens in together
+            dna.shuffle(tokens.sequence, k=2, seed=seed_of("shuffle", question.seed, window.interval))
+            for window, tokens in together
         ]
         passes["shuffle_"] = (model, [model.tokenize(one) for one in bases])
     if "twin" in question.nulls:
@@ -198,37 +240,23 @@ def tally(
     strand: str = ".",
     device: torch.device | str = "cpu",
 ) -> Sums:
-    """The whole numbers of one window.
+    """The whole numbers of one window, from what was seen of the model ("") and, where asked, "shuffle_" and "twin_".
 
-    Parameters
-    ----------
-    seen
-        Counts above the threshold: of the model ("") and, where asked, "shuffle_" and "twin_".
-    tokens
-        Of the window.
-    inside
-        bool [element, base], which bases are in each element.
-    moves
-        [shift], how far to turn the elements, as shares of a full turn; see `nulls.turns`.
-
-    Returns
-    -------
-    dict
-        `sequences` and `positions` []; `element` [element], positions on it; `above`, `special`, `pairs`,
-        `speaking` [head], pairs above the threshold, those whose key is a special token, both, and whether any counts; `on` [head, element]
-        and `ratio`, on / above in units of 1 / `ONE`; `paired` and `mirrored` [head, element], see `Above.Result`;
-        `shuffle_above`, `shuffle_on`, `twin_above`, `twin_on`; `shift_copies` [1 + shift, head, element], `on` after each
-        shift, the elements as they are first, and `distance_copies`, paired - mirrored likewise; `shift_by_bin` and
-        `distance_by_bin` [head, bin], `element_by_bin` [1 + shift, element, bin] and `positions_by_bin` [bin], the same
-        numbers by position in the window, for what is due to position alone.
+    `inside` is bool [element, base], `moves` [shift] shares of a full turn. By name: `sequences` and `positions` [];
+    `element` [element], positions on it; `above`, `special`, `pairs`, `speaking` [head], pairs above the threshold, those
+    whose key is a special token, both, and whether any counts; `on` [head, element] and `ratio`, on / above in units of
+    1 / `ONE`; `paired` and `mirrored` [head, element], see `Above.Result`; `shuffle_above`, `shuffle_on`, `twin_above`,
+    `twin_on`; `shift_copies` [1 + shift, head, element], `on` after each shift, the elements as they are first, and
+    `distance_copies`, paired - mirrored likewise; for what is due to position alone, `shift_by_bin` and
+    `distance_by_bin` [head, bin], `element_by_bin` [1 + shift, element, bin] and `positions_by_bin` [bin].
     """
     bases = np.frombuffer(tokens.sequence.encode("ascii"), dtype=np.uint8)
     known = bases != ord("N")
-    shifts = nulls.offsets(moves, int(known.sum()), strand)
+    shifts = offsets(moves, int(known.sum()), strand)
     if not {"shift", "distance"} & set(question.nulls):
         shifts = shifts[:0]
     counted = np.ones(len(tokens), dtype=bool) if question.special == "include" else ~tokens.is_special
-    held = nulls.element_copies(inside, tokens.spans[counted], known, shifts, device)
+    held = element_copies(inside, tokens.spans[counted], known, shifts, device)
     sums: Sums = {"sequences": np.int64(1), "positions": np.int64(counted.sum())}
     sums["element"] = held[0].sum(-1).cpu().numpy()
     for name, result in seen.items():
@@ -252,16 +280,14 @@ def tally(
         turned["distance"] = paired - mirrored
     turned = {name: counts for name, counts in turned.items() if name in question.nulls}
     if turned:
-        bins = np.eye(nulls.BINS, dtype=np.int64)[nulls.position_bins(int(counted.sum()))]
-        sums["positions_by_bin"] = bins.sum(0)
-        *copies, by_bin = np.split(
-            _on(np.vstack([*turned.values(), bins.T]), held),
-            np.arange(1, len(turned) + 1) * len(by_key),
-            axis=1,
-        )
-        sums["element_by_bin"] = by_bin.transpose(0, 2, 1)
+        edges = np.searchsorted(position_bins(int(counted.sum())), np.arange(BINS + 1))
+        before = _summed(held.flatten(0, 1))[:, torch.as_tensor(edges, device=held.device)]
+        sums["positions_by_bin"] = np.diff(edges)
+        sums["element_by_bin"] = before.diff().reshape(*held.shape[:2], BINS).to(torch.int64).cpu().numpy()
+        copies = np.split(_on(np.vstack(list(turned.values())), held), len(turned), axis=1)
         for (name, counts), own in zip(turned.items(), copies, strict=True):
-            sums[f"{name}_copies"], sums[f"{name}_by_bin"] = own, counts @ bins
+            before = np.cumsum(np.pad(counts, ((0, 0), (1, 0))), axis=1)
+            sums[f"{name}_copies"], sums[f"{name}_by_bin"] = own, np.diff(before[:, edges])
     return sums
 
 
@@ -274,3 +300,62 @@ def _on(counts: np.ndarray, held: torch.Tensor) -> np.ndarray:
     rows = torch.as_tensor(counts).to(held.device, dtype)
     found = torch.matmul(rows, held.reshape(copies * elements, n).to(dtype).T)
     return found.reshape(len(counts), copies, elements).permute(1, 0, 2).to(torch.int64).cpu().numpy()
+
+
+# Nulls: drawn from the seed and the text of a region, so the same in any order and on any machine -------------------------
+
+
+def turns(block: str, shifts: int, seed: int) -> np.ndarray:
+    """How far elements are turned around their window in each shift, as shares of a full turn, float64 [shift].
+
+    The same for all windows of a block, named by its text: where windows overlap, what they share moves together.
+    """
+    return np.random.default_rng(seed_of("shift", seed, block)).random(shifts)
+
+
+def offsets(turns: np.ndarray, n: int, strand: str) -> np.ndarray:
+    """Turns in whole bases [shift] of a window with n of them, in its direction of reading; 0 to n - 1, all alike."""
+    steps = np.floor(turns * n).astype(np.int64)
+    return -steps % n if strand == "-" else steps
+
+
+def element_copies(
+    inside: np.ndarray, spans: np.ndarray, known: np.ndarray, offsets: np.ndarray, device: torch.device | str
+) -> torch.Tensor:
+    """Which tokens hold a base of an element, as it is and after each shift, bool [1 + shift, element, token].
+
+    `inside` is bool [element, base] and `known` bool [base], false at N: elements turn around the known bases only.
+    """
+    spans_, known_ = torch.as_tensor(spans, device=device), torch.as_tensor(known, device=device)
+    inside_, moves = torch.as_tensor(inside, device=device), torch.as_tensor(offsets, device=device)
+    moves = torch.cat([moves.new_zeros(1), moves])
+    circle = inside_[:, known_]
+    n = circle.shape[1]
+    fixed = _summed(inside_ & ~known_)
+    stays = fixed[:, spans_[:, 1]] > fixed[:, spans_[:, 0]]
+    if not n:
+        return stays.expand(len(moves), *stays.shape)
+    twice = _summed(torch.cat([circle, circle], dim=1))
+    before = _summed(known_[None])[0]
+    start, size = before[spans_[:, 0]], before[spans_[:, 1]] - before[spans_[:, 0]]
+    # Base p holds what stood at p - offset.
+    first = (start[None] - moves[:, None]) % n
+    held = twice[:, first + size] > twice[:, first]
+    return (held | stays[:, None]).transpose(0, 1)
+
+
+def position_bins(n: int) -> np.ndarray:
+    """Bin of each of n positions of a window by its distance from the nearer end, int64 [position]; it never falls."""
+    place = np.arange(n)
+    away = np.minimum(place, n - 1 - place)
+    inner = max(n / 2 - _SINGLE, _EVEN)
+    even = _SINGLE + np.floor((away - _SINGLE) * (_EVEN / inner)).astype(np.int64)
+    nearest = np.where(away < _SINGLE, away, even)
+    return np.where(2 * place < n, nearest, BINS - 1 - nearest)
+
+
+def _summed(rows: torch.Tensor) -> torch.Tensor:
+    """How many are true before each place, int32 [row, place + 1]."""
+    counts = torch.zeros(len(rows), rows.shape[1] + 1, dtype=torch.int32, device=rows.device)
+    torch.cumsum(rows, dim=1, dtype=torch.int32, out=counts[:, 1:])
+    return counts

@@ -71,36 +71,46 @@ def paper_elements(
     parts: list[pd.DataFrame] = []
     kinds: list[str] = []
     notes: list[str] = []
-    for kind in _wanted(extras):
+    own = [kind for extra in extras for kind in extra.table["element"].unique() if kind not in _OF_GENES]
+    for kind in dict.fromkeys([*PAPER_ELEMENTS, *SITES, *own]):
         having = [source for source in sources if kind in source.kinds]
-        if kind == "promoter":
-            having = [source for source in having if (source.table["element"] == kind).any()] or having
-            notes += _on_promoters(having)
+        if kind == "promoter" and having:
+            stating = [source for source in having if (source.table["element"] == kind).any()]
+            having = stating or having
+            notes.append(
+                f"promoter is as {' and '.join(source.source for source in stating)} states it."
+                if stating
+                else f"promoter is {PROMOTER[0]:,} bp before to {PROMOTER[1]:,} bp after the first base of each transcript."
+            )
         if having:
             kinds.append(kind)
             parts += [source.elements(kind) for source in having]
     notes += _on_absent(kinds)
     regions = [within] if within is not None else list(_regions(sources, reference, notes))
     matching = [motifs] if isinstance(motifs, Motif) else list(motifs)
+    columns = ["chrom", "start", "end", "element"]
     if reference is not None:
         kinds.append("cpg_island")
-        parts += [
-            cpg_islands(reference.fetch(piece).sequence, piece, length=_LENGTH).table[
-                ["chrom", "start", "end", "element"]
-            ]
-            for region in regions
-            for piece in _pieces(region)
-        ]
+        for region in regions:
+            # Pieces share as many bases as a window of an island has but one, so that none is missed.
+            for start in range(region.start, region.end, _PIECE):
+                piece = Interval(region.chrom, start, min(start + _PIECE + _LENGTH - 1, region.end))
+                islands = cpg_islands(reference.fetch(piece).sequence, piece, length=_LENGTH)
+                parts.append(islands.table[columns])
     else:
         notes.append("cpg_island is absent: it is found in the bases, and no reference was given.")
     if matching:
-        found = _matches(reference, regions, matching, p)
+        if reference is None:
+            raise ValueError(
+                f"Motifs are looked for in bases; received {len(matching):,} motifs and no reference. Pass a Reference."
+            )
+        found = [hits(reference, region, matching, p=p) for region in regions]
         too_short = found[0].attrs["too_short"] if found else ()
         if too_short:
             notes.append(
                 f"{len(too_short):,} motifs are too short to match with p of at most {p:g}: {', '.join(too_short[:5])}."
             )
-        parts += [table[["chrom", "start", "end", "element"]] for table in found]
+        parts += [table[columns] for table in found]
         kinds += [f"{motif.name} motif" for motif in matching if motif.id not in too_short]
     if not kinds:
         raise ValueError(
@@ -109,13 +119,9 @@ def paper_elements(
         )
     table = pd.concat(parts, ignore_index=True)
     if within is not None:
-        same = {
-            name
-            for name in table["chrom"].unique()
-            if canonical_contig(name) == canonical_contig(within.chrom)
-        }
-        near = table["chrom"].isin(same) & (table["start"] < within.end) & (table["end"] > within.start)
-        table = table[near]
+        canonical = {name: canonical_contig(name) for name in table["chrom"].unique()}
+        same = table["chrom"].map(canonical) == canonical_contig(within.chrom)
+        table = table[same & (table["start"] < within.end) & (table["end"] > within.start)]
         inside, total = Counter[str](), Counter[str]()
         for extra in extras:
             inside[extra.source] += len(extra.within(within))
@@ -129,35 +135,16 @@ def paper_elements(
     return from_table(table, source=source, note=note, kinds=list(dict.fromkeys(kinds)))
 
 
-def _wanted(extras: Sequence[Annotation]) -> list[str]:
-    listed = dict.fromkeys([*PAPER_ELEMENTS, *SITES])
-    own = (kind for extra in extras for kind in extra.table["element"].unique())
-    return [*listed, *dict.fromkeys(kind for kind in own if kind not in listed and kind not in _OF_GENES)]
-
-
-def _on_promoters(having: Sequence[Annotation]) -> list[str]:
-    if not having:
-        return []
-    if (having[0].table["element"] == "promoter").any():
-        return [f"promoter is as {' and '.join(source.source for source in having)} states it."]
-    before, after = PROMOTER
-    return [f"promoter is {before:,} bp before to {after:,} bp after the first base of each transcript."]
-
-
 def _on_absent(kinds: Sequence[str]) -> list[str]:
     absent = [kind for kind in PAPER_ELEMENTS if kind not in kinds]
-    if not absent:
-        return []
-    said = [f"Of the nine elements of the paper {len(absent)} are absent."]
     regulatory = [kind for kind in absent if kind in _REGULATORY]
     of_genes = [kind for kind in absent if kind not in _REGULATORY]
+    text = f"Of the nine elements of the paper {len(absent)} are absent."
     if regulatory:
-        said.append(
-            f"{', '.join(regulatory)}: no file that was given has them; ENCODE's cCREs or Ensembl's Regulatory Build would."
-        )
+        text += f" {', '.join(regulatory)}: no file that was given has them; ENCODE's cCREs or Ensembl's Regulatory Build would."
     if of_genes:
-        said.append(f"{', '.join(of_genes)}: the genes have none, nor exons with CDS to derive them from.")
-    return [" ".join(said)]
+        text += f" {', '.join(of_genes)}: the genes have none, nor exons with CDS to derive them from."
+    return [text] if absent else []
 
 
 def _regions(
@@ -183,19 +170,3 @@ def _regions(
         notes.append(
             f"{sum(lacking.values()):,} features lie on contigs that the reference lacks ({names}); they have no bases."
         )
-
-
-def _pieces(region: Interval) -> Iterator[Interval]:
-    """A region in pieces that share as many bases as a window of an island has but one, so that none is missed."""
-    for start in range(region.start, region.end, _PIECE):
-        yield Interval(region.chrom, start, min(start + _PIECE + _LENGTH - 1, region.end))
-
-
-def _matches(
-    reference: Reference | None, regions: Sequence[Interval], motifs: list[Motif], p: float
-) -> list[pd.DataFrame]:
-    if reference is None:
-        raise ValueError(
-            f"Motifs are looked for in bases; received {len(motifs):,} motifs and no reference. Pass a Reference."
-        )
-    return [hits(reference, region, motifs, p=p) for region in regions]

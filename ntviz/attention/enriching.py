@@ -4,41 +4,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ntviz import environment
-from ntviz.attention import parts
+from ntviz import environment, storage
+from ntviz.attention import counting
+from ntviz.attention.counting import NULLS, Question
 from ntviz.attention.enrichment_table import Enrichment, concluded
-from ntviz.environment import Unfinished
 from ntviz.genome import Interval, resolve_contig
+from ntviz.storage import Finished, Output, Pieces, Unfinished
 
 if TYPE_CHECKING:
-    from ntviz.attention.counting import Part, Question
+    from ntviz.annotation import Annotation
     from ntviz.models.protocol import DNAModel
     from ntviz.reference import Reference
-
-NULLS = ("shift", "shuffle", "twin", "distance")
-
-
-class Elements(Protocol):
-    """What is asked of elements; `annotation.Annotation` has it."""
-
-    @property
-    def kinds(self) -> Sequence[str]: ...
-    def indicator(self, interval: Interval, element: Any, /) -> np.ndarray:
-        """Which bases are in an element, bool [base], in the direction of the interval's strand."""
-        ...
 
 
 def enrichment(
     model: DNAModel,
     intervals: Any,
     reference: Reference,
-    elements: Elements,
+    elements: Annotation,
     *,
     kinds: Sequence[str] | None = None,
     threshold: float = 0.3,
@@ -50,7 +38,7 @@ def enrichment(
     special: Literal["exclude", "include"] = "exclude",
     seed: int = 0,
     shard: tuple[int, int] | None = None,
-    out: str | Path | environment.Shelf | None = None,
+    out: str | Path | Output | None = None,
 ) -> Enrichment | Unfinished:
     """How much of each head's attention above a threshold falls on each element, and whether that says anything.
 
@@ -90,13 +78,12 @@ def enrichment(
     shard
         (i, n): count only the i-th of n shares of the parts, from 1, for jobs side by side; needs `out`.
     out
-        Folder to keep finished parts in, of this analysis alone, or a `Shelf` of any. A run that was cut off goes on
+        Folder to keep finished parts in, of this analysis alone, or a `storage.Output`. A run that was cut off goes on
         from there when it is run again, and a part that is lost or damaged is counted anew alone.
 
     Returns
     -------
-    Enrichment
-        The table and what belongs to it; of a shard, `Unfinished`: run without it, or `merge`, when all are through.
+    The table and what belongs to it; of a shard, `Unfinished`: run without it, or `merge`, when all are through.
 
     Raises
     ------
@@ -120,60 +107,54 @@ def enrichment(
     ----------
     Dalla-Torre et al., Nature Methods 2025, after Vig et al. 2021 (arXiv:2006.15222), who pool. The nulls are ours.
     """
-    from ntviz.attention import counting
-
     windows = windows_of(intervals)
+    options = {"threshold": float(threshold), "shifts": int(shifts), "special": special, "seed": int(seed)}
     question = check(
-        elements,
-        kinds=kinds,
-        threshold=threshold,
-        nulls=nulls,
-        shifts=shifts,
-        bootstrap=bootstrap,
-        alpha=alpha,
-        batch=batch,
-        special=special,
-        seed=seed,
+        elements, kinds=kinds, nulls=nulls, bootstrap=bootstrap, alpha=alpha, batch=batch, **options
     )
     if shard is not None:
-        environment.share(0, shard)
+        storage.share(0, shard)
         if out is None:
             raise ValueError(
                 "A shard must have a folder where all shards meet; received out=None. Pass the same out= to each."
             )
-    twin = _twin(model, seed) if "twin" in question.nulls else None
-    layout = parts.layout(windows)
+    if "twin" in question.nulls and not hasattr(model, "random_twin"):
+        raise ValueError(
+            f"The null 'twin' must have a model that can make one; {type(model).__name__} has no random_twin. "
+            "Leave 'twin' out of nulls."
+        )
+    twin = model.random_twin(seed) if "twin" in question.nulls else None  # type: ignore[attr-defined]
+    layout = counting.layout(windows)
+    groups = 1 + max(window.group for chunk in layout for window in chunk)
     about = {
-        "format": 1,
+        "format": 2,
         "model": {key: model.info.get(key) for key in ("name", "weights_sha256", "vocabulary", "dtype")},
         "max_tokens": model.max_tokens,
         "layers": model.layers,
         "heads": model.heads,
         "windows": len(windows),
-        "windows_sha256": parts.digest(*windows),
+        "windows_sha256": storage.digest([str(window) for window in windows]),
         **{
-            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(question).items()
+            name: list(value) if isinstance(value, tuple) else value for name, value in vars(question).items()
         },
         "elements": _strangers(elements, reference),
-        "parts": layout.chunks,
-        "groups": layout.groups,
+        "parts": len(layout),
+        "groups": groups,
     }
     folder = None
-    chunks = list(range(layout.chunks))
+    chunks = range(len(layout))
     if out is not None:
         if not about["model"]["weights_sha256"]:
             raise ValueError(
                 "A model whose counts are kept must say which weights it has; info['weights_sha256'] of "
                 f"{model.name} is {about['model']['weights_sha256']!r}. Leave out= away, or set it."
             )
-        about["bases_sha256"], about["elements_sha256"] = _content(
-            windows, reference, elements, question.kinds
-        )
-        folder = parts.Folder(out.folder(about) if isinstance(out, environment.Shelf) else out, about)
-        mine = environment.share(layout.chunks, shard or (1, 1))
-        chunks = [chunk for chunk in mine if not folder.whole(chunk)]
-    total = counting.Part(np.arange(layout.groups))
-    work = [layout.of(chunk) for chunk in chunks]
+        about |= _content(windows, reference, elements, question.kinds)
+        folder = out.pieces(about) if isinstance(out, Output) else Pieces(out, about)
+        mine = storage.share(len(layout), shard or (1, 1))
+        chunks = [chunk for chunk in mine if folder.read(counting.piece(chunk)) is None]
+    total = counting.Part(np.arange(groups))
+    work = [layout[chunk] for chunk in chunks]
     with environment.progress(total=sum(map(len, work)), what="counting attention", unit="windows") as bar:
         for chunk, several in zip(chunks, work, strict=True):
             part = counting.count(
@@ -182,60 +163,93 @@ def enrichment(
             if folder is None:
                 total.merge(part)
             else:
-                folder.write(chunk, part)
+                counting.write(folder, chunk, part)
     if folder is None:
         return concluded(total, about, bootstrap=bootstrap, alpha=alpha)
     if shard is not None:
-        left = folder.missing()
-        return Unfinished(folder.path, about["parts"] - len(left), about["parts"], tuple(left))
-    return merge(folder.path, bootstrap=bootstrap, alpha=alpha)
+        return folder.unfinished([counting.piece(chunk) for chunk in range(len(layout))])
+    return merge(folder.folder, bootstrap=bootstrap, alpha=alpha)
 
 
 def merge(out: str | Path, *, bootstrap: int = 1000, alpha: float = 0.05) -> Enrichment:
-    """The table from a folder in which every part is there; needs neither the model nor the genome.
+    """The table from the folder `out` of `enrichment`, in which every part must be there; needs no model and no genome.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        There is no analysis in the folder, or parts are missing, the message says which, or damaged.
+    """
+    folder = Pieces.begun(out)
+    return concluded(counting.collected(folder), folder.about, bootstrap=bootstrap, alpha=alpha)
+
+
+def enrich_file(
+    out: str | Path,
+    model: DNAModel,
+    intervals: Any,
+    reference: Reference,
+    elements: Annotation,
+    *,
+    shard: tuple[int, int] = (1, 1),
+    cache: str | Path | None = None,
+    overwrite: bool = False,
+    notes: Sequence[str] = (),
+    **options: Any,
+) -> Finished | Unfinished:
+    """Writes the table of `enrichment`, and beside it the windows and what all of it follows from.
+
+    Windows are counted in parts, each kept as soon as it is done. A run that was killed goes on where it stopped, several
+    shards may share the folder at once, and the bytes are those of one run.
 
     Parameters
     ----------
     out
-        The folder that `enrichment` was given.
-    bootstrap, alpha
+        Where to: .parquet, .tsv or .csv. Of `x.parquet`, `x.windows.parquet` says what became of each window and
+        `x.json` what was asked and found.
+    model, intervals, reference, elements
+        As of `enrichment`.
+    shard
+        (i, n) from 1: only every n-th part is counted, and nothing is written but parts. When all shards are done, the
+        run without a shard writes `out`. With (1, 1) everything is done at once.
+    cache
+        Folder of parts, kept; None uses `out` + ".parts" and removes it in the end. Parts are found by what they follow
+        from (weights, bases, elements, windows, options), never by names.
+    overwrite
+        Whether `out` may be there already. That of a run which did not end may always.
+    notes
+        Sentences on the inputs, put into `x.json`.
+    options
         As of `enrichment`.
 
     Raises
     ------
-    FileNotFoundError
-        There is no analysis in the folder.
-    ValueError
-        Parts are missing, the message says which, or damaged.
+    ValueError, FileExistsError
+        `out` has another ending, or is there from a run that ended; or as `enrichment`.
     """
-    folder = parts.Folder.found(out)
-    return concluded(_collected(folder), folder.about, bootstrap=bootstrap, alpha=alpha)
+    target = output(out, cache)
+    storage.share(0, shard)
+    check(elements, **options)
+    target.begin(overwrite=overwrite)
+    one = None if shard == (1, 1) else shard
+    found = enrichment(model, intervals, reference, elements, shard=one, out=target, **options)
+    if isinstance(found, Unfinished):
+        return found
+    path = target.path
+    card = storage.write_card(path, notes, summary=found.summary, **found.about)
+    windows = storage.write_table(found.sequences, path.with_suffix(f".windows{path.suffix}"))
+    # What was asked for comes last: where it is, all is.
+    storage.write_table(found.table, path)
+    target.end()
+    return Finished((path, windows, card), found.summary)
 
 
-def _collected(folder: parts.Folder) -> Part:
-    from ntviz.attention.counting import Part
-
-    left = folder.missing()
-    if left:
-        named = ", ".join(map(str, left[:20])) + (f" and {len(left) - 20} more" if len(left) > 20 else "")
-        raise ValueError(
-            f"All {folder.about['parts']} parts must be in {folder.path}; {len(left)} are missing: {named} (from 0). "
-            "Run the analysis again with the same out=: only these are counted."
-        )
-    total = Part(np.arange(folder.about["groups"]))
-    for chunk in range(folder.about["parts"]):
-        total.merge(folder.read(chunk))
-    return total
+def output(out: str | Path, cache: str | Path | None = None) -> Output:
+    """Where a table goes, by an ending that is known."""
+    return Output.of(out, cache, storage.TABLES, "A table of attention")
 
 
 def windows_of(intervals: Any) -> list[Interval]:
-    """The windows, however they were given; see `enrichment`.
-
-    Raises
-    ------
-    ValueError
-        One is no interval, or there is none.
-    """
+    """The windows, however they were given; see `enrichment`."""
     several = getattr(intervals, "intervals", intervals)
     several = [several] if isinstance(several, (str, Interval)) else list(several)
     wrong = [one for one in several if not isinstance(one, (str, Interval))]
@@ -248,42 +262,25 @@ def windows_of(intervals: Any) -> list[Interval]:
     return [Interval.from_str(one) if isinstance(one, str) else one for one in several]
 
 
-def _kinds(elements: Elements, kinds: Sequence[str] | None) -> tuple[str, ...]:
-    wanted = tuple(elements.kinds) if kinds is None else (kinds,) if isinstance(kinds, str) else tuple(kinds)
+def check(
+    elements: Annotation,
+    *,
+    kinds: Sequence[str] | str | None = None,
+    nulls: Sequence[str] = NULLS,
+    bootstrap: int = 1000,
+    alpha: float = 0.05,
+    batch: int = 1,
+    **options: Any,
+) -> Question:
+    """What is asked of `enrichment`, each value in its range; parameters as there."""
+    wanted = tuple(elements.kinds if kinds is None else [kinds] if isinstance(kinds, str) else kinds)
     unknown = [kind for kind in wanted if kind not in elements.kinds]
     if unknown:
         raise ValueError(
             f"kinds must be among the elements there are: {', '.join(elements.kinds)}; received {unknown[0]!r}. "
             "Take one of these, or add the element to the annotation."
         )
-    return wanted
-
-
-def check(
-    elements: Elements,
-    *,
-    kinds: Sequence[str] | None = None,
-    threshold: float = 0.3,
-    nulls: Sequence[str] = NULLS,
-    shifts: int = 200,
-    bootstrap: int = 1000,
-    alpha: float = 0.05,
-    batch: int = 1,
-    special: Literal["exclude", "include"] = "exclude",
-    seed: int = 0,
-) -> Question:
-    """What is asked of `enrichment`, each value in its range; parameters as there.
-
-    Raises
-    ------
-    ValueError
-        One is not.
-    """
-    from ntviz.attention.counting import Question
-
-    question = Question(
-        _kinds(elements, kinds), float(threshold), tuple(nulls), int(shifts), special, int(seed)
-    )
+    question = Question(wanted, nulls=tuple(nulls), **options)
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1; received {alpha}. 0.05 is usual.")
     fewest = int(np.ceil(1 / alpha)) - 1
@@ -297,16 +294,6 @@ def check(
             f"bootstrap and batch must be at least 1; received {bootstrap} and {batch}. 1000 and 1 are usual."
         )
     return question
-
-
-def _twin(model: Any, seed: int) -> Any:
-    made = getattr(model, "random_twin", None)
-    if made is None:
-        raise ValueError(
-            f"The null 'twin' must have a model that can make one; {type(model).__name__} has no random_twin. "
-            "Leave 'twin' out of nulls."
-        )
-    return made(seed)
 
 
 def _strangers(elements: Any, reference: Any) -> dict[str, Any]:
@@ -325,8 +312,8 @@ def _strangers(elements: Any, reference: Any) -> dict[str, Any]:
 
 
 def _content(
-    windows: Sequence[Interval], reference: Any, elements: Elements, kinds: Sequence[str]
-) -> tuple[str, str]:
+    windows: Sequence[Interval], reference: Any, elements: Annotation, kinds: Sequence[str]
+) -> dict[str, str]:
     """Digests of the bases and of the elements in all windows."""
     bases, inside = hashlib.sha256(), hashlib.sha256()
     for window in windows:
@@ -336,4 +323,4 @@ def _content(
             bases.update(b"absent")
         for kind in kinds:
             inside.update(np.packbits(elements.indicator(window, kind)).tobytes())
-    return bases.hexdigest(), inside.hexdigest()
+    return {"bases_sha256": bases.hexdigest(), "elements_sha256": inside.hexdigest()}

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz import environment
+from ntviz import statistics, storage
 from ntviz.genome import Interval
+from ntviz.statistics import ratio
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ntviz.attention.counting import Part
+
+ONE = 1 << 40
+"""What a ratio of 1 is as a whole number."""
+WHOLE = (
+    *("shift_copies", "shift_by_bin", "distance_copies", "distance_by_bin"),
+    *("element_by_bin", "positions_by_bin"),
+)
+"""Sums over all windows; the others are kept for each group of windows."""
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +79,7 @@ class Enrichment:
         return self.summary
 
     def null(self, element: str) -> np.ndarray:
-        """Share of attention on an element under each shift, [shift, layer, head]; NaN where nothing is above.
-
-        Raises
-        ------
-        ValueError
-            The element is not in the table, or elements were not shifted.
-        """
+        """Share of attention on an element under each shift, [shift, layer, head]; NaN where nothing is above."""
         kinds = self.about["kinds"]
         if self.shifted is None or element not in kinds:
             reason = "no 'shift' among nulls" if self.shifted is None else repr(element)
@@ -90,8 +95,12 @@ class Enrichment:
         about, table = self.about, self.table
         alpha, heads = about["alpha"], about["layers"] * about["heads"]
         tested = table["status"] == "ok"
+        bad = self.sequences.loc[self.sequences["status"] != "ok", "status"]
+        dropped = f"; {len(bad):,} dropped{_listed(bad)}" if len(bad) else ""
+        few = "; too few groups of windows for intervals" if about["groups_used"] < 2 else ""
+        n, groups = len(self.sequences), about["groups_used"]
         said = [
-            _windows_in_words(self.sequences, about["groups_used"]),
+            f"{n - len(bad):,} of {n:,} windows in {groups:,} groups{dropped}{few}.",
             f"{heads:,} heads x {len(about['kinds'])} elements at {about['threshold']}: {tested.sum():,} of {len(table):,} "
             f"pairs can be tested{_listed(table.loc[~tested, 'status'])}.",
         ]
@@ -116,15 +125,20 @@ class Enrichment:
             )
             if len(more):
                 said += self._beside(more)
-        return " ".join([*said, *_strangers_in_words(about["elements"])])
+        if (lost := about["elements"])["strangers"]:
+            said.append(
+                f"{lost['strangers']:,} of {lost['features']:,} features lie on contigs that the reference lacks "
+                f"({', '.join(lost['contigs'])})."
+            )
+        return " ".join(said)
 
     def _beside(self, more: pd.DataFrame) -> list[str]:
-        told = [
-            (f"{name}_difference_low", 0, words)
-            for name, words in (("shuffle", "on shuffled bases"), ("twin", "in the random twin"))
+        words = {"shuffle": "on shuffled bases", "twin": "in the random twin"}
+        parts = [
+            f"{(more[f'{name}_difference_low'] > 0).sum():,} more so than {text}"
+            for name, text in words.items()
             if f"{name}_ratio" in more
         ]
-        parts = [f"{(more[column] > limit).sum():,} more so than {words}" for column, limit, words in told]
         if "distance_q" in more:
             level = self.about["alpha"]
             beyond = ((more["distance_q"] <= level) & (more["distance_ratio"] > 1)).sum()
@@ -132,19 +146,13 @@ class Enrichment:
         return [f"Of those enriched, {', '.join(parts)}."] if parts else []
 
     def save(self, folder: str | Path) -> Path:
-        """Writes table.parquet, sequences.parquet, about.json and, with shifts, shifts.npz; all or nothing.
-
-        Returns
-        -------
-        Path
-            The folder, which is replaced if it exists.
-        """
+        """Writes table.parquet, sequences.parquet, about.json and, with shifts, shifts.npz; the folder is replaced."""
         path = Path(folder)
-        if (path / "analysis.json").exists():
+        if (path / storage.CARD).exists():
             raise ValueError(
                 f"A table must have a folder of its own; {path} holds the parts of an analysis. Save it elsewhere."
             )
-        with environment.atomic_directory(path) as fresh:
+        with storage.atomic_directory(path) as fresh:
             self.table.to_parquet(fresh / "table.parquet", index=False)
             self.sequences.to_parquet(fresh / "sequences.parquet", index=False)
             (fresh / "about.json").write_text(json.dumps(self.about, indent=1), encoding="utf-8")
@@ -154,20 +162,14 @@ class Enrichment:
 
     @classmethod
     def load(cls, folder: str | Path) -> Enrichment:
-        """What `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such table; of a folder of parts the message says what to do.
-        """
+        """What `save` wrote; FileNotFoundError if there is no such table."""
         import pandas as pd
 
         path = Path(folder)
         if not (path / "about.json").exists():
             hint = (
                 "It holds the parts of an analysis: use attention.merge."
-                if (path / "analysis.json").exists()
+                if (path / storage.CARD).exists()
                 else "Pass the folder that Enrichment.save was given."
             )
             raise FileNotFoundError(f"A saved enrichment must hold about.json; {path} does not. {hint}")
@@ -181,16 +183,8 @@ class Enrichment:
 
 
 def concluded(total: Part, about: dict[str, Any], *, bootstrap: int, alpha: float) -> Enrichment:
-    """The enrichment from all that was counted.
-
-    Raises
-    ------
-    ValueError
-        No window could be used.
-    """
+    """The enrichment from all that was counted; ValueError if no window could be used."""
     import pandas as pd
-
-    from ntviz.attention.tabulating import WHOLE, tabulate
 
     sequences = pd.DataFrame(sorted(total.rows, key=lambda row: row["index"])).drop(columns="index")
     rows = zip(*(sequences[name] for name in ("chrom", "start", "end", "strand")), strict=True)
@@ -209,22 +203,172 @@ def concluded(total: Part, about: dict[str, Any], *, bootstrap: int, alpha: floa
     return Enrichment(table, sequences, about, null)
 
 
-def _windows_in_words(sequences: pd.DataFrame, groups: int) -> str:
-    bad = sequences.loc[sequences["status"] != "ok", "status"]
-    dropped = f"; {len(bad):,} dropped{_listed(bad)}" if len(bad) else ""
-    few = "; too few groups of windows for intervals" if groups < 2 else ""
-    return f"{len(sequences) - len(bad):,} of {len(sequences):,} windows in {groups:,} groups{dropped}{few}."
-
-
 def _listed(words: pd.Series) -> str:
     counts = words.value_counts()
     return f" ({', '.join(f'{count:,} {word}' for word, count in counts.items())})" if len(counts) else ""
 
 
-def _strangers_in_words(elements: dict[str, Any]) -> list[str]:
-    if not elements["strangers"]:
-        return []
-    return [
-        f"{elements['strangers']:,} of {elements['features']:,} features lie on contigs that the reference lacks "
-        f"({', '.join(elements['contigs'])})."
-    ]
+# From whole numbers to the table -------------------------------------------------------------------------------------
+
+
+def tabulate(
+    sums: Arrays, kinds: tuple[str, ...], shape: tuple[int, int], *, bootstrap: int, alpha: float, seed: int
+) -> tuple[pd.DataFrame, np.ndarray | None]:
+    """The table of an enrichment, and its null [shift, layer, head, element], None without shifts.
+
+    `sums` are described by `counting.tally`, summed over the windows of a group (axis 0) or of all; `shape` is layers, heads.
+    """
+    import pandas as pd
+
+    heads, elements = shape[0] * shape[1], len(kinds)
+    total = {name: values.sum(0) for name, values in sums.items() if name not in WHOLE}
+    above, on = total["above"][:, None], total["on"]
+    element, positions = total["element"][None], total["positions"]
+    status = np.select(
+        [above == 0, element == 0, element == positions],
+        ["nothing above", "nothing there", "covers everything"],
+        "ok",
+    )
+    ok = status == "ok"
+    speaking = total["speaking"][:, None]
+    weights = statistics.draw_weights(len(sums["above"]), bootstrap, np.random.default_rng(seed))
+    drawn_above = weights @ sums["above"]
+    drawn_share = ratio(weights @ sums["element"], (weights @ sums["positions"])[:, None])
+
+    def draws(kind: int) -> np.ndarray:
+        return ratio(ratio(weights @ sums["on"][..., kind], drawn_above), drawn_share[:, kind, None])
+
+    low, high = _bounds(draws, ok.shape, weights)
+    pooled, background = ratio(on, above), ratio(element, positions)
+    z, p = (
+        np.where(ok, values, np.nan) for values in statistics.two_proportion_z(on, above, element, positions)
+    )
+    bonferroni = np.minimum(p * heads, 1)
+    columns: Arrays = {
+        "layer": np.repeat(np.arange(shape[0]), shape[1])[:, None],
+        "head": np.tile(np.arange(shape[1]), shape[0])[:, None],
+        "element": np.array(kinds, dtype=object)[None],
+        "status": status,
+        "p_mean": ratio(total["ratio"] / ONE, speaking),
+        "p_pooled": pooled,
+        "background": background,
+        "ratio": ratio(pooled, background),
+        "ratio_low": low,
+        "ratio_high": high,
+        "n_on": on,
+        "n_above": above,
+        "n_element": element,
+        "n_positions": positions,
+        "n_sequences": total["sequences"],
+        "n_silent": total["sequences"] - speaking,
+        "to_special": ratio(total["special"], total["pairs"])[:, None],
+        "z": z,
+        "p_z": p,
+        "p_bonferroni": bonferroni,
+        "q_z": statistics.false_discovery(p),
+        "significant_published": bonferroni <= alpha,
+    }
+    null = None
+    if "shift_copies" in sums:
+        shifted, null = _shift(sums, on, above, ok)
+        columns |= shifted
+    for name in ("shuffle", "twin"):
+        if f"{name}_on" in sums:
+            columns |= _other(name, sums, total, weights, background)
+    if "paired" in sums:
+        columns |= _distance(sums, total, ok)
+    columns["significant"] = columns.get("q_shift", np.ones_like(ok, dtype=float)) <= alpha
+    flat = {name: np.broadcast_to(values, (heads, elements)).ravel() for name, values in columns.items()}
+    table = pd.DataFrame(flat)
+    words = [name for name in ("element", "status", "shuffle_status", "twin_status") if name in table]
+    return table.astype(dict.fromkeys(words, "str")), None if null is None else null.reshape(
+        -1, *shape, elements
+    )
+
+
+def _bounds(
+    draws: Callable[[int], np.ndarray], shape: tuple[int, ...], weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the middle 95 % of what is drawn for each element, [head, element]; NaN where there is one group only."""
+    low, high = np.full((2, *shape), np.nan)
+    for kind in range(shape[1] if weights.shape[1] > 1 else 0):
+        low[:, kind], high[:, kind] = statistics.middles(draws(kind))
+    return low, high
+
+
+def _joint(copies: np.ndarray, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """z, p and q [head, element] from copies [copy, head, element]; NaN where the status is not ok."""
+    z, p, q = np.full((3, *ok.shape), np.nan)
+    if ok.any():
+        answer = statistics.joint(copies[:, ok])
+        z[ok], p[ok], q[ok] = answer.z, answer.p, answer.q
+    return z, p, q
+
+
+def _turned(name: str, sums: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Counts on elements after each turn [copy, head, element], and what position alone would put there.
+
+    Heads that look at places in the window, such as its ends, meet elements that stand at certain places more or less
+    often than turned ones, whatever these elements are. That share is what the counts by position, all windows taken
+    together, put on the elements' positions. One group alone can't tell the two apart; there it is 0.
+    """
+    copies = sums[f"{name}_copies"].astype(np.float64)
+    if len(sums["above"]) < 2:
+        return copies, np.zeros_like(copies)
+    share = sums["element_by_bin"] / np.maximum(sums["positions_by_bin"], 1)
+    by_bin = sums[f"{name}_by_bin"].astype(np.float64)
+    return copies, np.einsum("hb,keb->khe", by_bin, share, optimize=True)
+
+
+def _shift(sums: Arrays, on: np.ndarray, above: np.ndarray, ok: np.ndarray) -> tuple[Arrays, np.ndarray]:
+    copies, usual = _turned("shift", sums)
+    z, p, q = _joint(copies - usual, ok)
+    null = ratio(copies[1:] - usual[1:] + usual[0], above[None])
+    expected = null.mean(0)
+    columns = {
+        "shift_mean": np.where(ok, expected, np.nan),
+        "shift_ratio": np.where(ok, ratio(ratio(on, above), expected), np.nan),
+        "z_shift": z,
+        "p_shift": p,
+        "q_shift": q,
+    }
+    return columns, null
+
+
+def _other(name: str, sums: Arrays, total: Arrays, weights: np.ndarray, background: np.ndarray) -> Arrays:
+    """The same share elsewhere (shuffled bases, or the twin), and the difference of the logarithms."""
+    above, on = total[f"{name}_above"][:, None], total[f"{name}_on"]
+    drawn_above, drawn_other = weights @ sums["above"], weights @ sums[f"{name}_above"]
+
+    def logs(on: np.ndarray, above: np.ndarray) -> np.ndarray:
+        # Half a pair on the element and half a pair off it, so that none has a logarithm too.
+        return np.log((on + 0.5) / (above + 1))
+
+    def draws(kind: int) -> np.ndarray:
+        own = logs(weights @ sums["on"][..., kind], drawn_above)
+        return own - logs(weights @ sums[f"{name}_on"][..., kind], drawn_other)
+
+    low, high = _bounds(draws, on.shape, weights)
+    told = (above > 0) & (total["above"][:, None] > 0) & (total["element"] > 0)
+    difference = logs(total["on"], total["above"][:, None]) - logs(on, above)
+    return {
+        f"{name}_status": np.where(above > 0, "ok", "nothing above"),
+        f"{name}_n_above": above,
+        f"{name}_ratio": ratio(ratio(on, above), background),
+        f"{name}_difference": np.where(told, difference, np.nan),
+        f"{name}_difference_low": np.where(told, low, np.nan),
+        f"{name}_difference_high": np.where(told, high, np.nan),
+    }
+
+
+def _distance(sums: Arrays, total: Arrays, ok: np.ndarray) -> Arrays:
+    paired, mirrored = total["paired"], total["mirrored"]
+    tested = ok & ((paired > 0) | (mirrored > 0))
+    copies, usual = _turned("distance", sums)
+    _, p, q = _joint(copies - usual, tested)
+    return {
+        "distance_n": paired,
+        "distance_ratio": np.where(tested, (paired + 0.5) / (mirrored + 0.5), np.nan),
+        "distance_p": p,
+        "distance_q": q,
+    }

@@ -1,4 +1,4 @@
-"""What kind of head each is: attention on simple templates, beside what the same distances give by chance.
+"""What kind of head each is: attention on simple templates, beside what the same distances give by chance; an atlas.
 
 A head that looks near will touch the same k-mer, or GC-rich words, more often than one that looks anywhere. So what a
 template would get by chance is computed for each head from its own distances: the share of pairs that match the
@@ -7,18 +7,20 @@ template at each offset, weighted by the attention the head gives that offset on
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ntviz import environment
-from ntviz.attention.blocks import Block, Context, Observer
+from ntviz import environment, storage
+from ntviz.attention.blocks import Block, Context, Observer, Sums
 from ntviz.attention.interface import observe
 from ntviz.attention.observers import Distance, Entropy
-from ntviz.sequence import reverse_complement
+from ntviz.genome.sequence import reverse_complement
 from ntviz.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -32,13 +34,15 @@ NEAR = 3
 """Tokens on either side that count as the diagonal."""
 CONTENT = ("same k-mer", "reverse complement", "GC")
 """Templates made of bases."""
+LEAST_RATIO = 1.2
+"""Ratio to its share of the windows from which an element names a head: less may be sure, and says little."""
 
 
 @dataclass(frozen=True)
 class Habits(Observer):
-    """How much attention falls on simple templates, and on each offset. Result: `Habits.Result`.
+    """How much attention of base queries falls on simple templates, and on each offset. Result: `Habits.Result`.
 
-    Only base queries count. Keys are base tokens, but for the template "first token": `<cls>` where there is one.
+    Keys are base tokens, but for the template "first token": `<cls>` where there is one.
     """
 
     @dataclass(frozen=True)
@@ -69,68 +73,54 @@ class Habits(Observer):
         content_by_offset: np.ndarray
         n: int
 
-    def start(self, context: Context) -> _HabitSums:
-        """An accumulator for one sequence."""
-        return _HabitSums(self, context)
+    class _Sums(Sums):
+        def __init__(self, observer: Any, context: Context) -> None:
+            super().__init__(observer, context)
+            self.n = len(context.base)
+            self.rank = torch.cumsum(context.is_base, 0).long() - 1
+            self.by_offset, self.content = self.zeros(2 * self.n - 1), self.zeros(len(CONTENT))
+            self.first, self.special = self.zeros(), self.zeros()
+            self.kmers = None if context.tokens is None else _kmers(context.tokens, context.device)
 
+        def see(self, block: Block) -> None:
+            queries = torch.arange(*block.queries, device=self.context.device)
+            queries = queries[self.context.is_base[queries] > 0]
+            if not len(queries):
+                return
+            layer, heads = self.grid.place(block)
+            rows = block.probabilities[:, queries - block.queries[0]]
+            placed, ranks = rows[..., self.context.base], self.rank[queries]
+            self.first[layer, heads] += rows[..., 0].sum(1).double()
+            self.special[layer, heads] += rows[..., self.context.special].sum((1, 2)).double()
+            self.by_offset[layer, heads] += self.diagonals(placed, ranks)
+            for kind, mask in enumerate(self.masks(ranks)):
+                self.content[layer, heads, kind] += torch.einsum("hqk,qk->h", placed, mask).double()
 
-class _HabitSums:
-    def __init__(self, observer: Observer, context: Context) -> None:
-        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
-        self.n = n = len(context.base)
-        device = context.device
-        self.rank = torch.cumsum(context.is_base, 0).long() - 1
-        self.offsets = torch.zeros(*self.grid.shape, 2 * n - 1, dtype=torch.float64, device=device)
-        self.content = torch.zeros(*self.grid.shape, len(CONTENT), dtype=torch.float64, device=device)
-        self.first = torch.zeros(self.grid.shape, dtype=torch.float64, device=device)
-        self.special = torch.zeros(self.grid.shape, dtype=torch.float64, device=device)
-        self.by_offset = torch.zeros(len(CONTENT), 2 * n - 1, dtype=torch.float64, device=device)
-        self.words = None if context.tokens is None else _words(context.tokens, device)
-        self.counted: set[int] = set()
+        def diagonals(self, values: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
+            """Sums along diagonals, [.., offset], of [.., query, key] for queries of these ranks."""
+            where = torch.arange(self.n, device=values.device)[None] - ranks[:, None] + self.n - 1
+            sums = torch.zeros(len(values), 2 * self.n - 1, device=values.device)
+            return sums.index_add_(1, where.flatten(), values.flatten(1)).double()
 
-    def see(self, block: Block) -> None:
-        queries = torch.arange(*block.queries, device=self.context.device)
-        queries = queries[self.context.is_base[queries] > 0]
-        if not len(queries):
-            return
-        layer, heads = self.grid.place(block)
-        rows = block.probabilities[:, queries - block.queries[0]]
-        placed = rows[..., self.context.base]
-        self.first[layer, heads] += rows[..., 0].sum(1).double()
-        self.special[layer, heads] += rows[..., self.context.special].sum((1, 2)).double()
-        ranks = self.rank[queries]
-        self.offsets[layer, heads] += self._diagonals(placed, ranks)
-        if self.words is None:
-            return
-        masks = self._masks(ranks)
-        for kind, mask in enumerate(masks):
-            self.content[layer, heads, kind] += torch.einsum("hqk,qk->h", placed, mask).double()
-        new = [row for row, rank in enumerate(ranks.tolist()) if rank not in self.counted]
-        if new:
-            self.counted.update(ranks[new].tolist())
-            self.by_offset += self._diagonals(torch.stack(masks)[:, new], ranks[new])
+        def masks(self, ranks: torch.Tensor) -> list[torch.Tensor]:
+            """Which keys match each template of `CONTENT`, [query, key], for queries of these ranks."""
+            if self.kmers is None:
+                return []
+            own, turned, gc = self.kmers
+            apart = torch.arange(self.n, device=ranks.device)[None] != ranks[:, None]
+            same, pairing = ((words[ranks, None] == own[None]) & apart for words in (own, turned))
+            return [same.float(), pairing.float(), gc.expand(len(ranks), -1)]
 
-    def _diagonals(self, values: torch.Tensor, ranks: torch.Tensor) -> torch.Tensor:
-        """Sums along diagonals, [.., offset], of [.., query, key] for queries of these ranks."""
-        where = torch.arange(self.n, device=values.device)[None] - ranks[:, None] + self.n - 1
-        sums = torch.zeros(len(values), 2 * self.n - 1, device=values.device)
-        sums.index_add_(1, where.flatten(), values.flatten(1))
-        return sums.double()
-
-    def _masks(self, ranks: torch.Tensor) -> list[torch.Tensor]:
-        assert self.words is not None  # for the type checker: callers ask before
-        words, turned, gc = self.words
-        apart = torch.arange(self.n, device=ranks.device)[None] != ranks[:, None]
-        same = (words[ranks, None] == words[None]) & apart
-        pairing = (turned[ranks, None] == words[None]) & apart
-        return [same.float(), pairing.float(), gc.expand(len(ranks), -1)]
-
-    def finish(self) -> Habits.Result:
-        content = self.content.cpu().numpy()
-        if self.words is None:
-            content[:] = np.nan
-        sums = (part.cpu().numpy() for part in (self.first, self.special, self.by_offset))
-        return Habits.Result(self.offsets.cpu().numpy(), content, *sums, self.n)
+        def finish(self) -> Habits.Result:
+            device = self.context.device
+            pairs = torch.zeros(len(CONTENT), 2 * self.n - 1, dtype=torch.float64, device=device)
+            for ranks in torch.arange(self.n, device=device).split(256):
+                if masks := self.masks(ranks):
+                    pairs += self.diagonals(torch.stack(masks), ranks)
+            if self.kmers is None:
+                self.content[:] = torch.nan
+            sums = (self.by_offset, self.content, self.first, self.special, pairs)
+            return Habits.Result(*(part.cpu().numpy() for part in sums), self.n)
 
 
 @dataclass(frozen=True)
@@ -204,7 +194,8 @@ def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
     best = _best_offsets(habits)
     scored = [_scores(one, best, k) for one in habits]
     shape = best.shape
-    rows = []
+    places = pd.DataFrame(dict(zip(("layer", "head"), np.indices(shape).reshape(2, -1), strict=True)))
+    tables = []
     for template in scored[0]:
         score, expected = (np.stack([one[template][i] for one in scored]) for i in (0, 1))
         mean, chance = score.mean(0), expected.mean(0)
@@ -213,26 +204,28 @@ def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
             # The interval of a ratio of means, by the delta method over sequences.
             spread = (score - ratio * expected).std(0, ddof=1) if len(scored) > 1 else np.full(shape, np.nan)
             error = 1.96 * spread / np.sqrt(len(scored)) / chance
-        status = "ok"
+        status = np.where(chance > 0, "ok", "nothing").astype(object)
         if np.isnan(mean).all():
-            status = "not resolvable" if template in PERIODS else "needs bases"
-        for layer, head in np.ndindex(*shape):
-            detail = f"{best[layer, head]:+d}" if template == "fixed offset" else ""
-            own = "nothing" if status == "ok" and not chance[layer, head] > 0 else status
-            at = (layer, head)
-            rows.append((*at, template, mean[at], chance[at], ratio[at], (ratio - error)[at], (ratio + error)[at], detail, own))  # fmt: skip
-    columns = ["layer", "head", "template", "score", "expected", "ratio", "low", "high", "detail", "status"]
-    table = pd.DataFrame(rows, columns=columns)
+            status[:] = "not resolvable" if template in PERIODS else "needs bases"
+        numbers = {
+            "score": mean,
+            "expected": chance,
+            "ratio": ratio,
+            "low": ratio - error,
+            "high": ratio + error,
+        }
+        own = pd.DataFrame({name: values.ravel() for name, values in numbers.items()})
+        own["detail"] = [f"{one:+d}" if template == "fixed offset" else "" for one in best.ravel()]
+        tables.append(places.assign(template=template, **own, status=status.ravel()))
+    table = pd.concat(tables, ignore_index=True)
     means = [np.mean(part, axis=0).ravel() for part in zip(*heads, strict=True)]
-    layers, numbers = (part.ravel() for part in np.indices(shape))
-    about = pd.DataFrame(dict(zip(("layer", "head", "entropy", "distance_bp", "to_special"), (layers, numbers, *means), strict=True)))  # fmt: skip
+    about = places.assign(**dict(zip(("entropy", "distance_bp", "to_special"), means, strict=True)))
     # Of attention that is alike on all tokens: its entropy, and a third of the sequence as its mean distance.
     even = float(np.mean([np.log(len(one)) for one in several]))
     far = float(np.mean([len(one.sequence) / 3 for one in several]))
     shares = about[["entropy", "distance_bp"]].to_numpy() / (even, far)
-    about["label"] = [
-        _label(rows, *shares[place]) for place, (_, rows) in enumerate(table.groupby(["layer", "head"]))
-    ]
+    own = (rows for _, rows in table.groupby(["layer", "head"]))
+    about["label"] = [_label(rows, *share) for rows, share in zip(own, shares, strict=True)]
     return Detection(table, about, len(several))
 
 
@@ -241,9 +234,8 @@ def _best_offsets(habits: Sequence[Habits.Result]) -> np.ndarray:
     total, pairs = 0.0, 0.0
     for one in habits:
         reach = min(OFFSETS, one.n - 1)
-        near = slice(one.n - 1 - reach, one.n + reach)
-        pad = OFFSETS - reach
-        total = total + np.pad(one.by_offset[..., near], ((0, 0), (0, 0), (pad, pad)))
+        near, pad = slice(one.n - 1 - reach, one.n + reach), (OFFSETS - reach,) * 2
+        total = total + np.pad(one.by_offset[..., near], ((0, 0), (0, 0), pad))
         pairs = pairs + np.pad(_pairs(one.n)[near], pad)
     return (total / np.maximum(pairs, 1)).argmax(-1) - OFFSETS
 
@@ -255,25 +247,22 @@ def _pairs(n: int) -> np.ndarray:
 
 def _scores(one: Habits.Result, best: np.ndarray, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Score and expectation [layer, head] of each template on one sequence."""
-    n, pairs = one.n, _pairs(one.n)
+    n, pairs, middle = one.n, _pairs(one.n), one.n - 1
     profile = one.by_offset / pairs
-    middle = n - 1
     reach = min(OFFSETS, n - 1)
     near = profile[..., middle - reach : middle + reach + 1]
-    place = np.clip(best + reach, 0, 2 * reach)[..., None]
-    at = np.take_along_axis(near, place, -1)[..., 0]
-    scores = {"fixed offset": (at, (near.sum(-1) - at) / (2 * reach))}
+    at = np.take_along_axis(near, np.clip(best + reach, 0, 2 * reach)[..., None], -1)[..., 0]
     close = slice(max(middle - NEAR, 0), middle + NEAR + 1)
-    scores["diagonal"] = one.by_offset[..., close].sum(-1) / n, np.full_like(at, pairs[close].sum() / n**2)
-    placed = one.by_offset.sum(-1)
-    scores["first token"] = one.first / n, np.full_like(at, 1 / (n + 1))
+    scores = {
+        "fixed offset": (at, (near.sum(-1) - at) / (2 * reach)),
+        "diagonal": (one.by_offset[..., close].sum(-1) / n, np.full_like(at, pairs[close].sum() / n**2)),
+        "first token": (one.first / n, np.full_like(at, 1 / (n + 1))),
+    }
     expected = np.einsum("lho,to->lht", one.by_offset, one.content_by_offset / pairs)
     for kind, name in enumerate(CONTENT):
-        whole = placed if name == "GC" else n
+        whole = one.by_offset.sum(-1) if name == "GC" else n
         scores[name] = one.content[..., kind] / whole, expected[..., kind] / whole
-    for name, bp in PERIODS.items():
-        scores[name] = _period(profile, middle, bp, k)
-    return scores
+    return scores | {name: _period(profile, middle, bp, k) for name, bp in PERIODS.items()}
 
 
 def _period(profile: np.ndarray, middle: int, bp: float, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -281,11 +270,11 @@ def _period(profile: np.ndarray, middle: int, bp: float, k: int) -> tuple[np.nda
     steps = 63 // k
     if bp < 2 * k or profile.shape[-1] < 2 * steps + 1:
         return np.full(profile.shape[:2], np.nan), np.full(profile.shape[:2], np.nan)
+    from scipy.signal import detrend
+
     far = np.arange(1, steps + 1)
-    line = (profile[..., middle + far] + profile[..., middle - far]) / 2
-    slope = np.stack([np.ones(steps), far], axis=1)
-    trend = line @ slope @ np.linalg.inv(slope.T @ slope) @ slope.T
-    power = np.abs(np.fft.rfft(line - trend, axis=-1))[..., 1:] ** 2
+    line = detrend((profile[..., middle + far] + profile[..., middle - far]) / 2)
+    power = np.abs(np.fft.rfft(line, axis=-1))[..., 1:] ** 2
     total = np.maximum(power.sum(-1), 1e-300)
     return power[..., round(steps * k / bp) - 1] / total, np.full(profile.shape[:2], 1 / power.shape[-1])
 
@@ -307,13 +296,119 @@ def _label(rows: pd.DataFrame, evenness: float, nearness: float) -> str:
     return "diffuse" if evenness > 0.9 else "nearby" if nearness < 0.5 else "other"
 
 
-def _words(tokens: Tokens, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Numbers of the base tokens' words and of their reverse complements, and their shares of G and C."""
-    words = [tokens.sequence[start:end] for start, end in tokens.spans[~tokens.is_special]]
-    # A word with N is like no other.
-    numbers: dict[str, int] = {}
-    own = [numbers.setdefault(word if "N" not in word else f"{word} {place}", len(numbers)) for place, word in enumerate(words)]  # fmt: skip
-    turned = [numbers.get(reverse_complement(word), -1) if "N" not in word else -1 for word in words]
-    gc = [sum(base in "GC" for base in word) / len(word) for word in words]
-    own, turned, gc = (torch.tensor(values, device=device) for values in (own, turned, gc))
-    return own, turned, gc
+def _kmers(tokens: Tokens, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Numbers of the base tokens' k-mers and of their reverse complements, and their shares of G and C."""
+    kmers = [tokens.sequence[start:end] for start, end in tokens.spans[~tokens.is_special]]
+    # A k-mer with N is like no other.
+    names = [kmer if "N" not in kmer else f"{kmer} {place}" for place, kmer in enumerate(kmers)]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    turned = [numbers.get(reverse_complement(kmer), -1) if "N" not in kmer else -1 for kmer in kmers]
+    shares = [sum(base in "GC" for base in kmer) / len(kmer) for kmer in kmers]
+    own, pairing, gc = (
+        torch.tensor(values, device=device) for values in ([numbers[name] for name in names], turned, shares)
+    )
+    return own, pairing, gc
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """What is known of each head; made by `atlas`.
+
+    Attributes
+    ----------
+    table
+        One row a head: [layer, head, label, habit, entropy, distance_bp, to_special, element, element_ratio] and the
+        ratio to chance of each template under its name. `element` is that with the largest ratio, at least
+        `LEAST_RATIO`, among those that stand against the shift null; empty where none does.
+    """
+
+    table: pd.DataFrame
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of the scores that `grid` takes."""
+        return tuple(self.table.select_dtypes("number").columns.drop(["layer", "head"]))
+
+    def grid(self, score: str) -> np.ndarray:
+        """[layer, head] values of a score, for colouring."""
+        if score not in self.scores:
+            raise ValueError(
+                f"A score must be one of {', '.join(self.scores)}; received {score!r}. Choose one of these."
+            )
+        return self._square(score).astype(float)
+
+    @property
+    def labels(self) -> list[list[str]]:
+        """Short words for each [layer][head]."""
+        return self._square("label").tolist()
+
+    def label(self, layer: int, head: int) -> str:
+        """Short words for one head."""
+        return self.labels[layer][head]
+
+    def _square(self, column: str) -> np.ndarray:
+        return self.table.pivot(index="layer", columns="head", values=column).to_numpy()
+
+    def __repr__(self) -> str:
+        found = int((self.table["element"] != "").sum())
+        counts = self.table["habit"].str.replace(r" [+-]\d+$", "", regex=True).value_counts()
+        said = ", ".join(f"{number} {habit}" for habit, number in counts.items())
+        return f"{len(self.table)} heads: {said}; {found} look at an element more than chance"
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the table as parquet, whole or not at all."""
+        path = Path(path)
+        with storage.atomic_write(path) as part:
+            self.table.to_parquet(part)
+        return path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Atlas:
+        """An atlas from the file that `save` wrote."""
+        import pandas as pd
+
+        return cls(pd.read_parquet(path))
+
+
+def atlas(detection: Detection, enrichment: Any = None) -> Atlas:
+    """One row for each head: its habit, how it scores against each template, and the element it looks at most.
+
+    Parameters
+    ----------
+    detection
+        From `detect`.
+    enrichment
+        From `enrichment`, of the same model; without it no element is named.
+
+    Raises
+    ------
+    ValueError
+        The two have different heads.
+    """
+    heads = detection.heads.rename(columns={"label": "habit"})
+    ratios = detection.table.pivot(index=["layer", "head"], columns="template", values="ratio").reset_index()
+    table = heads.merge(ratios, on=["layer", "head"])
+    if enrichment is None:
+        table["element"], table["element_ratio"] = "", np.nan
+    else:
+        tested = enrichment.table
+        own, known = (set(zip(heads["layer"], heads["head"], strict=True)) for heads in (tested, table))
+        if own != known:
+            raise ValueError(
+                f"Detection and enrichment must be of the same model; received {len(known)} and {len(own)} heads, "
+                f"{len(own & known)} of them in both. Run both on one model."
+            )
+        best = tested[tested["significant"] & (tested["ratio"] >= LEAST_RATIO)]
+        best = best.sort_values("ratio", ascending=False).drop_duplicates(["layer", "head"])
+        best = best[["layer", "head", "element", "ratio"]].rename(columns={"ratio": "element_ratio"})
+        table = table.merge(best, how="left", on=["layer", "head"]).fillna({"element": ""})
+    words = [_label_of(*row) for row in table[["habit", "element", "element_ratio"]].itertuples(index=False)]
+    table.insert(2, "label", words)
+    return Atlas(table)
+
+
+def _label_of(habit: str, element: str, ratio: float) -> str:
+    if not element:
+        return habit
+    name = element.replace("_", " ").replace("cpg", "CpG").replace("utr", "UTR")
+    return f"{name} {ratio:.1f}x" if habit == "other" else f"{habit}, {name} {ratio:.1f}x"

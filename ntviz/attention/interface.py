@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 import numpy as np
@@ -19,8 +19,7 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ntviz.attention.blocks import Context, Observer
-from ntviz.attention.watch import Bias, EnoughSeen, Watch
+from ntviz.attention.blocks import Accumulator, Block, Context, Observer
 from ntviz.models.protocol import DNAModel, Forward
 from ntviz.tokens import Tokens
 
@@ -28,20 +27,21 @@ NAME = "ntviz_observed"
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}
 _fused_with_lse = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 _watching: ContextVar[Watch | None] = ContextVar("_watching", default=None)
+_NO_INTERFACE = (
+    "A model to observe must run its attention through transformers' attention interface; {} does not. Use a "
+    "model of `ntviz models`, or an encoder of transformers 5 such as BERT, ESM or ModernBERT."
+)
+Seat = tuple[Observer, Accumulator, dict[int, tuple[int, ...]], tuple[int, int]]
+"""An observer, what it keeps for a sequence, the heads it needs of each layer, and the run of queries."""
+Terms = list[torch.Tensor]
+"""What is added to scores before softmax, masks and position biases: [sequence or 1, head or 1, query or 1, key]."""
 
 
 @dataclass(frozen=True)
 class Observation:
     """What observers saw in one sequence; each result under its observer's name, as attribute and as item.
 
-    Attributes
-    ----------
-    context
-        The sequence, and the model's shape.
-    results
-        By the name of the observer.
-    output
-        The model's outputs for the whole batch, if any were asked for.
+    `context` is the sequence and the model's shape, `output` the model's outputs for the whole batch, if asked for.
     """
 
     context: Context
@@ -59,6 +59,109 @@ class Observation:
         return self.results[name]
 
 
+class EnoughSeen(Exception):
+    """Ends a forward pass after the last layer that anybody needs."""
+
+
+@dataclass
+class Watch:
+    """One forward pass under observation: each layer cut into blocks, and shown to those who asked."""
+
+    contexts: list[Context]
+    offsets: list[int]
+    seats: list[list[Seat]]
+    stop_after: int | None
+    block: int
+    seen: int = 0
+    buffers: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def layer(self, query: torch.Tensor, key: torch.Tensor, lse: torch.Tensor | None, terms: Terms) -> None:
+        layer, self.seen = self.seen, self.seen + 1
+        for context, offset, seats in zip(self.contexts, self.offsets, self.seats, strict=True):
+            wanting = [seat for seat in seats if layer in seat[2]]
+            if wanting:
+                real = slice(offset, offset + context.n_tokens)
+                own = context.index, slice(None), real
+                row_lse = None if lse is None else lse[own]
+                self._sequence(
+                    layer, wanting, query[own], key[own], row_lse, _cut(terms, context.index, real)
+                )
+        if self.stop_after is not None and layer >= self.stop_after:
+            raise EnoughSeen
+
+    def _sequence(
+        self,
+        layer: int,
+        seats: list[Seat],
+        query: torch.Tensor,
+        key: torch.Tensor,
+        lse: torch.Tensor | None,
+        terms: Terms,
+    ) -> None:
+        left = []
+        for seat in seats:
+            whole = getattr(seat[1], "see_layer", None)
+            # A kernel that never writes a block, where there is one for this device and nothing is masked.
+            if whole is None or terms or not whole(layer, seat[2][layer], query, key):
+                left.append(seat)
+        if not left:
+            return
+        heads = sorted({head for _, _, needs, _ in left for head in needs[layer]})
+        first, last = min(queries[0] for *_, queries in left), max(queries[1] for *_, queries in left)
+        n = key.shape[1]
+        per_block = max(1, min(len(heads), self.block // (128 * n)))
+        rows = max(1, min(last - first, self.block // (per_block * n)))
+        if lse is not None:
+            # One more column makes the matrix product subtract the log-sum-exp: query . key - lse . 1.
+            query = torch.cat([query, -lse[..., None]], dim=-1)
+            key = torch.cat([key, key.new_ones(*key.shape[:2], 1)], dim=-1)
+        for start in range(0, len(heads), per_block):
+            chunk = heads[start : start + per_block]
+            queries, keys = query[chunk].float(), key[chunk].float().transpose(-1, -2).contiguous()
+            for top in range(first, last, rows):
+                bottom = min(top + rows, last)
+                shape = (len(chunk), bottom - top, n)
+                log_weights = self._buffer("log", shape, key.device)
+                torch.bmm(queries[:, top:bottom], keys, out=log_weights)
+                if lse is None:
+                    _add(terms, log_weights, chunk, slice(top, bottom))
+                    log_weights.sub_(torch.logsumexp(log_weights, -1, keepdim=True))
+                shared = {"buffer": self._buffer("weights", shape, key.device)}
+                block = Block(layer, tuple(chunk), (top, bottom), log_weights, shared)
+                for _, accumulator, needs, wanted in left:
+                    own = [head for head in chunk if head in needs[layer]]
+                    if own and wanted[0] < bottom and top < wanted[1]:
+                        accumulator.see(block.of(own))
+
+    def _buffer(self, name: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+        size = int(np.prod(shape))
+        held = self.buffers.get(name)
+        if held is None or held.numel() < size or held.device != device:
+            self.buffers[name] = held = torch.empty(size, dtype=torch.float32, device=device)
+        return held[:size].view(shape)
+
+
+def _cut(terms: Terms, index: int, real: slice) -> Terms:
+    """The terms of one sequence, without padding; masks that hide nothing there are gone."""
+    cut = []
+    for term in terms:
+        own = term[index if term.shape[0] > 1 else 0]
+        own = own[:, real if own.shape[1] > 1 else slice(None), real]
+        if not (bool(own.all()) if own.dtype == torch.bool else not bool(own.any())):
+            cut.append(own)
+    return cut
+
+
+def _add(terms: Terms, scores: torch.Tensor, heads: list[int], queries: slice) -> None:
+    for term in terms:
+        rows = term[:, queries if term.shape[1] > 1 else slice(None)]
+        rows = (rows[heads] if rows.shape[0] > 1 else rows).to(scores.device)
+        if rows.dtype == torch.bool:
+            scores.masked_fill_(~rows, -torch.inf)
+        else:
+            scores.add_(rows)
+
+
 def _observed(
     module: torch.nn.Module,
     query: torch.Tensor,
@@ -72,11 +175,8 @@ def _observed(
 ) -> tuple[torch.Tensor, None]:
     """Fused attention, shown to whoever is watching."""
     watch = _watching.get()
-    if (
-        query.shape[2] != key.shape[2]
-        or options.get("s_aux") is not None
-        or options.get("softcap") is not None
-    ):
+    more = options.get("s_aux") is not None or options.get("softcap") is not None
+    if query.shape[2] != key.shape[2] or more:
         raise TypeError(
             "Attention can be observed where a sequence attends to itself by a plain softmax; "
             f"{type(module).__name__} uses cross-attention, attention sinks or soft caps. Observe an encoder."
@@ -85,12 +185,8 @@ def _observed(
     causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
     groups = query.shape[1] // key.shape[1]
     lse = None
-    plain = (
-        attention_mask is None
-        and position_bias is None
-        and not causal
-        and query.shape == key.shape == value.shape
-    )
+    plain = attention_mask is None and position_bias is None and not causal
+    plain = plain and query.shape == key.shape == value.shape
     if plain and _fused_with_lse is not None and query.device.type == "cpu" and query.dtype == torch.float32:
         # The kernel that fused attention takes here anyway; it also returns the log-sum-exp of each row.
         output, lse = _fused_with_lse(query, key, value, 0.0, False, scale=scale)
@@ -102,8 +198,11 @@ def _observed(
         )  # fmt: skip
     if watch is not None:
         keys = key if groups == 1 else key.repeat_interleave(groups, dim=1)
-        bias = Bias.made(attention_mask, position_bias, causal, query.shape[2])
-        watch.layer(query if scale == 1 else query * scale, keys, lse, bias)
+        terms = [term for term in (attention_mask, position_bias) if term is not None]
+        n = query.shape[2]
+        if causal and attention_mask is None and n > 1:
+            terms.append(torch.ones(n, n, dtype=torch.bool, device=query.device).tril()[None, None])
+        watch.layer(query if scale == 1 else query * scale, keys, lse, terms)
     return output, None
 
 
@@ -131,29 +230,11 @@ def _watched(module: PreTrainedModel, watch: Watch) -> Generator[None]:
             part.training = True
 
 
-_NO_INTERFACE = (
-    "A model to observe must run its attention through transformers' attention interface; {} does not. Use a "
-    "model of `ntviz models`, or an encoder of transformers 5 such as BERT, ESM or ModernBERT."
-)
-
-
+@overload
+def observe(model: DNAModel, batch: Tokens, **options: Any) -> Observation: ...
 @overload
 def observe(
-    model: DNAModel,
-    batch: Tokens,
-    *,
-    outputs: Sequence[str] = (),
-    block: int | None = None,
-    **observers: Observer,
-) -> Observation: ...
-@overload
-def observe(
-    model: DNAModel | PreTrainedModel,
-    batch: Sequence[Tokens] | Mapping[str, torch.Tensor],
-    *,
-    outputs: Sequence[str] = (),
-    block: int | None = None,
-    **observers: Observer,
+    model: DNAModel | PreTrainedModel, batch: Sequence[Tokens] | Mapping[str, torch.Tensor], **options: Any
 ) -> list[Observation]: ...
 def observe(
     model: Any,
@@ -240,14 +321,10 @@ def observe(
             f"{deepest + 1} layers must reach the attention interface; {watch.seen} did. "
             + _NO_INTERFACE.format(type(module).__name__)
         )
-    results = [
-        Observation(
-            context,
-            {name: seat[1].finish() for name, seat in zip(observers, row, strict=True)},
-            output,
-        )
-        for context, row in zip(contexts, seats, strict=True)
-    ]
+    results = []
+    for context, row in zip(contexts, seats, strict=True):
+        seen = {name: seat[1].finish() for name, seat in zip(observers, row, strict=True)}
+        results.append(Observation(context, seen, output))
     return results[0] if isinstance(batch, Tokens) else results
 
 
@@ -255,27 +332,24 @@ def _contexts(model: Any, module: PreTrainedModel, batch: Any) -> tuple[list[Con
     """A context for each sequence, and how many tokens of padding come before it."""
     config = module.config
     shape = (config.num_hidden_layers, config.num_attention_heads, module.device)
-    if not isinstance(batch, Mapping):
-        if isinstance(model, PreTrainedModel):
-            raise TypeError(
-                f"A batch for {type(module).__name__} must be a mapping with input_ids [sequence, token]; received "
-                f"{type(batch).__name__}. Pass what its tokenizer returns with return_tensors='pt'."
-            )
-        several = [batch] if isinstance(batch, Tokens) else list(batch)
-        if not several or not all(isinstance(one, Tokens) for one in several):
-            raise TypeError(
-                f"A batch for {model.name} must be Tokens, or a list of them, at least one; received "
-                f"{type(batch).__name__}. Pass model.tokenize(sequence)."
-            )
+    several = [batch] if isinstance(batch, Tokens) else list(batch)
+    encoder = isinstance(model, PreTrainedModel)
+    tokens = bool(several) and all(isinstance(one, Tokens) for one in several)
+    if not (isinstance(batch, Mapping) if encoder else tokens):
+        wanted = (
+            "a mapping with input_ids [sequence, token]"
+            if encoder
+            else "Tokens, or a list of them, at least one"
+        )
+        ask = "what its tokenizer returns with return_tensors='pt'" if encoder else "model.tokenize(sequence)"
+        raise TypeError(
+            f"A batch for {type(model).__name__} must be {wanted}; received {type(batch).__name__}. Pass {ask}."
+        )
+    if not encoder:
         return [
             Context(index, len(one), np.asarray(one.is_special), np.asarray(one.spans), one, *shape)
             for index, one in enumerate(several)
         ], [0] * len(several)
-    if not isinstance(model, PreTrainedModel):
-        raise TypeError(
-            f"A batch for {model.name} must be Tokens, or a list of them; received {type(batch).__name__}. "
-            "Pass model.tokenize(sequence)."
-        )
     ids = batch["input_ids"]
     mask = batch.get("attention_mask")
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 
-from ntviz.attention.blocks import Block, Context, Observer
+from ntviz.attention.blocks import Block, Context, Observer, Sums
 
 
 @dataclass(frozen=True)
@@ -47,37 +48,31 @@ class Window(Observer):
         needed: dict[int, tuple[int, ...]] = {}
         for layer in dict.fromkeys(layer for layer, _ in self.at):
             heads = dict.fromkeys(head for where, head in self.at if where == layer)
-            grid = context.grid([layer], list(heads))
-            needed[layer] = grid.heads
+            needed[layer] = context.grid([layer], list(heads)).heads
         return needed
 
     def queries(self, context: Context) -> tuple[int, int]:
         """The run of queries needed."""
         return _range(self.query, context.n_tokens, "query")
 
-    def start(self, context: Context) -> _WindowCut:
-        """An accumulator for one sequence."""
-        return _WindowCut(self, context)
+    class _Sums:
+        def __init__(self, observer: Any, context: Context) -> None:
+            self.at = [(int(layer), int(head)) for layer, head in observer.at]
+            self.query, self.key = observer.queries(context), _range(observer.key, context.n_tokens, "key")
+            shape = (len(self.at), self.query[1] - self.query[0], self.key[1] - self.key[0])
+            self.weights = torch.zeros(shape, device=context.device)
 
+        def see(self, block: Block) -> None:
+            first, last = max(block.queries[0], self.query[0]), min(block.queries[1], self.query[1])
+            rows = slice(first - block.queries[0], last - block.queries[0])
+            for place, (layer, head) in enumerate(self.at):
+                if layer == block.layer and head in block.heads:
+                    index = block.heads.index(head)
+                    weights = block.log_weights[index, rows, slice(*self.key)].exp()
+                    self.weights[place, first - self.query[0] : last - self.query[0]] = weights
 
-class _WindowCut:
-    def __init__(self, observer: Window, context: Context) -> None:
-        self.at = [(int(layer), int(head)) for layer, head in observer.at]
-        self.query, self.key = observer.queries(context), _range(observer.key, context.n_tokens, "key")
-        shape = (len(self.at), self.query[1] - self.query[0], self.key[1] - self.key[0])
-        self.weights = torch.zeros(shape, device=context.device)
-
-    def see(self, block: Block) -> None:
-        first, last = max(block.queries[0], self.query[0]), min(block.queries[1], self.query[1])
-        rows = slice(first - block.queries[0], last - block.queries[0])
-        for place, (layer, head) in enumerate(self.at):
-            if layer == block.layer and head in block.heads:
-                index = block.heads.index(head)
-                weights = block.log_weights[index, rows, slice(*self.key)].exp()
-                self.weights[place, first - self.query[0] : last - self.query[0]] = weights
-
-    def finish(self) -> Window.Result:
-        return Window.Result(self.weights.cpu().numpy(), self.query, self.key)
+        def finish(self) -> Window.Result:
+            return Window.Result(self.weights.cpu().numpy(), self.query, self.key)
 
 
 @dataclass(frozen=True)
@@ -115,41 +110,39 @@ class TopPairs(Observer):
         if self.k < 1:
             raise ValueError(f"k must be at least 1 pair a head; received {self.k}. Give the number wanted.")
 
-    def start(self, context: Context) -> _TopKeeper:
-        """An accumulator for one sequence."""
-        return _TopKeeper(self, context)
+    class _Sums(Sums):
+        def __init__(self, observer: Any, context: Context) -> None:
+            super().__init__(observer, context)
+            self.k = observer.k
+            self.banned = torch.zeros_like(context.special) if observer.special else context.special
+            self.log_weight = self.zeros(self.k, dtype=torch.float32) - torch.inf
+            self.pair = self.zeros(self.k, dtype=torch.int64) - 1
 
+        def see(self, block: Block) -> None:
+            layer, heads = self.grid.place(block)
+            first, last = block.queries
+            n = self.context.n_tokens
+            for row, head in enumerate(heads):
+                kept = self.log_weight[layer, head]
+                # Rows whose largest weight is below the weakest kept have nothing to add.
+                best = block.log_weights[row].amax(-1).masked_fill(self.banned[first:last], -torch.inf)
+                queries = (best > kept[-1]).nonzero()[:, 0]
+                if not len(queries):
+                    continue
+                weights = block.log_weights[row, queries].masked_fill(self.banned, -torch.inf)
+                top, place = weights.flatten().topk(min(self.k, weights.numel()))
+                pairs = (queries[place // n] + first) * n + place % n
+                both, pairs = torch.cat([kept, top]), torch.cat([self.pair[layer, head], pairs])
+                self.log_weight[layer, head], order = both.topk(self.k)
+                self.pair[layer, head] = pairs[order]
 
-class _TopKeeper:
-    def __init__(self, observer: TopPairs, context: Context) -> None:
-        self.context, self.grid, self.k = context, context.grid(observer.layers, observer.heads), observer.k
-        self.banned = torch.zeros_like(context.special) if observer.special else context.special
-        self.log_weight = torch.full((*self.grid.shape, self.k), -torch.inf, device=context.device)
-        self.pair = torch.full((*self.grid.shape, self.k), -1, dtype=torch.int64, device=context.device)
-
-    def see(self, block: Block) -> None:
-        layer, heads = self.grid.place(block)
-        first, last = block.queries
-        n = self.context.n_tokens
-        for row, head in enumerate(heads):
-            kept = self.log_weight[layer, head]
-            # Rows whose largest weight is below the weakest kept have nothing to add.
-            best = block.log_weights[row].amax(-1).masked_fill(self.banned[first:last], -torch.inf)
-            queries = (best > kept[-1]).nonzero()[:, 0]
-            if not len(queries):
-                continue
-            weights = block.log_weights[row, queries].masked_fill(self.banned, -torch.inf)
-            top, place = weights.flatten().topk(min(self.k, weights.numel()))
-            pairs = (queries[place // n] + first) * n + place % n
-            both, pairs = torch.cat([kept, top]), torch.cat([self.pair[layer, head], pairs])
-            self.log_weight[layer, head], order = both.topk(self.k)
-            self.pair[layer, head] = pairs[order]
-
-    def finish(self) -> TopPairs.Result:
-        weight = self.log_weight.exp().cpu().numpy()
-        pair = np.where(weight > 0, self.pair.cpu().numpy(), -1)
-        n = self.context.n_tokens
-        return TopPairs.Result(np.where(pair < 0, -1, pair // n), np.where(pair < 0, -1, pair % n), weight)
+        def finish(self) -> TopPairs.Result:
+            weight = self.log_weight.exp().cpu().numpy()
+            pair = np.where(weight > 0, self.pair.cpu().numpy(), -1)
+            n = self.context.n_tokens
+            return TopPairs.Result(
+                np.where(pair < 0, -1, pair // n), np.where(pair < 0, -1, pair % n), weight
+            )
 
 
 @dataclass(frozen=True)
@@ -187,40 +180,37 @@ class Thumbnails(Observer):
         if self.size < 1:
             raise ValueError(f"size must be at least 1 cell; received {self.size}. Give the number of cells.")
 
-    def start(self, context: Context) -> _ThumbnailKeeper:
-        """An accumulator for one sequence."""
-        return _ThumbnailKeeper(self, context)
+    class _Sums(Sums):
+        def __init__(self, observer: Any, context: Context) -> None:
+            super().__init__(observer, context)
+            n = len(context.base)
+            self.width = max(1, -(-n // observer.size))
+            self.size = -(-n // self.width)
+            self.edges = np.minimum(np.arange(self.size + 1) * self.width, n)
+            self.maps = self.zeros(self.size, self.size, dtype=torch.float32)
+            self.rank = torch.cumsum(context.is_base, 0).long() - 1
+            whole = n == context.n_tokens - int(context.is_special[0]) and not context.is_special[1:].any()
+            self.keys = slice(int(context.is_special[0]), None) if whole else context.base
 
+        def see(self, block: Block) -> None:
+            first, last = block.queries
+            queries = torch.arange(first, last, device=self.context.device)
+            queries = queries[self.context.is_base[first:last] > 0]
+            if not len(queries):
+                return
+            layer, heads = self.grid.place(block)
+            # exp is monotonous: pooled before, it is computed for the cells only.
+            pooled = torch.nn.functional.max_pool1d(
+                block.log_weights[..., self.keys], self.width, ceil_mode=True
+            )
+            weights = pooled[:, queries - first].exp_()
+            cells = self.rank[queries] // self.width
+            for cell in range(int(cells[0]), int(cells[-1]) + 1):
+                largest = weights[:, cells == cell].amax(1)
+                self.maps[layer, heads, cell] = torch.maximum(self.maps[layer, heads, cell], largest)
 
-class _ThumbnailKeeper:
-    def __init__(self, observer: Thumbnails, context: Context) -> None:
-        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
-        n = len(context.base)
-        self.width = max(1, -(-n // observer.size))
-        self.size = -(-n // self.width)
-        self.edges = np.minimum(np.arange(self.size + 1) * self.width, n)
-        self.maps = torch.zeros(*self.grid.shape, self.size, self.size, device=context.device)
-        self.rank = torch.cumsum(context.is_base, 0).long() - 1
-        whole = n == context.n_tokens - int(context.is_special[0]) and not context.is_special[1:].any()
-        self.keys = slice(int(context.is_special[0]), None) if whole else context.base
-
-    def see(self, block: Block) -> None:
-        first, last = block.queries
-        queries = torch.arange(first, last, device=self.context.device)
-        queries = queries[self.context.is_base[first:last] > 0]
-        if not len(queries):
-            return
-        layer, heads = self.grid.place(block)
-        # exp is monotonous: pooled before, it is computed for the cells only.
-        pooled = torch.nn.functional.max_pool1d(block.log_weights[..., self.keys], self.width, ceil_mode=True)
-        weights = pooled[:, queries - first].exp_()
-        cells = self.rank[queries] // self.width
-        for cell in range(int(cells[0]), int(cells[-1]) + 1):
-            largest = weights[:, cells == cell].amax(1)
-            self.maps[layer, heads, cell] = torch.maximum(self.maps[layer, heads, cell], largest)
-
-    def finish(self) -> Thumbnails.Result:
-        return Thumbnails.Result(self.maps.cpu().numpy(), self.edges)
+        def finish(self) -> Thumbnails.Result:
+            return Thumbnails.Result(self.maps.cpu().numpy(), self.edges)
 
 
 def _range(wanted: tuple[int, int] | None, n: int, what: str) -> tuple[int, int]:

@@ -8,12 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
-from ntviz.attention.blocks import Block, Context, Observer
+from ntviz.attention.blocks import Block, Context, Observer, Sums
 from ntviz.tokens import Tokens
+
+
+class _PerQuery(Sums):
+    """One number for each query of each head."""
+
+    def __init__(self, observer: Any, context: Context) -> None:
+        super().__init__(observer, context)
+        self.by_query = self.zeros(context.n_tokens, dtype=torch.float32)
+
+    def keep(self, block: Block, values: torch.Tensor) -> None:
+        layer, heads = self.grid.place(block)
+        self.by_query[layer, heads, slice(*block.queries)] = values
+
+    def mean(self) -> np.ndarray:
+        return self.by_query[..., self.context.base].double().mean(-1).cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -30,37 +46,16 @@ class Entropy(Observer):
         mean: np.ndarray
         by_query: np.ndarray
 
-    def start(self, context: Context) -> _EntropySum:
-        """An accumulator for one sequence."""
-        return _EntropySum(self, context)
+    class _Sums(_PerQuery):
+        def see(self, block: Block) -> None:
+            expected = torch.linalg.vecdot(block.probabilities, block.log_weights)
+            if not bool(expected.isfinite().all()):
+                # A masked key has weight 0 and minus infinity for its logarithm.
+                expected = torch.linalg.vecdot(block.probabilities, block.log_weights.clamp(min=-1e30))
+            self.keep(block, -expected)
 
-
-class _PerQuery:
-    """One number for each query of each head."""
-
-    def __init__(self, observer: Observer, context: Context) -> None:
-        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
-        self.by_query = torch.zeros(*self.grid.shape, context.n_tokens, device=context.device)
-
-    def keep(self, block: Block, values: torch.Tensor) -> None:
-        layer, heads = self.grid.place(block)
-        self.by_query[layer, heads, slice(*block.queries)] = values
-
-    def mean(self) -> np.ndarray:
-        return self.by_query[..., self.context.base].double().mean(-1).cpu().numpy()
-
-
-class _EntropySum(_PerQuery):
-    def see(self, block: Block) -> None:
-        expected = torch.linalg.vecdot(block.probabilities, block.log_weights)
-        if not bool(
-            expected.isfinite().all()
-        ):  # a masked key has weight 0 and minus infinity for its logarithm
-            expected = torch.linalg.vecdot(block.probabilities, block.log_weights.clamp(min=-1e30))
-        self.keep(block, -expected)
-
-    def finish(self) -> Entropy.Result:
-        return Entropy.Result(self.mean(), self.by_query.cpu().numpy())
+        def finish(self) -> Entropy.Result:
+            return Entropy.Result(self.mean(), self.by_query.cpu().numpy())
 
 
 @dataclass(frozen=True)
@@ -77,38 +72,30 @@ class Distance(Observer):
         mean: np.ndarray
         by_query: np.ndarray
 
-    def start(self, context: Context) -> _DistanceSum:
-        """An accumulator for one sequence.
+    class _Sums(_PerQuery):
+        def __init__(self, observer: Any, context: Context) -> None:
+            super().__init__(observer, context)
+            if context.spans is None:
+                raise ValueError(
+                    "Distance needs to know which bases a token covers; this batch is ids only. Pass ntviz Tokens "
+                    "(model.tokenize) instead of a dictionary of tensors."
+                )
+            middle = context.spans.mean(axis=1)
+            self.middle = torch.from_numpy(middle.astype(np.float32)).to(context.device)
+            self.apart: tuple[tuple[int, int], torch.Tensor] = (0, 0), self.middle
 
-        Raises
-        ------
-        ValueError
-            The batch is ids only.
-        """
-        return _DistanceSum(self, context)
+        def see(self, block: Block) -> None:
+            if self.apart[0] != block.queries:
+                apart = (self.middle[slice(*block.queries), None] - self.middle[None]).abs_()
+                self.apart = block.queries, apart.mul_(self.context.is_base)
+            weights = block.probabilities
+            total = torch.matmul(weights, self.context.is_base)
+            self.keep(block, torch.einsum("hqk,qk->hq", weights, self.apart[1]) / total)
 
-
-class _DistanceSum(_PerQuery):
-    def __init__(self, observer: Observer, context: Context) -> None:
-        super().__init__(observer, context)
-        middle = context.need_spans("Distance").mean(axis=1)
-        self.middle = torch.from_numpy(middle.astype(np.float32)).to(context.device)
-        self.apart: tuple[tuple[int, int], torch.Tensor] = (0, 0), self.middle
-
-    def see(self, block: Block) -> None:
-        first, last = block.queries
-        if self.apart[0] != block.queries:
-            apart = (self.middle[first:last, None] - self.middle[None]).abs_().mul_(self.context.is_base)
-            self.apart = block.queries, apart
-        apart = self.apart[1]
-        weights = block.probabilities
-        total = torch.matmul(weights, self.context.is_base)
-        self.keep(block, torch.einsum("hqk,qk->hq", weights, apart) / total)
-
-    def finish(self) -> Distance.Result:
-        by_query = self.by_query.cpu().numpy()
-        by_query[..., self.context.is_special] = np.nan
-        return Distance.Result(self.mean(), by_query)
+        def finish(self) -> Distance.Result:
+            by_query = self.by_query.cpu().numpy()
+            by_query[..., self.context.is_special] = np.nan
+            return Distance.Result(self.mean(), by_query)
 
 
 @dataclass(frozen=True)
@@ -133,31 +120,22 @@ class Received(Observer):
         def by_base(self, tokens: Tokens) -> np.ndarray:
             """[layer, head, base]: each token's sum in equal parts on its bases; what special tokens got is left out."""
             sizes = tokens.spans[:, 1] - tokens.spans[:, 0]
-            shared = self.by_token / np.maximum(sizes, 1)
-            return np.repeat(shared, sizes, axis=-1)
+            return np.repeat(self.by_token / np.maximum(sizes, 1), sizes, axis=-1)
 
-    def start(self, context: Context) -> _ReceivedSum:
-        """An accumulator for one sequence."""
-        return _ReceivedSum(self, context)
+    class _Sums(Sums):
+        def __init__(self, observer: Any, context: Context) -> None:
+            super().__init__(observer, context)
+            self.sums = self.zeros(context.n_tokens)
 
+        def see(self, block: Block) -> None:
+            layer, heads = self.grid.place(block)
+            queries = self.context.is_base[slice(*block.queries)]
+            self.sums[layer, heads] += torch.matmul(queries, block.probabilities)
 
-class _ReceivedSum:
-    def __init__(self, observer: Observer, context: Context) -> None:
-        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
-        self.sums = torch.zeros(
-            *self.grid.shape, context.n_tokens, dtype=torch.float64, device=context.device
-        )
-
-    def see(self, block: Block) -> None:
-        layer, heads = self.grid.place(block)
-        self.sums[layer, heads] += torch.matmul(
-            self.context.is_base[slice(*block.queries)], block.probabilities
-        )
-
-    def finish(self) -> Received.Result:
-        by_token = self.sums.cpu().numpy()
-        special = by_token[..., self.context.is_special].sum(-1) / max(len(self.context.base), 1)
-        return Received.Result(by_token, special)
+        def finish(self) -> Received.Result:
+            by_token = self.sums.cpu().numpy()
+            special = by_token[..., self.context.is_special].sum(-1) / max(len(self.context.base), 1)
+            return Received.Result(by_token, special)
 
 
 @dataclass(frozen=True)
@@ -191,42 +169,28 @@ class MassByElement(Observer):
         between: np.ndarray
         special: np.ndarray
 
-    def start(self, context: Context) -> _MassSum:
-        """An accumulator for one sequence.
+    class _Sums(Sums):
+        def __init__(self, observer: Any, context: Context) -> None:
+            super().__init__(observer, context)
+            several = observer.indicator
+            own = np.asarray(several if isinstance(several, np.ndarray) else several[context.index])
+            if own.ndim != 2 or own.shape[1] != context.n_tokens:
+                raise ValueError(
+                    f"indicator must be [element, token] with the sequence's {context.n_tokens} tokens; received "
+                    f"{list(own.shape)}. Pass elements.indicator(interval, element, spans=tokens.spans) of each element."
+                )
+            inside, special = own.astype(bool) & ~context.is_special, context.is_special[None]
+            keys, rows = (np.vstack([inside, more]).astype(np.float32) for more in (special, ~special))
+            self.keys, self.rows = (torch.from_numpy(one).to(context.device) for one in (keys.T, rows))
+            self.sums = self.zeros(len(rows), len(rows))
 
-        Raises
-        ------
-        ValueError
-            The indicator has another number of tokens than the sequence.
-        """
-        own = self.indicator if isinstance(self.indicator, np.ndarray) else self.indicator[context.index]
-        own = np.asarray(own)
-        if own.ndim != 2 or own.shape[1] != context.n_tokens:
-            raise ValueError(
-                f"indicator must be [element, token] with the sequence's {context.n_tokens} tokens; received "
-                f"{list(own.shape)}. Pass elements.indicator(interval, element, spans=tokens.spans) of each element."
-            )
-        return _MassSum(self, context, own.astype(bool))
+        def see(self, block: Block) -> None:
+            layer, heads = self.grid.place(block)
+            on = torch.matmul(block.probabilities, self.keys)
+            self.sums[layer, heads] += torch.matmul(self.rows[:, slice(*block.queries)], on)
 
-
-class _MassSum:
-    def __init__(self, observer: Observer, context: Context, indicator: np.ndarray) -> None:
-        self.context, self.grid = context, context.grid(observer.layers, observer.heads)
-        inside = indicator & ~context.is_special
-        both = np.vstack([inside, context.is_special[None]])
-        self.keys = torch.from_numpy(both.T.astype(np.float32)).to(context.device)
-        rows = np.vstack([inside, ~context.is_special[None]])
-        self.rows = torch.from_numpy(rows.astype(np.float32)).to(context.device)
-        size = (len(both), len(both))
-        self.sums = torch.zeros(*self.grid.shape, *size, dtype=torch.float64, device=context.device)
-
-    def see(self, block: Block) -> None:
-        layer, heads = self.grid.place(block)
-        on = torch.matmul(block.probabilities, self.keys)
-        self.sums[layer, heads] += torch.matmul(self.rows[:, slice(*block.queries)], on)
-
-    def finish(self) -> MassByElement.Result:
-        n = self.rows.double().sum(1).cpu().numpy()
-        with np.errstate(invalid="ignore"):
-            means = self.sums.cpu().numpy() / n[:, None]
-        return MassByElement.Result(means[..., -1, :-1], means[..., :-1, :-1], means[..., -1, -1])
+        def finish(self) -> MassByElement.Result:
+            n = self.rows.double().sum(1).cpu().numpy()
+            with np.errstate(invalid="ignore"):
+                means = self.sums.cpu().numpy() / n[:, None]
+            return MassByElement.Result(means[..., -1, :-1], means[..., :-1, :-1], means[..., -1, -1])

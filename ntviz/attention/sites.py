@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from ntviz.attention.interface import observe
 from ntviz.attention.observers import Received
 from ntviz.environment import progress
 from ntviz.genome import Interval
+from ntviz.genome.sequence import one_hot
 from ntviz.motifs import Motif
-from ntviz.sequence import one_hot
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,8 +150,9 @@ def attended_sites(
 
     rng = np.random.default_rng(seed)
     rows, random, windows = [], [], 0
-    seen = progress(list(intervals), what="windows for the logo")
-    for interval, sequence, tokens in _tokenized(model, seen, reference):
+    for interval in progress(list(intervals), what="windows for the logo"):
+        sequence = reference.fetch(interval).sequence
+        tokens = model.tokenize(sequence)
         windows += 1
         whole = np.flatnonzero(_usable(tokens, flank))
         if not len(whole):
@@ -162,9 +163,9 @@ def attended_sites(
         width = int(tokens.spans[whole[0], 1] - tokens.spans[whole[0], 0]) + 2 * flank
         for place in np.argsort(-received[whole], kind="stable")[:per_window]:
             start = int(starts[place])
-            rows.append(
-                (*_on(interval, start, width), received[whole[place]], sequence[start : start + width])
-            )
+            first = interval.end - start - width if interval.strand == "-" else interval.start + start
+            site = (interval.chrom, first, first + width, interval.strand)
+            rows.append((*site, received[whole[place]], sequence[start : start + width]))
         some = rng.permutation(len(whole))[: 4 * per_window]
         random.append([sequence[start : start + width] for start in starts[some]])
     if not rows:
@@ -174,46 +175,22 @@ def attended_sites(
         )
     table = pd.DataFrame(rows, columns=["chrom", "start", "end", "strand", "received", "sequence"])
     table = table.sort_values("received", ascending=False, kind="stable").head(top).reset_index(drop=True)
-    counts = _counted(table["sequence"])
+    counts = np.sum([one_hot(site) for site in table["sequence"]], axis=0)
     pool = np.stack([one_hot(site) for site in np.concatenate(random)])
     draws = np.stack([pool[rng.choice(len(pool), len(table))].sum(0) for _ in range(DRAWS)])
     control = draws.sum(0)
-    bits = _bits(_shares(draws), _shares(control))
-    k = counts.shape[0] - 2 * flank
-    chance = np.quantile(bits, 0.95, axis=0)
-    return AttendedSites(
-        table, counts, control, _shares(draws[0]), chance, (flank, flank + k), layer, head, windows
-    )
-
-
-def _tokenized(
-    model: Any, intervals: Iterable[Interval], reference: Reference
-) -> Iterator[tuple[Any, str, Any]]:
-    for interval in intervals:
-        sequence = reference.fetch(interval).sequence
-        yield interval, sequence, model.tokenize(sequence)
+    chance = np.quantile(_bits(_shares(draws), _shares(control)), 0.95, axis=0)
+    token = (flank, counts.shape[0] - flank)
+    return AttendedSites(table, counts, control, _shares(draws[0]), chance, token, layer, head, windows)
 
 
 def _usable(tokens: Any, flank: int) -> np.ndarray:
     """Which tokens cover k bases and have flanks without N inside the sequence."""
-    unknown = np.concatenate(
-        [[0], np.cumsum(np.frombuffer(tokens.sequence.encode(), dtype=np.uint8) == ord("N"))]
-    )
+    unknown = np.r_[0, np.cumsum(np.frombuffer(tokens.sequence.encode(), dtype=np.uint8) == ord("N"))]
     start, end = tokens.spans[:, 0] - flank, tokens.spans[:, 1] + flank
     inside = tokens.is_kmer & (start >= 0) & (end <= len(tokens.sequence))
     start, end = np.clip(start, 0, None), np.clip(end, None, len(tokens.sequence))
     return inside & (unknown[end] == unknown[start])
-
-
-def _on(interval: Interval, start: int, width: int) -> tuple[str, int, int, str]:
-    """Where a stretch of a window's sequence lies in the genome."""
-    if interval.strand == "-":
-        return interval.chrom, interval.end - start - width, interval.end - start, "-"
-    return interval.chrom, interval.start + start, interval.start + start + width, interval.strand
-
-
-def _counted(sites: Iterable[str]) -> np.ndarray:
-    return np.sum([one_hot(site) for site in sites], axis=0)
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:

@@ -24,9 +24,8 @@ import torch
 tl: Any  # triton.language, and _scores for Triton: both from _kernel()
 _scores_of: Any
 
-_PRECISIONS = ("ieee", "tf32x3", "tf32")
 _DTYPES = (torch.float32, torch.bfloat16, torch.float16)
-_ANY = ("lengths", "specials", "given", "counts", "from_special", "paired", "mirrored", "o_batch", "o_head", "n_heads",
+_ANY = ("lengths", "specials", "counts", "from_special", "paired", "mirrored", "o_batch", "o_head", "n_heads",
         "n_tokens", "n_blocks")  # fmt: skip
 _OLDEST = (8, 0)  # compute capability from which Triton multiplies on tensor cores
 
@@ -36,11 +35,6 @@ def available(device: torch.device | str) -> bool:
 
     The first question about a GPU counts a small case there and compares it with plain torch. Where that fails, for
     want of a C compiler for example, one warning says why, and the answer is False from then on.
-
-    Parameters
-    ----------
-    device
-        Where queries and keys live.
     """
     device = torch.device(device)
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
@@ -63,8 +57,6 @@ def above(
     threshold: float,
     lengths: Sequence[int] | torch.Tensor,
     is_special: torch.Tensor,
-    lse: torch.Tensor | None = None,
-    precision: str = "ieee",
     out: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Numbers of pairs whose weight exceeds the threshold, of one layer: counts, from_special, paired, mirrored.
@@ -83,42 +75,29 @@ def above(
         [batch] tokens of each sequence; what follows is padding, which nobody attends to.
     is_special
         [batch, token] bool, tokens that lie on no base.
-    lse
-        [batch, head, token] float32 log-sum-exp of the scaled scores over keys, where the forward pass returned it; saves
-        the first of two passes over the keys. None: computed.
-    precision
-        How float32 inputs are multiplied: "ieee" in float32; "tf32x3" on tensor cores in three steps, with errors
-        of about the same size; "tf32" on tensor cores in one, with inputs rounded to 10 bits, so that weights move by some
-        1e-3 of themselves and pairs that close to the threshold may fall on its other side (`near_threshold` counts them).
     out
         [4, batch, head, token] int64, the last axis without gaps: to be added to, and returned in four parts. None: zeros.
-
-    Raises
-    ------
-    ValueError
-        Shapes, kinds of numbers or devices do not belong together, or an argument is out of its range.
 
     Notes
     -----
     Counts are those of `attention.Above` in plain torch but for pairs that lie at the threshold within the rounding
     of the products; `near_threshold` says how many those can be. Integer sums make every run give the same counts.
     """
-    lengths = _checked(query, key, threshold, lengths, is_special, lse, precision, out)
+    lengths = _checked(query, key, threshold, lengths, is_special, out)
     n_batch, n_heads, n_tokens, dim = query.shape
     if out is None:
         out = torch.zeros(4, n_batch, n_heads, n_tokens, dtype=torch.int64, device=query.device)
     if query.dtype == torch.bfloat16 and os.environ.get("TRITON_INTERPRET") == "1":
         query, key = query.float(), key.float()  # the interpreter would multiply their bits as integers
-    rows, columns, depth, warps, stages = _blocks(dim, query.element_size(), precision)
+    rows, columns, depth, warps, stages = _blocks(dim, query.element_size())
     n_blocks = -(-n_tokens // rows)
-    given = torch.empty(0, device=query.device) if lse is None else lse.contiguous()
     with torch.cuda.device(query.device) if query.device.type == "cuda" else nullcontext():
         _kernel()[(n_blocks * n_batch * n_heads,)](
-            query, key, lengths, is_special.contiguous().view(torch.uint8), given, *out.unbind(),
+            query, key, lengths, is_special.contiguous().view(torch.uint8), *out.unbind(),
             *query.stride(), *key.stride(), *out.stride()[1:3], n_heads, n_tokens, n_blocks,
             float(scaling), math.log(threshold),
-            dim=dim, depth=depth, padded=-(-dim // depth) * depth, rows=rows, columns=columns, precision=precision,
-            reuse=lse is not None, num_warps=warps, num_stages=stages, enable_fp_fusion=True,
+            dim=dim, depth=depth, padded=-(-dim // depth) * depth, rows=rows, columns=columns,
+            num_warps=warps, num_stages=stages, enable_fp_fusion=True,
         )  # fmt: skip
     counts, from_special, paired, mirrored = out.unbind()
     return counts, from_special, paired, mirrored
@@ -135,15 +114,8 @@ def near_threshold(
 ) -> torch.Tensor:
     """Pairs at the threshold, [batch, head] int64: those whose weight lies within a share of it on either side.
 
-    No more pairs than these can be counted differently by two ways of computing whose weights differ by no more. In plain
-    torch and float64, some queries at a time.
-
-    Parameters
-    ----------
-    query, key, scaling, threshold, lengths
-        As for `above`.
-    within
-        Relative distance from the threshold: 1e-5 is more than float32 rounding moves a weight.
+    No more pairs than these can be counted differently by two ways of computing whose weights differ by no more: `within`
+    is relative, and 1e-5 is more than float32 rounding moves a weight. Others as for `above`; in plain torch and float64.
 
     Examples
     --------
@@ -171,8 +143,6 @@ def _checked(
     threshold: float,
     lengths: Sequence[int] | torch.Tensor,
     is_special: torch.Tensor,
-    lse: torch.Tensor | None,
-    precision: str,
     out: torch.Tensor | None,
 ) -> torch.Tensor:
     """The lengths as a tensor on the device, if everything belongs together."""
@@ -183,53 +153,32 @@ def _checked(
         )
     n_batch, _, n_tokens, _ = query.shape
     if not 0 < threshold < 1:
-        raise ValueError(
-            f"threshold must be a share of attention strictly between 0 and 1; received {threshold}. "
-            "The paper's is 0.3."
-        )
-    if precision not in _PRECISIONS:
-        raise ValueError(
-            f"precision must be one of {', '.join(_PRECISIONS)}; received {precision!r}. 'ieee' is the exact one."
-        )
+        raise ValueError(f"threshold must be a share strictly between 0 and 1; received {threshold}.")
     lengths = torch.as_tensor(lengths)
     # Reading lengths that are on a GPU would wait for it; there the kernel cuts them to the tokens that there are.
     fits = lengths.device.type != "cpu" or bool(((lengths >= 0) & (lengths <= n_tokens)).all())
     if lengths.shape != (n_batch,) or lengths.is_floating_point() or not fits:
         raise ValueError(
-            f"lengths must be {n_batch} whole numbers from 0 to {n_tokens}, the tokens of each sequence; received "
-            f"{lengths.tolist()}. Leave padding out of them."
+            f"lengths must be {n_batch} whole numbers from 0 to {n_tokens}; received {lengths.tolist()}."
         )
     if is_special.shape != (n_batch, n_tokens) or is_special.dtype != torch.bool:
-        raise ValueError(
-            f"is_special must be [{n_batch}, {n_tokens}] bool, one for each token; received "
-            f"{list(is_special.shape)} {is_special.dtype}. Pass which tokens lie on no base."
-        )
-    if lse is not None and (lse.shape != query.shape[:3] or lse.dtype != torch.float32):
-        raise ValueError(
-            f"lse must be {list(query.shape[:3])} float32, one for each query; received {list(lse.shape)} "
-            f"{lse.dtype}. Leave it out to have it computed."
-        )
-    if out is not None and (
-        out.shape != (4, *query.shape[:3]) or out.dtype != torch.int64 or out.stride(3) != 1
-    ):
-        raise ValueError(
-            f"out must be {[4, *query.shape[:3]]} int64 with its last axis without gaps; received {list(out.shape)} "
-            f"{out.dtype}, strides {list(out.stride())}. Leave it out to have it made."
-        )
-    devices = {str(one.device) for one in (query, key, is_special, lse, out) if one is not None}
+        received = f"{list(is_special.shape)} {is_special.dtype}"
+        raise ValueError(f"is_special must be [{n_batch}, {n_tokens}] bool; received {received}.")
+    shape = (4, *query.shape[:3])
+    if out is not None and (out.shape != shape or out.dtype != torch.int64 or out.stride(3) != 1):
+        received = f"{list(out.shape)} {out.dtype}, strides {list(out.stride())}"
+        raise ValueError(f"out must be {list(shape)} int64, its last axis without gaps; received {received}.")
+    devices = {str(one.device) for one in (query, key, is_special, out) if one is not None}
     if len(devices) > 1:
+        received = ", ".join(sorted(devices))
         raise ValueError(
-            f"query, key, is_special, lse and out must be on one device; received {', '.join(sorted(devices))}. "
-            f"Move all to {query.device}."
+            f"All tensors must be on one device; received {received}. Move all to {query.device}."
         )
     return lengths.to(query.device)
 
 
-def _blocks(dim: int, size: int, precision: str) -> tuple[int, int, int, int, int]:
-    """Queries and keys of a block, dimensions summed at a time, warps, and stages of the pipeline.
-
-    Chosen so that registers hold a block: what ptxas spills to memory was looked at for head_dim 32 to 128.
-    """
+def _blocks(dim: int, size: int) -> tuple[int, int, int, int, int]:
+    """Queries and keys of a block, dimensions summed at a time, warps, stages: registers hold a block at head_dim 32 to 128."""
     if size == 4:
         return 64, 64 if dim <= 64 else 32, 16, 4, 2
     return 64, 64, max(16, 1 << (dim - 1).bit_length()), 4, 2
@@ -277,7 +226,6 @@ def _kernel() -> Any:
 def _scores(
     q, queries, keys, is_row, is_column, q_dim, k_dim, scaling,
     dim: tl.constexpr, depth: tl.constexpr, padded: tl.constexpr, rows: tl.constexpr, columns: tl.constexpr,
-    precision: tl.constexpr,
 ):  # fmt: skip
     """Scaled scores [rows, columns], summed over head_dim `depth` at a time; q is used where that is all of it."""
     scores = tl.zeros([rows, columns], tl.float32)
@@ -287,16 +235,15 @@ def _scores(
         k = tl.load(keys[:, None] + part[None, :] * k_dim, mask=is_column[:, None] & is_part, other=0.0)
         if depth < padded:
             q = tl.load(queries[:, None] + part[None, :] * q_dim, mask=is_row[:, None] & is_part, other=0.0)
-        scores = tl.dot(q, tl.trans(k), scores, input_precision=precision)
+        scores = tl.dot(q, tl.trans(k), scores, input_precision="ieee")
     return scores * scaling
 
 
 def _count(
-    query, key, lengths, specials, given, counts, from_special, paired, mirrored,
+    query, key, lengths, specials, counts, from_special, paired, mirrored,
     q_batch, q_head, q_token, q_dim, k_batch, k_head, k_token, k_dim,
     o_batch, o_head, n_heads, n_tokens, n_blocks, scaling, log_threshold,
     dim: tl.constexpr, depth: tl.constexpr, padded: tl.constexpr, rows: tl.constexpr, columns: tl.constexpr,
-    precision: tl.constexpr, reuse: tl.constexpr,
 ):  # fmt: skip
     """The kernel: one program counts `rows` queries of one head of one sequence."""
     program = tl.program_id(0)
@@ -314,37 +261,32 @@ def _count(
     )
     # A program whose queries are all padding has no keys to go over.
     end = tl.where((program % n_blocks) * rows < length, length, 0)
-    begin = end * 0
 
-    if reuse:
-        lse = tl.load(given + plane * n_tokens + row, mask=is_row, other=0.0)
-    else:
-        top = tl.full([rows], float("-inf"), tl.float32)
-        total = tl.where(is_row, 0.0, 1.0)
-        nearest = tl.zeros([rows], tl.int32) + n_tokens
-        farthest = tl.zeros([rows], tl.int32)
-        for start in range(0, end, columns):
-            column = start + tl.arange(0, columns)
-            is_column = column < length
-            scores = _scores_of(
-                q, queries, keys + column * k_token, is_row, is_column, q_dim, k_dim, scaling,
-                dim, depth, padded, rows, columns, precision,
-            )  # fmt: skip
-            scores = tl.where(is_column[None, :], scores, float("-inf"))
-            best = tl.max(scores, 1)
-            higher = tl.maximum(top, best)
-            total = total * tl.exp(top - higher) + tl.sum(tl.exp(scores - higher[:, None]), 1)
-            top = higher
-            # The sum so far is no more than the whole: what cannot exceed the threshold of this cannot of that.
-            # 0.01 is far more than rounding.
-            may = is_row & (best + 0.01 > top + tl.log(total) + log_threshold)
-            nearest = tl.where(may, tl.minimum(nearest, start), nearest)
-            farthest = tl.where(may, start + columns, farthest)
-        lse = top + tl.log(total)
-        begin = tl.min(nearest, 0)
-        end = tl.minimum(tl.max(farthest, 0), end)
+    top = tl.full([rows], float("-inf"), tl.float32)
+    total = tl.where(is_row, 0.0, 1.0)
+    nearest = tl.zeros([rows], tl.int32) + n_tokens
+    farthest = tl.zeros([rows], tl.int32)
+    for start in range(0, end, columns):
+        column = start + tl.arange(0, columns)
+        is_column = column < length
+        scores = _scores_of(
+            q, queries, keys + column * k_token, is_row, is_column, q_dim, k_dim, scaling,
+            dim, depth, padded, rows, columns,
+        )  # fmt: skip
+        scores = tl.where(is_column[None, :], scores, float("-inf"))
+        best = tl.max(scores, 1)
+        higher = tl.maximum(top, best)
+        total = total * tl.exp(top - higher) + tl.sum(tl.exp(scores - higher[:, None]), 1)
+        top = higher
+        # The sum so far is no more than the whole: what cannot exceed the threshold of this cannot of that.
+        # 0.01 is far more than rounding.
+        may = is_row & (best + 0.01 > top + tl.log(total) + log_threshold)
+        nearest = tl.where(may, tl.minimum(nearest, start), nearest)
+        farthest = tl.where(may, start + columns, farthest)
+    begin = tl.min(nearest, 0)
+    end = tl.minimum(tl.max(farthest, 0), end)
 
-    limit = lse + log_threshold
+    limit = top + tl.log(total) + log_threshold
     special = specials + batch * n_tokens
     base_row = is_row & (tl.load(special + row, mask=is_row, other=1) == 0)
     place = batch * o_batch + head * o_head
@@ -353,7 +295,7 @@ def _count(
         is_column = column < length
         scores = _scores_of(
             q, queries, keys + column * k_token, is_row, is_column, q_dim, k_dim, scaling,
-            dim, depth, padded, rows, columns, precision,
+            dim, depth, padded, rows, columns,
         )  # fmt: skip
         exceeds = (scores > limit[:, None]) & is_row[:, None] & is_column[None, :]
         if tl.max(tl.max(exceeds.to(tl.int32), 1), 0) > 0:
