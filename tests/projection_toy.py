@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ntviz import projection
-from ntviz.sequence import gc
+from ntviz import embeddings
+from ntviz.genome.sequence import gc
 
 ELEMENTS = ["CDS", "intron", "five_prime_utr"]
 LINK = "https://genome.example.org/view?db=hg19&position={region}"
@@ -82,7 +82,7 @@ def made(sequences, elements, *, starts=None):
             "gc": [gc(text) for text in sequences],
         }
     )
-    return projection.Windows(table, tuple(sequences), len(sequences), {})
+    return embeddings.Windows(table, tuple(sequences), len(sequences), {})
 
 
 def blobs(n=20, classes=3, width=12, apart=20.0, seed=0):

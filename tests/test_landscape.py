@@ -1,21 +1,30 @@
-"""Landscapes: against brute force, on toys with known answers, and whole after any interruption."""
+"""Landscapes: against brute force, on toys with known answers, whole after any interruption; as files, tracks and tables."""
 
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from variant_toy import ToyModel, toy_reference
 
-from ntviz import annotation, data, expectation, landscape, models
+from ntviz import annotation, data, landscape, models
 from ntviz.genome import Interval
-from ntviz.landscape.hiding import readings
-from ntviz.landscape.tiling import Stretch
+from ntviz.genome.sequence import codes, reverse_complement, shuffle
+from ntviz.landscape import Landscape, expectation
+from ntviz.landscape.plan import Stretch
+from ntviz.landscape.reconstructing import readings
+from ntviz.landscape.result import track_rows
+from ntviz.landscape.tabulating import Circle
+from ntviz.masking import Reader
 from ntviz.models.protocol import Forward
 from ntviz.reference import Reference
-from ntviz.sequence import codes, reverse_complement, shuffle
 
 PLACE = Interval("20", 600, 1_201)
 ARRAYS = ("probability", "correct", "entropy")
@@ -42,6 +51,12 @@ def same(one, other, **options):
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), **options)
 
 
+def row(table, element, measure="probability"):
+    found = table[(table.element == element) & (table.measure == measure)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
 class OneKmer(ToyModel):
     """Expects the same k-mer wherever a token is hidden."""
 
@@ -53,11 +68,11 @@ class OneKmer(ToyModel):
         return SimpleNamespace(logits=logits)
 
 
-class Uniform(ToyModel):
+class Uniform(OneKmer):
     """Says nothing."""
 
-    def forward(self, batch, *, outputs=("logits",), at=None, layers=None):
-        return SimpleNamespace(logits=np.zeros((*at.shape, self.tokenizer.vocabulary.n_logits), np.float32))
+    def forward(self, batch, **options):
+        return SimpleNamespace(logits=0 * super().forward(batch, **options).logits)
 
 
 # Reconstruction -------------------------------------------------------------------------------------------------------
@@ -112,20 +127,19 @@ def test_one_by_one_equals_brute_force(toy, reference, frames, both_strands):
         assert (found.correct[here] == (own == p.max(axis=1))).mean() > 0.99
 
 
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("apart", "passes"), [(None, 20), (7, 7)])
-def test_every_token_is_hidden_exactly_once(toy, reference, apart, passes):
+def test_every_token_is_hidden_exactly_once(toy, reference, apart, passes, reverse):
     place, wanted = Stretch(600, 840), Stretch(660, 780)
     text = reference.fetch(Interval("20", 600, 840)).sequence
-    plain = toy.tokenize(text).ids
-    found = list(readings(toy, text, place, wanted, apart=apart, both_strands=False, shuffled=False))
-    assert len(found) == passes
-    assert sorted(np.concatenate([one.starts for one in found]).tolist()) == list(range(660, 780, 6))
-    for one in found:
-        hidden = np.flatnonzero(one.tokens.ids == toy.mask_id)
-        assert set(one.asked) <= set(hidden.tolist())
-        assert (one.tokens.ids[hidden] != plain[hidden]).all() and (np.diff(hidden) == apart).all()
-        kept = np.setdiff1d(np.arange(len(plain)), hidden)
-        assert (one.tokens.ids[kept] == plain[kept]).all()
+    work = list(readings(text, place, wanted, k=6, apart=apart, both_strands=True))
+    found = [(reading, starts) for reading, starts in work if reading.reverse == reverse]
+    assert len(found) == passes == len(work) / 2
+    assert sorted(np.concatenate([starts for _, starts in found]).tolist()) == list(range(660, 780, 6))
+    for reading, starts in found:
+        assert reading.sequence == text and set(reading.asked) <= set(reading.masked)
+        assert (600 + Reader(toy).starts(reading)[list(reading.asked)] == starts).all()
+        assert apart is None or (np.diff(reading.masked) == apart).all()
 
 
 def test_hiding_many_at_once_is_another_question(toy, reference):
@@ -183,25 +197,13 @@ def test_controls_are_what_they_say(toy, reference):
         ("20:5,990-6,010", {}, "must lie on its contig; received 20:5,990-6,010, and 20 has 6,000 bp"),
         ("20:3,100-3,200", {}, "must hold a base that is known; 20:3,100-3,200 holds only N"),
         (PLACE, {"frames": 0}, "frames must lie in 1 to 6, the bases of a token; received 0"),
-        (PLACE, {"frames": 7}, "frames must lie in 1 to 6, the bases of a token; received 7"),
+        (PLACE, {"frames": 7}, "the bases of a token; received 7"),
         (PLACE, {"share": 0.6}, "share must lie above 0 and up to 0.5 of the tokens; received 0.6"),
-        (PLACE, {"share": 0}, "share must lie above 0 and up to 0.5 of the tokens; received 0"),
-        (
-            PLACE,
-            {"window": 17},
-            "must have 3 tokens, 18 bp, to the 378 bp that toy of nt-v1 reads; received 17",
-        ),
+        (PLACE, {"share": 0}, "of the tokens; received 0"),
+        (PLACE, {"window": 17}, "3 tokens, 18 bp, to the 378 bp that toy of nt-v1 reads; received 17"),
         (PLACE, {"window": 900}, "to the 378 bp that toy of nt-v1 reads; received 900"),
-        (
-            PLACE,
-            {"flank": 120},
-            "Two flanks must leave a token of the window of 240 bp; received flanks of 120",
-        ),
-        (
-            PLACE,
-            {"flank": -1},
-            "Two flanks must leave a token of the window of 240 bp; received flanks of -1",
-        ),
+        (PLACE, {"flank": 120}, "leave a token of the window of 240 bp; received flanks of 120"),
+        (PLACE, {"flank": -1}, "leave a token of the window of 240 bp; received flanks of -1"),
         (PLACE, {"control": "random"}, "control must be one of composition, shuffled; received 'random'"),
         (PLACE, {"batch_tokens": 0}, "batch_tokens must be at least 1; received 0"),
         (PLACE, {"piece": 0}, "piece must be at least 1 bp; received 0"),
@@ -249,24 +251,22 @@ def test_a_killed_run_goes_on_and_a_lost_piece_alone_is_made_again(reference, tm
     dying = Failing()
     with pytest.raises(KeyboardInterrupt, match="stopped"):
         made(dying, reference, out=tmp_path / "out", **options)
-    kept = sorted((tmp_path / "out" / "pieces").iterdir())
+    kept = sorted((tmp_path / "out").glob("*.npz"))
     assert len(kept) == 3
     again = ToyModel()
     found = made(again, reference, out=tmp_path / "out", **options)
     same(found, plain)
     np.testing.assert_array_equal(found.controls["shuffled"], plain.controls["shuffled"])
     assert isinstance(found.probability, np.memmap)
-    pieces = sorted((tmp_path / "out" / "pieces").iterdir())
+    pieces = sorted((tmp_path / "out").glob("*.npz"))
     assert len(pieces) == 6 and again.forwards == 3
     pieces[1].unlink()
     pieces[4].write_bytes(pieces[4].read_bytes()[:-20])
-    last = ToyModel()
-    same(made(last, reference, out=tmp_path / "out", **options), plain)
-    assert last.forwards == 2
-    rest = ToyModel()
-    same(made(rest, reference, out=tmp_path / "out", **options), plain)
-    assert rest.forwards == 0
-    assert not [path for path in (tmp_path / "out").rglob("*") if "tmp" in path.name]
+    for passes in (2, 0):
+        last = ToyModel()
+        same(made(last, reference, out=tmp_path / "out", **options), plain)
+        assert last.forwards == passes
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_a_folder_of_other_settings_is_refused(toy, reference, tmp_path):
@@ -280,15 +280,6 @@ def test_a_folder_of_other_settings_is_refused(toy, reference, tmp_path):
             made(toy, reference, out=tmp_path / "out", **options)
     with pytest.raises(ValueError, match="was made with weights = 'toy"):
         made(ToyModel(seed=1), reference, out=tmp_path / "out")
-    (tmp_path / "out" / "manifest.json").write_text("{")
-    with pytest.raises(ValueError, match=r"A manifest must be JSON that ntviz wrote; .*manifest.json is not"):
-        made(toy, reference, out=tmp_path / "out")
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "thesis.txt").write_text("mine")
-    with pytest.raises(
-        ValueError, match=r"must be new, empty, or hold manifest.json; .*other holds something else"
-    ):
-        made(toy, reference, out=tmp_path / "other")
 
 
 def test_pieces_of_other_bases_are_made_again(toy, reference, tmp_path):
@@ -297,35 +288,217 @@ def test_pieces_of_other_bases_are_made_again(toy, reference, tmp_path):
     other = toy_reference(tmp_path / "fa", seed=5)
     found = made(toy, other, out=tmp_path / "out")
     same(found, made(toy, other))
-    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["contig"] == "20"
+    assert json.loads((tmp_path / "out" / "pieces.json").read_text())["contig"] == "20"
+
+
+# The result -----------------------------------------------------------------------------------------------------------
+
+
+def test_save_and_load(toy, reference, tmp_path):
+    found = made(toy, reference, control=("composition", "shuffled"))
+    again = Landscape.load(found.save(tmp_path / "one.npz"))
+    assert again.interval == found.interval and again.settings == found.settings
+    assert (again.model, again.contig_length) == ("toy of nt-v1", 6_000)
+    same(again, found, rtol=0)
+    for name, values in found.controls.items():
+        np.testing.assert_array_equal(again.controls[name], values)
+        assert values.dtype == np.float32
+    (tmp_path / "bad.npz").write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=r"bad.npz must be whole and as this version of ntviz writes it"):
+        Landscape.load(tmp_path / "bad.npz")
+    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
+        Landscape.load(tmp_path / "none.npz")
+    with pytest.raises(ValueError, match=r"correct has shape \[3\]"):
+        replace(found, correct=found.correct[:3])
+
+
+def small():
+    values = np.array([0.5, 0.5, np.nan, 0.25, 0.25, 1.0, 0.0], np.float32)
+    return Landscape(Interval("20", 9, 16), values, np.round(values), values, "toy", 100)
+
+
+def test_tracks(tmp_path):
+    found = small()
+    lines = found.bedgraph(tmp_path / "p.bedGraph").read_text().splitlines()
+    assert lines == ["20\t9\t11\t0.5", "20\t12\t14\t0.25", "20\t14\t15\t1", "20\t15\t16\t0"]
+    coarse = found.bedgraph(tmp_path / "c.bedGraph", "entropy", bin=4, chrom="chr20").read_text()
+    assert coarse.splitlines() == ["chr20\t9\t12\t0.5", "chr20\t12\t16\t0.375"]
+    assert found.bedgraph(tmp_path / "x", "perplexity").read_text().splitlines()[0] == "20\t9\t11\t2"
+    assert found.chrom_sizes(tmp_path / "sizes", chrom="chr20").read_text() == "chr20\t100\n"
+    with pytest.raises(
+        ValueError, match="one of probability, entropy, correct, perplexity, .* received 'loss'"
+    ):
+        found.bedgraph(tmp_path / "y", "loss")
+    with pytest.raises(ValueError, match="bins of at least 1 bp; received 'probability' in 0"):
+        found.bedgraph(tmp_path / "y", bin=0)
+    assert not (tmp_path / "y").exists()
+
+
+def test_tracks_say_what_every_base_has(toy, reference):
+    assert list(track_rows(np.ones((1 << 20) + 7, np.float32), 5)) == [(5, (1 << 20) + 12, 1.0)]
+    found = made(toy, reference)
+    rows = list(track_rows(found.probability, PLACE.start))
+    again = np.full(len(found), np.nan)
+    for start, end, value in rows:
+        assert np.isnan(again[start - 600 : end - 600]).all()
+        again[start - 600 : end - 600] = value
+    np.testing.assert_allclose(again, found.probability, atol=1e-8)
+    assert all(one[1] <= other[0] for one, other in pairwise(rows))
+
+
+def test_a_bigwig_needs_its_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyBigWig", None)
+    with pytest.raises(ImportError, match="needs the package pyBigWig, which is not installed"):
+        small().bigwig(tmp_path / "p.bw")
+    written = []
+
+    class File:
+        def __init__(self, path, mode):
+            Path(path).write_bytes(mode.encode())
+
+        def addHeader(self, contigs):
+            written.append(contigs)
+
+        def addEntries(self, chroms, starts, *, ends, values):
+            written.append((chroms, starts, ends, values))
+
+        def close(self):
+            written.append("closed")
+
+    monkeypatch.setitem(sys.modules, "pyBigWig", SimpleNamespace(open=File))
+    assert small().bigwig(tmp_path / "p.bw", "correct").exists()
+    assert written[0] == [("20", 100)]
+    assert written[1] == (["20"] * 4, [9, 12, 14, 15], [11, 14, 15, 16], [0.0, 0.0, 1.0, 0.0])
+    assert written[2:] == ["closed"]
+    assert [path.name for path in tmp_path.iterdir()] == ["p.bw"]
+
+
+# By element -----------------------------------------------------------------------------------------------------------
+
+
+def flat(values, start=0, controls=None, chrom="20"):
+    values = np.asarray(values, np.float32)
+    return Landscape(
+        Interval(chrom, start, start + len(values)),
+        *(values, (values > 0.5).astype(np.float32), 2 - values),
+        *("toy", start + len(values), controls or {}),
+    )
+
+
+def test_elements_by_hand():
+    values = np.array([0.25, np.nan, 0.5, 1.0, 0.25, 0.5, 0.5, 1.0])
+    places = [("chr20", 100, 102, "site"), ("20", 103, 104, "site"), ("20", 102, 104, "site")]
+    columns = ["chrom", "start", "end", "element"]
+    sites = pd.DataFrame([*places, ("21", 100, 108, "elsewhere")], columns=columns)
+    control = {"composition": np.full(8, 0.25, np.float32)}
+    found = landscape.by_element(flat(values, 100, control), sites, block=4, draws=50, shifts=20)
+    assert list(dict.fromkeys(found.element)) == ["all", "site", "elsewhere"]
+    known = values[np.isfinite(values)]
+    site = np.array([0.25, 0.5, 1.0])
+    one = row(found, "site")
+    assert (one.n, one.blocks) == (3, 1) and np.isnan(one.low)
+    assert one.value == pytest.approx(site.mean())
+    assert one.difference == pytest.approx(site.mean() - known.mean())
+    assert row(found, "site", "accuracy").value == pytest.approx(1 / 3)
+    assert row(found, "site", "entropy").value == pytest.approx((2 - site).mean())
+    assert row(found, "site", "perplexity").value == pytest.approx(np.exp(-np.log(site).mean()))
+    assert row(found, "site", "composition").value == pytest.approx(0.25)
+    assert row(found, "site", "over_composition").value == pytest.approx(site.mean() - 0.25)
+    everything = row(found, "all")
+    assert (everything.n, everything.blocks) == (7, 2) and everything.difference == 0
+    assert everything.null_mean == pytest.approx(everything.value)
+    empty = found[found.element == "elsewhere"]
+    assert (empty.n == 0).all() and len(empty) == 6
+    assert empty[["value", "low", "high", "difference", "null_mean"]].isna().all(axis=None)
+
+
+def test_an_annotation_gives_its_elements(reference, toy):
+    genes = pd.DataFrame({"chrom": ["20", "20"], "start": [650, 900], "end": [700, 960], "element": "exon"})
+    known = annotation.from_table(genes, kinds=["repeat"])
+    found = landscape.by_element(made(toy, reference), known, draws=10, shifts=10)
+    assert row(found, "exon").n == 110 and row(found, "repeat").n == 0
+    with pytest.raises(ValueError, match="one of those in the table: repeat, exon; received 'exn'"):
+        landscape.by_element(made(toy, reference), known, ["exn"])
+
+
+def test_blocks_and_shifts_equal_brute_force():
+    rng = np.random.default_rng(0)
+    values = rng.random(300).astype(np.float32)
+    values[rng.random(300) < 0.1] = np.nan
+    inside = np.repeat(rng.random(60) < 0.3, 5)
+    part = flat(values, 17)
+    circle = Circle(part, 40)
+    starts, ends = circle.stretches(inside)
+    sums = circle.summed(values.astype(float))
+    expected, genome = [], 17 + np.arange(300)
+    for block in np.unique(genome // 40):
+        expected.append(np.nansum(values[inside & (genome // 40 == block)], dtype=float))
+    np.testing.assert_allclose(circle.by_block(sums, starts, ends), expected, atol=1e-9)
+    known = np.isfinite(values)
+    turns = rng.random(20)
+    rolled = [np.roll(inside[known], int(turn * known.sum())) for turn in turns]
+    brute = [values[known][one].sum(dtype=float) for one in rolled]
+    np.testing.assert_allclose(circle.shifted(sums, starts, ends, turns), brute, atol=1e-9)
+
+
+def test_a_signal_leaves_the_null_and_noise_does_not():
+    rng = np.random.default_rng(1)
+    noise, inside = rng.random(20_000) * 0.5, np.zeros(20_000, bool)
+    for start in range(100, 20_000, 400):
+        inside[start : start + 10] = True
+    planted = np.where(inside, noise + 0.3, noise)
+    for values, found in ((noise, False), (planted, True)):
+        table = landscape.by_element(flat(values), {"site": inside}, block=500, draws=200)
+        one = row(table, "site")
+        assert one.blocks == 40 and one.low < one.value < one.high
+        assert (one.value > one.null_high) == found
+        assert (one.difference_low > 0) == found
+    again = landscape.by_element(flat(planted), {"site": inside}, block=500, draws=200)
+    pd.testing.assert_frame_equal(table, again)
+    # In two halves everything is counted as in one.
+    rows = pd.DataFrame({"chrom": "20", "start": np.flatnonzero(inside), "element": "site"})
+    rows["end"] = rows["start"] + 1
+    halves = [flat(planted[10_000:], 10_000), flat(planted[:10_000])]
+    both = landscape.by_element(halves, rows, block=500, draws=20, shifts=20)
+    assert row(both, "site").value == pytest.approx(one.value) and row(both, "site").n == one.n
+
+
+def test_tables_that_make_no_sense_are_refused():
+    part = flat(np.ones(10))
+    for given, elements, options, message in (
+        ([], {}, {}, "There must be a landscape; received none"),
+        ([part, part], {}, {}, "must not overlap, or bases would count twice; received 20:1-10 and 20:1-10"),
+        ([part, replace(flat(np.ones(5), 20), model="b")], {}, {}, "be by one model; received b and toy"),
+        ([part, flat(np.ones(5), 20, {"shuffled": np.ones(5)})], {}, {}, "have the same controls"),
+        (part, {"x": np.ones(9, bool)}, {}, r"must cover one landscape, \[10\] bases; 'x' has shape \[9\]"),
+        (part, {"x": np.ones(10, bool)}, {"kinds": ["y"]}, "must be one of x; received 'y'"),
+        (part, {}, {"block": 0}, "block must be at least 1; received 0"),
+        (part, {}, {"shifts": 0}, "shifts must be at least 1; received 0"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            landscape.by_element(given, elements, **options)
+    nothing = landscape.by_element(flat(np.full(5, np.nan)), {"x": np.ones(5, bool)}, draws=5, shifts=5)
+    assert (nothing.n == 0).all() and nothing.value.isna().all()
 
 
 # The default model ----------------------------------------------------------------------------------------------------
-
-
-def row(table, element, measure="probability"):
-    found = table[(table.element == element) & (table.measure == measure)]
-    assert len(found) == 1
-    return found.iloc[0]
 
 
 def test_the_default_model_over_an_exon():
     model = models.load(device="cpu")
     reference = Reference(data.bundle("chr20"))
     place = Interval("20", 43_028_400, 43_031_400)
-    found = landscape.reconstruct(model, reference, place, what=None)
+    found = landscape.reconstruct(model, reference, place, window=600, what=None)
     assert np.isfinite(found.probability).all() and len(found) == 3_000
-    table = landscape.by_element(
-        found, annotation.read(data.bundle("genes")), block=500, draws=100, shifts=50
-    )
+    genes = annotation.read(data.bundle("genes"))
+    table = landscape.by_element(found, genes, block=500, draws=100, shifts=50)
     everything = row(table, "all")
     # Better than by guessing, and more than composition says.
     assert everything.value > 0.25 and everything.null_mean == pytest.approx(everything.value)
     assert row(table, "all", "over_composition").value > 0
     assert {"exon", "splice_donor", "CDS", "intron", "intergenic"} <= set(table.element)
     assert row(table, "CDS").n == 115 and row(table, "splice_donor").n == 2
-    one = landscape.reconstruct(
-        model, reference, Interval("20", 43_030_002, 43_030_122), share=None, what=None
-    )
-    many = found.within(one.interval)
+    part = Interval("20", 43_030_002, 43_030_122)
+    one = landscape.reconstruct(model, reference, part, share=None, window=600, what=None)
+    many = found.within(part)
     assert 0 < abs(one.probability - many.probability).mean() < 0.1

@@ -1,9 +1,30 @@
-"""Hidden states as vectors of sequences, read once: any layer, pooled over tokens, kept by content."""
+"""Vectors of sequences, and of windows of the genome by genomic element: read once, laid out in two dimensions, told apart.
+
+`embed` reads any layer, pooled over tokens, and keeps vectors by content. `windows` draws windows that lie in one element
+each; `by_layer` maps them for each layer beside k-mer frequencies and the model with random weights; `separation` measures
+what an eye may only believe to see in a map.
+"""
 
 from __future__ import annotations
 
-from ntviz.embeddings.kmers import kmer_frequencies
-from ntviz.embeddings.store import Store, fingerprint
-from ntviz.embeddings.vectors import Vectors, embed
+from ntviz.embeddings.maps import METHODS, Maps, by_layer, project, scaled
+from ntviz.embeddings.separation import separation
+from ntviz.embeddings.vectors import Store, Vectors, embed, fingerprint, kmer_frequencies
+from ntviz.embeddings.windows import ELEMENTS, Windows, windows
 
-__all__ = ["Store", "Vectors", "embed", "fingerprint", "kmer_frequencies"]
+__all__ = [
+    "ELEMENTS",
+    "METHODS",
+    "Maps",
+    "Store",
+    "Vectors",
+    "Windows",
+    "by_layer",
+    "embed",
+    "fingerprint",
+    "kmer_frequencies",
+    "project",
+    "scaled",
+    "separation",
+    "windows",
+]

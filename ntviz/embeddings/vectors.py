@@ -1,21 +1,28 @@
-"""Vectors of sequences: which are known already, the rest read in batches of like length."""
+"""Vectors of sequences: known ones found by what they were made from, the rest read in batches of like length; k-mer frequencies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntviz import environment
-from ntviz.embeddings.store import Shelf, Store, fingerprint, sequence_digests
-from ntviz.sequence import listed, reverse_complement
+from ntviz.genome.sequence import codes, listed, reverse_complement
+from ntviz.storage import Pieces
 
 if TYPE_CHECKING:
     from ntviz.models.protocol import Embedder
     from ntviz.tokens import Tokens
 
+FORMAT = 2
+"""Of what the store holds; raised whenever what a vector means or how it is kept changes, so that older ones are not read."""
 POOLINGS = ("mean", "cls", "max")
 BATCH_TOKENS = 8_192
 """Tokens of a forward pass, padding included."""
@@ -60,18 +67,59 @@ class Vectors:
         )
 
     def layer(self, layer: int) -> np.ndarray:
-        """The vectors of one layer, float32 [sequence, hidden].
-
-        Raises
-        ------
-        ValueError
-            The layer was not asked for.
-        """
+        """The vectors of one layer, float32 [sequence, hidden]."""
         if layer not in self.layers:
-            raise ValueError(
-                f"The layer must be one of {', '.join(map(str, self.layers))}; received {layer}."
-            )
+            raise ValueError(f"The layer must be one of {str(self.layers)[1:-1]}; received {layer}.")
         return self.values[:, self.layers.index(layer)]
+
+
+class Store:
+    """A folder of vectors; embeddings/ in ntviz's cache (`NTVIZ_CACHE`) unless given."""
+
+    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else environment.cache_dir() / "embeddings"
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.folder)!r})"
+
+    def shelf(self, about: Mapping[str, Any]) -> Pieces:
+        """The vectors made as `about` says: weights, layer, pooling, dtype; plain data."""
+        return Pieces.keyed(self.folder, {"format": FORMAT, **about})
+
+
+def fingerprint(model: Any) -> str:
+    """Digest of a model's weights, shape and vocabulary as they are in memory, 32 hexadecimal digits.
+
+    A model trained on in place is another one, a copy under another name is not. Without a `module`,
+    `info["weights_sha256"]` stands for its tensors.
+    """
+    digest, info, module = hashlib.blake2b(digest_size=16), dict(model.info), getattr(model, "module", None)
+    shape = {key: info.get(key) for key in ("layers", "heads", "hidden_size", "vocabulary", "dtype")}
+    vocabulary = getattr(getattr(model, "tokenizer", None), "vocabulary", None)
+    shape["tokens"] = getattr(vocabulary, "tokens", None)
+    digest.update(json.dumps([type(module).__name__, shape], sort_keys=True).encode())
+    if module is not None:
+        import torch
+
+        config = getattr(module, "config", None)
+        if hasattr(config, "to_dict"):
+            # Where a checkpoint lay and who wrote it says nothing about its numbers.
+            settings = {key: value for key, value in config.to_dict().items() if not key.startswith("_")}
+            settings.pop("transformers_version", None)
+            digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+        for name, tensor in sorted(module.state_dict().items()):
+            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+            flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+            if flat.numel():
+                digest.update(flat.view(torch.uint8).numpy())
+    elif info.get("weights_sha256"):
+        digest.update(str(info["weights_sha256"]).encode())
+    else:
+        raise ValueError(
+            f"A model must have a `module` or info['weights_sha256'] for its vectors to be kept; {model.name} has "
+            "neither. Pass store=None."
+        )
+    return digest.hexdigest()
 
 
 def embed(
@@ -115,8 +163,7 @@ def embed(
 
     Notes
     -----
-    Mean pooling over tokens weighs a single letter beside an N like a 6-mer. The batch a sequence is read in
-    may move the last digit.
+    Mean pooling weighs a single letter beside an N like a 6-mer. The batch of a sequence may move the last digit.
     """
     sequences = listed(sequences)
     chosen = tuple(range(model.layers + 1) if layers is None else layers)
@@ -126,50 +173,42 @@ def embed(
         texts = list(dict.fromkeys([*texts, *map(reverse_complement, texts)]))
     place = {text: row for row, text in enumerate(texts)}
     values = np.empty((len(texts), len(chosen), model.hidden_size), dtype=np.float32)
-    digests = sequence_digests(texts) if store is not None else np.zeros((0, 0), dtype=np.uint8)
     known = np.zeros((len(texts), len(chosen)), dtype=bool)
-    shelves = []
+    digests, shelves = _digests(texts), list[Pieces]()
     if store is not None:
         weights = weights or fingerprint(model)
-        shelves = [_shelf(store, model, weights, layer, pooling) for layer in chosen]
+        about = {"weights": weights, "pooling": pooling, "dtype": model.info.get("dtype")}
+        shelves = [store.shelf({**about, "layer": int(layer)}) for layer in chosen]
         for column, shelf in enumerate(shelves):
-            rows, which = shelf.find(digests)
-            if len(which):
-                values[which, column] = rows
-                known[which, column] = True
+            _find(shelf, digests, values[:, column], known[:, column])
     missing = np.flatnonzero(~known.all(axis=1))
     wanted = [column for column in range(len(chosen)) if not known[missing, column].all()]
-    finished: list[np.ndarray] = []
+    wanted_layers = [chosen[column] for column in wanted]
+    # From the longest down, so that too much fails at once.
+    order = missing[np.argsort([-len(texts[row]) for row in missing], kind="stable")]
     with environment.progress(total=len(missing), what=f"reading with {model.name}", unit="sequences") as bar:
-        for rows, tokens in _batches(model, texts, missing, batch_tokens):
-            found = model.embed(tokens, layers=[chosen[column] for column in wanted], poolings=(pooling,))[
-                :, :, 0
-            ]
-            if not np.isfinite(found).all():
-                raise FloatingPointError(
-                    f"Vectors must be finite; {model.name} gave others for {texts[rows[0]][:20]}… Read with float32."
-                )
-            values[rows[:, None], np.array(wanted)] = found
-            bar.update(len(rows))
-            finished.append(rows)
-            if sum(map(len, finished)) >= _FLUSH:
-                _keep(shelves, wanted, digests, values, known, finished)
-                finished = []
-        _keep(shelves, wanted, digests, values, known, finished)
-    index = np.array([place[text] for text in sequences], dtype=np.int64)
-    result = values[index]
+        for start in range(0, len(order), _FLUSH):
+            block = order[start : start + _FLUSH]
+            for rows, tokens in _batches(model, texts, block, batch_tokens):
+                vectors = model.embed(tokens, layers=wanted_layers, poolings=(pooling,))[:, :, 0]
+                if not np.isfinite(vectors).all():
+                    raise FloatingPointError(
+                        f"Vectors must be finite; {model.name} gave others for {texts[rows[0]][:20]}… Read with float32."
+                    )
+                values[rows[:, None], np.array(wanted)] = vectors
+                bar.update(len(rows))
+            for column in wanted if shelves else ():
+                new = block[~known[block, column]]
+                # Under a name of its own, so that several processes may fill one shelf. Floats hardly shrink.
+                if len(new):
+                    arrays = {"digests": digests[new], "values": values[new, column]}
+                    shelves[column].write(secrets.token_hex(8), None, arrays, compress=False)
+    result = values[[place[text] for text in sequences]]
     if both_strands:
-        other = np.array([place[reverse_complement(text)] for text in sequences], dtype=np.int64)
-        result = (result + values[other]) / 2
-    return Vectors(
-        result,
-        chosen,
-        pooling,
-        dict(model.info),
-        computed=len(missing),
-        reused=len(texts) - len(missing),
-        ignored=[entry for shelf in shelves for entry in shelf.ignored],
-    )
+        result = (result + values[[place[reverse_complement(text)] for text in sequences]]) / 2
+    damaged = [entry for shelf in shelves for entry in shelf.damaged]
+    reused = len(texts) - len(missing)
+    return Vectors(result, chosen, pooling, dict(model.info), len(missing), reused, damaged)
 
 
 def _check(model: Embedder, sequences: list[str], layers: tuple[int, ...], pooling: str) -> None:
@@ -185,47 +224,59 @@ def _check(model: Embedder, sequences: list[str], layers: tuple[int, ...], pooli
         )
 
 
-def _shelf(store: Store, model: Embedder, weights: str, layer: int, pooling: str) -> Shelf:
-    return store.shelf(
-        {"weights": weights, "layer": int(layer), "pooling": pooling, "dtype": model.info.get("dtype")}
-    )
+def _digests(sequences: Sequence[str]) -> np.ndarray:
+    """Digest of each sequence, uint8 [sequence, 16]."""
+    joined = b"".join(hashlib.blake2b(text.encode("ascii"), digest_size=16).digest() for text in sequences)
+    return np.frombuffer(joined, dtype=np.uint8).reshape(-1, 16)
 
 
-def _keep(
-    shelves: list[Shelf],
-    columns: list[int],
-    digests: np.ndarray,
-    values: np.ndarray,
-    known: np.ndarray,
-    finished: list[np.ndarray],
-) -> None:
-    """Writes finished rows to their shelves, those that were not there."""
-    if not shelves or not finished:
-        return
-    rows = np.concatenate(finished)
-    for column in columns:
-        new = rows[~known[rows, column]]
-        if len(new):
-            shelves[column].add(digests[new], values[new, column])
+def _find(shelf: Pieces, digests: np.ndarray, values: np.ndarray, known: np.ndarray) -> None:
+    """Fills in the rows [sequence, hidden] that a shelf has, and says which; damaged files are left out."""
+    wanted = {digest.tobytes(): row for row, digest in enumerate(digests)}
+    for path in shelf.files():
+        _, arrays = shelf.read(path.stem, ("digests", "values")) or (None, {})
+        for key, vector in zip(arrays.get("digests", ()), arrays.get("values", ()), strict=True):
+            row = wanted.pop(key.tobytes(), None)
+            if row is not None:
+                values[row], known[row] = vector, True
 
 
 def _batches(
-    model: Embedder, texts: list[str], missing: np.ndarray, batch_tokens: int
+    model: Embedder, texts: list[str], rows: np.ndarray, batch_tokens: int
 ) -> Iterator[tuple[np.ndarray, list[Tokens]]]:
-    """Rows and tokens of sequences to read together: from the longest down, so that too much fails at once."""
-    order = missing[np.argsort([-len(texts[row]) for row in missing], kind="stable")]
-    for start in range(0, len(order), _FLUSH):
-        rows = order[start : start + _FLUSH]
-        tokens = []
-        for row in rows:
-            try:
-                tokens.append(model.tokenize(texts[row]))
-            except ValueError as error:
-                raise ValueError(f"Sequence {row} of {len(texts):,} distinct ones: {error}") from error
-        by_length = np.argsort([-len(entry) for entry in tokens], kind="stable")
-        first = 0
-        while first < len(by_length):
-            longest = len(tokens[by_length[first]])
-            batch = by_length[first : first + max(1, batch_tokens // longest)]
-            yield rows[batch], [tokens[index] for index in batch]
-            first += len(batch)
+    """Rows and tokens of sequences to read together, of like length."""
+    tokens = []
+    for row in rows:
+        try:
+            tokens.append(model.tokenize(texts[row]))
+        except ValueError as error:
+            raise ValueError(f"Sequence {row} of {len(texts):,} distinct ones: {error}") from error
+    by_length = np.argsort([-len(entry) for entry in tokens], kind="stable")
+    while len(by_length):
+        n = max(1, batch_tokens // len(tokens[by_length[0]]))
+        yield rows[by_length[:n]], [tokens[index] for index in by_length[:n]]
+        by_length = by_length[n:]
+
+
+def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
+    """Share of each k-mer among those of a sequence, float32 [sequence, 4 ** k], in the order AA, AC, AG, ….
+
+    k-mers with an N count nowhere; a sequence without any k-mer gets zeros. Strands are kept apart, since most tasks are
+    stranded.
+
+    Examples
+    --------
+    >>> kmer_frequencies(["ACAC"], 2)[0].nonzero()[0].tolist(), kmer_frequencies(["ACAC"], 2)[0].max().round(2)
+    ([1, 4], np.float32(0.67))
+    """
+    if not 1 <= k <= 8:
+        raise ValueError(f"k must be from 1 to 8; received {k}: 4 ** k numbers are kept for each sequence.")
+    texts = listed(sequences)
+    result = np.zeros((len(texts), 4**k), dtype=np.float32)
+    powers = 4 ** np.arange(k)[::-1]
+    for row, text in enumerate(texts):
+        if len(text) >= k:
+            bases = np.lib.stride_tricks.sliding_window_view(codes(text), k)
+            kmers = bases[(bases < 4).all(axis=1)] @ powers
+            result[row] = np.bincount(kmers, minlength=4**k) / max(len(kmers), 1)
+    return result

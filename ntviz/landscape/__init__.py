@@ -1,8 +1,8 @@
-"""What a masked DNA language model reconstructs over a genome: base by base, up to a chromosome, and by genomic element.
+"""What a masked DNA language model predicts over a genome: base by base, up to a chromosome, and by genomic element.
 
-`reconstruct` hides the bases of an interval from a model and keeps, for each, the probability of the one that stands
-there; `Landscape` saves it and writes tracks for genome browsers; `by_element` compares splice sites, exons, introns
-and whatever else is known with all bases, with the same elements shifted at random, and with controls without order.
+`reconstruct` hides the bases of an interval from a model and keeps the probability of each reference base; `Landscape`
+saves it and writes tracks for genome browsers; `by_element` compares splice sites, exons, introns and whatever else is
+known with all bases, with the same elements shifted at random, and with controls without order.
 """
 
 from __future__ import annotations
@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
-    from ntviz.landscape.filing import reconstruct_file
-    from ntviz.landscape.forecasting import forecast
-    from ntviz.landscape.reconstructing import reconstruct
+    from ntviz.landscape.reconstructing import reconstruct, reconstruct_file
     from ntviz.landscape.result import Landscape
     from ntviz.landscape.tabulating import by_element
 
-_HOMES = {
-    "filing": ("reconstruct_file",),
-    "forecasting": ("forecast",),
-    "reconstructing": ("reconstruct",),
-    "result": ("Landscape",),
-    "tabulating": ("by_element",),
-}
+__all__ = ["Landscape", "by_element", "reconstruct", "reconstruct_file"]
 
-__all__ = ["Landscape", "by_element", "forecast", "reconstruct", "reconstruct_file"]
-
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__ = lazily(
+    __name__,
+    {
+        "reconstructing": ("reconstruct", "reconstruct_file"),
+        "result": ("Landscape",),
+        "tabulating": ("by_element",),
+    },
+)

@@ -10,8 +10,8 @@ import numpy as np
 
 from ntviz.annotation import Annotation, from_table
 from ntviz.genome import canonical_contig
-from ntviz.landscape.resampling import Circle, interval_of, measures_of, ratio, values_of
-from ntviz.landscape.result import Landscape
+from ntviz.landscape.result import FLOOR, Landscape, cuts
+from ntviz.statistics import draw_weights, middle, ratio
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +38,9 @@ def by_element(
     """Means of what a model reconstructs, one row an element and measure; the element "all" is every known base.
 
     Columns [element, measure, n, blocks, value, low, high, difference, difference_low, difference_high, null_mean,
-    null_low, null_high]. Measures are "probability" of the base that stands there, "accuracy" (share of bases that are
-    the most probable), "entropy" (bits), "perplexity" (geometric mean of 1 / probability), and of each control its
-    probability, such as "composition", and how far the model's is above it, "over_composition".
+    null_low, null_high]. Measures are "probability" of the reference base, "accuracy" (share of bases that are the most
+    probable), "entropy" (bits), "perplexity" (geometric mean of 1 / probability), and of each control its probability,
+    such as "composition", and how far the model's is above it, "over_composition".
 
     - `n` is the number of known bases, `blocks` in how many blocks of the contig they lie. An element without a base
       has rows with n = 0 and NaN.
@@ -48,8 +48,8 @@ def by_element(
       with fewer than two blocks, and rough with fewer than twenty.
     - `difference` is the value less that of all bases, its interval by the same draws.
     - The null is the element itself, shifted by a random distance around the known bases of each interval: its
-      stretches keep their lengths and distances and lose their places. A value outside null_low to null_high, which hold 95 % of
-      the shifts, is more than a matter of size and clustering. Composition is told apart by "over_composition".
+      stretches keep their lengths and distances and lose their places. A value outside null_low to null_high, which
+      hold 95 % of the shifts, is more than a matter of size and clustering. "over_composition" rules out composition.
 
     Parameters
     ----------
@@ -57,15 +57,14 @@ def by_element(
         One, or several over intervals that do not overlap, by one model.
     elements
         An Annotation, read whole: one read `within` the interval lacks introns that reach out of it; a table
-        [chrom, start, end, element], 0-based half-open, such as motif sites or repeats of your own; or bool [base] over one landscape, by name. `annotation.combine` makes one of several.
+        [chrom, start, end, element], 0-based half-open, such as motif sites or repeats of your own; or bool [base] over
+        one landscape, by name. `annotation.combine` makes one of several.
     kinds
         Elements to report, in this order; all when not given. A base counts in each that it is in.
     block
         bp of a block.
-    draws, shifts
-        Of the bootstrap and of the null.
-    seed
-        Of both.
+    draws, shifts, seed
+        Of the bootstrap, of the null, and of both.
 
     Raises
     ------
@@ -90,74 +89,129 @@ def by_element(
     import pandas as pd
 
     parts = _checked(landscapes)
-    for name, number, least in (("block", block, 1), ("draws", draws, 1), ("shifts", shifts, 1)):
-        if number < least:
-            raise ValueError(f"{name} must be at least {least}; received {number}. Leave it out.")
-    inside = _indicators(parts, elements, kinds)
+    for name, number in (("block", block), ("draws", draws), ("shifts", shifts)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1; received {number}. Leave it out.")
     circles = [Circle(part, block) for part in parts]
-    rng = np.random.default_rng(seed)
-    n_blocks = sum(max(0, len(circle.edges) - 1) for circle in circles)
-    weights = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), draws) if n_blocks else None
-    turns = rng.random((len(parts), shifts))
-
     stretches = {
         name: [circle.stretches(flags) for circle, flags in zip(circles, arrays, strict=True)]
-        for name, arrays in inside.items()
+        for name, arrays in _indicators(parts, elements, kinds).items()
     }
-    del inside
-    counted = [np.arange(circle.n + 1) for circle in circles]
-    counts = {name: _blocks(circles, counted, found) for name, found in stretches.items()}
-    del counted
-    rows: dict[tuple[str, str], tuple] = {}
-    for measure in measures_of(parts[0]):
+    rng = np.random.default_rng(seed)
+    weights = draw_weights(sum(max(0, len(circle.edges) - 1) for circle in circles), draws, rng)
+    turns = rng.random((len(parts), shifts))
+
+    def by_block(sums: list[np.ndarray], name: str) -> np.ndarray:
+        """Sums over the stretches by block, of all landscapes one after another."""
+        each = zip(circles, sums, stretches[name], strict=True)
+        return np.concatenate([circle.by_block(values, *ends) for circle, values, ends in each])
+
+    ones = [np.arange(circle.n + 1) for circle in circles]
+    counts = {name: by_block(ones, name) for name in stretches}
+    measures, rows = measures_of(parts[0]), {}
+    for measure in measures:
+        # Of a loss the perplexity is reported.
+        shown = np.exp if measure == "perplexity" else np.asarray
         sums = [circle.summed(values_of(part, measure)) for circle, part in zip(circles, parts, strict=True)]
         background, background_draws = np.nan, np.full(draws, np.nan)
         for name, found in stretches.items():
-            by_block, n = _blocks(circles, sums, found), counts[name]
-            value = _shown(ratio(by_block.sum(), n.sum()), measure)
-            blocks = int((n > 0).sum())
-            drawn = np.full(draws, np.nan)
-            if weights is not None:
-                drawn = _shown(ratio(weights @ by_block, weights @ n), measure)
+            totals, n = by_block(sums, name), counts[name]
+            value, drawn = shown(ratio(totals.sum(), n.sum())), shown(ratio(weights @ totals, weights @ n))
             if name == ALL:
                 background, background_draws = value, drawn
-            null = _shown(
-                ratio(
-                    np.sum(
-                        [
-                            circle.shifted(one, *ends, turn)
-                            for circle, one, ends, turn in zip(circles, sums, found, turns, strict=True)
-                        ],
-                        axis=0,
-                    ),
-                    np.full(shifts, n.sum()),
-                ),
-                measure,
-            )
-            enough = blocks > 1
+            each = zip(circles, sums, found, turns, strict=True)
+            moved = [circle.shifted(values, *ends, turn) for circle, values, ends, turn in each]
+            null = shown(ratio(np.sum(moved, axis=0), np.full(shifts, n.sum())))
+            blocks = int((n > 0).sum())
             rows[name, measure] = (
                 *(name, measure, round(n.sum()), blocks, float(value)),
-                *(interval_of(drawn) if enough else (np.nan, np.nan)),
+                *(middle(drawn) if blocks > 1 else (np.nan, np.nan)),
                 float(value - background),
-                *(interval_of(drawn - background_draws) if enough else (np.nan, np.nan)),
-                *(float(null.mean()), *interval_of(null)),
+                *(middle(drawn - background_draws) if blocks > 1 else (np.nan, np.nan)),
+                *(float(null.mean()), *middle(null)),
             )
-    names = list(dict.fromkeys(measure for _, measure in rows))
-    return pd.DataFrame([rows[name, measure] for name in stretches for measure in names], columns=COLUMNS)
+    return pd.DataFrame([rows[name, measure] for name in stretches for measure in measures], columns=COLUMNS)
 
 
-def _blocks(
-    circles: list[Circle], sums: list[np.ndarray], stretches: list[tuple[np.ndarray, np.ndarray]]
-) -> np.ndarray:
-    """Sums over the stretches by block, of all landscapes one after another."""
-    return np.concatenate(
-        [circle.by_block(one, *ends) for circle, one, ends in zip(circles, sums, stretches, strict=True)]
-    )
+def measures_of(landscape: Landscape) -> list[str]:
+    """Names of what is reported."""
+    controls = [name for control in landscape.controls for name in (control, f"over_{control}")]
+    return ["probability", "accuracy", "entropy", "perplexity", *controls]
 
 
-def _shown(values: np.ndarray, measure: str) -> np.ndarray:
-    """What is reported of a mean: of a loss the perplexity."""
-    return np.exp(values) if measure == "perplexity" else values
+def values_of(landscape: Landscape, measure: str) -> np.ndarray:
+    """Values of each base [base] whose mean is reported; for the perplexity the loss in nats."""
+    own = landscape.probability
+    if measure == "perplexity":
+        return -np.log(np.maximum(own, np.float32(FLOOR)))
+    if measure.startswith("over_"):
+        return own - landscape.controls[measure.removeprefix("over_")]
+    plain = {"probability": own, "accuracy": landscape.correct, "entropy": landscape.entropy}
+    return {**plain, **landscape.controls}[measure]
+
+
+class Circle:
+    """The known bases of a landscape, joined at their ends; stretches on it are [start, end) in known bases.
+
+    Blocks are of `block` bp of the contig, from its start.
+    """
+
+    def __init__(self, landscape: Landscape, block: int) -> None:
+        self.known = np.isfinite(landscape.probability)
+        for values in landscape.controls.values():
+            # A base is counted in all measures or in none.
+            self.known &= np.isfinite(values)
+        self.before = np.zeros(len(self.known) + 1, np.int64)
+        np.cumsum(self.known, out=self.before[1:])
+        self.n = int(self.before[-1])
+        start, end = landscape.interval.start, landscape.interval.end
+        # Blocks without a known base say nothing.
+        self.edges = np.unique(
+            self.before[np.array([0, *(cut - start for _, cut in cuts(start, end, block))])]
+        )
+
+    def stretches(self, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and ends of the stretches of a bool [base], without those of unknown bases only.
+
+        >>> from ntviz.genome import Interval
+        >>> values = np.array([0.5, np.nan, 0.5, 0.5], np.float32)
+        >>> toy = Circle(Landscape(Interval("1", 0, 4), values, values, values, "toy", 4), 2)
+        >>> [ends.tolist() for ends in toy.stretches(np.array([True, True, False, True]))]
+        [[0, 2], [1, 3]]
+        """
+        change = np.diff(np.asarray(inside, np.int8), prepend=0, append=0)
+        starts, ends = self.before[np.flatnonzero(change == 1)], self.before[np.flatnonzero(change == -1)]
+        kept = ends > starts
+        return starts[kept], ends[kept]
+
+    def summed(self, values: np.ndarray) -> np.ndarray:
+        """Sums [known + 1] of values [base] before each known base."""
+        sums = np.zeros(self.n + 1)
+        np.cumsum(values[self.known], dtype=np.float64, out=sums[1:])
+        return sums
+
+    def by_block(self, sums: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Sums over the stretches, cut at the edges of the blocks, [block]."""
+        if not len(starts):
+            return np.zeros(max(0, len(self.edges) - 1))
+        whole = np.concatenate([[0.0], np.cumsum(sums[ends] - sums[starts])])
+        count = np.searchsorted(ends, self.edges, side="right")
+        last = np.minimum(count, len(starts) - 1)
+        begun = (count < len(starts)) & (starts[last] < self.edges)
+        partial = np.where(begun, sums[self.edges] - sums[starts[last]], 0.0)
+        return np.diff(whole[count] + partial)
+
+    def shifted(
+        self, sums: np.ndarray, starts: np.ndarray, ends: np.ndarray, turns: np.ndarray
+    ) -> np.ndarray:
+        """Sums over the stretches after each shift, [shift]; turns are shares of the circle."""
+
+        def before(places: np.ndarray) -> np.ndarray:
+            beyond = places > self.n
+            return sums[np.where(beyond, places - self.n, places)] + np.where(beyond, sums[-1], 0.0)
+
+        moves = np.floor(turns * self.n).astype(np.int64)
+        return np.array([(before(ends + move) - before(starts + move)).sum() for move in moves])
 
 
 def _checked(landscapes: Landscape | Sequence[Landscape]) -> list[Landscape]:
@@ -169,9 +223,9 @@ def _checked(landscapes: Landscape | Sequence[Landscape]) -> list[Landscape]:
         ("have the same controls", {tuple(sorted(part.controls)) for part in parts}),
     ):
         if len(values) > 1:
+            received = " and ".join(sorted(map(str, values)))
             raise ValueError(
-                f"Landscapes in one table must {name}; received {' and '.join(sorted(map(str, values)))}. "
-                "Make a table of each."
+                f"Landscapes in one table must {name}; received {received}. Make a table of each."
             )
     ordered = sorted(parts, key=lambda part: (canonical_contig(part.interval.chrom), part.interval.start))
     for one, other in pairwise(ordered):

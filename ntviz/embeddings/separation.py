@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ntviz.statistics import FEWEST, draw_weights, middles, ratio
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -14,24 +16,16 @@ MEASURES = ("silhouette", "purity")
 NEIGHBOURS = 15
 MOST = 5_000
 """Windows at most: all distances between them are held at once."""
-_HELD = 20_000_000
+HELD = 20_000_000
 """Numbers of random labels that are worked on at once."""
-FEWEST = 5
-"""Groups below which no interval is given: it would say nothing."""
 
 
 @dataclass(frozen=True, eq=False)
 class Distances:
-    """What lies near what; labels come later, so that they can be dealt out again.
+    """Distances that labels are dealt out over, again and again.
 
-    Attributes
-    ----------
-    distance
-        float64 [window, window]; 0 within a group, which is not compared.
-    group
-        int64 [window], number of its group.
-    nearest
-        int64 [window, neighbour], of other groups, nearest first.
+    `distance` [window, window] is 0 within a group, which is not compared; `group` [window] numbers groups; `nearest`
+    [window, neighbour] are windows of other groups, nearest first.
     """
 
     distance: np.ndarray
@@ -54,46 +48,33 @@ class Distances:
         # All dealings in one product: the table of distances is read once.
         sums = self.distance @ np.eye(classes)[dealt].transpose(1, 0, 2).reshape(n, deals * classes)
         sums = sums.reshape(n, deals, classes)
-        rows = np.arange(n)
-        found = np.empty((deals, n))
+        rows, found = np.arange(n), np.empty((deals, n))
         for deal, labels in enumerate(dealt):
-            with np.errstate(invalid="ignore", divide="ignore"):
-                mean = sums[:, deal] / self.others(labels, classes)
-            own = mean[rows, labels]
+            mean = ratio(sums[:, deal], self.others(labels, classes))
+            within = mean[rows, labels]
             mean[rows, labels] = np.nan
-            rest = np.where(np.isnan(mean), np.inf, mean).min(axis=1)
-            rest[np.isinf(rest)] = np.nan
-            widest = np.maximum(own, rest)
-            found[deal] = np.where(widest > 0, (rest - own) / np.where(widest > 0, widest, 1.0), 0 * widest)
+            beyond = np.where(np.isnan(mean), np.inf, mean).min(axis=1)
+            beyond[np.isinf(beyond)] = np.nan
+            widest = np.maximum(within, beyond)
+            found[deal] = np.where(widest > 0, ratio(beyond - within, widest), 0 * widest)
         return found
-
-    def purities(self, dealt: np.ndarray) -> np.ndarray:
-        """Share of a window's nearest neighbours that are of its class, float64 [deal, window]."""
-        return np.array([(labels[self.nearest] == labels[:, None]).mean(axis=1) for labels in dealt])
 
     def of(self, measure: str, dealt: np.ndarray, classes: int) -> np.ndarray:
         """One of `MEASURES` for each dealing of labels [deal, window], float64 [deal, window]."""
         if measure == "purity":
-            return self.purities(dealt)
-        deals = max(1, _HELD // (len(self.group) * classes))
-        return np.concatenate(
-            [self.silhouettes(dealt[first : first + deals], classes) for first in range(0, len(dealt), deals)]
-        )
+            return np.array([(labels[self.nearest] == labels[:, None]).mean(axis=1) for labels in dealt])
+        deals = max(1, HELD // (len(self.group) * classes))
+        parts = [dealt[first : first + deals] for first in range(0, len(dealt), deals)]
+        return np.concatenate([self.silhouettes(part, classes) for part in parts])
 
     def chance(self, labels: np.ndarray, classes: int) -> np.ndarray:
-        """Share of all windows of other groups that are of a window's class, float64 [window]: purity of random neighbours."""
+        """Purity of random neighbours, float64 [window]: share of the windows of other groups that are of its class."""
         count = self.others(labels, classes)
         return count[np.arange(len(labels)), labels] / count.sum(axis=1)
 
 
 def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = NEIGHBOURS) -> Distances:
-    """Distances between points [window, dimension], and the nearest of other groups.
-
-    Raises
-    ------
-    ValueError
-        Points are not finite or too many, groups are not one each, or there are fewer neighbours than asked for.
-    """
+    """Distances between points [window, dimension], and the nearest of other groups."""
     points = np.asarray(points, dtype=np.float64)
     if points.ndim != 2 or not len(points) or not points.shape[1] or not np.isfinite(points).all():
         raise ValueError(
@@ -105,14 +86,9 @@ def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = N
         raise ValueError(
             f"There must be at most {MOST:,} windows, whose distances are all held at once; received {n:,}. Take a sample."
         )
-    names = np.arange(n) if groups is None else _named(groups, "groups")
-    if names.shape != (n,):
-        raise ValueError(
-            f"groups must be one for each of the {n:,} windows; received the shape {list(names.shape)}. Pass Windows.groups."
-        )
+    names = np.arange(n) if groups is None else _named(groups, "groups", n)
     squares = (points**2).sum(axis=1)
-    distance = squares[:, None] + squares[None] - 2 * points @ points.T
-    distance = np.sqrt(np.maximum(distance, 0.0))
+    distance = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * points @ points.T, 0.0))
     group = np.unique(names, return_inverse=True)[1]
     fewest = n - int(np.bincount(group).max())
     if not 1 <= neighbours <= fewest:
@@ -129,77 +105,63 @@ def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = N
 
 
 def coded(labels: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Names of the classes in the order in which they come, and the number of each window's, int64 [window].
-
-    Raises
-    ------
-    ValueError
-        Labels are not one a window, missing, or all the same.
-    """
-    texts = _named(labels, "labels").astype(str)
-    if texts.shape != (windows,):
+    """Names of the classes in the order in which they come, and the number of each window's, int64 [window]."""
+    texts = _named(labels, "labels", windows).astype(str).tolist()
+    number = {name: index for index, name in enumerate(dict.fromkeys(texts))}
+    if len(number) < 2:
         raise ValueError(
-            f"labels must be one for each of the {windows:,} windows; received the shape {list(texts.shape)}. Pass "
-            "Windows.labels."
+            f"There must be two elements or more to tell apart; received {', '.join(number)} alone. Draw windows of others."
         )
-    names = np.array(list(dict.fromkeys(texts.tolist())))
-    if len(names) < 2:
-        raise ValueError(
-            f"There must be two elements or more to tell apart; received {', '.join(names)} alone. Draw windows of others."
-        )
-    position = {name: index for index, name in enumerate(names.tolist())}
-    return names, np.array([position[text] for text in texts.tolist()])
+    return np.array(list(number)), np.array([number[text] for text in texts])
 
 
-def _named(values: np.ndarray, what: str) -> np.ndarray:
-    """Names of windows as an array, none of them missing: nan is no class, and no stretch that windows share."""
+def _named(values: np.ndarray, what: str, windows: int) -> np.ndarray:
+    """Names of windows as an array, none of them missing: nan is no class, and no block that windows share."""
     import pandas as pd
 
     names = np.asarray(values)
+    if names.shape != (windows,):
+        raise ValueError(
+            f"{what} must be one for each of the {windows:,} windows; received the shape {list(names.shape)}. Pass "
+            f"Windows.{what}."
+        )
     missing = np.flatnonzero(pd.isna(names))
     if len(missing):
         raise ValueError(
-            f"{what} must be there for every window; {len(missing):,} are missing, the first at {missing[0]}. Leave these windows out."
+            f"{what} must be there for every window; {len(missing):,} are missing, the first at {missing[0]}. Leave these "
+            "windows out."
         )
     return names
 
 
 def by_class(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """Mean over all classes, in which each counts the same, then that of each class, float64 [1 + class]; NaN left out."""
-    known = np.isfinite(values)
-    count = np.bincount(labels[known], minlength=classes)
-    total = np.bincount(labels[known], values[known], minlength=classes)
-    means = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return np.append(np.nanmean(means) if known.any() else np.nan, means)
+    return _class_means(values, labels, classes, np.zeros(len(labels), int), np.ones((1, 1)))[0]
 
 
 def redrawn(
     values: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray, *, draws: int, seed: int
 ) -> np.ndarray:
-    """`by_class` when whole groups are drawn again, float64 [draw, 1 + class].
-
-    What a window has stays as it is, and which windows count is what is drawn.
-    """
+    """`by_class` when whole groups are drawn again and each window keeps what it has, float64 [draw, 1 + class]."""
     names, group = np.unique(groups, return_inverse=True)
+    weights = draw_weights(len(names), draws, np.random.default_rng(seed))
+    return _class_means(values, labels, classes, group, weights)
+
+
+def _class_means(
+    values: np.ndarray, labels: np.ndarray, classes: int, group: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
     known = np.isfinite(values)
-    cell = group[known] * classes + labels[known]
-    count = np.bincount(cell, minlength=len(names) * classes).reshape(-1, classes)
-    total = np.bincount(cell, values[known], minlength=len(names) * classes).reshape(-1, classes)
-    times = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), draws)
-    number = times @ count
-    means = np.where(number > 0, (times @ total) / np.maximum(number, 1), np.nan)
-    held = np.isfinite(means)
-    overall = np.where(held, means, 0.0).sum(axis=1) / np.maximum(held.sum(axis=1), 1)
-    return np.column_stack([np.where(held.any(axis=1), overall, np.nan), means])
+    cell, cells = group[known] * classes + labels[known], weights.shape[1] * classes
+    count = np.bincount(cell, minlength=cells).reshape(-1, classes)
+    total = np.bincount(cell, values[known], minlength=cells).reshape(-1, classes)
+    means = ratio(weights @ total, weights @ count)
+    return np.column_stack([ratio(np.nansum(means, axis=1), np.isfinite(means).sum(axis=1)), means])
 
 
 def interval(drawn: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Ends of the middle 95 % of draws [draw, column], float64 [2, column]; NaN where there are fewer than 5 groups."""
-    ends = np.full((2, drawn.shape[1]), np.nan)
-    told = np.isfinite(drawn).any(axis=0)
-    if len(np.unique(groups)) >= FEWEST and told.any():
-        ends[:, told] = np.nanquantile(drawn[:, told], [0.025, 0.975], axis=0)
-    return ends
+    return middles(drawn) if len(np.unique(groups)) >= FEWEST else np.full((2, drawn.shape[1]), np.nan)
 
 
 def separation(
@@ -220,13 +182,13 @@ def separation(
     Parameters
     ----------
     points
-        [window, dimension]: scaled vectors of a layer, or the coordinates of a map. A map can flatter, and can hide:
-        ask for both.
+        [window, dimension]: scaled vectors of a layer, or the coordinates of a map, which can flatter and can hide: ask
+        for both.
     labels
         [window] element.
     groups
-        [window] name of the stretch that it is of. Windows of one group are never compared with each other, and come
-        and go together in the intervals. None: each is its own.
+        [window] name of the block that it is of. Windows of one group are never compared with each other, and come and
+        go together in the intervals. None: each is its own.
     neighbours
         Of purity.
     permutations
@@ -260,60 +222,53 @@ def separation(
     >>> found.loc[found["element"] == "all", ["measure", "value"]].round(2).to_numpy().tolist()
     [['silhouette', 0.9], ['purity', 1.0]]
     """
+    options = {"neighbours": neighbours, "permutations": permutations, "draws": draws, "seed": seed}
+    return measured(points, labels, groups, **options)[0]
+
+
+def measured(
+    points: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray | None,
+    *,
+    neighbours: int,
+    permutations: int,
+    draws: int,
+    seed: int,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """`separation`, and what it averages, float64 [measure, window]."""
+    import pandas as pd
+
     if permutations < 1 or draws < 1:
         raise ValueError(
             f"permutations and draws must be at least 1; received {permutations} and {draws}. Defaults are 200 and 1,000."
         )
     near = distances(points, groups, neighbours)
     names, classes = coded(labels, len(near.group))
-    held = np.arange(len(classes)) if groups is None else _named(groups, "groups")
-    return table(near, names, classes, held, permutations=permutations, draws=draws, seed=seed)
-
-
-def table(
-    near: Distances,
-    names: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray,
-    *,
-    permutations: int,
-    draws: int,
-    seed: int,
-) -> pd.DataFrame:
-    """The rows of `separation`, from distances and numbers of classes."""
-    import pandas as pd
-
-    n = len(names)
-    rng = np.random.default_rng((seed, 1))
-    dealt = np.array([labels, *(rng.permutation(labels) for _ in range(permutations))])
-    windows = [len(labels), *np.bincount(labels, minlength=n).tolist()]
-    parts = []
+    n, rng = len(names), np.random.default_rng((seed, 1))
+    dealt = np.array([classes, *(rng.permutation(classes) for _ in range(permutations))])
+    parts, values = [], []
     for measure in MEASURES:
         found = near.of(measure, dealt, n)
-        each = found[0]
         value, *null = (by_class(values, given, n) for values, given in zip(found, dealt, strict=True))
         null = np.array(null)
-        low, high = interval(redrawn(each, labels, n, groups, draws=draws, seed=seed), groups)
-        chance = (
-            by_class(near.chance(labels, n), labels, n) if measure == "purity" else np.full(n + 1, np.nan)
-        )
-        known = np.isfinite(null)
-        count = known.sum(axis=0)
-        mean = np.where(count > 0, np.where(known, null, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
-        top = np.full(n + 1, np.nan)
-        if (count > 0).any():
-            top[count > 0] = np.nanquantile(null[:, count > 0], 0.95, axis=0)
-        reached = (known & (null >= value - 1e-12)).sum(axis=0)
+        low, high = interval(redrawn(found[0], classes, n, near.group, draws=draws, seed=seed), near.group)
+        by_chance = near.chance(classes, n) if measure == "purity" else np.full(len(classes), np.nan)
+        mean, top = ratio(np.nansum(null, axis=0), np.isfinite(null).sum(axis=0)), np.full(n + 1, np.nan)
+        known = np.isfinite(mean)
+        if known.any():
+            top[known] = np.nanquantile(null[:, known], 0.95, axis=0)
+        reached = (null >= value - 1e-12).sum(axis=0)
         parts.append(
             pd.DataFrame(
                 {
                     "measure": measure,
                     "element": ["all", *names.tolist()],
-                    "windows": windows,
+                    "windows": [len(classes), *np.bincount(classes, minlength=n).tolist()],
                     "value": value,
                     "low": low,
                     "high": high,
-                    "chance": chance,
+                    "chance": by_class(by_chance, classes, n),
                     "null": mean,
                     "null_high": top,
                     "effect": value - mean,
@@ -321,4 +276,5 @@ def table(
                 }
             )
         )
-    return pd.concat(parts, ignore_index=True)
+        values.append(found[0])
+    return pd.concat(parts, ignore_index=True), np.array(values)
