@@ -5,25 +5,35 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
+from drawn import HOSTILE, annotation, assert_text, named
 
 from ntviz import plot
-from ntviz.annotation import Annotation
 from ntviz.genome import Interval
 from ntviz.plot.letters import information
 from ntviz.plot.theme import BASES, DARK, LIGHT, darkened
 from ntviz.plot.words import number
 
-HOSTILE = "<b>%{x}</b>\n</script><img src=x>"
-COLUMNS = ["chrom", "start", "end", "strand", "element", "gene", "gene_id", "transcript", "name", "origin"]
 START = 43_029_999
 MAP, MEAN = "LLR of each substitution", "Mean over the substitutions"
 COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
 
 
-def genes(name: str = "HNF4A") -> Annotation:
-    return Annotation(pd.DataFrame([("20", START + 6, START + 12, "+", "exon", name, name, "t1", "", "")], columns=COLUMNS))
+def genes(name: str = "HNF4A"):
+    return annotation([("20", START + 6, START + 12, "+", "exon", name, name, "t1", "", "")])
+
+
+@pytest.fixture
+def dark():
+    """Make figures dark, and later ones light."""
+    yield lambda: plot.theme("dark")
+    plot.theme("light")
+
+
+def mean_effect(result) -> list[float]:
+    """Of the substitutions of each base, by hand."""
+    rows = zip(result.llr, result.sequence, strict=True)
+    return [np.nan if base == "N" else np.nanmean(np.delete(row, BASES.find(base))) for row, base in rows]
 
 
 def saturated(n: int = 60, *, seed: int = 0, strand: str = ".", unknown: tuple = (), **changes):
@@ -52,10 +62,6 @@ def dependent(n: int = 24, *, seed: int = 0, strand: str = ".", k: int = 6, **ch
         "values": np.where(same, np.nan, rng.exponential(1, (n, n))), "same_token": same, "model": "toy",
     }  # fmt: skip
     return SimpleNamespace(**(given | changes))
-
-
-def named(figure, name: str):
-    return next(trace for trace in figure.data if trace.name == name)
 
 
 def maps(figure) -> list:
@@ -94,31 +100,27 @@ def test_rows_are_the_alternative_bases_and_columns_count_from_one(strand):
     np.testing.assert_array_equal(np.isfinite(dashes.z), np.arange(4)[:, None] == reference)
 
 
-def test_colours_diverge_at_zero_and_leave_outliers_out():
+def test_colours_diverge_at_zero_and_leave_outliers_out(dark):
     result = saturated(200)
-    sizes = np.abs(result.llr[result.llr != 0])
-    cells = named(plot.saturation(result), MAP)
+    sizes, figure = np.abs(result.llr[result.llr != 0]), plot.saturation(result)
+    cells = named(figure, MAP)
     top = np.sort(sizes)[int(np.ceil(0.99 * (len(sizes) - 1)))]
     assert (cells.zmin, cells.zmax) == (-top, top)
     low, zero, high = (dict(cells.colorscale)[at] for at in (0, 0.5, 1))
     assert (low, zero, high) == (LIGHT.signs[0], LIGHT.signs[2], LIGHT.signs[-1])
     assert list(cells.colorbar.ticktext) == [number(-top), "0", number(top)]
-    assert f"{(sizes > top).sum()} beyond the strongest colour, {number(top)} nats" in plot.alt(plot.saturation(result))
-    plot.theme("dark")
-    try:
-        assert dict(named(plot.saturation(result), MAP).colorscale)[0] == DARK.signs[0]
-    finally:
-        plot.theme("light")
+    assert f"{(sizes > top).sum()} beyond the strongest colour, {number(top)} nats" in plot.alt(figure)
+    dark()
+    assert dict(named(plot.saturation(result), MAP).colorscale)[0] == DARK.signs[0]
 
 
 def test_the_mean_leaves_the_reference_out_and_its_control_is_a_grey_line_on_the_same_row():
     result, control = saturated(unknown=(7,)), saturated(seed=1)
     result.llr[20, (BASES.find(result.sequence[20]) + 1) % 4] = np.nan
     figure = plot.saturation(result, control=control, control_label="untrained")
-    by_hand = [np.nan if base == "N" else np.nanmean(np.delete(row, BASES.find(base))) for row, base in zip(result.llr, result.sequence, strict=True)]
     mean, grey = named(figure, MEAN), named(figure, f"{MEAN}: control (untrained)")
-    np.testing.assert_allclose(mean.y, by_hand, rtol=1e-6)
-    np.testing.assert_allclose(grey.y, [np.delete(row, BASES.find(base)).mean() for row, base in zip(control.llr, control.sequence, strict=True)], rtol=1e-5)
+    np.testing.assert_allclose(mean.y, mean_effect(result), rtol=1e-6)
+    np.testing.assert_allclose(grey.y, mean_effect(control), rtol=1e-5)
     assert grey.line.color == LIGHT.control
     assert mean.yaxis == grey.yaxis
     assert "in the control (untrained)" in plot.alt(figure)
@@ -128,10 +130,11 @@ def test_tracks_stand_in_order_and_expected_bases_are_in_bits():
     result = saturated()
     extra = plot.signal_track(np.arange(60.0), label="Conservation", unit="score")
     figure = plot.saturation(result, annotation=genes(), tracks=[extra], assembly="GRCh37")
-    labels = [note.text for note in figure.layout.annotations if note.text.startswith("<b>")]
-    for label, expected in zip(labels, ["Genes", "Sequence", MAP, MEAN, "Bases the model expects", "Conservation"], strict=True):
-        assert label.startswith(f"<b>{expected}</b>")
-    np.testing.assert_allclose(named(figure, "Bases the model expects").y, information(result.probabilities), rtol=1e-6)
+    bold = [note.text.split("</b>") for note in figure.layout.annotations if note.text.startswith("<b>")]
+    expected = ["Genes", "Sequence", MAP, MEAN, "Bases the model expects", "Conservation"]
+    assert [label.removeprefix("<b>") for label, _ in bold] == expected
+    bits = named(figure, "Bases the model expects").y
+    np.testing.assert_allclose(bits, information(result.probabilities), rtol=1e-6)
     assert "position, 1-based, on 20 (GRCh37)" in figure.to_json()
     assert "HNF4A" in plot.alt(figure)
 
@@ -143,8 +146,10 @@ def test_the_pointer_reads_every_substitution_of_a_base_and_its_strands():
     assert texts[7] == "N: no score"
     np.testing.assert_array_equal(places(cells), START + 1 + np.arange(60))
     base = result.sequence[3]
-    for said, code in zip(texts[3].split("<br>"), [i for i in range(4) if BASES[i] != base], strict=True):
-        value, forward, reverse = (number(array[3, code]) for array in (result.llr, result.llr_fwd, result.llr_rev))
+    alternatives = [code for code in range(4) if BASES[code] != base]
+    for said, code in zip(texts[3].split("<br>"), alternatives, strict=True):
+        arrays = (result.llr, result.llr_fwd, result.llr_rev)
+        value, forward, reverse = (number(array[3, code]) for array in arrays)
         assert said == f"{base}>{BASES[code]} {value} nats ({forward} forward, {reverse} reverse)"
     # A result of one strand has no other beside.
     figure = plot.saturation(saturated(llr_rev=None))
@@ -161,10 +166,11 @@ def test_a_marked_substitution_has_a_frame_a_band_and_its_rank(strand):
     ref, alt = (part.translate(COMPLEMENT) if strand == "-" else part for part in (there, change))
     figure = plot.saturation(result, variant=f"chr20:{position}:{ref}>{alt}")
     frame = next(shape for shape in figure.layout.shapes if shape.yref == named(figure, MAP).yaxis)
-    assert (frame.x0, frame.x1, (frame.y0 + frame.y1) / 2) == (position - 0.5, position + 0.5, BASES.index(change))
-    own = result.llr[at, BASES.index(change)]
-    flat = result.llr[result.llr != 0]
-    assert f"{ref}>{alt} at {position:,}: {number(own)} nats, lower than {(flat > own).mean():.0%} of all" in plot.alt(figure)
+    row = BASES.index(change)
+    assert (frame.x0, frame.x1, (frame.y0 + frame.y1) / 2) == (position - 0.5, position + 0.5, row)
+    own, flat = result.llr[at, row], result.llr[result.llr != 0]
+    rank = f"{number(own)} nats, lower than {(flat > own).mean():.0%} of all"
+    assert f"{ref}>{alt} at {position:,}: {rank}" in plot.alt(figure)
     assert f"Marked: {ref}>{alt} at chr20:{position:,}." in plot.alt(figure)
 
 
@@ -203,44 +209,68 @@ def test_any_length_draws_and_a_part_is_enlarged_on_the_same_colours(n):
     table = plot.table(figure)
     values = table[(table["trace"] == MAP) & (table["x"] == START + 1)].drop_duplicates()
     assert list(values["y"]) == [base for base in BASES if base != result.sequence[0]]
-    np.testing.assert_allclose(values["z"].astype(float), [value for value in result.llr[0] if value != 0], rtol=1e-6)
+    np.testing.assert_allclose(values["z"].astype(float), result.llr[0][result.llr[0] != 0], rtol=1e-6)
 
 
-def test_text_of_a_saturation_is_no_markup():
+def test_text_of_both_maps_is_no_markup():
+    names = {"assembly": HOSTILE, "title": HOSTILE}
     track = plot.signal_track(np.zeros(60), label=HOSTILE, unit=HOSTILE)
-    figure = plot.saturation(saturated(model=HOSTILE), control=saturated(), control_label=HOSTILE, tracks=[track], annotation=genes(HOSTILE), assembly=HOSTILE)
-    figure.layout.meta = None
-    assert "<img src=x>" not in figure.to_json()
+    beside = {
+        "control": saturated(),
+        "control_label": HOSTILE,
+        "tracks": [track],
+        "annotation": genes(HOSTILE),
+    }
+    assert_text(plot.saturation(saturated(model=HOSTILE), **beside, **names))
+    assert_text(
+        plot.dependency(dependent(model=HOSTILE), null=dependent(seed=1), null_label=HOSTILE, **names)
+    )
+
+
+def of_saturation(changes, **options):
+    return plot.saturation(saturated(**changes), **options)
+
+
+def of_dependency(changes, **options):
+    return plot.dependency(dependent(**changes), **options)
 
 
 @pytest.mark.parametrize(
-    ("changes", "options", "message"),
+    ("make", "changes", "options", "message"),
     [
-        ({"llr": np.zeros((59, 4))}, {}, r"'llr of the result' must have the shape \[60, 4\]; received \[59, 4\]"),
-        ({"probabilities": np.zeros((60, 4))}, {}, "must be a probability distribution"),
-        ({"sequence": "ACGT"}, {}, "letter of the sequence for each; received 60 bp and 4 letters in the result"),
-        ({"llr": np.full((60, 4), -np.inf)}, {}, r"llr of the result' must be finite.*received -inf at \[0, 0\]"),
-        ({"llr": saturated(seed=1).llr}, {}, "0 at the reference base.*; received .*Check order, strand"),
-        ({}, {"variant": "20:5:A>C"}, "bases in 20:43,030,000-43,030,059; received 20:5:A>C, which lies elsewhere"),
-        ({}, {"variant": f"19:{START + 1}:A>C"}, "bases in 20:43,030,000-43,030,059; received 19:.*elsewhere"),
-        ({}, {"variant": "rs12"}, "must name contig, position, REF and ALT; received 'rs12'"),
-        ({}, {"variant": f"20:{START + 5}:{other(saturated().sequence[4])}>G"}, f"its reference bases in .*; received .*, where {saturated().sequence[4]} is"),
-        ({}, {"control": saturated(59)}, r"control' must have the shape \[60\]; received \[59\]"),
-        ({"llr": None}, {}, r"'llr of the result' must have the shape.*received \[\]"),
-        ({}, {"zoom": Interval("20", 0, 10)}, "'zoom' must lie in"),
-        ({"interval": Interval("20", 0, 20_001)}, {}, "at most 20,000 bp.*; received 20,001 bp .*Draw a part"),
+        (of_saturation, {"llr": np.zeros((59, 4))}, {}, r"'llr of the result' must have the shape \[60, 4\]; received \[59, 4\]"),
+        (of_saturation, {"llr": None}, {}, r"'llr of the result' must have the shape.*received \[\]"),
+        (of_saturation, {"probabilities": np.zeros((60, 4))}, {}, "must be a probability distribution"),
+        (of_saturation, {"sequence": "ACGT"}, {}, "letter of the sequence for each; received 60 bp and 4 letters in the result"),
+        (of_saturation, {"llr": np.full((60, 4), -np.inf)}, {}, r"llr of the result' must be finite.*received -inf at \[0, 0\]"),
+        (of_saturation, {"llr": saturated(seed=1).llr}, {}, "0 at the reference base.*; received .*Check order, strand"),
+        (of_saturation, {}, {"variant": "20:5:A>C"}, "bases in 20:43,030,000-43,030,059; received 20:5:A>C, which lies elsewhere"),
+        (of_saturation, {}, {"variant": f"19:{START + 1}:A>C"}, "bases in 20:43,030,000-43,030,059; received 19:.*elsewhere"),
+        (of_saturation, {}, {"variant": "rs12"}, "must name contig, position, REF and ALT; received 'rs12'"),
+        (of_saturation, {}, {"variant": f"20:{START + 5}:{other(saturated().sequence[4])}>G"}, "its reference bases in .*; received .*, where . is"),
+        (of_saturation, {}, {"control": saturated(59)}, r"control' must have the shape \[60\]; received \[59\]"),
+        (of_saturation, {}, {"zoom": Interval("20", 0, 10)}, "'zoom' must lie in"),
+        (of_saturation, {"interval": Interval("20", 0, 20_001)}, {}, "at most 20,000 bp.*; received 20,001 bp .*Draw a part"),
+        (of_dependency, {"values": np.zeros((24, 23))}, {}, r"'values of the result' must have the shape \[24, 24\]; received \[24, 23\]"),
+        (of_dependency, {"same_token": np.zeros(24, bool)}, {}, r"'same_token of the result' must have the shape \[24, 24\]; received \[24\]"),
+        (of_dependency, {"values": np.full((24, 24), -1.0)}, {}, "at least 0, or NaN; received -1 at row 0, column 6 .432 such"),
+        (of_dependency, {"values": np.full((24, 24), np.inf)}, {}, r"must be finite.*received inf at \[0, 0\]"),
+        (of_dependency, {}, {"null": dependent(12)}, "null must be of the bases 20:43.* as the result; received 20:43,030,000-43,030,011"),
+        (of_dependency, {}, {"null": dependent(values=np.zeros(3))}, r"'values of the null' must.*received \[3\]"),
+        (of_dependency, {"interval": Interval("20", 0, 1_501)}, {}, "at most 1,500 bp.*; received 1,501 bp"),
     ],
 )  # fmt: skip
-def test_unusable_saturations_are_refused(changes, options, message):
+def test_unusable_maps_are_refused(make, changes, options, message):
     with pytest.raises(ValueError, match=message):
-        plot.saturation(saturated(**changes), **options)
+        make(changes, **options)
 
 
 def test_other_things_are_refused():
-    with pytest.raises(TypeError, match="must have interval, sequence, llr.*received SimpleNamespace without llr"):
-        plot.saturation(SimpleNamespace(interval=Interval("1", 0, 5), sequence="ACGTA", probabilities=0))
-    with pytest.raises(TypeError, match="null must have interval, sequence, values, same_token; received SimpleNamespace without sequence"):
-        plot.dependency(dependent(), null=SimpleNamespace(interval=1))
+    nothing = SimpleNamespace(interval=Interval("1", 0, 5), sequence="ACGTA", probabilities=0)
+    with pytest.raises(TypeError, match="must have interval, sequence, llr.*SimpleNamespace without llr"):
+        plot.saturation(nothing)
+    with pytest.raises(TypeError, match="null must have .*, values, same_token; received .* without values"):
+        plot.dependency(dependent(), null=nothing)
 
 
 # Dependency -----------------------------------------------------------------------------------------------------------
@@ -263,8 +293,10 @@ def test_rows_are_substituted_and_columns_are_read(strand):
     assert "".join(x.ticktext) == "".join(y.ticktext) == letters
     assert cells.text[2][20] == f"{letters[2]}{START + 3:,} substituted, {letters[20]}{START + 21:,} read"
     row, column = np.unravel_index(np.nanargmax(result.values), (24, 24))
-    at = [f"{result.sequence[i]} at {START + 24 - i if strand == '-' else START + i + 1:,}" for i in (column, row)]
-    assert f"Strongest, as log2 odds ratio: {at[0]} on {at[1]} ({number(np.nanmax(result.values))})" in plot.alt(figure)
+    numbers = np.arange(START + 1, START + 25)[:: -1 if strand == "-" else 1]
+    first, second = (f"{result.sequence[i]} at {numbers[i]:,}" for i in (column, row))
+    strongest = f"{first} on {second} ({number(np.nanmax(result.values))})"
+    assert f"Strongest, as log2 odds ratio: {strongest}" in plot.alt(figure)
     assert "20:43,030,000-43,030,023 · 24 bp · GRCh37" in figure.layout.title.subtitle.text
     assert (x.title.text, y.title.text) == ("base read, 1-based on 20", "base substituted")
 
@@ -312,12 +344,14 @@ def test_a_null_stands_beside_on_the_same_colours_and_zooms_with_it():
     assert (first.showscale, second.showscale) == (True, False)
     assert (figure.layout.xaxis2.matches, figure.layout.yaxis2.matches) == ("x", "y")
     assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
-    assert [note.text for note in figure.layout.annotations][:2] == ["<b>toy</b>", "<b>Control: untrained</b>"]
+    heads = [note.text for note in figure.layout.annotations[:2]]
+    assert heads == ["<b>toy</b>", "<b>Control: untrained</b>"]
     # A control may be of other bases at the same places.
     assert "".join(figure.layout.xaxis2.ticktext) == null.sequence
     row, column = np.unravel_index(np.nanargmax(null.values), (24, 24))
-    at = [f"{null.sequence[i]} at {START + i + 1:,}" for i in (column, row)]
-    assert f"In the control (untrained): {at[0]} on {at[1]} ({number(np.nanmax(null.values))}), " in plot.alt(figure)
+    first, second = (f"{null.sequence[i]} at {START + i + 1:,}" for i in (column, row))
+    strongest = f"{first} on {second} ({number(np.nanmax(null.values))}), "
+    assert f"In the control (untrained): {strongest}" in plot.alt(figure)
     assert set(plot.table(figure)["trace"]) == {"toy", "Control: untrained"}
 
 
@@ -331,9 +365,11 @@ def test_the_strongest_come_largest_first_and_what_lies_beyond_the_colours_is_co
     values = np.full((12, 12), 0.5)
     values[1, 8], values[9, 2], values[0, 11] = 4.0, 3.0, 2.0
     result = dependent(12, values=values, sequence="ACGTACGTACGT")
-    pairs = [f"{'ACGT'[j % 4]} at {START + j + 1:,} on {'ACGT'[i % 4]} at {START + i + 1:,} ({v})" for j, i, v in [(8, 1, 4), (2, 9, 3), (11, 0, 2)]]
-    figure = plot.dependency(result)
-    assert f"Strongest, as log2 odds ratio: {pairs[0]}, {pairs[1]} and {pairs[2]}, median 0.5." in plot.alt(figure)
+    base = [f"{'ACGT'[i % 4]} at {START + i + 1:,}" for i in range(12)]
+    pairs = (
+        f"{base[8]} on {base[1]} (4), {base[2]} on {base[9]} (3) and {base[11]} on {base[0]} (2), median 0.5."
+    )
+    assert f"Strongest, as log2 odds ratio: {pairs}" in plot.alt(plot.dependency(result))
     many = np.random.default_rng(0).random((100, 100))
     figure = plot.dependency(dependent(100, values=many, same_token=np.zeros((100, 100))))
     assert maps(figure)[0].zmax == np.sort(many.ravel())[-10]
@@ -343,47 +379,22 @@ def test_the_strongest_come_largest_first_and_what_lies_beyond_the_colours_is_co
 def test_without_any_value_the_map_says_so():
     empty = np.full((6, 6), np.nan)
     figure = plot.dependency(dependent(6, values=empty), null=dependent(6, values=empty))
-    assert "log2 odds ratio: no values. In the control (randomly initialised model): no values." in plot.alt(figure)
+    alt = "log2 odds ratio: no values. In the control (randomly initialised model): no values."
+    assert alt in plot.alt(figure)
     single = dependent(1, values=np.full((1, 1), np.nan), same_token=np.ones((1, 1), bool))
     assert "log2 odds ratio: no values." in plot.alt(plot.dependency(single))
 
 
-def test_text_of_a_map_is_no_markup():
-    figure = plot.dependency(dependent(model=HOSTILE), null=dependent(seed=1), null_label=HOSTILE, assembly=HOSTILE, title=HOSTILE)
-    figure.layout.meta = None
-    assert "<img src=x>" not in figure.to_json()
-    assert not any(HOSTILE[3:7] in str(trace.hovertemplate) for trace in figure.data)
-
-
-@pytest.mark.parametrize(
-    ("changes", "options", "message"),
-    [
-        ({"values": np.zeros((24, 23))}, {}, r"'values of the result' must have the shape \[24, 24\]; received \[24, 23\]"),
-        ({"same_token": np.zeros(24, bool)}, {}, r"'same_token of the result' must have the shape \[24, 24\]; received \[24\]"),
-        ({"sequence": "ACGT"}, {}, "received 24 bp and 4 letters in the result"),
-        ({"values": np.full((24, 24), -1.0)}, {}, "at least 0, or NaN; received -1 at row 0, column 6 .432 such"),
-        ({"values": np.full((24, 24), np.inf)}, {}, r"must be finite.*received inf at \[0, 0\]"),
-        ({}, {"null": dependent(12)}, "null must be of the bases 20:43.* as the result; received 20:43,030,000-43,030,011"),
-        ({}, {"null": dependent(values=np.zeros(3))}, r"'values of the null' must.*received \[3\]"),
-        ({"interval": Interval("20", 0, 1_501)}, {}, "at most 1,500 bp.*; received 1,501 bp"),
-    ],
-)  # fmt: skip
-def test_unusable_dependencies_are_refused(changes, options, message):
-    with pytest.raises(ValueError, match=message):
-        plot.dependency(dependent(**changes), **options)
-
-
-def test_colours_are_those_of_the_theme_string_by_string():
+def test_colours_are_those_of_the_theme_string_by_string(dark):
     """A live widget replaces light colours by dark ones, so no other may stand in a figure."""
-    made = []
-    for name in ("light", "dark"):
-        plot.theme(name)
-        try:
-            made.append([plot.saturation(saturated(), control=saturated(seed=1)), plot.dependency(dependent(), null=dependent(seed=1))])
-        finally:
-            plot.theme("light")
-    for light, dark in zip(*made, strict=True):
-        text = light.to_json()
+
+    def made() -> list[str]:
+        both = [plot.saturation(saturated(), control=saturated(seed=1)), plot.dependency(dependent(), null=dependent(seed=1))]  # fmt: skip
+        return [figure.to_json() for figure in both]
+
+    light = made()
+    dark()
+    for text, expected in zip(light, made(), strict=True):
         for old, new in darkened().items():
             text = text.replace(old, new)
-        assert text == dark.to_json()
+        assert text == expected

@@ -7,26 +7,6 @@ import pandas as pd
 import pytest
 
 from ntviz import variants
-from ntviz.variants import evaluation
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_statistics_equal_the_definitions(seed):
-    rng = np.random.default_rng(seed)
-    labels, scores = rng.random(60) < 0.4, rng.integers(0, 12, 60).astype(float)
-    pairs = [(a > b) + 0.5 * (a == b) for a in scores[labels] for b in scores[~labels]]
-    assert variants.auroc(labels, scores) == pytest.approx(np.mean(pairs))
-    precision = [labels[scores >= score].mean() for score in scores[labels]]
-    assert variants.auprc(labels, scores) == pytest.approx(np.mean(precision))
-    other = scores + rng.normal(size=60) * 3
-    ranks = [pd.Series(values).rank() for values in (scores, other)]
-    assert variants.spearman(scores, other) == pytest.approx(np.corrcoef(*ranks)[0, 1])
-
-
-def test_statistics_of_nothing_are_nan():
-    assert np.isnan(variants.auroc(np.ones(3), np.arange(3)))
-    assert np.isnan(variants.auprc(np.zeros(3), np.arange(3)))
-    assert np.isnan(variants.spearman(np.ones(3), np.arange(3)))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +50,7 @@ def test_statistics_of_what_is_no_label_are_refused(labels, scores, message):
 def test_ranks_of_what_is_missing_are_refused():
     with pytest.raises(ValueError, match="1 of 3 are missing, the first at index 0"):
         variants.spearman([np.nan, 1, 2], [1, 2, 3])
-    assert variants.spearman([-np.inf, 1, 2], [1, 2, 3]) == 1
+    assert variants.spearman([-np.inf, 1, 2], [1, 2, 3]) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -267,17 +247,11 @@ def test_clinvar_before_2017_has_numbers_of_alleles(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (
-            "1\t5\t.\tA\tC\t.\t.\tCLNSIG=Uncertain_significance\n",
-            "holds 1 uncertain or other, the first 'Uncertain_",
-        ),
-        (
-            "1\t5\t.\tA\tC\t.\t.\tCLNSIG=7\n1 6 . A C\n",
-            "holds 1 uncertain or other, 1 malformed, the first '7'",
-        ),
+        ("1\t5\t.\tA\tC\t.\t.\tCLNSIG=Uncertain_significance\n", "holds 1 uncertain or other, the first 'Uncertain_"),
+        ("1\t5\t.\tA\tC\t.\t.\tCLNSIG=7\n1 6 . A C\n", "holds 1 uncertain or other, 1 malformed, the first '7'"),
         ("", "holds no variant. Fetch one"),
     ],
-)
+)  # fmt: skip
 def test_clinvar_without_a_clear_verdict_says_what_it_holds(tmp_path, lines, message):
     (tmp_path / "c.vcf").write_text(HEAD + lines)
     with pytest.raises(ValueError, match=f"must have CLNSIG in its INFO that says .*{message}"):
@@ -304,7 +278,3 @@ def test_measured_effects(tmp_path):
     path.write_text("Chrom\tPos\n")
     with pytest.raises(ValueError, match="lacks Ref, Alt"):
         variants.read_mpra(path)
-
-
-def test_ranks_share_ties():
-    assert evaluation._ranks(np.array([3.0, 1.0, 3.0, 2.0])).tolist() == [3.5, 1.0, 3.5, 2.0]

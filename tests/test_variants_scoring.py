@@ -15,7 +15,7 @@ from ntviz.genome import Interval
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
 from ntviz.variants.options import SCORES, Options
-from ntviz.variants.scoring import Scorer, status_counts
+from ntviz.variants.scoring import Scorer
 
 ALL = tuple(SCORES)
 
@@ -85,8 +85,16 @@ def inside(contig: str) -> list[Allele]:
 VOCABULARIES = {"nt-v1": 6, "nt-v2": 6, "nt-3mer": 3, "single-base": 1}
 
 
-@pytest.mark.parametrize("vocabulary", VOCABULARIES)
-@pytest.mark.parametrize("way", ["grid", "place", "frames", "forward"])
+# The two vocabularies of 6-mers differ in their special tokens alone: the slowest way once.
+@pytest.mark.parametrize(
+    ("vocabulary", "way"),
+    [
+        (vocabulary, way)
+        for vocabulary in VOCABULARIES
+        for way in ("grid", "place", "frames", "forward")
+        if (vocabulary, way) != ("nt-v1", "frames")
+    ],
+)
 def test_every_score_follows_its_definition(reference, vocabulary, way):
     k = VOCABULARIES[vocabulary]
     options = {
@@ -107,19 +115,12 @@ def test_at_the_contigs_ends_and_beside_n(reference, frames, region):
     singles = (0, 3, 5, 7, 335, 360, 691, 695, 697, 699)
     alleles = [substitution(contig, at) for at in singles]
     alleles += [substitution(contig, 4, 3), substitution(contig, 690, 4), substitution(contig, 694, 5)]
-    alleles += [
-        insertion(contig, 325, "TTC"),
-        insertion(contig, 698, "CAT"),
-        insertion(contig, 699, "GATTACA"),
-    ]
-    alleles += [insertion(contig, 0, "GGTCA"), Allele("20", 1, contig[0], "GATTACA" + contig[0])]
+    put_in = {325: "TTC", 698: "CAT", 699: "GATTACA", 0: "GGTCA"}
+    alleles += [insertion(contig, at, bases) for at, bases in put_in.items()]
+    alleles += [Allele("20", 1, contig[0], "GATTACA" + contig[0])]
     alleles += [Allele("20", 1, contig[:2], contig[1]), Allele("20", 1, contig[:15], contig[14])]
-    alleles += [
-        deletion(contig, at, size) for at, size in ((0, 4), (2, 1), (9, 11), (330, 5), (352, 3), (361, 9))
-    ]
-    alleles += [
-        deletion(contig, at, size) for at, size in ((660, 8), (680, 13), (688, 5), (696, 3), (698, 1))
-    ]
+    taken = {0: 4, 2: 1, 9: 11, 330: 5, 352: 3, 361: 9, 660: 8, 680: 13, 688: 5, 696: 3, 698: 1}
+    alleles += [deletion(contig, at, size) for at, size in taken.items()]
     check(ToyModel(max_tokens=22), reference, contig, alleles, Options(ALL, frames=frames, region=region))
 
 
@@ -154,7 +155,7 @@ def test_embeddings_are_those_of_the_layer(reference, layer):
 @pytest.mark.parametrize("vocabulary", ["nt-v1", "nt-3mer", "single-base"])
 def test_random_alleles_on_small_contigs_with_n_follow_the_definition(tmp_path, vocabulary):
     k, rng = VOCABULARIES[vocabulary], np.random.default_rng(11)
-    for round_ in range(9):
+    for round_ in range(6):
         length, tokens = int(rng.integers(4 * k, 200)), int(rng.choice([5, 9, 15]))
         n = [("20", at, min(at + 7, length)) for at in rng.integers(0, length, size=round_ % 3)]
         (tmp_path / str(round_)).mkdir()
@@ -169,9 +170,8 @@ def test_random_alleles_on_small_contigs_with_n_follow_the_definition(tmp_path, 
             if ref != alt and "N" not in ref and len(ref) <= half and len(alt) <= half:
                 alleles.append(Allele("20", int(at) + 1, ref, alt))
         way = [{}, {"frames": k}, {"place": k // 2}][round_ % 3]
-        check(
-            ToyModel(vocabulary, max_tokens=tokens + (k > 1)), reference, contig, alleles, Options(ALL, **way)
-        )
+        model = ToyModel(vocabulary, max_tokens=tokens + (k > 1))
+        check(model, reference, contig, alleles, Options(ALL, **way))
 
 
 def test_repeats_are_scored_at_their_left_end(tmp_path):
@@ -196,8 +196,8 @@ def test_the_bundled_model_on_chromosome_20(frames):
         substitution(around, 400, 3),
         deletion(around, 420, 4),
         insertion(around, 377, "GATTACA"),
-    ][: 4 if frames == 1 else 3]
-    check(model, reference, around, alleles, Options(ALL, frames=frames, window=150, region=1), 2e-4, start)
+    ][:: 1 if frames == 1 else 2]
+    check(model, reference, around, alleles, Options(ALL, frames=frames, window=90, region=1), 2e-4, start)
 
 
 # What holds for all ---------------------------------------------------------------------------------------------------
@@ -218,15 +218,12 @@ def test_swapped_alleles_turn_the_sign(tmp_path):
 @pytest.mark.parametrize("frames", [1, 6])
 def test_scores_do_not_depend_on_company_order_or_batch(reference, frames):
     contig = text_of(reference)
-    alleles = inside(contig) * 2
+    alleles = inside(contig)[:: 1 if frames == 1 else 3] * 2
     options = Options(ALL, frames=frames)
 
     def values(chosen, batch_tokens=16_384):
-        return (
-            Scorer(ToyModel(max_tokens=18), reference, options, batch_tokens=batch_tokens)
-            .score(chosen)
-            .values
-        )
+        scorer = Scorer(ToyModel(max_tokens=18), reference, options, batch_tokens=batch_tokens)
+        return scorer.score(chosen).values
 
     found = values(alleles)
     half = len(alleles) // 2
@@ -239,7 +236,7 @@ def test_scores_do_not_depend_on_company_order_or_batch(reference, frames):
     mixed = values([bad[0], *alleles[:half], *bad[1:]])
     assert np.isnan(mixed[[0, -2, -1]]).all()
     np.testing.assert_allclose(mixed[1:-2], found[:half], atol=1e-5)
-    for at in (0, 4, 8, 12):
+    for at in range(0, half, 4):
         np.testing.assert_allclose(values([alleles[at]])[0], found[at], atol=1e-5)
 
 
@@ -252,12 +249,10 @@ def test_the_other_strand_of_the_genome_gives_the_same_scores(tmp_path, vocabula
     alleles = [substitution(contig, at) for at in (0, 2, 100, 103, 240, 267, 396, 400)]
     alleles += [substitution(contig, 120, 3), substitution(contig, 151, 9)]
     # Insertions and deletions stand apart, where they cannot move.
-    places = [
-        at
-        for at in range(130, 170)
-        if len(set(contig[at : at + 2])) == 2 and contig[at + 3] != contig[at + 6]
-    ]
-    fixed = [at for at in places if contig[at] != contig[at + 3] and contig[at + 1] != contig[at + 4]]
+    fixed = [
+        at for at in range(130, 170)
+        if len(set(contig[at : at + 2])) == 2 and all(contig[at + i] != contig[at + i + 3] for i in (0, 1, 3))
+    ]  # fmt: skip
     moving = [deletion(contig, at, 3) for at in fixed[:3]]
     both = []
     for sequence, turn in ((reference, False), (other, True)):
@@ -267,9 +262,8 @@ def test_the_other_strand_of_the_genome_gives_the_same_scores(tmp_path, vocabula
             else one
             for one in alleles + moving
         ]
-        found = Scorer(ToyModel(vocabulary, max_tokens=108 // k), sequence, Options(ALL, frames=k)).score(
-            chosen
-        )
+        model = ToyModel(vocabulary, max_tokens=108 // k)
+        found = Scorer(model, sequence, Options(ALL, frames=k)).score(chosen)
         assert set(found.statuses) == {"ok"}
         names = [c.replace("_fwd", "_x").replace("_rev", "_fwd").replace("_x", "_rev") for c in found.columns]
         order = [found.columns.index(name) for name in names] if turn else slice(None)
@@ -365,7 +359,3 @@ def test_about_is_plain_and_complete(reference):
     assert about["weights_sha256"] == model.info["weights_sha256"]
     assert (about["window_bp"], about["layer"], about["region"]) == (90, 2, 2)
     assert set(Options().about) - {"window"} <= set(about)
-
-
-def test_status_counts_begin_with_the_commonest():
-    assert list(status_counts(["ok", "missing", "ok"]).items()) == [("ok", 2), ("missing", 1)]

@@ -8,8 +8,8 @@ import pytest
 from splice_toy import Sites
 
 from ntviz import annotation, data, models, variants
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 from ntviz.variants.alleles import Allele
 from ntviz.variants.splicing import EVENTS, SpliceScorer, genes_of
 

@@ -277,12 +277,9 @@ def test_a_byte_order_mark_and_empty_first_lines_are_no_part_of_a_vcf(tmp_path, 
     ("text", "message"),
     [
         ((HEAD + RECORD).encode("utf-16"), "must be UTF-8 text; .* It is UTF-16: iconv"),
-        (
-            (HEAD + RECORD).replace("\n", "\r").encode(),
-            "must end in LF or CR LF; .* They end in CR alone: tr",
-        ),
+        ((HEAD + RECORD).replace("\n", "\r").encode(), "must end in LF or CR LF; .* They end in CR alone: tr"),
     ],
-)
+)  # fmt: skip
 def test_text_that_is_no_vcf_yet_is_refused_for_its_reason(tmp_path, text, message):
     (tmp_path / "in.vcf").write_bytes(text)
     with pytest.raises(vcf.VcfError, match=message):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -96,9 +97,11 @@ class Brute:
         self.id_of = {word: place for place, word in enumerate(words)}
         self.whole = [i for i, word in enumerate(words) if len(word) == self.k and set(word) <= set("ACGT")]
         # Which base each whole word has at each place, [word, place, 4].
+        # Nothing of a model but its answers is kept: alleles that lie together are read in the same windows.
+        self.run = lru_cache(96)(self._run)
         self.has = np.array([[[base == b for b in "ACGT"] for base in words[i]] for i in self.whole], float)
 
-    def run(self, text: str, reverse: bool, masked=()) -> tuple[np.ndarray, np.ndarray]:
+    def _run(self, text: str, reverse: bool, masked=()) -> tuple[np.ndarray, np.ndarray]:
         """Log probabilities [token, vocab] and hidden states [token, hidden] in the order of the forward strand."""
         tokens = self.model.tokenize(turned(text) if reverse else text)
         count = len(text) // self.k
@@ -198,7 +201,7 @@ class Brute:
             out["entropy"] = np.mean([-(bases[place] * np.log(bases[place])).sum() for place in at])
         else:
             out["llr"] = ratio(
-                lambda t: self.run(alt_text, reverse, [t])[0], lambda t: self.run(ref_text, reverse, [t])[0]
+                lambda t: self.run(alt_text, reverse, (t,))[0], lambda t: self.run(ref_text, reverse, (t,))[0]
             )
         total = len(ref_text) // k
         region = range(total)

@@ -11,17 +11,23 @@ if TYPE_CHECKING:
     from ntviz.variants.backgrounds import Background, background
     from ntviz.variants.consequences import SEVERITY, consequence
     from ntviz.variants.dependencies import Dependency, dependency
-    from ntviz.variants.evaluation import HARM, auprc, auroc, brief, evaluate, severity, spearman
-    from ntviz.variants.filing import score_file
-    from ntviz.variants.forecasting import forecast
-    from ntviz.variants.labelled import read_clinvar, read_mpra
+    from ntviz.variants.evaluation import (
+        HARM,
+        auprc,
+        auroc,
+        brief,
+        evaluate,
+        read_clinvar,
+        read_mpra,
+        severity,
+        spearman,
+    )
+    from ntviz.variants.filing import Summary, score, score_file
     from ntviz.variants.options import SCORES, Options
     from ntviz.variants.saturating import Saturation, saturation
     from ntviz.variants.scoring import Scored, Scorer
     from ntviz.variants.simulation import intron_controls, simulate
     from ntviz.variants.splicing import MASKS, SpliceScorer
-    from ntviz.variants.summary import Summary
-    from ntviz.variants.tables import score
     from ntviz.variants.without_model import Markov, baselines
 
 _HOMES = {
@@ -29,17 +35,15 @@ _HOMES = {
     "backgrounds": ("Background", "background"),
     "consequences": ("SEVERITY", "consequence"),
     "dependencies": ("Dependency", "dependency"),
-    "evaluation": ("HARM", "auprc", "auroc", "brief", "evaluate", "severity", "spearman"),
-    "filing": ("score_file",),
-    "forecasting": ("forecast",),
-    "labelled": ("read_clinvar", "read_mpra"),
+    "evaluation": (
+        *("HARM", "auprc", "auroc", "brief", "evaluate", "read_clinvar", "read_mpra", "severity", "spearman"),
+    ),
+    "filing": ("Summary", "score", "score_file"),
     "options": ("SCORES", "Options"),
     "saturating": ("Saturation", "saturation"),
     "scoring": ("Scored", "Scorer"),
     "simulation": ("intron_controls", "simulate"),
     "splicing": ("MASKS", "SpliceScorer"),
-    "summary": ("Summary",),
-    "tables": ("score",),
     "without_model": ("Markov", "baselines"),
 }
 
@@ -67,7 +71,6 @@ __all__ = [
     "consequence",
     "dependency",
     "evaluate",
-    "forecast",
     "intron_controls",
     "read_clinvar",
     "read_mpra",

@@ -35,14 +35,7 @@ _LETTERS = frozenset("ACGTNRYSWKMBDHVU")
 class Allele(NamedTuple):
     """One alternative of a record, as the file has it: any text, nothing checked.
 
-    Attributes
-    ----------
-    chrom
-        Contig name.
-    pos
-        **1-based** position of the first letter of `ref`, as in VCF.
-    ref, alt
-        Letters of the two alleles. ALT "-" is a deletion of all of REF, as tables of Kircher, VEP and MAF write it.
+    `pos` counts from 1, as in VCF. ALT "-" is a deletion of all of REF, as tables of Kircher, VEP and MAF write it.
     """
 
     chrom: str
@@ -130,12 +123,7 @@ def smallest(start: int, ref: str, alt: str) -> Change:
 def left_aligned(change: Change, before: Callable[[int], str]) -> Change:
     """The same insertion or deletion as far left as it goes; other changes come back as they are.
 
-    Parameters
-    ----------
-    change
-        From `smallest`.
-    before
-        Gives the base at a 0-based position of the contig, and empty text before its start.
+    `before` gives the base at a 0-based position of the contig, and empty text before its start.
 
     References
     ----------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz import environment
+from ntviz import environment, storage
+from ntviz.genome.sequence import reverse_complement
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 from ntviz.variants.alleles import Allele
 from ntviz.variants.options import SCORES, Options
 from ntviz.variants.planning import Plan
@@ -52,52 +51,33 @@ def substitution_class(before: str, ref: str, alt: str, after: str) -> str:
 
 @dataclass(frozen=True)
 class Background:
-    """Scores of random substitutions of a reference, by class.
+    """Scores of random substitutions of a reference, by class."""
 
-    Attributes
-    ----------
-    about
-        What the scores follow from, as `Scorer.about`, and `random`: how the substitutions were drawn.
-    scores
-        Names of the scores.
-    classes
-        [substitution] index into `CLASSES`.
-    values
-        [substitution, score].
-    """
-
+    # What the scores follow from, as `Scorer.about`, and `random`: how the substitutions were drawn.
     about: dict[str, Any]
     scores: tuple[str, ...]
-    classes: np.ndarray
-    values: np.ndarray
+    classes: np.ndarray  # [substitution] index into `CLASSES`
+    values: np.ndarray  # [substitution, score]
 
     @property
     def digest(self) -> str:
         """SHA-256 of its content."""
-        found = hashlib.sha256(json.dumps(self.about, sort_keys=True).encode())
-        found.update(" ".join(self.scores).encode() + self.classes.tobytes() + self.values.tobytes())
-        return found.hexdigest()
+        content = json.dumps(self.about, sort_keys=True) + " ".join(self.scores)
+        return hashlib.sha256(content.encode() + self.classes.tobytes() + self.values.tobytes()).hexdigest()
 
     @property
     def statement(self) -> str:
         """What a percentile means, in words."""
         counts = np.bincount(self.classes, minlength=len(CLASSES))
-        said = (
-            f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
-        )
+        low, high = counts.min(), counts.max()
+        number = f"{low:,}" if low == high else f"{low:,} to {high:,}"
         return (
-            f"percentile among {said} random substitutions of {self.about['random']['reference']} with the same bases "
+            f"percentile among {number} random substitutions of {self.about['random']['reference']} with the same bases "
             "(strands folded, CpG apart); 50 is the middle; SNVs only"
         )
 
     def check(self, scorer: Scorer) -> None:
-        """Refuses a background that was scored in another way than `scorer` scores.
-
-        Raises
-        ------
-        ValueError
-            They differ; the message says in what.
-        """
+        """Refuses a background that was scored in another way than `scorer` scores, with a ValueError that says in what."""
         ignored = {"scores", "on_mismatch", "background", "random", "model", "revision"}
         differ = [
             f"{name} is {self.about.get(name)!r} there and {value!r} here"
@@ -128,19 +108,19 @@ class Background:
         The share of the background below, and half of what is equal, in per cent.
         """
         places = [options.columns.index(name) for name in options.scores]
-        kinds = [self.kind_of(plan) for plan in plans]
+        kinds = np.array([self.kind_of(plan) for plan in plans], dtype=str)
         result = np.full((len(plans), len(places)), np.nan)
         for column, (name, place) in enumerate(zip(options.scores, places, strict=True)):
             for number, kind in enumerate(CLASSES):
-                rows = [row for row, one in enumerate(kinds) if one == kind]
-                known = np.sort(self.values[self.classes == number, self.scores.index(name)])
-                known = known[np.isfinite(known)]
-                if not rows or not len(known):
-                    continue
-                found = values[rows, place]
-                below = np.searchsorted(known, found, side="left")
-                upto = np.searchsorted(known, found, side="right")
-                result[rows, column] = np.where(np.isfinite(found), 50 * (below + upto) / len(known), np.nan)
+                rows = np.flatnonzero(kinds == kind)
+                known = self.values[self.classes == number, self.scores.index(name)]
+                known = np.sort(known[np.isfinite(known)])
+                if len(rows) and len(known):
+                    scored = values[rows, place]
+                    below, upto = (np.searchsorted(known, scored, side=side) for side in ("left", "right"))
+                    result[rows, column] = np.where(
+                        np.isfinite(scored), 50 * (below + upto) / len(known), np.nan
+                    )
         return result
 
     def table(self) -> pd.DataFrame:
@@ -152,42 +132,15 @@ class Background:
         return frame
 
     def save(self, path: str | Path) -> Path:
-        """Writes it to a .npz file, whole or not at all."""
-        path = Path(path)
-        with environment.atomic_write(path) as handle:
-            np.savez_compressed(
-                handle,
-                allow_pickle=False,
-                about=np.array(json.dumps(self.about)),
-                scores=np.array(self.scores),
-                classes=self.classes,
-                values=self.values,
-            )
-        return path
+        """Path of the .npz that it was written to."""
+        arrays = {"scores": np.array(self.scores), "classes": self.classes, "values": self.values}
+        return storage.save(path, self.about, arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> Background:
-        """Reads what `save` wrote.
-
-        Raises
-        ------
-        ValueError
-            The file is none, or damaged.
-        """
-        content = Path(path).read_bytes()
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-                return cls(
-                    json.loads(str(arrays["about"])),
-                    tuple(map(str, arrays["scores"])),
-                    arrays["classes"],
-                    arrays["values"],
-                )
-        except environment.DAMAGED as error:
-            raise ValueError(
-                f"A background must be a file that Background.save wrote; {path} is not ({error}). Delete it and make "
-                "it again."
-            ) from error
+        """What `save` wrote; a ValueError says of a damaged file what to do."""
+        about, arrays = storage.load(path, ("scores", "classes", "values"))
+        return cls(about, tuple(map(str, arrays["scores"])), arrays["classes"], arrays["values"])
 
 
 def background(
@@ -217,11 +170,6 @@ def background(
         Where else to look for the file.
     what
         Name of the progress bar; None for none.
-
-    Raises
-    ------
-    TooFew
-        The reference has too few bases of a class.
     """
     # All scores, so that one file serves every choice of them.
     options = replace(options or Options(), scores=tuple(SCORES), on_mismatch="skip")
@@ -241,13 +189,7 @@ def background(
 
 
 def draw(reference: Reference, *, per_class: int, seed: int) -> tuple[list[Allele], np.ndarray]:
-    """Random substitutions, as many of each class, and their classes [substitution]; no position twice.
-
-    Raises
-    ------
-    TooFew
-        The reference has too few bases of a class.
-    """
+    """Random substitutions, as many of each class, and their classes [substitution]; no position twice."""
     rng = np.random.default_rng(seed)
     names = list(reference.contigs)
     lengths = np.array([reference.contigs[name] for name in names])

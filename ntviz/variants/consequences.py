@@ -5,80 +5,61 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import pairwise, product
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ntviz.annotation import Annotation
-from ntviz.annotation.completion import joined
+from ntviz.annotation.transcripts import joined
 from ntviz.genome import Interval, Variant, canonical_contig
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 from ntviz.variants.alleles import Change, smallest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SEVERITY = (
-    *(
-        "splice_acceptor",
-        "splice_donor",
-        "stop_gained",
-        "frameshift",
-        "stop_lost",
-        "start_lost",
-        "inframe_indel",
-    ),
-    *("missense", "splice_region", "synonymous", "coding_unknown", "five_prime_utr", "three_prime_utr"),
-    *("non_coding_exon", "intron", "intragenic", "intergenic"),
-)
+    "splice_acceptor", "splice_donor", "stop_gained", "frameshift", "stop_lost", "start_lost", "inframe_indel", "missense",
+    "splice_region", "synonymous", "coding_unknown", "five_prime_utr", "three_prime_utr", "non_coding_exon", "intron",
+    "intragenic", "intergenic",
+)  # fmt: skip
 """Consequences, the gravest first, in the order of the Sequence Ontology as Ensembl ranks them.
 
 intragenic (SO:0002011): within a gene and outside of all of its transcripts that the annotation has, as at another promoter.
 """
 
-_RANK = {name: rank for rank, name in enumerate(SEVERITY)}
 _CORE, _EXON_SIDE, _INTRON_SIDE = (
     2,
     3,
     8,
-)  # bp of a splice site's core, and of its region in the exon and the intron
-_LETTERS = "TCAG"
+)  # bp of a splice site's core, of its region in the exon and the intron
 _AMINO_ACIDS = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
-CODE = {
-    first + second + third: _AMINO_ACIDS[16 * i + 4 * j + k]
-    for i, first in enumerate(_LETTERS)
-    for j, second in enumerate(_LETTERS)
-    for k, third in enumerate(_LETTERS)
-}
+CODE = dict(zip(map("".join, product("TCAG", repeat=3)), _AMINO_ACIDS, strict=True))
 """The standard genetic code; * is a stop."""
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """One transcript: exons and CDS in the order of the genome, 0-based half-open.
-
-    Attributes
-    ----------
-    cds
-        (start, end, phase) of each piece of CDS; none if it codes for nothing.
-    stop
-        The stop codon, where the annotation states it.
-    incomplete
-        Ends of the CDS, 5 and 3, that the annotation says are missing.
-    stop_in_cds
-        Whether the CDS holds the stop codon, where `stop` does not say.
-    """
+    """One transcript: exons and CDS in the order of the genome, 0-based half-open."""
 
     name: str
     gene: str
     chrom: str
     strand: str
     exons: tuple[tuple[int, int], ...]
-    cds: tuple[tuple[int, int, int], ...] = ()
-    stop: tuple[tuple[int, int], ...] = ()
-    incomplete: str = ""
-    stop_in_cds: bool = False
+    cds: tuple[
+        tuple[int, int, int], ...
+    ] = ()  # (start, end, phase) of each piece; none if it codes for nothing
+    stop: tuple[tuple[int, int], ...] = ()  # the stop codon, where the annotation states it
+    incomplete: str = ""  # ends of the CDS, 5 and 3, that the annotation says are missing
+    stop_in_cds: bool = False  # whether the CDS holds the stop codon, where `stop` does not say
+
+    @property
+    def introns(self) -> list[tuple[int, int]]:
+        """What lies between the exons."""
+        return [(before[1], after[0]) for before, after in pairwise(self.exons)]
 
     def _translated(self, pieces: Iterable[tuple[int, ...]]) -> np.ndarray:
         """Positions of the bases of pieces in the order of translation; a base of two pieces is translated twice."""
@@ -96,17 +77,20 @@ class Transcript:
         return first if agree or (length - first) % 3 == 0 else -1
 
     @cached_property
+    def _may_stop_behind(self) -> bool:
+        """Whether whole codons of CDS end where a stop codon that the annotation does not state may follow."""
+        if not self.cds or self.stop or "3" in self.incomplete or self.first < 0:
+            return False
+        return (len(self._translated(self.cds)) - self.first) % 3 == 0
+
+    @cached_property
     def coding(self) -> np.ndarray:
         """Positions of the bases of CDS and stop codon, in the order of translation."""
         inside = self._translated(self.cds)
-        if self.stop:
-            codon = self._translated(self.stop)
-            return np.concatenate([inside, codon[~np.isin(codon, inside)]])
-        if not len(inside) or self.stop_in_cds or "3" in self.incomplete or self.first < 0:
-            return inside
-        if (len(inside) - self.first) % 3:
-            return inside
-        return np.concatenate([inside, self.behind])
+        if self._may_stop_behind and not self.stop_in_cds:
+            return np.concatenate([inside, self.behind])
+        codon = self._translated(self.stop)
+        return np.concatenate([inside, codon[~np.isin(codon, inside)]])
 
     @cached_property
     def behind(self) -> np.ndarray:
@@ -128,22 +112,23 @@ class Transcript:
 
     def read(self, reference: Reference) -> Transcript:
         """The transcript with its CDS ending where the bases say, if the annotation does not: the file as a whole may be wrong."""
-        if not self.cds or self.stop or "3" in self.incomplete or self.first < 0:
+        if not self._may_stop_behind:
             return self
         inside = self._translated(self.cds)
-        if (len(inside) - self.first) % 3:
-            return self
         last, after = (_translate(self.bases(reference, places)) for places in (inside[-3:], self.behind))
         return replace(self, stop_in_cds=last == "*" or after != "*")
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     consequence: str
     gene: str = ""
     transcript: str = ""
     protein: str = ""
     codons: str = ""
+
+    @property
+    def rank(self) -> int:
+        return SEVERITY.index(self.consequence)
 
 
 def consequence(
@@ -169,62 +154,34 @@ def consequence(
     reference
         Of the same assembly.
 
-    Raises
-    ------
-    ValueError
-        The annotation has no exons, or an allele is no sequence.
-
     References
     ----------
     Terms and their order: Sequence Ontology as in Ensembl's Variant Effect Predictor (McLaren et al. 2016). Theirs know
     more: regulatory regions, UTR starts, incomplete transcripts, nonsense-mediated decay.
     """
+    return Index(annotation, reference).consequences(listed(variants))
+
+
+def listed(variants: Iterable[Variant] | pd.DataFrame) -> list[Variant]:
+    """Variants, or the rows of a table with chrom, pos, ref and alt."""
     import pandas as pd
 
-    if isinstance(variants, pd.DataFrame):
-        columns = (variants[name] for name in ("chrom", "pos", "ref", "alt"))
-        # pandas reads chromosome 20 as 20.0 where another row has none.
-        variants = [
-            Variant(f"{c:g}" if isinstance(c, float) else str(c), int(p), r, a)
-            for c, p, r, a in zip(*columns, strict=True)
-        ]
-    index = _Index(annotation, reference)
-    found = [index.gravest(one) for one in variants]
-    return pd.DataFrame(
-        {
-            "consequence": [one.consequence for one in found],
-            "rank": [_RANK[one.consequence] for one in found],
-            "gene": [one.gene for one in found],
-            "transcript": [one.transcript for one in found],
-            "protein": [one.protein for one in found],
-            "codons": [one.codons for one in found],
-        }
-    )
+    if not isinstance(variants, pd.DataFrame):
+        return list(variants)
+    columns = (variants[name] for name in ("chrom", "pos", "ref", "alt"))
+    # pandas reads chromosome 20 as 20.0 where another row has none.
+    return [
+        Variant(f"{chrom:g}" if isinstance(chrom, float) else str(chrom), int(pos), ref, alt)
+        for chrom, pos, ref, alt in zip(*columns, strict=True)
+    ]
 
 
 def transcripts(annotation: Annotation) -> list[Transcript]:
-    """The transcripts of an annotation that have exons.
-
-    Raises
-    ------
-    ValueError
-        There are none.
-    """
+    """The transcripts of an annotation that have exons; a ValueError says that there are none."""
     parts: dict[tuple[str, ...], dict[str, list[tuple[int, int, int, str]]]] = {}
     names: dict[tuple[str, ...], str] = {}
     chosen = annotation.table[annotation.table["element"].isin(("exon", "CDS", "stop_codon"))]
-    columns = (
-        "chrom",
-        "strand",
-        "gene_id",
-        "transcript",
-        "gene",
-        "element",
-        "start",
-        "end",
-        "phase",
-        "incomplete",
-    )
+    columns = ("chrom", "strand", "gene_id", "transcript", "gene", "element", "start", "end", "phase", "incomplete")  # fmt: skip
     for *key, gene, element, start, end, phase, lacking in zip(
         *(chosen[name].tolist() for name in columns), strict=True
     ):
@@ -232,28 +189,17 @@ def transcripts(annotation: Annotation) -> list[Transcript]:
         own[element].append((start, end, phase, lacking))
         names.setdefault(tuple(key), gene)
     found = []
-    for (chrom, strand, gene_id, name), own in parts.items():
-        if own["exon"]:
-            exons, stop = (
-                joined((start, end) for start, end, *_ in own[kind]) for kind in ("exon", "stop_codon")
-            )
-            # The same line twice is one piece; pieces that overlap otherwise are read one after the other, as ribosomes do.
-            cds = sorted({piece[:3] for piece in own["CDS"]})
-            lacking = "".join({piece[3] for piece in own["CDS"]})
-            gene = names[chrom, strand, gene_id, name]
-            found.append(
-                Transcript(
-                    name,
-                    gene,
-                    chrom,
-                    strand,
-                    tuple(exons),
-                    tuple(cds),
-                    tuple(stop),
-                    lacking,
-                    annotation.stop_in_cds,
-                )
-            )
+    for key, own in parts.items():
+        if not own["exon"]:
+            continue
+        chrom, strand, _, name = key
+        exons, stop = (tuple(joined(piece[:2] for piece in own[kind])) for kind in ("exon", "stop_codon"))
+        # The same line twice is one piece; pieces that overlap otherwise are read one after the other, as ribosomes do.
+        cds = tuple(sorted({piece[:3] for piece in own["CDS"]}))
+        lacking = "".join({piece[3] for piece in own["CDS"]})
+        found.append(
+            Transcript(name, names[key], chrom, strand, exons, cds, stop, lacking, annotation.stop_in_cds)
+        )
     if not found:
         raise ValueError(
             f"An annotation must have exons to say what a variant does; {annotation.source} has none. Read a GTF or GFF3."
@@ -262,67 +208,72 @@ def transcripts(annotation: Annotation) -> list[Transcript]:
 
 
 class _Places:
-    """Transcripts of a contig, or genes as transcripts of one exon, found by place."""
+    """Transcripts, or genes as transcripts of one exon, found by place."""
 
-    def __init__(self, several: list[Transcript]) -> None:
-        self.several = sorted(several, key=lambda one: one.exons[0][0])
-        self.starts = np.array([one.exons[0][0] for one in self.several], dtype=np.int64)
-        # The largest end so far, so that bisection finds those that may reach this far.
-        ends = np.array([one.exons[-1][1] for one in self.several], dtype=np.int64)
-        self.reached = np.maximum.accumulate(ends)
+    def __init__(self, several: Iterable[Transcript]) -> None:
+        by_contig: dict[str, list[Transcript]] = {}
+        for one in sorted(several, key=lambda one: one.exons[0][0]):
+            by_contig.setdefault(canonical_contig(one.chrom), []).append(one)
+        self._by_contig = {}
+        for chrom, group in by_contig.items():
+            starts = np.array([one.exons[0][0] for one in group])
+            # The largest end so far, so that bisection finds those that may reach this far.
+            reached = np.maximum.accumulate([one.exons[-1][1] for one in group])
+            self._by_contig[chrom] = group, starts, reached
 
-    def touched(self, low: int, high: int) -> list[Transcript]:
+    def touched(self, chrom: str, low: int, high: int) -> list[Transcript]:
         """Those that have a base of [low, high), by their starts."""
-        first = int(np.searchsorted(self.reached, low, side="right"))
-        last = int(np.searchsorted(self.starts, high, side="left"))
-        return [one for one in self.several[first:last] if one.exons[-1][1] > low and one.exons[0][0] < high]
+        if canonical_contig(chrom) not in self._by_contig:
+            return []
+        group, starts, reached = self._by_contig[canonical_contig(chrom)]
+        first, last = np.searchsorted(reached, low, side="right"), np.searchsorted(starts, high, side="left")
+        return [one for one in group[first:last] if one.exons[-1][1] > low]
 
 
-class _Index:
-    """Transcripts by place, with their coding bases once they are asked for."""
+class Index:
+    """Transcripts and genes by place, with coding bases once they are asked for; for many questions."""
 
     def __init__(self, annotation: Annotation, reference: Reference) -> None:
-        self.reference = reference
+        self.reference, self.transcripts = reference, transcripts(annotation)
         self._read: dict[int, tuple[Transcript, str]] = {}
-        by_contig: dict[str, list[Transcript]] = {}
-        for one in transcripts(annotation):
-            by_contig.setdefault(canonical_contig(one.chrom), []).append(one)
-        self._transcripts = {name: _Places(several) for name, several in by_contig.items()}
+        self._transcripts = _Places(self.transcripts)
         table = annotation.table[annotation.table["element"] == "gene"]
-        self._genes: dict[str, _Places] = {}
-        for chrom, rows in table.groupby(table["chrom"].map(canonical_contig), sort=False):
-            wholes = [
-                Transcript("", str(row.gene), str(row.chrom), str(row.strand), ((int(row.start), int(row.end)),))
-                for row in rows.itertuples()
-            ]  # fmt: skip
-            self._genes[str(chrom)] = _Places(wholes)
+        columns = (table[name].tolist() for name in ("gene", "chrom", "strand", "start", "end"))
+        self._genes = _Places(
+            Transcript("", gene, chrom, strand, ((start, end),))
+            for gene, chrom, strand, start, end in zip(*columns, strict=True)
+        )
 
-    def gravest(self, variant: Variant) -> _Found:
+    def consequences(self, variants: Iterable[Variant]) -> pd.DataFrame:
+        """The table of `consequence`."""
+        import pandas as pd
+
+        found = [self._gravest(one) for one in variants]
+        table = pd.DataFrame(found, columns=list(_Found._fields))
+        table.insert(1, "rank", [one.rank for one in found])
+        return table
+
+    def _gravest(self, variant: Variant) -> _Found:
         change = smallest(variant.start, variant.ref, variant.alt)
         # An insertion lies between two bases: it touches both.
         low, high = (change.start, change.end) if change.ref else (change.start - 1, change.start + 1)
-        chrom, none = canonical_contig(variant.chrom), _Places([])
-        found = [
-            self._in(one, change, low, high) for one in self._transcripts.get(chrom, none).touched(low, high)
-        ]
-        if not found:
-            genes = self._genes.get(chrom, none).touched(low, high)
-            return _Found("intragenic", genes[0].gene) if genes else _Found("intergenic")
-        return min(found, key=lambda one: _RANK[one.consequence])
+        if inside := self._transcripts.touched(variant.chrom, low, high):
+            return min((self._in(one, change, low, high) for one in inside), key=lambda one: one.rank)
+        genes = self._genes.touched(variant.chrom, low, high)
+        return _Found("intragenic", genes[0].gene) if genes else _Found("intergenic")
 
     def _in(self, one: Transcript, change: Change, low: int, high: int) -> _Found:
         names = set()
         protein = codons = ""
-        for before, after in zip(one.exons, one.exons[1:], strict=False):
-            names |= _splicing(before[1], after[0], one.strand, low, high, inserted=not change.ref)
+        for donor, acceptor in one.introns:
+            names |= _splicing(donor, acceptor, one.strand, low, high, inserted=not change.ref)
         exonic = any(start < high and end > low for start, end in one.exons)
         if exonic:
             name, protein, codons = self._exonic(one, change, low, high)
             names.add(name)
         if not exonic or not names:
             names.add("intron")
-        gravest = min(names, key=_RANK.__getitem__)
-        return _Found(gravest, one.gene, one.name, protein, codons)
+        return _Found(min(names, key=SEVERITY.index), one.gene, one.name, protein, codons)
 
     def _exonic(self, one: Transcript, change: Change, low: int, high: int) -> tuple[str, str, str]:
         if not one.cds:
@@ -382,9 +333,7 @@ def _splicing(donor: int, acceptor: int, strand: str, low: int, high: int, *, in
         # An insertion has to have a base of the stretch on both sides.
         return low >= start and high <= end if inserted else low < end and high > start
 
-    left, right = (
-        ("splice_donor", "splice_acceptor") if strand == "+" else ("splice_acceptor", "splice_donor")
-    )
+    left, right = ("splice_donor", "splice_acceptor")[:: 1 if strand == "+" else -1]
     found = set()
     if touches(donor, donor + _CORE):
         found.add(left)

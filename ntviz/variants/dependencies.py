@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz.genome import Interval
+from ntviz.masking import BATCH_TOKENS, Reader, Reading
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
-from ntviz.tokens import kmer_base_log_probs
 from ntviz.variants.options import Options
-from ntviz.variants.reading import Answer, Reader, Reading
 from ntviz.variants.windows import Contig
 
 if TYPE_CHECKING:
@@ -25,32 +24,17 @@ BASES = "ACGT"
 class Dependency:
     """How much the prediction at base j depends on base i.
 
-    Attributes
-    ----------
-    interval
-        The locus, 0-based half-open; axes run from its first base on the forward strand.
-    sequence
-        Its bases.
-    values
-        [i, j] largest |log2 odds ratio| of any of the four bases at j under any of the three substitutions at i. NaN
-        where i and j share a token, which the model reads as one, and at N.
-    same_token
-        [i, j] whether both are in one token.
-    forwards
-        Sequences that the model read.
-    model
-        Its name.
-    options
-        How it was made, as plain data.
+    `values` [i, j] are the largest |log2 odds ratio| of any of the four bases at j under any of the three substitutions at i;
+    NaN where i and j share a token, which the model reads as one (`same_token` [i, j]), and at N.
     """
 
-    interval: Interval
+    interval: Interval  # the locus; axes run from its first base on the forward strand
     sequence: str
     values: np.ndarray
     same_token: np.ndarray
-    forwards: int
+    forwards: int  # sequences that the model read
     model: str
-    options: dict[str, Any]
+    options: dict[str, Any]  # how it was made, as plain data
 
     def table(self) -> pd.DataFrame:
         """One row a pair of bases in different tokens: chrom, pos_i, pos_j (1-based), log2_odds_ratio."""
@@ -58,14 +42,8 @@ class Dependency:
 
         i, j = np.nonzero(np.isfinite(self.values))
         first = self.interval.start + 1
-        return pd.DataFrame(
-            {
-                "chrom": self.interval.chrom,
-                "pos_i": first + i,
-                "pos_j": first + j,
-                "log2_odds_ratio": self.values[i, j],
-            }
-        )
+        place = {"chrom": self.interval.chrom, "pos_i": first + i, "pos_j": first + j}
+        return pd.DataFrame(place | {"log2_odds_ratio": self.values[i, j]})
 
 
 def dependency(
@@ -74,7 +52,7 @@ def dependency(
     interval: Interval | str,
     *,
     both_strands: bool = False,
-    batch_tokens: int = 16_384,
+    batch_tokens: int = BATCH_TOKENS,
     what: str | None = "dependency map",
 ) -> Dependency:
     """The nucleotide dependency map of a locus of W bp, from 3 W + 1 readings (twice as many on both strands).
@@ -83,10 +61,8 @@ def dependency(
 
     Parameters
     ----------
-    model
-        Any `models.DNAModel`.
-    reference
-        Bases.
+    model, reference
+        Any `models.DNAModel`; bases.
     interval
         An Interval, or text such as chr20:43,030,000-43,030,200 (1-based, both ends included), within one window.
     both_strands
@@ -128,11 +104,8 @@ def dependency(
     reader = Reader(model, layer, batch_tokens)
     bases = window.bases[window.margin : window.margin + window.length]
     low, high = place.start - window.start, place.end - window.start
-    asked = tuple(range(low // k, (high - 1) // k + 1))
-    maps = [
-        _one_strand(reader, bases, reverse, asked, (low, high), what)
-        for reverse in ((False, True) if both_strands else (False,))
-    ]
+    strands = (False, True) if both_strands else (False,)
+    maps = [_one_strand(reader, bases, reverse, (low, high), what) for reverse in strands]
     token = np.arange(low, high) // k
     same = token[:, None] == token
     values = np.where(same, np.nan, np.mean(maps, axis=0))
@@ -141,37 +114,25 @@ def dependency(
 
 
 def _one_strand(
-    reader: Reader,
-    bases: str,
-    reverse: bool,
-    asked: tuple[int, ...],
-    locus: tuple[int, int],
-    what: str | None,
+    reader: Reader, bases: str, reverse: bool, locus: tuple[int, int], what: str | None
 ) -> np.ndarray:
     low, high = locus
+    asked = tuple(range(low // reader.k, (high - 1) // reader.k + 1))
     changes = [(at, other) for at in range(low, high) for other in BASES if other != bases[at]]
     sequences = [bases, *(bases[:at] + other + bases[at + 1 :] for at, other in changes)]
-    readings = [Reading(sequence, reverse) for sequence in sequences]
+    readings = [Reading(sequence, reverse, asked=asked) for sequence in sequences]
     inside = slice(low - asked[0] * reader.k, high - asked[0] * reader.k)
-    values = np.zeros((high - low, high - low))
-    plain: np.ndarray | None = None
-    answers = reader.whole(readings, [asked] * len(readings), own=False, bases=False, hidden=False, what=what)
-    for number, (_, answer) in enumerate(answers):
-        odds = _log_odds(reader, answer, reverse)[inside]
-        if plain is None:
-            plain = odds
-            continue
-        row = changes[number - 1][0] - low
-        effect = np.abs(odds - plain).max(axis=1) / np.log(2)
-        values[row] = np.maximum(values[row], effect)
-    return values
+    odds = (
+        _log_odds(reader.base_log_probs(reading, answer.logits).reshape(-1, 4)[inside])
+        for reading, answer in reader.whole(readings, own=False, bases=False, hidden=False, what=what)
+    )
+    plain = next(odds)
+    effects = np.array([np.abs(changed - plain).max(axis=1) for changed in odds]) / np.log(2)
+    return effects.reshape(high - low, 3, high - low).max(axis=1)
 
 
-def _log_odds(reader: Reader, answer: Answer, reverse: bool) -> np.ndarray:
-    """Natural log odds of each base against the other three, [base, 4], of the tokens asked for."""
-    scores = answer.logits[:, reader.vocabulary.kmer_ids].astype(np.float64)
-    words = kmer_base_log_probs(scores, reader.k)
-    log_probs = (words[:, ::-1, ::-1] if reverse else words).reshape(-1, 4)
+def _log_odds(log_probs: np.ndarray) -> np.ndarray:
+    """Natural log odds of each base against the other three, [base, 4]."""
     others = np.stack([np.delete(log_probs, base, axis=1) for base in range(4)], axis=1)
     top = others.max(axis=2)
     # The complement summed from its parts keeps what 1 - p would round away.

@@ -1,11 +1,18 @@
-"""What a score is worth: rank statistics with intervals over genes, a null, and a baseline beside each."""
+"""What a score is worth: rank statistics with intervals over genes, a null, and a baseline beside each; and known effects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ntviz import statistics
+from ntviz.environment import encoding_of
+from ntviz.variants.vcf import VcfFile
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,30 +29,9 @@ _EVALUATED = (
     *("difference", "difference_low", "difference_high", "n", "positives", "groups", "missing", "note"),
 )
 _BY_CLASS = (
-    *(
-        "score",
-        "consequence",
-        "n",
-        "case_q1",
-        "case_median",
-        "case_q3",
-        "control_q1",
-        "control_median",
-        "control_q3",
-    ),
-    *(
-        "difference",
-        "low",
-        "high",
-        "auroc",
-        "raw",
-        "raw_low",
-        "raw_high",
-        "matched",
-        "matched_low",
-        "matched_high",
-    ),
-    "note",
+    *("score", "consequence", "n", "case_q1", "case_median", "case_q3"),
+    *("control_q1", "control_median", "control_q3", "difference", "low", "high", "auroc"),
+    *("raw", "raw_low", "raw_high", "matched", "matched_low", "matched_high", "note"),
 )
 SMALLEST = 30
 """Variants of a stratum; smaller ones are not shown."""
@@ -54,68 +40,18 @@ FEWEST = 10
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Chance that a positive scores higher than a negative, ties counted half; nan without both.
-
-    Raises
-    ------
-    ValueError
-        Labels that are not 0 and 1 or booleans, scores that are missing, or another number of them.
-
-    Examples
-    --------
-    >>> auroc(np.array([1, 1, 0, 0]), np.array([3, 1, 1, 0]))
-    0.875
-    """
-    labels, scores = _pairs(labels, scores)
-    positives, negatives = int(labels.sum()), int((~labels).sum())
-    if not positives or not negatives:
-        return float("nan")
-    ranks = _ranks(scores)
-    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    """Chance that a positive scores higher than a negative, ties counted half; nan without both."""
+    return statistics.auroc(*_pairs(labels, scores))
 
 
 def auprc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Average precision: the mean over positives of the precision where they are found; nan without any.
-
-    Equal scores are found together. By guessing it is the share of positives.
-
-    Raises
-    ------
-    ValueError
-        As `auroc`.
-
-    Examples
-    --------
-    >>> round(auprc(np.array([1, 0, 1]), np.array([3, 2, 1])), 3)
-    0.833
-    """
-    labels, scores = _pairs(labels, scores)
-    if not labels.any():
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    found = np.cumsum(labels[order])
-    last = np.append(np.diff(scores[order]) != 0, True)
-    hits, taken = found[last], np.flatnonzero(last) + 1
-    return float((np.diff(hits, prepend=0) * hits / taken).sum() / labels.sum())
+    """Average precision, equal scores found together; by guessing the share of positives; nan without any."""
+    return statistics.auprc(*_pairs(labels, scores))
 
 
 def spearman(first: ArrayLike, second: ArrayLike) -> float:
-    """Rank correlation, ties at their mean rank; nan where one of them does not vary.
-
-    Raises
-    ------
-    ValueError
-        Values that are missing or no numbers, or another number of them.
-
-    Examples
-    --------
-    >>> spearman(np.array([1, 2, 3]), np.array([10, 30, 20]))
-    0.5
-    """
-    a, b = (_ranks(values) for values in _numbers(first, second))
-    a, b = a - a.mean(), b - b.mean()
-    length = np.sqrt((a**2).sum() * (b**2).sum())
-    return float((a * b).sum() / length) if length else float("nan")
+    """Rank correlation, ties at their mean rank; nan where one of them does not vary."""
+    return statistics.spearman(*_numbers(first, second))
 
 
 def _pairs(labels: ArrayLike, scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -151,12 +87,6 @@ def _numbers(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarra
             f"{missing[0]}. Leave these out."
         )
     return one, other
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, ties at their mean."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(counts) - (counts - 1) / 2)[place]
 
 
 def evaluate(
@@ -198,11 +128,6 @@ def evaluate(
         One of the scores.
     bootstrap, permutations
         Draws.
-
-    Raises
-    ------
-    ValueError
-        A column is missing, labels are text or infinite, a direction is not 1 or -1, or the baseline is not among the scores.
     """
     import pandas as pd
 
@@ -231,9 +156,8 @@ def evaluate(
     parts = {"all": labelled}
     if strata:
         parts |= {str(name): part for name, part in labelled.groupby(strata, sort=True)}
-    rows = []
-    for name, part in parts.items():
-        rows += _stratum(name, part, label, scores, groups, baseline, bootstrap, permutations, seed)
+    options = (label, scores, groups, baseline, bootstrap, permutations, seed)
+    rows = [row for name, part in parts.items() for row in _stratum(name, part, *options)]
     return pd.DataFrame(rows, columns=list(_EVALUATED))
 
 
@@ -267,13 +191,17 @@ def _stratum(
     bootstrap: int,
     permutations: int,
     seed: int,
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     values = np.stack([part[score].to_numpy(float) * direction for score, direction in scores.items()])
     given = np.asarray(np.isfinite(values).all(axis=0))
     labels = part[label].to_numpy(float)[given]
     values = values[:, given]
     binary = set(np.unique(part[label].to_numpy(float))) <= {0.0, 1.0}
-    statistics = {"AUROC": auroc, "AUPRC": auprc} if binary else {"Spearman": spearman}
+    measures = (
+        {"AUROC": statistics.auroc, "AUPRC": statistics.auprc}
+        if binary
+        else {"Spearman": statistics.spearman}
+    )
     counts = {
         "n": len(labels),
         "positives": int(labels.sum()) if binary else 0,
@@ -283,52 +211,36 @@ def _stratum(
     if len(labels) < SMALLEST or rarer < FEWEST:
         note = f"not shown: {len(labels)} variants" + (f", {rarer} of the rarer label" if binary else "")
         return [{"stratum": name, "score": "", "statistic": "", **counts, "note": note}]
-    members = _members(part, groups, given)
     rng = np.random.default_rng(seed)
-    draws = [
-        np.concatenate([members[at] for at in rng.integers(len(members), size=len(members))])
-        for _ in range(bootstrap)
-    ]
+    named = part[groups].fillna("").to_numpy()[given] if groups in part else [""] * len(labels)
+    draws, known = _draws(named, bootstrap, rng)
     shuffles = [rng.permutation(len(labels)) for _ in range(permutations)]
+    against = None if baseline is None else list(scores).index(baseline)
     rows = []
-    for statistic, measure in statistics.items():
-        again = np.array([[measure(labels[draw], one[draw]) for draw in draws] for one in values])
+    for statistic, measure in measures.items():
         own = [measure(labels, one) for one in values]
-        against = list(scores).index(baseline) if baseline is not None else None
+        again = np.array([[measure(labels[draw], one[draw]) for draw in draws] for one in values])
         for place, score in enumerate(scores):
             null = [measure(labels[shuffle], values[place]) for shuffle in shuffles]
-            row: dict[str, object] = {
-                "stratum": name,
-                "score": score,
-                "statistic": statistic,
-                "value": own[place],
-            }
-            row |= dict(zip(("low", "high"), _interval(again[place]), strict=True))
-            row |= dict(zip(("null_low", "null_high"), _interval(np.array(null)), strict=True))
+            row = {"stratum": name, "score": score, "statistic": statistic, "value": own[place]}
+            row |= _ends("", again[place]) | _ends("null_", null)
             if against is not None and place != against:
                 row["difference"] = own[place] - own[against]
-                ends = _interval(again[place] - again[against])
-                row |= dict(zip(("difference_low", "difference_high"), ends, strict=True))
-            rows.append(row | counts | {"groups": len(members), "note": ""})
+                row |= _ends("difference_", again[place] - again[against])
+            rows.append(row | counts | {"groups": known, "note": ""})
     return rows
 
 
-def _members(part: pd.DataFrame, groups: str, given: np.ndarray) -> list[np.ndarray]:
-    """Rows of each group; a row without a group is one by itself."""
-    if groups not in part:
-        return [np.array([row]) for row in range(int(given.sum()))]
-    found: dict[str, list[int]] = {}
-    for row, name in enumerate(part[groups].fillna("").astype(str).to_numpy()[given]):
-        found.setdefault(name or f"\0{row}", []).append(row)
-    return [np.array(rows) for rows in found.values()]
+def _draws(groups: Iterable[object], draws: int, rng: np.random.Generator) -> tuple[list[np.ndarray], int]:
+    """Rows of each draw of whole groups, and how many groups there are; a row without a group is one by itself."""
+    import pandas as pd
+
+    which, names = pd.factorize(np.array([str(name) or f"\0{row}" for row, name in enumerate(groups)]))
+    return list(statistics.rows_of(which, statistics.draw_groups(len(names), draws, rng))), len(names)
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    known = values[np.isfinite(values)]
-    if not len(known):
-        return float("nan"), float("nan")
-    low, high = np.percentile(known, [2.5, 97.5])
-    return float(low), float(high)
+def _ends(name: str, draws: Any) -> dict[str, Any]:
+    return dict(zip((f"{name}low", f"{name}high"), statistics.middle(draws), strict=True))
 
 
 def severity(
@@ -348,11 +260,6 @@ def severity(
         Columns, and their direction: 1 if higher is held to be graver.
     bootstrap
         Draws of genes.
-
-    Raises
-    ------
-    ValueError
-        The table is not of pairs.
     """
     import pandas as pd
 
@@ -364,53 +271,121 @@ def severity(
         )
     cases, controls = (table[table["role"] == role].set_index("pair") for role in ("case", "control"))
     controls = controls.reindex(cases.index)
+    genes = cases["gene"].to_numpy()
+    consequences = cases.groupby("consequence")["rank"].first().sort_values(kind="stable").index
     rng = np.random.default_rng(seed)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for score, direction in scores.items():
         case, control = cases[score].to_numpy(float), controls[score].to_numpy(float)
         given = np.isfinite(case) & np.isfinite(control)
         gap = case - control
-        for name in sorted(
-            set(cases["consequence"]), key=lambda name: cases["rank"][cases["consequence"] == name].iloc[0]
-        ):
+        for name in consequences:
             mine = given & (cases["consequence"] == name).to_numpy()
-            row: dict[str, object] = {"score": score, "consequence": name, "n": int(mine.sum())}
+            row: dict[str, Any] = {"score": score, "consequence": name, "n": int(mine.sum())}
             if mine.sum() < SMALLEST:
                 rows.append(row | {"note": f"not shown: {int(mine.sum())} pairs"})
                 continue
-            medians = [
-                np.median(gap[mine][draw])
-                for draw in _gene_draws(cases["gene"].to_numpy()[mine], bootstrap, rng)
-            ]
+            medians = [np.median(gap[mine][draw]) for draw in _draws(genes[mine], bootstrap, rng)[0]]
             for role, values in (("case", case[mine]), ("control", control[mine])):
                 ends = np.percentile(values, [25, 50, 75])
                 row |= dict(zip((f"{role}_q1", f"{role}_median", f"{role}_q3"), ends, strict=True))
-            low, high = _interval(np.array(medians))
-            labels = np.repeat([1, 0], int(mine.sum()))
+            row |= {"difference": np.median(gap[mine])} | _ends("", medians)
             both = direction * np.concatenate([case[mine], control[mine]])
-            row |= {
-                "difference": np.median(gap[mine]),
-                "low": low,
-                "high": high,
-                "auroc": auroc(labels, both),
-            }
+            row["auroc"] = statistics.auroc(np.repeat([1, 0], int(mine.sum())), both)
             rows.append(row | {"note": ""})
         rank = -cases["rank"].to_numpy(float)[given]
-        draws = list(_gene_draws(cases["gene"].to_numpy()[given], bootstrap, rng))
         row = {"score": score, "consequence": "rank correlation", "n": int(given.sum()), "note": ""}
+        draws, _ = _draws(genes[given], bootstrap, rng)
         for name, values in (("raw", direction * case[given]), ("matched", direction * gap[given])):
-            low, high = _interval(np.array([spearman(values[draw], rank[draw]) for draw in draws]))
-            row |= {name: spearman(values, rank), f"{name}_low": low, f"{name}_high": high}
+            row[name] = statistics.spearman(values, rank)
+            row |= _ends(f"{name}_", [statistics.spearman(values[draw], rank[draw]) for draw in draws])
         rows.append(row)
     return pd.DataFrame(rows, columns=list(_BY_CLASS))
 
 
-def _gene_draws(
-    genes: Sequence[str] | np.ndarray, count: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    found: dict[str, list[int]] = {}
-    for row, name in enumerate(genes):
-        found.setdefault(str(name) or f"\0{row}", []).append(row)
-    members = [np.array(rows) for rows in found.values()]
-    for _ in range(count):
-        yield np.concatenate([members[at] for at in rng.integers(len(members), size=len(members))])
+# Known effects --------------------------------------------------------------------------------------------------------
+
+_CODES = dict(zip("02345", ("uncertain_significance", "benign", "likely_benign", "likely_pathogenic", "pathogenic"), strict=True))  # fmt: skip
+"""Verdicts of ClinVar's VCFs before October 2017."""
+
+
+def read_clinvar(path: str | Path) -> pd.DataFrame:
+    """Variants of a ClinVar VCF with a clear verdict: chrom, pos (1-based), id, ref, alt, gene, significance, pathogenic.
+
+    `pathogenic` is 1 for pathogenic or likely pathogenic and 0 for benign or likely benign. Conflicting, uncertain and
+    others are left out, and `attrs["counts"]` says how many of each. Reads NCBI's own files (CLNSIG, GENEINFO), those from
+    before October 2017, whose CLNSIG is numbers of the alleles in CLNALLE, and others with PATHOGENIC, CONFLICTED and GENE.
+    """
+    import pandas as pd
+
+    names = ["chrom", "pos", "id", "ref", "alt", "gene", "significance", "pathogenic"]
+    rows, counts, unclear = [], Counter(), ""
+    with VcfFile(path) as file:
+        for record in file:
+            if record.problem:
+                counts["malformed"] += 1
+                continue
+            info = dict(part.partition("=")[::2] for part in record.raw.split("\t", 8)[7].split(";"))
+            gene = info.get("GENE") or info.get("GENEINFO", "").partition(":")[0]
+            for number, alt in enumerate(record.alts, start=1):
+                significance = _significance(info, number)
+                verdict = _verdict(significance, conflicted=info.get("CONFLICTED") == "1")
+                counts[verdict] += 1
+                if verdict in ("pathogenic", "benign"):
+                    place = (record.chrom, record.pos, record.id, record.ref, alt)
+                    rows.append((*place, gene, significance, int(verdict == "pathogenic")))
+                else:
+                    unclear = unclear or significance
+    if not rows:
+        held = ", ".join(f"{count:,} {verdict}" for verdict, count in counts.most_common()) or "no variant"
+        raise ValueError(
+            f"A ClinVar VCF must have CLNSIG in its INFO that says pathogenic or benign; {path} holds {held}"
+            f"{f', the first {unclear[:40]!r}' if unclear else ''}. Fetch one with `ntviz data fetch clinvar-grch37`."
+        )
+    table = pd.DataFrame(rows, columns=names)
+    table.attrs["counts"] = dict(counts.most_common())
+    return table
+
+
+def _significance(info: Mapping[str, str], number: int) -> str:
+    """CLNSIG of an alternative, from 1; empty where it has none."""
+    text = info.get("CLNSIG", "")
+    if "CLNALLE" not in info:
+        return text
+    alleles = zip(text.split(","), info["CLNALLE"].split(","), strict=False)
+    return ",".join(verdict for verdict, allele in alleles if allele == str(number))
+
+
+def _verdict(significance: str, *, conflicted: bool) -> str:
+    if not significance:
+        return "no CLNSIG"
+    terms = {_CODES.get(term.strip(), term.strip().lower()) for term in re.split("[|/,]", significance)}
+    bad, good = terms & {"pathogenic", "likely_pathogenic"}, terms & {"benign", "likely_benign"}
+    if conflicted or (bad and good) or any(term.startswith("conflicting") for term in terms):
+        return "conflicting"
+    return "pathogenic" if bad else "benign" if good else "uncertain or other"
+
+
+def read_mpra(path: str | Path) -> pd.DataFrame:
+    """Measured effects of a saturation mutagenesis: chrom, pos (1-based), ref, alt, effect (log2), p_value, barcodes.
+
+    The table is that of Kircher et al. 2019 (Chrom, Pos, Ref, Alt, Barcodes, DNA, RNA, Coefficient, pValue), tab-separated.
+    Deletions, written with "-", and rows without a position are left out, and `attrs["counts"]` says how many.
+    """
+    import pandas as pd
+
+    given = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding=encoding_of(path))
+    names = {"Chrom": "chrom", "Pos": "pos", "Ref": "ref", "Alt": "alt", "Coefficient": "effect", "pValue": "p_value", "Barcodes": "barcodes"}  # fmt: skip
+    lacking = [name for name in names if name not in given]
+    if lacking:
+        raise ValueError(
+            f"A table of measured effects must have the columns {', '.join(names)}; {path} lacks {', '.join(lacking)}. "
+            "Rename its columns."
+        )
+    table = given[list(names)].rename(columns=names)
+    for name in ("pos", "effect", "p_value", "barcodes"):
+        table[name] = pd.to_numeric(table[name], errors="coerce")  # R writes 1e+05 and NA
+    bases = table["ref"].isin(list("ACGT")) & table["alt"].isin(list("ACGT")) & (table["pos"] % 1 == 0)
+    result = table[bases].astype({"pos": "int64"}).reset_index(drop=True)
+    result.attrs["counts"] = {"substitutions": int(bases.sum()), "left out": int((~bases).sum())}
+    return result

@@ -13,14 +13,18 @@ PAPER_WINDOW = 6_000
 
 @dataclass(frozen=True)
 class Score:
-    """A score: its name in tables, its key in VCF, unit, what its direction means, and how it is computed, of indels too."""
+    """A score: its name in tables, unit, what its direction means, and how it is computed, of indels too."""
 
     name: str
-    key: str
     unit: str
     direction: str
     description: str
     indels: str = "none"
+
+    @property
+    def key(self) -> str:
+        """Its key in VCF."""
+        return f"NTV_{self.name.upper()}"
 
 
 INDELS = (
@@ -32,86 +36,33 @@ INDELS = (
 _LESS = "negative: the alternative is less expected than the reference"
 _FAR = "larger: the alleles are further apart"
 _MEANS = f"the mean (with the region token) is {INDELS}"
+_PAIR = "reference and alternative embedding"
+_TOUCHED = "mean -log p(token) of the tokens that the change touches, nothing masked, with the alternative"
 
-SCORES = {
-    score.name: score
-    for score in (
-        Score(
-            "llr",
-            "NTV_LLR",
-            "nats",
-            _LESS,
-            "log p(alternative) - log p(reference) of the token that holds the base, that token masked; of an MNV summed over all "
-            "tokens that it touches, masked together",
-            f"sum of log p(token), each token masked by itself, alternative minus reference, {INDELS}",
-        ),
-        Score(
-            "base_llr",
-            "NTV_BASE_LLR",
-            "nats",
-            _LESS,
-            "the same for the single base, summed over the other bases of the masked token; substitutions only",
-        ),
-        Score(
-            "wt_llr",
-            "NTV_WT_LLR",
-            "nats",
-            _LESS,
-            "wild-type marginal: as llr with nothing masked, both alleles read off the reference's sequence, an approximation",
-            f"sum of log p(token), nothing masked, each allele read in its own sequence, alternative minus reference, {INDELS}",
-        ),
-        Score(
-            "entropy",
-            "NTV_ENTROPY",
-            "nats",
-            "smaller: the model is surer of the base; 0 to log 4 = 1.386",
-            "entropy of the four bases at the site, its token masked; substitutions only",
-        ),
-        Score("l1", "NTV_L1", "a.u.", _FAR, "L1 distance of reference and alternative embedding", _MEANS),
-        Score("l2", "NTV_L2", "a.u.", _FAR, "L2 distance of reference and alternative embedding", _MEANS),
-        Score(
-            "cosine",
-            "NTV_COSINE",
-            "-1 to 1",
-            "smaller: the alleles are further apart",
-            "cosine similarity of reference and alternative embedding",
-            _MEANS,
-        ),
-        Score(
-            "dot",
-            "NTV_DOT",
-            "a.u.",
-            "smaller: the alleles are further apart, or their embeddings shorter",
-            "dot product of reference and alternative embedding",
-            _MEANS,
-        ),
-        Score(
-            "alt_loss",
-            "NTV_ALT_LOSS",
-            "nats per token",
-            "larger: the alternative is less expected",
-            "mean -log p(token) of the tokens that the change touches, nothing masked, with the alternative",
-            _MEANS,
-        ),
-        Score(
-            "loss_diff",
-            "NTV_LOSS_DIFF",
-            "nats per token",
-            "positive: the alternative is less expected than the reference",
-            "mean -log p(token) of the tokens that the change touches, nothing masked, with the alternative minus with the reference",
-            _MEANS,
-        ),
-        Score(
-            "jsd",
-            "NTV_JSD",
-            "nats",
-            "larger: the alternative changes more of what the model predicts elsewhere; 0 to log 2 = 0.693",
-            "mean Jensen-Shannon divergence of the predicted A, C, G, T at the bases of the window outside of the tokens that the "
-            "change touches",
-            f"outside of the tokens of llr, the shift of the frame included; those are {INDELS.removeprefix('over ')}",
-        ),
-    )
-}
+SCORES = {score.name: score for score in (
+    Score("llr", "nats", _LESS,
+        "log p(alternative) - log p(reference) of the token that holds the base, that token masked; of an MNV summed over all "
+        "tokens that it touches, masked together",
+        f"sum of log p(token), each token masked by itself, alternative minus reference, {INDELS}"),
+    Score("base_llr", "nats", _LESS,
+        "the same for the single base, summed over the other bases of the masked token; substitutions only"),
+    Score("wt_llr", "nats", _LESS,
+        "wild-type marginal: as llr with nothing masked, both alleles read off the reference's sequence, an approximation",
+        f"sum of log p(token), nothing masked, each allele read in its own sequence, alternative minus reference, {INDELS}"),
+    Score("entropy", "nats", "smaller: the model is surer of the base; 0 to log 4 = 1.386",
+        "entropy of the four bases at the site, its token masked; substitutions only"),
+    Score("l1", "a.u.", _FAR, f"L1 distance of {_PAIR}", _MEANS),
+    Score("l2", "a.u.", _FAR, f"L2 distance of {_PAIR}", _MEANS),
+    Score("cosine", "-1 to 1", "smaller: the alleles are further apart", f"cosine similarity of {_PAIR}", _MEANS),
+    Score("dot", "a.u.", "smaller: the alleles are further apart, or their embeddings shorter", f"dot product of {_PAIR}", _MEANS),
+    Score("alt_loss", "nats per token", "larger: the alternative is less expected", _TOUCHED, _MEANS),
+    Score("loss_diff", "nats per token", "positive: the alternative is less expected than the reference",
+        f"{_TOUCHED} minus with the reference", _MEANS),
+    Score("jsd", "nats", "larger: the alternative changes more of what the model predicts elsewhere; 0 to log 2 = 0.693",
+        "mean Jensen-Shannon divergence of the predicted A, C, G, T at the bases of the window outside of the tokens that the "
+        "change touches",
+        f"outside of the tokens of llr, the shift of the frame included; those are {INDELS.removeprefix('over ')}"),
+)}  # fmt: skip
 DEFAULT = ("llr", "base_llr", "entropy", "l2", "jsd")
 
 MASKED = ("llr", "base_llr", "entropy")
@@ -146,11 +97,6 @@ class Options:
         A REF that is not the reference's: "skip" gives a status and no score; "flag" scores with the record's REF in
         place of the reference's bases; "swap" does so for substitutions whose ALT is what the reference has; "fail" ends
         the run.
-
-    Raises
-    ------
-    ValueError
-        An option is outside of what is said above.
     """
 
     scores: tuple[str, ...] = DEFAULT
@@ -182,12 +128,9 @@ class Options:
             raise ValueError(
                 f"on_mismatch must be one of {', '.join(ON_MISMATCH)}; received {self.on_mismatch!r}. Use one of these."
             )
-        if self.region not in ("token", "window") and not (
-            isinstance(self.region, int) and not isinstance(self.region, bool) and self.region >= 0
-        ):
+        if self.region not in ("token", "window") and not (type(self.region) is int and self.region >= 0):
             raise ValueError(
-                f"region must be 'token', 'window' or a number of tokens to each side; received {self.region!r}. "
-                "Use one of these."
+                f"region must be 'token', 'window' or a number of tokens to each side; received {self.region!r}."
             )
         if self.place is not None and self.frames != 1:
             raise ValueError(
@@ -196,13 +139,7 @@ class Options:
             )
 
     def fit(self, k: int, max_bp: int, layers: int, name: str) -> tuple[int, int]:
-        """Tokens of a window, an odd number, and the layer, for a model of these sizes.
-
-        Raises
-        ------
-        ValueError
-            The model has no such frames, place or layer, or the window does not fit.
-        """
+        """Tokens of a window, an odd number, and the layer, for a model of these sizes; refuses what does not fit it."""
         if self.frames not in (1, k):
             raise ValueError(
                 f"frames must be 1 or {k}, the bases of a token of {name}; received {self.frames}. Use one of these."

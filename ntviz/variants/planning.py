@@ -19,31 +19,15 @@ class Mismatch(ValueError):
 
 
 class Pair(NamedTuple):
-    """Two windows of the same length on the forward strand, one with each allele.
-
-    Attributes
-    ----------
-    frame
-        Which of the frames, from 0.
-    alignment
-        0: the windows begin at the same base; 1: they end at the same base. Substitutions have only 0.
-    reference, alternative
-        Bases of whole tokens.
-    tokens
-        [first, last) token that the change touches in either window, and that the scores are of.
-    changed
-        [first, last) base of the window that a substitution changes; empty for insertions and deletions.
-    shared
-        (first base of the reference, first base of the alternative, bases): stretches outside of `tokens` that are
-        the same bases of the genome.
-    """
+    """Two windows of the same length on the forward strand, one with each allele."""
 
     frame: int
-    alignment: int
-    reference: str
+    alignment: int  # 0 where the windows begin at the same base, 1 where they end at it (indels only)
+    reference: str  # bases of whole tokens
     alternative: str
-    tokens: tuple[int, int]
-    changed: tuple[int, int]
+    tokens: tuple[int, int]  # [first, last) token that the change touches and scores are of
+    changed: tuple[int, int]  # [first, last) base of a substitution
+    # (first base of the reference, of the alternative, bases): stretches outside of `tokens` that are the same.
     shared: tuple[tuple[int, int, int], ...]
 
 
@@ -51,14 +35,8 @@ class Pair(NamedTuple):
 class Plan:
     """What becomes of an allele: its status, and the pairs of windows that are read for it if it has scores.
 
-    Attributes
-    ----------
-    ref_agrees
-        Whether REF is the reference's; None where that could not be asked.
-    method
-        "masked" or "pll" (pseudo-log-likelihood).
-    note
-        What a reader of the score should know, in words; mostly empty.
+    `ref_agrees` is None where that could not be asked; `method` is "masked" or "pll" (pseudo-log-likelihood); `note` is what
+    a reader of the score should know, mostly empty.
     """
 
     status: str
@@ -75,26 +53,14 @@ class Plan:
 
 
 class Contigs:
-    """Contigs of a reference, a few of them kept open, and what it says of alleles before anything is read for a model.
-
-    Parameters
-    ----------
-    on_mismatch
-        As in `Options`.
-    """
+    """Contigs of a reference, a few of them kept open, and what it says of alleles before anything is read for a model."""
 
     def __init__(self, reference: Reference, on_mismatch: str) -> None:
         self._reference, self._on_mismatch = reference, on_mismatch
         self._open: dict[str, Contig | None] = {}
 
     def check(self, allele: Allele) -> tuple[Contig | None, str, bool | None]:
-        """The contig of an allele, None where it ends here; its status so far; whether REF is the reference's, None where unknown.
-
-        Raises
-        ------
-        Mismatch
-            REF is not the reference's, and `on_mismatch` is "fail".
-        """
+        """The contig of an allele, None where it ends here; its status so far; whether REF agrees, None where unknown."""
         ref, alt, start = allele.ref.upper(), allele.alt.upper(), allele.pos - 1
         contig = self._contig(allele.chrom)
         if contig is None:
@@ -132,13 +98,7 @@ class Contigs:
 
 @dataclass
 class Planner:
-    """Plans of alleles on one reference, for windows of so many tokens of k bp.
-
-    Parameters
-    ----------
-    frames, place, on_mismatch
-        As in `Options`.
-    """
+    """Plans of alleles on one reference, for windows of so many tokens of k bp; the other fields as in `Options`."""
 
     reference: Reference
     k: int
@@ -151,13 +111,7 @@ class Planner:
         self._contigs = Contigs(self.reference, self.on_mismatch)
 
     def plan(self, allele: Allele) -> Plan:
-        """The plan of one allele; whatever is wrong with it is its status.
-
-        Raises
-        ------
-        Mismatch
-            REF is not the reference's, and `on_mismatch` is "fail".
-        """
+        """The plan of one allele; whatever is wrong with it is its status, but for a `Mismatch` where that is to end all."""
         contig, status, agrees = self._contigs.check(allele)
         if contig is None:
             return Plan(status, agrees)
@@ -280,10 +234,8 @@ def _indel(frame: int, window: Window, bases: str, change: Change, k: int) -> li
         last = min(first + count, total)
         end = last * k
         shift = max(0, -grown)
-        shared = (
-            (0, 0, first * k),
-            (end + shift, end + shift + grown, max(0, length - end - max(grown, 0) - shift)),
-        )
+        rest = max(0, length - end - max(grown, 0) - shift)
+        shared = ((0, 0, first * k), (end + shift, end + shift + grown, rest))
         alternative = other[window.margin : window.margin + length]
         pairs.append(Pair(frame, 0, reference, alternative, (first, last), (0, 0), shared))
     # Ending at the same base: tokens after the change stay, those up to it are scored.
@@ -293,10 +245,7 @@ def _indel(frame: int, window: Window, bases: str, change: Change, k: int) -> li
         first = max(last - count, 0)
         left = first * k - max(0, -grown)
         skip = max(0, grown)
-        shared = (
-            (skip, skip - grown, max(0, left - skip)),
-            (last * k, last * k, length - last * k),
-        )
+        shared = ((skip, skip - grown, max(0, left - skip)), (last * k, last * k, length - last * k))
         alternative = other[begin : begin + length]
         pairs.append(Pair(frame, 1, reference, alternative, (first, last), (0, 0), shared))
     return pairs

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz.genome import Interval
+from ntviz.genome import sequence as dna
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
@@ -24,72 +25,47 @@ BASES = "ACGT"
 class Saturation:
     """Every substitution of a locus, on the forward strand.
 
-    Attributes
-    ----------
-    interval
-        The locus, 0-based half-open.
-    sequence
-        Its bases.
-    llr
-        [base, 4] log-likelihood ratio in nats of each base, in order ACGT, against the reference: the mean of both
-        strands, 0 at the reference base, NaN where nothing could be read (at and beside N).
-    llr_fwd, llr_rev
-        [base, 4] the same of each strand.
-    base_llr
-        [base, 4] the same of the single base, summed over the other bases of its token.
-    forwards
-        Sequences that the model read.
-    model
-        Its name.
-    options
-        How it was made, as plain data.
+    `llr` [base, 4] are log-likelihood ratios in nats of each base, in order ACGT, against the reference: the mean of both
+    strands, 0 at the reference base, NaN where nothing could be read (at and beside N).
     """
 
     interval: Interval
     sequence: str
     llr: np.ndarray
-    llr_fwd: np.ndarray
+    llr_fwd: np.ndarray  # the same of each strand
     llr_rev: np.ndarray
-    base_llr: np.ndarray
-    forwards: int
+    base_llr: np.ndarray  # the same of the single base, summed over the other bases of its token
+    forwards: int  # sequences that the model read
     model: str
-    options: dict[str, Any]
+    options: dict[str, Any]  # how it was made, as plain data
 
     @property
     def probabilities(self) -> np.ndarray:
         """[base, 4] what the model expects, from `base_llr`: the strands' geometric mean, summing to one."""
-        top = np.where(np.isnan(self.base_llr), -np.inf, self.base_llr).max(axis=1, keepdims=True)
-        with np.errstate(invalid="ignore"):
-            weights = np.exp(self.base_llr - top)
-            return weights / weights.sum(axis=1, keepdims=True)
+        from scipy.special import softmax
+
+        return softmax(self.base_llr, axis=1)
 
     @property
     def entropy(self) -> np.ndarray:
         """[base] entropy of `probabilities` in nats, 0 to log 4 = 1.386."""
-        p = self.probabilities
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return -np.where(p == 0, 0, p * np.log(p)).sum(axis=1)
+        from scipy.special import entr
+
+        return entr(self.probabilities).sum(axis=1)
 
     def table(self) -> pd.DataFrame:
         """One row a substitution: chrom, pos (1-based), ref, alt, llr, llr_fwd, llr_rev, base_llr, expected."""
         import pandas as pd
 
-        codes = np.array([BASES.find(base) for base in self.sequence])
-        rows, columns = np.nonzero((codes[:, None] != np.arange(4)) & (codes[:, None] >= 0))
+        codes = dna.codes(self.sequence)
+        rows, columns = np.nonzero((codes[:, None] != np.arange(4)) & (codes[:, None] < 4))
         letters = np.array(list(BASES))
-        return pd.DataFrame(
-            {
-                "chrom": self.interval.chrom,
-                "pos": self.interval.start + rows + 1,
-                "ref": letters[codes[rows]],
-                "alt": letters[columns],
-                "llr": self.llr[rows, columns],
-                "llr_fwd": self.llr_fwd[rows, columns],
-                "llr_rev": self.llr_rev[rows, columns],
-                "base_llr": self.base_llr[rows, columns],
-                "expected": self.probabilities[rows, columns],
-            }
-        )
+        place = {"chrom": self.interval.chrom, "pos": self.interval.start + rows + 1}
+        alleles = {"ref": letters[codes[rows]], "alt": letters[columns]}
+        scores = {
+            name: getattr(self, name)[rows, columns] for name in ("llr", "llr_fwd", "llr_rev", "base_llr")
+        }
+        return pd.DataFrame(place | alleles | scores | {"expected": self.probabilities[rows, columns]})
 
 
 def saturation(
@@ -110,10 +86,8 @@ def saturation(
 
     Parameters
     ----------
-    model
-        Any `models.DNAModel` with a mask.
-    reference
-        Bases.
+    model, reference
+        Any `models.DNAModel` with a mask; bases.
     interval
         An Interval, or text such as chr20:43,030,000-43,030,600 (1-based, both ends included).
     frames, both_strands, window
@@ -141,27 +115,16 @@ def saturation(
     ]
     alleles = [Allele(place.chrom, place.start + at + 1, sequence[at], BASES[column]) for at, column in cells]
     scored = scorer.score(alleles, what=what)
-    where = {name: index for index, name in enumerate(scored.columns)}
+    rows, columns = np.array(cells, int).reshape(-1, 2).T
 
     def grid(name: str) -> np.ndarray:
         values = np.full((len(sequence), 4), np.nan)
-        if name in where and cells:
-            rows, columns = np.array(cells).T
-            values[rows, columns] = scored.values[:, where[name]]
-            known = np.isfinite(values).any(axis=1)
-            codes = np.array([BASES.find(base) for base in sequence])
-            values[np.flatnonzero(known), codes[known]] = 0
+        if name in scored.columns:
+            values[rows, columns] = scored.values[:, scored.columns.index(name)]
+            known = np.flatnonzero(np.isfinite(values).any(axis=1))
+            values[known, dna.codes(sequence)[known]] = 0
         return values
 
-    forward = grid("llr_fwd" if both_strands else "llr")
-    return Saturation(
-        place,
-        sequence,
-        grid("llr"),
-        forward,
-        grid("llr_rev"),
-        grid("base_llr"),
-        scorer.reader.sequences,
-        model.name,
-        scorer.about,
-    )
+    forward = "llr_fwd" if both_strands else "llr"
+    grids = [grid(name) for name in ("llr", forward, "llr_rev", "base_llr")]
+    return Saturation(place, sequence, *grids, scorer.reader.sequences, model.name, scorer.about)

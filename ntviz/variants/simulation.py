@@ -5,25 +5,23 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval, Variant, canonical_contig
+from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
-from ntviz.variants.consequences import SEVERITY, Transcript, consequence, transcripts
+from ntviz.variants.consequences import SEVERITY, Index, Transcript, listed
 from ntviz.variants.windows import Contig
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CLASSES = tuple(
-    name
-    for name in SEVERITY
-    if name not in ("frameshift", "inframe_indel", "coding_unknown", "non_coding_exon", "intragenic")
-)
+_NEVER = ("frameshift", "inframe_indel", "coding_unknown", "non_coding_exon", "intragenic")
+CLASSES = tuple(name for name in SEVERITY if name not in _NEVER)
 """Consequences that a single base can have, the gravest first, where the annotation has all transcripts of its genes."""
 _ROUNDS = 60
 _NEAREST = 40  # places that are asked for their consequence in each gene; nearly all are in introns
@@ -49,56 +47,41 @@ def simulate(
 
     Parameters
     ----------
-    annotation
-        Genes, with exons and CDS.
-    reference
-        Bases.
+    annotation, reference
+        Genes, with exons and CDS; bases.
     per_class
         Substitutions of each of `CLASSES`.
     interval
         Where; the whole contig that has the most exons if None.
     seed
         Of the draw.
-
-    Raises
-    ------
-    ValueError
-        The annotation has no exons there.
     """
     import pandas as pd
 
     rng = np.random.default_rng(seed)
-    known = transcripts(annotation)
-    place = interval or _busiest(known, reference)
+    index = Index(annotation, reference)
+    place = interval or _busiest(index.transcripts, reference)
     inside = [
         one
-        for one in known
-        if canonical_contig(one.chrom) == canonical_contig(place.chrom)
-        and one.exons[0][0] >= place.start
-        and one.exons[-1][1] <= place.end
+        for one in index.transcripts
+        if place.contains(Interval(one.chrom, one.exons[0][0], one.exons[-1][1]))
     ]
     if not inside:
         raise ValueError(
             f"There must be transcripts to draw from; {place.label()} holds none of {annotation.source} whole. Widen it."
         )
-    contig = Contig(reference, place.chrom)
+    draw = _Draw(rng, Contig(reference, place.chrom), place, index)
     strata = _strata(inside)
-    found: dict[str, list[dict[str, object]]] = defaultdict(list)
-    seen: set[int] = set()
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for _ in range(_ROUNDS):
         lacking = [name for name in CLASSES if len(found[name]) < per_class]
         if not lacking:
             break
-        drawn = _shuffled(rng, _drawn(rng, contig, strata, place, seen, 4 * per_class))
-        table = consequence(
-            [Variant(place.chrom, at + 1, ref, alt) for at, ref, alt, _ in drawn], annotation, reference
-        )
-        for (at, ref, alt, context), row in zip(drawn, table.to_dict("records"), strict=True):
-            name = row["consequence"]
-            if name in lacking and len(found[name]) < per_class and at not in seen:
-                seen.add(at)
-                found[name].append({"pos": at + 1, "ref": ref, "alt": alt, "context": context, **row})
-    rows = _with_controls(found, rng, contig, place, seen, annotation, reference)
+        for one in draw.told(draw.random(strata, 4 * per_class)):
+            name = one["consequence"]
+            if name in lacking and len(found[name]) < per_class and draw.is_new(one):
+                found[name].append(one)
+    rows = _with_controls(found, draw)
     result = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt", "consequence", "rank", "gene", "protein", "context", "pair", "role"])  # fmt: skip
     counts = result[result["role"] == "case"]["consequence"].value_counts()
     result.attrs["short"] = {
@@ -131,15 +114,12 @@ def intron_controls(
     """
     import pandas as pd
 
-    if isinstance(changes, pd.DataFrame):
-        columns = (changes[name] for name in ("chrom", "pos", "ref", "alt"))
-        changes = [Variant(str(c), int(p), r, a) for c, p, r, a in zip(*columns, strict=True)]
-    listed, known = list(changes), transcripts(annotation)
+    changes, index = listed(changes), Index(annotation, reference)
     places: list[tuple[int, Variant]] = []
     status = []
-    for row, change in enumerate(listed):
+    for row, change in enumerate(changes):
         chrom = canonical_contig(change.chrom)
-        inside = [t for t in known if canonical_contig(t.chrom) == chrom and t.exons[0][0] <= change.start < t.exons[-1][1]]  # fmt: skip
+        inside = [t for t in index.transcripts if canonical_contig(t.chrom) == chrom and t.exons[0][0] <= change.start < t.exons[-1][1]]  # fmt: skip
         status.append("no_intron" if inside else "no_gene")
         if not inside:
             continue
@@ -150,26 +130,26 @@ def intron_controls(
             status[-1] = "ref_mismatch"
             continue
         fits = np.array([low + match.start() for match in re.finditer(f"(?={three})", bases)])
-        gaps = [(a[1], b[0]) for t in inside for a, b in zip(t.exons, t.exons[1:], strict=False)]
+        gaps = [gap for t in inside for gap in t.introns]
         fits = fits[[any(a <= at < b for a, b in gaps) for at in fits] & (np.abs(fits - change.start) >= apart)]  # fmt: skip
         nearest = fits[np.argsort(np.abs(fits - change.start), kind="stable")[:_NEAREST]]
         places += [(row, Variant(change.chrom, int(at) + 1, change.ref, change.alt)) for at in nearest]
-    introns = consequence([place for _, place in places], annotation, reference)["consequence"] == "intron"
+    introns = index.consequences(place for _, place in places)["consequence"] == "intron"
     chosen: dict[int, Variant] = {}
     for (row, place), fits_all in zip(places, introns, strict=True):
         if fits_all:
             chosen.setdefault(row, place)
-    pos = [chosen[row].pos if row in chosen else None for row in range(len(listed))]
+    pos = [chosen[row].pos if row in chosen else None for row in range(len(changes))]
     result = pd.DataFrame(
         {
-            "chrom": [change.chrom for change in listed],
+            "chrom": [change.chrom for change in changes],
             "pos": pd.array(pos, dtype="Int64"),
-            "ref": [change.ref for change in listed],
-            "alt": [change.alt for change in listed],
+            "ref": [change.ref for change in changes],
+            "alt": [change.alt for change in changes],
             "status": ["ok" if row in chosen else why for row, why in enumerate(status)],
         }
     )
-    result.insert(4, "apart", (result["pos"] - pd.Series([change.pos for change in listed])).abs())
+    result.insert(4, "apart", (result["pos"] - pd.Series([change.pos for change in changes])).abs())
     return result
 
 
@@ -181,48 +161,52 @@ def _busiest(known: list[Transcript], reference: Reference) -> Interval:
 
 
 def _strata(inside: list[Transcript]) -> list[np.ndarray]:
-    """Positions to draw from, so that rare consequences are met: coding, start, exons, splice sites; then anywhere."""
+    """Positions to draw from, so that rare consequences are met: coding, exons, splice sites, their cores, ends of CDS."""
     coding = [one.coding for one in inside if len(one.coding)]
     exons = [np.arange(*exon) for one in inside for exon in one.exons]
-    sites = [
-        np.concatenate([np.arange(left[1] - 3, left[1] + 8), np.arange(right[0] - 8, right[0] + 3)])
-        for one in inside
-        for left, right in zip(one.exons, one.exons[1:], strict=False)
-    ]
-    cores = [
-        np.array([left[1], left[1] + 1, right[0] - 2, right[0] - 1])
-        for one in inside
-        for left, right in zip(one.exons, one.exons[1:], strict=False)
-    ]
+    introns = [intron for one in inside for intron in one.introns]
+    sites = [np.r_[left - 3 : left + 8, right - 8 : right + 3] for left, right in introns]
+    cores = [np.array([left, left + 1, right - 2, right - 1]) for left, right in introns]
     ends = [np.concatenate([places[:3], places[-3:]]) for places in coding]
     return [np.unique(np.concatenate(part)) for part in (coding, exons, sites, cores, ends) if part]
 
 
-def _drawn(
-    rng: np.random.Generator,
-    contig: Contig,
-    strata: list[np.ndarray],
-    place: Interval,
-    seen: set[int],
-    each: int,
-) -> Iterator[tuple[int, str, str, str]]:
-    """(0-based position, reference, alternative, context) of random substitutions, in the order of the genome."""
-    chosen = [rng.choice(part, min(each, len(part)), replace=False) for part in strata]
-    chosen.append(rng.integers(place.start, place.end, each))
-    for at in np.unique(np.concatenate(chosen)).tolist():
-        around = contig.bases(at - 1, at + 2)
-        alt = "ACGT"[int(rng.integers(4))]
-        if at in seen or at == 0 or len(around) < 3 or "N" in around or alt == around[1]:
-            continue
-        yield at, around[1], alt, context_of(around, alt)
+@dataclass
+class _Draw:
+    """Random substitutions of a stretch, no position twice, and what they do."""
 
+    rng: np.random.Generator
+    contig: Contig
+    place: Interval
+    index: Index
+    seen: set[int] = field(default_factory=set)  # 1-based
 
-def _shuffled(
-    rng: np.random.Generator, drawn: Iterable[tuple[int, str, str, str]]
-) -> list[tuple[int, str, str, str]]:
-    """In any order: what is taken first must not be what lies first on the contig."""
-    listed = list(drawn)
-    return [listed[at] for at in rng.permutation(len(listed))]
+    def random(self, strata: list[np.ndarray], each: int) -> list[tuple[int, str, str]]:
+        """(1-based position, three bases, alternative) in the order of the genome."""
+        chosen = [self.rng.choice(part, min(each, len(part)), replace=False) for part in strata]
+        chosen.append(self.rng.integers(self.place.start, self.place.end, each))
+        drawn = []
+        for at in np.unique(np.concatenate(chosen)).tolist():
+            around = self.contig.bases(at - 1, at + 2)
+            alt = "ACGT"[int(self.rng.integers(4))]
+            if at and at + 1 not in self.seen and len(around) == 3 and "N" not in around and alt != around[1]:
+                drawn.append((at + 1, around, alt))
+        return drawn
+
+    def told(self, drawn: list[tuple[int, str, str]]) -> Iterator[dict[str, Any]]:
+        """These with their consequences, in any order: what is taken first must not be what lies first on the contig."""
+        drawn = [drawn[row] for row in self.rng.permutation(len(drawn))]
+        changes = [Variant(self.place.chrom, pos, around[1], alt) for pos, around, alt in drawn]
+        table = self.index.consequences(changes)
+        for (pos, around, alt), row in zip(drawn, table.to_dict("records"), strict=True):
+            place = {"chrom": self.place.chrom, "pos": pos, "ref": around[1], "alt": alt}
+            yield place | {"context": context_of(around, alt)} | row
+
+    def is_new(self, one: dict[str, Any]) -> bool:
+        """Whether its position has not been taken; it is from now on."""
+        known = one["pos"] in self.seen
+        self.seen.add(one["pos"])
+        return not known
 
 
 def context_of(around: str, alt: str) -> str:
@@ -238,45 +222,28 @@ def context_of(around: str, alt: str) -> str:
     return f"{around}>{alt}"
 
 
-def _with_controls(
-    found: dict[str, list[dict[str, object]]],
-    rng: np.random.Generator,
-    contig: Contig,
-    place: Interval,
-    seen: set[int],
-    annotation: Annotation,
-    reference: Reference,
-) -> list[dict[str, object]]:
+def _with_controls(found: dict[str, list[dict[str, Any]]], draw: _Draw) -> list[dict[str, Any]]:
     """Cases with a control each; a case for which none was found is left out."""
-    wanted: dict[str, list[dict[str, object]]] = defaultdict(list)
+    wanted: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for name in CLASSES:
         for case in found[name]:
-            wanted[str(case["context"])].append(case)
-    pairs: list[tuple[dict[str, object], dict[str, object]]] = []
+            wanted[case["context"]].append(case)
+    pairs = []
     for _ in range(_ROUNDS):
         if not any(wanted.values()):
             break
-        drawn = list(_drawn(rng, contig, [], place, seen, 5_000))
-        # A partner may be any of the three changes that its bases allow.
         useful = []
-        for at, ref, _, _ in drawn:
-            around = contig.bases(at - 1, at + 2)
-            fits = [alt for alt in "ACGT" if alt != ref and wanted.get(context_of(around, alt))]
+        for pos, around, _ in draw.random([], 5_000):
+            # A partner may be any of the three changes that its bases allow.
+            fits = [alt for alt in "ACGT" if alt != around[1] and wanted.get(context_of(around, alt))]
             if fits:
-                alt = fits[int(rng.integers(len(fits)))]
-                useful.append((at, ref, alt, context_of(around, alt)))
-        useful = _shuffled(rng, useful)
-        table = consequence(
-            [Variant(place.chrom, at + 1, ref, alt) for at, ref, alt, _ in useful], annotation, reference
-        )
-        for (at, ref, alt, context), row in zip(useful, table.to_dict("records"), strict=True):
-            if row["consequence"] == "intergenic" and wanted[context] and at not in seen:
-                seen.add(at)
-                control = {"pos": at + 1, "ref": ref, "alt": alt, "context": context, **row}
-                pairs.append((wanted[context].pop(), control))
+                useful.append((pos, around, fits[int(draw.rng.integers(len(fits)))]))
+        for one in draw.told(useful):
+            if one["consequence"] == "intergenic" and wanted[one["context"]] and draw.is_new(one):
+                pairs.append((wanted[one["context"]].pop(), one))
     pairs.sort(key=lambda pair: (pair[0]["rank"], pair[0]["pos"]))
     return [
-        {**one, "chrom": place.chrom, "pair": number, "role": role}
+        one | {"pair": number, "role": role}
         for number, both in enumerate(pairs)
         for role, one in zip(("case", "control"), both, strict=True)
     ]

@@ -8,7 +8,6 @@ Jaganathan et al. (2019) Cell 176:535: delta scores. Strauch et al. (2022) PLOS 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,12 +18,13 @@ import numpy as np
 from ntviz import environment
 from ntviz.annotation import Annotation
 from ntviz.genome import canonical_contig
+from ntviz.genome.sequence import one_hot
 from ntviz.models.protocol import SplicePredictor
 from ntviz.reference import Reference
-from ntviz.sequence import one_hot
 from ntviz.variants.alleles import Allele, smallest
-from ntviz.variants.planning import Contigs
-from ntviz.variants.scoring import Scored
+from ntviz.variants.planning import Contigs, Plan
+from ntviz.variants.scoring import AlleleScorer, Scored, status_line
+from ntviz.variants.vcf import info_line
 
 MASKS = {
     "none": "every gain and loss counts",
@@ -80,15 +80,12 @@ class Effect(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Plan:
-    status: str
-    agrees: bool | None = None
+class _Plan(Plan):
     genes: tuple[Gene, ...] = ()
     bases: str = ""
-    note: str = ""
 
 
-class SpliceScorer:
+class SpliceScorer(AlleleScorer):
     """Scores alleles with a splice network: the largest gain and loss of acceptors and donors within a distance, for each gene.
 
     Bases outside the gene are hidden (N), of both alleles, and the strand is the gene's; see `genes_of` for where it ends. SpliceAI's tool
@@ -114,6 +111,7 @@ class SpliceScorer:
     """
 
     background = None
+    _nameless = ("model", "revision", "annotation")
     unit = "differences of probability, alternative less reference"
 
     def __init__(
@@ -131,7 +129,6 @@ class SpliceScorer:
         self.model, self.reference, self.distance, self.mask = model, reference, distance, mask
         self.sequences = 0
         self._contigs = Contigs(reference, on_mismatch)
-        self._planned: tuple[tuple[Allele, ...], list[_Plan]] = ((), [])
         self._read = lru_cache(_KEPT)(self._predict)
         self._genes = genes_of(annotation)
         self.columns = (
@@ -153,21 +150,6 @@ class SpliceScorer:
             "genes": hashlib.sha256(repr([(c, g.name, g.strand, g.start, g.end, g.ends.tolist(), g.donors.tolist()) for c, gs in sorted(self._genes.items()) for g in gs]).encode()).hexdigest()[:16],
         }  # fmt: skip
 
-    # What is asked -----------------------------------------------------------------------------------------------------
-
-    def identity(self, alleles: Sequence[Allele]) -> str:
-        """SHA-256 of everything the scores of these alleles follow from: weights, options, genes, alleles, bases read."""
-        content = {
-            name: value
-            for name, value in self.about.items()
-            if name not in ("model", "revision", "annotation")
-        }
-        found = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
-        for allele, plan in zip(alleles, self._plans(alleles), strict=True):
-            text = f"\n{plan.status} {plan.agrees} {allele.pos} {allele.ref} {allele.alt} {[gene.name for gene in plan.genes]} {plan.bases}"
-            found.update(text.encode("utf-8", "surrogateescape"))
-        return found.hexdigest()
-
     def score(self, alleles: Sequence[Allele], *, what: str | None = None) -> Scored:
         """Statuses and scores of alleles; whatever is wrong with one costs only that one.
 
@@ -178,17 +160,13 @@ class SpliceScorer:
         planning.Mismatch
             A REF is not the reference's, and `on_mismatch` is "fail".
         """
+        plans = self.plan(alleles)
         values = np.full((len(alleles), len(self.columns)), np.nan)
         entries = []
-        plans = self._plans(alleles)
-        rows = environment.progress(range(len(alleles)), what=what) if what else range(len(alleles))
-        for row in rows:
-            effects = self._effects(alleles[row], plans[row])
+        for row in environment.progress(range(len(alleles)), what=what) if what else range(len(alleles)):
+            effects, alt = self._effects(alleles[row], plans[row]), alleles[row].alt
             entries.append(
-                [
-                    ",".join(effect.text(alleles[row].alt, masked=masked) for effect in effects)
-                    for masked in (False, True)
-                ]
+                [",".join(one.text(alt, masked=masked) for one in effects) for masked in (False, True)]
             )
             if effects:
                 top = max(effects, key=lambda effect: effect.scores.max())
@@ -196,28 +174,20 @@ class SpliceScorer:
                     top.scores.max(), max(effect.masked.max() for effect in effects),
                     *top.scores, *top.places, *top.masked, *top.masked_places,
                 ]  # fmt: skip
-        kinds = [
-            smallest(a.pos - 1, *a.bases).kind if plan.genes else ""
-            for a, plan in zip(alleles, plans, strict=True)
-        ]
-        return Scored(
-            [plan.status for plan in plans], kinds, ["splice" if plan.genes else "" for plan in plans], [plan.note for plan in plans],
-            [plan.agrees for plan in plans], self.columns, values, entries,
-        )  # fmt: skip
+        return self._scored(plans, values, entries)
 
     def effects(self, allele: Allele) -> tuple[str, list[Effect]]:
         """The status of an allele, and what it does to each gene that holds it."""
-        (plan,) = self._plans([allele])
+        (plan,) = self.plan([allele])
         return plan.status, self._effects(allele, plan)
 
     # One allele --------------------------------------------------------------------------------------------------------
 
-    def _plans(self, alleles: Sequence[Allele]) -> list[_Plan]:
-        key = tuple(alleles)
-        if self._planned[0] != key:
-            # Identity and scores of the same alleles follow each other.
-            self._planned = key, [self._plan(allele) for allele in key]
-        return self._planned[1]
+    def _content(self, allele: Allele, plan: _Plan) -> str:
+        names = [gene.name for gene in plan.genes]
+        return (
+            f"\n{plan.status} {plan.ref_agrees} {allele.pos} {allele.ref} {allele.alt} {names} {plan.bases}"
+        )
 
     def _plan(self, allele: Allele) -> _Plan:
         contig, status, agrees = self._contigs.check(allele)
@@ -232,8 +202,10 @@ class SpliceScorer:
             return _Plan("out_of_bounds", agrees, note=note)
         genes = self._genes.get(canonical_contig(allele.chrom), [])
         near = tuple(gene for gene in genes if gene.start <= start < gene.end)
-        bases = contig.bases(start - reach, start + reach + 1) if near else ""
-        return _Plan("ok" if near else "no_gene", agrees, near, bases)
+        if not near:
+            return _Plan("no_gene", agrees)
+        change, bases = smallest(start, *allele.bases), contig.bases(start - reach, start + reach + 1)
+        return _Plan("ok", agrees, change, method="splice", genes=near, bases=bases)
 
     def _effects(self, allele: Allele, plan: _Plan) -> list[Effect]:
         start, (ref, alt) = allele.pos - 1, allele.bases
@@ -259,19 +231,16 @@ class SpliceScorer:
 
     def info_lines(self) -> list[str]:
         """The `##INFO` lines of what `info` gives."""
-        from ntviz.variants.keys import info_line, status_line
-
         about = self.about
         rule = f"mask {self.mask}: {MASKS[self.mask]}"
         how = f"{about['model']} ({about['licence']}), within {self.distance} bp of POS, genes of {about['annotation'] or 'the annotation'}"
         form = "ALT|GENE|AG|AL|DG|DL|bp from POS to AG|AL|DG|DL; acceptor and donor gain and loss, one entry for each alternative and gene"
+        largest = "largest of the four changes over all genes"
         return [
             info_line("NTV_SPLICE", "String", f"{form}; {how}", number="."),
             info_line("NTV_SPLICE_MASKED", "String", f"{form}; {how}; {rule}", number="."),
-            info_line("NTV_SPLICE_MAX", "Float", f"largest of the four changes over all genes; {how}"),
-            info_line(
-                "NTV_SPLICE_MASKED_MAX", "Float", f"largest of the four changes over all genes; {how}; {rule}"
-            ),
+            info_line("NTV_SPLICE_MAX", "Float", f"{largest}; {how}"),
+            info_line("NTV_SPLICE_MASKED_MAX", "Float", f"{largest}; {how}; {rule}"),
             status_line(),
         ]
 
@@ -281,9 +250,8 @@ class SpliceScorer:
         for column, key in enumerate(("NTV_SPLICE", "NTV_SPLICE_MASKED")):
             if texts := [entry[column] for entry in scored.entries[where] if entry[column]]:
                 found[key] = ",".join(texts)
-                found[f"{key}_MAX"] = ",".join(
-                    "." if np.isnan(value) else f"{value:.4g}" for value in scored.values[where, column]
-                )
+                largest = (f"{value:.4g}".replace("nan", ".") for value in scored.values[where, column])
+                found[f"{key}_MAX"] = ",".join(largest)
         return found | {"NTV_STATUS": ",".join(statuses) or "missing"}
 
 
@@ -329,13 +297,8 @@ def aligned(alternative: np.ndarray, before: int, ref: int, alt: int) -> np.ndar
     ([0.0, 1.0, 0.0, 2.0, 3.0], [0.0, 2.0, 3.0])
     """
     if ref > alt:
-        return np.concatenate(
-            [
-                alternative[: before + alt],
-                np.zeros((ref - alt, alternative.shape[1])),
-                alternative[before + alt :],
-            ]
-        )
+        lacking = np.zeros((ref - alt, alternative.shape[1]))
+        return np.concatenate([alternative[: before + alt], lacking, alternative[before + alt :]])
     if ref < alt:
         last = alternative[before + ref - 1 : before + alt].max(axis=0, keepdims=True)
         return np.concatenate([alternative[: before + ref - 1], last, alternative[before + alt :]])

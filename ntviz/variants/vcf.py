@@ -6,15 +6,15 @@ import errno
 import gzip
 import os
 import re
-import secrets
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from ntviz import environment
+from ntviz import storage
 
 PREFIX = "NTV_"
 COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
@@ -30,17 +30,15 @@ class VcfError(ValueError):
     """A file cannot be read as VCF at all."""
 
 
+def info_line(key: str, kind: str, description: str, *, number: str = "A") -> str:
+    """An `##INFO` line."""
+    escaped = description.replace("\\", "\\\\").replace('"', '\\"')
+    return f'##INFO=<ID={key},Number={number},Type={kind},Description="{escaped}">'
+
+
 @dataclass(frozen=True)
 class Header:
-    """The lines before the records.
-
-    Attributes
-    ----------
-    lines
-        The `##` lines, in their order.
-    columns
-        Names of the columns.
-    """
+    """The `##` lines before the records, and the names of the columns."""
 
     lines: tuple[str, ...]
     columns: tuple[str, ...]
@@ -59,23 +57,12 @@ class Header:
     def with_info(
         self, info: Sequence[str], meta: Sequence[str] = (), contigs: Mapping[str, int | None] | None = None
     ) -> Header:
-        """The header with more lines: those of an earlier scoring are replaced, contigs that it lacks added.
-
-        Parameters
-        ----------
-        info
-            `##INFO=<...>` lines.
-        meta
-            Other `##` lines.
-        contigs
-            Lengths in bp by name; None where it is not known.
-        """
-        kept = [line for line in self.lines if not _OURS.match(line)]
-        there = self.contigs
+        """The header with `info` and `meta` lines in place of those of an earlier scoring, and contigs that it lacks (bp, if known)."""
+        kept, known = [line for line in self.lines if not _OURS.match(line)], self.contigs
         added = [
             f"##contig=<ID={name}>" if length is None else f"##contig=<ID={name},length={length}>"
             for name, length in (contigs or {}).items()
-            if name not in there
+            if name not in known
         ]
         return Header((*kept, *added, *info, *meta), self.columns)
 
@@ -87,74 +74,34 @@ class Header:
 
 @dataclass(slots=True)
 class Record:
-    """One line of a file.
+    """One line of a file, `raw` without its end; `problem` says why it cannot be read as a record, and is empty if it can."""
 
-    Attributes
-    ----------
-    line
-        Its number in the file, from 1.
-    raw
-        The line without its end.
-    problem
-        Why it cannot be read as a record; empty if it can.
-    chrom, pos, id, ref
-        Its columns; `pos` counts from 1.
-    alts
-        The alternatives; none where ALT is ".".
-    """
-
-    line: int
+    line: int  # from 1
     raw: str
     problem: str = ""
     chrom: str = ""
-    pos: int = 0
+    pos: int = 0  # from 1
     id: str = "."
     ref: str = ""
-    alts: tuple[str, ...] = ()
+    alts: tuple[str, ...] = ()  # none where ALT is "."
 
     def annotated(self, info: Mapping[str, str]) -> str:
         """The line with these keys in its INFO; those of an earlier scoring go. A malformed line stays as it is."""
         if self.problem:
             return self.raw
-        *first, old, rest = _split_info(self.raw)
+        *first, old = self.raw.split("\t", 8)[:8]
+        before = "\t".join(first)
+        rest = self.raw[len(before) + 1 + len(old) :]
         kept = [part for part in old.split(";") if part not in ("", ".") and not part.startswith(PREFIX)]
         kept += [f"{key}={value}" for key, value in info.items()]
-        return "".join([*first, ";".join(kept) or ".", rest])
-
-
-def _split_info(raw: str) -> tuple[str, str, str]:
-    """The line before INFO, INFO, and what comes after."""
-    at = -1
-    for _ in range(7):
-        at = raw.index("\t", at + 1)
-    end = raw.find("\t", at + 1)
-    end = len(raw) if end < 0 else end
-    return raw[: at + 1], raw[at + 1 : end], raw[end:]
+        return f"{before}\t{';'.join(kept) or '.'}{rest}"
 
 
 class VcfFile:
     """The records of a VCF, one after the other; plain text, gzip or bgzip, told by its first bytes.
 
-    Parameters
-    ----------
-    path
-        The file.
-
-    Attributes
-    ----------
-    header
-        Its header.
-    records, blank_lines
-        Counted so far.
-    crlf
-        Whether a line ended in CR LF so far.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    VcfError
-        It is not a VCF, or it is BCF, cut off or damaged. The last two may show only while it is read.
+    Has its `header`, and so far `records`, `blank_lines` and whether a line ended in CR LF (`crlf`). A `VcfError` says that it
+    is no VCF, or that it is cut off or damaged, which may show only while it is read.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -220,25 +167,8 @@ class VcfFile:
             if not line.strip():
                 self.blank_lines += 1
                 continue
-            if not lines and "\x00" in line and not line.startswith("BCF\x02"):
-                raise self._error(
-                    "A VCF must be UTF-8 text", "It is UTF-16: iconv -f UTF-16 -t UTF-8 IN.vcf > OUT.vcf."
-                )
-            if not lines and "\r" in line:
-                raise self._error(
-                    "The lines of a VCF must end in LF or CR LF",
-                    "They end in CR alone: tr '\\r' '\\n' < IN.vcf > OUT.vcf.",
-                )
-            if not lines and line.startswith("BCF\x02"):
-                raise self._error(
-                    "A VCF must be text, and this is BCF",
-                    "Convert it: bcftools view IN.bcf -Oz -o OUT.vcf.gz.",
-                )
-            if not lines and not line.startswith("##fileformat=VCF"):
-                raise self._error(
-                    "A VCF must begin with ##fileformat=VCFv4.x",
-                    f"It begins with {line[:40]!r}. Is it another kind of file? Tables go in as .tsv or .csv.",
-                )
+            if not lines:
+                self._check_first(line)
             if line.startswith("##"):
                 lines.append(line)
                 continue
@@ -251,12 +181,10 @@ class VcfFile:
                     f"It is {line[:80]!r}. Mend that line.",
                     self._number,
                 )
-            samples = columns[9:]
-            if len(set(samples)) != len(samples):
-                twice = next(name for name in samples if samples.count(name) > 1)
+            if twice := [name for name, count in Counter(columns[9:]).items() if count > 1]:
                 raise self._error(
                     "Each sample must be there once",
-                    f"{twice!r} is there twice. Rename one (bcftools reheader -s).",
+                    f"{twice[0]!r} is there twice. Rename one (bcftools reheader -s).",
                     self._number,
                 )
             return Header(tuple(lines), columns)
@@ -265,6 +193,26 @@ class VcfFile:
             "Put it before the records.",
             self._number,
         )
+
+    def _check_first(self, line: str) -> None:
+        """Refuses what is another kind of file, by its first line."""
+        must, advice = "", ""
+        if line.startswith("BCF\x02"):
+            must = "A VCF must be text, and this is BCF"
+            advice = "Convert it: bcftools view IN.bcf -Oz -o OUT.vcf.gz."
+        elif "\x00" in line:
+            must = "A VCF must be UTF-8 text"
+            advice = "It is UTF-16: iconv -f UTF-16 -t UTF-8 IN.vcf > OUT.vcf."
+        elif "\r" in line:
+            must = "The lines of a VCF must end in LF or CR LF"
+            advice = "They end in CR alone: tr '\\r' '\\n' < IN.vcf > OUT.vcf."
+        elif not line.startswith("##fileformat=VCF"):
+            must = "A VCF must begin with ##fileformat=VCFv4.x"
+            advice = (
+                f"It begins with {line[:40]!r}. Is it another kind of file? Tables go in as .tsv or .csv."
+            )
+        if must:
+            raise self._error(must, advice)
 
     def __iter__(self) -> Iterator[Record]:
         for line in self._lines():
@@ -275,13 +223,12 @@ class VcfFile:
             yield self._record(line)
 
     def _record(self, line: str) -> Record:
-        width = len(self.header.columns)
         found = line.split("\t", 8)
-        if len(found) < 8:
-            return Record(self._number, line, f"{len(found)} columns separated by tabs, at least 8 needed")
-        columns = 1 + line.count("\t")
+        columns, width = 1 + line.count("\t"), len(self.header.columns)
         problem = ""
-        if columns != width:
+        if columns < 8:
+            problem = f"{columns} columns separated by tabs, at least 8 needed"
+        elif columns != width:
             problem = f"{columns} columns, the header has {width}"
         elif not _POSITION.match(found[1]):
             problem = f"POS is {found[1][:20]!r}, not a whole number"
@@ -297,8 +244,7 @@ class VcfFile:
         return Record(self._number, line, "", found[0], int(found[1]), found[2], found[3], alts)
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """What was written: the file, its index, and why there is none."""
 
     path: Path
@@ -317,9 +263,9 @@ class _Order:
     reason: str = ""
 
     def see(self, line: str) -> None:
-        chrom, pos, _ = line.split("\t", 2) if line.count("\t") > 1 else (line, "", "")
         if self.reason:
             return
+        chrom, pos, *_ = *line.split("\t", 2), ""
         if not _POSITION.match(pos):
             self.reason = "a line has no position"
             return
@@ -338,45 +284,31 @@ class _Order:
 def write(path: str | Path, header: Header, lines: Iterable[str]) -> Written:
     """Writes a VCF whole or not at all: bgzip with an index, or plain text where the name does not end in .gz.
 
-    Parameters
-    ----------
-    path
-        Where to.
-    header
-        Its header.
-    lines
-        Records without line ends. Without an index where they are not sorted, and `Written.reason` says so.
-
-    Raises
-    ------
-    OSError
-        It cannot be written.
+    `lines` are records without line ends. Without an index where they are not sorted, and `Written.reason` says so.
     """
     path = Path(path)
     order = _Order()
     if path.suffix != ".gz":
-        with environment.atomic_write(path) as handle:
+        with storage.atomic_write(path) as handle:
             for text in _texts(header, lines, order):
                 handle.write(text)
         return Written(path, None, "plain text has no index")
-    path.parent.mkdir(parents=True, exist_ok=True)
     # htslib tells compressed files by the end of their names.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part.gz")
-    try:
-        _compress(temporary, _texts(header, lines, order))
-        index = None if order.reason else _index(temporary, csi=order.furthest > _LONGEST_TBI)
+    with ExitStack() as stack:
+        part = stack.enter_context(storage.beside(path, ".gz"))
+        for suffix in (".tbi", ".csi"):
+            stack.callback(Path(f"{part}{suffix}").unlink, missing_ok=True)
+        _compress(part, _texts(header, lines, order))
+        index = None if order.reason else _index(part, csi=order.furthest > _LONGEST_TBI)
         for suffix in (".tbi", ".csi"):
             # An index of what stood here before would point at the wrong bytes.
             if index is None or index.suffix != suffix:
-                path.with_name(path.name + suffix).unlink(missing_ok=True)
+                Path(f"{path}{suffix}").unlink(missing_ok=True)
         target = None
         if index is not None:
-            target = path.with_name(path.name + index.suffix)
+            target = Path(f"{path}{index.suffix}")
             os.replace(index, target)
-        os.replace(temporary, path)
-    finally:
-        for left in path.parent.glob(f"{temporary.name}*"):
-            left.unlink(missing_ok=True)
+        os.replace(part, path)
     return Written(path, target, order.reason or ("" if index else _NO_INDEX))
 
 

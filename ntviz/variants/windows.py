@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import lru_cache
 from typing import NamedTuple
 
 from ntviz.genome import Interval
@@ -13,20 +13,10 @@ _KEPT = 4  # blocks
 
 
 class Window(NamedTuple):
-    """A window of whole tokens on a contig.
+    """A window of whole tokens on a contig: `bases[margin : margin + length]`, the first at `start`, 0-based.
 
-    Attributes
-    ----------
-    start
-        0-based position of its first base.
-    bases
-        Its bases and those of the margins: `bases[margin : margin + length]` are the window.
-    margin
-        bp on the left of the window in `bases`; on the right there may be fewer.
-    length
-        bp of the window.
-    moved
-        bp that it lies to the right of where the token would be in its middle; negative to the left.
+    On the left there are `margin` bp more, on the right there may be fewer. `moved` bp it lies to the right of where the
+    token would be in its middle, negative to the left.
     """
 
     start: int
@@ -37,26 +27,13 @@ class Window(NamedTuple):
 
 
 class Contig:
-    """Bases of one contig, fetched in blocks that are kept for the next places.
-
-    Parameters
-    ----------
-    reference
-        Where the bases are.
-    name
-        The contig, under any alias.
-
-    Raises
-    ------
-    ValueError
-        There is no such contig.
-    """
+    """Bases of one contig, under any alias, fetched in blocks that are kept; a ValueError where there is no such contig."""
 
     def __init__(self, reference: Reference, name: str) -> None:
         self._reference = reference
         self._name = name
         self.length = len(reference.whole(name))
-        self._blocks: OrderedDict[int, str] = OrderedDict()
+        self._block = lru_cache(_KEPT)(self._fetch)
 
     def bases(self, start: int, end: int) -> str:
         """Upper-case bases of [start, end), 0-based half-open, clipped to the contig."""
@@ -67,16 +44,9 @@ class Contig:
         text = "".join(self._block(number) for number in range(first, last + 1))
         return text[start - first * _BLOCK : end - first * _BLOCK]
 
-    def _block(self, number: int) -> str:
-        if number in self._blocks:
-            self._blocks.move_to_end(number)
-            return self._blocks[number]
-        start = number * _BLOCK
-        part = Interval(self._name, start, min(start + _BLOCK, self.length))
-        text = self._blocks[number] = self._reference.fetch(part).sequence
-        if len(self._blocks) > _KEPT:
-            self._blocks.popitem(last=False)
-        return text
+    def _fetch(self, block: int) -> str:
+        start = block * _BLOCK
+        return self._reference.fetch(Interval(self._name, start, min(start + _BLOCK, self.length))).sequence
 
     def window(
         self, token: int, k: int, tokens: int, margin: int = 0, keep: tuple[int, int] | None = None
@@ -88,10 +58,8 @@ class Contig:
 
         Parameters
         ----------
-        token
-            0-based position of the first base of a token.
-        margin
-            bp wanted on both sides of the window, else on its right, else on its left, else on none.
+        token, margin
+            0-based first base of a token; bp wanted on both sides of the window, else on its right, its left, or none.
         keep
             Bases [start, end) that must be in it; those of the token if None.
 

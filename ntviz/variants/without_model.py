@@ -9,8 +9,8 @@ import numpy as np
 
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval
+from ntviz.genome.sequence import codes
 from ntviz.reference import Reference
-from ntviz.sequence import codes
 from ntviz.variants.alleles import smallest
 from ntviz.variants.consequences import consequence
 from ntviz.variants.windows import Contig
@@ -25,18 +25,10 @@ _BLOCK = 1 << 22  # bp counted at once
 
 @dataclass(frozen=True)
 class Markov:
-    """A Markov chain over bases, both strands counted together.
+    """A Markov chain over bases, both strands counted together."""
 
-    Attributes
-    ----------
-    order
-        Bases that the next one depends on.
-    log_probs
-        [4 ** order, 4] log probability of the next base, in nats.
-    """
-
-    order: int
-    log_probs: np.ndarray
+    order: int  # bases that the next one depends on
+    log_probs: np.ndarray  # [4 ** order, 4] of the next base, in nats
 
     @classmethod
     def fit(
@@ -47,13 +39,7 @@ class Markov:
         leave_out: Interval | None = None,
         pseudocount: float = 0.5,
     ) -> Markov:
-        """Counts all words of a reference, on both strands, but for a stretch that is left out.
-
-        Raises
-        ------
-        ValueError
-            The order is not 1 to 11.
-        """
+        """Counts all words of `order` + 1 bases of a reference, on both strands, but for a stretch that is left out."""
         if not 1 <= order <= 11:
             raise ValueError(f"order must be 1 to 11 bases; received {order}. Choose one of these.")
         counts = np.zeros(4 ** (order + 1))
@@ -61,10 +47,10 @@ class Markov:
             contig = Contig(reference, name)
             skipped = leave_out is not None and leave_out.overlaps(Interval(name, 0, length))
             for start in range(0, length, _BLOCK):
-                codes = _codes(contig.bases(start, start + _BLOCK + order))
+                bases = codes(contig.bases(start, start + _BLOCK + order)).astype(np.int64)
                 if skipped and leave_out is not None:
-                    codes[max(leave_out.start - start, 0) : max(leave_out.end - start, 0)] = 4
-                words, known = _words(codes, order + 1)
+                    bases[max(leave_out.start - start, 0) : max(leave_out.end - start, 0)] = 4
+                words, known = _words(bases, order + 1)
                 counts += np.bincount(words[known], minlength=len(counts))
         # The same words read on the other strand.
         counts = counts.reshape((4,) * (order + 1))
@@ -75,10 +61,7 @@ class Markov:
     def llr(self, before: str, ref: str, alt: str, after: str) -> float:
         """Log p(alternative) - log p(reference) of all words that hold the change, in nats; NaN beside N.
 
-        Parameters
-        ----------
-        before, after
-            At least `order` bases on either side.
+        `before` and `after` are at least `order` bases on either side.
 
         Examples
         --------
@@ -89,23 +72,19 @@ class Markov:
         left, right = before[-self.order :], after[: self.order]
         scores = []
         for allele in (alt, ref):
-            words, known = _words(_codes(left + allele + right), self.order + 1)
+            words, known = _words(codes(left + allele + right).astype(np.int64), self.order + 1)
             if not known.all() or not len(words):
                 return float("nan")
             scores.append(self.log_probs.reshape(-1)[words].sum())
         return float(scores[0] - scores[1])
 
 
-def _codes(bases: str) -> np.ndarray:
-    return codes(bases).astype(np.int64)
-
-
-def _words(codes: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _words(bases: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Number of each word of `size` bases, and whether it holds no N."""
-    count = max(len(codes) - size + 1, 0)
+    count = max(len(bases) - size + 1, 0)
     words, known = np.zeros(count, np.int64), np.ones(count, bool)
     for place in range(size):
-        part = codes[place : place + count]
+        part = bases[place : place + count]
         words = words * 4 + np.minimum(part, 3)
         known &= part < 4
     return words, known
@@ -125,20 +104,15 @@ def baselines(
         With chrom, pos (1-based), ref and alt that agree with the reference.
     markov
         Counted before; None counts words of 9 bases of the reference.
-
-    Raises
-    ------
-    ValueError
-        A contig is not in the reference, or the annotation has no exons.
     """
     import pandas as pd
 
     chain = markov if markov is not None else Markov.fit(reference)
     result = consequence(table, annotation, reference).set_index(table.index)
-    contigs: dict[str, Contig] = {}
+    contigs = {name: Contig(reference, str(name)) for name in table["chrom"].unique()}
     rows = []
     for row in table[["chrom", "pos", "ref", "alt"]].itertuples(index=False):
-        contig = contigs.setdefault(row.chrom, Contig(reference, str(row.chrom)))
+        contig = contigs[row.chrom]
         change = smallest(int(row.pos) - 1, row.ref.upper(), row.alt.upper())
         before = contig.bases(change.start - chain.order, change.start)
         after = contig.bases(change.end, change.end + chain.order)
