@@ -17,9 +17,9 @@ import pytest
 from ntviz import annotation, data, environment, motifs
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval
-from ntviz.pretraining import baselines, corpus
+from ntviz.genome.sequence import reverse_complement
+from ntviz.pretraining import corpus, evaluation
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement
 
 LIMIT = 45_000_000
 # Two versions of a complex, whose second protein's class is said again; an older collection; a plant's; one without kinds.
@@ -79,24 +79,12 @@ def genes() -> Annotation:
 def test_checksums_of_every_file(build: ModuleType) -> None:
     folder = environment.data_dir()
     assert build.checksums(folder) == (folder / build.CHECKSUMS).read_text(encoding="utf-8")
-    listed = [
-        line.split("  ")[1] for line in (folder / build.CHECKSUMS).read_text(encoding="utf-8").splitlines()
-    ]
-    assert {
-        build.FASTA,
-        f"{build.FASTA}.fai",
-        f"{build.FASTA}.gzi",
-        build.GENES,
-        build.MOTIFS,
-        build.FAMILIES,
-    } <= set(listed)
-
-
-def test_readme_states_every_checksum(build: ModuleType) -> None:
-    folder = environment.data_dir()
+    lines = (folder / build.CHECKSUMS).read_text(encoding="utf-8").splitlines()
+    listed = {name: digest for digest, name in (line.split("  ") for line in lines)}
+    fasta = {build.FASTA, f"{build.FASTA}.fai", f"{build.FASTA}.gzi"}
+    assert {*fasta, build.GENES, build.MOTIFS, build.FAMILIES} <= set(listed)
     readme = (folder / "README.md").read_text(encoding="utf-8")
-    for line in (folder / build.CHECKSUMS).read_text(encoding="utf-8").splitlines():
-        digest, name = line.split("  ")
+    for name, digest in listed.items():
         # Those of the model change with each training: the README points to the list.
         if not name.startswith("ntviz-mini/"):
             assert name in readme
@@ -104,9 +92,6 @@ def test_readme_states_every_checksum(build: ModuleType) -> None:
     for name in data.CATALOGUE:
         assert f"`{name}`" in readme
 
-
-def test_bundle_is_small(build: ModuleType) -> None:
-    folder = environment.data_dir()
     files = build.bundled(folder)
     assert f"{data.bundle('ntviz-mini').name}/model.safetensors" in files
     assert sum((folder / name).stat().st_size for name in files) < LIMIT
@@ -164,15 +149,13 @@ def test_transcripts_and_introns(genes: Annotation, chromosome: str) -> None:
     assert min(donors, acceptors) / introns > 0.99
 
 
-def gtf_lines() -> list[list[str]]:
-    with gzip.open(data.bundle("genes"), "rt", encoding="utf-8") as handle:
-        return [line.rstrip("\n").split("\t") for line in handle if not line.startswith("#")]
-
-
-def coding_sequences(chromosome: str) -> dict[str, list[tuple[str, int]]]:
+@pytest.fixture(scope="module")
+def coding(chromosome: str) -> dict[str, list[tuple[str, int]]]:
     """Pieces of CDS, 5' to 3', with the frame that the file states, by gene."""
     pieces = defaultdict(list)
-    for fields in gtf_lines():
+    with gzip.open(data.bundle("genes"), "rt", encoding="utf-8") as handle:
+        lines = [line.rstrip("\n").split("\t") for line in handle if not line.startswith("#")]
+    for fields in lines:
         if fields[2] == "CDS":
             bases = chromosome[int(fields[3]) - 1 : int(fields[4])]
             gene = fields[8].split('"')[3]
@@ -184,8 +167,7 @@ def translate(bases: str) -> str:
     return "".join(CODONS[bases[start : start + 3]] for start in range(0, len(bases) - 2, 3))
 
 
-def test_each_cds_is_an_open_reading_frame(genes: Annotation, chromosome: str) -> None:
-    coding = coding_sequences(chromosome)
+def test_each_cds_is_an_open_reading_frame(genes: Annotation, chromosome: str, coding: dict) -> None:
     assert len(coding) == 540
     stops = genes.table[genes.table["element"] == "stop_codon"].groupby("gene")
     for gene, pieces in coding.items():
@@ -216,8 +198,8 @@ def test_each_cds_is_an_open_reading_frame(genes: Annotation, chromosome: str) -
         ("ADA", 363, "MAQTPAFDKP"),
     ],
 )
-def test_known_proteins(chromosome: str, gene: str, residues: int, begins: str) -> None:
-    protein = translate("".join(bases for bases, _ in coding_sequences(chromosome)[gene]))
+def test_known_proteins(coding: dict, gene: str, residues: int, begins: str) -> None:
+    protein = translate("".join(bases for bases, _ in coding[gene]))
     assert len(protein) == residues
     assert protein.startswith(begins)
 
@@ -282,13 +264,10 @@ def test_another_promoter_is_not_intergenic_and_not_annotated(genes: Annotation)
     held = {kind for kind in genes.kinds if genes.indicator(place, kind).any()}
     assert held == {"gene"}
     assert genes.within(place).indicator(place, "promoter").tolist() == [False]
-    for gene, rows in genes.table[genes.table["element"] == "transcript"].groupby("gene"):
-        row = rows.iloc[0]
-        assert genes.tss(str(gene)) == (
-            "20",
-            row["start"] if row["strand"] == "+" else row["end"] - 1,
-            row["strand"],
-        )
+    transcripts = genes.table[genes.table["element"] == "transcript"]
+    for _, row in transcripts.iloc[::10].iterrows():
+        first = row["start"] if row["strand"] == "+" else row["end"] - 1
+        assert genes.tss(row["gene"]) == ("20", first, row["strand"])
 
 
 # Building -------------------------------------------------------------------------------------------------------------
@@ -350,22 +329,20 @@ single,chr20,+,7001,7500,,
 
 
 def test_a_transcript_and_a_gene_are_matched_where_each_is_the_others_best(build: ModuleType) -> None:
-    def transcript(name: str, *exons: tuple[int, int]) -> object:
-        return build.Transcript(name, "+", exons)
-
-    transcripts = [
-        transcript("all ends", (0, 100), (200, 300), (400, 500)),
+    exons = {
+        "all ends": ((0, 100), (200, 300), (400, 500)),
         # A readthrough that has half of the same ends, and no gene of its own.
-        transcript("second", (0, 100), (200, 350), (450, 800)),
-        transcript("two of four", (1000, 1100), (1200, 1300), (1450, 1500)),
-        transcript("one of four", (2000, 2100), (2200, 2310), (2450, 2500)),
-        transcript("other strand", (3000, 3100), (3200, 3500)),
-        transcript("equal", (4000, 4100), (4200, 4500)),
-        transcript("its equal", (4000, 4100), (4200, 4500)),
-        transcript("of two equal genes", (5000, 5100), (5200, 5500)),
-        transcript("of two genes", (6000, 6100), (6200, 6500)),
-        transcript("no intron", (7000, 7500)),
-    ]
+        "second": ((0, 100), (200, 350), (450, 800)),
+        "two of four": ((1000, 1100), (1200, 1300), (1450, 1500)),
+        "one of four": ((2000, 2100), (2200, 2310), (2450, 2500)),
+        "other strand": ((3000, 3100), (3200, 3500)),
+        "equal": ((4000, 4100), (4200, 4500)),
+        "its equal": ((4000, 4100), (4200, 4500)),
+        "of two equal genes": ((5000, 5100), (5200, 5500)),
+        "of two genes": ((6000, 6100), (6200, 6500)),
+        "no intron": ((7000, 7500),),
+    }
+    transcripts = [build.Transcript(name, "+", pieces) for name, pieces in exons.items()]
     found = build.matched(transcripts, build.read_collapsed(ISOFORMS, "20"))
     assert {name: gene.identifier for name, gene in found.items()} == {
         "all ends": "both",
@@ -439,18 +416,11 @@ def test_motifs() -> None:
 def test_families_are_those_of_the_motifs() -> None:
     known = motifs.families(data.bundle("motif-families"))
     assert list(known) == [motif.id for motif in motifs.read(data.bundle("motifs"))]
-    assert known["MA0114.5"] == (
-        "Nuclear receptors with C4 zinc fingers",
-        "RXR-related receptors (NR2)",
-    )
-    assert [sum(not getattr(kind, field) for kind in known.values()) for field in ("group", "family")] == [
-        2,
-        3,
-    ]
-    names = dict(
-        line.split("\t")[:2]
-        for line in data.bundle("motif-families").read_text(encoding="utf-8").splitlines()
-    )
+    assert known["MA0114.5"] == ("Nuclear receptors with C4 zinc fingers", "RXR-related receptors (NR2)")
+    assert sum(not kind.group for kind in known.values()) == 2
+    assert sum(not kind.family for kind in known.values()) == 3
+    lines = data.bundle("motif-families").read_text(encoding="utf-8").splitlines()
+    names = dict(line.split("\t")[:2] for line in lines)
     assert all(names[motif.id] == motif.name for motif in motifs.read(data.bundle("motifs")))
 
 
@@ -478,5 +448,5 @@ def test_counting_models_reach_their_known_losses_on_the_bundled_chromosome():
     genome = corpus.read(
         [data.bundle("chr20")], held_out=held_out, chunk_bp=6100, overlap_bp=50, tokens_bp=5994
     )
-    table = baselines.baselines(genome, orders=(5,))
+    table = evaluation.baselines(genome, orders=(5,))
     assert table["nats"].round(2).tolist() == [8.04, 7.9]

@@ -136,7 +136,6 @@ def test_around_puts_the_position_at_the_midpoint() -> None:
     for position, width in itertools.product((-3, 0, 7, 100), (1, 2, 5, 6)):
         interval = Interval.around("chr20", position, width, "-")
         assert (len(interval), interval.midpoint, interval.strand) == (width, position, "-")
-        assert interval.center_on(50) == Interval.around("chr20", 50, width, "-")
     assert Interval.around("chr20", 100, 4) == Interval("chr20", 98, 102)
     with pytest.raises(ValueError, match="A width must be at least 1 bp; received 0"):
         Interval.around("chr20", 100, 0)
@@ -282,7 +281,6 @@ def test_variant_kinds(ref: str, alt: str, kind: str) -> None:
     variant = Variant("20", 5, ref, alt)
     assert variant.kind == kind
     assert variant.is_snv == (kind == "SNV")
-    assert variant.is_indel == (kind in ("insertion", "deletion", "delins"))
 
 
 @pytest.mark.parametrize("text", ["20-1024--C", "20:1024::C", "20:1024:->C", "20:1024:-:C", "20 1024 - C"])

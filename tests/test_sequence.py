@@ -9,8 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ntviz import sequence
-from ntviz.genome import Interval, Variant
+from ntviz.genome import Interval, Variant, sequence
 
 
 def _random(rng: random.Random, length: int, letters: str = "ACGT") -> str:
@@ -174,24 +173,6 @@ def test_one_hot_is_in_order_acgt_with_zero_rows_for_n() -> None:
     np.testing.assert_array_equal(
         sequence.one_hot(sequence.reverse_complement("AACG")), sequence.one_hot("AACG")[::-1, ::-1]
     )
-
-
-def test_one_hot_round_trips() -> None:
-    rng = random.Random(5)
-    for _ in range(100):
-        text = _random(rng, rng.randint(1, 50), "ACGTN")
-        assert sequence.from_one_hot(sequence.one_hot(text)) == text
-    assert sequence.from_one_hot(np.array([[False, True, False, False]])) == "C"
-
-
-def test_from_one_hot_refuses() -> None:
-    with pytest.raises(ValueError, match=r"shape \[position, 4\]; received \[4, 5\]"):
-        sequence.from_one_hot(np.zeros((4, 5)))
-    with pytest.raises(ValueError, match=r"shape \[position, 4\]; received \[0, 4\]"):
-        sequence.from_one_hot(np.zeros((0, 4)))
-    for row in ([0.5, 0.5, 0, 0], [1, 1, 0, 0], [np.nan, 0, 0, 0], [1, 0, 0, 0.25]):
-        with pytest.raises(ValueError, match=r"single 1, or zeros for N; received .* at row 1"):
-            sequence.from_one_hot(np.array([[1, 0, 0, 0], row]))
 
 
 # --- shuffle -----------------------------------------------------------------------------------------------------

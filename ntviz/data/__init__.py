@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ntviz import environment
 from ntviz.data.catalogue import BUILT, BUNDLE, CATALOGUE, External, File, Local
-from ntviz.data.fetching import complete, fetch_entry, home
-from ntviz.data.transfer import FetchError
+from ntviz.data.fetching import FetchError, How, complete, fetch_entry, home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ def bundle(name: str) -> Path:
     'chr20.GRCh37.gtf.gz'
     """
     if name not in BUNDLE:
-        raise ValueError(_unknown(name, BUNDLE, "A part of the bundle"))
+        raise _unknown(name, BUNDLE, "A part of the bundle")
     return _present(name, BUNDLE[name], environment.data_dir())
 
 
@@ -78,9 +78,9 @@ def fetch(
 ) -> Path:
     """Path of fetched data; what is here already and whole is not fetched again.
 
-    A transfer that broke off is taken up where it stopped, in this call or in a later one. A file appears under its
-    name only when it is whole and checked: against the publisher's checksum where there is one, else for being a whole
-    file of its kind. Its SHA-256 is written to `<file>.source.json` and checked at each later fetch.
+    A file appears under its name only when it is whole and checked: against the publisher's checksum where there is
+    one, else for being a whole file of its kind. Its SHA-256 is written to `<file>.source.json` and checked at each
+    later fetch. Of a file with a checksum, what came before a transfer broke off is kept, also for a later call.
 
     Parameters
     ----------
@@ -106,18 +106,16 @@ def fetch(
     OSError
         If they cannot be written; of a full disk nothing half-written is left.
     """
-    if isinstance(name, External):
-        name, entry = name.name, name
-    else:
-        if name in BUNDLE or name in BUILT:
-            return local(name)
-        entry = _entry(name)
-    folder = Path(dest) if dest is not None else home(entry, environment.cache_dir())
-    if dest is None and not force:
-        provided = home(entry, environment.data_dir())
-        if complete(entry, provided):
-            return _result(name, entry, provided)
-    fetch_entry(entry, folder, progress=progress, force=force, timeout=timeout, attempts=attempts, wait=wait)
+    entry = name if isinstance(name, External) else None
+    name = name.name if isinstance(name, External) else name
+    if entry is None and (name in BUNDLE or name in BUILT):
+        return local(name)
+    entry = entry or _entry(name)
+    provided, cached = _homes(entry)
+    if dest is None and not force and complete(entry, provided):
+        return _result(name, entry, provided)
+    folder = cached if dest is None else Path(dest)
+    fetch_entry(entry, folder, How(progress, force, timeout, attempts, wait))
     return _result(name, entry, folder)
 
 
@@ -128,52 +126,41 @@ def known() -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = []
-    for kind, entries, folder in (
+    rows: list[tuple] = []
+    for kind, items, folder in (
         ("bundle", BUNDLE, environment.data_dir()),
         ("built", BUILT, environment.cache_dir()),
     ):
-        for name, item in entries.items():
+        for name, item in items.items():
             path = folder / item.path
             rows.append((name, kind, path.exists(), "", 1, item.licence, item.what, str(path)))
     for name, entry in CATALOGUE.items():
         here = [folder for folder in _homes(entry) if complete(entry, folder)]
-        path = here[0] if here else home(entry, environment.cache_dir())
+        path = here[0] if here else _homes(entry)[1]
+        files = len(entry.files)
         rows.append(
-            (
-                name,
-                "external",
-                bool(here),
-                entry.version,
-                len(entry.files),
-                entry.licence,
-                entry.what,
-                str(path),
-            )
+            (name, "external", bool(here), entry.version, files, entry.licence, entry.what, str(path))
         )
     return pd.DataFrame(rows, columns=["name", "kind", "here", "version", "files", "licence", "what", "path"])
 
 
-def _homes(entry: External) -> list[Path]:
+def _homes(entry: External) -> tuple[Path, Path]:
     # The data folder first: what an operator put there for everyone wins over a user's cache.
-    return [home(entry, environment.data_dir()), home(entry, environment.cache_dir())]
+    return home(entry, environment.data_dir()), home(entry, environment.cache_dir())
 
 
 def _entry(name: str) -> External:
     first, _, part = name.partition("/")
     if first not in CATALOGUE:
-        raise ValueError(_unknown(name, [*BUNDLE, *BUILT, *CATALOGUE], "A name of data"))
+        raise _unknown(name, [*BUNDLE, *BUILT, *CATALOGUE], "A name of data")
     entry = CATALOGUE[first]
-    if not part:
-        return entry
-    if part not in entry.parts:
-        raise ValueError(_unknown(part, entry.parts, f"A part of {first}"))
-    return entry.part(part)
+    if part and part not in entry.parts:
+        raise _unknown(part, entry.parts, f"A part of {first}")
+    return entry.part(part) if part else entry
 
 
 def _result(name: str, entry: External, folder: Path) -> Path:
-    part = name.partition("/")[2]
-    if part:
+    if part := name.partition("/")[2]:
         return folder / part
     return folder / entry.files[0].path if len(entry.files) == 1 else folder
 
@@ -188,8 +175,10 @@ def _present(name: str, item: Local, folder: Path) -> Path:
     return path
 
 
-def _unknown(name: str, names: object, what: str) -> str:
-    choices = [str(choice) for choice in names] if isinstance(names, (list, dict)) else []
+def _unknown(name: str, choices: Iterable[str], what: str) -> ValueError:
+    choices = list(choices)
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{what} must be one of {', '.join(choices) or 'none'}; received {name!r}. {hint}See `ntviz data`."
+    return ValueError(
+        f"{what} must be one of {', '.join(choices) or 'none'}; received {name!r}. {hint}See `ntviz data`."
+    )

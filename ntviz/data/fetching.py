@@ -1,27 +1,57 @@
-"""Files of an entry: fetched, checked, recorded, and put in place whole."""
+"""Files of an entry: brought by huggingface_hub or pooch, checked, recorded, and put in place whole."""
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
-import http.client
 import json
 import os
 import re
-import urllib.error
-import urllib.request
+import shutil
+import tempfile
+import time
 import zlib
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
-from ntviz import environment
+from ntviz import environment, storage
 from ntviz.data.catalogue import External, File
-from ntviz.data.transfer import HEADERS, FetchError, How, alone, download, forget, meta_path
 
 _CHUNK = 1 << 20
-_LONGEST_LIST = 4 << 20  # bytes of a publisher's list of checksums
+_HEADERS = {"User-Agent": "ntviz", "Accept-Encoding": "identity"}
+_PASSING = {408, 416, 425, 429, 500, 502, 503, 504}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_ADVICE = {
+    404: "The publisher moved or removed it: see data/README.md for where it comes from.",
+    410: "The publisher removed it: see data/README.md for where it comes from.",
+    401: "It needs a login; fetch it by hand.",
+    403: "The server or a proxy refuses it; fetch it by hand, or ask your network's operator.",
+}
+
+
+class FetchError(OSError):
+    """Data that could not be fetched, or are not what their publisher states."""
+
+
+class _PassingError(Exception):
+    """A fault that another attempt may not meet."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How to fetch; times in seconds."""
+
+    progress: bool
+    force: bool
+    timeout: float
+    attempts: int
+    wait: float
 
 
 def home(entry: External, folder: Path) -> Path:
@@ -39,136 +69,246 @@ def complete(entry: External, folder: Path) -> bool:
     return True
 
 
-def fetch_entry(
-    entry: External, folder: Path, *, progress: bool, force: bool, timeout: float, attempts: int, wait: float
-) -> None:
+def fetch_entry(entry: External, folder: Path, how: How) -> None:
     """Fetch the files of an entry that are not in the folder, and check those that are."""
-    if attempts < 1:
-        raise ValueError(f"attempts must be at least 1; received {attempts}. Leave it out for the default.")
+    if how.attempts < 1:
+        raise ValueError(
+            f"attempts must be at least 1; received {how.attempts}. Leave it out for the default."
+        )
     for file in entry.files:
         if urlsplit(file.url).scheme not in ("http", "https"):
             raise ValueError(
                 f"An address must begin with http:// or https://; received {file.url!r}. Correct the entry."
             )
-    how = How(timeout, attempts, wait)
-    several = len(entry.files) > 1
-    bar = (
-        environment.progress(total=len(entry.files), what=f"fetching {entry.name}", unit="files")
-        if several
-        else None
-    )
-    if bar is None or not progress:
+    several = how.progress and len(entry.files) > 1
+    with _bar(len(entry.files), entry.name, "files") if several else nullcontext() as bar:
         for file in entry.files:
-            _fetch_file(file, folder / file.path, how, force=force, progress=progress and not several)
-        return
-    with bar:
-        for file in entry.files:
-            _fetch_file(file, folder / file.path, how, force=force, progress=False)
-            bar.update(note=file.path)
+            _fetch_file(entry, file, folder / file.path, how, shown=how.progress and not several)
+            if bar is not None:
+                bar.update(note=file.path)
 
 
-def _fetch_file(file: File, target: Path, how: How, *, force: bool, progress: bool) -> None:
-    if not force and target.is_file():
-        _check_present(file, target)
-        return
+def _bar(total: int | None, name: str, unit: str) -> environment.Progress:
+    return environment.progress(total=total, what=f"fetching {name}", unit=unit)
+
+
+def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: bool) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    with alone(part):
-        if not force and target.is_file():
-            # Another process finished it between the two looks.
-            _check_present(file, target)
-            part.unlink(missing_ok=True)
+    with _alone(part):
+        record = None if how.force else _read_record(target)
+        if target.is_file() and not how.force:
+            _check_present(file, target, record)
             return
-        stated, source = _stated_md5(file, how)
-        record = None if force else _read_record(target)
-        for again in (True, False):
-            download(file, part, how, trusted=stated is not None, progress=progress)
-            found = _digests(part)
-            fault = _fault(file, part, found, stated, source, record)
-            if fault is None:
-                break
-            forget(part)
-            if not again:
-                raise FetchError(fault)
-        # The record goes first: a file without a record could not be told from one that somebody put there.
-        _write_record(file, target, found, source)
-        os.replace(part, target)
-        meta_path(part).unlink(missing_ok=True)
+        md5, source = _stated_md5(file, how)
+        known = f"sha256:{record['sha256']}" if record else f"md5:{md5}" if md5 else None
+
+        def bring(url: str, output: str, _: object) -> None:
+            # Only a checksum tells whether the rest belongs to what came before.
+            kept = part if md5 else Path(output)
+            if entry.repository:
+                _from_hub(entry, file, Path(output))
+            else:
+                _from_server(file, kept, how, shown=shown)
+                os.replace(kept, output)
+            if fault := _wrong_kind(file, Path(output), stated=md5 is not None):
+                raise ValueError(fault)
+
+        last, wrong = "", 0
+        for attempt in range(how.attempts):
+            if attempt:
+                time.sleep(how.wait * 2 ** (attempt - 1))
+            try:
+                with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+                    made = Path(
+                        pooch.retrieve(file.url, known, target.name, folder, downloader=cast(Any, bring))
+                    )
+                    # The record goes first: a file without one could not be told from one that somebody put there.
+                    _write_record(file, target, made, source)
+                    os.replace(made, target)
+                return
+            except _PassingError as fault:
+                last = str(fault)
+            except ValueError as fault:  # not what it should be; the second time it is given up
+                last, wrong = str(fault), wrong + 1
+                if wrong == 2:
+                    first = "the SHA-256 of its first fetch; use --force for a new version"
+                    raise FetchError(
+                        f"{file.url} must be what was published, but: {fault} Checked against "
+                        f"{first if record else source or 'its kind'}. It was changed at its source or damaged on the way; "
+                        f"nothing was kept. Try again, or see data/README.md."
+                    ) from fault
+            except OSError as error:
+                if error.errno not in _NO_ROOM:
+                    raise
+                part.unlink(missing_ok=True)
+                raise OSError(
+                    error.errno,
+                    f"{file.path} must fit on the disk, but writing it ended with '{os.strerror(error.errno)}'. Nothing "
+                    f"half-written is left. Free some space, or fetch to another folder",
+                    str(target.parent),
+                ) from error
+    kept = f" {part.stat().st_size:,} bytes are kept for the next fetch." if part.exists() else ""
+    raise FetchError(
+        f"{file.url} must come within {how.attempts} attempts, but each failed; the last: {last}.{kept} Try again "
+        f"later, or look at the address in a browser."
+    )
 
 
-def _check_present(file: File, target: Path) -> None:
-    record = _read_record(target)
-    found = _digests(target)
-    if record is not None and found["sha256"] != record["sha256"]:
-        raise FetchError(
-            f"{target} must have the SHA-256 recorded when it was fetched, {record['sha256']}, but it has {found['sha256']}. "
-            f"It was changed or damaged: fetch it again with --force."
-        )
-    if file.md5 is not None and found["md5"] != file.md5:
-        raise FetchError(
-            f"{target} must have the MD5 that its publisher states, {file.md5}, but it has {found['md5']}. "
-            f"Fetch it again with --force."
-        )
+def _check_present(file: File, target: Path, record: dict[str, Any] | None) -> None:
+    import pooch
+
+    for alg, stated, where in (
+        ("sha256", record and record["sha256"], "recorded when it was fetched"),
+        ("md5", file.md5, "that its publisher states"),
+    ):
+        if stated and (found := pooch.file_hash(str(target), alg)) != stated:
+            raise FetchError(
+                f"{target} must have the {alg.upper()} {where}, {stated}, but it has {found}. It was changed or damaged: "
+                f"fetch it again with --force."
+            )
     if record is None:
-        _write_record(file, target, found, "MD5 in the catalogue" if file.md5 else None, fetched=False)
+        _write_record(file, target, target, "MD5 in the catalogue" if file.md5 else None, fetched=False)
 
 
-# Checks --------------------------------------------------------------------------------------------------------------
+@contextmanager
+def _alone(part: Path) -> Generator[None]:
+    """Hold the partial file, so that two processes do not write into one."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{part}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise FetchError(
+            f"One process at a time may fetch a file; {part.name} is held by another. Wait for it, or fetch once before "
+            f"starting many jobs."
+        ) from None
+    except OSError:
+        pass  # Some network file systems have no locks.
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
-def _digests(path: Path) -> dict[str, Any]:
-    sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with open(path, "rb") as handle:
-        while chunk := handle.read(_CHUNK):
-            sha256.update(chunk)
-            md5.update(chunk)
-    return {"bytes": path.stat().st_size, "sha256": sha256.hexdigest(), "md5": md5.hexdigest()}
+# Ways to get a file --------------------------------------------------------------------------------------------------
 
 
-def _fault(
-    file: File,
-    part: Path,
-    found: dict[str, Any],
-    stated: str | None,
-    source: str | None,
-    record: dict[str, Any] | None,
-) -> str | None:
-    """Why what came is not the file, or None."""
-    advice = "It was changed at its source or damaged on the way. Nothing was kept; try again, or see data/README.md."
-    if file.size is not None and found["bytes"] != file.size:
-        return f"{file.url} must have {file.size:,} bytes, but {found['bytes']:,} came. {advice}"
-    if stated is not None and found["md5"] != stated:
-        return f"{file.url} must have the MD5 {stated} ({source}), but what came has {found['md5']}. {advice}"
-    if record is not None and found["sha256"] != record["sha256"]:
-        return (
-            f"{file.url} must have the SHA-256 of its first fetch, {record['sha256']}, but what came has {found['sha256']}. "
-            f"{advice} If the new version is meant, fetch it with --force."
+def _from_server(file: File, part: Path, how: How, *, shown: bool) -> None:
+    """Bring a file to `part`; what is there already is the beginning of it."""
+    import requests
+
+    have = part.stat().st_size if part.exists() else 0
+    headers = {**_HEADERS, **({"Range": f"bytes={have}-"} if have else {})}
+    try:
+        with requests.get(file.url, headers=headers, stream=True, timeout=how.timeout) as response:
+            if response.status_code == 416:
+                part.unlink()
+            if not response.ok:
+                _refused(file, response.status_code, response.reason)
+            have = have if response.status_code == 206 else 0
+            left = int(response.headers.get("Content-Length") or 0)
+            if shutil.disk_usage(part.parent).free < left:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            bar = _bar(have + left or None, file.path, "bytes") if shown else nullcontext()
+            with bar as counted, open(part, "ab" if have else "wb") as handle:
+                for chunk in response.iter_content(1 << 16):
+                    handle.write(chunk)
+                    if counted is not None:
+                        counted.update(len(chunk))
+    except requests.exceptions.SSLError as error:
+        raise FetchError(
+            f"{urlsplit(file.url).hostname} must show a certificate that can be trusted, but: {error}. Check the clock of "
+            f"this machine, or set REQUESTS_CA_BUNDLE to your network's certificates."
+        ) from error
+    except requests.RequestException as error:
+        if "NameResolutionError" in repr(error):
+            raise _offline(
+                file, f"{urlsplit(file.url).hostname} must be reachable, but its name is not found"
+            ) from error
+        raise _PassingError(f"the connection failed or broke ({error})") from error
+
+
+def _from_hub(entry: External, file: File, output: Path) -> None:
+    """Bring a file of a data set of the Hugging Face Hub."""
+    import httpx
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils import tqdm
+
+    class Silent(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})
+
+    try:
+        with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+            made = hf_hub_download(
+                entry.repository, file.path, repo_type="dataset", revision=entry.revision, local_dir=folder,
+                tqdm_class=Silent,
+            )  # fmt: skip
+            os.replace(made, output)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, httpx.HTTPError) as error:
+        cause = error.__cause__ or error  # The hub's client has tried several times by itself.
+        response = getattr(error, "response", None) or getattr(cause, "response", None)
+        if response is not None:
+            _refused(file, response.status_code, response.reason_phrase, error)
+        offline = isinstance(cause, OfflineModeIsEnabled)
+        what = (
+            "HF_HUB_OFFLINE must not be set" if offline else "huggingface.co must be reachable, and it is not"
         )
-    if stated is None and (kind := _wrong_kind(file.path, part)):
-        return f"{file.url} must be {kind}. {advice}"
-    return None
+        raise _offline(file, f"{what} ({cause})") from error
 
 
-def _wrong_kind(name: str, path: Path) -> str | None:
-    """What the file should be and is not, told by its content; the check where no checksum is stated."""
+def _offline(file: File, what: str) -> FetchError:
+    return FetchError(
+        f"{what}. Are you offline? Fetch {file.path} on a machine with network and copy it here, or set https_proxy."
+    )
+
+
+def _refused(file: File, status: int, reason: str, cause: BaseException | None = None) -> None:
+    if status in _PASSING:
+        raise _PassingError(f"the server answered {status} {reason}") from cause
+    raise FetchError(
+        f"{file.url} must be there to fetch, but the server answered {status} {reason}. "
+        f"{_ADVICE.get(status, 'Look at the address in a browser.')}"
+    ) from cause
+
+
+# Checks and records --------------------------------------------------------------------------------------------------
+
+
+def _wrong_kind(file: File, path: Path, *, stated: bool) -> str | None:
+    """What the file should be and is not; its content is looked at where no checksum is stated."""
+    size = path.stat().st_size
+    if file.size not in (None, size):
+        return f"it must have {file.size:,} bytes, and {size:,} came."
     with open(path, "rb") as handle:
         head = handle.read(64)
-        handle.seek(max(path.stat().st_size - 4, 0))
+        handle.seek(max(size - 4, 0))
         tail = handle.read()
+    if stated:
+        return None
     if not head:
-        return "a file with content, but it is empty"
-    if name.endswith((".gz", ".tbi")):
+        return "it must be a file with content, and it is empty."
+    if file.path.endswith((".gz", ".tbi")):
         try:
             with gzip.open(path, "rb") as handle:
                 while handle.read(_CHUNK):
                     pass
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            return f"a whole gzip file, but reading it ended with '{error}'; it begins {head[:20]!r}"
-    elif name.endswith(".parquet"):
+            return (
+                f"it must be a whole gzip file, and reading it ended with '{error}'; it begins {head[:20]!r}."
+            )
+    elif file.path.endswith(".parquet"):
         if head[:4] != b"PAR1" or tail != b"PAR1":
-            return f"a whole parquet file, but it begins {head[:4]!r} and ends {tail!r}"
+            return f"it must be a whole parquet file, and it begins {head[:4]!r} and ends {tail!r}."
     elif head.lstrip()[:1] == b"<":
-        return f"data, but it is a web page: it begins {head[:30]!r}"
+        return f"it must be data, and it is a web page: it begins {head[:30]!r}."
     return None
 
 
@@ -178,38 +318,30 @@ def _stated_md5(file: File, how: How) -> tuple[str | None, str | None]:
         return file.md5, "MD5 in the catalogue"
     if file.checksum_url is None:
         return None, None
+    import requests
+
     try:
-        request = urllib.request.Request(file.checksum_url, headers=HEADERS)
-        with urllib.request.urlopen(request, timeout=how.timeout) as response:
-            text = response.read(_LONGEST_LIST).decode("utf-8", "replace")
-    except (urllib.error.URLError, http.client.HTTPException, OSError):
+        response = requests.get(file.checksum_url, headers=_HEADERS, timeout=how.timeout)
+    except requests.RequestException:
         # The file itself may still come; its record then says that it was checked against nothing.
         return None, None
-    found = parse_checksums(text, file.path.rpartition("/")[2])
+    found = parse_checksums(response.text, file.path.rpartition("/")[2]) if response.ok else None
     return (found, f"MD5 at {file.checksum_url}") if found else (None, None)
 
 
 def parse_checksums(text: str, name: str) -> str | None:
     """MD5 of a file in a list of checksums, as md5sum or BSD's md5 write it, or in a file with nothing else.
 
-    Examples
-    --------
     >>> listed = "0cc175b9c0f1b6a831c399e269772661  ./a.gz"
     >>> parse_checksums(listed, "a.gz"), parse_checksums(listed, "b.gz")
     ('0cc175b9c0f1b6a831c399e269772661', None)
     """
-    for line in text.splitlines():
-        listed = re.fullmatch(r"\s*([0-9a-fA-F]{32})\s+\*?(\S.*?)\s*", line)
-        digest, path = listed.groups() if listed else (None, None)
-        if not listed and (bsd := re.fullmatch(r"\s*MD5 ?\((.+)\) ?= ?([0-9a-fA-F]{32})\s*", line)):
-            path, digest = bsd.groups()
-        if digest is not None and path is not None and path.rpartition("/")[2] == name:
-            return digest.lower()
-    alone = re.fullmatch(r"\s*([0-9a-fA-F]{32})\s*", text)
-    return alone[1].lower() if alone else None
-
-
-# Records -------------------------------------------------------------------------------------------------------------
+    md5 = r"(?P<md5>[0-9a-fA-F]{32})"
+    path = rf"(?:\S.*/)?{re.escape(name)}"
+    for form in (rf"^\s*{md5}\s+\*?{path}\s*$", rf"^\s*MD5 ?\({path}\) ?= ?{md5}\s*$", rf"\A\s*{md5}\s*\Z"):
+        if found := re.search(form, text, re.MULTILINE):
+            return found["md5"].lower()
+    return None
 
 
 def _record_path(target: Path) -> Path:
@@ -224,14 +356,15 @@ def _read_record(target: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and {"bytes", "sha256"} <= record.keys() else None
 
 
-def _write_record(
-    file: File, target: Path, found: dict[str, Any], source: str | None, *, fetched: bool = True
-) -> None:
+def _write_record(file: File, target: Path, made: Path, source: str | None, *, fetched: bool = True) -> None:
+    with open(made, "rb") as handle:
+        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
     record = {
         "url": file.url,
-        **found,
+        "bytes": made.stat().st_size,
+        "sha256": sha256,
         "checked_against": source or "nothing stated by the publisher; recorded at the first fetch",
         "fetched" if fetched else "found": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    with environment.atomic_write(_record_path(target), "w") as handle:
+    with storage.atomic_write(_record_path(target), "w") as handle:
         handle.write(json.dumps(record, indent=2) + "\n")

@@ -16,22 +16,16 @@ _MITOCHONDRION = "NC_012920.1"
 def canonical_contig(name: str) -> str:
     """The bare name of a contig: `20` for `20`, `chr20` and `NC_000020.10`; unknown names stay as they are.
 
-    The mitochondrion (`M`, `chrM`, `MT`, `NC_012920.1`) is `MT`. A RefSeq accession loses its version here,
-    and with it its assembly; `accession_assembly` keeps that.
+    The mitochondrion is `MT`. A RefSeq accession loses its version, and with it its assembly: see `accession_assembly`.
 
-    Examples
-    --------
     >>> [canonical_contig(name) for name in ("chr20", "NC_000020.11", "chrM", "chrUn_gl000220")]
     ['20', '20', 'MT', 'chrUn_gl000220']
     """
     if name == _MITOCHONDRION:
         return "MT"
-    accession = ACCESSION.fullmatch(name)
-    if accession is not None:
+    if accession := ACCESSION.fullmatch(name):
         number = int(accession["number"])
-        if 1 <= number <= 24:
-            return {23: "X", 24: "Y"}.get(number, str(number))
-        return name
+        return {23: "X", 24: "Y"}.get(number, str(number)) if 1 <= number <= 24 else name
     prefixed = _PREFIXED.fullmatch(name)
     if prefixed is None:
         return name
@@ -42,8 +36,6 @@ def canonical_contig(name: str) -> str:
 def browser_contig(name: str) -> str:
     """The name that a genome browser shows: `chr20` for `20` and `NC_000020.10`; unknown names stay as they are.
 
-    Examples
-    --------
     >>> [browser_contig(name) for name in ("20", "NC_000020.10", "MT", "scaffold_1")]
     ['chr20', 'chr20', 'chrM', 'scaffold_1']
     """
@@ -56,8 +48,6 @@ def browser_contig(name: str) -> str:
 def accession_assembly(name: str) -> str | None:
     """`GRCh37` or `GRCh38` when the contig name is a RefSeq accession of a human chromosome in it, else None.
 
-    Examples
-    --------
     >>> accession_assembly("NC_000020.10"), accession_assembly("chr20")
     ('GRCh37', None)
     """
@@ -118,8 +108,7 @@ def check_contig_name(name: str) -> None:
     """Raise unless the name is text, not empty and without whitespace."""
     if not isinstance(name, str):
         raise TypeError(
-            f"A contig name must be text; received {type(name).__name__} {name!r}. Write it in quotes: "
-            f"'{name}'."
+            f"A contig name must be text; received {type(name).__name__} {name!r}. Write it in quotes: '{name}'."
         )
     if not name or any(letter.isspace() for letter in name):
         raise ValueError(

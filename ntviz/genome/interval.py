@@ -45,14 +45,6 @@ class Interval:
     strand
         `+`, `-`, or `.` for none.
 
-    Raises
-    ------
-    ValueError
-        If the interval is empty, the contig name is empty or holds whitespace, or the strand is none of
-        these.
-    TypeError
-        If a coordinate is not an integer.
-
     Examples
     --------
     >>> interval = Interval.from_str("chr20:1,001-1,010")
@@ -71,15 +63,11 @@ class Interval:
         object.__setattr__(self, "start", as_position(self.start, "start"))
         object.__setattr__(self, "end", as_position(self.end, "end"))
         if self.strand not in STRANDS:
-            raise ValueError(
-                f"A strand must be '+', '-' or '.'; received {self.strand!r}. "
-                f"Use '.' where the strand does not matter."
-            )
+            raise ValueError(f"A strand must be '+', '-' or '.'; received {self.strand!r}.")
         if self.end <= self.start:
             raise ValueError(
                 f"An interval must hold at least one base (start < end, 0-based half-open); received start "
-                f"{self.start:,} and end {self.end:,} on {self.chrom}, which is empty. "
-                f"Swap the two, or widen the region."
+                f"{self.start:,} and end {self.end:,} on {self.chrom}, which is empty. Swap the two, or widen the region."
             )
 
     @classmethod
@@ -92,13 +80,6 @@ class Interval:
             `chr20:1,000-2,000`, `20:1000..2000`, one position `chr20:1,000`; `(+)` or `(-)` may follow, or
             Ensembl's `:1` and `:-1`. Spaces, and dashes as browsers paste them, are accepted. A bare contig
             is not: its length is known to the reference only.
-
-        Raises
-        ------
-        ValueError
-            If the text is not a region, or the region is empty.
-        TypeError
-            If it is not text.
 
         Examples
         --------
@@ -131,14 +112,7 @@ class Interval:
 
     @classmethod
     def around(cls, chrom: str, position0: int, width: int, strand: str = ".") -> Interval:
-        """The interval of `width` bp whose midpoint is the 0-based `position0`.
-
-        For an even width there is one base more on the left than on the right of the position.
-
-        Raises
-        ------
-        ValueError
-            If the width is below 1.
+        """The interval of `width` bp whose midpoint is the 0-based `position0`; of an even width, the right one of two.
 
         Examples
         --------
@@ -147,16 +121,13 @@ class Interval:
         """
         width = as_position(width, "width")
         if width < 1:
-            raise ValueError(
-                f"A width must be at least 1 bp; received {width}. Give the number of bases wanted."
-            )
+            raise ValueError(f"A width must be at least 1 bp; received {width}.")
         start = as_position(position0, "position0") - width // 2
         return cls(chrom, start, start + width, strand)
 
     def __str__(self) -> str:
         """The region in 1-based closed form, `chr20:1000-2000`, with the strand when there is one."""
-        suffix = "" if self.strand == "." else f"({self.strand})"
-        return f"{self.chrom}:{self.start + 1}-{self.end}{suffix}"
+        return f"{self.chrom}:{self.start + 1}-{self.end}{self._suffix}"
 
     def __len__(self) -> int:
         """Number of bases."""
@@ -165,33 +136,24 @@ class Interval:
     def label(self) -> str:
         """The region as people read it: 1-based closed, with thousands separators.
 
-        Examples
-        --------
         >>> Interval("chr20", 999, 2000).label()
         'chr20:1,000-2,000'
         """
-        suffix = "" if self.strand == "." else f"({self.strand})"
-        return f"{self.chrom}:{self.start + 1:,}-{self.end:,}{suffix}"
+        return f"{self.chrom}:{self.start + 1:,}-{self.end:,}{self._suffix}"
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.strand == "." else f"({self.strand})"
 
     @property
     def midpoint(self) -> int:
         """0-based position of the base in the middle (the right one of two)."""
         return (self.start + self.end) // 2
 
-    def center_on(self, position0: int) -> Interval:
-        """An interval as wide as this one, on the same strand, whose midpoint is the 0-based `position0`."""
-        return Interval.around(self.chrom, position0, len(self), self.strand)
-
     def expand(self, left: int, right: int | None = None) -> Interval:
-        """This interval with `left` bp more before it and `right` bp more after it.
+        """This interval with `left` bp more before it and `right` (else `left`) bp after it; negative numbers trim.
 
-        Left and right are those of the genome, whatever the strand. `right` is `left` when it is not given;
-        negative numbers trim.
-
-        Raises
-        ------
-        ValueError
-            If nothing is left after trimming.
+        Left and right are those of the genome, whatever the strand.
         """
         left = as_position(left, "left")
         right = left if right is None else as_position(right, "right")
@@ -203,10 +165,7 @@ class Interval:
         return Interval(self.chrom, self.start + n, self.end + n, self.strand)
 
     def overlaps(self, other: Interval) -> bool:
-        """Whether the two share at least one base.
-
-        Strands are ignored; aliases of a contig name are the same contig.
-        """
+        """Whether the two share at least one base; strands are ignored, aliases of a contig are the same contig."""
         return (
             self.start < other.end
             and other.start < self.end

@@ -45,7 +45,6 @@ _FOREIGN = (
         "deletions, duplications, insertions and the like do not hold the bases that VCF needs.",
     ),
 )
-"""Other forms, and why they are not understood."""
 _COMPLEMENT = str.maketrans("ACGTacgt", "TGCAtgca")
 _ANCHOR_ADVICE = (
     "Write insertions and deletions as VCF does, with the base before them in both alleles: "
@@ -66,13 +65,6 @@ class Variant:
     ref, alt
         Bases of the reference and of the alternative, from A, C, G, T, N; lower case is upper-cased. Neither
         is empty: insertions and deletions carry the anchor base of VCF.
-
-    Raises
-    ------
-    ValueError
-        If an allele is empty, equal to the other or holds other letters, or the position is below 1.
-    TypeError
-        If the position is not an integer or an allele is not text.
 
     Examples
     --------
@@ -118,10 +110,7 @@ class Variant:
         Raises
         ------
         ValueError
-            If the text is in no dialect (an rsID needs a database, HGVS's c. and p. a transcript), an allele is not made
-            of bases, there is more than one alternative (`A,C`), or the position may count from 0 (SPDI).
-        TypeError
-            If it is not text.
+            If the text is in no dialect (an rsID needs a database, HGVS's c. and p. a transcript), or in SPDI.
 
         Examples
         --------
@@ -189,20 +178,10 @@ class Variant:
         return len(self.ref) == len(self.alt) == 1
 
     @property
-    def is_indel(self) -> bool:
-        """Whether the sequence changes its length."""
-        return len(self.ref) != len(self.alt)
-
-    @property
     def kind(self) -> str:
-        """One of `SNV`, `MNV`, `insertion`, `deletion`, `delins`.
-
-        An MNV keeps the length; a delins replaces bases and changes it.
-        """
-        if self.is_snv:
-            return "SNV"
-        if not self.is_indel:
-            return "MNV"
+        """One of `SNV`, `MNV` (keeps the length), `insertion`, `deletion`, `delins` (replaces bases, changes the length)."""
+        if len(self.ref) == len(self.alt):
+            return "SNV" if self.is_snv else "MNV"
         short, long = sorted((self.ref, self.alt), key=len)
         # VCF puts the anchor before the change, and after it at the first base of a contig.
         if not (long.startswith(short) or long.endswith(short)):
