@@ -16,7 +16,7 @@ import torch
 from captum.attr import LayerIntegratedGradients
 
 from ntviz import attribution, data, models
-from ntviz.attribution.baselines import BASELINES
+from ntviz.attribution.gradients import BASELINES
 from ntviz.genome import Interval
 from ntviz.reference import Reference
 

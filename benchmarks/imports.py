@@ -17,7 +17,7 @@ STATEMENTS = (
     "from ntviz import environment",
     "from ntviz import runs",
     "from ntviz import cli",
-    "from ntviz import genome, sequence, tokens",
+    "from ntviz.genome import sequence; from ntviz import tokens",
     "from ntviz import reference, annotation, data",
     "from ntviz import models",
     "from ntviz import plot",

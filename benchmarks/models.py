@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 from ntviz import models, tokens
 from ntviz.models import encoder, registry
-from ntviz.pretraining import speed
+from ntviz.pretraining import recipe
 
 SPEC = registry.SPECS["v2-50m"]
 
@@ -70,7 +70,7 @@ def measure(folder: str, length: int, batch: int) -> None:
     result = {"load_s": loaded, "load_bytes": load_bytes, "tokens_per_s": rate}
     result["peak_bytes"] = memory("VmHWM") - before
     # In the same process and minute, so that a busy machine slows both.
-    result["matrix"] = max(speed.matmul_flops("cpu", repeats=10) for _ in range(2))
+    result["matrix"] = max(recipe.matmul_flops("cpu", repeats=10) for _ in range(2))
     print(json.dumps(result))
 
 

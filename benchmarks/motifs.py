@@ -18,10 +18,10 @@ import numpy as np
 
 from ntviz import data, motifs
 from ntviz.genome import Interval
+from ntviz.genome.sequence import one_hot
 from ntviz.motifs import Motif
-from ntviz.motifs.tomtom import compare
+from ntviz.motifs.naming import compare
 from ntviz.reference import Reference
-from ntviz.sequence import one_hot
 
 REGION = Interval("20", 30_000_000, 31_000_000)
 WINDOW = 1_000

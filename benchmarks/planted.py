@@ -22,9 +22,9 @@ import torch
 
 from ntviz import data, finetuning, motifs
 from ntviz.genome import Interval
+from ntviz.genome.sequence import one_hot, shuffle
 from ntviz.motifs import Detector, Motif, Planted
 from ntviz.reference import Reference
-from ntviz.sequence import one_hot, shuffle
 
 CHOSEN = ("MA0139", "MA0046", "MA0080", "MA0106", "MA0052", "MA0099", "MA0035", "MA0114", "MA0506", "MA0148")
 LENGTH, HELD_OUT = 100, 300

@@ -26,9 +26,8 @@ import torch
 
 from ntviz import data, environment
 from ntviz.models import encoder
-from ntviz.pretraining import corpus, speed, training
-from ntviz.pretraining.recipe import Recipe, named
-from ntviz.tokens import Tokenizer
+from ntviz.pretraining import corpus, training
+from ntviz.pretraining.recipe import Recipe, named, peak_flops
 
 GOAL = 5.0
 
@@ -40,14 +39,12 @@ def loading(recipe: Recipe, store: str, folder: str, steps: int) -> float:
         [data.bundle("chr20")], chunk_bp=bases + 106, tokens_bp=bases, store=store,
         folder=folder if store == "shards" else None,
     )  # fmt: skip
-    sampler = read.sampler(
-        Tokenizer(recipe.vocabulary), max_tokens=recipe.max_tokens, sequences=recipe.sequences, seed=0
-    )
+    sampler = read.sampler(recipe)
     accelerator = training._accelerator(recipe, "cpu")
     seconds = []
     for step in range(steps + 1):
         began = time.perf_counter()
-        training._micro_batches(sampler, recipe, step, accelerator)
+        training._micro_batches(sampler, step, accelerator)
         seconds.append(time.perf_counter() - began)
     return recipe.sequences * recipe.max_tokens / statistics.median(seconds[1:])
 
@@ -111,7 +108,7 @@ def main() -> int:
     device = environment.device(arguments.device)
     length = 1000 if device == "cpu" else 2048
     tokens = arguments.tokens or (length if device == "cpu" else 0)
-    peaks = {kind: f"{speed.peak(device, kind) / 1e12:,.2f}" for kind in ("float32", "bfloat16")}
+    peaks = {kind: f"{peak_flops(device, kind) / 1e12:,.2f}" for kind in ("float32", "bfloat16")}
     print(f"{device}, torch {torch.__version__}; matrix products, TFLOP/s: {peaks}")
     fastest = 0.0
     with tempfile.TemporaryDirectory() as folder:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ntviz import annotation, data, embeddings, projection
-from ntviz.projection import separating
+from ntviz import annotation, data, embeddings
+from ntviz.embeddings.separation import coded, distances
 from ntviz.reference import Reference
 
 ROUNDS, DEALS = 3, 200
@@ -34,7 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--windows", type=int, default=1_000)
     arguments = parser.parse_args()
-    found = projection.windows(
+    found = embeddings.windows(
         annotation.read(data.bundle("genes")),
         Reference(data.bundle("chr20")),
         elements=("intergenic", "intron", "three_prime_utr", "CDS"),
@@ -43,17 +43,17 @@ def main() -> None:
     )
     vectors = embeddings.kmer_frequencies(found.sequences, 4)
     print(f"{found}; {vectors.shape[1]} numbers each")
-    print(f"umap compiling {seconds(lambda: projection.project(vectors[:50], method='umap')):7.2f} s, once")
-    taken: dict[str, list[float]] = {method: [] for method in projection.METHODS}
+    print(f"umap compiling {seconds(lambda: embeddings.project(vectors[:50], method='umap')):7.2f} s, once")
+    taken: dict[str, list[float]] = {method: [] for method in embeddings.METHODS}
     for _ in range(ROUNDS):
-        for method in projection.METHODS:
-            taken[method].append(seconds(lambda method=method: projection.project(vectors, method=method)))
+        for method in embeddings.METHODS:
+            taken[method].append(seconds(lambda method=method: embeddings.project(vectors, method=method)))
     best = {method: min(each) for method, each in taken.items()}
     for method, each in best.items():
         print(f"{method:<14} {each:7.2f} s  {each / best['pca']:6.1f} times PCA")
 
-    near = separating.distances(projection.scaled(vectors), found.groups)
-    names, labels = separating.coded(found.labels, len(found))
+    near = distances(embeddings.scaled(vectors), found.groups)
+    names, labels = coded(found.labels, len(found))
     rng = np.random.default_rng(0)
     dealt = np.array([rng.permutation(labels) for _ in range(DEALS)])
     single, together = [], []

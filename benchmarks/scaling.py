@@ -2,7 +2,7 @@
 
 Run it from the repository: `python benchmarks/scaling.py`. The rate of this machine is measured (one large matrix product);
 the share of it that passes reach is measured by `python benchmarks/models.py`; everything else is counted. A device of
-another rate is a division: `--rate` takes its measured operations a second (`pretraining.speed.matmul_flops` on it).
+another rate is a division: `--rate` takes its measured operations a second (`pretraining.recipe.matmul_flops` on it).
 On a GPU, `python benchmarks/scaling.py --device cuda --dtype bfloat16` measures both, each model with random weights in
 its published shape.
 """
@@ -16,9 +16,8 @@ import numpy as np
 import torch
 
 from ntviz import models
-from ntviz.environment import costing
 from ntviz.models import encoder, nucleotide_transformer, registry
-from ntviz.pretraining import recipe, speed
+from ntviz.pretraining import recipe
 from ntviz.tokens import VOCABULARIES, Tokenizer
 
 MODELS = (
@@ -34,6 +33,7 @@ CHR20 = 59_505_520  # bases of GRCh37's chromosome 20 that are known
 SEQUENCES = 510_647  # of the 18 original tasks
 TASKS, FOLDS, STEPS, BATCH, TASK_BP = 18, 10, 10_000, 8, 500
 WINDOWS = 90_000
+REACH = 0.8  # share of the rate of one large matrix product that passes reach on CPUs
 
 
 def main() -> None:
@@ -47,10 +47,10 @@ def main() -> None:
     parser.add_argument("--device", help="measure the rate and each model's share of it there: cpu or cuda")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
-    parser.add_argument("--reach", type=float, default=costing.REACH, help="share of it that passes reach")
+    parser.add_argument("--reach", type=float, default=REACH, help="share of it that passes reach")
     parser.add_argument("--devices", default="1,8,64")
     arguments = parser.parse_args()
-    rate = arguments.rate or speed.peak(arguments.device or "cpu", arguments.dtype)
+    rate = arguments.rate or recipe.peak_flops(arguments.device or "cpu", arguments.dtype)
     devices = [int(number) for number in arguments.devices.split(",")]
     reaches = dict.fromkeys(arguments.models, arguments.reach)
     print(f"{rate:.3g} operations a second in {arguments.dtype}")
@@ -62,8 +62,7 @@ def main() -> None:
     print("| model | job | tokens read | operations | " + " | ".join(f"hours on {n}" for n in devices) + " |")
     print("|---|---|---|---|" + "---|" * len(devices))
     for name in arguments.models:
-        outline = models.outline(name)
-        for job, tokens, flops in jobs(outline):
+        for job, tokens, flops in jobs(registry.SPECS[name]):
             hours = [flops / (rate * reaches[name]) / n / 3_600 for n in devices]
             print(
                 f"| {name} | {job} | {tokens:.2g} | {flops:.2g} | "
@@ -90,26 +89,31 @@ def reached(name: str, rate: float, device: str, dtype: str) -> tuple[float, flo
         began = time.perf_counter()
         model.forward(ids, at=np.full((batch, 1), length // 2))
         seconds.append(time.perf_counter() - began)
-    flops = batch * models.outline(name).shape.flops(length, 1)
+    flops = batch * operations(registry.SPECS[name], length, 1)
     return batch * length / min(seconds), flops / min(seconds) / rate
 
 
-def jobs(outline: models.Outline) -> list[tuple[str, float, float]]:
+def operations(spec: registry.ModelSpec, tokens: int, answered: int = 0) -> float:
+    """Operations of a forward pass over one sequence, with logits at some of its tokens."""
+    linear = 4 * spec.hidden**2 + (3 if spec.rotary else 2) * spec.hidden * spec.ffn
+    head = spec.hidden**2 + spec.hidden * VOCABULARIES[spec.vocabulary].n_logits
+    return 2 * (spec.layers * (tokens * linear + 2 * tokens**2 * spec.hidden) + answered * head)
+
+
+def jobs(spec: registry.ModelSpec) -> list[tuple[str, float, float]]:
     """Name, tokens and operations of each job."""
-    shape, k = outline.shape, outline.vocabulary.k if outline.vocabulary else 1
-    longest = min(outline.max_bp, 6_000)
-    tokens = outline.tokens(longest)
+    k = VOCABULARIES[spec.vocabulary].k
+    tokens, short = (1 + bp // k + bp % k for bp in (min(spec.max_bp, 6_000), TASK_BP))
     readings = 2 * CHR20 / k  # one a token and strand serves the 18 substitutions of its six bases
     attended = 3 * WINDOWS  # as they are, shuffled, and by the random twin
-    beside = 4 * shape.layers * tokens**2 * shape.hidden + 60 * shape.layers * shape.heads * tokens**2
-    short = outline.tokens(TASK_BP)
+    beside = tokens**2 * spec.layers * (4 * spec.hidden + 60 * spec.heads)
     probed = 2 * SEQUENCES  # the model and its random twin
     tuned = TASKS * FOLDS * STEPS * BATCH
     return [
-        ("all SNVs of chr20", readings * tokens, readings * shape.flops(tokens, 1)),
-        ("attention, 90,000 windows", attended * tokens, attended * (shape.flops(tokens) + beside)),
-        ("18 tasks, probes", probed * short, probed * shape.flops(short)),
-        ("18 tasks x 10 folds, IA3", tuned * short, 3 * tuned * shape.flops(short)),
+        ("all SNVs of chr20", readings * tokens, readings * operations(spec, tokens, 1)),
+        ("attention, 90,000 windows", attended * tokens, attended * (operations(spec, tokens) + beside)),
+        ("18 tasks, probes", probed * short, probed * operations(spec, short)),
+        ("18 tasks x 10 folds, IA3", tuned * short, 3 * tuned * operations(spec, short)),
     ]
 
 

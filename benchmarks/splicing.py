@@ -25,9 +25,9 @@ from sklearn.metrics import average_precision_score
 
 from ntviz import annotation, attribution, data, models, variants
 from ntviz.genome import Interval
+from ntviz.genome.sequence import BASES, one_hot, shuffle
 from ntviz.models.peers.spliceai import SpliceModel
 from ntviz.reference import Reference
-from ntviz.sequence import BASES, one_hot, shuffle
 from ntviz.variants.alleles import Allele
 from ntviz.variants.splicing import Gene, genes_of
 

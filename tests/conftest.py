@@ -88,6 +88,24 @@ def command(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., subpro
 
 
 @pytest.fixture(scope="session")
+def tomtom(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """memelite compiled, a minute of work, by one of the processes that test side by side; the others read its cache."""
+    import fcntl
+
+    import numpy as np
+
+    from ntviz.motifs import Motif
+    from ntviz.motifs.naming import compare
+
+    targets = [
+        Motif(f"M{seed}", np.random.default_rng(seed).dirichlet([0.3] * 4, size=8)) for seed in range(25)
+    ]
+    with (tmp_path_factory.getbasetemp().parent / "tomtom.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        compare([targets[0].probabilities], targets)
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium of this machine; without one the tests fail, as a page nobody saw has not been tested."""
     executable = next((path for name in CHROMIUM if (path := shutil.which(name))), None)

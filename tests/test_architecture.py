@@ -12,83 +12,47 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "ntviz"
 
 ANYTHING = {"*"}
-LAYERS: dict[int, dict[str, set[str]]] = {
-    0: {
-        "genome": set(),
-        "environment": set(),
+BASE = {
+    "genome",
+    "environment",
+    "storage",
+    "statistics",
+}  # places and bases; paths and progress; files; shared numbers
+SEEN = BASE | {
+    "reference",
+    "annotation",
+    "tokens",
+    "models.protocol",
+}  # what an analysis sees; a model is an argument
+LAYERS: list[dict[str, set[str]]] = [
+    {"genome": set(), "environment": set(), "storage": set(), "statistics": set()},
+    {"data": {"environment", "storage"}},  # the bundle, the catalogue of files elsewhere, and fetching them
+    {"reference": BASE, "annotation": BASE | {"reference"}, "tokens": BASE},
+    {"models": BASE | {"tokens"}},
+    {
+        "masking": BASE | {"tokens", "models.protocol"},  # hides tokens and reads them in batches
+        "motifs": BASE,
+        "attention": SEEN | {"motifs"},
+        "embeddings": SEEN,
+        "landscape": SEEN | {"masking"},
+        "variants": SEEN | {"masking"},
+        "attribution": SEEN,
+        "pretraining": SEEN | {"models"},
     },
-    1: {
-        "sequence": {"genome"},
-        "data": {"environment"},  # the bundle, the catalogue of files elsewhere, and fetching them
+    {
+        "probing": BASE | {"embeddings"},
+        "finetuning": SEEN | {"models", "probing"},  # probing: its metrics
+        "benchmark": SEEN | {"data", "models", "embeddings", "probing", "finetuning"},
     },
-    2: {
-        "reference": {"genome", "sequence", "environment"},  # environment: where an index goes, and progress
-        "annotation": {"genome", "environment"},
-        "tokens": {"genome", "sequence"},
+    {
+        "plot": BASE | {"annotation", "tokens"},
+        "explore": SEEN
+        | {"plot", "masking", "attention", "embeddings", "landscape", "variants", "attribution", "motifs"},
     },
-    3: {
-        "models": {"environment", "genome", "sequence", "tokens"},
-    },
-    4: {
-        "attention": {
-            *("environment", "genome", "sequence", "reference", "annotation", "tokens", "motifs"),
-            "models.protocol",
-        },
-        "embeddings": {"environment", "genome", "sequence", "tokens", "models.protocol"},
-        "expectation": {"environment", "sequence", "tokens"},  # what a model expects at each base
-        "landscape": {
-            *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
-            *("models.protocol", "expectation"),
-        },
-        "variants": {
-            *("environment", "genome", "sequence", "reference", "annotation", "tokens"),
-            "models.protocol",
-        },
-        "attribution": {
-            "environment",
-            "genome",
-            "sequence",
-            "tokens",
-            "models.protocol",
-        },  # environment: names imported when asked for
-        "motifs": {"environment", "genome", "sequence"},
-        "pretraining": {"genome", "environment", "sequence", "reference", "tokens", "models"},
-    },
-    5: {
-        "probing": {"environment", "embeddings", "sequence"},  # environment: names imported when asked for
-        "projection": {  # embeddings of windows in two dimensions, by genomic element
-            *("environment", "genome", "sequence", "reference", "annotation", "embeddings"),
-        },
-        "finetuning": {"environment", "sequence", "models", "tokens", "probing"},  # probing: its metrics
-        "benchmark": {
-            *("environment", "genome", "sequence", "data", "reference", "annotation"),
-            *("probing", "finetuning", "embeddings", "models"),
-        },
-    },
-    6: {
-        "plot": {"genome", "annotation", "tokens", "environment"},  # environment: files written whole
-        "explore": {
-            *("environment", "genome", "sequence", "reference", "annotation", "tokens", "models.protocol"),
-            *(
-                "plot",
-                "attention",
-                "embeddings",
-                "expectation",
-                "landscape",
-                "variants",
-                "attribution",
-                "motifs",
-            ),
-        },
-    },
-    7: {
-        "runs": ANYTHING,
-        "cli": ANYTHING,
-        "__main__": {"cli"},
-    },
-}
-ALLOWED = {module: allowed for modules in LAYERS.values() for module, allowed in modules.items()}
-LAYER_OF = {module: layer for layer, modules in LAYERS.items() for module in modules}
+    {"runs": ANYTHING, "cli": ANYTHING, "__main__": {"cli"}},
+]
+ALLOWED = {module: allowed for modules in LAYERS for module, allowed in modules.items()}
+LAYER_OF = {module: layer for layer, modules in enumerate(LAYERS) for module in modules}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -180,7 +144,10 @@ def loaded_by(statement: str) -> set[str]:
         ("from ntviz import environment, genome", HEAVY),
         ("from ntviz import runs", HEAVY),
         ("from ntviz import cli", HEAVY),
-        ("from ntviz import sequence, tokens", ("torch", "transformers", "matplotlib", "pandas")),
+        (
+            "from ntviz import tokens; from ntviz.genome import sequence",
+            ("torch", "transformers", "matplotlib", "pandas"),
+        ),
         ("from ntviz import models", ("torch", "transformers", "matplotlib")),
         ("from ntviz import data, reference, annotation", ("torch", "transformers", "matplotlib")),
         ("from ntviz import plot", ("torch", "transformers")),
@@ -193,14 +160,13 @@ def loaded_by(statement: str) -> set[str]:
             ("torch", "transformers", "matplotlib", "anywidget"),
         ),
         ("from ntviz import attribution", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
-        ("from ntviz import projection", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
         # Names are imported when asked for; these are as light then.
         (
             "from ntviz.attribution import Attribution, Output",
             ("torch", "transformers", "sklearn", "matplotlib"),
         ),
         (
-            "from ntviz.projection import project, windows",
+            "from ntviz.embeddings import project, windows",
             ("torch", "transformers", "sklearn", "matplotlib", "umap"),
         ),
     ],

@@ -107,12 +107,12 @@ def probes() -> pd.DataFrame:
 
 
 def separation() -> pd.DataFrame:
-    from ntviz import projection
+    from ntviz import embeddings
 
     rng = np.random.default_rng(5)
     labels = np.repeat(["a", "b", "c"], 20)
     points = rng.normal(size=(60, 4)) + (labels == "a")[:, None]
-    return projection.separation(points, labels, np.arange(60) // 2, permutations=50, draws=100)
+    return embeddings.separation(points, labels, np.arange(60) // 2, permutations=50, draws=100)
 
 
 def attributions() -> pd.DataFrame:

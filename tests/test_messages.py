@@ -16,7 +16,7 @@ _COMMANDS_OF = {
     "variants": ["score"],
     "attention": ["enrich"],
     "landscape": ["landscape"],
-    "environment/sharing.py": ["enrich", "landscape"],
+    "storage.py": ["enrich", "landscape"],
     "pretraining": ["pretrain"],
     "benchmark": ["run"],
     "data/fetching.py": ["fetch"],

@@ -19,8 +19,8 @@ import pytest
 
 from ntviz import annotation, data, variants
 from ntviz.genome import Interval, Variant
+from ntviz.genome.sequence import apply_variant, reverse_complement
 from ntviz.reference import Reference
-from ntviz.sequence import apply_variant, reverse_complement
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CLINVAR = SHARED / "clinvar_2016-05_grch37_chr20.vcf.gz"

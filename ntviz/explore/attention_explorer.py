@@ -197,8 +197,8 @@ class AttentionExplorer(Explorer):
         longer = len(place) > sources.trained
         lines = [
             "import dataclasses" if longer else "",
-            "from ntviz import attention, models, sequence",
-            "from ntviz.genome import Interval, Variant",
+            "from ntviz import attention, models",
+            "from ntviz.genome import Interval, Variant, sequence",
             "from ntviz.reference import Reference\n",
             f"model = models.load({model.name!r})",
             f"model = dataclasses.replace(model, max_tokens={model.max_tokens})" if longer else "",

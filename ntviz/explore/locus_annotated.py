@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ntviz import motifs, plot
-from ntviz import sequence as dna
 from ntviz.annotation import Annotation, Beds, Signal, from_table, named, read_signal
 from ntviz.explore.locus_component import Component, base_table, per_base, text_of, tiles
 from ntviz.genome import Interval
+from ntviz.genome import sequence as dna
 from ntviz.plot.tracks import Track
 from ntviz.plot.words import number, plain
 from ntviz.reference import Reference

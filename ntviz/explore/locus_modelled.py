@@ -10,16 +10,16 @@ import numpy as np
 import pandas as pd
 
 from ntviz import attention, attribution, landscape, plot
-from ntviz import sequence as dna
 from ntviz.explore.locus_component import base_table, per_base, text_of, tiles
 from ntviz.genome import Interval, Variant, browser_contig
-from ntviz.landscape.tiling import runs, whole_tokens
+from ntviz.genome import sequence as dna
+from ntviz.landscape.plan import runs, whole_tokens
+from ntviz.masking import Reader, Reading
 from ntviz.models.protocol import SPLICE_CLASSES
 from ntviz.plot.tracks import Track
 from ntviz.plot.words import number, plain
 from ntviz.reference import Reference
-from ntviz.tokens import Vocabulary, kmer_base_probs
-from ntviz.variants.reading import Reader, Reading
+from ntviz.tokens import Vocabulary
 from ntviz.variants.windows import Contig
 
 SHUFFLED = "shuffled sequence, dinucleotides kept"
@@ -117,7 +117,7 @@ class Hiding(Windows):
     """Tokens hidden one at a time, each in the middle of a window of its own, on both strands.
 
     Expected bases and effects of substitutions follow from the same forward passes, which are therefore run once. The
-    numbers are those of `variants.saturation`, and of `expectation.masked` for the middle token of each window.
+    numbers are those of `variants.saturation`, and of `landscape.expectation.masked` for the middle token of each window.
     """
 
     # What is read beyond the view is little.
@@ -155,10 +155,9 @@ class Hiding(Windows):
                 token = (at - window.start) // k
                 work += [(Reading(window.bases, reverse, (token,)), inside, own) for reverse in (False, True)]
         answers = reader.masked([reading for reading, *_ in work])
-        for (reading, answer), (_, inside, own) in zip(answers, work, strict=True):
-            (rows,) = kmer_base_probs(answer.logits[:, vocabulary.kmer_ids], k)
-            probabilities[inside] += (rows[::-1, ::-1] if reading.reverse else rows)[own] / 2
-            ratios[inside] += _ratios(reader, reading, answer.logits[0])[own] / 2
+        for (reading, logits), (_, inside, own) in zip(answers, work, strict=True):
+            probabilities[inside] += reader.base_probs(reading, logits)[0, own] / 2
+            ratios[inside] += _ratios(reader, reading, logits[0])[own] / 2
         return found
 
 
@@ -166,8 +165,8 @@ def _ratios(reader: Reader, reading: Reading, logits: np.ndarray) -> np.ndarray:
     """[base, 4] log p of the hidden token with a base exchanged less that of the token as it is, in nats."""
     k, (token,) = reader.k, reading.masked
     text = reading.sequence[token * k : token * k + k]
-    words = [text[:at] + base + text[at + 1 :] for at in range(k) for base in "ACGT"]
-    scores = logits[[reader.word(word, reading.reverse) for word in [*words, text]]].astype(np.float64)
+    kmers = [text[:at] + base + text[at + 1 :] for at in range(k) for base in "ACGT"]
+    scores = logits[[reader.kmer(kmer, reading.reverse) for kmer in [*kmers, text]]].astype(np.float64)
     return (scores[:-1] - scores[-1]).reshape(k, 4)
 
 

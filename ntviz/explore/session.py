@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from ntviz import attention, sequence
+from ntviz import attention
 from ntviz.annotation import Annotation
 from ntviz.attention.scan import Scan
 from ntviz.explore.places import Place, locate
+from ntviz.genome import sequence
 from ntviz.reference import Reference
 from ntviz.tokens import Tokens
 

@@ -17,7 +17,7 @@ from ipywidgets import HTML, Button, Dropdown, FileUpload, HBox, Text, VBox, Wid
 
 from ntviz import plot
 from ntviz.annotation import Annotation, named
-from ntviz.environment import atomic_write
+from ntviz.storage import atomic_write
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy.special import rel_entr, softmax
 
-from ntviz.tokens import Tokens, kmer_base_log_probs
+from ntviz.masking import Reading
+from ntviz.tokens import Tokens
 from ntviz.variants.alleles import Change
-from ntviz.variants.reading import Reading
 from ntviz.variants.saturating import Saturation
 from ntviz.variants.scoring import Scorer
 from ntviz.variants.windows import Contig
@@ -46,7 +46,7 @@ def in_both(scorer: Scorer, around: Saturation, change: Change) -> Contexts:
     that sees a base mostly repeats it; hidden tokens show what the neighbours say. A token that holds the whole substitution
     is not read again: what is left to see is the same.
     """
-    place, k, vocabulary = around.interval, scorer.reader.k, scorer.reader.vocabulary
+    place, k = around.interval, scorer.reader.k
     contig = Contig(scorer.reference, place.chrom)
     # First base of the token of each base; the last token of a contig may begin earlier than the grid says.
     tokens = np.minimum(np.arange(place.start, place.end) // k * k, contig.length - k)
@@ -65,9 +65,8 @@ def in_both(scorer: Scorer, around: Saturation, change: Change) -> Contexts:
             wanted += [(token, Reading(changed, reverse, (at // k,))) for reverse in strands]
     log_probs: dict[int, list[np.ndarray]] = {}
     answers = scorer.reader.masked([reading for _, reading in wanted])
-    for (token, _), (reading, answer) in zip(wanted, answers, strict=True):
-        (read,) = kmer_base_log_probs(answer.logits[:, vocabulary.kmer_ids].astype(np.float64), k)
-        log_probs.setdefault(token, []).append(read[::-1, ::-1] if reading.reverse else read)
+    for (token, _), (reading, logits) in zip(wanted, answers, strict=True):
+        log_probs.setdefault(token, []).append(scorer.reader.base_log_probs(reading, logits)[0])
     for token, read in log_probs.items():
         rows = np.flatnonzero(tokens == token)
         alternative[rows] = softmax(np.mean(read, axis=0)[rows + place.start - token], axis=1)

@@ -12,7 +12,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from ntviz.annotation import Annotation, Beds, named
-from ntviz.environment import atomic_write
 from ntviz.explore import variant_figures as figures
 from ntviz.explore import variant_words as words
 from ntviz.explore.places import first_gene
@@ -23,6 +22,7 @@ from ntviz.genome import Variant
 from ntviz.plot import show
 from ntviz.plot.theme import framed
 from ntviz.reference import Reference
+from ntviz.storage import atomic_write
 from ntviz.variants import Background, Options, Scorer, SpliceScorer
 
 PARTS = {

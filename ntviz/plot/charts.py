@@ -325,7 +325,7 @@ def embedding_map(maps: Any, panels: Sequence[str] | None = None, *, title: str 
     Parameters
     ----------
     maps, panels, title
-        Of `projection.by_layer`; names of some, the first, middle and last layer and the controls when None; of the figure.
+        Of `embeddings.by_layer`; names of some, the first, middle and last layer and the controls when None; of the figure.
     """
     names = maps.panels["panel"].astype(str).tolist()
     if panels is None:

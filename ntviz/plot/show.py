@@ -24,8 +24,8 @@ import plotly.io as pio
 from plotly.io.base_renderers import MimetypeRenderer
 from plotly.offline import get_plotlyjs
 
-from ntviz.environment import atomic_write
 from ntviz.plot.theme import colours
+from ntviz.storage import atomic_write
 
 Figure = go.Figure | dict[str, Any]
 FORMATS = (".html", ".json", ".tsv", ".svg", ".png", ".pdf")
