@@ -11,16 +11,19 @@ import ipywidgets
 import numpy as np
 import pytest
 from attention_toy import previous_token, random_keys, same_kmer, toy
+from drawn import named
+from explore_toy import annotated, snv
+from explore_toy import mini as loaded
 from scipy.stats import ks_2samp
 
 from ntviz import annotation, attention, explore, models, plot
 from ntviz.attention import scan
-from ntviz.explore.places import locate
-from ntviz.genome import Interval, Variant
+from ntviz.explore.places import Place, locate
+from ntviz.genome import Interval
+from ntviz.genome.sequence import shuffle
 from ntviz.plot.theme import LIGHT
 from ntviz.plot.words import span
 from ntviz.reference import Reference
-from ntviz.sequence import reverse_complement, shuffle
 
 TINY_V1 = Path(__file__).parent / "fixtures" / "nt_v1_tiny"
 
@@ -31,22 +34,17 @@ def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
     folder = tmp_path_factory.mktemp("genome")
     bases = "".join(np.random.default_rng(2).choice(list("ACGT"), 12_000))
     (folder / "toy.fa").write_text(f">chrT\n{bases}\n")
-    lines = []
-    for name, strand, first, last, exons in (
-        ("ONE", "+", 2001, 2800, [(2001, 2100), (2501, 2800)]),
-        ("TWO", "-", 5001, 9000, [(5001, 5200), (8701, 9000)]),
-    ):
-        about = f'gene_id "{name}"; gene_name "{name}"; transcript_id "{name}.1";'
-        lines.append(f"chrT\ttoy\tgene\t{first}\t{last}\t.\t{strand}\t.\t{about}")
-        lines.append(f"chrT\ttoy\ttranscript\t{first}\t{last}\t.\t{strand}\t.\t{about}")
-        lines += [f"chrT\ttoy\texon\t{a}\t{b}\t.\t{strand}\t.\t{about}" for a, b in exons]
-    (folder / "toy.gtf").write_text("\n".join(lines) + "\n")
-    return Reference(folder / "toy.fa"), annotation.read(folder / "toy.gtf")
+    one, two = ("ONE", "+", (2001, 2100), (2501, 2800)), ("TWO", "-", (5001, 5200), (8701, 9000))
+    return Reference(folder / "toy.fa"), annotated(folder, "chrT", one, two)
+
+
+def found(text: str, reference: Reference, genes) -> Place:
+    return locate(text, reference, genes, window=1200, longest=6000)
 
 
 @pytest.fixture(scope="module")
 def mini():
-    return models.load("ntviz-mini", device="cpu")
+    return loaded()
 
 
 @pytest.fixture
@@ -55,32 +53,28 @@ def explorer(genome, mini) -> explore.AttentionExplorer:
 
 
 def test_a_gene_a_region_and_a_variant_are_places(genome):
-    reference, genes = genome
-    one = locate(" one ", reference, genes, window=1200, longest=6000)
+    one = found(" one ", *genome)
     assert (one.kind, one.name, len(one.interval), one.interval.strand) == ("gene", "ONE", 1200, "+")
     assert one.interval.contains(one.focus)
-    two = locate("TWO", reference, genes, window=1200, longest=6000)
+    two = found("TWO", *genome)
     assert two.interval.strand == "-"
     assert two.interval.midpoint == 8999
     assert "around the start of TWO" in two.how
-    region = locate("chrT:3,001-4,000(-)", reference, genes, window=1200, longest=6000)
-    assert region.interval == Interval("chrT", 3000, 4000, "-")
-    edge = locate("chrT:11,990", reference, genes, window=1200, longest=6000)
+    assert found("chrT:3,001-4,000(-)", *genome).interval == Interval("chrT", 3000, 4000, "-")
+    edge = found("chrT:11,990", *genome)
     assert (edge.interval.end, len(edge.interval)) == (12_000, 1200)
-    base = reference.fetch("chrT:6,000").sequence
-    variant = locate(
-        f"chrT:6,000 {base}>{reverse_complement(base)}", reference, genes, window=1200, longest=6000
-    )
-    assert variant.variant == Variant("chrT", 6000, base, reverse_complement(base))
+    change = snv(genome[0], 6000, "chrT")
+    variant = found(f"chrT:6,000 {change.ref}>{change.alt}", *genome)
+    assert variant.variant == change
     assert variant.interval.contains(5999)
 
 
-@pytest.mark.parametrize("text", ["ENSG00000000001", "ensg00000000001.9", "ENST00000000007", "ENST00000000007.2"])
-def test_ensembl_identifiers_are_found_with_and_without_version(genome, text):
+def test_ensembl_identifiers_are_found_with_and_without_version(genome):
     table = genome[1].table.assign(gene_id="ENSG00000000001.4", transcript="ENST00000000007.1")
     both = annotation.from_table(table[table["gene"] == "ONE"])
-    place = locate(text, genome[0], both, window=1200, longest=6000)
-    assert (place.kind, place.focus.start, place.focus.end) == ("gene", 2000, 2800)
+    for text in ("ENSG00000000001", "ensg00000000001.9", "ENST00000000007", "ENST00000000007.2"):
+        place = found(text, genome[0], both)
+        assert (place.kind, place.focus.start, place.focus.end) == ("gene", 2000, 2800)
 
 
 def test_a_gene_that_begins_before_its_transcripts_is_read_around_their_first_base(genome):
@@ -88,21 +82,21 @@ def test_a_gene_that_begins_before_its_transcripts_is_read_around_their_first_ba
     table = genes.table.assign(gene_id=genes.table["gene"].map({"ONE": "ENSG00000000001", "TWO": "TWO"}))
     table.loc[table["element"] == "gene", ["start", "end"]] = [[1000, 3000], [4000, 9900]]
     wide = annotation.Annotation(table)
-    one = locate("ensg00000000001.3", reference, wide, window=1200, longest=6000)
+    one = found("ensg00000000001.3", reference, wide)
     assert (one.name, one.at, one.interval.midpoint) == ("ONE", 2000, 2000)
     assert (one.focus.start, one.focus.end) == (1000, 3000)
-    two = locate("TWO", reference, wide, window=1200, longest=6000)
+    two = found("TWO", reference, wide)
     assert (two.at, two.interval.midpoint, two.focus.end) == (8999, 8999, 9900)
     with pytest.raises(ValueError, match="1 of its genes have names and no Ensembl identifiers.*such as TWO"):
-        locate("ENSG00000000002", reference, wide, window=1200, longest=6000)
+        found("ENSG00000000002", reference, wide)
 
 
 @pytest.mark.parametrize(
     ("text", "match"),
     [
         ("", "received nothing. Type a gene"),
-        ("2,001-2,800", r"begin with its chromosome; received '2,001-2,800'. Type chrT:2,001-2,800 if chrT is meant"),
-        ("BRCA2", "one of the 2 of toy.gtf, all on chrT; received 'BRCA2'. A gene of another chromosome needs"),
+        ("2,001-2,800", "its chromosome; received '2,001-2,800'. Type chrT:2,001-2,800 if chrT is meant"),
+        ("BRCA2", "the 2 of toy.gtf, all on chrT; received 'BRCA2'. A gene of another chromosome needs"),
         ("ENSG00000101076.5", "no Ensembl identifiers: type the gene's name, such as ONE"),
         ("ONEE", "Nearest: ONE.*Type a gene"),
         ("chrT:1-9,000", "at most 6,000 bp.*has 9,000 bp. Type a part of it, such as chrT:1,501-7,500"),
@@ -112,25 +106,26 @@ def test_a_gene_that_begins_before_its_transcripts_is_read_around_their_first_ba
 )
 def test_a_place_that_is_none_says_what_would_be(genome, text, match):
     with pytest.raises(ValueError, match=match):
-        locate(text, *genome, window=1200, longest=6000)
+        found(text, *genome)
     with pytest.raises(ValueError, match="no annotation. Type a region"):
-        locate("ONE", genome[0], None, window=1200, longest=6000)
+        found("ONE", genome[0], None)
 
 
 def test_windows_rows_and_columns_equal_the_whole_map(mini):
-    tokens = mini.tokenize(
-        "".join(np.random.default_rng(5).choice(list("ACGT"), 700)) + "NNNN" + "ACGTTT" * 9
-    )
+    text = "".join(np.random.default_rng(5).choice(list("ACGT"), 700)) + "NNNN" + "ACGTTT" * 9
+    tokens = mini.tokenize(text)
     maps = mini.forward(tokens, outputs=("attentions",)).attentions[0]
     kept = scan.Scan(mini, tokens)
     # Without room for queries and keys each look runs the model: the same numbers, slower.
     for one in (kept, scan.Scan(mini, tokens, budget=0)):
         np.testing.assert_allclose(one.weights(2, 3, (4, 60), (10, 90)), maps[2, 3, 4:60, 10:90], atol=1e-5)
         for step in (1, 30, one.rows(1)):
-            cells = scan.pooled(lambda rows, one=one: one.weights(1, 5, rows, (1, 120)), (1, 101), (12, 8), step)
+            cells = scan.pooled(
+                lambda rows, one=one: one.weights(1, 5, rows, (1, 120)), (1, 101), (12, 8), step
+            )
             assert cells.shape == (9, 15)
             for i, j in np.ndindex(cells.shape):
-                part = maps[1, 5, 1 + 12 * i : min(1 + 12 * (i + 1), 101), 1 + 8 * j : min(1 + 8 * (j + 1), 120)]
+                part = maps[1, 5, 1:101, 1:120][12 * i : 12 * (i + 1), 8 * j : 8 * (j + 1)]
                 assert cells[i, j] == pytest.approx(part.max(), abs=1e-5)
     signed = np.array([[0.1, -0.5, 0.2], [0.3, np.nan, -0.1]])
     assert scan.pooled(lambda rows: signed[slice(*rows)], (0, 2), (2, 2), 2).tolist() == [[-0.5, 0.2]]
@@ -142,14 +137,18 @@ def test_a_model_of_known_heads_is_looked_at_as_exactly():
     model = toy([[previous_token, same_kmer], [random_keys(1), previous_token]])
     tokens = model.tokenize("ACGTACGGTTAC" * 12)
     one = scan.Scan(model, tokens)
-    np.testing.assert_allclose(one.weights(1, 0, (0, one.n), (0, one.n)), model.weights(tokens)[1, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        one.weights(1, 0, (0, one.n), (0, one.n)), model.weights(tokens)[1, 0], atol=1e-5
+    )
 
 
 def test_scores_and_tracks_of_a_place(explorer, mini):
     look = explorer.look
     seen = attention.observe(mini, look.tokens, entropy=attention.Entropy(), received=attention.Received())
     np.testing.assert_allclose(look.scores["entropy"][0], seen.entropy.mean, atol=1e-5)
-    np.testing.assert_allclose(look.scores["attention to special tokens"][0], seen.received.special, atol=1e-5)
+    np.testing.assert_allclose(
+        look.scores["attention to special tokens"][0], seen.received.special, atol=1e-5
+    )
     assert look.scores["attention to exon"][1] == "share of attention"
     assert look.stretches("exon").tolist() == [[2000, 2100], [2500, 2800]]
     explorer.go("TWO")
@@ -160,12 +159,15 @@ def test_scores_and_tracks_of_a_place(explorer, mini):
 def test_the_first_head_is_the_one_that_differs_most_from_shuffled_sequence(explorer, mini):
     look = explorer.look
     texts = [look.tokens.sequence, *(shuffle(look.tokens.sequence, k=2, seed=seed) for seed in range(4))]
-    here, *there = (attention.observe(mini, mini.tokenize(text), entropy=attention.Entropy()).entropy.by_query[..., 1:] for text in texts)
-    brute = np.array([
-        [np.mean([ks_2samp(here[i, j], one[i, j]).statistic for one in there])
-         - np.mean([ks_2samp(a[i, j], b[i, j]).statistic for a, b in combinations(there, 2)]) for j in range(8)]
-        for i in range(4)
-    ])  # fmt: skip
+    seen = (
+        attention.observe(mini, mini.tokenize(text), entropy=attention.Entropy()).entropy for text in texts
+    )
+    here, *there = (entropy.by_query[..., 1:] for entropy in seen)
+    brute = np.empty((4, 8))
+    for i, j in np.ndindex(brute.shape):
+        away = [ks_2samp(here[i, j], one[i, j]).statistic for one in there]
+        apart = [ks_2samp(a[i, j], b[i, j]).statistic for a, b in combinations(there, 2)]
+        brute[i, j] = np.mean(away) - np.mean(apart)
     np.testing.assert_allclose(look.scores["difference from shuffled sequence"][0], brute, atol=1e-6)
     assert (explorer.layer, explorer.head) == np.unravel_index(brute.argmax(), brute.shape)
     assert "Of 32 heads this one stands out most from its control" in plot.alt(explorer.figure())
@@ -202,14 +204,15 @@ def test_a_view_is_chosen_zoomed_and_saved(explorer, tmp_path):
 def test_the_figure_holds_the_map_on_genome_coordinates(genome, mini, at):
     explorer = explore.attention(mini, *genome, at=at, head=(3, 2))
     fig = explorer.figure()
-    weight = next(trace for trace in fig.data if trace.name == "weight")
+    weight = named(fig, "weight")
     # 500 tokens, pooled by 2; positions rise, the axes turn.
     assert np.shape(weight.z) == (250, 250)
     assert (weight.x[0], weight.x[-1]) == (3000.5, 6000.5)
     whole, at_ = explorer.weights, explorer.look.tokens.on(explorer.look.interval)[1:]
     for i, j in ((0, 0), (17, 203), (249, 249)):
-        inside = [np.flatnonzero((at_[:, 0] >= edges[k] - 0.5) & (at_[:, 1] <= edges[k + 1] - 0.5)) for edges, k in ((weight.y, i), (weight.x, j))]
-        assert weight.z[i, j] == pytest.approx(whole[np.ix_(*inside)].max(), rel=5e-4)
+        starts, ends = at_.T + 0.5
+        rows, columns = (starts >= weight.y[i]) & (ends <= weight.y[i + 1]), (starts >= weight.x[j]) & (ends <= weight.x[j + 1])  # fmt: skip
+        assert weight.z[i, j] == pytest.approx(whole[np.ix_(rows, columns)].max(), rel=5e-4)
     left, right = fig.layout.xaxis.range
     assert (left > right) == at.endswith("(-)")
     assert (fig.layout.yaxis3.range[0] > fig.layout.yaxis3.range[1]) == (left < right)
@@ -217,26 +220,26 @@ def test_the_figure_holds_the_map_on_genome_coordinates(genome, mini, at):
     assert re.search(rf"Strongest: query {query} \(\w+\) on key {key} \(", plot.alt(fig))
     assert (fig.data[-1].texttemplate, fig.data[-1].text[3][2][:16]) == ("%{z:.2f}", "layer 3, head 2<")
     explorer.scale, explorer.score = "log", "distance"
-    scale = next(trace for trace in explorer.figure().data if trace.name == "weight").colorscale
+    scale = named(explorer.figure(), "weight").colorscale
     assert scale[1][0] == pytest.approx(10 ** (3 * (1 / 8 - 1)))
     assert {shade for _, shade in scale} <= set(LIGHT.magnitudes)
 
 
 def test_alleles_and_their_difference(genome, mini):
-    reference, _ = genome
-    base = reference.fetch("chrT:6,000").sequence
-    other = "A" if base != "A" else "C"
+    change = snv(genome[0], 6000, "chrT")
+    base, other = change.ref, change.alt
     explorer = explore.attention(mini, *genome, at=f"chrT:6,000 {base}>{other}", head=(3, 2))
     assert explorer.look.alleles == ["reference", "alternative", "difference"]
-    before, after = (explorer.look.weights(3, 2, (1, 50), (1, 50), name) for name in ("reference", "alternative"))
-    np.testing.assert_allclose(explorer.look.weights(3, 2, (1, 50), (1, 50), "difference"), after - before, atol=1e-6)
+    maps = (explorer.look.weights(3, 2, (1, 50), (1, 50), name) for name in explorer.look.alleles)
+    before, after, difference = maps
+    np.testing.assert_allclose(difference, after - before, atol=1e-6)
     explorer.allele = "difference"
     names: dict = {}
     exec(compile(explorer.code(), "view.py", "exec"), names)
     np.testing.assert_allclose(names["weights"], explorer.weights, atol=1e-6)
     assert "".join(explorer.look.letters("alternative"))[5999 - explorer.look.interval.start] == other
     fig = explorer.figure()
-    weight = next(trace for trace in fig.data if trace.name == "weight")
+    weight = named(fig, "weight")
     assert weight.zmin == -weight.zmax < 0
     assert re.search(r"weight \S+ \(reference \S+, alternative \S+\)", plot.alt(fig))
     explorer.allele = "alternative"
@@ -264,7 +267,8 @@ def test_own_elements_become_a_track_and_a_score(explorer, tmp_path, genome, min
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "exon.bed").write_text(text)
-    twice = explore.attention(mini, *genome, at="ONE", beds=[tmp_path / "a/exon.bed", tmp_path / "b/exon.bed"])
+    beds = [tmp_path / "a/exon.bed", tmp_path / "b/exon.bed"]
+    twice = explore.attention(mini, *genome, at="ONE", beds=beds)
     # Neither takes the place of the annotation's exons, nor of the other.
     assert list(twice.sources.beds) == ["exon (exon.bed)", "exon (b/exon.bed)"]
     assert twice.look.stretches("exon").tolist() == [[2000, 2100], [2500, 2800]]
@@ -276,10 +280,8 @@ def test_lengths_follow_from_the_positions_of_the_model(mini, genome):
     assert wide.max_tokens > 12_282 // 6
     reference, genes = genome
     beyond = explore.attention(mini, reference, genes, at="chrT:1,001-7,000")
-    assert (
-        "Attention over 6,000 bp is extrapolation: ntviz-mini was trained on up to 1,530 bp."
-        in beyond.look.note
-    )
+    said = "Attention over 6,000 bp is extrapolation: ntviz-mini was trained on up to 1,530 bp."
+    assert said in beyond.look.note
     assert beyond.look.note in plot.alt(beyond.figure())
     raised = explore.attention(replace(mini, max_tokens=1002), reference, genes, at="chrT:1,001-7,000")
     assert raised.look.note == beyond.look.note

@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 from attention_toy import first_token, on_tokens
 from attention_toy import toy as known_heads
+from drawn import named, notes
+from explore_toy import annotated, mini, snv
 from splice_toy import Sites
 from variant_toy import ToyModel, toy_reference
 
-from ntviz import annotation, attribution, expectation, explore, landscape, models, motifs, plot, variants
+from ntviz import annotation, attribution, explore, landscape, models, motifs, plot, variants
 from ntviz.explore.locus_annotated import Matches
 from ntviz.explore.locus_modelled import (
     Attributed,
@@ -25,12 +27,12 @@ from ntviz.explore.locus_modelled import (
     Saturated,
     Windows,
 )
-from ntviz.genome import Interval, Variant
+from ntviz.genome import Interval
+from ntviz.genome.sequence import shuffle
+from ntviz.landscape import expectation
 from ntviz.reference import Reference
-from ntviz.sequence import shuffle
 
 FIXTURES = Path(__file__).parent / "fixtures"
-
 
 pytestmark = pytest.mark.usefixtures("without_event_loop")
 
@@ -39,16 +41,8 @@ pytestmark = pytest.mark.usefixtures("without_event_loop")
 def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
     """6 kb of random bases with a gene on each strand, and a run of N."""
     folder = tmp_path_factory.mktemp("genome")
-    lines = [
-        f'20\ttoy\t{kind}\t{first}\t{last}\t.\t{strand}\t.\tgene_id "{gene}"; gene_name "{gene}"; transcript_id "{gene}.1";'
-        for gene, strand, parts in (
-            ("ONE", "+", [("gene", 2001, 2900), ("exon", 2001, 2300), ("exon", 2601, 2900)]),
-            ("TWO", "-", [("gene", 5001, 5400), ("exon", 5001, 5400)]),
-        )
-        for kind, first, last in parts
-    ]
-    (folder / "toy.gtf").write_text("\n".join(lines) + "\n")
-    return toy_reference(folder, n=[("20", 4000, 4500)]), annotation.read(folder / "toy.gtf")
+    one, two = ("ONE", "+", (2001, 2300), (2601, 2900)), ("TWO", "-", (5001, 5400))
+    return toy_reference(folder, n=[("20", 4000, 4500)]), annotated(folder, "20", one, two)
 
 
 @pytest.fixture
@@ -85,11 +79,10 @@ class Gc:
     def compute(self, piece: Interval) -> pd.DataFrame:
         self.asked.append(piece)
         text = self.reference.fetch(piece).sequence
-        rows = [
-            {"chrom": piece.chrom, "start": piece.start + at, "end": piece.start + at + 10, "gc": sum(text[at : at + 10].count(base) for base in "GC")}
-            for at in range(0, len(text), 10)
-        ]  # fmt: skip
-        return pd.DataFrame(rows)
+        at = np.arange(0, len(text), 10)
+        shares = [sum(text[i : i + 10].count(base) for base in "GC") for i in at]
+        start = piece.start + at
+        return pd.DataFrame({"chrom": piece.chrom, "start": start, "end": start + 10, "gc": shares})
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list:
         return [plot.signal_track(explore.per_base(table, "gc", view), label="GC", unit="of 10 bp")]
@@ -112,7 +105,9 @@ def test_expected_bases_are_those_of_masking_the_middle_of_a_window(genome, toy)
         for token in range(600, 630, 3):
             # 39 tokens, as many on either side.
             text = whole_text[token - 57 - first : token + 60 - first]
-            plain[token - 600 : token - 597] = expectation.masked(toy, text, frames=1, what=None).probabilities[57:60]
+            plain[token - 600 : token - 597] = expectation.masked(
+                toy, text, frames=1, what=None
+            ).probabilities[57:60]
         np.testing.assert_allclose(table[[name + base for base in "ACGT"]], plain, atol=1e-6)
 
 
@@ -206,17 +201,16 @@ def test_attention_received_is_known_for_known_heads(genome):
 
 def test_attributions_are_those_of_the_function(genome, tiny):
     reference, _ = genome
-    place = Interval("20", 2_100, 2_101)
-    there = bases(reference, 2_100, 2_101)
-    other = "A" if there != "A" else "C"
-    for target, against in ((Variant("20", 2_101, there, other), there), ("chr20:2,101", None)):
+    change = snv(reference)
+    for target, (base, against) in ((change, (change.alt, change.ref)), ("chr20:2,101", (change.ref, None))):
         component = Attributed(tiny, reference, 60, target, "gradient_times_input")
         (piece,) = component.pieces(Interval("20", 2_000, 2_200))
         assert len(piece) == 60
         assert piece.start % component.k == 0
         assert component.pieces(Interval("20", 3_000, 3_100)) == []
-        asked = attribution.BaseProbability(place.start - piece.start, other if against else there, against)
-        plain = attribution.gradient_times_input(tiny, bases(reference, piece.start, piece.end), asked, both_strands=True)  # fmt: skip
+        asked = attribution.BaseProbability(2_100 - piece.start, base, against)
+        text = bases(reference, piece.start, piece.end)
+        plain = attribution.gradient_times_input(tiny, text, asked, both_strands=True)
         np.testing.assert_allclose(component.compute(piece)["attribution"], plain.per_base(), atol=1e-7)
 
 
@@ -228,28 +222,22 @@ def test_a_direction_explains_each_window_by_itself(genome, tiny):
     assert (len(piece), flank) == (12, 6)
     text = bases(genome[0], piece.start - flank, piece.end + flank)
     table = component.compute(piece)
-    for name, letters in (
-        ("attribution", text),
-        ("shuffled", shuffle(text, k=2, seed=piece.start - flank)),
-    ):
+    shuffled = shuffle(text, k=2, seed=piece.start - flank)
+    for name, letters in (("attribution", text), ("shuffled", shuffled)):
         plain = attribution.gradient_times_input(tiny, letters, direction, both_strands=True)
         np.testing.assert_allclose(table[name], plain.per_base()[flank:-flank], atol=1e-6)
     assert table["error"].isna().all()
 
 
 def test_integrated_gradients_tell_their_error(genome):
-    mini = models.load("ntviz-mini", device="cpu")
-    found = explore.locus(mini, genome[0], genome[1], at="20:2061-2140", components=["attribution"], target="20:2101", window=60)  # fmt: skip
+    asked = {"at": "20:2061-2140", "components": ["attribution"], "target": "20:2101", "window": 60}
+    found = explore.locus(mini(), *genome, **asked)
     table = found.tables()["attribution"]
-    plain = attribution.integrated_gradients(
-        mini,
-        "".join(table["base"]),
-        attribution.BaseProbability(2_100 - int(table["start"][0]), bases(genome[0], 2_100, 2_101)),
-        both_strands=True,
-    )
+    base = attribution.BaseProbability(2_100 - int(table["start"][0]), bases(genome[0], 2_100, 2_101))
+    plain = attribution.integrated_gradients(mini(), "".join(table["base"]), base, both_strands=True)
     np.testing.assert_allclose(table["attribution"], plain.per_base(), rtol=1e-4, atol=1e-7)
     assert table["error"].tolist() == pytest.approx([plain.error] * 60)
-    assert "error" in _notes(found.figure())
+    assert "error" in notes(found.figure())
 
 
 @pytest.mark.parametrize(
@@ -287,7 +275,8 @@ def test_matches_are_those_of_the_whole_interval_whatever_the_pieces(genome):
         explorer = explore.LocusExplorer(None, *genome, [component], at=view)
         table = explorer.tables()["motifs"]
         real = table[table["sequence"] == "reference"].sort_values(["start", "end", "motif", "strand"])
-        assert real[["start", "end", "strand", "motif"]].values.tolist() == plain[["start", "end", "strand", "motif"]].values.tolist()  # fmt: skip
+        columns = ["start", "end", "strand", "motif"]
+        assert real[columns].values.tolist() == plain[columns].values.tolist()
         assert ((real["start"] == 296) & (real["motif"] == "planted")).any()
         for piece in component.pieces(view):
             text = shuffle(bases(reference, piece.start, min(piece.end + 9, 6_000)), k=2, seed=piece.start)
@@ -295,20 +284,17 @@ def test_matches_are_those_of_the_whole_interval_whatever_the_pieces(genome):
             places = set((other["start"] + piece.start)[other["start"] < size])
             own = component.compute(piece)
             assert set(own["start"][own["sequence"] == "shuffled"]) == places
-        assert "expected by chance" in _notes(explorer.figure())
-
-
-def _notes(figure) -> str:
-    return " | ".join(one.text for one in figure.layout.annotations)
+        assert "expected by chance" in notes(explorer.figure())
 
 
 def test_files_of_the_user_are_tracks(genome, tmp_path):
     (tmp_path / "peaks.bed").write_text("chr20\t2100\t2150\t<b>peak</b>\nchr20\t5990\t6000\n")
     (tmp_path / "toy.bg").write_text("chr20\t2120\t2130\t2.5\n")
-    found = explore.locus(
-        None, *genome, at="20:2101-2200",
-        beds={"my <i>peaks</i>": tmp_path / "peaks.bed"}, bedgraphs={"signal": tmp_path / "toy.bg"},
-    )  # fmt: skip
+    files = {
+        "beds": {"my <i>peaks</i>": tmp_path / "peaks.bed"},
+        "bedgraphs": {"signal": tmp_path / "toy.bg"},
+    }
+    found = explore.locus(None, *genome, at="20:2101-2200", **files)
     assert [one.name for one in found.components] == [
         "genes",
         "my <i>peaks</i>",
@@ -341,9 +327,8 @@ def test_a_component_of_ones_own_is_drawn_kept_and_saved(genome, tmp_path):
     found = explore.locus(None, *genome, at="20:2051-2250", components=["bases", gc])
     assert isinstance(gc, explore.Component)
     table = found.tables()["GC"]
-    assert table["gc"].tolist() == [
-        sum(bases(genome[0], at, at + 10).count(base) for base in "GC") for at in range(2050, 2250, 10)
-    ]
+    texts = [bases(genome[0], at, at + 10) for at in range(2050, 2250, 10)]
+    assert table["gc"].tolist() == [text.count("G") + text.count("C") for text in texts]
     assert len(gc.asked) == 3
     found.figure()
     found.look(Interval("20", 2_100, 2_200))
@@ -394,15 +379,17 @@ def test_one_component_that_fails_leaves_the_others(genome):
     own = [broken, Bare(genome[0]), Short(genome[0]), Wordless(genome[0])]
     found = explore.locus(None, *genome, at="20:2051-2150", components=["bases", *own])
     said = plot.alt(found.figure())
-    assert "Short: 'Short' must have one value for each of the 100 bases of 20:2,051-2,150" in said.replace("chr20", "20").replace("(+)", "")
+    assert "Short: 'Short' must have one value for each of the 100 bases of chr20:2,051-2,150" in said
     assert "Wordless: There is no word for it." in said
     found.hide("short", "wordless")
     assert set(found.tables()) == {"bases"}
     assert found.problems["broken"] == "It must be <b>so</b>; it is not."
-    assert "compute() of 'bare' must return a DataFrame with chrom, start, end; received DataFrame ['start']" in found.problems["bare"]  # fmt: skip
+    wrong = "compute() of 'bare' must return a DataFrame with chrom, start, end; received DataFrame ['start']"
+    assert wrong in found.problems["bare"]
     figure = found.figure()
     assert "Broken: It must be <b>so</b>" in plot.alt(figure)
-    assert any("&lt;b&gt;so" in trace.text[0] for trace in figure.data if trace.type == "scatter" and trace.mode == "text")
+    written = [trace.text[0] for trace in figure.data if trace.type == "scatter" and trace.mode == "text"]
+    assert any("&lt;b&gt;so" in text for text in written)
     # What cannot be had is not asked for again.
     assert len(broken.asked) == 1
 
@@ -431,40 +418,35 @@ def test_a_view_moves_and_stays_on_its_contig(genome):
     assert found.view == before
 
 
-def test_what_cannot_be_asked_for_is_said(genome, toy):
-    with pytest.raises(ValueError, match="width must be 20 to 200,000 bp; received 5"):
-        explore.locus(toy, *genome, width=5)
-    with pytest.raises(ValueError, match="one of genes, elements, bases; received 'attention'"):
-        explore.locus(None, *genome, components=["attention"])
-    with pytest.raises(ValueError, match="received 'bases' twice"):
-        explore.locus(None, *genome, components=["bases", "bases"])
-    with pytest.raises(TypeError, match="must have name, longest, pieces, compute and tracks; received int"):
-        explore.locus(None, *genome, components=[3])
-    with pytest.raises(ValueError, match=r"one of 2 layers by 1 heads, numbered from 0; received \(2, 0\)"):
-        explore.locus(toy, *genome, head=(2, 0))
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"width": 5}, "width must be 20 to 200,000 bp; received 5"),
+        ({"components": ["attention"]}, "one of genes, elements, bases; received 'attention'"),
+        ({"components": ["bases", "bases"]}, "received 'bases' twice"),
+        ({"components": [3]}, "must have name, longest, pieces, compute and tracks; received int"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(genome, asked, says):
+    with pytest.raises((ValueError, TypeError), match=says):
+        explore.locus(None, *genome, **asked)
     with pytest.raises(ValueError, match="A piece must have at least 1 bp; received 0"):
         explore.tiles(Interval("20", 0, 10), 0)
 
 
 def test_the_other_strand_is_read_backwards(genome, toy):
-    forward = explore.locus(
-        toy, *genome, at="20:501-600", components=["bases", "expected bases", "probability"]
-    )
-    turned = explore.locus(
-        toy, *genome, at="20:501-600(-)", components=["bases", "expected bases", "probability"]
+    own = ["bases", "expected bases", "probability"]
+    forward, turned = (
+        explore.locus(toy, *genome, at=at, components=own) for at in ("20:501-600", "20:501-600(-)")
     )
     for name, table in forward.tables().items():
         pd.testing.assert_frame_equal(table, turned.tables()[name])
     figures = [one.figure() for one in (forward, turned)]
-    probability = [_named(figure, "Probability of the reference base") for figure in figures]
+    probability = [named(figure, "Probability of the reference base") for figure in figures]
     np.testing.assert_array_equal(probability[0].y, probability[1].y[::-1])
     assert (probability[1].x0, probability[1].dx) == (600, -1)
-    logos = [_named(figure, "Expected bases") for figure in figures]
+    logos = [named(figure, "Expected bases") for figure in figures]
     assert list(logos[0].text) == list(logos[1].text[::-1]) or len(logos[0].text) == 100
-
-
-def _named(figure, label: str):
-    return next(trace for trace in figure.data if trace.name == label and trace.y is not None)
 
 
 def test_a_static_figure_shows_everything_with_its_control(genome, toy):
@@ -483,7 +465,8 @@ def test_a_static_figure_shows_everything_with_its_control(genome, toy):
 
 
 def test_going_back_and_to_parts_of_what_was_seen_computes_nothing(genome, toy):
-    found = explore.locus(toy, *genome, at="20:501-900", components=["expected bases", "saturation", "probability"], window=120)
+    own = ["expected bases", "saturation", "probability"]
+    found = explore.locus(toy, *genome, at="20:501-900", components=own, window=120)
     found.figure()
     found.go("20:1501-1700")
     found.figure()
@@ -507,7 +490,8 @@ OWN = ["genes", "bases", "expected bases", "probability"]
 
 
 def _zoom(found, start: int, end: int) -> None:
-    found.live._heard(None, {"kind": "ranges", "ranges": {"xaxis": [start + 0.5, end + 0.5], "yaxis": [0, 1]}}, None)
+    ranges = {"xaxis": [start + 0.5, end + 0.5], "yaxis": [0, 1]}
+    found.live._heard(None, {"kind": "ranges", "ranges": ranges}, None)
 
 
 def test_the_live_view_follows_a_zoom_and_computes_what_lies_beyond(genome, toy):
@@ -520,7 +504,7 @@ def test_the_live_view_follows_a_zoom_and_computes_what_lies_beyond(genome, toy)
     assert {*np.concatenate(letters).round()} >= {701, 750, 800}
     # The page keeps its zoom, and nothing is read again.
     assert (toy.sequences, found.live.whole) == (read, whole_place)
-    assert _named(found.live.still, "Probability of the reference base").y.size == 1_000
+    assert named(found.live.still, "Probability of the reference base").y.size == 1_000
     _zoom(found, 1_400, 1_600)
     assert found._drawn == Interval("chr20", 1_350, 1_650, "+")
     assert toy.sequences > read
@@ -533,7 +517,7 @@ def test_the_live_view_follows_a_zoom_and_computes_what_lies_beyond(genome, toy)
     # Back in, what is too long for the whole is computed around what is seen.
     _zoom(found, 2_000, 2_600)
     assert len(found._drawn) == 6_000
-    bits = _named(found.live.still, "Expected bases").y
+    bits = named(found.live.still, "Expected bases").y
     assert np.flatnonzero(np.isfinite(bits))[[0, -1]].tolist() == [1_850, 2_749]
     # Less than can be shown: the page is put to what is.
     before = found.live.whole
@@ -555,7 +539,11 @@ def test_tracks_come_one_after_the_other_and_the_kernel_is_free_between_pieces(g
             await asyncio.sleep(0.001)
             if found.live.alt != seen[-1]:
                 seen.append(found.live.alt)
-            if len(seen) == 2 and "Computing probability" not in found.toolbar.message.value and found.view.start == 500:
+            if (
+                len(seen) == 2
+                and "Computing probability" not in found.toolbar.message.value
+                and found.view.start == 500
+            ):
                 # Another wish ends what was under way.
                 found.look(Interval("20", 800, 1_300))
         await asyncio.sleep(0.02)

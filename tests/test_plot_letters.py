@@ -6,6 +6,7 @@ import logomaker
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import named
 from matplotlib.figure import Figure as Drawing
 
 from ntviz import plot
@@ -30,27 +31,16 @@ def contributions(values=VALUES, sequence=SEQUENCE, **options):
     return plot.contribution_track(values, sequence, **({"label": "attribution", "unit": "nats"} | options))
 
 
-def named(figure, name: str):
-    return next(trace for trace in figure.data if trace.name == name)
-
-
-def boxes(traces, letters: str = LETTERS) -> dict[tuple[int, str], list[float]]:
+def boxes(traces) -> dict[tuple[int, str], list[float]]:
     """[left, right, bottom, top] of each letter, by position and letter."""
     found = {}
-    for trace, letter in zip([trace for trace in traces if trace.meta == "letters"], letters, strict=False):
+    for letter, trace in zip(LETTERS, [trace for trace in traces if trace.meta == "letters"], strict=False):
         size = len(outline(letter)[0])
-        for x, y in zip(
-            np.asarray(trace.x, float).reshape(-1, size),
-            np.asarray(trace.y, float).reshape(-1, size),
-            strict=True,
-        ):
-            middle = (np.nanmin(x) + np.nanmax(x)) / 2
-            found[round(middle), letter] = [
-                np.nanmin(x) - middle,
-                np.nanmax(x) - middle,
-                np.nanmin(y),
-                np.nanmax(y),
-            ]
+        shapes = (np.asarray(values, float).reshape(-1, size) for values in (trace.x, trace.y))
+        for x, y in zip(*shapes, strict=True):
+            left, right = np.nanmin(x), np.nanmax(x)
+            middle = (left + right) / 2
+            found[round(middle), letter] = [left - middle, right - middle, np.nanmin(y), np.nanmax(y)]
     return found
 
 
@@ -77,17 +67,14 @@ def test_stacks_equal_those_built_letter_by_letter():
 )
 def test_letters_lie_where_logomaker_puts_them_upside_down_below_zero(heights):
     ours = boxes(letter_traces(heights, np.arange(len(heights))))
-    theirs = logomaker.Logo(
-        pd.DataFrame(heights, columns=list("ACGT")), ax=Drawing().subplots(), font_name="DejaVu Sans", vpad=0.0, width=0.94,
-        flip_below=True, show_spines=False,
-    )  # fmt: skip
+    look = {"font_name": "DejaVu Sans", "vpad": 0.0, "width": 0.94, "flip_below": True, "show_spines": False}
+    theirs = logomaker.Logo(pd.DataFrame(heights, columns=list("ACGT")), ax=Drawing().subplots(), **look)
     compared = 0
     for position, stack in enumerate(theirs.glyph_df.itertuples(index=False)):
         for letter, glyph in zip("ACGT", stack, strict=True):
             if abs(heights[position, "ACGT".index(letter)]) > 0.05:
-                assert ours[position, letter] == pytest.approx(
-                    [-0.47, 0.47, glyph.floor, glyph.ceiling], abs=1e-4
-                )
+                box = [-0.47, 0.47, glyph.floor, glyph.ceiling]
+                assert ours[position, letter] == pytest.approx(box, abs=1e-4)
                 compared += 1
     assert compared >= 5
 
@@ -112,9 +99,7 @@ def test_letters_read_from_left_to_right_on_the_minus_strand():
     sequence = locus(plot.sequence_track(SEQUENCE), strand="-")
     cells = next(trace for trace in sequence.data if trace.type == "heatmap")
     assert "".join(cells.hovertext[0]) == SEQUENCE[::-1]
-    assert (
-        "".join(letter for (_, letter), _ in sorted(boxes(sequence.data).items(), reverse=True)) == SEQUENCE
-    )
+    assert "".join(letter for _, letter in sorted(boxes(sequence.data), reverse=True)) == SEQUENCE
 
 
 # Logos ----------------------------------------------------------------------------------------------------------------
@@ -129,7 +114,7 @@ def test_a_logo_is_as_high_as_its_information_with_the_likeliest_on_top():
     p = probabilities(10)
     figure = locus(plot.logo_track(p))
     np.testing.assert_allclose(named(figure, "Bases the model expects").y, information(p), rtol=1e-6)
-    found = boxes(figure.data, "ACGT")
+    found = boxes(figure.data)
     for position in range(10):
         tops = {letter: box[3] for (at, letter), box in found.items() if at == 101 + position}
         best = max(tops, key=tops.__getitem__)
@@ -143,10 +128,10 @@ def test_a_control_is_a_grey_line_on_the_axis_of_the_logo():
     p, control = np.full((10, 4), 0.25), np.full((10, 4), 0.25)
     p[7], control[2] = [0, 0, 1, 0], [0.05, 0.85, 0.05, 0.05]
     figure = locus(plot.logo_track(p, control=control))
-    assert (
+    alt = (
         "largest 2 bits (G at 108), mean 0.2; in the control (shuffled sequence) largest 1.15 bits (C at 103)"
-        in (figure.layout.meta["alt"])
     )
+    assert alt in plot.alt(figure)
     grey = named(figure, "Bases the model expects: control (shuffled sequence)")
     assert (grey.line.color, grey.yaxis, grey.text[2]) == (LIGHT.control, "y", "C")
     assert not any(trace.fillcolor == LIGHT.control for trace in figure.data)
@@ -163,11 +148,7 @@ def test_a_base_without_probabilities_leaves_a_gap():
     ("p", "control", "message"),
     [
         (np.ones((5, 3)), None, r"the shape \[base, 4\]; received \[5, 3\]"),
-        (
-            np.log(np.full((5, 4), 0.25)),
-            None,
-            r"probability distribution.*at base 0 \(5 such rows\)\. Take np\.exp",
-        ),
+        (np.log(np.full((5, 4), 0.25)), None, r"distribution.*at base 0 \(5 such rows\)\. Take np\.exp"),
         (np.full((5, 4), 0.5), None, "probability distribution"),
         (np.full((5, 4), 0.25), np.ones((5, 4)), "control' must be a probability distribution"),
     ],
@@ -182,7 +163,7 @@ def test_a_sequence_track_names_its_bases_and_refuses_other_letters():
     cells = next(trace for trace in figure.data if trace.type == "heatmap")
     assert "".join(LETTERS[code] for code in cells.z[0]) == SEQUENCE
     assert cells.colorscale[2] == (0.2, LIGHT.bases["C"])
-    assert "Sequence: 9 known bases, 44% G or C." in figure.layout.meta["alt"]
+    assert "Sequence: 9 known bases, 44% G or C." in plot.alt(figure)
     assert "Sequence: 0 known bases." in locus(plot.sequence_track("N" * 10)).layout.meta["alt"]
     with pytest.raises(ValueError, match="A, C, G, T and N only; received 'a' at base 3"):
         plot.sequence_track("ACaT")
@@ -193,11 +174,8 @@ def test_a_sequence_track_names_its_bases_and_refuses_other_letters():
 
 def test_one_value_a_base_is_one_letter_a_base_from_zero():
     found = boxes(locus(contributions()).data)
-    expected = {
-        (101 + i, base): sorted([0.0, value])
-        for i, (base, value) in enumerate(zip(SEQUENCE, VALUES, strict=True))
-        if value == value
-    }
+    values = enumerate(zip(SEQUENCE, VALUES, strict=True), 101)
+    expected = {(at, base): sorted([0.0, value]) for at, (base, value) in values if value == value}
     assert found.keys() == expected.keys()
     for key, box in expected.items():
         assert found[key][2:] == pytest.approx(box, abs=1e-6)
@@ -218,14 +196,14 @@ def test_a_control_has_its_own_bases_and_words():
     grey = named(figure, "attribution: control (shuffled sequence)")
     assert (grey.line.color, set(np.array(grey.text)[np.isfinite(VALUES)])) == (LIGHT.control, {"C"})
     np.testing.assert_allclose(grey.y, VALUES / 2, rtol=1e-6)
-    alt = figure.layout.meta["alt"]
+    alt = plot.alt(figure)
     assert "attribution: farthest from zero −1 nats (A at 105), mean 0.0333;" in alt
     assert "in the control (shuffled sequence) farthest from zero −0.5 nats (C at 105)" in alt
 
 
 def test_nothing_but_nan_still_draws_and_values_elsewhere_are_cut():
     figure = locus(contributions(np.full(10, np.nan)))
-    assert "attribution: no values here." in figure.layout.meta["alt"]
+    assert "attribution: no values here." in plot.alt(figure)
     assert boxes(figure.data) == {}
     assert {letter for _, letter in boxes(locus(contributions(VALUES, "N" * 10)).data)} == {"N"}
     line = named(locus(contributions(over=Interval("chr20", 95, 105))), "attribution")
@@ -238,39 +216,14 @@ def test_nothing_but_nan_still_draws_and_values_elsewhere_are_cut():
     [
         (FOUR, SEQUENCE, {}, r"'attribution' must have the shape \[base\]; received \[10, 4\]"),
         (np.zeros(9), SEQUENCE, {}, "one value for each of the 10 letters of its sequence; received 9"),
-        (
-            np.zeros(10),
-            SEQUENCE.lower(),
-            {},
-            "The sequence of 'attribution' must hold A, C, G, T and N only; received 'g' at base 1",
-        ),
+        (VALUES, "", {}, "one value for each of the 0 letters of its sequence; received 10"),
+        (VALUES, SEQUENCE.lower(), {}, "of 'attribution' must hold A, C, G, T and N only; received 'g' at base 1"),
         (np.where(VALUES > 0.6, np.inf, VALUES), SEQUENCE, {}, r"must be finite.*received inf at \[7\]"),
-        (
-            VALUES,
-            "",
-            {},
-            "'attribution' must have one value for each of the 0 letters of its sequence; received 10",
-        ),
-        (
-            VALUES,
-            SEQUENCE,
-            {"control": np.zeros(4)},
-            r"'attribution: control' must have the shape \[10\]; received \[4\]",
-        ),
-        (
-            VALUES,
-            SEQUENCE,
-            {"control": VALUES, "control_sequence": "ACG"},
-            "each of the 3 letters of its sequence; received 10",
-        ),
-        (
-            VALUES,
-            SEQUENCE,
-            {"control": VALUES, "control_sequence": "R" * 10},
-            "The sequence of 'attribution: control' must hold A, C",
-        ),
+        (VALUES, SEQUENCE, {"control": np.zeros(4)}, r"'attribution: control' must have the shape \[10\]; received \[4\]"),
+        (VALUES, SEQUENCE, {"control": VALUES, "control_sequence": "ACG"}, "each of the 3 letters of its sequence; received 10"),
+        (VALUES, SEQUENCE, {"control": VALUES, "control_sequence": "R" * 10}, "of 'attribution: control' must hold A, C"),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_is_refused(values, sequence, options, message):
     with pytest.raises(ValueError, match=message):
         contributions(values, sequence, **options)

@@ -10,40 +10,23 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from drawn import HOSTILE, annotation, assert_text, named, notes
 
 from ntviz import plot
-from ntviz.annotation import Annotation
 from ntviz.genome import Interval
 from ntviz.plot.locus import LocusFigure
 from ntviz.plot.theme import LIGHT, WIDTH
 from ntviz.plot.tracks import MOST_POINTS, Track, View, binned, packed
 
-COLUMNS = ["chrom", "start", "end", "strand", "element", "gene", "gene_id", "transcript", "name", "origin"]
-HOSTILE = "<b>%{x}</b>\n</script><img src=x>"
-
 
 def features(gene: str, strand: str, exons, coding=(), *, transcript: str = "") -> list[tuple]:
-    spans = [(exons[0][0], exons[-1][1], kind, "") for kind in ("gene", "transcript")]
-    spans += [(a, b, "exon", "") for a, b in exons] + [(a, b, "CDS", "longest ATG ORF") for a, b in coding]
+    parts = [(exons[0][0], exons[-1][1], kind, "") for kind in ("gene", "transcript")]
+    parts += [(a, b, "exon", "") for a, b in exons] + [(a, b, "CDS", "longest ATG ORF") for a, b in coding]
+    of = {"gene": ""}
     return [
-        (
-            "20",
-            a,
-            b,
-            strand,
-            kind,
-            gene,
-            gene,
-            "" if kind == "gene" else transcript or f"{gene}-1",
-            "",
-            origin,
-        )
-        for a, b, kind, origin in spans
+        ("20", a, b, strand, kind, gene, gene, of.get(kind, transcript or f"{gene}-1"), "", origin)
+        for a, b, kind, origin in parts
     ]
-
-
-def annotation(*rows: list[tuple]) -> Annotation:
-    return Annotation(pd.DataFrame([row for part in rows for row in part], columns=COLUMNS))
 
 
 def signal(n: int = 100, **options) -> Track:
@@ -56,14 +39,6 @@ def locus(*tracks: Track, start: int = 0, end: int = 100, strand: str = ".", **o
 
 def row(figure: go.Figure, number: int = 1) -> list:
     return [trace for trace in figure.data if trace.yaxis == f"y{number if number > 1 else ''}"]
-
-
-def named(figure: go.Figure, name: str):
-    return next(trace for trace in figure.data if trace.name == name)
-
-
-def notes(figure: go.Figure) -> str:
-    return " | ".join(note.text for note in figure.layout.annotations)
 
 
 def positions(trace) -> np.ndarray:
@@ -86,7 +61,7 @@ def test_each_base_stands_around_its_one_based_number_in_reading_direction(stran
     assert ("− strand, 5′ to 3′ from left to right" in axis.title.text) == (strand == "-")
     assert (axis.tickformat, axis.hoverformat, axis.unifiedhovertitle.text) == (",d", ",d", "chr20:%{x:,d}")
     last = "43,000,001" if strand == "-" else "43,000,100"
-    assert f"signal: largest 99 nats at {last}, mean 49.5." in figure.layout.meta["alt"]
+    assert f"signal: largest 99 nats at {last}, mean 49.5." in plot.alt(figure)
     assert figure.layout.title.subtitle.text.startswith("chr20:43,000,001-43,000,100 · 100 bp · GRCh37")
     assert figure.layout.meta["name"] == "chr20:43000001-43000100"
     table = plot.table(figure)
@@ -107,7 +82,7 @@ def test_values_over_another_interval_are_cut_and_missing_outside(strand, expect
         (None, r"one value for each of the 50 bases of chr20:101-150; received 10\. Pass the interval"),
         (
             Interval("chr21", 100, 110),
-            r"on the contig and strand of the figure, chr20:101-150; received values",
+            "on the contig and strand of the figure, chr20:101-150; received values",
         ),
         (Interval("chr20", 100, 110, "-"), "on the contig and strand of the figure"),
     ],
@@ -115,6 +90,12 @@ def test_values_over_another_interval_are_cut_and_missing_outside(strand, expect
 def test_values_that_do_not_fit_are_refused(over, message):
     with pytest.raises(ValueError, match=message):
         locus(signal(10, over=over), start=100, end=150)
+    for values, wrong in (
+        (np.zeros((2, 2)), r"shape \[base\]; received \[2, 2\]"),
+        ([0.0, -np.inf], r"received -inf at \[1\]"),
+    ):
+        with pytest.raises(ValueError, match=f"'x' must .*{wrong}"):
+            plot.signal_track(np.asarray(values), label="x", unit="")
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -142,19 +123,17 @@ def test_rows_follow_the_list_at_their_heights_in_pixels():
 
 
 def test_a_zoom_repeats_letters_below_over_its_own_axis():
-    tracks = [
-        plot.sequence_track("ACGT" * 250),
-        plot.logo_track(np.eye(4)[np.arange(1000) % 4]),
-        signal(1000),
-    ]
-    figure = locus(*tracks, end=1000, zoom=Interval("chr20", 300, 400))
+    logo = plot.logo_track(np.eye(4)[np.arange(1000) % 4])
+    figure = locus(
+        plot.sequence_track("ACGT" * 250), logo, signal(1000), end=1000, zoom=Interval("chr20", 300, 400)
+    )
     assert figure.layout.xaxis2.range == (300.5, 400.5)
     assert {trace.xaxis for trace in row(figure, 4) + row(figure, 5)} == {"x2"}
     assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis3.domain[0]
     np.testing.assert_array_equal(positions(row(figure, 5)[0]), np.arange(301, 401))
     band = figure.layout.shapes[0]
     assert (band.x0, band.x1, band.xref) == (300.5, 400.5, "x")
-    assert "Enlarged below: chr20:301-400." in figure.layout.meta["alt"]
+    assert "Enlarged below: chr20:301-400." in plot.alt(figure)
     assert "Enlarged: chr20:301-400" in notes(figure)
     assert figure.layout.xaxis.title.text == ""
     # Where a base has eight pixels anyhow there is nothing to enlarge.
@@ -162,22 +141,16 @@ def test_a_zoom_repeats_letters_below_over_its_own_axis():
 
 
 def test_marks_run_through_all_rows_and_their_names_do_not_meet():
-    marks = {
-        "HNF1A motif": Interval("chr20", 40, 50),
-        "another of them": Interval("20", 45, 48),
-        HOSTILE: Interval("chr20", 95, 200),
-    }
+    spans = {"HNF1A motif": ("chr20", 40, 50), "another of them": ("20", 45, 48), HOSTILE: ("chr20", 95, 200)}
+    marks = {name: Interval(*span) for name, span in spans.items()}
     figure = locus(signal(), signal(label="b"), marks=marks)
-    assert [(shape.x0, shape.x1) for shape in figure.layout.shapes] == [
-        (40.5, 50.5),
-        (45.5, 48.5),
-        (95.5, 100.5),
-    ]
+    edges = [(shape.x0, shape.x1) for shape in figure.layout.shapes]
+    assert edges == [(40.5, 50.5), (45.5, 48.5), (95.5, 100.5)]
     assert all(shape.y0 == 0 and shape.y1 > figure.layout.yaxis.domain[1] for shape in figure.layout.shapes)
     names = [note for note in figure.layout.annotations if note.xref == "x"]
     assert names[0].y > names[1].y
     assert names[2].text.startswith("&lt;b&gt;")
-    assert "Marked: HNF1A motif at chr20:41-50;" in figure.layout.meta["alt"]
+    assert "Marked: HNF1A motif at chr20:41-50;" in plot.alt(figure)
 
 
 @pytest.mark.parametrize(
@@ -208,13 +181,7 @@ def test_text_from_data_is_never_markup():
         signal(label=f"{HOSTILE} 3", unit=HOSTILE, note=HOSTILE, control=np.zeros(100), control_label=HOSTILE),
         plot.contribution_track(np.ones(100), "A" * 100, label=f"{HOSTILE} 4", unit=HOSTILE),
     ]  # fmt: skip
-    figure = locus(*tracks, assembly=HOSTILE, title=HOSTILE)
-    shown = figure.to_plotly_json()
-    assert "<img" in shown["layout"].pop("meta")["alt"]
-    assert "<img" not in str(shown)
-    assert "&lt;img" in str(shown)
-    assert all("%{x}" not in (trace.hovertemplate or "") for trace in figure.data)
-    assert "\n" not in figure.layout.meta["alt"]
+    assert_text(locus(*tracks, assembly=HOSTILE, title=HOSTILE))
 
 
 # Signals --------------------------------------------------------------------------------------------------------------
@@ -226,7 +193,7 @@ def test_a_control_is_a_grey_line_on_the_same_scale():
     assert control.line.color == LIGHT.control
     assert control.yaxis == named(figure, "signal").yaxis
     assert figure.layout.yaxis.range == pytest.approx((0, 140 * 1.06))
-    assert "in the control (shuffled) largest 140 nats at 1, mean 140" in figure.layout.meta["alt"]
+    assert "in the control (shuffled) largest 140 nats at 1, mean 140" in plot.alt(figure)
     assert "grey: shuffled" in notes(figure)
 
 
@@ -241,7 +208,7 @@ def test_a_long_signal_is_drawn_as_mean_and_band():
     assert max(trace.y.max() for trace in figure.data) == 50
     at = positions(line)[line.y.argmax()]
     assert abs(at - 77_778) <= 12
-    assert "largest 50 nats at 77,778" in figure.layout.meta["alt"]
+    assert "largest 50 nats at 77,778" in plot.alt(figure)
 
 
 def test_bins_equal_brute_force():
@@ -269,17 +236,8 @@ def test_gaps_stay_gaps_and_nothing_at_all_is_said():
     assert np.isnan(named(figure, "x").y[40:60]).all()
     assert (row(figure)[0].y[40:60] == 0).all()
     assert row(figure)[0].fill == "tozeroy"
-    assert (
-        "x: no values here."
-        in locus(plot.signal_track(np.full(100, np.nan), label="x", unit="u")).layout.meta["alt"]
-    )
-
-
-def test_signals_that_cannot_be_drawn_are_refused():
-    with pytest.raises(ValueError, match=r"'x' must have the shape \[base\]; received \[2, 2\]"):
-        plot.signal_track(np.zeros((2, 2)), label="x", unit="")
-    with pytest.raises(ValueError, match=r"must be finite.*received -inf at \[1\]"):
-        plot.signal_track(np.array([0.0, -np.inf]), label="x", unit="")
+    nothing = locus(plot.signal_track(np.full(100, np.nan), label="x", unit="u"))
+    assert "x: no values here." in plot.alt(nothing)
 
 
 # Genes ----------------------------------------------------------------------------------------------------------------
@@ -292,13 +250,21 @@ def genes(*rows, start: int = 0, end: int = 2000, strand: str = ".", **options) 
     return locus(plot.genes_track(annotation(*rows), **options), start=start, end=end, strand=strand)
 
 
+def texts(figure: go.Figure):
+    """The trace of names beside boxes."""
+    return next(trace for trace in figure.data if getattr(trace, "mode", "") == "text")
+
+
+def boxes(figure: go.Figure) -> go.Bar:
+    [bar] = [trace for trace in figure.data if trace.type == "bar"]
+    return bar
+
+
 def spans(trace, high: float = 0.0) -> set[tuple[int, int]]:
     """Of the boxes of one height, or of all."""
     chosen = np.isclose(trace.y, high) | (high == 0)
-    x, wide = np.asarray(trace.x, float)[chosen], np.asarray(trace.width, float)[chosen]
-    return set(
-        zip((x - wide / 2 - 0.5).astype(int).tolist(), (x + wide / 2 - 0.5).astype(int).tolist(), strict=True)
-    )
+    x, half = np.asarray(trace.x, float)[chosen] - 0.5, np.asarray(trace.width, float)[chosen] / 2
+    return set(zip((x - half).astype(int).tolist(), (x + half).astype(int).tolist(), strict=True))
 
 
 def under(figure: go.Figure, base: int) -> str:
@@ -308,26 +274,24 @@ def under(figure: go.Figure, base: int) -> str:
 
 
 def test_exons_are_thin_coding_parts_upon_them_thick_and_introns_lines():
-    (bar,) = (trace for trace in genes(PLUS, MINUS).data if trace.type == "bar")
+    figure = genes(PLUS, MINUS)
+    bar = boxes(figure)
     assert spans(bar, 0.05) == {(300, 500), (600, 900), (1300, 1600)}
     assert spans(bar, 0.2) == {(200, 300), (500, 600), (900, 950), (1200, 1300), (1600, 1900)}
     assert spans(bar, 0.4) == {(260, 300), (500, 560), (1650, 1850)}
     colours = {0.05: LIGHT.gene, 0.2: LIGHT.gene_pale, 0.4: LIGHT.gene}
     assert bar.marker.color == tuple(colours[round(high, 2)] for high in bar.y)
-    assert all(
-        bar.y[i] < bar.y[j] for i, j in itertools.combinations(range(len(bar.y)), 2) if bar.x[i] == bar.x[j]
-    )
+    pairs = itertools.combinations(zip(bar.x, bar.y, strict=True), 2)
+    assert all(y < above for (x, y), (beside, above) in pairs if x == beside)
     # With an unclipped trace in its row plotly hides a box whose middle a zoom puts out of sight.
-    assert not any(getattr(trace, "cliponaxis", None) is False for trace in genes(PLUS, MINUS).data)
-    cut = next(trace for trace in genes(PLUS, start=280, end=520).data if trace.type == "bar")
-    assert spans(cut, 0.4) == {(280, 300), (500, 520)}
+    assert not any(getattr(trace, "cliponaxis", None) is False for trace in figure.data)
+    assert spans(boxes(genes(PLUS, start=280, end=520)), 0.4) == {(280, 300), (500, 520)}
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_chevrons_and_start_arrows_point_along_transcription(strand):
-    (markers,) = (
-        trace for trace in genes(PLUS, MINUS, strand=strand).data if getattr(trace, "mode", "") == "markers"
-    )
+    data = genes(PLUS, MINUS, strand=strand).data
+    (markers,) = (trace for trace in data if getattr(trace, "mode", "") == "markers")
     turned = {"right": "left", "left": "right"} if strand == "-" else {"right": "right", "left": "left"}
     found: dict[str, list[float]] = {"triangle": [], "arrow": []}
     for x, symbol in zip(markers.x, markers.marker.symbol, strict=True):
@@ -360,11 +324,8 @@ def test_exons_are_numbered_along_transcription_also_when_some_lie_outside():
 
 def test_names_are_italic_and_the_alt_sentence_gives_strand_and_start():
     figure = genes(PLUS, MINUS)
-    assert next(trace for trace in figure.data if getattr(trace, "mode", "") == "text").text == (
-        "<i>HNF4A</i>",
-        "<i>R3HDML</i>",
-    )
-    alt = figure.layout.meta["alt"]
+    assert texts(figure).text == ("<i>HNF4A</i>", "<i>R3HDML</i>")
+    alt = plot.alt(figure)
     assert "HNF4A (+ strand, transcription start at 201)" in alt
     assert "R3HDML (− strand, transcription start at 1,900)" in alt
     assert "coding parts: longest ATG ORF" in alt
@@ -374,7 +335,7 @@ def test_names_are_italic_and_the_alt_sentence_gives_strand_and_start():
 def test_names_do_not_meet_bodies_or_each_other(strand):
     rows = [features(f"GENE{i:03}", "+-"[i % 2], [(40 * i, 40 * i + 30)]) for i in range(20)]
     figure = genes(*rows, end=1000, strand=strand, most_lanes=20)
-    text = next(trace for trace in figure.data if getattr(trace, "mode", "") == "text")
+    text = texts(figure)
     by_line: dict[float, list[float]] = {}
     for x, y in zip(text.x, text.y, strict=True):
         by_line.setdefault(float(y), []).append(x)
@@ -385,16 +346,16 @@ def test_names_do_not_meet_bodies_or_each_other(strand):
 
 def test_transcripts_of_one_gene_carry_their_names_and_too_many_are_counted():
     other = features("HNF4A", "+", [(250, 300), (500, 600)], transcript="HNF4A-2")
-    text = next(trace for trace in genes(PLUS, other).data if getattr(trace, "mode", "") == "text")
+    text = texts(genes(PLUS, other))
     assert text.text == ("<i>HNF4A HNF4A-1</i>", "<i>HNF4A HNF4A-2</i>")
     assert text.y[0] != text.y[1]
     figure = genes(*[features(f"G{i:02}", "+", [(100, 900)]) for i in range(9)], most_lanes=3)
-    assert len(next(trace for trace in figure.data if getattr(trace, "mode", "") == "text").text) == 3
-    assert "6 more not drawn: choose a shorter region" in figure.layout.meta["alt"]
+    assert len(texts(figure).text) == 3
+    assert "6 more not drawn: choose a shorter region" in plot.alt(figure)
 
 
 def test_no_genes_is_said_and_lines_of_a_bed_file_are_boxes():
-    assert "Genes: none here." in genes(PLUS, start=5000, end=6000).layout.meta["alt"]
+    assert "Genes: none here." in plot.alt(genes(PLUS, start=5000, end=6000))
     figure = genes([("20", 10, 30, ".", "region", "", "", "", "enhancer <1>", "")], end=500)
     box = [trace for trace in figure.data if trace.type == "bar"][-1]
     assert spans(box) == {(10, 30)}
@@ -414,48 +375,39 @@ TABLE = pd.DataFrame(
 )  # fmt: skip
 
 
-def many(n: int, length: int, *, wide: int = 20) -> pd.DataFrame:
+def many(n: int, length: int) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     start = rng.integers(0, length, n)
-    return pd.DataFrame(
-        {
-            "chrom": "chr20",
-            "start": start,
-            "end": start + rng.integers(1, wide, n),
-            "name": [f"region {i}" for i in range(n)],
-        }
-    )
+    named = {"chrom": "chr20", "name": [f"region {i}" for i in range(n)]}
+    return pd.DataFrame({"start": start, "end": start + rng.integers(1, 20, n)} | named)
 
 
 def regions(table=TABLE, *, start: int = 100, end: int = 200, strand: str = ".", **options) -> LocusFigure:
-    return locus(
-        plot.regions_track(table, **({"label": "Regions"} | options)), start=start, end=end, strand=strand
-    )
+    track = plot.regions_track(table, **({"label": "Regions"} | options))
+    return locus(track, start=start, end=end, strand=strand)
 
 
 @pytest.mark.parametrize("strand", [".", "-"])
 def test_regions_are_boxes_with_names_beside_and_words(strand):
     figure = regions(strand=strand)
-    (box,) = [trace for trace in figure.data if trace.type == "bar"]
+    box = boxes(figure)
     assert spans(box) == {(100, 105), (110, 130), (150, 170), (190, 200)}
     assert "second (−) at 151–170, score 8" in box.text
-    texts = next(trace for trace in figure.data if getattr(trace, "mode", "") == "text").text
-    assert sorted(texts) == ["first", "reaches in", "reaches out", "second"]
-    alt = figure.layout.meta["alt"]
+    assert sorted(texts(figure).text) == ["first", "reaches in", "reaches out", "second"]
+    alt = plot.alt(figure)
     assert "Regions: 4 regions: reaches in at 91–105, first (+) at 111–130, score 2, second (−)" in alt
     assert "largest: second (−) at 151–170, score 8." in alt
 
 
 def test_shade_is_the_score_on_one_scale_for_the_table():
-    (box,) = [trace for trace in regions().data if trace.type == "bar"]
+    box = boxes(regions())
     assert (box.marker.cmin, box.marker.cmax) == (0, 99)
     np.testing.assert_array_equal(box.marker.color, [np.nan, 2, 8, 4])
     signed = regions(TABLE.assign(score=[2.0, -8.0, np.nan, 0.0, 4.0]), score_label="effect, nats")
-    (box,) = [trace for trace in signed.data if trace.type == "bar"]
+    box = boxes(signed)
     assert (box.marker.cmin, box.marker.cmax) == (-8, 8)
     assert "shade: effect, nats" in notes(signed)
-    (box,) = [trace for trace in regions(TABLE.drop(columns="score")).data if trace.type == "bar"]
-    assert set(box.marker.color) == {LIGHT.gene_pale}
+    assert set(boxes(regions(TABLE.drop(columns="score"))).marker.color) == {LIGHT.gene_pale}
 
 
 @pytest.mark.parametrize(
@@ -466,7 +418,7 @@ def test_names_then_boxes_then_numbers(n, length, names, boxes):
     figure = regions(many(n, length), start=0, end=length)
     assert any(getattr(trace, "mode", "") == "text" and any(trace.text) for trace in figure.data) == names
     assert any(trace.type == "bar" and len(trace.x) == n for trace in figure.data) == boxes
-    assert ("drawn as their number over each base" in figure.layout.meta["alt"]) != boxes
+    assert ("drawn as their number over each base" in plot.alt(figure)) != boxes
 
 
 @pytest.mark.parametrize("strand", [".", "-"])
@@ -478,38 +430,26 @@ def test_numbers_of_regions_equal_those_counted_base_by_base(strand):
 
 
 def test_regions_without_names_or_none_at_all_are_said():
-    for table in (
-        TABLE.drop(columns=["name", "strand", "score"]),
-        TABLE.assign(name=".", score="."),
-        TABLE.assign(name=np.nan),
-    ):
+    bare = TABLE.drop(columns=["name", "strand", "score"])
+    for table in (bare, TABLE.assign(name=".", score="."), TABLE.assign(name=np.nan)):
         figure = regions(table)
-        assert "Regions: 4 regions" in figure.layout.meta["alt"]
-        assert next(trace for trace in figure.data if trace.type == "bar").text[1].startswith("region")
+        assert "Regions: 4 regions" in plot.alt(figure)
+        assert boxes(figure).text[1].startswith("region")
     for table in (TABLE.iloc[:0], TABLE[TABLE["chrom"] == "chr21"]):
-        assert "Regions: none here." in regions(table).layout.meta["alt"]
+        assert "Regions: none here." in plot.alt(regions(table))
 
 
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         (TABLE.drop(columns="start"), "must have the columns chrom, start, end; it lacks start"),
-        (
-            TABLE.assign(end=TABLE["start"]),
-            r"start before its end \(0-based half-open\); received 20 110 110",
-        ),
-        (
-            TABLE.assign(start=TABLE["start"] / 4 + 0.1),
-            "start of an element must be an integer, 0-based; received float64",
-        ),
+        (TABLE.assign(end=TABLE["start"]), r"start before its end \(0-based half-open\); received 20 110 110"),
+        (TABLE.assign(start=TABLE["start"] / 4 + 0.1), "start .* must be an integer, 0-based; received float64"),
         (TABLE.assign(strand="plus"), r"must have the strand \+, - or \."),
         (TABLE.assign(score=np.inf), "scores of 'Regions' must be finite.*received inf in row 0"),
-        (
-            TABLE.assign(score="high"),
-            "scores of 'Regions' must be finite numbers, or NaN; received high in row 0",
-        ),
+        (TABLE.assign(score="high"), "scores of 'Regions' must be finite numbers, or NaN; received high in row 0"),
     ],
-)
+)  # fmt: skip
 def test_tables_that_are_none_are_refused(table, message):
     with pytest.raises(ValueError, match=message):
         regions(table)
@@ -551,31 +491,20 @@ def test_letters_stand_where_they_matter_most_or_in_the_zoom_or_everywhere(stran
     peak = 2_001 if strand == "+" else 1_000
     figure = long(strand)
     assert spelled(figure) == set(range(peak - 100, peak + 100))
-    assert f"Letters: zoom in at chr20:{peak - 100:,}-{peak + 99:,}." in figure.layout.meta["alt"]
+    assert f"Letters: zoom in at chr20:{peak - 100:,}-{peak + 99:,}." in plot.alt(figure)
     assert spelled(long(strand, zoom=Interval("chr20", 10, 20))) == set(range(11, 21))
     assert spelled(locus(plot.sequence_track("ACGT" * 100), end=400)) == set(range(1, 401))
     # Contributions come before a logo, whatever their order; without a value, the middle; never beyond an end.
     values, logo = np.zeros(3000), np.full((3000, 4), 0.25)
     values[700], values[10], logo[2000] = -2, 1, [0, 0, 1, 0]
-    for best, first, tracks in (
-        (
-            700,
-            600,
-            [plot.logo_track(logo), plot.contribution_track(values, "A" * 3000, label="c", unit="nats")],
-        ),
-        (
-            10,
-            0,
-            [
-                plot.contribution_track(values * (values > 0), "A" * 3000, label="c", unit="bits"),
-                plot.logo_track(logo),
-            ],
-        ),
-        (None, 1400, [plot.sequence_track("A" * 3000), plot.logo_track(np.full((3000, 4), np.nan))]),
-    ):
+    both, above = (
+        plot.contribution_track(v, "A" * 3000, label="c", unit="nats") for v in (values, values.clip(0))
+    )
+    nothing = [plot.sequence_track("A" * 3000), plot.logo_track(np.full((3000, 4), np.nan))]
+    logo = plot.logo_track(logo)
+    for best, first, tracks in ((700, 600, [logo, both]), (10, 0, [above, logo]), (None, 1400, nothing)):
         first = first if strand == "+" or best is None else min(2999 - best - 100, 2800)
-        part = locus(*tracks, end=3000, strand=strand)._part
-        assert part == (first, first + 200)
+        assert locus(*tracks, end=3000, strand=strand)._part == (first, first + 200)
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -585,14 +514,8 @@ def test_letters_follow_a_zoom_and_what_the_owner_changed_stays(strand, monkeypa
     live = figure.live()
     monkeypatch.setattr(live, "send", lambda *_, **__: None)
     first = live.figure["revision"]
-    live._heard(
-        None,
-        {
-            "kind": "ranges",
-            "ranges": {"xaxis": [500.5, 600.5][:: -1 if strand == "-" else 1], "yaxis": [0, 1]},
-        },
-        [],
-    )
+    ranges = {"xaxis": [500.5, 600.5][:: -1 if strand == "-" else 1], "yaxis": [0, 1]}
+    live._heard(None, {"kind": "ranges", "ranges": ranges}, [])
     assert spelled(figure) == set(range(451, 651))
     assert live.figure["revision"] == first + 1
     assert (figure.layout.title.text, figure.layout.xaxis.title.text) == ("mine", "my axis")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn import HOSTILE, assert_text
 
 from ntviz import plot
 from ntviz.genome import Interval
+from ntviz.plot.theme import LIGHT
 
 
 def sites(n: int, **at: float) -> np.ndarray:
@@ -20,7 +22,7 @@ def sites(n: int, **at: float) -> np.ndarray:
 
 def marks(figure) -> dict[str, list[tuple[float, float]]]:
     return {
-        trace.name: list(zip(trace.x.tolist(), trace.y.tolist(), strict=True))
+        trace.name: [*zip(trace.x.tolist(), trace.y.tolist(), strict=True)]
         for trace in figure.data
         if trace.name
     }
@@ -29,35 +31,30 @@ def marks(figure) -> dict[str, list[tuple[float, float]]]:
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_sites_stand_on_their_bases_and_the_control_is_grey(strand):
     place = Interval("chr20", 1_000, 1_040, strand)
-    track = plot.splice_track(
-        sites(40, acceptor_5=0.9, donor_20=0.75),
-        reverse=sites(40, donor_30=0.4),
-        control=sites(40, donor_7=0.2),
-    )
+    reverse, control = sites(40, donor_30=0.4), sites(40, donor_7=0.2)
+    track = plot.splice_track(sites(40, acceptor_5=0.9, donor_20=0.75), reverse=reverse, control=control)
     figure = plot.locus(place, [track], title="t")
-    at = lambda index: 1_001 + index if strand == "+" else 1_040 - index  # noqa: E731
+    at = range(1_001, 1_041)[:: 1 if strand == "+" else -1]
     found = marks(figure)
-    assert found["Splice sites, acceptor"] == [(at(5), 0.9)]
-    assert found["Splice sites, donor"] == [(at(20), 0.75)]
-    assert found["Splice sites, other strand, donor"] == [(at(30), -0.4)]
-    assert found["Splice sites: control (shuffled sequence), donor"] == [(at(7), 0.2)]
+    assert found["Splice sites, acceptor"] == [(at[5], 0.9)]
+    assert found["Splice sites, donor"] == [(at[20], 0.75)]
+    assert found["Splice sites, other strand, donor"] == [(at[30], -0.4)]
+    assert found["Splice sites: control (shuffled sequence), donor"] == [(at[7], 0.2)]
     said = plot.alt(figure)
-    assert f"acceptor at {at(5):,} (0.90); donor at {at(20):,} (0.75)" in said
+    assert f"acceptor at {at[5]:,} (0.90); donor at {at[20]:,} (0.75)" in said
     assert "in the control (shuffled sequence) no donor of 0.5 or more, the highest is 0.2" in said
     controls = [trace for trace in figure.data if "control" in (trace.name or "")]
-    assert {trace.marker.color for trace in controls} == {plot.theme.__globals__["colours"]().control}
+    assert {trace.marker.color for trace in controls} == {LIGHT.control}
 
 
 def test_nothing_found_and_markup_and_wrong_arrays():
     place = Interval("chr20", 10, 30)
-    figure = plot.locus(place, [plot.splice_track(sites(20, donor_3=0.2), label="<b>x</b>")], title="t")
+    figure = plot.locus(place, [plot.splice_track(sites(20, donor_3=0.2), label=HOSTILE)], title="t")
     assert "no donor of 0.5 or more, the highest is 0.2" in plot.alt(figure)
-    assert "&lt;b&gt;x&lt;/b&gt;, donor" in marks(figure)
+    assert_text(figure)
     with pytest.raises(ValueError, match=r"shape \[base, 3\]; received \[20, 4\]"):
         plot.splice_track(np.zeros((20, 4)))
-    with pytest.raises(
-        ValueError, match="probabilities of none, acceptor and donor; received 15 numbers below 0 or above 1"
-    ):
+    with pytest.raises(ValueError, match="none, acceptor and donor; received 15 numbers below 0 or above 1"):
         plot.splice_track(np.full((5, 3), -3.0))
     with pytest.raises(ValueError, match="one value for each of the 20 bases"):
         plot.locus(place, [plot.splice_track(sites(19))], title="t")

@@ -76,10 +76,14 @@ class Tokenizer:
             ids[full] = vocabulary.kmer_ids.start + _kmer_codes(codes, starts[full], k)
         around = [vocabulary.cls_id], [vocabulary.sep_id]
         before, after = ([index for index in side if index is not None] for side in around)
-        spans = np.pad(np.stack((starts, ends), axis=1), ((len(before), len(after)), (0, 0)))
-        is_special = np.pad(np.zeros(len(ids), bool), (len(before), len(after)), constant_values=True)
-        ids = np.concatenate((np.array(before, np.int64), ids, np.array(after, np.int64)))
-        return Tokens.within(max_tokens, vocabulary, sequence, ids, spans, is_special)
+        first, last = len(before), len(before) + len(ids)
+        all_ids = np.empty(last + len(after), dtype=np.int64)
+        all_ids[:first], all_ids[first:last], all_ids[last:] = before, ids, after
+        spans = np.zeros((len(all_ids), 2), dtype=np.int64)
+        spans[first:last, 0], spans[first:last, 1] = starts, ends
+        is_special = np.ones(len(all_ids), dtype=bool)
+        is_special[first:last] = False
+        return Tokens.within(max_tokens, vocabulary, sequence, all_ids, spans, is_special)
 
     def batch(self, sequences: Sequence[Tokens]) -> Batch:
         """The ids of several tokenized sequences, padded on the right to the longest, and their mask.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ntviz.genome import sequence as dna
-from ntviz.masking import BATCH_TOKENS, Answer, Reader, Reading
+from ntviz.masking import BATCH_TOKENS, Answer, Reader, Reading, log_probs_of_all
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.variants.alleles import SCORED, STATUSES, Allele
@@ -223,8 +223,6 @@ class Scorer(AlleleScorer):
     # With tokens masked -----------------------------------------------------------------------------------------------
 
     def _masked(self, plans: Sequence[Plan], found: np.ndarray, what: str | None) -> None:
-        from scipy.special import log_softmax
-
         wanted: dict[Reading, list[tuple[int, Pair, bool]]] = {}
         for index, plan in enumerate(plans):
             for pair in plan.pairs:
@@ -233,7 +231,7 @@ class Scorer(AlleleScorer):
                         wanted.setdefault(reading, []).append((index, pair, is_alternative))
         by_base = not self._places.keys().isdisjoint(("base_llr", "entropy"))
         for reading, logits in self.reader.masked(list(wanted), what):
-            log_probs = log_softmax(logits.astype(np.float64), axis=-1)
+            log_probs = log_probs_of_all(logits)
             bases = None
             for index, pair, is_alternative in wanted[reading]:
                 if pair.changed == (0, 0):
@@ -327,16 +325,14 @@ class Scorer(AlleleScorer):
             yield "wt_llr", self._wild_type(pair, reading, ref, alt)
 
     def _wild_type(self, pair: Pair, reading: Reading, ref: Answer, alt: Answer) -> float:
-        from scipy.special import log_softmax
-
         if pair.changed == (0, 0):
             return float(alt.own[slice(*pair.tokens)].sum() - ref.own[slice(*pair.tokens)].sum())
         k, total = self.reader.k, 0.0
         for token in range(*pair.tokens):
-            log_probs = log_softmax(ref.logits[reading.answered.index(token)].astype(np.float64))
+            logits = ref.logits[reading.answered.index(token)].astype(np.float64)
             kmers = (text[token * k : token * k + k] for text in (pair.alternative, pair.reference))
             alt_id, ref_id = (self.reader.kmer(kmer, reading.reverse) for kmer in kmers)
-            total += float(log_probs[alt_id] - log_probs[ref_id])
+            total += float(logits[alt_id] - logits[ref_id])
         return total
 
     # A VCF's lines ----------------------------------------------------------------------------------------------------
