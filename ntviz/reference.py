@@ -481,11 +481,7 @@ def _write_index(path: Path, fai: Path, compressed: bool) -> Path:
             pysam.set_verbosity(verbosity)
         # samtools leaves contigs out, without a word, when they are empty or repeat a name.
         if not rows or not all(row[0] for row in rows) or _headers(source, compressed) != len(rows):
-            raise ValueError(
-                f"A FASTA file must be one that can be indexed; {path.name} is not: {_fault(source, made)} Correct the "
-                f"file, for example with `seqkit seq -w 60`, fetch it again, or, when it begins with a byte order mark, run "
-                f"ntviz.reference.recompress({str(path)!r}) and use the file it makes."
-            )
+            raise ValueError(_fault(path, compressed))
         if mark:
             shifted = ([name, length, at + mark, *rest] for name, length, at, *rest in rows)
             made.write_text("".join("\t".join(map(str, row)) + "\n" for row in shifted), encoding="utf-8")
@@ -504,14 +500,50 @@ def _headers(path: Path, compressed: bool) -> int:
     return headers
 
 
-def _fault(path: Path, made: Path) -> str:
-    """Why a FASTA cannot be indexed, in pyfaidx's words: samtools has none."""
-    from pyfaidx import Faidx, FastaIndexingError
-
+def _fault(path: Path, compressed: bool) -> str:
+    """Why samtools leaves out a contig, or all: it does not say where, so the lines are looked through again."""
+    advice = "Correct the file, for example with `seqkit seq -w 60`, or fetch it again."
+    begun, width, ended, names = 0, 0, False, dict[str, int]()
+    empty = "Every contig must have bases; {!r}, line {:,} of {}, has none. Remove it, or fetch the file again if it was cut off."
+    name = ""
     try:
-        index = Faidx(str(path), indexname=f"{made}.why", gzi_indexname=f"{made}.why.gzi").index
-    except (FastaIndexingError, *_DAMAGE) as error:
-        return f"{str(error).partition('Please report')[0].rstrip('.')}."
-    if empty := [repr(name) for name, row in index.items() if not row.rlen]:
-        return f"contigs {', '.join(empty[:5])} have no bases. Its lines must end in LF or CR LF, not in CR alone."
-    return "samtools refuses it."
+        with _lines(path, compressed) as handle:
+            # A damaged block shows in its checksum, after lines that look wrong for another reason.
+            while compressed and handle.read(_CHUNK):
+                pass
+            handle.seek(0)
+            for number, line in enumerate(handle, start=1):
+                if line.startswith(_BOM) and compressed:
+                    return (
+                        f"A FASTA file must begin with '>'; {path.name} begins with a byte order mark. Run "
+                        f"ntviz.reference.recompress({str(path)!r}) and use the file it makes."
+                    )
+                line = line.removeprefix(_BOM)
+                if b"\r" in line.rstrip(b"\r\n"):
+                    return (
+                        f"The lines of a FASTA must end in LF or CR LF; line {number:,} of {path.name} holds CR alone. Convert "
+                        f"it: tr '\\r' '\\n' < {path} > NEW.fa."
+                    )
+                if not line.startswith(b">"):
+                    found = len(line.rstrip(b"\r\n"))
+                    if ended and found:
+                        return (
+                            f"All lines of a contig but the last must have one length; line {number:,} of {path.name}, in "
+                            f"{name!r}, follows a line of another length. {advice}"
+                        )
+                    width = width or found
+                    ended = found != width
+                    continue
+                if begun and not width:
+                    break
+                begun, width, ended = number, 0, False
+                name = "".join(line[1:].decode("utf-8", "replace").split(maxsplit=1)[:1])
+                if not name or name in names:
+                    what = f"repeats {name!r} of line {names[name]:,}" if name else "has none"
+                    return f"Every contig must have a name of its own; line {number:,} of {path.name} {what}. Rename or remove it."
+                names[name] = number
+    except _DAMAGE as error:
+        return f"A FASTA file must be readable to its end; {path.name} is not: {error}. It is corrupt: fetch it again."
+    if begun and not width:
+        return empty.format(name, begun, path.name)
+    return f"A FASTA file must be one that samtools can index; {path.name} is not. {advice}"

@@ -59,7 +59,7 @@ def scores() -> pd.DataFrame:
     from ntviz import variants
 
     model, reference, genes = _bundle()
-    changes = variants.simulate(genes, reference, per_class=2, seed=3).iloc[:16]
+    changes = variants.simulate(genes, reference, per_class=2, seed=3).iloc[:6]
     found = variants.score(model, reference, changes, scores=tuple(variants.SCORES), frames=6, progress=None)
     without = variants.baselines(changes, reference, genes)
     return found.join(without[[name for name in without if name not in found]])

@@ -224,7 +224,7 @@ def test_every_import_is_declared():
         "bs4": "nbconvert", "nbclient": "papermill", "nbformat": "papermill", "traitlets": "nbconvert",
         "jupyter_client": "ipykernel", "IPython": "ipykernel", "huggingface_hub": "transformers", "packaging": "matplotlib", "PIL": "matplotlib",
         "sklearn": "scikit-learn", "scipy": "scikit-learn", "threadpoolctl": "scikit-learn", "umap": "umap-learn",
-        "tokenizers": "transformers", "httpx": "transformers", "filelock": "torch", "requests": "pooch", "platformdirs": "pooch",
+        "tokenizers": "transformers", "httpx": "transformers", "filelock": "torch", "pydantic_core": "pydantic", "requests": "pooch", "platformdirs": "pooch",
         "yaml": "papermill", "jsonschema": "papermill", "triton": "torch",  # triton: of its CUDA builds
     }  # fmt: skip
     declared = {canonical(Requirement(line).name) for line in PROJECT["dependencies"]}
