@@ -219,13 +219,6 @@ class Reader:
             yield batch
 
 
-def log_probs_of_all(logits: np.ndarray) -> np.ndarray:
-    """Log probabilities float64 [token, vocab], in nats; scipy's log_softmax takes ten times as long on so few tokens."""
-    rows = logits.astype(np.float64)
-    rows -= rows.max(axis=-1, keepdims=True)
-    return rows - np.log(np.exp(rows).sum(axis=-1, keepdims=True))
-
-
 def _log_probs_of(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Log probability of one id of each row, [row], in nats."""
     top = logits.max(axis=-1)

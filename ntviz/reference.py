@@ -503,9 +503,7 @@ def _headers(path: Path, compressed: bool) -> int:
 def _fault(path: Path, compressed: bool) -> str:
     """Why samtools leaves out a contig, or all: it does not say where, so the lines are looked through again."""
     advice = "Correct the file, for example with `seqkit seq -w 60`, or fetch it again."
-    begun, width, ended, names = 0, 0, False, dict[str, int]()
-    empty = "Every contig must have bases; {!r}, line {:,} of {}, has none. Remove it, or fetch the file again if it was cut off."
-    name = ""
+    begun, width, ended, name, names = 0, 0, False, "", dict[str, int]()
     try:
         with _lines(path, compressed) as handle:
             # A damaged block shows in its checksum, after lines that look wrong for another reason.
@@ -545,5 +543,8 @@ def _fault(path: Path, compressed: bool) -> str:
     except _DAMAGE as error:
         return f"A FASTA file must be readable to its end; {path.name} is not: {error}. It is corrupt: fetch it again."
     if begun and not width:
-        return empty.format(name, begun, path.name)
+        return (
+            f"Every contig must have bases; {name!r}, line {begun:,} of {path.name}, has none. Remove it, or fetch the file "
+            f"again if it was cut off."
+        )
     return f"A FASTA file must be one that samtools can index; {path.name} is not. {advice}"

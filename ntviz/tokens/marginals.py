@@ -66,7 +66,7 @@ def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
         result[tokens.spans[block, :1] + np.arange(k)] = marginals
     singles = np.flatnonzero(~(whole | tokens.is_n | tokens.is_special))
     letters = scores[singles[:, None], vocabulary.single_ids].astype(np.float64)
-    result[tokens.spans[singles, 0]] = letters - _log_sum_exp(letters, axis=1)[:, None]
+    result[tokens.spans[singles, 0]] = letters - log_sum_exp(letters, axis=1)[:, None]
     return result
 
 
@@ -80,11 +80,11 @@ def kmer_base_log_probs(scores: np.ndarray, k: int) -> np.ndarray:
     result = np.empty((len(scores), k, 4))
     # Sum out one half of the k-mer first: two passes over the large array in place of k.
     for axis, first, width in ((2, 0, left), (1, left, k - left)):
-        half = _log_sum_exp(halves, axis=axis)
+        half = log_sum_exp(halves, axis=axis)
         for place in range(width):
             split = half.reshape(len(scores), 4**place, 4, 4 ** (width - 1 - place))
-            result[:, first + place] = _log_sum_exp(_log_sum_exp(split, axis=3), axis=1)[:, _LETTER_OF_ACGT]
-    return result - _log_sum_exp(result, axis=2)[:, :, None]
+            result[:, first + place] = log_sum_exp(log_sum_exp(split, axis=3), axis=1)[:, _LETTER_OF_ACGT]
+    return result - log_sum_exp(result, axis=2)[:, :, None]
 
 
 def kmer_base_probs(scores: np.ndarray, k: int) -> np.ndarray:
@@ -105,7 +105,8 @@ def _placed(k: int) -> np.ndarray:
     return (digits[:, :, None] == _LETTER_OF_ACGT).reshape(4**k, k * 4).astype(np.float32)
 
 
-def _log_sum_exp(scores: np.ndarray, axis: int) -> np.ndarray:
+def log_sum_exp(scores: np.ndarray, axis: int) -> np.ndarray:
+    """As scipy's logsumexp, which takes ten times as long on so few numbers."""
     top = scores.max(axis=axis, keepdims=True)
     # A group of impossible tokens (-inf) has probability zero, not nan.
     shift = np.where(np.isneginf(top), 0.0, top)

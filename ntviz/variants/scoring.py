@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ntviz.genome import sequence as dna
-from ntviz.masking import BATCH_TOKENS, Answer, Reader, Reading, log_probs_of_all
+from ntviz.masking import BATCH_TOKENS, Answer, Reader, Reading
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
+from ntviz.tokens.marginals import log_sum_exp
 from ntviz.variants.alleles import SCORED, STATUSES, Allele
 from ntviz.variants.options import MASKED, SCORES, Options
 from ntviz.variants.planning import Pair, Plan, Planner
@@ -231,7 +232,8 @@ class Scorer(AlleleScorer):
                         wanted.setdefault(reading, []).append((index, pair, is_alternative))
         by_base = not self._places.keys().isdisjoint(("base_llr", "entropy"))
         for reading, logits in self.reader.masked(list(wanted), what):
-            log_probs = log_probs_of_all(logits)
+            rows = logits.astype(np.float64)
+            log_probs = rows - log_sum_exp(rows, axis=1)[:, None]
             bases = None
             for index, pair, is_alternative in wanted[reading]:
                 if pair.changed == (0, 0):
