@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -70,3 +72,25 @@ def write_spliceai(directory: Path) -> Path:
         save_file(SpliceEnsemble(1).state_dict(), directory / "model.safetensors")
     (directory / "config.json").write_text('{"model_type": "spliceai-10k", "networks": 1}')
     return directory
+
+
+def fixtures(module, folder: Path):
+    """`load`, and the fixtures `copy`, `tiny` and `expected`, of a peer's small checkpoint."""
+
+    def load_one(directory: Path = folder, **options):
+        return load(module, directory, **options)
+
+    @pytest.fixture
+    def copy(tmp_path):
+        return shutil.copytree(folder, tmp_path / "copy")
+
+    @pytest.fixture(scope="module")
+    def tiny():
+        return load_one()
+
+    @pytest.fixture(scope="module")
+    def expected():
+        with np.load(folder / "expected.npz") as stored:
+            return dict(stored)
+
+    return load_one, copy, tiny, expected

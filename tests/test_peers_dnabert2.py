@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from peer_files import load as load_peer
-from peer_files import random_sequence, retensor, rewrite
+from peer_files import fixtures, random_sequence, retensor, rewrite
 from safetensors.torch import load_file
 
 from ntviz import models
@@ -19,26 +17,7 @@ from ntviz.models.peers import dnabert2
 
 TINY = Path(__file__).parent / "fixtures" / "dnabert2_tiny"
 WORDS = "bert.embeddings.word_embeddings.weight"
-
-
-def load(directory: Path = TINY, **options):
-    return load_peer(dnabert2, directory, **options)
-
-
-@pytest.fixture
-def copy(tmp_path):
-    return shutil.copytree(TINY, tmp_path / "copy")
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return load()
-
-
-@pytest.fixture(scope="module")
-def expected():
-    with np.load(TINY / "expected.npz") as stored:
-        return dict(stored)
+load, copy, tiny, expected = fixtures(dnabert2, TINY)
 
 
 # Parity

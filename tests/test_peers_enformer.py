@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from peer_files import load as load_peer
-from peer_files import random_sequence, retensor, rewrite
+from peer_files import fixtures, random_sequence, retensor, rewrite
 from safetensors.torch import load_file
 
 from ntviz.models.peers import enformer
@@ -26,26 +24,7 @@ PUBLISHED = {
     "dim_divisible_by": 128,
     "output_heads": {"human": 5313, "mouse": 1643},
 }
-
-
-def load(directory: Path = TINY, **options):
-    return load_peer(enformer, directory, **options)
-
-
-@pytest.fixture
-def copy(tmp_path):
-    return shutil.copytree(TINY, tmp_path / "copy")
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return load()
-
-
-@pytest.fixture(scope="module")
-def expected():
-    with np.load(TINY / "expected.npz") as stored:
-        return dict(stored)
+load, copy, tiny, expected = fixtures(enformer, TINY)
 
 
 def long_sequence() -> str:

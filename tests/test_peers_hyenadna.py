@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from peer_files import load as load_peer
-from peer_files import random_sequence, retensor, rewrite
+from peer_files import fixtures, random_sequence, retensor, rewrite
 from safetensors.torch import load_file, save_file
 
 from ntviz import models
@@ -23,26 +22,7 @@ TINY = Path(__file__).parent / "fixtures" / "hyenadna_tiny"
 OTHER = TINY.parent / "nt_v2_tiny"
 BACKBONE = "hyena.backbone."
 WORDS = BACKBONE + "embeddings.word_embeddings.weight"
-
-
-def load(directory: Path = TINY, **options):
-    return load_peer(hyenadna, directory, **options)
-
-
-@pytest.fixture
-def copy(tmp_path):
-    return shutil.copytree(TINY, tmp_path / "copy")
-
-
-@pytest.fixture(scope="module")
-def tiny():
-    return load()
-
-
-@pytest.fixture(scope="module")
-def expected():
-    with np.load(TINY / "expected.npz") as stored:
-        return dict(stored)
+load, copy, tiny, expected = fixtures(hyenadna, TINY)
 
 
 # Parity
