@@ -18,35 +18,4 @@ if TYPE_CHECKING:
     from ntviz.attribution.result import Attribution, Compared
     from ntviz.attribution.targets import BaseProbability, Direction, Output, Probe, SpliceSite, Target
 
-_HOMES = {
-    "contrasting": ("Contrast", "contrast"),
-    "faithfulness": ("Sanity", "agreement", "deletion", "sanity"),
-    "gradients": ("gradient_times_input", "integrated_gradients"),
-    "perturbing": ("ask", "mutagenesis", "occlusion"),
-    "result": ("Attribution", "Compared"),
-    "targets": ("BaseProbability", "Direction", "Output", "Probe", "SpliceSite", "Target"),
-}
-
-__all__ = [
-    "Attribution",
-    "BaseProbability",
-    "Compared",
-    "Contrast",
-    "Direction",
-    "Output",
-    "Probe",
-    "Sanity",
-    "SpliceSite",
-    "Target",
-    "agreement",
-    "ask",
-    "contrast",
-    "deletion",
-    "gradient_times_input",
-    "integrated_gradients",
-    "mutagenesis",
-    "occlusion",
-    "sanity",
-]
-
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__, __all__ = lazily(__name__)

@@ -15,34 +15,4 @@ if TYPE_CHECKING:
     from ntviz.benchmark.standings import Leaderboard, comparisons, layer_scores, leaderboard
     from ntviz.benchmark.task import Examples, Task
 
-_HOMES = {
-    "checking": ("Checks", "check"),
-    "matrix": ("predictions", "results", "run"),
-    "methods": ("METHODS", "Method", "Settings"),
-    "reading": ("expand", "find_task"),
-    "registry": ("published",),
-    "standings": ("Leaderboard", "comparisons", "layer_scores", "leaderboard"),
-    "task": ("Examples", "Task"),
-}
-
-__all__ = [
-    "METHODS",
-    "Checks",
-    "Examples",
-    "Leaderboard",
-    "Method",
-    "Settings",
-    "Task",
-    "check",
-    "comparisons",
-    "expand",
-    "find_task",
-    "layer_scores",
-    "leaderboard",
-    "predictions",
-    "published",
-    "results",
-    "run",
-]
-
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__, __all__ = lazily(__name__)

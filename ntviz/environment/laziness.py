@@ -2,22 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import ast
+import sys
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
-def lazily(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package, which finds each name in its module; `homes` are names by module.
+class _Package(ModuleType):
+    """A package in which a name and the file that holds it may be called the same: the name is what is found."""
 
-    >>> lazily("ntviz.environment", {"reporting": ("duration",)})("duration")(61)
-    '1:01'
+    def __setattr__(self, name: str, value: Any) -> None:
+        # The import system puts each loaded file here; `attention.enrichment` is the function all the same.
+        if not (isinstance(value, ModuleType) and name in self.__all__):
+            super().__setattr__(name, value)
+
+
+def lazily(package: str) -> tuple[Callable[[str], Any], list[str]]:
+    """`__getattr__` and `__all__` of a package whose names stand once, imported under `if TYPE_CHECKING:`.
+
+    `lazy_loader` does the same from a stub, but lets a file hide the function of its name.
     """
-    home_of = {name: module for module, names in homes.items() for name in names}
+    module = sys.modules[package]
+    block = next(
+        statement
+        for statement in ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
+    )
+    homes = {
+        alias.asname or alias.name: (str(node.module), alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
 
     def find(name: str) -> Any:
-        if name not in home_of:
+        if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(f"{package}.{home_of[name]}"), name)
+        home, there = homes[name]
+        return getattr(import_module(home), there)
 
-    return find
+    module.__class__ = _Package
+    return find, sorted(homes)

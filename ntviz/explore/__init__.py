@@ -14,15 +14,4 @@ if TYPE_CHECKING:
     from ntviz.explore.toolbar import Explorer
     from ntviz.explore.variant_explorer import VariantExplorer, variant
 
-_HOMES = {
-    "attention_explorer": ("AttentionExplorer", "attention"), "locus_component": ("Component", "base_table", "per_base", "tiles"),
-    "locus_explorer": ("LocusExplorer", "locus"), "places": ("Place",), "toolbar": ("Explorer",),
-    "variant_explorer": ("VariantExplorer", "variant"),
-}  # fmt: skip
-# torch, plotly and anywidget are loaded by what is used, not by the import.
-__getattr__ = lazily(__name__, _HOMES)
-
-__all__ = [
-    "AttentionExplorer", "Component", "Explorer", "LocusExplorer", "Place", "VariantExplorer",
-    "attention", "base_table", "locus", "per_base", "tiles", "variant",
-]  # fmt: skip
+__getattr__, __all__ = lazily(__name__)

@@ -12,24 +12,4 @@ if TYPE_CHECKING:
     from ntviz.finetuning.learners import NETWORKS, network
     from ntviz.finetuning.tuned import Tuned, load, train_network, tune
 
-_HOMES = {
-    "adapters": ("METHODS", "adapter_parameters"),
-    "fitting": ("RECIPES", "Recipe"),
-    "learners": ("NETWORKS", "network"),
-    "tuned": ("Tuned", "load", "train_network", "tune"),
-}
-
-__all__ = [
-    "METHODS",
-    "NETWORKS",
-    "RECIPES",
-    "Recipe",
-    "Tuned",
-    "adapter_parameters",
-    "load",
-    "network",
-    "train_network",
-    "tune",
-]
-
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__, __all__ = lazily(__name__)

@@ -16,13 +16,4 @@ if TYPE_CHECKING:
     from ntviz.landscape.result import Landscape
     from ntviz.landscape.tabulating import by_element
 
-__all__ = ["Landscape", "by_element", "reconstruct", "reconstruct_file"]
-
-__getattr__ = lazily(
-    __name__,
-    {
-        "reconstructing": ("reconstruct", "reconstruct_file"),
-        "result": ("Landscape",),
-        "tabulating": ("by_element",),
-    },
-)
+__getattr__, __all__ = lazily(__name__)

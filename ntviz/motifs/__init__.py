@@ -11,39 +11,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ntviz.environment import lazily
-from ntviz.motifs.discovery import Discovery, Pattern, discover
-from ntviz.motifs.inserting import Insertion, insertion
-from ntviz.motifs.matrix import Motif
-from ntviz.motifs.meme import Motifs, read
-from ntviz.motifs.naming import Family, Names, families, name
-from ntviz.motifs.planting import Planted, plant
-from ntviz.motifs.scanning import composition, hits, scan, scan_many
-from ntviz.motifs.seqlets import seqlets
 
 if TYPE_CHECKING:
     from ntviz.motifs.detector import Detector
+    from ntviz.motifs.discovery import Discovery, Pattern, discover
+    from ntviz.motifs.inserting import Insertion, insertion
+    from ntviz.motifs.matrix import Motif
+    from ntviz.motifs.meme import Motifs, read
+    from ntviz.motifs.naming import Family, Names, families, name
+    from ntviz.motifs.planting import Planted, plant
+    from ntviz.motifs.scanning import composition, hits, scan, scan_many
+    from ntviz.motifs.seqlets import seqlets
 
-__all__ = [
-    "Detector",
-    "Discovery",
-    "Family",
-    "Insertion",
-    "Motif",
-    "Motifs",
-    "Names",
-    "Pattern",
-    "Planted",
-    "composition",
-    "discover",
-    "families",
-    "hits",
-    "insertion",
-    "name",
-    "plant",
-    "read",
-    "scan",
-    "scan_many",
-    "seqlets",
-]
-
-__getattr__ = lazily(__name__, {"detector": ("Detector",)})
+__getattr__, __all__ = lazily(__name__)

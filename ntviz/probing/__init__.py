@@ -18,34 +18,4 @@ if TYPE_CHECKING:
     from ntviz.probing.metrics import metric_names, scores
     from ntviz.probing.probes import Probed, fit, folds, probe, splits
 
-_HOMES = {
-    "comparing": ("Comparison", "compare"),
-    "controlling": ("Controls", "control_labels", "controls"),
-    "estimators": ("METHODS", "Fitted", "Setting"),
-    "intervals": ("Interval95", "bootstrap", "redrawn"),
-    "metrics": ("metric_names", "scores"),
-    "probes": ("Probed", "fit", "folds", "probe", "splits"),
-}
-
-__all__ = [
-    "METHODS",
-    "Comparison",
-    "Controls",
-    "Fitted",
-    "Interval95",
-    "Probed",
-    "Setting",
-    "bootstrap",
-    "compare",
-    "control_labels",
-    "controls",
-    "fit",
-    "folds",
-    "metric_names",
-    "probe",
-    "redrawn",
-    "scores",
-    "splits",
-]
-
-__getattr__ = lazily(__name__, _HOMES)
+__getattr__, __all__ = lazily(__name__)
