@@ -20,7 +20,7 @@ from ntviz import data, motifs
 from ntviz.genome import Interval
 from ntviz.genome.sequence import one_hot
 from ntviz.motifs import Motif
-from ntviz.motifs.naming import compare
+from ntviz.motifs.names import compare
 from ntviz.reference import Reference
 
 REGION = Interval("20", 30_000_000, 31_000_000)

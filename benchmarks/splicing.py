@@ -29,7 +29,7 @@ from ntviz.genome.sequence import BASES, one_hot, shuffle
 from ntviz.models.peers.spliceai import SpliceModel
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
-from ntviz.variants.splicing import Gene, genes_of
+from ntviz.variants.splice import Gene, genes_of
 
 TRAINED = (
     "Chromosome 20 is training data of CI-SpliceAI and SpliceAI: what they learned, no held-out accuracy"

@@ -24,8 +24,8 @@ from ntviz.genome import Interval
 from ntviz.models import Forward
 from ntviz.reference import Reference
 from ntviz.tokens import Tokenizer, Tokens
-from ntviz.variants import surveying, vcf
-from ntviz.variants.filing import score_file
+from ntviz.variants import survey, vcf
+from ntviz.variants.files import score_file
 
 
 class Nothing:
@@ -81,7 +81,7 @@ def measure(records: int) -> dict[str, float]:
             Nothing(), Reference(data.bundle("chr20")), variants.Options(("llr",), both_strands=False)
         )
         begin = time.perf_counter()
-        surveying.survey(source)
+        survey.survey(source)
         surveyed = time.perf_counter() - begin
         begin = time.perf_counter()
         with vcf.VcfFile(source) as file:

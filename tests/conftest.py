@@ -95,7 +95,7 @@ def tomtom(tmp_path_factory: pytest.TempPathFactory) -> None:
     import numpy as np
 
     from ntviz.motifs import Motif
-    from ntviz.motifs.naming import compare
+    from ntviz.motifs.names import compare
 
     targets = [
         Motif(f"M{seed}", np.random.default_rng(seed).dirichlet([0.3] * 4, size=8)) for seed in range(25)

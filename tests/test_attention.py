@@ -20,9 +20,9 @@ from transformers import (
 )
 
 from ntviz import attention, models
-from ntviz.attention import interface
+from ntviz.attention import observation
 from ntviz.attention.blocks import Block
-from ntviz.attention.interface import Watch
+from ntviz.attention.observation import Watch
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BASES = "".join(np.random.default_rng(3).choice(list("ACGT"), 900))
@@ -250,17 +250,17 @@ def test_any_encoder_on_the_interface_can_be_observed(name, side):
 def test_causal_masks_and_grouped_heads_are_respected():
     torch.manual_seed(0)
     query, key, value = torch.randn(1, 4, 9, 8), torch.randn(1, 2, 9, 8), torch.randn(1, 2, 9, 8)
-    context = interface.Context(0, 9, np.zeros(9, dtype=bool), None, None, 1, 4, torch.device("cpu"))
+    context = observation.Context(0, 9, np.zeros(9, dtype=bool), None, None, 1, 4, torch.device("cpu"))
     window = attention.Window(at=[(0, head) for head in range(4)])
     cut = window.start(context)
     watch = Watch([context], [0], [[(window, cut, window.needs(context), (0, 9))]], None, 40)
     module = torch.nn.Module()
     module.num_key_value_groups, module.is_causal = 2, True
-    token = interface._watching.set(watch)
+    token = observation._watching.set(watch)
     try:
-        interface._observed(module, query, key, value, None)
+        observation._observed(module, query, key, value, None)
     finally:
-        interface._watching.reset(token)
+        observation._watching.reset(token)
     scores = query @ key.repeat_interleave(2, dim=1).transpose(-1, -2) / 8**0.5
     exact = scores.masked_fill(~torch.ones(9, 9, dtype=torch.bool).tril(), -torch.inf).softmax(-1)[0]
     np.testing.assert_allclose(cut.finish().weights, exact.numpy(), atol=1e-6)
@@ -269,7 +269,7 @@ def test_causal_masks_and_grouped_heads_are_respected():
 def test_the_fused_kernel_and_the_general_path_agree(mini, monkeypatch):
     tokens = mini.tokenize(BASES)
     fast = attention.observe(mini, tokens, entropy=attention.Entropy(), above=attention.Above(0.2))
-    monkeypatch.setattr(interface, "_fused_with_lse", None)
+    monkeypatch.setattr(observation, "_fused_with_lse", None)
     general = attention.observe(mini, tokens, entropy=attention.Entropy(), above=attention.Above(0.2))
     np.testing.assert_allclose(fast.entropy.by_query, general.entropy.by_query, atol=1e-4)
     assert np.abs(fast.above.counts - general.above.counts).sum() <= 1
@@ -350,7 +350,7 @@ def test_the_model_is_left_as_it_was(mini, fails):
             attention.observe(mini, tokens, entropy=attention.Entropy())
         assert [part.training for part in module.modules()] == modes
         assert (module.config._attn_implementation, module.device, len(module._forward_hooks)) == before
-        assert interface._watching.get() is None
+        assert observation._watching.get() is None
     finally:
         module.eval()
     # Afterwards the model still answers as before.

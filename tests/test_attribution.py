@@ -12,7 +12,7 @@ import torch
 
 from ntviz import attribution, environment, finetuning, models
 from ntviz.attribution import BaseProbability, Direction, Output
-from ntviz.attribution.reading import reader, within_memory
+from ntviz.attribution.reader import reader, within_memory
 from ntviz.genome import Interval
 from ntviz.genome.sequence import reverse_complement, shuffle
 from ntviz.tokens import base_log_probs

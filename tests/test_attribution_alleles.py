@@ -11,8 +11,8 @@ from torch import nn
 
 from ntviz import attribution, models
 from ntviz.attribution import BaseProbability, Direction, Output
-from ntviz.attribution.contrasting import aligned
-from ntviz.attribution.reading import reader
+from ntviz.attribution.contrast import aligned
+from ntviz.attribution.reader import reader
 from ntviz.attribution.result import by_gradient
 
 FIXTURES = Path(__file__).parent / "fixtures"

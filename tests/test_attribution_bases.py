@@ -11,7 +11,7 @@ from torch import nn
 
 from ntviz import attribution, finetuning, models
 from ntviz.attribution import BaseProbability, Direction, Output
-from ntviz.attribution.reading import reader
+from ntviz.attribution.reader import reader
 from ntviz.finetuning import Recipe
 from ntviz.genome.sequence import one_hot, reverse_complement, shuffle
 from ntviz.models.peers import bpnet

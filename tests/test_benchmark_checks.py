@@ -10,7 +10,8 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from ntviz import benchmark
-from ntviz.benchmark import checking, chr20, registry
+from ntviz.benchmark import chr20, registry
+from ntviz.benchmark.check import separation
 from ntviz.genome.sequence import reverse_complement
 
 ODD = np.arange(300) % 2
@@ -158,13 +159,11 @@ def test_separation_is_that_of_scikit_learn_and_scipy():
     values = np.round(rng.normal(size=200), 1)
     tracks = rng.random((200, 4)) < 0.4
     aucs = [roc_auc_score(tracks[:, t], values) for t in range(4)]
-    assert checking.separation("multilabel", tracks, values) == pytest.approx(
-        max(max(a, 1 - a) for a in aucs)
-    )
+    assert separation("multilabel", tracks, values) == pytest.approx(max(max(a, 1 - a) for a in aucs))
     targets = rng.normal(size=(200, 2))
     rho = max(abs(stats.spearmanr(values, targets[:, t])[0]) for t in range(2))
-    assert checking.separation("regression", targets, values) == pytest.approx((1 + rho) / 2)
-    assert checking.separation("regression", targets, np.ones(200)) == 0.5
+    assert separation("regression", targets, values) == pytest.approx((1 + rho) / 2)
+    assert separation("regression", targets, np.ones(200)) == 0.5
 
 
 @pytest.mark.parametrize("kind", ["multilabel", "regression"])

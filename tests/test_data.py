@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from ntviz import data
-from ntviz.data import External, FetchError, File, fetching
+from ntviz.data import External, FetchError, File, downloads
 
 CONTENT = gzip.compress(bytes(range(256)) * 4_000, compresslevel=0, mtime=0)
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -247,7 +247,7 @@ def test_interrupt_keeps_the_part_and_no_file(
 ) -> None:
     cut_first(server, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(fetching.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(downloads.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             data.fetch(entry(server, md5=MD5), tmp_path, **QUICK)
     assert names(tmp_path) == ["a.gz.part"]
@@ -285,7 +285,7 @@ def test_passing_faults_are_tried_again(server: Server, tmp_path: Path) -> None:
 
 def test_waits_double(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    monkeypatch.setattr(fetching.time, "sleep", waits.append)
+    monkeypatch.setattr(downloads.time, "sleep", waits.append)
     server.behaviours["/a.gz"] = lambda handler, content: handler.send_error(503)
     with pytest.raises(FetchError, match=r"within 4 attempts.*the server answered 503"):
         data.fetch(entry(server), tmp_path, attempts=4, wait=1.0, progress=False)
@@ -462,7 +462,7 @@ def test_full_disk_leaves_nothing(
 ) -> None:
     if when == "before":
         (tmp_path / "a.gz.part").write_bytes(CONTENT[:1000])
-        monkeypatch.setattr(fetching.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
+        monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
     elif Path("/dev/full").exists():
         (tmp_path / "a.gz.part").symlink_to("/dev/full")
     else:

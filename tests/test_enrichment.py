@@ -8,7 +8,7 @@ import pytest
 from attention_toy import first_token, motif, previous_token, random_keys, toy
 
 from ntviz import annotation, attention
-from ntviz.attention import counting
+from ntviz.attention import counts
 from ntviz.attention.enrichment_table import concluded
 from ntviz.genome import Interval
 from ntviz.reference import Reference
@@ -137,7 +137,7 @@ def test_batches_and_shards_change_nothing(genome, plain, tmp_path):
 
 
 def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(genome, plain, tmp_path, monkeypatch):
-    count, calls = counting.count, []
+    count, calls = counts.count, []
 
     def breaking(*arguments, **options):
         if len(calls) == 2:
@@ -145,14 +145,14 @@ def test_a_run_that_was_cut_off_goes_on_and_gives_the_same(genome, plain, tmp_pa
         calls.append(arguments[2])
         return count(*arguments, **options)
 
-    monkeypatch.setattr(counting, "count", breaking)
+    monkeypatch.setattr(counts, "count", breaking)
     with pytest.raises(KeyboardInterrupt, match="the power went off"):
         asked(genome, out=tmp_path)
     with pytest.raises(ValueError, match="are missing"):
         attention.merge(tmp_path)
     done = sum(map(len, calls))
     again = []
-    monkeypatch.setattr(counting, "count", lambda *a, **o: (again.extend(a[2]), count(*a, **o))[1])
+    monkeypatch.setattr(counts, "count", lambda *a, **o: (again.extend(a[2]), count(*a, **o))[1])
     resumed = asked(genome, out=tmp_path).table
     assert done + len(again) == 40
     pd.testing.assert_frame_equal(resumed, plain.table, check_exact=True)
@@ -244,21 +244,19 @@ def random_elements(rng: np.random.Generator) -> np.ndarray:
 def test_the_false_discovery_rate_over_null_sets_stays_at_its_level(observed):
     """Elements that know nothing of the sequence: any discovery is false. The published test is no match for them."""
     kinds = ("long", "clustered", "scattered")
-    chunks = counting.layout([window for window, *_ in observed])
+    chunks = counts.layout([window for window, *_ in observed])
     placed = sorted((one for chunk in chunks for one in chunk), key=lambda one: one.index)
     groups = np.unique([one.group for one in placed])
     ours = published = 0
     for trial in range(SETS):
         rng = np.random.default_rng([trial, 5])
         elements = random_elements(rng)
-        question = counting.Question(kinds, shifts=99, nulls=("shift",), seed=trial)
-        total = counting.Part(groups)
+        question = counts.Question(kinds, shifts=99, nulls=("shift",), seed=trial)
+        total = counts.Part(groups)
         for place, (window, tokens, above) in zip(placed, observed, strict=True):
-            turns = counting.turns(place.block, question.shifts, question.seed)
+            turns = counts.turns(place.block, question.shifts, question.seed)
             inside = elements[:, place.index]
-            total.add(
-                place.group, counting.tally({"": above}, tokens, inside, question, turns, window.strand)
-            )
+            total.add(place.group, counts.tally({"": above}, tokens, inside, question, turns, window.strand))
             total.rows.append({"index": place.index, "chrom": "chrT", "start": window.start, "end": window.end, "strand": window.strand, "status": "ok", "n_tokens": len(tokens), "note": ""})  # fmt: skip
         about = {"kinds": kinds, "layers": 2, "heads": 3, "seed": trial, "elements": {"strangers": 0}}
         table = concluded(total, about, bootstrap=1, alpha=LEVEL).table

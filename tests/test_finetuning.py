@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ntviz import finetuning, models, probing
-from ntviz.finetuning import Recipe, fitting, learners
+from ntviz.finetuning import Recipe, fit, learners
 from ntviz.finetuning.tuned import _aside
 from ntviz.models import encoder
 
@@ -171,7 +171,7 @@ def test_the_best_state_is_kept_and_patience_ends_training(mini, monkeypatch, se
         states.append(learner.head.linear.weight.detach().clone())
         return dict(zip(("validation", "validation_loss"), next(left), strict=True))
 
-    monkeypatch.setattr(fitting, "_judged", judged)
+    monkeypatch.setattr(fit, "_judged", judged)
     tuned = quickly(mini, recipe=Recipe(learning_rate=1e-2, steps=10, evaluate_every=2, patience=2))
     assert (tuned.best_step, tuned.stopped, len(states), tuned.chosen_by) == (best, stopped, looks, "mcc")
     assert torch.equal(tuned.learner.head.linear.weight, states[best // 2 - 1])
@@ -184,7 +184,7 @@ def test_an_interruption_leaves_the_model_as_it_was(mini, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(fitting, "_judged", stop)
+    monkeypatch.setattr(fit, "_judged", stop)
     with pytest.raises(KeyboardInterrupt):
         quickly(mini, method="ia3", recipe=Recipe(steps=2, evaluate_every=1))
     np.testing.assert_array_equal(mini.forward(tokens).logits, before)

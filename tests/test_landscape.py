@@ -18,10 +18,10 @@ from ntviz import annotation, data, landscape, models
 from ntviz.genome import Interval
 from ntviz.genome.sequence import codes, reverse_complement, shuffle
 from ntviz.landscape import Landscape, expectation
+from ntviz.landscape.by_element import Circle
 from ntviz.landscape.plan import Stretch
-from ntviz.landscape.reconstructing import readings
+from ntviz.landscape.reconstruct import readings
 from ntviz.landscape.result import track_rows
-from ntviz.landscape.tabulating import Circle
 from ntviz.masking import Reader
 from ntviz.models.protocol import Forward
 from ntviz.reference import Reference

@@ -19,7 +19,7 @@ _COMMANDS_OF = {
     "storage.py": ["enrich", "landscape"],
     "pretraining": ["pretrain"],
     "benchmark": ["run"],
-    "data/fetching.py": ["fetch"],
+    "data/downloads.py": ["fetch"],
     "runs/execute.py": ["run"],
     "runs/submitting.py": ["submit"],
     "runs/kernel.py": ["install"],
@@ -67,7 +67,7 @@ def messages(path: Path) -> list[ast.AST]:
 def test_messages_of_the_library_name_options_of_their_command(place):
     known = commands()
     names = [
-        "ntviz.cli.benchmarking" if place == "benchmark" else "ntviz.cli" if name == "run" else name
+        "ntviz.cli.benchmark" if place == "benchmark" else "ntviz.cli" if name == "run" else name
         for name in _COMMANDS_OF[place]
     ]
     target = PACKAGE / place

@@ -16,7 +16,7 @@ from ntviz import annotation, data, motifs
 from ntviz.genome import Interval
 from ntviz.genome.sequence import reverse_complement
 from ntviz.motifs import Motif, Motifs
-from ntviz.motifs.scanning import STEP, Scoring, adjusted
+from ntviz.motifs.scans import STEP, Scoring, adjusted
 from ntviz.reference import Reference
 
 # The core of CTCF's sites in the literature, CCASYAGRKGGC; a random site of 15 bp holds its right half in 2 of 100 cases.
@@ -547,7 +547,7 @@ def test_matches_are_those_of_a_scan_of_each(monkeypatch: pytest.MonkeyPatch) ->
         found.drop(columns="q"), one_by_one[[column for column in found if column != "q"]]
     )
     # Sequences looked at in pieces of several, and one that is a piece by itself.
-    monkeypatch.setattr("ntviz.motifs.scanning._PIECE", 1500)
+    monkeypatch.setattr("ntviz.motifs.scans._PIECE", 1500)
     pd.testing.assert_frame_equal(motifs.scan_many(sequences, chosen, p=1e-3), found)
     numbered = motifs.scan_many(list(sequences.values()), chosen, p=1e-3)
     assert [list(sequences)[number] for number in numbered["sequence"]] == found["sequence"].tolist()
@@ -640,7 +640,7 @@ def test_hits_are_those_of_a_scan(jaspar: Motifs, monkeypatch: pytest.MonkeyPatc
     region = Interval("20", 30_000_000, 30_030_000)
     expected = motifs.scan(reference.fetch(region).sequence, chosen, p=1e-3)
     # Pieces that end within matches.
-    monkeypatch.setattr("ntviz.motifs.scanning._PIECE", 997)
+    monkeypatch.setattr("ntviz.motifs.scans._PIECE", 997)
     found = motifs.hits(reference, Interval("20", 30_000_000, 30_030_000, "-"), chosen, p=1e-3)
     assert (found["start"] - region.start).tolist() == expected["start"].tolist()
     pd.testing.assert_frame_equal(

@@ -9,8 +9,8 @@ from planted import NULL_SETS
 from ntviz import motifs
 from ntviz.genome.sequence import reverse_complement
 from ntviz.motifs import Motif
-from ntviz.motifs.clustering import Cluster, average, clusters, fits, shuffled, turned
-from ntviz.motifs.discovery import Windows
+from ntviz.motifs.clusters import Cluster, average, clusters, fits, shuffled, turned
+from ntviz.motifs.discover import Windows
 
 WORDS = ("GATTACAGC", "CCGGAAGTA", "TTTCGCACT")
 
@@ -64,7 +64,7 @@ def test_fits_as_loops_find_them() -> None:
 def test_fits_in_parts_are_those_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     values = np.random.default_rng(1).normal(size=(9, 12, 4))
     whole = fits(values, values, reach=3)
-    monkeypatch.setattr("ntviz.motifs.clustering._AT_A_TIME", 1)
+    monkeypatch.setattr("ntviz.motifs.clusters._AT_A_TIME", 1)
     parts = fits(values, values, reach=3)
     assert np.array_equal(whole.shift, parts.shift)
     assert np.array_equal(whole.flipped, parts.flipped)

@@ -12,7 +12,7 @@ import pytest
 from ntviz import motifs
 from ntviz.genome.sequence import reverse_complement
 from ntviz.motifs import Motif
-from ntviz.motifs.inserting import _orders, sign_flip
+from ntviz.motifs.insertion import _orders, sign_flip
 
 GATTACA = Motif.from_sites("toy", ["GATTACA"] * 9)
 

@@ -11,8 +11,8 @@ import pytest
 
 from ntviz import data, motifs
 from ntviz.motifs import Family, Motif, Motifs
-from ntviz.motifs.naming import WIDEST, compare
-from ntviz.motifs.scanning import adjusted
+from ntviz.motifs.names import WIDEST, compare
+from ntviz.motifs.scans import adjusted
 
 TABLE = "motif\tname\tclass\tfamily\nMA1.2\tFos::Jun\tbZIP\tFos-related::Jun-related\nMA2.1\tAlone\t\t\n"
 
@@ -141,7 +141,7 @@ def test_two_directions_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = types.ModuleType("memelite")
     fake.tomtom = tomtom  # ty: ignore[unresolved-attribute]
     monkeypatch.setitem(sys.modules, "memelite", fake)
-    monkeypatch.setattr("ntviz.motifs.naming._BATCH", 1)
+    monkeypatch.setattr("ntviz.motifs.names._BATCH", 1)
     like = compare([motif.probabilities for motif in random_motifs(2, 0)], random_motifs(25, 1))
     assert asked == [1, 1]
     assert (like.turned[0, 3], like.offset[0, 3], like.overlap[0, 3]) == (True, 28, 128)

@@ -18,7 +18,7 @@ import pytest
 from variant_toy import ToyModel, toy_reference
 
 from ntviz import variants
-from ntviz.variants.filing import score_file
+from ntviz.variants.files import score_file
 
 KILLS = int(os.environ.get("NTVIZ_KILLS", "20"))
 SHARDS = 2

@@ -21,9 +21,9 @@ from ntviz import data, variants
 from ntviz.cli import app
 from ntviz.reference import Reference
 from ntviz.variants.alleles import STATUSES
-from ntviz.variants.filing import score_file
-from ntviz.variants.planning import Mismatch
-from ntviz.variants.surveying import survey
+from ntviz.variants.files import score_file
+from ntviz.variants.plan import Mismatch
+from ntviz.variants.survey import survey
 from ntviz.variants.vcf import VcfError
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"

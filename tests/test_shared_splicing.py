@@ -22,7 +22,7 @@ from ntviz.genome import Interval
 from ntviz.models.peers.spliceai import CONTEXT
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
-from ntviz.variants.splicing import EVENTS, SpliceScorer
+from ntviz.variants.splice import EVENTS, SpliceScorer
 
 EXPECTED = Path(__file__).resolve().parents[2] / "shared" / "fixtures" / "spliceai"
 WINDOWS = ("hnf4a_plus", "jag1_minus", "contig_gap", "short_text")

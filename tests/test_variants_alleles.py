@@ -11,7 +11,7 @@ from variant_brute import changed
 from ntviz.genome import Variant
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele, Change, left_aligned, smallest
-from ntviz.variants.planning import Planner
+from ntviz.variants.plan import Planner
 
 
 def repetitive(seed: int, length: int = 900) -> str:

@@ -12,8 +12,8 @@ from ntviz.genome import Interval
 from ntviz.reference import Reference
 from ntviz.variants.alleles import SCORED, STATUSES, Allele, Change
 from ntviz.variants.options import SCORES, Options
-from ntviz.variants.planning import LONG_INDEL, Mismatch, Planner
-from ntviz.variants.scoring import Scorer
+from ntviz.variants.plan import LONG_INDEL, Mismatch, Planner
+from ntviz.variants.scorer import Scorer
 from ntviz.variants.windows import Contig
 
 LENGTH = 6_000

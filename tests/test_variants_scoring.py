@@ -15,7 +15,7 @@ from ntviz.genome import Interval
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
 from ntviz.variants.options import SCORES, Options
-from ntviz.variants.scoring import Scorer
+from ntviz.variants.scorer import Scorer
 
 ALL = tuple(SCORES)
 

@@ -11,7 +11,7 @@ from ntviz import annotation, data, models, variants
 from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
-from ntviz.variants.splicing import EVENTS, SpliceScorer, genes_of
+from ntviz.variants.splice import EVENTS, SpliceScorer, genes_of
 
 LENGTH, CONTEXT = 12_000, 5_000
 

@@ -9,7 +9,7 @@ import pysam
 import pytest
 
 from ntviz.variants import vcf
-from ntviz.variants.surveying import survey
+from ntviz.variants.survey import survey
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"
 HEAD = f"##fileformat=VCFv4.2\n##contig=<ID=20,length=63025520>\n{COLUMNS}\n"

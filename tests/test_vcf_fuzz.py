@@ -14,7 +14,7 @@ from variant_toy import ToyModel, toy_reference
 
 from ntviz import variants
 from ntviz.variants import vcf
-from ntviz.variants.filing import score_file
+from ntviz.variants.files import score_file
 
 FILES = 5_000
 PARTS = 4

@@ -304,7 +304,7 @@ def test_islands_of_a_whole_contig_are_found_piece_by_piece(
     reference = genome(tmp_path, chr1=text, chr2="A" * 300)
     exons = elements(("1", 10, 20), ("2", 10, 20), ("3", 10, 20), ("3", 30, 40), kind="exon")
     whole = annotation.cpg_islands(text, Interval("1", 0, len(text)))
-    monkeypatch.setattr("ntviz.attention.element_list._PIECE", 700)
+    monkeypatch.setattr("ntviz.attention.paper._PIECE", 700)
     found = attention.paper_elements(exons, reference)
     pd.testing.assert_frame_equal(
         found.elements("cpg_island")[["start", "end"]], whole.elements("cpg_island")[["start", "end"]]

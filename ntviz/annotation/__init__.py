@@ -9,11 +9,11 @@ reads a person's own files, as `beds=` takes them. `read_signal` makes a `Signal
 
 from __future__ import annotations
 
-from ntviz.annotation.combining import REGULATORY, Beds, combine, from_table, named
+from ntviz.annotation.combine import REGULATORY, Beds, combine, from_table, named
 from ntviz.annotation.elements import Annotation
 from ntviz.annotation.from_bases import cpg_islands, polya_signals, tandem_repeats
-from ntviz.annotation.reading import read
-from ntviz.annotation.signals import Signal, read_signal
+from ntviz.annotation.read import read
+from ntviz.annotation.signal import Signal, read_signal
 from ntviz.annotation.transcripts import PROMOTER
 
 __all__ = [

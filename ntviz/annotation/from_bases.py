@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz.annotation.combining import from_table
+from ntviz.annotation.combine import from_table
 from ntviz.annotation.elements import Annotation
 from ntviz.annotation.transcripts import merge
 from ntviz.genome import Interval

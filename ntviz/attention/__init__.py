@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from ntviz.annotation.windows import around as windows
     from ntviz.attention.above import Above
     from ntviz.attention.blocks import Accumulator, Block, Context, Grid, Observer
-    from ntviz.attention.element_list import PAPER_ELEMENTS, paper_elements
-    from ntviz.attention.enriching import Unfinished, enrich_file, enrichment, merge
+    from ntviz.attention.enrichment import Unfinished, enrich_file, enrichment, merge
     from ntviz.attention.enrichment_table import Enrichment
     from ntviz.attention.habits import Atlas, Detection, Habits, atlas, detect
-    from ntviz.attention.interface import Observation, observe
     from ntviz.attention.maps import Thumbnails, TopPairs, Window
+    from ntviz.attention.memory import Plan, plan
+    from ntviz.attention.observation import Observation, observe
     from ntviz.attention.observers import Distance, Entropy, MassByElement, Received
-    from ntviz.attention.planning import Plan, plan
+    from ntviz.attention.paper import PAPER_ELEMENTS, paper_elements
     from ntviz.attention.sites import AttendedSites, attended_sites
 
 __getattr__, __all__ = lazily(__name__)

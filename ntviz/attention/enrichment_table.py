@@ -18,7 +18,7 @@ from ntviz.statistics import ratio
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ntviz.attention.counting import Part
+    from ntviz.attention.counts import Part
 
 ONE = 1 << 40
 """What a ratio of 1 is as a whole number."""

@@ -18,7 +18,7 @@ import torch
 
 from ntviz import environment, storage
 from ntviz.attention.blocks import Block, Context, Observer, Sums
-from ntviz.attention.interface import observe
+from ntviz.attention.observation import observe
 from ntviz.attention.observers import Distance, Entropy
 from ntviz.genome.sequence import reverse_complement
 from ntviz.tokens import Tokens

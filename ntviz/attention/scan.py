@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from ntviz.attention.blocks import Block, Context, Observer
-from ntviz.attention.interface import observe
 from ntviz.attention.maps import Window
+from ntviz.attention.observation import observe
 from ntviz.tokens import Tokens
 
 BUDGET = 64 << 20

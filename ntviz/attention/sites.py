@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntviz.attention.interface import observe
+from ntviz.attention.observation import observe
 from ntviz.attention.observers import Received
 from ntviz.environment import progress
 from ntviz.genome import Interval

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
-    from ntviz.attribution.contrasting import Contrast, contrast
+    from ntviz.attribution.contrast import Contrast, contrast
     from ntviz.attribution.faithfulness import Sanity, agreement, deletion, sanity
     from ntviz.attribution.gradients import gradient_times_input, integrated_gradients
-    from ntviz.attribution.perturbing import ask, mutagenesis, occlusion
+    from ntviz.attribution.mutagenesis import ask, mutagenesis, occlusion
     from ntviz.attribution.result import Attribution, Compared
-    from ntviz.attribution.targets import BaseProbability, Direction, Output, Probe, SpliceSite, Target
+    from ntviz.attribution.target import BaseProbability, Direction, Output, Probe, SpliceSite, Target
 
 __getattr__, __all__ = lazily(__name__)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ntviz.attribution.reading import reader
+from ntviz.attribution.reader import reader
 from ntviz.attribution.result import Attribution
-from ntviz.attribution.targets import Target
+from ntviz.attribution.target import Target
 from ntviz.statistics import middle, spearman
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import torch
 
-from ntviz.attribution.reading import Reader, reader, within_memory
+from ntviz.attribution.reader import Reader, reader, within_memory
 from ntviz.attribution.result import ENOUGH, Attribution, Compared, View, averaged, by_gradient
-from ntviz.attribution.targets import Target
+from ntviz.attribution.target import Target
 from ntviz.genome.sequence import reverse_complement, shuffle
 from ntviz.tokens import Tokens
 

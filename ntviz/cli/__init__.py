@@ -13,11 +13,10 @@ import typer.core
 from typer import Argument, Option
 
 from ntviz.cli import sharded
-from ntviz.cli.benchmarking import benchmark_app
-from ntviz.cli.enriching import enrich
+from ntviz.cli.benchmark import benchmark_app
+from ntviz.cli.enrich import enrich
 from ntviz.cli.landscapes import landscape
-from ntviz.cli.pretraining import pretrain
-from ntviz.cli.saying import (
+from ntviz.cli.messages import (
     FAILED,
     INTERRUPTED,
     OK,
@@ -30,8 +29,9 @@ from ntviz.cli.saying import (
     told,
     usage,
 )
-from ntviz.cli.scoring import score
-from ntviz.cli.submitting import submit
+from ntviz.cli.pretrain import pretrain
+from ntviz.cli.score import score
+from ntviz.cli.submit import submit
 
 if TYPE_CHECKING:
     from ntviz.environment import Finding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import TYPE_CHECKING
 
-from ntviz.cli.saying import cell_text
+from ntviz.cli.messages import cell_text
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ntviz.cli import sharded
-from ntviz.cli.saying import failing, usage
+from ntviz.cli.messages import failing, usage
 
 if TYPE_CHECKING:
     from ntviz.runs.commands import Landscape
@@ -23,7 +23,7 @@ def landscape(context: typer.Context, asked: Landscape) -> None:
     from ntviz import data, landscape, models
     from ntviz.genome import Interval
     from ntviz.landscape.plan import Options, check_place
-    from ntviz.landscape.reconstructing import output as output_of
+    from ntviz.landscape.reconstruct import output as output_of
     from ntviz.reference import Reference
 
     with usage(OSError, ValueError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ntviz.cli.saying import interruptible, note, say
+from ntviz.cli.messages import interruptible, note, say
 from ntviz.environment import tell
 from ntviz.runs.commands import COMMANDS
 
@@ -85,7 +85,7 @@ def elements(asked: Any, bases: Reference, within: Interval | None, motifs: Sequ
         Nothing of the genes lies on a contig of the bases, or nothing of a further file in the region that is looked at.
     """
     from ntviz import annotation, attention, data
-    from ntviz.annotation.combining import require_within
+    from ntviz.annotation.combine import require_within
 
     if asked.genes is None and asked.reference is not None:
         raise FileNotFoundError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ntviz import environment
 from ntviz.data.catalogue import BUILT, BUNDLE, CATALOGUE, External, File, Local
-from ntviz.data.fetching import FetchError, How, complete, fetch_entry, home
+from ntviz.data.downloads import FetchError, How, complete, fetch_entry, home
 
 if TYPE_CHECKING:
     import pandas as pd

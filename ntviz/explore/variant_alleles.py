@@ -11,8 +11,8 @@ from scipy.special import rel_entr, softmax
 from ntviz.masking import Reading
 from ntviz.tokens import Tokens
 from ntviz.variants.alleles import Change
-from ntviz.variants.saturating import Saturation
-from ntviz.variants.scoring import Scorer
+from ntviz.variants.saturation import Saturation
+from ntviz.variants.scorer import Scorer
 from ntviz.variants.windows import Contig
 
 

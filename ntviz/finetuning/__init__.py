@@ -8,7 +8,7 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.finetuning.adapters import METHODS, adapter_parameters
-    from ntviz.finetuning.fitting import RECIPES, Recipe
+    from ntviz.finetuning.fit import RECIPES, Recipe
     from ntviz.finetuning.learners import NETWORKS, network
     from ntviz.finetuning.tuned import Tuned, load, train_network, tune
 

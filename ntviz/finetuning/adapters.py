@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ntviz.finetuning.fitting import Recipe
+from ntviz.finetuning.fit import Recipe
 
 METHODS = ("ia3", "lora", "full", "head")
 _KEY_VALUE = r"(.*\.)?encoder\.layer\.\d+\.attention\.self\.(key|value)"

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from ntviz import storage
-from ntviz.finetuning import adapters, fitting
-from ntviz.finetuning.fitting import RECIPES, Recipe
+from ntviz.finetuning import adapters, fit
+from ntviz.finetuning.fit import RECIPES, Recipe
 from ntviz.finetuning.learners import Learner, ModelLearner, NetworkLearner
 from ntviz.genome.sequence import listed
 from ntviz.probing import labels as door
@@ -103,7 +103,7 @@ class Tuned:
                 "Predict each length by itself."
             )
         items = self.learner.prepare(texts)
-        return np.stack(fitting.predict(self.learner, items, kind=self.kind, precision=self.recipe.precision))
+        return np.stack(fit.predict(self.learner, items, kind=self.kind, precision=self.recipe.precision))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Keeps the adapter as peft keeps it, the head, and how they were made; all of it or nothing.
@@ -344,7 +344,7 @@ def _trained(
     train, held = ((learner.prepare(texts), labels) for texts, labels in (task.train, task.validation))
     trainable = sum(p.numel() for p in learner.parameters() if p.requires_grad)
     recipe = replace(recipe, evaluate_every=min(recipe.evaluate_every, recipe.steps))
-    found = fitting.fit(
+    found = fit.fit(
         learner, train, held, kind=task.kind, recipe=recipe, seed=seed, what=f"training by {method}"
     )
     return Tuned(

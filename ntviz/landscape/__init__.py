@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
-    from ntviz.landscape.reconstructing import reconstruct, reconstruct_file
+    from ntviz.landscape.by_element import by_element
+    from ntviz.landscape.reconstruct import reconstruct, reconstruct_file
     from ntviz.landscape.result import Landscape
-    from ntviz.landscape.tabulating import by_element
 
 __getattr__, __all__ = lazily(__name__)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ntviz.motifs.matrix import PSEUDOCOUNT, Motif
-from ntviz.motifs.scanning import scorings
+from ntviz.motifs.scans import scorings
 
 
 class Detector(nn.Module):

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
-    from ntviz.probing.comparing import Comparison, compare
-    from ntviz.probing.controlling import Controls, control_labels, controls
+    from ntviz.probing.comparison import Comparison, compare
+    from ntviz.probing.control import Controls, control_labels, controls
     from ntviz.probing.estimators import METHODS, Fitted, Setting
     from ntviz.probing.intervals import Interval95, bootstrap, redrawn
     from ntviz.probing.metrics import metric_names, scores

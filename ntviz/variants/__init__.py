@@ -22,12 +22,12 @@ if TYPE_CHECKING:
         severity,
         spearman,
     )
-    from ntviz.variants.filing import Summary, score, score_file
+    from ntviz.variants.files import Summary, score, score_file
     from ntviz.variants.options import SCORES, Options
-    from ntviz.variants.saturating import Saturation, saturation
-    from ntviz.variants.scoring import Scored, Scorer
+    from ntviz.variants.saturation import Saturation, saturation
+    from ntviz.variants.scorer import Scored, Scorer
     from ntviz.variants.simulation import intron_controls, simulate
-    from ntviz.variants.splicing import MASKS, SpliceScorer
+    from ntviz.variants.splice import MASKS, SpliceScorer
     from ntviz.variants.without_model import Markov, baselines
 
 __getattr__, __all__ = lazily(__name__)

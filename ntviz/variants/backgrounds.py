@@ -17,8 +17,8 @@ from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
 from ntviz.variants.options import SCORES, Options
-from ntviz.variants.planning import Plan
-from ntviz.variants.scoring import Scorer
+from ntviz.variants.plan import Plan
+from ntviz.variants.scorer import Scorer
 from ntviz.variants.windows import Contig
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from ntviz.cli import sharded
-from ntviz.cli.saying import failing, usage
+from ntviz.cli.messages import failing, usage
 
 if TYPE_CHECKING:
     from ntviz.runs.commands import Enrich
@@ -20,13 +20,13 @@ def enrich(context: typer.Context, asked: Enrich) -> None:
     code: 0 all was done, 1 it failed, 2 the arguments were wrong, 130 it was interrupted.
     """
     from ntviz import attention, data, models
-    from ntviz.attention import enriching
+    from ntviz.attention.enrichment import check, output
     from ntviz.genome import Interval
     from ntviz.reference import Reference
 
     with usage(OSError, ValueError):
         shard = sharded.shard_of(asked.shard)
-        enriching.output(asked.out, asked.cache).check(overwrite=asked.overwrite)
+        output(asked.out, asked.cache).check(overwrite=asked.overwrite)
         bases = Reference(asked.reference or data.bundle("chr20"))
         within = Interval.from_str(asked.within) if asked.within else None
         elements = sharded.elements(asked, bases, within, _motifs(asked.motifs))
@@ -42,7 +42,7 @@ def enrich(context: typer.Context, asked: Enrich) -> None:
             },
         }
         # What can be wrong is found before any weights are loaded.
-        enriching.check(elements, **options)
+        check(elements, **options)
         loaded = models.load(asked.model, device=asked.device, dtype=asked.dtype)
         length = asked.length or min(loaded.max_bp, 6_000)
         drawn = [

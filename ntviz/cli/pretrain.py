@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer import Argument, Option
 
-from ntviz.cli.saying import failing, note, say, usage
+from ntviz.cli.messages import failing, note, say, usage
 from ntviz.environment import lines_of
 
 if TYPE_CHECKING:

@@ -313,7 +313,7 @@ def observe(
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
-        from ntviz.attention.planning import smaller
+        from ntviz.attention.memory import smaller
 
         raise MemoryError(smaller(model, contexts)) from error
     if watch.seen <= deepest:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ntviz.cli import sharded
-from ntviz.cli.saying import failing, note, say, usage
+from ntviz.cli.messages import failing, note, say, usage
 from ntviz.environment import tell
 from ntviz.storage import write_card
 
@@ -37,8 +37,8 @@ def score(context: typer.Context, asked: Score) -> None:
     failed, 2 the arguments were wrong, 130 it was interrupted.
     """
     from ntviz import variants
-    from ntviz.variants import filing
-    from ntviz.variants.planning import Mismatch
+    from ntviz.variants import files
+    from ntviz.variants.plan import Mismatch
     from ntviz.variants.vcf import VcfError
 
     with usage(OSError, ValueError):
@@ -57,7 +57,7 @@ def score(context: typer.Context, asked: Score) -> None:
             raise FileNotFoundError(
                 f"the variants must be in a file, but there is none at {asked.path}. Check the path"
             )
-        filing.check_output(asked.path, asked.out, asked.table, overwrite=asked.overwrite)
+        files.check_output(asked.path, asked.out, asked.table, overwrite=asked.overwrite)
         if asked.piece < 1:
             raise ValueError(f"--piece must be at least 1 record, but {asked.piece} came")
         scorer = _scorer(asked, options)
@@ -88,7 +88,7 @@ def _scorer(asked: Score, options: Options) -> Scorer | SpliceScorer:
     from ntviz.models.protocol import SplicePredictor
     from ntviz.reference import Reference
     from ntviz.variants.backgrounds import TooFew
-    from ntviz.variants.filing import scorer_of
+    from ntviz.variants.files import scorer_of
 
     bases = Reference(asked.reference or data.bundle("chr20"))
     loaded = models.load(asked.model, device=asked.device, dtype=asked.dtype)

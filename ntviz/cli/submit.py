@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ntviz.cli.saying import FAILED, INTERRUPTED, aligned, failing, note, say, usage
+from ntviz.cli.messages import FAILED, INTERRUPTED, aligned, failing, note, say, usage
 
 if TYPE_CHECKING:
     from ntviz.runs.submitting import Submission

@@ -18,7 +18,7 @@ from ntviz.reference import Reference
 from ntviz.tokens.marginals import log_sum_exp
 from ntviz.variants.alleles import SCORED, STATUSES, Allele
 from ntviz.variants.options import MASKED, SCORES, Options
-from ntviz.variants.planning import Pair, Plan, Planner
+from ntviz.variants.plan import Pair, Plan, Planner
 from ntviz.variants.vcf import info_line
 
 METHOD_VERSION = 1

@@ -24,14 +24,14 @@ from ntviz.storage import TABLES, Output, Pieces
 from ntviz.variants import vcf
 from ntviz.variants.alleles import STATUSES
 from ntviz.variants.options import Options
-from ntviz.variants.planning import LONG_INDEL, Mismatch
-from ntviz.variants.scoring import Scored, Scorer
-from ntviz.variants.surveying import Piece, Survey, Table, opened, pieces, survey
+from ntviz.variants.plan import LONG_INDEL, Mismatch
+from ntviz.variants.scorer import Scored, Scorer
+from ntviz.variants.survey import Piece, Survey, Table, opened, pieces, survey
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ntviz.variants.splicing import SpliceScorer
+    from ntviz.variants.splice import SpliceScorer
 
 PIECE = 500
 """Records that are scored, and kept, at once."""
@@ -142,7 +142,7 @@ def scorer_of(
     if not isinstance(model, SplicePredictor):
         return Scorer(model, reference, Options(**options), background=background, batch_tokens=batch_tokens)
     from ntviz import annotation
-    from ntviz.variants.splicing import SpliceScorer
+    from ntviz.variants.splice import SpliceScorer
 
     genes = options.pop("annotation", None)
     if genes is None:

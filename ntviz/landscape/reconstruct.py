@@ -183,7 +183,7 @@ def reconstruct_file(
     found, path = _assembled(asked, folder), target.path
     written = [path]
     if elements is not None:
-        from ntviz.landscape.tabulating import by_element
+        from ntviz.landscape.by_element import by_element
 
         written.append(storage.write_table(by_element(found, elements), path.with_suffix(".elements.tsv")))
         about = {"model": found.model, "interval": found.interval.label(), "settings": found.settings}

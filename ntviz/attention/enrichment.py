@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ntviz import environment, storage
-from ntviz.attention import counting
-from ntviz.attention.counting import NULLS, Question
+from ntviz.attention import counts
+from ntviz.attention.counts import NULLS, Question
 from ntviz.attention.enrichment_table import Enrichment, concluded
 from ntviz.genome import Interval, resolve_contig
 from ntviz.storage import Finished, Output, Pieces, Unfinished
@@ -124,7 +124,7 @@ def enrichment(
             "Leave 'twin' out of nulls."
         )
     twin = model.random_twin(seed) if "twin" in question.nulls else None  # type: ignore[attr-defined]
-    layout = counting.layout(windows)
+    layout = counts.layout(windows)
     groups = 1 + max(window.group for chunk in layout for window in chunk)
     about = {
         "format": 2,
@@ -152,22 +152,22 @@ def enrichment(
         about |= _content(windows, reference, elements, question.kinds)
         folder = out.pieces(about) if isinstance(out, Output) else Pieces(out, about)
         mine = storage.share(len(layout), shard or (1, 1))
-        chunks = [chunk for chunk in mine if folder.read(counting.piece(chunk)) is None]
-    total = counting.Part(np.arange(groups))
+        chunks = [chunk for chunk in mine if folder.read(counts.piece(chunk)) is None]
+    total = counts.Part(np.arange(groups))
     work = [layout[chunk] for chunk in chunks]
     with environment.progress(total=sum(map(len, work)), what="counting attention", unit="windows") as bar:
         for chunk, several in zip(chunks, work, strict=True):
-            part = counting.count(
+            part = counts.count(
                 model, twin, several, reference, elements, question, batch=batch, done=bar.update
             )
             if folder is None:
                 total.merge(part)
             else:
-                counting.write(folder, chunk, part)
+                counts.write(folder, chunk, part)
     if folder is None:
         return concluded(total, about, bootstrap=bootstrap, alpha=alpha)
     if shard is not None:
-        return folder.unfinished([counting.piece(chunk) for chunk in range(len(layout))])
+        return folder.unfinished([counts.piece(chunk) for chunk in range(len(layout))])
     return merge(folder.folder, bootstrap=bootstrap, alpha=alpha)
 
 
@@ -180,7 +180,7 @@ def merge(out: str | Path, *, bootstrap: int = 1000, alpha: float = 0.05) -> Enr
         There is no analysis in the folder, or parts are missing, the message says which, or damaged.
     """
     folder = Pieces.begun(out)
-    return concluded(counting.collected(folder), folder.about, bootstrap=bootstrap, alpha=alpha)
+    return concluded(counts.collected(folder), folder.about, bootstrap=bootstrap, alpha=alpha)
 
 
 def enrich_file(

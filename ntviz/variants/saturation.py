@@ -13,7 +13,7 @@ from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
 from ntviz.variants.options import Options
-from ntviz.variants.scoring import Scorer
+from ntviz.variants.scorer import Scorer
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,7 +11,7 @@ import typer
 from typer import Argument
 
 from ntviz.cli import sharded
-from ntviz.cli.saying import FAILED, aligned, cell_text, failing, note, say, usage
+from ntviz.cli.messages import FAILED, aligned, cell_text, failing, note, say, usage
 from ntviz.storage import atomic_write
 
 if TYPE_CHECKING:

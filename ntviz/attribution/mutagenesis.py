@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ntviz.attribution.reading import reader
-from ntviz.attribution.targets import Target
+from ntviz.attribution.reader import reader
+from ntviz.attribution.target import Target
 from ntviz.genome.sequence import BASES
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntviz.annotation.elements import COLUMNS, Annotation
-from ntviz.annotation.reading import read
+from ntviz.annotation.read import read
 from ntviz.genome import STRANDS, Interval, canonical_contig
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ntviz.genome.sequence import codes
-from ntviz.motifs.clustering import Cluster, clusters
+from ntviz.motifs.clusters import Cluster, clusters
 from ntviz.motifs.matrix import Motif
 from ntviz.motifs.meme import Motifs
-from ntviz.motifs.scanning import composition
+from ntviz.motifs.scans import composition
 from ntviz.motifs.seqlets import SIGNS, Contributions, matched, maximal, seqlets
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ntviz.attribution.gradients import integrated_gradients
 from ntviz.attribution.result import Attribution
-from ntviz.attribution.targets import Target
+from ntviz.attribution.target import Target
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,8 +22,8 @@ from ntviz.genome.sequence import one_hot
 from ntviz.models.protocol import SplicePredictor
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele, smallest
-from ntviz.variants.planning import Contigs, Plan
-from ntviz.variants.scoring import AlleleScorer, Scored, status_line
+from ntviz.variants.plan import Contigs, Plan
+from ntviz.variants.scorer import AlleleScorer, Scored, status_line
 from ntviz.variants.vcf import info_line
 
 MASKS = {

@@ -14,7 +14,7 @@ import torch
 
 from ntviz.attention.above import Above
 from ntviz.attention.enrichment_table import ONE, WHOLE
-from ntviz.attention.interface import observe
+from ntviz.attention.observation import observe
 from ntviz.genome import Interval, canonical_contig
 from ntviz.genome import sequence as dna
 from ntviz.statistics import seed_of

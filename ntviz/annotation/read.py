@@ -12,7 +12,7 @@ import numpy as np
 
 from ntviz.annotation.elements import Annotation, overlapping
 from ntviz.annotation.formats import PARTS, Bed, Gff3, Gtf, LineError, Lines, Row
-from ntviz.annotation.signals import binary_kind, binary_records
+from ntviz.annotation.signal import binary_kind, binary_records
 from ntviz.annotation.transcripts import KEY, merge, merge_groups
 from ntviz.environment import lines_of, tell
 from ntviz.genome import Interval, canonical_contig

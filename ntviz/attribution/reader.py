@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ntviz import environment
-from ntviz.attribution.targets import Target
+from ntviz.attribution.target import Target
 from ntviz.tokens import Tokenizer, Tokens
 
 PIECES = {"cpu": 8_192, "cuda": 65_536}
