@@ -99,6 +99,8 @@ def test_the_jobs_of_a_head_that_was_killed_are_ended_and_what_was_done_is_kept(
 def test_the_work_of_a_node_that_failed_is_done_elsewhere(cluster, submission, variants, scored_alone):
     sheet = submission({"sample": "scored", "in": variants, "shards": 3, **SCORING})
     head = sheet.head(*NO_GPU)
+    # Small work: the node must not fail after it is done.
+    sheet.wait("a shard to work", lambda: sheet.working("scored", "shard-1-of-3")).suspend()
     sheet.wait("all shards to start", lambda: sheet.starts() == Counter(shards("scored", 3)))
     before = {job: records[0] for job, records in sheet.jobs().items()}
     node = before["scored", "shard-1-of-3"]["NodeList"]
