@@ -76,12 +76,22 @@ def locus(model: object, reference: Reference, genes: annotation.Annotation) -> 
     began = time.process_time()
     apart()
     plain = (time.process_time() - began) * len(view) / 300
-    print(f"expected bases, their control and saturation one by one: {plain / spent:.2f} times as long as the whole figure")
+    print(
+        f"expected bases, their control and saturation one by one: {plain / spent:.2f} times as long as the whole figure"
+    )
     torch.set_num_threads(threads)
     explorer.widget  # noqa: B018 - makes the live figure
     middle = view.midpoint
-    steps = [(middle - 90, middle + 90), (middle + 200, middle + 380), (middle - 700, middle - 500), (middle, middle + 900)]
-    wait = max(seconds(lambda step=step: explorer.zoomed({"xaxis": [edge + 0.5 for edge in step]}), rounds=1) for step in steps)
+    steps = [
+        (middle - 90, middle + 90),
+        (middle + 200, middle + 380),
+        (middle - 700, middle - 500),
+        (middle, middle + 900),
+    ]
+    wait = max(
+        seconds(lambda step=step: explorer.zoomed({"xaxis": [edge + 0.5 for edge in step]}), rounds=1)
+        for step in steps
+    )
     print(f"locus, zoom or pan inside {wait:6.3f} s = {wait / 0.5:5.1%} of 0.5 s")
 
 

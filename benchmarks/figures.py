@@ -45,7 +45,10 @@ def main() -> None:
     def locus(length: int) -> go.Figure:
         interval = Interval("chr20", 43_029_000, 43_029_000 + length)
         bases = reference.fetch(interval).sequence
-        spans = np.stack([np.arange(0, length, 6), np.arange(6, length + 6, 6)], axis=1)[: length // 6] + interval.start
+        spans = (
+            np.stack([np.arange(0, length, 6), np.arange(6, length + 6, 6)], axis=1)[: length // 6]
+            + interval.start
+        )
         expected, shuffled = rng.dirichlet(np.ones(4) / 2, length), rng.dirichlet(np.ones(4), length)
         weights = rng.dirichlet(np.ones(len(spans)))
         return plot.locus(
@@ -66,12 +69,33 @@ def main() -> None:
     told("locus of 6 kb, 5 tracks", lambda: locus(6_000), 1, 2)
     told("locus of 12 kb, 5 tracks", lambda: locus(12_000), 2, 4)
     told("24 x 16 heads", lambda: plot.thumbnails(heads, title="Heads"), 1, 2)
-    told("map of 1,000 x 1,000 tokens", lambda: plot.attention_map(weights, spans, Interval("chr20", 1000, 7000), title="A head", label="head"), 1, 4)
+    told(
+        "map of 1,000 x 1,000 tokens",
+        lambda: plot.attention_map(
+            weights, spans, Interval("chr20", 1000, 7000), title="A head", label="head"
+        ),
+        1,
+        4,
+    )
     ten = [locus(6_000) for _ in range(5)]
-    ten += [plot.attention_map(weights[i::3, i::3][:300, :300], spans[:300], Interval("chr20", 1000, 7000), title="A head", label="head") for i in (0, 1, 2)]
-    ten += [plot.thumbnails(heads[:4, :8], title="Heads"), plot.head_atlas(rng.random((24, 16)), label="entropy", unit="nats", title="Heads")]
+    ten += [
+        plot.attention_map(
+            weights[i::3, i::3][:300, :300],
+            spans[:300],
+            Interval("chr20", 1000, 7000),
+            title="A head",
+            label="head",
+        )
+        for i in (0, 1, 2)
+    ]
+    ten += [
+        plot.thumbnails(heads[:4, :8], title="Heads"),
+        plot.head_atlas(rng.random((24, 16)), label="entropy", unit="nats", title="Heads"),
+    ]
     page = len(show.page(*ten)) / 1e6
-    print(f"page of 10 figures: {page:.2f} MB ({page / 6:.2f} of 6 MB), of which plotly.js {len(base64.b64encode(show.plotlyjs())) / 1e6:.2f} MB")
+    print(
+        f"page of 10 figures: {page:.2f} MB ({page / 6:.2f} of 6 MB), of which plotly.js {len(base64.b64encode(show.plotlyjs())) / 1e6:.2f} MB"
+    )
 
 
 if __name__ == "__main__":

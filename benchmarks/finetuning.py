@@ -30,7 +30,14 @@ def main() -> None:
             held = (sequences[:2], labels[:2])
             began = time.perf_counter()
             finetuning.tune(
-                model, sequences, labels, kind="binary", outputs=2, method=method, validation=held, recipe=recipe
+                model,
+                sequences,
+                labels,
+                kind="binary",
+                outputs=2,
+                method=method,
+                validation=held,
+                recipe=recipe,
             )
             each.append((time.perf_counter() - began) / STEPS)
     for name, each in seconds.items():

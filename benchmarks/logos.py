@@ -65,7 +65,11 @@ def main() -> None:
         return plot.motif_logos(chosen, title="Motifs")
 
     def locus() -> object:
-        return plot.locus(interval, [plot.contribution_track(values, sequence, label="contribution", unit="nats")], title="Contributions")
+        return plot.locus(
+            interval,
+            [plot.contribution_track(values, sequence, label="contribution", unit="nats")],
+            title="Contributions",
+        )
 
     columns, part = sum(map(len, bits)), bits[: options.theirs]
     stretch = min(options.theirs * 10, options.bp)
@@ -77,7 +81,13 @@ def main() -> None:
         print(f"{'':<28} {'columns':>7} {'page, s':>8} {'PNG, s':>7} {'logomaker, s':>13} {'ratio':>6}")
         for name, made, n, tables, share in (
             (f"{len(chosen)} motifs", grid, columns, part, columns / sum(map(len, part))),
-            (f"contributions of {options.bp} bp", locus, options.bp, [heights[:stretch]], options.bp / stretch),
+            (
+                f"contributions of {options.bp} bp",
+                locus,
+                options.bp,
+                [heights[:stretch]],
+                options.bp / stretch,
+            ),
         ):
             page = seconds(lambda made=made: element(made(), with_plotlyjs=False))
             ours = seconds(lambda made=made: plot.save(made(), picture))

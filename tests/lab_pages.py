@@ -8,7 +8,9 @@ from playwright.sync_api import Browser, Locator, Page
 
 def book(*cells: nbformat.NotebookNode | str, kernel: str = "python3") -> nbformat.NotebookNode:
     """A notebook of these cells, or of the code of such."""
-    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(one) if isinstance(one, str) else one for one in cells])
+    made = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell(one) if isinstance(one, str) else one for one in cells]
+    )
     made.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
     return made
 

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from ntviz import benchmark, data
-from ntviz.benchmark import examples, registry
-from ntviz.benchmark.examples import part_of
+from ntviz.benchmark import reading, registry
+from ntviz.benchmark.reading import part_of
 from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
 
@@ -48,7 +48,7 @@ def check(task, test=2):
 
 
 def test_a_task_folder(folder):
-    task = examples.read(folder)
+    task = reading.read(folder)
     check(task)
     assert task.name == "promoter_all"
     assert task.train.groups.tolist() == ["chr20:1Mb", "b", "c", "d"]
@@ -63,19 +63,19 @@ def test_line_ends_and_compression(tmp_path, ending, packed):
     for part, rows in (("train", ROWS), ("test", ROWS[:2])):
         raw = fasta(rows, ending).encode()
         (tmp_path / f"{part}.fna{'.gz' if packed else ''}").write_bytes(gzip.compress(raw) if packed else raw)
-    check(examples.read(tmp_path))
+    check(reading.read(tmp_path))
 
 
 def test_a_folder_of_tasks(folder):
-    check(examples.read(folder.parent, task="promoter_all"))
+    check(reading.read(folder.parent, task="promoter_all"))
     check(benchmark.find_task(f"{folder.parent}#promoter_all"))
     with pytest.raises(
         ValueError,
         match="holds 1 tasks; say which: promoter_all. Received 'promotor'. Did you mean promoter_all",
     ):
-        examples.read(folder.parent, task="promotor")
+        reading.read(folder.parent, task="promotor")
     with pytest.raises(ValueError, match="Received none"):
-        examples.read(folder.parent)
+        reading.read(folder.parent)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "csv.gz"])
@@ -89,22 +89,22 @@ def test_one_table_of_all_tasks(tmp_path, suffix):
         both.to_parquet(path)
     else:
         both.to_csv(path, sep="\t" if suffix == "tsv" else ",", index=False)
-    check(examples.read(path, task="promoter_all"))
-    assert examples.read(path, task="H3").train.labels.tolist() == [0, 1, 0, 1]
+    check(reading.read(path, task="promoter_all"))
+    assert reading.read(path, task="H3").train.labels.tolist() == [0, 1, 0, 1]
     with pytest.raises(ValueError, match="holds 2 tasks; say which: H3, promoter_all. Received 'h33'"):
-        examples.read(path, task="h33")
+        reading.read(path, task="h33")
 
 
 def test_tables_by_part(tmp_path):
     table = pd.DataFrame(ROWS, columns=["id", "Sequence", "Label"])
     table.to_parquet(tmp_path / "train-00000-of-00001.parquet")
     table[:2].to_parquet(tmp_path / "test-00000-of-00001.parquet")
-    check(examples.read(tmp_path))
+    check(reading.read(tmp_path))
 
 
 def test_a_file_without_a_test_part(tmp_path):
     (tmp_path / "mine.fa").write_text(fasta(ROWS))
-    task = examples.read(tmp_path / "mine.fa")
+    task = reading.read(tmp_path / "mine.fa")
     check(task, test=0)
     assert task.name == "mine"
     assert "There is no test part: folds by group are used." in task.notes
@@ -115,7 +115,7 @@ def test_names_of_classes_and_groups(tmp_path):
         {"sequence": ["ACGT"] * 4, "label": ["weak", "none", "strong", "weak"], "group": list("xxyy")}
     )
     table.to_csv(tmp_path / "t.csv", index=False)
-    task = examples.read(tmp_path / "t.csv")
+    task = reading.read(tmp_path / "t.csv")
     assert (task.kind, task.classes) == ("multiclass", ("none", "strong", "weak"))
     assert task.train.labels.tolist() == [2, 0, 1, 2]
     assert task.train.groups.tolist() == list("xxyy")
@@ -128,7 +128,7 @@ def test_a_bed_is_read_along_its_strands(tmp_path):
         (tmp_path / "peaks.bed").write_text(
             "track name=x\nchr20\t1000000\t1000020\tyes\t0\t+\nchr20\t1000000\t1000020\tno\t0\t-\nchr20\tx\t5\tno\n"
         )
-        task = examples.read(tmp_path / "peaks.bed", reference=reference)
+        task = reading.read(tmp_path / "peaks.bed", reference=reference)
     assert task.train.sequences.tolist() == [text, reverse_complement(text)]
     assert task.classes == ("no", "yes")
     assert task.train.groups.tolist() == ["chr20:1Mb", "chr20:1Mb"]
@@ -136,7 +136,7 @@ def test_a_bed_is_read_along_its_strands(tmp_path):
         "1 rows without a label were left out, the first at peaks.bed, line 4" in note for note in task.notes
     )
     with pytest.raises(ValueError, match="need a reference"):
-        examples.read(tmp_path / "peaks.bed")
+        reading.read(tmp_path / "peaks.bed")
 
 
 def test_nothing_is_lost_without_a_word(tmp_path):
@@ -149,7 +149,7 @@ def test_nothing_is_lost_without_a_word(tmp_path):
         ("f", "ACGTACG", 0),
     ]
     (tmp_path / "t.fa").write_text(fasta(rows) + ">nolabel\nACGT\n")
-    task = examples.read(tmp_path / "t.fa")
+    task = reading.read(tmp_path / "t.fa")
     assert task.train.ids.tolist() == ["a", "a#2", "e", "f"]
     assert task.train.sequences.tolist() == ["ACGTACGT", "ACNTACGT", "ACGTNACG", "ACGTACG"]
     told = " ".join(task.notes)
@@ -182,7 +182,7 @@ def test_missing_labels_are_no_class(tmp_path, word, suffix):
         table.to_parquet(path)
     else:
         table.to_csv(path, sep="\t" if suffix == "tsv" else ",", index=False)
-    task = examples.read(path)
+    task = reading.read(path)
     check(task, test=0)
     (note,) = (note for note in task.notes if "missing" in note)
     assert note.startswith(f"2 rows whose label is missing ({word}) were left out, the first at t.{suffix}, ")
@@ -195,7 +195,7 @@ def test_missing_values_of_parquet_are_no_class(tmp_path, label):
     kind = "Int64" if label is pd.NA else object if label is None else float
     table = pd.DataFrame({"sequence": ["ACGT"] * 5, "label": pd.Series([1, 0, 1, 0, label], dtype=kind)})
     table.to_parquet(tmp_path / "t.parquet")
-    task = examples.read(tmp_path / "t.parquet")
+    task = reading.read(tmp_path / "t.parquet")
     assert (task.kind, task.classes, len(task.train)) == ("binary", ("0", "1"), 4)
     assert any("1 rows without a label were left out" in note for note in task.notes)
 
@@ -204,7 +204,7 @@ def test_a_missing_sequence_or_group_is_none(tmp_path):
     (tmp_path / "t.csv").write_text(
         "id,sequence,label,group\na,NA,1,x\nb,ACGT,1,NA\nc,ACGA,0,NA\nd,ACGG,0,x\n"
     )
-    task = examples.read(tmp_path / "t.csv")
+    task = reading.read(tmp_path / "t.csv")
     assert task.train.ids.tolist() == ["b", "c", "d"]
     assert task.train.groups.tolist() == ["b", "c", "x"]
     assert any("1 rows whose sequence is empty or no bases were left out" in note for note in task.notes)
@@ -220,7 +220,7 @@ def test_separators_are_those_of_the_header(tmp_path, name, separator, encoding,
     table = pd.DataFrame(rows, columns=["ID", "Sequence", "Label", "fold"])
     text = table.to_csv(sep=separator, index=False, lineterminator=ends).encode(encoding)
     (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
-    task = examples.read(tmp_path / name)
+    task = reading.read(tmp_path / name)
     check(task, test=1)
     assert task.test.ids.tolist() == ["x"]
 
@@ -229,17 +229,17 @@ def test_separators_are_those_of_the_header(tmp_path, name, separator, encoding,
 def test_a_column_of_parts_by_another_name_is_one(tmp_path, column):
     rows = [f"ACGTAC,{number % 2},{'Train' if number < 4 else 'TEST'}\n" for number in range(6)]
     (tmp_path / "t.csv").write_text(f"sequence,label,{column}\n{''.join(rows)}")
-    task = examples.read(tmp_path / "t.csv")
+    task = reading.read(tmp_path / "t.csv")
     assert (len(task.train), len(task.test)) == (4, 2)
     (tmp_path / "t.csv").write_text(
         f"sequence,label,{column}\n{''.join(rows)}".replace("Train", "1").replace("TEST", "2")
     )
-    assert examples.read(tmp_path / "t.csv").test is None
+    assert reading.read(tmp_path / "t.csv").test is None
 
 
 def test_a_class_called_none_is_one(tmp_path):
     (tmp_path / "t.csv").write_text("sequence,label\nACGT,none\nACGA,donor\nACGG,none\nACGC,donor\n")
-    assert examples.read(tmp_path / "t.csv").classes == ("donor", "none")
+    assert reading.read(tmp_path / "t.csv").classes == ("donor", "none")
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_a_class_called_none_is_one(tmp_path):
 def test_names_that_may_be_one_class_are_told(tmp_path, labels, alike):
     rows = [(f"r{i}", "ACGT", label) for i, label in enumerate(labels * 2)]
     (tmp_path / "t.fa").write_text(fasta(rows))
-    told = " ".join(examples.read(tmp_path / "t.fa").notes)
+    told = " ".join(reading.read(tmp_path / "t.fa").notes)
     assert bool(re.search(f"({alike}) are probably one class: correct the labels if so.", told)) == bool(
         alike
     )
@@ -301,7 +301,7 @@ def test_files_are_parts_by_their_names(tmp_path, train, test, suffix):
             table.to_parquet(path)
         else:
             table.to_csv(path, sep="\t" if "tsv" in suffix else ",", index=False)
-    task = examples.read(tmp_path)
+    task = reading.read(tmp_path)
     check(task)
     assert task.notes == ()
 
@@ -314,7 +314,7 @@ def test_what_is_put_together_or_not_read_is_said(tmp_path):
         ("metadata", ROWS),
     ):
         (tmp_path / f"{name}.fna").write_text(fasta(rows))
-    task = examples.read(tmp_path)
+    task = reading.read(tmp_path)
     assert task.train.ids.tolist() == [*(row[0] for row in ROWS), "v"]
     assert task.notes[:3] == (
         "metadata.fna was not read: its name is none of a part.",
@@ -338,7 +338,7 @@ def test_files_of_no_part_are_refused(tmp_path, files, message):
     for name in files:
         pd.DataFrame(ROWS, columns=["id", "sequence", "label"]).to_csv(tmp_path / f"{name}.csv", index=False)
     with pytest.raises(ValueError, match=message):
-        examples.read(tmp_path)
+        reading.read(tmp_path)
 
 
 @pytest.mark.parametrize("column", ["split", "partition", "part", "subset", "set"])
@@ -349,22 +349,22 @@ def test_a_column_says_the_part(tmp_path, column, train, test):
     table = pd.DataFrame([*ROWS, *ROWS[:2]], columns=["id", "sequence", "label"])
     table[column] = [train] * 4 + [test] * 2
     table.to_csv(tmp_path / "t.csv", index=False)
-    check(examples.read(tmp_path / "t.csv"))
+    check(reading.read(tmp_path / "t.csv"))
     table.loc[4, column] = "extra"
     table.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ValueError, match=f"The column {column} must hold parts .*t.csv, row 5 has 'extra'"):
-        examples.read(tmp_path / "t.csv")
+        reading.read(tmp_path / "t.csv")
     table.loc[4, column] = None
     table.to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(ValueError, match="row 5 has ''"):
-        examples.read(tmp_path / "t.csv")
+        reading.read(tmp_path / "t.csv")
 
 
 def test_a_column_of_other_words_is_no_split(tmp_path):
     pd.DataFrame(ROWS, columns=["id", "sequence", "label"]).assign(set="K562").to_csv(
         tmp_path / "t.csv", index=False
     )
-    check(examples.read(tmp_path / "t.csv"), test=0)
+    check(reading.read(tmp_path / "t.csv"), test=0)
 
 
 def test_a_file_and_its_column_must_agree(tmp_path):
@@ -375,19 +375,19 @@ def test_a_file_and_its_column_must_agree(tmp_path):
     with pytest.raises(
         ValueError, match="must hold the part of its name; test.csv, row 1 is of the part train"
     ):
-        examples.read(tmp_path)
+        reading.read(tmp_path)
 
 
 def test_a_published_task_is_held_to_its_spec(folder):
     spec = registry.find("promoter_all")
-    task = examples.read(folder, spec=spec)
+    task = reading.read(folder, spec=spec)
     assert (task.category, task.split) == ("promoters", spec.split)
     told = " ".join(task.notes)
     assert "train has 4 examples; 30,000 were expected (read)" in told
     assert "6 sequences are not 300 bp long" in told
     (folder / "train.fna").write_text(fasta([*ROWS, ("e", "ACGT", "l"), ("f", "ACGT", "l")]))
     with pytest.raises(ValueError, match=r"Labels of promoter_all must be 0, 1; .* has 'l' \(2\)"):
-        examples.read(folder, spec=spec)
+        reading.read(folder, spec=spec)
 
 
 def test_a_published_task_is_named_with_its_generation(folder):
@@ -403,7 +403,7 @@ def test_a_published_task_is_named_with_its_generation(folder):
 
 def test_a_rare_class_is_said(tmp_path):
     (tmp_path / "t.fa").write_text(fasta([("a", "ACGT", 1), ("b", "ACGT", 0), ("c", "ACGT", 0)]))
-    assert "Class 1 has 1 examples to learn from." in examples.read(tmp_path / "t.fa").notes
+    assert "Class 1 has 1 examples to learn from." in reading.read(tmp_path / "t.fa").notes
 
 
 def write(content):
@@ -443,15 +443,15 @@ def write(content):
 def test_files_that_are_none_are_refused(tmp_path, name, content, error, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(error, match=message):
-        examples.read(tmp_path / name)
+        reading.read(tmp_path / name)
 
 
 def test_places_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is none at .*nowhere"):
-        examples.read(tmp_path / "nowhere")
+        reading.read(tmp_path / "nowhere")
     (tmp_path / "readme.txt").write_text("x")
     with pytest.raises(FileNotFoundError, match="must hold train.fna .*holds readme.txt"):
-        examples.read(tmp_path)
+        reading.read(tmp_path)
 
 
 def test_what_was_read_can_be_run(tmp_path):

@@ -27,7 +27,12 @@ def test_the_first_state_draws_without_a_message():
     state = live.get_state()
     # Arrays of numbers are plotly's base64, positions of genomes without rounding.
     assert state["figure"]["data"][0]["y"]["dtype"] == "f8"
-    assert Live(go.Figure(go.Scatter(x=np.array([43_029_701]))).update_layout(meta={"alt": ""})).figure["data"][0]["x"]["dtype"] == "i4"
+    assert (
+        Live(go.Figure(go.Scatter(x=np.array([43_029_701]))).update_layout(meta={"alt": ""})).figure["data"][
+            0
+        ]["x"]["dtype"]
+        == "i4"
+    )
     assert state["figure"]["layout"]["uirevision"] == 1
     assert state["alt"] == "A toy."
     assert state["_model_module_version"] == state["_view_module_version"] == "*"
@@ -116,7 +121,10 @@ def test_the_still_figure_follows_once_after_a_burst(monkeypatch, outputs):
         live.show(figure(title="nowhere"))
         await asyncio.sleep(0.1)
         present(live, live)
-        live.kept.update, update = lambda data, raw: kept.append(data["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]), live.kept.update
+        live.kept.update, update = (
+            lambda data, raw: kept.append(data["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]),
+            live.kept.update,
+        )
         for name in ("being computed", "half", "done"):
             live.show(figure(title=name))
             await asyncio.sleep(0.01)

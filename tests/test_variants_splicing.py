@@ -127,7 +127,7 @@ def test_every_odd_record_has_a_status(folder):
         scorer(folder, distance=0)
     with pytest.raises(ValueError, match="mask must be one of none, nearest, position"):
         scorer(folder, mask="all")
-    with pytest.raises(variants.planning.Mismatch, match="where the reference has G"):
+    with pytest.raises(variants.Mismatch, match="where the reference has G"):
         scorer(folder, on_mismatch="fail").score([Allele("plus", 5_901, "T", "A")])
     # A base that the reference does not know is no mismatch.
     unknown = scorer(folder, on_mismatch="fail").score([Allele("odd", 5_921, "A", "G")])

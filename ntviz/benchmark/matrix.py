@@ -13,9 +13,9 @@ import numpy as np
 
 from ntviz import embeddings, storage
 from ntviz.benchmark import cells
-from ntviz.benchmark.examples import find_task, several
 from ntviz.benchmark.methods import METHODS, Method, Settings
 from ntviz.benchmark.methods import method as named
+from ntviz.benchmark.reading import find_task, several
 from ntviz.benchmark.task import Task
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from ntviz import storage
-from ntviz.benchmark import examples, registry
+from ntviz.benchmark import reading, registry
 from ntviz.benchmark.task import Examples, Task
 from ntviz.genome.sequence import clean, reverse_complement
 
@@ -46,7 +46,7 @@ def read_deepstarr(folder: str | os.PathLike[str]) -> Task:
     notes: list[str] = []
     parts = {}
     for part, names in _PARTS.items():
-        rows: list[examples.Row] = []
+        rows: list[reading.Row] = []
         values: list[np.ndarray] = []
         for name in names:
             fasta, table = folder / f"Sequences_{name}.fa", folder / f"Sequences_activity_{name}.txt"
@@ -56,7 +56,7 @@ def read_deepstarr(folder: str | os.PathLike[str]) -> Task:
                         f"DeepSTARR must have {file.name}; there is none in {folder}. Get all six files."
                     )
                 files[file.name] = storage.sha256(file)
-            records, numbers = list(examples.fasta_rows(fasta)), _activities(table)
+            records, numbers = list(reading.fasta_rows(fasta)), _activities(table)
             if len(records) != len(numbers):
                 raise ValueError(
                     f"{fasta.name} and {table.name} must have a row each; received {len(records):,} and {len(numbers):,}."
@@ -74,7 +74,7 @@ def read_deepstarr(folder: str | os.PathLike[str]) -> Task:
             np.array([f"{row.identity}#{index}" for index, row in enumerate(rows)]),
             np.array([clean(row.sequence, typed=False).sequence for row in rows], dtype=object),
             np.concatenate(values),
-            np.array([examples.group_of(row.identity) for row in rows]),
+            np.array([reading.group_of(row.identity) for row in rows]),
         )
     return _task(spec, spec.classes, parts, notes, files)
 
@@ -141,7 +141,7 @@ def read_deepsea(
         found["test" if part == "test" else "train"].append(examples)
         notes += more
     spec = registry.find("deepsea", "other")
-    counts = {examples.labels.shape[1] for many in found.values() for examples in many}
+    counts = {reading.labels.shape[1] for many in found.values() for examples in many}
     if len(counts) > 1:
         raise ValueError(
             f"All files of {folder} must have the same tracks; received {' and '.join(map(str, sorted(counts)))}."

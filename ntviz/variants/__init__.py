@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from ntviz.variants.files import Summary, score, score_file
     from ntviz.variants.options import SCORES, Options
+    from ntviz.variants.plan import Mismatch
     from ntviz.variants.saturation import Saturation, saturation
     from ntviz.variants.scorer import Scored, Scorer
     from ntviz.variants.simulation import intron_controls, simulate

@@ -383,7 +383,7 @@ def score_file(
     ------
     ValueError, FileNotFoundError, FileExistsError
         What is read or written cannot be (`vcf.VcfError`), or a REF is not the reference's and `on_mismatch` is "fail"
-        (`planning.Mismatch`); nothing is written.
+        (`Mismatch`); nothing is written.
     """
     begun = time.monotonic()
     path, out = Path(path), Path(out)

@@ -75,7 +75,7 @@ class AlleleScorer:
         raise NotImplementedError
 
     def plan(self, alleles: Sequence[Allele]) -> list[Any]:
-        """What is to be read for each allele; raises `planning.Mismatch` where `on_mismatch` is "fail"."""
+        """What is to be read for each allele; raises `Mismatch` where `on_mismatch` is "fail"."""
         key = tuple(alleles)
         if self._planned[0] != key:
             # Identity and scores of the same alleles follow each other.
@@ -192,7 +192,7 @@ class Scorer(AlleleScorer):
 
         Raises
         ------
-        planning.Mismatch
+        Mismatch
             A REF is not the reference's, and `on_mismatch` is "fail".
         """
         plans = self.plan(alleles)

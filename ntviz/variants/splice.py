@@ -157,7 +157,7 @@ class SpliceScorer(AlleleScorer):
 
         Raises
         ------
-        planning.Mismatch
+        Mismatch
             A REF is not the reference's, and `on_mismatch` is "fail".
         """
         plans = self.plan(alleles)

@@ -122,7 +122,9 @@ def lab_of_others(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[La
 
 def _other_anywidget(folder: Path) -> None:
     """The browser's part of anywidget under an older version's number; it stands before that of the environment."""
-    shutil.copytree(Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget")
+    shutil.copytree(
+        Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget"
+    )
     for file in folder.rglob("*.js*"):
         file.write_text(file.read_text("utf-8").replace(version("anywidget"), "0.9.13"), "utf-8")
 

@@ -44,7 +44,9 @@ def errors() -> list[str]:
 @pytest.fixture(scope="module")
 def page(browser: Browser, lab, errors) -> Iterator[Page]:
     """JupyterLab with the explorer's notebook, run in a row in a kernel of another environment; the last cell keeps it busy."""
-    nbformat.write(book(SETUP, "explorer", BUSY.format("first"), kernel="elsewhere"), lab.folder / "explorer.ipynb")
+    nbformat.write(
+        book(SETUP, "explorer", BUSY.format("first"), kernel="elsewhere"), lab.folder / "explorer.ipynb"
+    )
     page = opened(browser, lab.url)
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -79,7 +81,9 @@ def message(live: Locator) -> Locator:
 
 def cells(live: Locator) -> np.ndarray:
     """Weights that the page draws."""
-    return np.array(live.evaluate("node => node._fullData.find(trace => trace.name === 'weight').z.map(row => [...row])"))
+    return np.array(
+        live.evaluate("node => node._fullData.find(trace => trace.name === 'weight').z.map(row => [...row])")
+    )
 
 
 def test_all_cells_in_a_row_give_the_still_figure_then_the_live_one(page, twin, lab):
@@ -92,8 +96,17 @@ def test_all_cells_in_a_row_give_the_still_figure_then_the_live_one(page, twin, 
     # The still one stays in the notebook, out of sight.
     expect(panel.locator(".js-plotly-plot:visible")).to_have_count(1)
     np.testing.assert_allclose(cells(live), twin.weights, rtol=5e-4)
-    values = panel.locator(".jp-OutputArea select").evaluate_all("lists => lists.map(one => one.options[one.selectedIndex].text)")
-    assert [value.replace("\xa0", " ") for value in values] == ["Save as …", str(twin.layer), str(twin.head), "reference", "sqrt", twin.score]
+    values = panel.locator(".jp-OutputArea select").evaluate_all(
+        "lists => lists.map(one => one.options[one.selectedIndex].text)"
+    )
+    assert [value.replace("\xa0", " ") for value in values] == [
+        "Save as …",
+        str(twin.layer),
+        str(twin.head),
+        "reference",
+        "sqrt",
+        twin.score,
+    ]
 
 
 def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
@@ -110,14 +123,22 @@ def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
     page.mouse.down()
     page.mouse.move(*pixel(live, 43_030_500, 43_030_500, ("", "3")), steps=5)
     page.mouse.up()
-    live.page.wait_for_function("node => node._fullData.find(trace => trace.name === 'weight').z.length < 120", arg=live.element_handle())
+    live.page.wait_for_function(
+        "node => node._fullData.find(trace => trace.name === 'weight').z.length < 120",
+        arg=live.element_handle(),
+    )
     low, high = sorted(live.evaluate("node => node._fullLayout.xaxis.range"))
     assert 43_029_800 < low < high < 43_030_600
     places = twin.look.tokens.on(twin.look.interval)
-    key = (int(np.flatnonzero(places[:, 1] > low - 0.5)[0]), int(np.flatnonzero(places[:, 0] < high - 0.5)[-1]) + 1)
+    key = (
+        int(np.flatnonzero(places[:, 1] > low - 0.5)[0]),
+        int(np.flatnonzero(places[:, 0] < high - 0.5)[-1]) + 1,
+    )
     shown = cells(live)
     assert shown.shape[1] == key[1] - key[0]
-    first = int(np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0])
+    first = int(
+        np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0]
+    )
     np.testing.assert_allclose(shown, twin.look.weights(3, 2, (first, first + len(shown)), key), rtol=5e-4)
     token = int(np.flatnonzero((places[:, 0] <= 43_030_199) & (places[:, 1] > 43_030_199))[0])
     page.mouse.click(*pixel(live, 43_030_203, 43_030_203, ("", "3")))
@@ -126,14 +147,22 @@ def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
     # What JupyterLab's own shortcuts do with these keys must not happen.
     live.focus()
     page.keyboard.press("ArrowRight")
-    live.page.wait_for_function("([node, low]) => Math.min(...node._fullLayout.xaxis.range) > low + 20", arg=[live.element_handle(), low])
+    live.page.wait_for_function(
+        "([node, low]) => Math.min(...node._fullLayout.xaxis.range) > low + 20",
+        arg=[live.element_handle(), low],
+    )
     page.keyboard.press("0")
-    live.page.wait_for_function("node => Math.min(...node._fullLayout.xaxis.range) < 43029010", arg=live.element_handle())
+    live.page.wait_for_function(
+        "node => Math.min(...node._fullLayout.xaxis.range) < 43029010", arg=live.element_handle()
+    )
     assert live.evaluate("node => node === document.activeElement")
 
 
 def test_bad_text_is_answered_in_place(live):
-    for text, answer in (("HNF4B", "Nearest: HNF4A"), ("43,029,700-43,031,200", "Type chr20:43,029,700-43,031,200")):
+    for text, answer in (
+        ("HNF4B", "Nearest: HNF4A"),
+        ("43,029,700-43,031,200", "Type chr20:43,029,700-43,031,200"),
+    ):
         visit(live, text)
         expect(message(live)).to_contain_text(answer)
         expect(live.page.get_by_placeholder("a gene, a region or a variant")).to_have_value(REGION)
@@ -149,7 +178,9 @@ def test_an_own_file_becomes_a_track_and_a_score(live):
     with live.page.expect_file_chooser() as chooser:
         live.page.get_by_role("button", name="Add file").click()
     chooser.value.set_files({"name": "<b>mine.bed", "mimeType": "text/plain", "buffer": text.encode()})
-    expect(message(live)).to_contain_text("<b>mine: 1 features, 200 bp of this window. 1 of 2 lines of <b>mine.bed could not be read")
+    expect(message(live)).to_contain_text(
+        "<b>mine: 1 features, 200 bp of this window. 1 of 2 lines of <b>mine.bed could not be read"
+    )
     assert live.page.locator("img[src=x], .ntviz-live b").count() == 0
     expect(live.locator(".y2tick text", has_text="<b>mine")).to_have_count(1)
     live.page.locator(".jp-OutputArea select").last.select_option("attention to <b>mine".replace(" ", "\xa0"))
@@ -160,7 +191,8 @@ def test_an_open_figure_follows_the_theme(live):
     for name, colours in (("JupyterLab Dark", DARK), ("JupyterLab Light", LIGHT)):
         choose_theme(live.page, name)
         live.page.wait_for_function(
-            "([node, paper]) => node._fullLayout.paper_bgcolor === paper", arg=[live.element_handle(), colours.paper]
+            "([node, paper]) => node._fullLayout.paper_bgcolor === paper",
+            arg=[live.element_handle(), colours.paper],
         )
         assert live.evaluate("node => node._fullLayout.title.font.color") in (None, colours.ink)
 
@@ -169,16 +201,21 @@ def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free
     page = live.page
     # The still figure in the notebook has followed, and stays out of sight.
     cells = "JSON.stringify(window.jupyterapp.shell.currentWidget.model.toJSON().cells)"
-    page.wait_for_function(f"alt => {cells}.includes(JSON.stringify(alt))", arg=live.get_attribute("aria-label"), timeout=20_000)
+    page.wait_for_function(
+        f"alt => {cells}.includes(JSON.stringify(alt))", arg=live.get_attribute("aria-label"), timeout=20_000
+    )
     page.wait_for_function(f"() => {cells}.includes('Attention to')", timeout=20_000)
     expect(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .js-plotly-plot:visible")).to_have_count(1)
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
     saved = json.loads((lab.folder / "explorer.ipynb").read_text())
     for output in (output for cell in saved["cells"] for output in cell.get("outputs", ())):
-        output.get("data", {}).pop("image/png", None)  # half a megabyte that JupyterLab's plotly extension adds by itself
+        output.get("data", {}).pop(
+            "image/png", None
+        )  # half a megabyte that JupyterLab's plotly extension adds by itself
     assert len(json.dumps(saved)) < 3e6  # 2.0 of it plotly.js
     page.evaluate(
-        "code => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code})", BUSY.format("again")
+        "code => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code})",
+        BUSY.format("again"),
     )
     page.reload()
     restored(page)
@@ -195,10 +232,14 @@ def test_a_copy_without_its_kernel_keeps_the_figure(page, lab):
     shutil.copy(lab.folder / "explorer.ipynb", lab.folder / "copy.ipynb")
     panel = show(page, "copy.ipynb")
     seen(panel)
-    expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(1)
+    expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(
+        1
+    )
 
 
-@pytest.mark.parametrize("lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"])
+@pytest.mark.parametrize(
+    "lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"]
+)
 def test_servers_that_others_look_after(browser, lab_of_others, request):
     source = "import plotly.graph_objects as go\nfrom ntviz.plot.live import Live\nLive(go.Figure(go.Scatter(y=[1, 3, 2], name='toy')))"
     nbformat.write(book(source, kernel="elsewhere"), lab_of_others.folder / "toy.ipynb")

@@ -72,7 +72,9 @@ def seen(live: Locator) -> tuple[int, int]:
 
 def letters(live: Locator) -> np.ndarray:
     """Positions of the letters that the page draws."""
-    x = live.evaluate("node => node._fullData.filter(trace => trace.meta === 'letters').flatMap(trace => [...(trace.x ?? [])])")
+    x = live.evaluate(
+        "node => node._fullData.filter(trace => trace.meta === 'letters').flatMap(trace => [...(trace.x ?? [])])"
+    )
     return np.array(x, float)
 
 
@@ -108,7 +110,9 @@ def test_the_wheel_zooms_to_letters_and_a_drag_goes_beyond_what_was_drawn(live, 
     assert seen(live) == (start, end)
     place(live).fill("chr20:43,029,601-43,030,600")
     place(live).press("Enter")
-    page.wait_for_function("node => node._fullLayout.xaxis.range.join() === '43029600.5,43030600.5'", arg=live.element_handle())
+    page.wait_for_function(
+        "node => node._fullLayout.xaxis.range.join() === '43029600.5,43030600.5'", arg=live.element_handle()
+    )
     left, right = pixel(live, 43_029_700, 0.1, ("", "3")), pixel(live, 43_030_400, 0.1, ("", "3"))
     page.mouse.move(*right)
     page.mouse.down()
@@ -118,7 +122,9 @@ def test_the_wheel_zooms_to_letters_and_a_drag_goes_beyond_what_was_drawn(live, 
     done(live)
     start, end = seen(live)
     assert 43_030_250 < start < 43_030_350
-    ready = live.evaluate("node => [...node._fullData.find(trace => trace.name === 'Probability of the reference base').y]")
+    ready = live.evaluate(
+        "node => [...node._fullData.find(trace => trace.name === 'Probability of the reference base').y]"
+    )
     assert len(ready) == 1_500
     assert np.isfinite(np.array(ready, float)).all()
 
@@ -134,7 +140,9 @@ def test_the_toolbar_chooses_goes_back_and_saves(live, lab):
     expect(page.locator(".ntviz-message")).to_contain_text("Nearest: HNF4A")
     page.get_by_role("button", name="Whole").click()
     says(live, "chr20:43,029,601-43,030,600 · 1,000 bp")
-    page.wait_for_function("node => node._fullLayout.xaxis.range.join() === '43029600.5,43030600.5'", arg=live.element_handle())
+    page.wait_for_function(
+        "node => node._fullLayout.xaxis.range.join() === '43029600.5,43030600.5'", arg=live.element_handle()
+    )
     page.locator(".jp-OutputArea select").first.select_option(".html")
     expect(page.locator(".ntviz-message")).to_contain_text("Saved", timeout=30_000)
     (saved,) = lab.folder.glob("*.html")

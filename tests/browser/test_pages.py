@@ -84,14 +84,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def plain(run: Path) -> Path:
     """The executed notebook as `jupyter nbconvert --to html` makes it."""
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", "--output", "plain.html", str(run / "executed.ipynb")]
+    command = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        "--to",
+        "html",
+        "--output",
+        "plain.html",
+        str(run / "executed.ipynb"),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     return run / "plain.html"
 
 
 def drawn(opened) -> list:
     """The figures of a page, when all of them are drawn."""
-    opened.page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(len(CELLS) - 1).wait_for(state="attached", timeout=60_000)
+    opened.page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(len(CELLS) - 1).wait_for(
+        state="attached", timeout=60_000
+    )
     return opened.page.locator(".ntviz-figure").all()
 
 
@@ -134,7 +145,9 @@ def test_plain_nbconvert_draws_them_too(plain, open_offline):
     opened = open_offline(plain)
     assert len(drawn(opened)) == len(CELLS)
     # nbconvert's own page asks for these; figures need neither.
-    assert {name for address in opened.refused for name in ("require", "mathjax") if name in address.lower()} == {"require", "mathjax"}
+    assert {
+        name for address in opened.refused for name in ("require", "mathjax") if name in address.lower()
+    } == {"require", "mathjax"}
     assert all("require" in address.lower() or "mathjax" in address.lower() for address in opened.refused)
     assert opened.page.evaluate("window.planted") is None
 
@@ -150,7 +163,11 @@ def test_a_mouse_zooms_hovers_and_takes_a_picture(run, open_offline):
     opened.page.mouse.move(box["x"] + box["width"] * 0.5, middle)
     until(lambda: "chr20:1,30" in locus.locator(".hoverlayer").text_content())
     opened.page.mouse.wheel(0, -400)
-    until(lambda: locus.evaluate("node => node._fullLayout.xaxis.range[1] - node._fullLayout.xaxis.range[0]") < 590)
+    until(
+        lambda: (
+            locus.evaluate("node => node._fullLayout.xaxis.range[1] - node._fullLayout.xaxis.range[0]") < 590
+        )
+    )
     after = locus.evaluate("node => node._fullLayout.xaxis.range")
     assert before[0] <= after[0] < after[1] <= before[1]
     buttons = locus.locator(".modebar-btn").evaluate_all("nodes => nodes.map((node) => node.dataset.title)")
@@ -192,7 +209,9 @@ def test_a_big_map_is_exact_to_the_pixel_and_zooms(run, open_offline):
     assert len({diagonal, shifted, empty}) == 3
     assert empty == beside
     figure.scroll_into_view_if_needed()
-    figure.evaluate("node => Plotly.relayout(node, {'xaxis.range': [3001, 3121], 'yaxis.range': [3121, 3001]})")
+    figure.evaluate(
+        "node => Plotly.relayout(node, {'xaxis.range': [3001, 3121], 'yaxis.range': [3121, 3001]})"
+    )
     # 20 tokens now fill the width that 1,000 had.
     wide = image.evaluate("node => node.getBoundingClientRect().width")
     axes = figure.evaluate("node => node._fullLayout.xaxis._length")

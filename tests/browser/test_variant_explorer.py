@@ -65,10 +65,15 @@ def check(live: Locator, twin: explore.VariantExplorer, part: str = "around") ->
 def test_a_click_on_a_cell_turns_to_that_substitution_and_back(live, twin):
     check(live, twin)
     first = twin.card.variant
-    assert "missense, T139I (codon ACT>ATT) in HNF4A" in live.page.locator('section[data-ntviz="variant"]:visible').inner_text()
+    assert (
+        "missense, T139I (codon ACT>ATT) in HNF4A"
+        in live.page.locator('section[data-ntviz="variant"]:visible').inner_text()
+    )
     here = twin.bench.reference.fetch("20:43042356").sequence
     base = next(base for base in "TGCA" if base != here)
-    row = live.evaluate("node => node._fullData.find(trace => trace.type === 'heatmap' && trace.name.startsWith('LLR')).yaxis")
+    row = live.evaluate(
+        "node => node._fullData.find(trace => trace.type === 'heatmap' && trace.name.startsWith('LLR')).yaxis"
+    )
     live.scroll_into_view_if_needed()
     live.page.mouse.click(*pixel(live, 43_042_356, "ACGT".index(base), ("", row[1:])))
     twin.change(43_042_356, base)
