@@ -141,7 +141,7 @@ def read_deepsea(
         found["test" if part == "test" else "train"].append(examples)
         notes += more
     spec = registry.find("deepsea", "other")
-    counts = {reading.labels.shape[1] for many in found.values() for examples in many}
+    counts = {examples.labels.shape[1] for many in found.values() for examples in many}
     if len(counts) > 1:
         raise ValueError(
             f"All files of {folder} must have the same tracks; received {' and '.join(map(str, sorted(counts)))}."
