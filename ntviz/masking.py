@@ -1,8 +1,4 @@
-"""Masked tokens: sequences that a model reads on either strand with tokens hidden, in batches, answered on the forward strand.
-
-A `Reading` names a sequence, a strand and hidden tokens; a `Reader` runs readings through a model and turns what it says
-into probabilities of bases. k-mer tokens are counted from the left of the forward strand, whichever strand is read.
-"""
+"""Masked tokens: sequences that a model reads on either strand with tokens hidden, in batches, answered on the forward strand."""
 
 from __future__ import annotations
 
@@ -24,27 +20,13 @@ _NOTHING = np.zeros((0, 0), np.float32)
 
 
 class Reading(NamedTuple):
-    """One sequence of a forward pass.
+    """One sequence of a forward pass; k-mer tokens are numbered along the forward strand."""
 
-    Attributes
-    ----------
-    sequence
-        Bases on the **forward** strand.
-    reverse
-        Whether the model reads the reverse complement.
-    masked
-        k-mer tokens that it does not see.
-    asked
-        k-mer tokens whose logits are wanted; None for those that are masked.
-    phase
-        Bases before the first k-mer of the strand that is read.
-    """
-
-    sequence: str
-    reverse: bool = False
-    masked: tuple[int, ...] = ()
-    asked: tuple[int, ...] | None = None
-    phase: int = 0
+    sequence: str  # bases on the forward strand
+    reverse: bool = False  # whether the model reads the reverse complement
+    masked: tuple[int, ...] = ()  # tokens that it does not see
+    asked: tuple[int, ...] | None = None  # tokens whose logits are wanted; None for those that are masked
+    phase: int = 0  # bases before the first k-mer of the strand that is read
 
     @property
     def answered(self) -> tuple[int, ...]:
@@ -53,24 +35,14 @@ class Reading(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What a whole reading gave, tokens and bases in the order of the forward strand; empty where it was not asked for.
+    """What a whole reading gave, tokens and bases in the order of the forward strand; empty where it was not asked for."""
 
-    Attributes
-    ----------
-    logits
-        [asked token, vocab] float32; on the reverse strand their k-mers are reverse complements.
-    own
-        [token] log probability of the token that stands there, in nats.
-    bases
-        [base, 4] predicted probabilities in order ACGT.
-    hidden
-        [token, hidden] float32 of the layer.
-    """
-
-    logits: np.ndarray = _NOTHING
-    own: np.ndarray = _NOTHING
-    bases: np.ndarray = _NOTHING
-    hidden: np.ndarray = _NOTHING
+    logits: np.ndarray = (
+        _NOTHING  # [asked token, vocab] float32; on the reverse strand their k-mers are reverse complements
+    )
+    own: np.ndarray = _NOTHING  # [token] log probability of the token that stands there, in nats
+    bases: np.ndarray = _NOTHING  # [base, 4] predicted probabilities in order ACGT
+    hidden: np.ndarray = _NOTHING  # [token, hidden] float32 of the layer
 
 
 class _Input(NamedTuple):
@@ -84,28 +56,13 @@ class _Input(NamedTuple):
 
 @dataclass
 class Reader:
-    """Runs readings through a model and counts them.
-
-    Parameters
-    ----------
-    model
-        Any `models.DNAModel` over k-mers, with a mask where tokens are hidden.
-    layer
-        Hidden states that are kept.
-    batch_tokens
-        Tokens of a forward pass at most, unless a sequence has more.
-
-    Attributes
-    ----------
-    sequences, forwards
-        Readings and forward passes so far.
-    """
+    """Runs readings through a model, any `models.DNAModel` over k-mers, and counts them."""
 
     model: DNAModel
-    layer: int = 0
-    batch_tokens: int = BATCH_TOKENS
-    sequences: int = 0
-    forwards: int = 0
+    layer: int = 0  # hidden states that are kept
+    batch_tokens: int = BATCH_TOKENS  # of a forward pass at most, unless a sequence has more
+    sequences: int = 0  # readings so far
+    forwards: int = 0  # forward passes so far
 
     def __post_init__(self) -> None:
         self.vocabulary = self.model.tokenize("A").vocabulary
@@ -190,9 +147,8 @@ class Reader:
         *,
         only_asked: bool = False,
     ) -> Iterator[tuple[list[_Input], Forward]]:
-        with (
-            nullcontext() if what is None or not readings else progress(total=len(readings), what=what) as bar
-        ):
+        bars = nullcontext() if what is None or not readings else progress(total=len(readings), what=what)
+        with bars as bar:
             for batch in self._batches(readings):
                 options: dict[str, Any] = {"layers": (self.layer,)} if "hidden_states" in outputs else {}
                 if only_asked:

@@ -35,11 +35,7 @@ _LENGTHS = {
         46709983, 50818468, 156040895, 57227415,
     ),
 }  # fmt: skip
-_ASSEMBLY_OF_LENGTH = {
-    (name, length): assembly
-    for assembly, lengths in _LENGTHS.items()
-    for name, length in zip(_NAMES, lengths, strict=True)
-}
+_ASSEMBLY = {contig: name for name, sizes in _LENGTHS.items() for contig in zip(_NAMES, sizes, strict=True)}
 _PIECE = 1_000_000  # bases read at once: pyfaidx's time for bgzip grows with the square of a piece
 _CHUNK = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -54,7 +50,7 @@ _DAMAGE = (ValueError, OSError, RuntimeError, LookupError, EOFError, zlib.error,
 class ReferenceSequence:
     """Bases of one interval, and what had to be done to them.
 
-    Parameters
+    Attributes
     ----------
     interval
         The region that was asked for, 0-based half-open, with its strand.
@@ -80,40 +76,29 @@ class ReferenceSequence:
     @property
     def note(self) -> str:
         """What was done to the bases, in words; empty when nothing was."""
-        parts = []
-        if any(self.padded):
-            left, right = self.padded
-            parts.append(
-                f"The region goes beyond the contig: {left:,} N added before its start and {right:,} after its end."
-            )
-        if self.soft_masked:
-            parts.append(f"{self.soft_masked:,} soft-masked (lower-case) letters were upper-cased.")
-        if self.ambiguous:
-            parts.append(f"{self.ambiguous:,} IUPAC letters or gaps became N.")
-        return " ".join(parts)
+        left, right = self.padded
+        parts = (
+            f"The region goes beyond the contig: {left:,} N added before its start and {right:,} after its end.",
+            f"{self.soft_masked:,} soft-masked (lower-case) letters were upper-cased.",
+            f"{self.ambiguous:,} IUPAC letters or gaps became N.",
+        )
+        counts = (left or right, self.soft_masked, self.ambiguous)
+        return " ".join(part for part, count in zip(parts, counts, strict=True) if count)
 
 
 class Reference:
     r"""Random access to a FASTA file, plain or compressed with bgzip.
 
-    The index (`.fai`, and `.gzi` for bgzip) is looked for beside the file. When there is none it is made, beside the
-    file or, in a folder that cannot be written to, in the cache folder. Copies in other processes, forked or pickled,
-    open the file again.
-
-    Parameters
-    ----------
-    path
-        The FASTA file.
-    index
-        Its `.fai` when it is elsewhere; the `.gzi` is then looked for beside that.
+    The index (`.fai`, and `.gzi` for bgzip) is looked for beside the file, or at `index` and beside that. When there is none it is
+    made, beside the file or, in a folder that cannot be written to, in the cache folder. Copies in other processes, forked or
+    pickled, open the file again.
 
     Raises
     ------
     FileNotFoundError
-        If the file, or the index that was named, does not exist.
+        The file, or the index that was named, does not exist.
     ValueError
-        If the file is not FASTA, is truncated, is compressed with plain gzip (see `recompress`), has lines that cannot
-        be indexed, or the index does not describe it.
+        The file is not FASTA, truncated, plain gzip (see `recompress`) or cannot be indexed; or the index is of another.
 
     Examples
     --------
@@ -158,7 +143,7 @@ class Reference:
     def assembly(self) -> str | None:
         """`GRCh37` or `GRCh38` when the lengths of the human chromosomes present say so, else None."""
         bare = {canonical_contig(name): length for name, length in self.contigs.items()}
-        votes = {_ASSEMBLY_OF_LENGTH.get(contig) for contig in bare.items() if contig[0] in _NAMES}
+        votes = {_ASSEMBLY.get(contig) for contig in bare.items() if contig[0] in _NAMES}
         return votes.pop() if len(votes) == 1 else None
 
     def whole(self, chrom: str) -> Interval:
@@ -168,28 +153,20 @@ class Reference:
     def fetch(self, interval: Interval | str) -> ReferenceSequence:
         """Bases of a region, as long as the region: N beyond the contig's ends.
 
-        Parameters
-        ----------
-        interval
-            An Interval (0-based half-open; its start may be negative) or text such as `chr20:1,000-2,000` (1-based
-            closed). On the strand "-" the reverse complement comes back.
-
-        Raises
-        ------
-        ValueError
-            If the contig is unknown or of another assembly, the region has no base on it, or the file is corrupt.
+        `interval` is an Interval (0-based half-open; its start may be negative) or text such as `chr20:1,000-2,000` (1-based
+        closed). On the strand "-" the reverse complement comes back. A ValueError says that the contig is unknown or of another
+        assembly, that the region has no base on it, or that the file is corrupt.
         """
         if isinstance(interval, str):
             interval = Interval.from_str(interval)
         name = self._name(interval.chrom)
         length = self.contigs[name]
-        if interval.end <= 0 or interval.start >= length:
-            raise ValueError(
-                f"A region must have at least one base on its contig; received {interval.label()}, and {name} has "
-                f"{length:,} bp. Check the coordinates, and whether they are of this assembly "
-                f"({self.assembly or 'unknown'})."
-            )
         start, end = max(interval.start, 0), min(interval.end, length)
+        if start >= end:
+            raise ValueError(
+                f"A region must have at least one base on its contig; received {interval.label()}, and {name} has {length:,} bp. "
+                f"Check the coordinates, and whether they are of this assembly ({self.assembly or 'unknown'})."
+            )
         cleaned = clean(self._read(name, start, end), typed=False)
         padded = (start - interval.start, interval.end - end)
         bases = "N" * padded[0] + cleaned.sequence + "N" * padded[1]
@@ -241,16 +218,9 @@ class Reference:
 
 
 def build_index(path: str | Path) -> Path:
-    """Make the index of a FASTA file anew, and return the path of its `.fai`.
+    """The path of the `.fai` of a FASTA file, made anew: beside it, or in the cache folder where the file or its folder is read-only.
 
-    It is written beside the file, or to the cache folder where the file or its folder is read-only.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file cannot be indexed; the message says why.
+    A ValueError says why a file cannot be indexed.
     """
     path = Path(path)
     compressed = _check_fasta(path)
@@ -261,24 +231,11 @@ def build_index(path: str | Path) -> Path:
 
 
 def recompress(path: str | Path, to: str | Path | None = None) -> Path:
-    """Copy of a FASTA file, plain or gzip, compressed with bgzip and indexed; its path comes back.
+    """Path of a copy of a FASTA file, plain or gzip, compressed with bgzip and indexed.
 
-    Genomes are published with plain gzip, which has to be read from its beginning; bgzip is the same format in
-    blocks, which can be read from everywhere. Takes about a minute for a human genome.
-
-    Parameters
-    ----------
-    path
-        The file as it was published.
-    to
-        The file to write, named `*.gz`; beside `path`, with `.bgzip` in its name, when not given.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is truncated, corrupt or not FASTA.
+    Genomes are published with plain gzip, which has to be read from its beginning; bgzip is the same format in blocks, which can be
+    read from everywhere. `to` is named `*.gz`; when not given, the copy is beside the file, with `.bgzip` in its name. A ValueError
+    says that the file is truncated, corrupt or not FASTA.
     """
     import pysam
 
@@ -316,9 +273,7 @@ def _lines(path: Path, compressed: bool) -> Any:
 def _check_exists(path: Path) -> None:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no such file"
-        raise FileNotFoundError(
-            f"A FASTA file must exist; received {path}, which is {kind}. Check the path, or see `ntviz data` for what is here."
-        )
+        raise FileNotFoundError(f"A FASTA file must exist; received {path}, which is {kind}. Check the path.")
 
 
 def _check_fasta(path: Path) -> bool:
@@ -343,7 +298,7 @@ def _check_fasta(path: Path) -> bool:
         kind = f"begins with {head[:20]!r}" if head.strip() else "is empty"
         kind = "is UTF-16, no plain text" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else kind
         raise ValueError(
-            f"A FASTA file must begin with '>'; {path.name} {kind}. Pass a FASTA file, plain or bgzip."
+            f"A FASTA file must begin with '>'; {path.name} {kind}. Pass a FASTA, plain or bgzip."
         )
     if compressed != path.name.lower().endswith((".gz", ".bgz")):
         raise ValueError(
@@ -428,15 +383,14 @@ def _find_index(path: Path, index: str | Path | None, compressed: bool) -> Path:
     def complete(fai: Path) -> bool:
         return all(part.is_file() for part in parts(fai))
 
-    beside = _fai_of(path) if index is None else Path(index)
-    if index is not None and not complete(beside):
+    beside, cached = _fai_of(path) if index is None else Path(index), _cached_fai(path)
+    if not complete(beside):
+        if index is None:
+            return cached if complete(cached) else build_index(path)
         raise FileNotFoundError(
             f"The index must exist{' with its .gzi' if compressed else ''}; received {beside}. Check the path, or leave the "
             f"index out and it is made."
         )
-    cached = _cached_fai(path)
-    if not complete(beside):
-        return cached if complete(cached) else build_index(path)
     if all(part.stat().st_mtime_ns >= path.stat().st_mtime_ns for part in parts(beside)):
         return beside
     # A clone or a copy may leave the times in any order, so content decides, against a fresh index that is kept.
@@ -511,34 +465,34 @@ def _fault(path: Path, compressed: bool) -> str:
                 pass
             handle.seek(0)
             for number, line in enumerate(handle, start=1):
+                at = f"line {number:,} of {path.name}"
                 if line.startswith(_BOM) and compressed:
                     return (
                         f"A FASTA file must begin with '>'; {path.name} begins with a byte order mark. Run "
                         f"ntviz.reference.recompress({str(path)!r}) and use the file it makes."
                     )
-                line = line.removeprefix(_BOM)
-                if b"\r" in line.rstrip(b"\r\n"):
+                bases = line.removeprefix(_BOM).rstrip(b"\r\n")
+                if b"\r" in bases:
                     return (
-                        f"The lines of a FASTA must end in LF or CR LF; line {number:,} of {path.name} holds CR alone. Convert "
-                        f"it: tr '\\r' '\\n' < {path} > NEW.fa."
+                        f"The lines of a FASTA must end in LF or CR LF; {at} holds CR alone. Convert it: tr '\\r' '\\n' < {path} "
+                        f"> NEW.fa."
                     )
-                if not line.startswith(b">"):
-                    found = len(line.rstrip(b"\r\n"))
-                    if ended and found:
+                if not bases.startswith(b">"):
+                    if ended and bases:
                         return (
-                            f"All lines of a contig but the last must have one length; line {number:,} of {path.name}, in "
-                            f"{name!r}, follows a line of another length. {advice}"
+                            f"All lines of a contig but the last must have one length; {at}, in {name!r}, follows a line of another "
+                            f"length. {advice}"
                         )
-                    width = width or found
-                    ended = found != width
+                    width = width or len(bases)
+                    ended = len(bases) != width
                     continue
                 if begun and not width:
                     break
                 begun, width, ended = number, 0, False
-                name = "".join(line[1:].decode("utf-8", "replace").split(maxsplit=1)[:1])
+                name = "".join(bases[1:].decode("utf-8", "replace").split(maxsplit=1)[:1])
                 if not name or name in names:
                     what = f"repeats {name!r} of line {names[name]:,}" if name else "has none"
-                    return f"Every contig must have a name of its own; line {number:,} of {path.name} {what}. Rename or remove it."
+                    return f"Every contig must have a name of its own; {at} {what}. Rename or remove it."
                 names[name] = number
     except _DAMAGE as error:
         return f"A FASTA file must be readable to its end; {path.name} is not: {error}. It is corrupt: fetch it again."

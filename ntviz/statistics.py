@@ -50,8 +50,6 @@ def weights_of(drawn: np.ndarray) -> np.ndarray:
 def rows_of(group: np.ndarray, drawn: np.ndarray) -> Iterator[np.ndarray]:
     """Rows of the table in each draw, whole groups one after another.
 
-    Examples
-    --------
     >>> [rows.tolist() for rows in rows_of(np.array([0, 1, 0]), np.array([[1, 0], [1, 1]]))]
     [[1, 0, 2], [1, 1]]
     """
@@ -75,8 +73,6 @@ def middles(draws: np.ndarray) -> np.ndarray:
 def middle(draws: np.ndarray) -> tuple[float, float]:
     """Ends of the middle 95 % of draws; those that are not finite are left out, and NaN comes back where all are.
 
-    Examples
-    --------
     >>> [round(end, 3) for end in middle(np.append(np.arange(41), np.nan))]
     [1.0, 39.0]
     """
@@ -90,8 +86,6 @@ def middle(draws: np.ndarray) -> tuple[float, float]:
 def false_discovery(p: np.ndarray) -> np.ndarray:
     """Benjamini-Hochberg's adjusted p of one family of tests of any shape; NaN stays NaN and does not count.
 
-    Examples
-    --------
     >>> false_discovery(np.array([0.01, 0.04, 0.03, np.nan])).round(3).tolist()
     [0.03, 0.04, 0.04, nan]
     """
@@ -110,11 +104,9 @@ def two_proportion_z(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The test of Dalla-Torre et al. (2025), z and two-sided p: the share on / above against element / positions.
 
-    It takes pairs above the threshold for independent draws, which those of one sequence are not: see `joint` for a
-    test that does not. Where both shares are 0 or both are 1 there is no test: NaN.
+    It takes pairs above the threshold for independent draws; see `joint` for a test that does not. NaN where both shares are 0 or
+    both are 1.
 
-    Examples
-    --------
     >>> z, p = two_proportion_z(np.array(60), np.array(100), np.array(50), np.array(100))
     >>> round(float(z), 3), round(float(p), 3)
     (1.421, 0.155)
@@ -131,14 +123,9 @@ def two_proportion_z(
 class Joint(NamedTuple):
     """Two-sided answers of `joint`, [test].
 
-    Attributes
-    ----------
-    z
-        Distance from the mean of all copies in their standard deviations; NaN where all copies are the same.
-    p
-        Share of copies at least as far from the mean, the observation among them; 1 where nothing can be tested.
-    q
-        False discovery rate at which the test is a discovery; 1 where nothing can be tested.
+    z: distance from the mean of all copies in their standard deviations; NaN where all copies are the same. p: share of copies at
+    least as far from the mean, the observation among them. q: false discovery rate at which the test is a discovery. p and q are 1
+    where nothing can be tested.
     """
 
     z: np.ndarray
@@ -149,20 +136,16 @@ class Joint(NamedTuple):
 def joint(copies: np.ndarray) -> Joint:
     """Tests an observation against its copies under a null, many tests at once.
 
-    Parameters
-    ----------
-    copies
-        [copy, test]: the observation first, then what the null made of it. One copy is made of all tests together, so
-        that what ties tests to each other (heads that look at the same thing, elements that overlap) ties them in each.
+    `copies` [copy, test] are the observation first, then what the null made of it. One copy is made of all tests together, so that
+    what ties tests to each other (heads that look at the same thing, elements that overlap) ties them in each.
 
     Notes
     -----
-    All copies of a test are brought to mean 0 and standard deviation 1, the observation like the others. At a limit t
-    the number of null tests beyond it is estimated by its mean over copies, so q is the smallest ratio of that to
-    what the observation has beyond t: Benjamini and Hochberg's rule with the p of a test taken from the copies of all
-    tests together. That needs no normal tail and no more copies than a hundred or two. q is also at least the share of
-    copies whose own smallest ratio is as small: where no test has an effect, the chance of any discovery is then at
-    most the level, whatever ties the tests.
+    All copies of a test are brought to mean 0 and standard deviation 1, the observation like the others. At a limit t the number of
+    null tests beyond it is estimated by its mean over copies, so q is the smallest ratio of that to what the observation has beyond
+    t: Benjamini and Hochberg's rule with the p of a test taken from the copies of all tests together. q is also at least the share
+    of copies whose own smallest ratio is as small: where no test has an effect, the chance of any discovery is then at most the
+    level, whatever ties the tests.
 
     References
     ----------
@@ -222,8 +205,6 @@ def pearson(first: np.ndarray, second: np.ndarray) -> float:
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
     """Rank correlation, ties at their mean rank; NaN where one of them does not vary.
 
-    Examples
-    --------
     >>> round(spearman(np.array([1, 2, 3]), np.array([10, 30, 20])), 12)
     0.5
     """
@@ -235,8 +216,6 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
 def auroc(positive: np.ndarray, values: np.ndarray) -> float:
     """Chance that a positive has a higher value than a negative, ties counted half; NaN without both.
 
-    Examples
-    --------
     >>> auroc(np.array([1, 1, 0, 0]), np.array([3, 1, 1, 0]))
     0.875
     """
@@ -252,8 +231,6 @@ def auroc(positive: np.ndarray, values: np.ndarray) -> float:
 def auprc(positive: np.ndarray, values: np.ndarray) -> float:
     """Average precision, equal values found together; by guessing the share of positives; NaN without any.
 
-    Examples
-    --------
     >>> round(auprc(np.array([1, 0, 1]), np.array([3, 2, 1])), 3)
     0.833
     """
@@ -269,8 +246,6 @@ def auprc(positive: np.ndarray, values: np.ndarray) -> float:
 def mcc(tables: np.ndarray) -> np.ndarray:
     """Matthews' correlation of confusion tables [table, truth, guess], float64 [table]; NaN where one side is constant.
 
-    Examples
-    --------
     >>> mcc(np.array([[[2, 0], [0, 2]], [[1, 1], [1, 1]], [[0, 2], [2, 0]], [[0, 0], [0, 8]]])).tolist()
     [1.0, 0.0, -1.0, nan]
     """

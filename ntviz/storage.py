@@ -44,9 +44,16 @@ def beside(path: AnyPath, suffix: str = "") -> Generator[Path]:
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part{suffix}")
     try:
         yield part
-        _sync_folder(path.parent)
+        # Makes the rename itself survive a power cut. Windows and some network file systems refuse; the file is whole there too.
+        with suppress(OSError):
+            descriptor = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
     except OSError as error:
-        _say_if_full(error, path)
+        if full := full_disk(error, path):
+            raise full from error
         raise
     finally:
         if part.is_dir():
@@ -54,41 +61,25 @@ def beside(path: AnyPath, suffix: str = "") -> Generator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _say_if_full(error: OSError, path: Path) -> None:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        raise OSError(
-            error.errno,
-            f"{path.name} must fit on the disk, but writing it ended with '{os.strerror(error.errno)}'. "
-            "Nothing half-written is left. Free some space, or write elsewhere",
-            str(path),
-        ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    # Makes the rename itself survive a power cut. Windows and some network file systems refuse; the file is whole there too.
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def full_disk(error: OSError, path: Path) -> OSError | None:
+    """What to raise where writing ended because the disk is full; None for another error."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return None
+    return OSError(
+        error.errno,
+        f"{path.name} must fit on the disk, but writing it ended with '{os.strerror(error.errno)}'. "
+        "Nothing half-written is left. Free some space, or write elsewhere",
+        str(path),
+    )
 
 
 @contextmanager
 def atomic_write(path: AnyPath, mode: str = "wb") -> Generator[IO]:
     """File handle whose content appears at `path` when the block ends well, and not at all otherwise.
 
-    The bytes go to a temporary file in the same folder (made if missing), which is synced and then renamed.
+    The bytes go to a temporary file in the same folder (made if missing), which is synced and then renamed. `mode` is ``"wb"`` for
+    bytes, ``"w"`` for text (UTF-8, lines ending in LF).
 
-    Parameters
-    ----------
-    path
-        File to make or replace.
-    mode
-        ``"wb"`` for bytes, ``"w"`` for text (UTF-8, lines ending in LF).
-
-    Examples
-    --------
     >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> with atomic_write(folder / "answer.txt", "w") as handle:
@@ -142,7 +133,8 @@ def append_line(path: AnyPath, text: str) -> None:
         except OSError as error:
             # Half a line, as a full disk leaves it, would swallow the next one.
             os.ftruncate(handle.fileno(), end)
-            _say_if_full(error, Path(path))
+            if full := full_disk(error, Path(path)):
+                raise full from error
             raise
 
 
@@ -180,19 +172,8 @@ def load(
 ) -> tuple[Any, dict[str, np.ndarray]]:
     """Plain data and arrays as `save` wrote them; each is held to its checksum (CRC-32 of the archive).
 
-    Parameters
-    ----------
-    names
-        Arrays that must be there.
-    version
-        What `about["format"]` must be, unless None.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file.
-    ValueError
-        It is damaged, of another version, or something else.
+    `names` are arrays that must be there, `version` what `about["format"]` must be, unless None. A ValueError says that the file is
+    damaged, of another version, or something else.
     """
     import numpy as np
 
@@ -345,8 +326,6 @@ class Pieces:
 def share(total: int, shard: tuple[int, int]) -> range:
     """Numbers, from 0, of the pieces of shard (i, n), i from 1: every n-th, so that long stretches of easy ones are shared too.
 
-    Examples
-    --------
     >>> [list(share(7, (i, 3))) for i in (1, 2, 3)]
     [[0, 3, 6], [1, 4], [2, 5]]
     """
@@ -391,9 +370,7 @@ class Output:
     """
 
     path: Path
-    cache: Path | None = (
-        None  # folder of pieces, kept; None for the one beside the file, which is removed in the end
-    )
+    cache: Path | None = None  # folder of pieces, kept; None for the one beside the file, removed in the end
 
     @classmethod
     def of(cls, path: AnyPath, cache: AnyPath | None, endings: Collection[str], what: str) -> Output:

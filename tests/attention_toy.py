@@ -17,6 +17,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from ntviz.genome.sequence import reverse_complement
 from ntviz.models import Forward
 from ntviz.tokens import VOCABULARIES, Tokenizer, Tokens
 
@@ -31,12 +32,7 @@ def uniform(tokens: Tokens) -> np.ndarray:
 
 def fixed_offset(offset: int) -> Rule:
     """The token `offset` further on; all alike where there is none."""
-
-    def rule(tokens: Tokens) -> np.ndarray:
-        n = len(tokens)
-        return SHARP * np.eye(n, k=offset)
-
-    return rule
+    return lambda tokens: SHARP * np.eye(len(tokens), k=offset)
 
 
 previous_token = fixed_offset(-1)
@@ -44,9 +40,7 @@ previous_token = fixed_offset(-1)
 
 def first_token(tokens: Tokens) -> np.ndarray:
     """The first token, `<cls>`."""
-    scores = np.zeros((len(tokens), len(tokens)))
-    scores[:, 0] = SHARP
-    return scores
+    return SHARP * np.tile(np.arange(len(tokens)) == 0, (len(tokens), 1))
 
 
 def on_tokens(which: Callable[[Tokens], np.ndarray], sharp: float = SHARP) -> Rule:
@@ -67,13 +61,11 @@ def motif(text: str) -> Rule:
     """Tokens that hold a base of an occurrence of `text` on the forward strand."""
 
     def which(tokens: Tokens) -> np.ndarray:
-        inside = np.zeros(len(tokens.sequence) + 1, dtype=int)
-        at = tokens.sequence.find(text)
-        while at >= 0:
-            inside[at : at + len(text)] = 1
-            at = tokens.sequence.find(text, at + 1)
-        total = np.concatenate([[0], np.cumsum(inside)])
-        return total[tokens.spans[:, 1]] > total[tokens.spans[:, 0]]
+        inside = np.zeros(len(tokens.sequence), dtype=bool)
+        for at in range(len(inside)):
+            if tokens.sequence.startswith(text, at):
+                inside[at : at + len(text)] = True
+        return np.array([inside[start:end].any() for start, end in tokens.spans])
 
     return on_tokens(which)
 
@@ -84,11 +76,13 @@ def random_keys(seed: int) -> Rule:
     def rule(tokens: Tokens) -> np.ndarray:
         rng = np.random.default_rng([seed, *np.frombuffer(tokens.sequence.encode()[:64], dtype=np.uint8)])
         n = len(tokens)
-        scores = np.zeros((n, n))
-        scores[np.arange(n), rng.integers(1, n, size=n)] = SHARP
-        return scores
+        return SHARP * np.eye(n)[rng.integers(1, n, size=n)]
 
     return rule
+
+
+def _kmers(tokens: Tokens) -> list[str]:
+    return [tokens.sequence[start:end] for start, end in tokens.spans]
 
 
 def same_kmer(tokens: Tokens) -> np.ndarray:
@@ -100,10 +94,10 @@ def same_kmer(tokens: Tokens) -> np.ndarray:
 
 def palindrome(tokens: Tokens) -> np.ndarray:
     """Tokens whose bases are the reverse complement of the query's."""
-    pair = str.maketrans("ACGT", "TGCA")
-    words = [tokens.sequence[start:end] for start, end in tokens.spans]
-    turned = [word.translate(pair)[::-1] for word in words]
-    return SHARP * np.array([[bool(word) and word == other for other in words] for word in turned])
+    kmers = _kmers(tokens)
+    return SHARP * np.array(
+        [[bool(one) and reverse_complement(one) == other for other in kmers] for one in kmers]
+    )
 
 
 def period(bp: float) -> Rule:
@@ -118,10 +112,7 @@ def period(bp: float) -> Rule:
 
 def gc_rich(tokens: Tokens) -> np.ndarray:
     """Keys in proportion to their GC content."""
-    share = [
-        sum(base in "GC" for base in tokens.sequence[start:end]) / max(end - start, 1)
-        for start, end in tokens.spans
-    ]
+    share = [sum(base in "GC" for base in kmer) / max(len(kmer), 1) for kmer in _kmers(tokens)]
     return np.tile(4.0 * np.array(share), (len(tokens), 1))
 
 
@@ -146,22 +137,13 @@ class _Attention(nn.Module):
         self.tables: torch.Tensor = torch.zeros(0)
 
     def forward(self, hidden: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        n = hidden.shape[1]
-        heads = self.tables.shape[1]
+        n, heads = hidden.shape[1], self.tables.shape[1]
         query = torch.eye(n).expand(len(hidden), heads, n, n)
         key = self.tables.transpose(-1, -2)[:, :, :n, :n]
         value = hidden[:, None].expand(len(hidden), heads, *hidden.shape[1:])
-        kernel = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, _eager)
+        kernel = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, nn.Identity)
         mixed, _ = kernel(self, query, key, value, mask, dropout=0.0, scaling=1.0)
         return mixed.mean(2)
-
-
-def _eager(module: nn.Module, query: Any, key: Any, value: Any, mask: Any, scaling: float, **_: Any) -> Any:
-    scores = query @ key.transpose(-1, -2) * scaling
-    if mask is not None:
-        scores = scores + mask
-    weights = scores.softmax(-1)
-    return (weights @ value).transpose(1, 2), weights
 
 
 class ToyEncoder(PreTrainedModel):
@@ -199,34 +181,19 @@ class ToyModel:
     max_tokens: int = 4096
     info: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def max_bp(self) -> int:
-        return (self.max_tokens - 1) * self.tokenizer.vocabulary.k
-
-    @property
-    def mask_id(self) -> int:
-        return self.tokenizer.vocabulary.mask_id
-
-    @property
-    def layers(self) -> int:
-        return len(self.rules)
-
-    @property
-    def heads(self) -> int:
-        return len(self.rules[0])
-
-    @property
-    def hidden_size(self) -> int:
-        return 8
+    hidden_size = 8
+    layers = property(lambda self: len(self.rules))
+    heads = property(lambda self: len(self.rules[0]))
+    mask_id = property(lambda self: self.tokenizer.vocabulary.mask_id)
+    max_bp = property(lambda self: (self.max_tokens - 1) * self.tokenizer.vocabulary.k)
 
     def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
         return self.tokenizer(sequence, max_tokens=self.max_tokens, phase=phase)
 
     def random_twin(self, seed: int = 0) -> ToyModel:
         """The same shape with heads that look anywhere: one key at random for each query."""
-        rules = [
-            [random_keys(1000 * seed + 37 * i + j) for j in range(self.heads)] for i in range(self.layers)
-        ]
+        places = [[37 * i + j for j in range(self.heads)] for i in range(self.layers)]
+        rules = [[random_keys(1000 * seed + place) for place in row] for row in places]
         return toy(rules, k=self.tokenizer.vocabulary.k, name="random twin of toy")
 
     def weights(self, tokens: Tokens) -> np.ndarray:

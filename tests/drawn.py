@@ -27,13 +27,10 @@ def annotation(*rows: list[tuple]) -> Annotation:
 
 def assert_text(figure) -> None:
     """HOSTILE, of which a figure is made, is markup nowhere, and as it came in the alt sentence."""
-    assert "<b>bold</b>" in plot.alt(figure)
-    assert "\n" not in plot.alt(figure)
+    assert "<b>bold</b>" in plot.alt(figure) and "\n" not in plot.alt(figure)
     shown = figure.to_plotly_json()
     del shown["layout"]["meta"]
-    assert "<b>bold" not in str(shown)
-    assert "<img" not in str(shown)
-    assert "&lt;b&gt;bold" in str(shown)
+    assert "<b>bold" not in str(shown) and "<img" not in str(shown) and "&lt;b&gt;bold" in str(shown)
     assert not any("%{z}%{x}" in (trace.hovertemplate or "") for trace in figure.data)
 
 

@@ -2,8 +2,63 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import nbformat
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from ntviz import annotation, data, models
+from ntviz.reference import Reference
+
+SETUP = """
+from ntviz import annotation, data, explore, models
+from ntviz.reference import Reference
+parts = models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
+"""
+
+
+def parts() -> tuple:
+    """What `SETUP` makes, in this process, to compare with what the page shows."""
+    genes = annotation.read(data.bundle("genes"))
+    return models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), genes
+
+
+@contextmanager
+def running(browser: Browser, lab, name: str, *cells: str, kernel: str = "python3", wait: bool = True) -> Iterator[Page]:  # fmt: skip
+    """JupyterLab with a notebook whose cells have been sent; at the end the page must not have complained."""
+    nbformat.write(book(*cells, kernel=kernel), lab.folder / name)
+    page, errors = opened(browser, lab.url), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    run_all(page, name, wait=wait)
+    yield page
+    assert errors == []
+    page.context.close()
+
+
+def here(page: Page) -> Locator:
+    """The panel that is seen."""
+    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+
+
+def place(live: Locator) -> Locator:
+    """The box of an explorer where a place is typed."""
+    return live.page.get_by_placeholder("a gene, a region or a variant")
+
+
+def visit(live: Locator, text: str) -> None:
+    place(live).fill(text)
+    place(live).press("Enter")
+
+
+def message(live: Locator) -> Locator:
+    return live.page.locator(".ntviz-message")
+
+
+def says(live: Locator, text: str) -> None:
+    """Wait for words of the figure's alt sentence."""
+    expect(live).to_have_attribute("aria-label", re.compile(re.escape(text)), timeout=30_000)
 
 
 def book(*cells: nbformat.NotebookNode | str, kernel: str = "python3") -> nbformat.NotebookNode:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ntviz.models import checkpoints, registry
+from ntviz import models
+from ntviz.models.peers.spliceai import SpliceEnsemble
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -24,6 +25,11 @@ def rewrite(directory: Path, **changes) -> Path:
     return directory
 
 
+def copied(family: str, folder: Path) -> Path:
+    """A copy of a family's small checkpoint, to be altered."""
+    return shutil.copytree(FIXTURES / f"{family}_tiny", folder / "copy")
+
+
 def retensor(directory: Path, change) -> Path:
     tensors = load_file(directory / "model.safetensors")
     change(tensors)
@@ -31,15 +37,14 @@ def retensor(directory: Path, change) -> Path:
     return directory
 
 
+def refused(given, message: str, error=ValueError, **options) -> None:
+    """Loading a directory or a name ends in an error that says why."""
+    with pytest.raises(error, match=message):
+        models.load(given, device="cpu", **options)
+
+
 def random_sequence(length: int, seed: int = 0, letters: str = "ACGT") -> str:
     return "".join(np.random.default_rng(seed).choice(list(letters), length))
-
-
-def load(family, directory: Path, **options):
-    """A checkpoint as the front door hands it over to a family, under another name and licence."""
-    spec = registry.PeerSpec("tiny", "tiny", 0, 0, 0, 0, 0, 0, "none", "")
-    located = checkpoints.Located(directory, spec, "local", "tiny")
-    return family.load(located, **{"device": "cpu", "dtype": "float32", "max_tokens": None} | options)
 
 
 def write_bpnet(directory: Path, *, controls: int = 2, trimming: int | None = 20) -> Path:
@@ -64,33 +69,9 @@ def write_bpnet(directory: Path, *, controls: int = 2, trimming: int | None = 20
 
 def write_spliceai(directory: Path) -> Path:
     """An ensemble of one network with random weights."""
-    from ntviz.models.peers.spliceai import SpliceEnsemble
-
     directory.mkdir()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        save_file(SpliceEnsemble(1).state_dict(), directory / "model.safetensors")
+        save_file(SpliceEnsemble({"networks": 1}).state_dict(), directory / "model.safetensors")
     (directory / "config.json").write_text('{"model_type": "spliceai-10k", "networks": 1}')
     return directory
-
-
-def fixtures(module, folder: Path):
-    """`load`, and the fixtures `copy`, `tiny` and `expected`, of a peer's small checkpoint."""
-
-    def load_one(directory: Path = folder, **options):
-        return load(module, directory, **options)
-
-    @pytest.fixture
-    def copy(tmp_path):
-        return shutil.copytree(folder, tmp_path / "copy")
-
-    @pytest.fixture(scope="module")
-    def tiny():
-        return load_one()
-
-    @pytest.fixture(scope="module")
-    def expected():
-        with np.load(folder / "expected.npz") as stored:
-            return dict(stored)
-
-    return load_one, copy, tiny, expected

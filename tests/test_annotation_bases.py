@@ -32,7 +32,7 @@ def brute_repeats(sequence: str, unit: int, length: int, copies: float) -> np.nd
     return inside
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(12))
 def test_repeats_equal_brute_force(seed):
     draw = random.Random(seed)
     text = "".join(
@@ -49,13 +49,9 @@ def test_repeats_equal_brute_force(seed):
     assert spans(back) == spans(found)
 
 
-def test_repeats_of_a_text_without_any():
-    found = annotation.tandem_repeats("ACGTTGCAAC", Interval("1", 0, 10))
-    assert len(found) == 0
-    assert list(found.kinds) == ["tandem_repeat"]
-
-
 def test_repeats_refuse_what_makes_no_sense():
+    nothing = annotation.tandem_repeats("ACGTTGCAAC", Interval("1", 0, 10))
+    assert (len(nothing), nothing.kinds) == (0, ("tandem_repeat",))
     with pytest.raises(ValueError, match="2 copies at least; received longest_unit=6, length=12, copies=1"):
         annotation.tandem_repeats("ACGT", Interval("1", 0, 4), copies=1)
     with pytest.raises(ValueError, match="as long as its interval; received 4 bases"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,133 +31,68 @@ def stretches(found: Annotation, kind: str) -> list[tuple[int, int]]:
 
 # By hand --------------------------------------------------------------------------------------------------------------
 
-FORWARD = [
-    ("1", 100, 120, "+", "exon", "A"),
-    ("1", 130, 150, "+", "exon", "A"),
-    ("1", 160, 180, "+", "exon", "A"),
-    ("1", 118, 120, "+", "CDS", "A"),
-    ("1", 130, 150, "+", "CDS", "A"),
-    ("1", 160, 162, "+", "CDS", "A"),
+# CDS 118-120, 130-150, 160-162: 24 bases, 8 codons; the first codon lies on two exons.
+PARTS = [
+    (100, 120, "exon"),
+    (130, 150, "exon"),
+    (160, 180, "exon"),
+    (118, 120, "CDS"),
+    (130, 150, "CDS"),
+    (160, 162, "CDS"),
 ]
-BACKWARD = [("1", 1000 - row[2], 1000 - row[1], "-", row[4], "B") for row in FORWARD]
+FORWARD = [("1", start, end, "+", kind, "A") for start, end, kind in PARTS]
+BACKWARD = [("1", 1000 - end, 1000 - start, "-", kind, "B") for start, end, kind in PARTS]
+LNC = [("1", 300, 400, "+", "exon", "lnc"), ("1", 450, 500, "+", "exon", "lnc")]
 
 
-def test_splice_sites_of_one_gene_on_each_strand() -> None:
-    forward, backward = Annotation(table_of(*FORWARD)), Annotation(table_of(*BACKWARD))
-    assert stretches(forward, "splice_donor") == [(120, 122), (150, 152)]
-    assert stretches(forward, "splice_acceptor") == [(128, 130), (158, 160)]
-    assert stretches(backward, "splice_donor") == [(848, 850), (878, 880)]
-    assert stretches(backward, "splice_acceptor") == [(840, 842), (870, 872)]
+@pytest.mark.parametrize(("rows", "inside", "expected"), [
+    (FORWARD, False, {
+        "splice_donor": [(120, 122), (150, 152)], "splice_acceptor": [(128, 130), (158, 160)],
+        "start_codon": [(118, 120), (130, 131)], "stop_codon": [(162, 165)],
+        "five_prime_utr": [(100, 118)], "three_prime_utr": [(165, 180)],
+    }),
+    (BACKWARD, False, {
+        "splice_donor": [(848, 850), (878, 880)], "splice_acceptor": [(840, 842), (870, 872)],
+        "start_codon": [(869, 870), (880, 882)], "stop_codon": [(835, 838)],
+        "five_prime_utr": [(882, 900)], "three_prime_utr": [(820, 835)],
+    }),
+    # The stop within the CDS, as in GFF3.
+    (FORWARD, True, {"stop_codon": [(149, 150), (160, 162)], "three_prime_utr": [(162, 180)]}),
+    # What a file states is not derived. The stated stop codon is no UTR; of one nobody states nothing is taken away.
+    ([*FORWARD, ("1", 500, 502, "+", "splice_donor", "A"), ("1", 162, 165, "+", "stop_codon", "A")], False,
+     {"splice_donor": [(500, 502)], "stop_codon": [(162, 165)], "three_prime_utr": [(165, 180)]}),
+    ([*FORWARD, ("1", 900, 903, "+", "stop_codon", "B")], False, {"three_prime_utr": [(162, 180)]}),
+    # A broken frame gives no codons.
+    ([*FORWARD[:-1], ("1", 160, 163, "+", "CDS", "A")], False,
+     {"start_codon": [], "stop_codon": [], "three_prime_utr": [(163, 180)]}),
+    # A frame that ends with its exons has no stop codon.
+    ([("1", 100, 130, "+", "exon", "A"), ("1", 100, 130, "+", "CDS", "A")], False,
+     {"start_codon": [(100, 103)], "stop_codon": [], "five_prime_utr": []}),
+    # Without CDS there is no UTR.
+    ([*FORWARD, *LNC], False, {"five_prime_utr": [(100, 118)], "three_prime_utr": [(165, 180)]}),
+    # An exon that names no gene and no transcript has no neighbour, and one without strand no splice sites.
+    ([("1", start, start + 5, *more) for start in (10, 30) for more in ((".", "exon", "A"), ("+", "exon", ""))], False,
+     {"intron": [(15, 30)], "splice_donor": []}),
+    # Short gaps have no splice sites.
+    ([("1", 0, 10, "+", "exon", "A"), ("1", 13, 20, "+", "exon", "A"), ("1", 24, 30, "+", "exon", "A")], False,
+     {"intron": [(10, 13), (20, 24)], "splice_donor": [(20, 22)], "splice_acceptor": [(22, 24)]}),
+])  # fmt: skip
+def test_derived_elements_by_hand(rows, inside, expected):
+    found = Annotation(table_of(*rows), stop_in_cds=inside)
+    assert {kind: stretches(found, kind) for kind in expected} == expected
+    near = found.within(Interval("1", 0, 1000))
+    assert {kind: stretches(near, kind) for kind in expected} == expected
+    assert "five_prime_utr" not in Annotation(table_of(*LNC)).kinds
 
 
-def test_codons_and_utrs_of_one_gene_on_each_strand() -> None:
-    # CDS 118-120, 130-150, 160-162: 24 bases, 8 codons; the first codon lies on two exons.
-    forward, backward = Annotation(table_of(*FORWARD)), Annotation(table_of(*BACKWARD))
-    assert stretches(forward, "start_codon") == [(118, 120), (130, 131)]
-    assert stretches(forward, "stop_codon") == [(162, 165)]
-    assert stretches(forward, "five_prime_utr") == [(100, 118)]
-    assert stretches(forward, "three_prime_utr") == [(165, 180)]
-    assert stretches(backward, "start_codon") == [(869, 870), (880, 882)]
-    assert stretches(backward, "stop_codon") == [(835, 838)]
-    assert stretches(backward, "five_prime_utr") == [(882, 900)]
-    assert stretches(backward, "three_prime_utr") == [(820, 835)]
-
-
-def test_stop_within_the_cds_as_in_gff3() -> None:
-    found = Annotation(table_of(*FORWARD), stop_in_cds=True)
-    assert stretches(found, "stop_codon") == [(149, 150), (160, 162)]
-    assert stretches(found, "three_prime_utr") == [(162, 180)]
-    assert stretches(found.within(Interval("1", 0, 500)), "stop_codon") == [(149, 150), (160, 162)]
-
-
-def test_files_know_where_their_stop_codon_is(tmp_path: Path) -> None:
-    gtf, gff = tmp_path / "a.gtf", tmp_path / "a.gff3"
-    gtf.write_text(
-        "".join(
-            f'1\tt\t{kind}\t{start + 1}\t{end}\t.\t+\t.\tgene_id "A"; transcript_id "A";\n'
-            for _, start, end, _, kind, _ in FORWARD
-        )
-    )
-    gff.write_text(
-        "1\tt\tmRNA\t101\t180\t.\t+\t.\tID=A\n"
-        + "".join(
-            f"1\tt\t{kind}\t{start + 1}\t{end}\t.\t+\t.\tParent=A\n" for _, start, end, _, kind, _ in FORWARD
-        )
-    )
-    assert stretches(annotation.read(gtf), "stop_codon") == [(162, 165)]
-    assert stretches(annotation.read(gff), "stop_codon") == [(149, 150), (160, 162)]
-
-
-def test_what_a_file_states_is_not_derived() -> None:
-    stated = ("1", 500, 502, "+", "splice_donor", "A")
-    stop = ("1", 162, 165, "+", "stop_codon", "A")
-    found = Annotation(table_of(*FORWARD, stated, stop))
-    assert stretches(found, "splice_donor") == [(500, 502)]
-    assert stretches(found, "stop_codon") == [(162, 165)]
-    # The stated stop codon is no UTR; of a stop codon nobody states nothing is taken away.
-    assert stretches(found, "three_prime_utr") == [(165, 180)]
-    other = Annotation(table_of(*FORWARD, ("1", 900, 903, "+", "stop_codon", "B")))
-    assert stretches(other, "three_prime_utr") == [(162, 180)]
-
-
-def test_a_broken_frame_gives_no_codons() -> None:
-    found = Annotation(table_of(*FORWARD[:-1], ("1", 160, 163, "+", "CDS", "A")))
-    assert "start_codon" in found.kinds
-    assert stretches(found, "start_codon") == []
-    assert stretches(found, "stop_codon") == []
-    assert stretches(found, "three_prime_utr") == [(163, 180)]
-
-
-def test_a_frame_that_ends_with_its_exons_has_no_stop_codon() -> None:
-    rows = [("1", 100, 130, "+", "exon", "A"), ("1", 100, 130, "+", "CDS", "A")]
-    found = Annotation(table_of(*rows))
-    assert stretches(found, "start_codon") == [(100, 103)]
-    assert stretches(found, "stop_codon") == []
-    assert stretches(found, "five_prime_utr") == []
-
-
-def test_without_cds_there_is_no_utr() -> None:
-    found = Annotation(
-        table_of(*FORWARD, ("1", 300, 400, "+", "exon", "lnc"), ("1", 450, 500, "+", "exon", "lnc"))
-    )
-    assert stretches(found, "five_prime_utr") == [(100, 118)]
-    assert stretches(found, "three_prime_utr") == [(165, 180)]
-    assert "five_prime_utr" not in Annotation(table_of(("1", 300, 400, "+", "exon", "lnc"))).kinds
-
-
-def test_exons_without_strand_or_gene() -> None:
-    rows = [
-        ("1", start, start + 5, strand, "exon", name)
-        for start in (10, 30)
-        for strand, name in ((".", "A"), ("+", ""))
-    ]
-    found = Annotation(table_of(*rows))
-    # An exon that names no gene and no transcript has no neighbour.
-    assert stretches(found, "intron") == [(15, 30)]
-    assert stretches(found, "splice_donor") == []
-
-
-def test_short_gaps_have_no_splice_sites() -> None:
-    rows = [("1", 0, 10, "+", "exon", "A"), ("1", 13, 20, "+", "exon", "A"), ("1", 24, 30, "+", "exon", "A")]
-    found = Annotation(table_of(*rows))
-    assert stretches(found, "intron") == [(10, 13), (20, 24)]
-    assert stretches(found, "splice_donor") == [(20, 22)]
-    assert stretches(found, "splice_acceptor") == [(22, 24)]
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["5UTR", "five_prime_UTR", "5'UTR", "5'-UTR", "UTR5", "utr_5_prime", "five_prime_untranslated_region"],
-)
-def test_names_of_utrs(tmp_path: Path, name: str) -> None:
-    other = name.replace("5", "3").replace("five", "three")
-    lines = [
-        f'1\tt\t{kind}\t1\t10\t.\t+\t.\tgene_id "A"; transcript_id "A";\n'
-        for kind in (name, other, "reUTRn", "UTR")
-    ]
-    (tmp_path / "a.gtf").write_text("".join(lines))
-    table = annotation.read(tmp_path / "a.gtf").table
-    assert table["element"].tolist() == ["five_prime_utr", "three_prime_utr", "reUTRn", "UTR"]
+@pytest.mark.parametrize(("name", "head", "attributes", "stop"), [
+    ("a.gtf", "", 'gene_id "A"; transcript_id "A";', [(162, 165)]),
+    ("a.gff3", "1\tt\tmRNA\t101\t180\t.\t+\t.\tID=A\n", "Parent=A", [(149, 150), (160, 162)]),
+])  # fmt: skip
+def test_files_know_where_their_stop_codon_is(tmp_path, name, head, attributes, stop):
+    lines = (f"1\tt\t{kind}\t{start + 1}\t{end}\t.\t+\t.\t{attributes}\n" for start, end, kind in PARTS)
+    (tmp_path / name).write_text(head + "".join(lines))
+    assert stretches(annotation.read(tmp_path / name), "stop_codon") == stop
 
 
 # Brute force ----------------------------------------------------------------------------------------------------------
@@ -220,7 +154,7 @@ KINDS = ("splice_donor", "splice_acceptor", "start_codon", "stop_codon", "five_p
 
 @pytest.mark.parametrize("stop_in_cds", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_derived_elements_equal_brute_force(seed: int, *, stop_in_cds: bool) -> None:
+def test_derived_elements_equal_brute_force(seed, stop_in_cds):
     genes = random_genes(seed)
     rows = [row for gene in genes for row in gene]
     random.Random(seed).shuffle(rows)
@@ -236,21 +170,19 @@ def test_derived_elements_equal_brute_force(seed: int, *, stop_in_cds: bool) -> 
 
 
 @pytest.fixture(scope="module")
-def genes() -> Annotation:
+def genes():
     return annotation.read(data.bundle("genes"))
 
 
 @pytest.fixture(scope="module")
-def reference() -> Reference:
+def reference():
     return Reference(data.bundle("chr20"))
 
 
 @pytest.mark.parametrize(
     ("kind", "bases", "share"), [("splice_donor", "GT", 0.985), ("splice_acceptor", "AG", 0.99)]
 )
-def test_real_introns_begin_with_gt_and_end_with_ag(
-    genes: Annotation, reference: Reference, kind: str, bases: str, share: float
-) -> None:
+def test_real_introns_begin_with_gt_and_end_with_ag(genes, reference, kind, bases, share):
     exons = genes.table[genes.table["element"] == "exon"]
     strand_of: dict[int, str] = {}
     for edge in ("start", "end"):
@@ -267,7 +199,7 @@ def test_real_introns_begin_with_gt_and_end_with_ag(
     assert right / len(sites) > share
 
 
-def test_derived_parts_equal_those_of_the_file(genes: Annotation) -> None:
+def test_derived_parts_equal_those_of_the_file(genes):
     stated = ("five_prime_utr", "three_prime_utr", "start_codon", "stop_codon")
     bare = Annotation(genes.table[~genes.table["element"].isin(stated)])
     for kind in stated:

@@ -52,9 +52,11 @@ class Model:
         return sorted(found)
 
     def phased(self, last: int) -> list[tuple[int, int, int]]:
-        return [
-            (start, end, (self.phase - before) % 3) for start, end, before in self.pieces(self.first, last)
-        ]
+        pieces = self.pieces(self.first, last)
+        return [(start, end, (self.phase - before) % 3) for start, end, before in pieces]
+
+
+SENSE = [codon for codon in consequences.CODE if codon not in STOPS]
 
 
 def models(seed: int, *, partial: bool) -> tuple[list[Model], str]:
@@ -75,10 +77,7 @@ def models(seed: int, *, partial: bool) -> tuple[list[Model], str]:
         last -= (last - before - phase) % 3
         model = Model(f"g{number}", generator.choice("+-"), exons, before, last, phase, partial)
         coding = model.bases[before:last]
-        codons = [
-            generator.choice([c for c in consequences.CODE if c not in STOPS])
-            for _ in range(len(coding) // 3)
-        ]
+        codons = [generator.choice(SENSE) for _ in range(len(coding) // 3)]
         codons[-1] = generator.choice(STOPS)
         codons[0] = codons[0] if partial else "ATG"
         text = "".join(generator.choices("ACGT", k=phase)) + "".join(codons)
@@ -109,25 +108,21 @@ def gff3(genes: list[Model], *, exons: bool) -> str:
     text = "##gff-version 3\n"
     for model in genes:
         name, whole = model.name, (model.exons[0][0], model.exons[-1][1])
+        more = "biotype=protein_coding"
+        text += line(model, "gene", *whole, f"ID=gene:{name};Name={name};gene_id={name};{more}")
         text += line(
-            model, "gene", *whole, f"ID=gene:{name};Name={name};gene_id={name};biotype=protein_coding"
+            model, "mRNA", *whole, f"ID=transcript:{name};Parent=gene:{name};transcript_id={name};{more}"
         )
-        text += line(model, "mRNA", *whole, f"ID=transcript:{name};Parent=gene:{name};transcript_id={name};biotype=protein_coding")  # fmt: skip
         below = f"Parent=transcript:{name}"
-        lacking = (
-            (f";start_range=.,{whole[0] + 1}" if model.strand == "+" else f";end_range={whole[1]},.")
-            if model.partial
-            else ""
-        )
+        lacking = f";start_range=.,{whole[0] + 1}" if model.strand == "+" else f";end_range={whole[1]},."
+        lacking *= model.partial
         for start, end, phase in model.phased(model.last):
             text += line(model, "CDS", start, end, f"ID=CDS:{name};{below}{lacking}", phase)
         if exons:
             text += "".join(line(model, "exon", *exon, below) for exon in model.exons)
             continue
-        for kind, first, last in (
-            ("five_prime_UTR", 0, model.first),
-            ("three_prime_UTR", model.last, len(model.bases)),
-        ):
+        utrs = ("five_prime_UTR", 0, model.first), ("three_prime_UTR", model.last, len(model.bases))
+        for kind, first, last in utrs:
             text += "".join(line(model, kind, *piece[:2], below) for piece in model.pieces(first, last))
     return text
 
@@ -137,10 +132,8 @@ def bed(genes: list[Model]) -> str:
     for model in genes:
         start, end = model.exons[0][0], model.exons[-1][1]
         thick = model.pieces(model.first, model.last)
-        sizes, starts = (
-            ",".join(map(str, numbers))
-            for numbers in ([b - a for a, b in model.exons], [a - start for a, _ in model.exons])
-        )
+        sizes = ",".join(str(b - a) for a, b in model.exons)
+        starts = ",".join(str(a - start) for a, _ in model.exons)
         text += f"c\t{start}\t{end}\t{model.name}\t0\t{model.strand}\t{thick[0][0]}\t{thick[-1][1]}\t0\t{len(model.exons)}\t{sizes}\t{starts}\n"  # fmt: skip
     return text
 
@@ -165,22 +158,29 @@ def written(folder: Path, seed: int, *, partial: bool) -> tuple[dict[str, Annota
 
 
 def every_base(letters: str) -> list[Variant]:
-    generator = random.Random(1)
-    return [
-        Variant("c", at + 1, letters[at], generator.choice("ACGT".replace(letters[at], "")))
-        for at in range(1490, len(letters) - 400)
-    ]
+    generator, places = random.Random(1), range(1490, len(letters) - 400)
+    others = (generator.choice("ACGT".replace(letters[at], "")) for at in places)
+    return [Variant("c", at + 1, letters[at], other) for at, other in zip(places, others, strict=True)]
 
 
-KINDS = (
-    *("gene", "transcript", "exon", "intron", "splice_donor", "splice_acceptor", "promoter", "start_codon"),
-    *("stop_codon", "five_prime_utr", "three_prime_utr"),
-)
+KINDS = [
+    "gene",
+    "transcript",
+    "exon",
+    "intron",
+    "splice_donor",
+    "splice_acceptor",
+    "promoter",
+    "start_codon",
+    "stop_codon",
+    "five_prime_utr",
+    "three_prime_utr",
+]
 
 
 @pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("seed", range(3))
-def test_five_dialects_of_one_gene_model(tmp_path: Path, seed: int, *, partial: bool) -> None:
+def test_five_dialects_of_one_gene_model(tmp_path, seed, partial):
     read, reference, letters, _ = written(tmp_path, seed, partial=partial)
     whole = Interval("c", 0, len(letters))
     elements = {
@@ -192,19 +192,15 @@ def test_five_dialects_of_one_gene_model(tmp_path: Path, seed: int, *, partial: 
         for name, one in read.items()
     }
     first = elements.pop("exons.gff3")
-    assert all(
-        bases is not None and (bases.any() or kind.endswith(("utr", "codon")))
-        for kind, bases in first.items()
-    )
+    assert all(bases.any() or kind.endswith(("utr", "codon")) for kind, bases in first.items())
     assert first["start_codon"].any() == (not partial)
     for name, other in elements.items():
         for kind, bases in first.items():
             # A file that states UTRs, of which there are none, has no such kind.
             found = other[kind] if other[kind] is not None else np.zeros(len(letters), dtype=bool)
             assert (found == bases).all(), (name, kind)
-    tables = {
-        name: consequences.consequence(every_base(letters), one, reference) for name, one in read.items()
-    }
+    changes = every_base(letters)
+    tables = {name: consequences.consequence(changes, one, reference) for name, one in read.items()}
     for name, table in tables.items():
         pd.testing.assert_frame_equal(table, tables["exons.gff3"], obj=name)
     assert {"stop_lost", "missense", "synonymous", "splice_donor"} <= set(tables["exons.gff3"]["consequence"])
@@ -212,7 +208,7 @@ def test_five_dialects_of_one_gene_model(tmp_path: Path, seed: int, *, partial: 
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_bases_tell_where_a_cds_without_stop_codon_lines_ends(tmp_path: Path, *, inside: bool) -> None:
+def test_bases_tell_where_a_cds_without_stop_codon_lines_ends(tmp_path, inside):
     read, reference, letters, _ = written(tmp_path, 7, partial=False)
     (tmp_path / "silent.gtf").write_text(gtf(models(7, partial=False)[0], inside=inside, stops=False))
     silent = annotation.read(tmp_path / "silent.gtf")
@@ -224,13 +220,12 @@ def test_bases_tell_where_a_cds_without_stop_codon_lines_ends(tmp_path: Path, *,
 
 
 @pytest.mark.parametrize("partial", [False, True])
-def test_consequences_are_those_of_bcftools(tmp_path: Path, *, partial: bool) -> None:
+def test_consequences_are_those_of_bcftools(tmp_path, partial):
     read, reference, letters, gff = written(tmp_path, 11, partial=partial)
     changes = every_base(letters)
-    (tmp_path / "c.vcf").write_text(
-        f"##fileformat=VCFv4.2\n##contig=<ID=c,length={len(letters)}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
-        + "".join(f"c\t{one.pos}\t.\t{one.ref}\t{one.alt}\t.\t.\t.\n" for one in changes)
-    )
+    head = f"##fileformat=VCFv4.2\n##contig=<ID=c,length={len(letters)}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    records = (f"c\t{one.pos}\t.\t{one.ref}\t{one.alt}\t.\t.\t.\n" for one in changes)
+    (tmp_path / "c.vcf").write_text(head + "".join(records))
     command = ["bcftools", "csq", "-l", "-f", tmp_path / "c.fa", "-g", gff, tmp_path / "c.vcf"]
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     theirs = {
@@ -241,21 +236,18 @@ def test_consequences_are_those_of_bcftools(tmp_path: Path, *, partial: bool) ->
     proteins = {"missense", "synonymous", "stop_gained", "stop_lost", "start_lost"}
     compared = 0
     for change, row in zip(changes, ours.itertuples(), strict=True):
+        entries = theirs[change.pos]
         terms = {
-            term
-            for entry in theirs[change.pos]
-            for term in entry[0].replace("stop_retained", "synonymous").split("&")
+            term.replace("stop_retained", "synonymous") for entry in entries for term in entry[0].split("&")
         }
         if row.consequence in proteins or terms & proteins:
             compared += 1
             # Ours is the gravest, and theirs are all of a place.
             assert row.consequence in terms and (row.consequence in proteins or terms - proteins), (
                 row,
-                theirs[change.pos],
+                entries,
             )
         if row.protein and row.consequence == "missense":
-            (number, letter), *_ = (
-                entry[5].split(">") for entry in theirs[change.pos] if "missense" in entry[0]
-            )
+            number, letter = next(entry[5].split(">") for entry in entries if "missense" in entry[0])
             assert row.protein == f"{number[-1]}{number[:-1]}{letter[-1]}"
     assert compared > 300

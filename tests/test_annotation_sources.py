@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -22,28 +22,22 @@ def elements(found: Annotation) -> list[tuple[str, int, int]]:
 
 # Regulatory regions ---------------------------------------------------------------------------------------------------
 
-CCRES = """\
-chr1\t0\t10\tEH38D0000001\tEH38E0000001\tPLS,CTCF-bound
-chr1\t10\t20\tEH38D0000002\tEH38E0000002\tpELS
-chr1\t20\t30\tEH38D0000003\tEH38E0000003\tdELS,CTCF-bound
-chr1\t30\t40\tEH38D0000004\tEH38E0000004\t{ctcf}
-chr1\t40\t50\tEH38D0000005\tEH38E0000005\t{mark}
-chr1\t50\t60\tEH38D0000006\tEH38E0000006\t{open}
-"""
 ORDER = ["promoter", "enhancer", "enhancer", "CTCF_binding_site", "open_chromatin", "open_chromatin"]
 
 
 @pytest.mark.parametrize(
-    "names",
-    [
-        {"ctcf": "CTCF-only,CTCF-bound", "mark": "DNase-H3K4me3", "open": "DNase-only"},
-        {"ctcf": "CA-CTCF", "mark": "CA-H3K4me3", "open": "CA"},
-    ],
+    "classes",
+    ["CTCF-only,CTCF-bound DNase-H3K4me3 DNase-only", "CA-CTCF CA-H3K4me3 CA"],
     ids=["V3", "V4"],
 )
-def test_ccres_under_the_names_of_the_paper(tmp_path: Path, names: dict[str, str]) -> None:
+def test_ccres_under_the_names_of_the_paper(tmp_path, classes):
     path = tmp_path / "cCREs.bed"
-    path.write_text(CCRES.format(**names))
+    every = enumerate(["PLS,CTCF-bound", "pELS", "dELS,CTCF-bound", *classes.split()])
+    path.write_text(
+        "".join(
+            f"chr1\t{10 * n}\t{10 * n + 10}\tEH38D000000{n}\tEH38E000000{n}\t{name}\n" for n, name in every
+        )
+    )
     assert annotation.read(path, rename=REGULATORY).table["element"].tolist() == ORDER
     assert annotation.read(path).table["element"].tolist()[:2] == ["PLS", "pELS"]
     # What is elsewhere is known under its new name too.
@@ -55,7 +49,7 @@ def test_ccres_under_the_names_of_the_paper(tmp_path: Path, names: dict[str, str
 @pytest.mark.parametrize(
     "extra", ["\tAll-data/Full-classification", "\tdELS\t2.2\tenhD\tE1\tdistal enhancer"]
 )
-def test_ccres_in_nine_columns_and_more(tmp_path: Path, extra: str) -> None:
+def test_ccres_in_nine_columns_and_more(tmp_path, extra):
     path = tmp_path / "ENCFF420VPZ.bed"
     path.write_text(f"chr1\t5\t9\tEH38E0000009\t224\t.\t5\t9\t255,205,0\tdELS,CTCF-bound{extra}\n")
     found = annotation.read(path, rename=REGULATORY)
@@ -63,31 +57,20 @@ def test_ccres_in_nine_columns_and_more(tmp_path: Path, extra: str) -> None:
     assert found.table["name"].tolist() == ["EH38E0000009"]
 
 
-def test_regulatory_build_of_ensembl(tmp_path: Path) -> None:
+def test_regulatory_build_of_ensembl(tmp_path):
     features = (
-        "enhancer",
-        "promoter",
-        "CTCF_binding_site",
-        "open_chromatin_region",
-        "TF_binding_site",
-        "promoter_flanking_region",
+        "enhancer promoter CTCF_binding_site open_chromatin_region TF_binding_site promoter_flanking_region"
     )
     path = tmp_path / "build.gff.gz.gff"
-    path.write_text(
-        "".join(
-            f"20\tRegulatory_Build\t{kind}\t{10 * index + 1}\t{10 * index + 10}\t.\t.\t.\tID={kind}:ENSR{index};feature_type=x\n"
-            for index, kind in enumerate(features)
-        )
+    lines = (
+        f"20\tRegulatory_Build\t{kind}\t{10 * n + 1}\t{10 * n + 10}\t.\t.\t.\tID={kind}:ENSR{n};feature_type=x\n"
+        for n, kind in enumerate(features.split())
     )
+    path.write_text("".join(lines))
     found = annotation.read(path, rename=REGULATORY)
-    assert found.kinds == (
-        *("enhancer", "promoter", "CTCF_binding_site", "open_chromatin", "TF_binding_site"),
-        "promoter_flanking_region",
-    )
-    assert (
-        found.indicator(Interval("chr20", 28, 42), "open_chromatin").tolist()
-        == [False] * 2 + [True] * 10 + [False] * 2
-    )
+    assert found.kinds == tuple(features.replace("_region TF", " TF").split())
+    inside = found.indicator(Interval("chr20", 28, 42), "open_chromatin")
+    assert inside.tolist() == [False] * 2 + [True] * 10 + [False] * 2
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
@@ -97,7 +80,7 @@ def places(**columns: object) -> pd.DataFrame:
     return pd.DataFrame({"chrom": ["1", "chr2"], "start": [0, 5], "end": [3, 9], **columns})
 
 
-def test_a_table_is_an_annotation() -> None:
+def test_a_table_is_an_annotation():
     found = annotation.from_table(
         places(element=["a", "b"], strand=["-", None], name=["x", np.nan], score=[1, 2]),
         kinds=["c"],
@@ -112,38 +95,26 @@ def test_a_table_is_an_annotation() -> None:
     assert not found.indicator(Interval("2", 4, 7), "c").any()
 
 
-def test_nothing_is_derived_in_a_table() -> None:
+def test_nothing_is_derived_in_a_table_which_may_be_empty():
     found = annotation.from_table(places(), element="exon")
-    assert found.kinds == ("exon",)
-    assert found.within(Interval("1", 0, 2)).kinds == ("exon",)
-
-
-def test_an_empty_table() -> None:
+    assert found.kinds == found.within(Interval("1", 0, 2)).kinds == ("exon",)
     found = annotation.from_table(places().iloc[:0], element="peak")
-    assert len(found) == 0
-    assert found.kinds == ("peak",)
-    assert found.elements("peak").empty
+    assert (len(found), found.kinds, len(found.elements("peak"))) == (0, ("peak",), 0)
+    stated = annotation.from_table(places(), element="intergenic")
+    assert stated.indicator(Interval("1", 0, 5), "intergenic").tolist() == [True] * 3 + [False] * 2
+    assert len(stated.elements()) == 2
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (places(), r"lacks element\. Name its columns so, or pass element="),
-        (pd.DataFrame({"chrom": ["1"], "begin": [1], "end": [2], "element": "a"}), r"it lacks start\. Name"),
-        (
-            places(element="a", strand=["+", "x"]),
-            r"must have the strand \+, - or \.; received chr2 5 9 x, 1 of 2 rows",
-        ),
-        (
-            places(element="a").assign(start=3.5),
-            r"start of an element must be an integer, 0-based; received float64 such as 3\.5",
-        ),
-        (places(element="a").assign(end=[3, 5]), r"hold a base.*received chr2 5 5 \., 1 of 2 rows"),
-        (places(element="a").assign(start=-1), r"start at 0 or later; received 1 -1 3 \., 2 of 2 rows"),
-        (places(element="a").assign(chrom=["1", ""]), r"must name its contig; received  5 9"),
-    ],
-)
-def test_a_table_must_be_in_order(table: pd.DataFrame, message: str) -> None:
+@pytest.mark.parametrize(("table", "message"), [
+    (places(), r"lacks element\. Name its columns so, or pass element="),
+    (pd.DataFrame({"chrom": ["1"], "begin": [1], "end": [2], "element": "a"}), r"it lacks start\. Name"),
+    (places(element="a", strand=["+", "x"]), r"must have the strand \+, - or \.; received chr2 5 9 x, 1 of 2 rows"),
+    (places(element="a").assign(start=3.5), r"start of an element must be an integer, 0-based; received float64 such as 3\.5"),
+    (places(element="a").assign(end=[3, 5]), r"hold a base.*received chr2 5 5 \., 1 of 2 rows"),
+    (places(element="a").assign(start=-1), r"start at 0 or later; received 1 -1 3 \., 2 of 2 rows"),
+    (places(element="a").assign(chrom=["1", ""]), r"must name its contig; received  5 9"),
+])  # fmt: skip
+def test_a_table_must_be_in_order(table, message):
     with pytest.raises(ValueError, match=message):
         annotation.from_table(table)
 
@@ -152,31 +123,22 @@ def test_a_table_must_be_in_order(table: pd.DataFrame, message: str) -> None:
 
 
 @pytest.fixture
-def several(tmp_path: Path) -> tuple[Annotation, Annotation, Annotation]:
-    (tmp_path / "a.gtf").write_text(
-        "".join(
-            f'chr1\tt\t{kind}\t{start}\t{end}\t.\t+\t.\tgene_id "A"; transcript_id "A";\n'
-            for kind, start, end in (("transcript", 101, 300), ("exon", 101, 150), ("exon", 201, 300))
-        )
-        + "broken\n"
+def several(tmp_path):
+    for name, strand, rows in (
+        ("A", "+", [("transcript", 101, 300), ("exon", 101, 150), ("exon", 201, 300)]),
+        ("B", "-", [("exon", 401, 420), ("exon", 441, 460), ("intron", 421, 430)]),
+    ):
+        names = f'gene_id "{name}"; transcript_id "{name}";'
+        text = "".join(f"chr1\tt\t{kind}\t{a}\t{b}\t.\t{strand}\t.\t{names}\n" for kind, a, b in rows)
+        (tmp_path / f"{name.lower()}.gtf").write_text(text + "broken\n")
+    table = pd.DataFrame(
+        {"chrom": ["1", "2"], "start": [10, 0], "end": [20, 5], "element": ["promoter", "exon"]}
     )
-    (tmp_path / "b.gtf").write_text(
-        "".join(
-            f'1\tt\t{kind}\t{start}\t{end}\t.\t-\t.\tgene_id "B"; transcript_id "B";\n'
-            for kind, start, end in (("exon", 401, 420), ("exon", 441, 460), ("intron", 421, 430))
-        )
-        + "broken too\n"
-    )
-    peaks = annotation.from_table(
-        pd.DataFrame(
-            {"chrom": ["1", "2"], "start": [10, 0], "end": [20, 5], "element": ["promoter", "exon"]}
-        ),
-        note="By hand.",
-    )
+    peaks = annotation.from_table(table, note="By hand.")
     return annotation.read(tmp_path / "a.gtf"), annotation.read(tmp_path / "b.gtf"), peaks
 
 
-def test_the_elements_of_several_are_the_union(several: tuple[Annotation, ...]) -> None:
+def test_the_elements_of_several_are_the_union(several):
     both = annotation.combine(*several)
     assert set(both.kinds) == {kind for part in several for kind in part.kinds}
     assert len(both) == sum(len(part) for part in several)
@@ -192,7 +154,7 @@ def test_the_elements_of_several_are_the_union(several: tuple[Annotation, ...]) 
     assert both.elements("promoter")[["start", "end"]].values.tolist() == [[0, 200], [360, 1460]]
 
 
-def test_parts_of_several(several: tuple[Annotation, ...]) -> None:
+def test_parts_of_several(several):
     both = annotation.combine(annotation.combine(*several[:2]), several[2])
     near = both.within(Interval("1", 390, 600))
     assert near.kinds == both.kinds
@@ -201,7 +163,7 @@ def test_parts_of_several(several: tuple[Annotation, ...]) -> None:
     assert both.genes(Interval("1", 0, 200))["gene"].tolist() == ["A"]
 
 
-def test_broken_lines_and_notes_of_several_are_kept(several: tuple[Annotation, ...]) -> None:
+def test_broken_lines_and_notes_of_several_are_kept(several):
     both = annotation.combine(*several)
     assert both.broken[["line", "source"]].values.tolist() == [[4, "a.gtf"], [4, "b.gtf"]]
     assert both.lines == 10
@@ -213,17 +175,11 @@ def test_broken_lines_and_notes_of_several_are_kept(several: tuple[Annotation, .
     assert annotation.combine(several[2]).broken.empty
 
 
-def test_only_annotations_combine() -> None:
+def test_only_annotations_combine():
     with pytest.raises(ValueError, match=r"There must be an annotation to combine; received none"):
         annotation.combine()
     with pytest.raises(TypeError, match=r"combine takes Annotations; received DataFrame\. Read files"):
         annotation.combine(pd.DataFrame())
-
-
-def test_intergenic_that_is_stated() -> None:
-    found = annotation.from_table(places(), element="intergenic")
-    assert found.indicator(Interval("1", 0, 5), "intergenic").tolist() == [True] * 3 + [False] * 2
-    assert len(found.elements()) == 2
 
 
 # CpG islands ----------------------------------------------------------------------------------------------------------
@@ -254,34 +210,23 @@ def random_sequence(generator: random.Random, length: int) -> str:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_islands_equal_brute_force(seed: int) -> None:
+def test_islands_equal_brute_force(seed):
     generator = random.Random(seed)
     sequence = random_sequence(generator, 1500)
     length = generator.choice([2, 7, 20, 60])
-    gc, ratio = (
-        generator.choice([(1, 2), (11, 20), (3, 4)]),
-        generator.choice([(0, 1), (3, 5), (13, 20), (1, 1)]),
-    )
+    gc = generator.choice([(1, 2), (11, 20), (3, 4)])
+    ratio = generator.choice([(0, 1), (3, 5), (13, 20), (1, 1)])
+    limits = {"length": length, "gc": gc[0] / gc[1], "ratio": ratio[0] / ratio[1]}
     place = Interval("chr20", 1000, 1000 + len(sequence))
-    found = annotation.cpg_islands(
-        sequence, place, length=length, gc=gc[0] / gc[1], ratio=ratio[0] / ratio[1]
-    )
-    expected = passing_bases(sequence, length, gc, ratio)
-    assert found.indicator(place, "cpg_island").tolist() == expected
-    sizes = found.table["end"] - found.table["start"]
-    assert (sizes >= length).all()
+    found = annotation.cpg_islands(sequence, place, **limits)
+    assert found.indicator(place, "cpg_island").tolist() == passing_bases(sequence, length, gc, ratio)
+    assert (found.table["end"] - found.table["start"] >= length).all()
     # The other strand has the same islands at the same places.
-    turned = annotation.cpg_islands(
-        reverse_complement(sequence),
-        Interval("chr20", 1000, 1000 + len(sequence), "-"),
-        length=length,
-        gc=gc[0] / gc[1],
-        ratio=ratio[0] / ratio[1],
-    )
+    turned = annotation.cpg_islands(reverse_complement(sequence), replace(place, strand="-"), **limits)
     pd.testing.assert_frame_equal(turned.table, found.table)
 
 
-def test_islands_at_the_seams_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_islands_at_the_seams_of_pieces(monkeypatch):
     sequence = random_sequence(random.Random(5), 3000)
     place = Interval("chr20", 0, len(sequence))
     whole = annotation.cpg_islands(sequence, place, length=30)
@@ -290,51 +235,43 @@ def test_islands_at_the_seams_of_pieces(monkeypatch: pytest.MonkeyPatch) -> None
     pd.testing.assert_frame_equal(annotation.cpg_islands(sequence, place, length=30).table, whole.table)
 
 
-def test_islands_at_exactly_the_limits() -> None:
+def test_islands_at_exactly_the_limits_and_none():
+    def islands(sequence, **limits):
+        found = annotation.cpg_islands(sequence, Interval("1", 0, len(sequence)), **limits)
+        assert found.kinds == ("cpg_island",)
+        return len(found)
+
     # 11 of 20 bases are C or G, and 0.55 * 20 is more than 11 in floating point.
     sequence = "CG" * 5 + "C" + "A" * 9
-    place = Interval("1", 0, 20)
-    assert len(annotation.cpg_islands(sequence, place, length=20, gc=0.55)) == 1
-    assert len(annotation.cpg_islands(sequence, place, length=20, gc=0.56)) == 0
+    assert (islands(sequence, length=20, gc=0.55), islands(sequence, length=20, gc=0.56)) == (1, 0)
+    assert islands("CG" * 50) == islands("N" * 500) == islands("A" * 500, gc=0, ratio=0) == 0
 
 
-def test_no_islands() -> None:
-    short = annotation.cpg_islands("CG" * 50, Interval("1", 0, 100))
-    assert len(short) == 0
-    assert short.kinds == ("cpg_island",)
-    assert len(annotation.cpg_islands("N" * 500, Interval("1", 0, 500))) == 0
-    assert len(annotation.cpg_islands("A" * 500, Interval("1", 0, 500), gc=0, ratio=0)) == 0
-
-
-@pytest.mark.parametrize(
-    ("sequence", "options", "message"),
-    [
-        ("ACG", {}, r"as long as its interval; received 3 bases for chr1:1-4, which has 4"),
-        ("ACgT", {}, r"upper-case A, C, G, T, N; received \['g'\] too"),
-        ("ACGé", {}, r"upper-case A, C, G, T, N; received \['é'\] too"),
-        ("ACGT", {"length": 1}, r"length of at least 2 bp.*received length=1, gc=0\.5, ratio=0\.6"),
-        ("ACGT", {"gc": 50}, r"between 0 and 1.*received length=200, gc=50"),
-        ("ACGT", {"ratio": -1}, r"ratio of 0 or more; received .*ratio=-1"),
-    ],
-)
-def test_islands_need_bases_and_limits(sequence: str, options: dict[str, float], message: str) -> None:
+@pytest.mark.parametrize(("sequence", "options", "message"), [
+    ("ACG", {}, r"as long as its interval; received 3 bases for chr1:1-4, which has 4"),
+    ("ACgT", {}, r"upper-case A, C, G, T, N; received \['g'\] too"),
+    ("ACGé", {}, r"upper-case A, C, G, T, N; received \['é'\] too"),
+    ("ACGT", {"length": 1}, r"length of at least 2 bp.*received length=1, gc=0\.5, ratio=0\.6"),
+    ("ACGT", {"gc": 50}, r"between 0 and 1.*received length=200, gc=50"),
+    ("ACGT", {"ratio": -1}, r"ratio of 0 or more; received .*ratio=-1"),
+])  # fmt: skip
+def test_islands_need_bases_and_limits(sequence, options, message):
     with pytest.raises(ValueError, match=message):
         annotation.cpg_islands(sequence, Interval("chr1", 0, 4), **options)
 
 
-def test_real_islands_lie_at_starts_of_genes() -> None:
+def test_real_islands_lie_at_starts_of_genes():
     reference = Reference(data.bundle("chr20"))
     region = Interval("20", 30_000_000, 40_000_000)
     islands = annotation.cpg_islands(reference.fetch(region).sequence, region)
     starts = annotation.read(data.bundle("genes"), within=region).elements("promoter")
     starts = starts[(starts["start"] >= region.start) & (starts["end"] <= region.end)]
 
-    def share(moved: int) -> float:
-        places = [
-            Interval("20", start + moved, end + moved)
-            for start, end in zip(starts["start"], starts["end"], strict=True)
-        ]
-        return float(np.mean([islands.indicator(place, "cpg_island").any() for place in places]))
+    ends = list(starts[["start", "end"]].itertuples(index=False, name=None))
+
+    def share(moved):
+        places = [Interval("20", start + moved, end + moved) for start, end in ends]
+        return np.mean([islands.indicator(place, "cpg_island").any() for place in places])
 
     assert len(starts) > 50
     assert share(0) > 0.6
@@ -344,7 +281,7 @@ def test_real_islands_lie_at_starts_of_genes() -> None:
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Path:
+def own(tmp_path):
     """A folder of files as people have them."""
     for name, text in {
         "peaks.bed": "1\t9\t20\tpeak1\n1\t40\t60\tpeak2\n",
@@ -359,34 +296,26 @@ def own(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_own_files_are_elements_by_name(own: Path) -> None:
+def test_own_files_are_elements_by_name(own):
     assert list(annotation.named(own / "peaks.bed")) == ["peaks"]
     assert list(annotation.named(str(own / "build.gff"))) == ["enhancer", "open_chromatin"]
-    found = annotation.named(
-        [own / "peaks.bed", own / "run2/peaks.bed", own / "run3/peaks.bed", own / "states.bed"]
-    )
+    files = [own / f"{name}.bed" for name in ("peaks", "run2/peaks", "run3/peaks", "states")]
+    found = annotation.named(files)
     assert list(found) == ["peaks", "peaks (peaks.bed)", "peaks (run3/peaks.bed)", "open", "closed"]
-    assert found["open"].table[["start", "end", "name"]].to_numpy().tolist() == [
-        [0, 9, "open"],
-        [20, 30, "open"],
-    ]
-    assert found["open"].kinds == ("open",)
-    assert list(annotation.named(own / "build.gff", taken=["enhancer"])) == [
-        "enhancer (build.gff)",
-        "open_chromatin",
-    ]
+    rows = found["open"].table[["start", "end", "name"]].to_numpy().tolist()
+    assert (rows, found["open"].kinds) == ([[0, 9, "open"], [20, 30, "open"]], ("open",))
+    taken = list(annotation.named(own / "build.gff", taken=["enhancer"]))
+    assert taken == ["enhancer (build.gff)", "open_chromatin"]
     peaks = annotation.named(own / "a_peaks.narrowPeak")["a_peaks"]
     assert peaks.table[["start", "end", "name"]].to_numpy().tolist() == [[100, 500, "p1"]]
     assert "1 of 2 lines of a_peaks.narrowPeak could not be read" in peaks.note
 
 
-def test_names_that_are_given_are_kept(own: Path) -> None:
+def test_names_that_are_given_are_kept(own):
     whole = annotation.read(own / "build.gff")
     found = annotation.named({"mine": own / "states.bed", "theirs": whole}, taken=["mine"])
-    assert {name: (len(one), one.kinds) for name, one in found.items()} == {
-        "mine": (4, ("mine",)),
-        "theirs": (2, ("theirs",)),
-    }
+    sizes = {name: (len(one), one.kinds) for name, one in found.items()}
+    assert sizes == {"mine": (4, ("mine",)), "theirs": (2, ("theirs",))}
     assert annotation.named(()) == annotation.named({}) == {}
     with pytest.raises(TypeError, match="received int. Pass a path, a list of paths or a dict"):
         annotation.named([7])  # type: ignore[list-item]

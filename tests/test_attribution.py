@@ -1,4 +1,4 @@
-"""Attributions: complete, equal to what they are by definition, and told from what random weights give."""
+"""Attributions: complete, equal to what they are by definition, by base, of two alleles, and other than random weights give."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from ntviz import attribution, environment, finetuning, models
 from ntviz.attribution import BaseProbability, Direction, Output
+from ntviz.attribution import gradient_times_input as point
+from ntviz.attribution import integrated_gradients as integrated
+from ntviz.attribution.contrast import aligned
 from ntviz.attribution.reader import reader, within_memory
+from ntviz.attribution.result import by_gradient
 from ntviz.genome import Interval
 from ntviz.genome.sequence import reverse_complement, shuffle
 from ntviz.tokens import base_log_probs
 
 FIXTURES = Path(__file__).parent / "fixtures"
 SEQUENCE = "".join(np.random.default_rng(7).choice(list("ACGT"), 64))
+GAPPED = "".join(np.random.default_rng(9).choice(list("ACGT"), 40)) + "N" + "ACGTTGCATT"
 
 
 @pytest.fixture(scope="module", params=["nt_v1_tiny", "nt_v2_tiny"])
@@ -44,39 +50,30 @@ def test_targets_are_what_the_model_says(tiny):
         ids[index] = tiny.mask_id
         expected = base_log_probs(tokens, tiny.forward(ids[None]).logits[0])[position]
         for code, base in enumerate("ACGT"):
-            found = attribution.gradient_times_input(tiny, SEQUENCE, BaseProbability(position, base))
+            found = point(tiny, SEQUENCE, BaseProbability(position, base))
             assert found.value == pytest.approx(expected[code], abs=1e-5)
-        contrast = attribution.gradient_times_input(tiny, SEQUENCE, BaseProbability(position, "A", "G"))
+        contrast = point(tiny, SEQUENCE, BaseProbability(position, "A", "G"))
         assert contrast.value == pytest.approx(expected[0] - expected[2], abs=1e-5)
     direction = target_of(tiny)
     mean = tiny.embed([tokens], layers=(1,))[0, 0, 0]
-    assert attribution.gradient_times_input(tiny, SEQUENCE, direction).value == pytest.approx(
-        mean @ direction.vector, abs=1e-4
-    )
+    assert point(tiny, SEQUENCE, direction).value == pytest.approx(mean @ direction.vector, abs=1e-4)
 
 
 @pytest.mark.parametrize("baseline", ["mask", "n", "shuffle", "composition"])
 def test_integrated_gradients_add_up(tiny, baseline):
     for target in (BaseProbability(27, "C"), target_of(tiny)):
-        found = attribution.integrated_gradients(tiny, SEQUENCE, target, baseline=baseline)
+        found = integrated(tiny, SEQUENCE, target, baseline=baseline)
         assert found.complete, found
-        change = found.value - found.baseline_value
-        assert found.per_token.sum() == pytest.approx(change, rel=0.011)
-        assert found.per_base().sum() == pytest.approx(
-            found.per_token[~found.tokens.is_special].sum(), abs=1e-9
-        )
+        assert found.per_token.sum() == pytest.approx(found.value - found.baseline_value, rel=0.011)
         # What is the same in sequence and baseline contributes nothing; v1 scales <cls> by how much is masked.
         if baseline != "mask" or not tiny.module.config.token_dropout:
             assert found.per_token[found.tokens.is_special] == pytest.approx(0)
-        for index in target.masked(found.tokens):
-            assert found.per_token[index] == 0
+        assert (found.per_token[target.masked(found.tokens)] == 0).all()
 
 
 def test_the_integral_is_the_sum_of_gradients_along_the_way(tiny):
     """The same integral by a plain loop over 100 midpoints, a gradient each."""
-    target = target_of(tiny)
-    tokens = tiny.tokenize(SEQUENCE)
-    embeddings = tiny.module.esm.embeddings
+    target, tokens, embeddings = target_of(tiny), tiny.tokenize(SEQUENCE), tiny.module.esm.embeddings
     ids = torch.from_numpy(tokens.ids.copy())[None]
     other = torch.where(torch.from_numpy(tokens.is_special.copy()), ids, tiny.mask_id)
     with torch.no_grad():
@@ -85,8 +82,7 @@ def test_the_integral_is_the_sum_of_gradients_along_the_way(tiny):
             start[:, 1:] = 0
             # One of n tokens, <cls>, is left; as transformers trains: 0.15 masked, 0.8 of these dropped.
             end, start = end * 0.88, start * 0.88 * len(tokens)
-    total = torch.zeros_like(end)
-    n = 100
+    total, n = torch.zeros_like(end), 100
     for step in range(n):
         vectors = (start + (step + 0.5) / n * (end - start)).requires_grad_()
         read = embeddings(inputs_embeds=vectors)
@@ -95,27 +91,30 @@ def test_the_integral_is_the_sum_of_gradients_along_the_way(tiny):
         handle.remove()
         total += torch.autograd.grad(target.score(tiny, states, tokens).sum(), vectors)[0] / n
     expected = ((end - start) * total)[0].sum(-1).double().numpy()
-    found = attribution.integrated_gradients(tiny, SEQUENCE, target, steps=64)
+    found = integrated(tiny, SEQUENCE, target, steps=64)
     np.testing.assert_allclose(found.per_token, expected, atol=2e-3 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("baseline", ["mask", "n", "shuffle"])
-@pytest.mark.parametrize("name", ["nt_v1_tiny", "nt_v2_tiny", "dnabert2_tiny", "hyenadna_tiny", "mini"])
-def test_the_value_at_a_baseline_is_the_models_own(name, baseline):
+@pytest.mark.parametrize(
+    ("name", "baseline"),
+    [
+        (name, baseline)
+        for name in ("nt_v1_tiny", "nt_v2_tiny", "mini")
+        for baseline in ("mask", "n", "shuffle")
+    ]
+    + [
+        ("dnabert2_tiny", "mask"),
+        ("dnabert2_tiny", "n"),
+        ("hyenadna_tiny", "n"),
+        ("hyenadna_tiny", "shuffle"),
+    ],
+)
+def test_the_value_at_a_baseline_is_the_models_own(name, baseline, mini):
     """The plain forward pass of transformers, or of the peer, over the ids of the baseline."""
-    model = models.load(device="cpu") if name == "mini" else models.load(FIXTURES / name, device="cpu")
-    text = "ACGTGA" * 9  # a shuffle that DNABERT-2 cuts elsewhere is refused
+    model = mini if name == "mini" else models.load(FIXTURES / name, device="cpu")
+    text = "ACGTGA" * 9
     target, tokens = target_of(model), model.tokenize(text)
     given = {"baseline": baseline, "shuffles": 1, "seed": 3, "steps": 1, "most_steps": 1}
-    refused = {
-        ("hyenadna_tiny", "mask"): "reads both sides",
-        ("dnabert2_tiny", "shuffle"): "cut where the sequence is",
-    }
-    if (name, baseline) in refused:
-        with pytest.raises(ValueError, match=refused[name, baseline]):
-            attribution.integrated_gradients(model, text, target, **given)
-        return
-    found = attribution.integrated_gradients(model, text, target, **given)
     ids = tokens.ids.copy()
     if baseline == "shuffle":
         ids = model.tokenize(shuffle(text, k=2, seed=3)).ids
@@ -130,41 +129,50 @@ def test_the_value_at_a_baseline_is_the_models_own(name, baseline):
         else:
             states = model.module.states(row, torch.ones_like(row, dtype=torch.bool)).hidden
     mean = states[1][0, ~tokens.is_special].mean(0).double().numpy()
+    found = integrated(model, text, target, **given)
     assert found.baseline_value == pytest.approx(float(mean @ target.vector), abs=1e-4)
+
+
+def state_of(learner):
+    held = [(m._forward_hooks.copy(), m._forward_pre_hooks.copy(), m.training) for m in learner.modules()]
+    return held, [(p.requires_grad, id(p.grad)) for p in learner.parameters()]
 
 
 @pytest.mark.parametrize("method", ["head", "ia3", "lora", "full"])
 @pytest.mark.parametrize("name", ["nt_v1_tiny", "nt_v2_tiny"])
-def test_the_value_at_a_baseline_is_that_of_the_tuned_model(name, method):
+def test_tuned_models_give_what_they_predict_at_both_ends_and_stay_as_they_were(name, method):
     model = models.load(FIXTURES / name, device="cpu")
-    texts = [SEQUENCE[: 30 + row] for row in range(12)]
     tuned = finetuning.tune(
-        model, texts, [0, 1] * 6, kind="binary", outputs=2, method=method, recipe=finetuning.Recipe(steps=2)
+        model, [SEQUENCE[: 30 + row] for row in range(12)], [0, 1] * 6, kind="binary", outputs=2, method=method,
+        recipe=finetuning.Recipe(steps=2),
+    )  # fmt: skip
+    p = tuned.predict([SEQUENCE])[0].astype(float)
+    tuned.learner.head.train()
+    tuned.learner.head.linear.requires_grad_(True)
+    before, weights = (
+        state_of(tuned.learner),
+        [weight.detach().clone() for weight in tuned.learner.parameters()],
     )
-    found = attribution.integrated_gradients(
-        tuned, SEQUENCE, Output(1), baseline="mask", steps=1, most_steps=1
-    )
+    found = integrated(tuned, SEQUENCE, Output(1), baseline="mask", steps=1, most_steps=1)
+    with pytest.raises(ValueError, match="Outputs must be 0 to 1; received 5"):
+        integrated(tuned, SEQUENCE, Output(5))
+    assert state_of(tuned.learner) == before
+    assert all(map(torch.equal, tuned.learner.parameters(), weights))
+    assert found.value == pytest.approx(np.log(p[1] / p[0]), abs=1e-4)
+    tuned.learner.eval()
     (item,) = tuned.learner.prepare([SEQUENCE])
     ids = np.where(item.item.is_special, item.item.ids, model.mask_id)
     with torch.no_grad():
-        scores = tuned.learner([item._replace(item=dataclasses.replace(item.item, ids=ids))])[0]
-    own = attribution.integrated_gradients(tuned, SEQUENCE, Output(1), baseline="n", steps=1, most_steps=1)
-    plain = tuned.learner([item])[0].detach()
-    of = Output(1).score(tuned, torch.stack([scores, plain]), item.item).numpy()
-    assert (found.baseline_value, own.value) == (
-        pytest.approx(of[0], abs=1e-5),
-        pytest.approx(of[1], abs=1e-5),
-    )
+        masked = tuned.learner([item._replace(item=dataclasses.replace(item.item, ids=ids))])
+    assert found.baseline_value == pytest.approx(float(Output(1).score(tuned, masked, item.item)), abs=1e-5)
 
 
 def test_steps_are_added_until_it_is_complete_or_said(mini):
     target = BaseProbability(30, SEQUENCE[30])
-    few = attribution.integrated_gradients(mini, SEQUENCE, target, steps=1, most_steps=1)
-    more = attribution.integrated_gradients(mini, SEQUENCE, target, steps=1)
-    assert few.steps == 1
-    assert more.steps > 1
-    assert more.complete
-    assert more.error < few.error
+    few = integrated(mini, SEQUENCE, target, steps=1, most_steps=1)
+    more = integrated(mini, SEQUENCE, target, steps=1)
+    assert few.steps == 1 < more.steps
+    assert more.complete and more.error < few.error
     assert ("%" in repr(few)) and ("1 steps" in repr(few))
 
 
@@ -182,19 +190,18 @@ def test_nothing_is_left_behind(tiny):
     hooks = hooks_of(tiny)
     tiny.module.train()
     try:
-        attribution.integrated_gradients(tiny, SEQUENCE, target_of(tiny))
+        integrated(tiny, SEQUENCE, target_of(tiny))
         assert tiny.module.training
         attribution.mutagenesis(tiny, SEQUENCE, target_of(tiny), region=(0, 3))
         assert tiny.module.training
     finally:
         tiny.module.eval()
     with pytest.raises(ValueError, match="layer of a target must lie in 0"):
-        attribution.integrated_gradients(tiny, SEQUENCE, Direction(np.zeros(tiny.hidden_size), layer=99))
+        integrated(tiny, SEQUENCE, Direction(np.zeros(tiny.hidden_size), layer=99))
     assert not tiny.module.training
     assert all(p.requires_grad for p in tiny.module.esm.encoder.parameters())
     assert hooks_of(tiny) == hooks
-    for name, value in tiny.module.state_dict().items():
-        assert torch.equal(value, before[name])
+    assert all(torch.equal(value, before[name]) for name, value in tiny.module.state_dict().items())
     assert all(p.grad is None for p in tiny.module.parameters())
 
 
@@ -202,11 +209,11 @@ def test_mutagenesis_is_a_pass_for_each_change(tiny):
     target = BaseProbability(27, "T")
     found = attribution.mutagenesis(tiny, SEQUENCE, target, region=(20, 34))
     assert found.shape == (14, 4)
-    whole = attribution.gradient_times_input(tiny, SEQUENCE, target).value
+    whole = point(tiny, SEQUENCE, target).value
     for position in (20, 33):
         for code, base in enumerate("ACGT"):
             changed = SEQUENCE[:position] + base + SEQUENCE[position + 1 :]
-            expected = attribution.gradient_times_input(tiny, changed, target).value - whole
+            expected = point(tiny, changed, target).value - whole
             assert found[position - 20, code] == pytest.approx(expected, abs=1e-5)
     # What the target hides cannot matter: bases 24 to 29 are one token.
     np.testing.assert_allclose(found[4:10], 0, atol=1e-6)
@@ -217,23 +224,24 @@ def test_mutagenesis_is_a_pass_for_each_change(tiny):
 def test_occlusion_is_the_mean_of_the_windows_over_a_base(tiny):
     target = BaseProbability(40, "T")
     found = attribution.occlusion(tiny, SEQUENCE, target, width=3, region=(30, 44))
-    whole = attribution.gradient_times_input(tiny, SEQUENCE, target).value
-    drops = []
-    for left in (30, 31, 32):
-        text = SEQUENCE[:left] + "NNN" + SEQUENCE[left + 3 :]
-        drops.append(whole - attribution.gradient_times_input(tiny, text, target).value)
-    assert found[2] == pytest.approx(np.mean(drops), abs=1e-5)
+    hidden = [SEQUENCE[:left] + "NNN" + SEQUENCE[left + 3 :] for left in (30, 31, 32)]
+    drops = point(tiny, SEQUENCE, target).value - np.array(
+        [point(tiny, text, target).value for text in hidden]
+    )
+    assert found[2] == pytest.approx(drops.mean(), abs=1e-5)
     assert found[0] == pytest.approx(drops[0], abs=1e-5)
     assert np.isnan(found[10])  # only windows that hide the target's own base cover it
     assert np.isfinite(found[[9, 11]]).sum() == 2
+    with pytest.raises(ValueError, match="width must be 1 to 14 bp"):
+        attribution.occlusion(tiny, SEQUENCE, target, width=15, region=(30, 44))
 
 
 def test_both_strands_are_the_mean_of_each(tiny):
     target = BaseProbability(27, "C", "T")
-    both = attribution.integrated_gradients(tiny, SEQUENCE, target, both_strands=True)
-    one = attribution.integrated_gradients(tiny, SEQUENCE, target)
+    both = integrated(tiny, SEQUENCE, target, both_strands=True)
+    one = integrated(tiny, SEQUENCE, target)
     mirrored = BaseProbability(len(SEQUENCE) - 28, "G", "A")
-    other = attribution.integrated_gradients(tiny, reverse_complement(SEQUENCE), mirrored)
+    other = integrated(tiny, reverse_complement(SEQUENCE), mirrored)
     np.testing.assert_allclose(both.per_base(), (one.per_base() + other.per_base()[::-1]) / 2)
     assert both.value == pytest.approx((one.value + other.value) / 2)
     with pytest.raises(ValueError, match="Strands and frames have tokens of their own"):
@@ -241,7 +249,7 @@ def test_both_strands_are_the_mean_of_each(tiny):
 
 
 def test_a_table_stands_on_the_genome(tiny):
-    found = attribution.gradient_times_input(tiny, SEQUENCE, target_of(tiny))
+    found = point(tiny, SEQUENCE, target_of(tiny))
     plus = found.table(Interval("chr20", 100, 164))
     assert list(plus.columns) == ["chrom", "start", "end", "base", "attribution"]
     assert (plus["start"].iloc[0], plus["end"].iloc[-1]) == (100, 164)
@@ -256,31 +264,27 @@ def test_a_table_stands_on_the_genome(tiny):
 
 
 def test_a_trained_model_is_told_from_random_weights(mini):
-    """On real sequence: deletion falls faster than chance, mutagenesis agrees, twins do not."""
+    """On real sequence: deletion falls faster than chance, and randomly initialised models say something else."""
     from ntviz import data
     from ntviz.reference import Reference
 
     with Reference(data.bundle("chr20")) as reference:
         sequence = reference.fetch("chr20:45,000,001-45,000,300").sequence
     target = BaseProbability(150, sequence[150])
-    found = attribution.integrated_gradients(mini, sequence, target, baseline="mask")
+    found = integrated(mini, sequence, target, baseline="mask")
     assert found.complete
     curve = attribution.deletion(mini, sequence, target, found, shares=(0, 0.3, 1), draws=10)
     assert curve["value"].iloc[0] == pytest.approx(found.value, abs=1e-5)
     assert curve["value"].iloc[2] == pytest.approx(curve["random"].iloc[2], abs=1e-5)
     assert curve["value"].iloc[1] < curve["random_low"].iloc[1]
-    effects = attribution.mutagenesis(mini, sequence, target)
-    assert -1 <= attribution.agreement(found, effects) <= 1
-    checked = attribution.sanity(
-        mini, found, lambda model: attribution.integrated_gradients(model, sequence, target), twins=2
-    )
+    checked = attribution.sanity(mini, found, lambda model: integrated(model, sequence, target), twins=2)
     assert checked.correlations.shape == (2,)
     assert np.abs(checked.correlations).max() < 0.5
     assert checked.ratio < 1
 
 
 def test_agreement_of_a_thing_with_itself_is_one(tiny):
-    found = attribution.gradient_times_input(tiny, SEQUENCE, target_of(tiny))
+    found = point(tiny, SEQUENCE, target_of(tiny))
     effects = np.repeat(-found.per_base()[:, None] * 0.75, 4, axis=1)
     assert attribution.agreement(found, effects) == pytest.approx(1)
     with pytest.raises(ValueError, match=r"\[base, 4\] over all 64 bp; received shape \(3, 4\)"):
@@ -289,42 +293,172 @@ def test_agreement_of_a_thing_with_itself_is_one(tiny):
 
 def test_several_sequences_are_as_each_alone(tiny):
     rng = np.random.default_rng(3)
-    texts = ["".join(rng.choice(list("ACGT"), n)) for n in (60, 60, 66, 60)] + ["ACGTN" * 6]
-    targets = [BaseProbability(22, base) for base in "ACCGT"]
-    together = attribution.integrated_gradients(tiny, texts, targets)
-    points = attribution.gradient_times_input(tiny, texts, targets)
-    for text, target, found, point in zip(texts, targets, together, points, strict=True):
-        alone = attribution.integrated_gradients(tiny, text, target)
-        assert found.tokens.sequence == text
-        assert found.steps == alone.steps
+    texts = ["".join(rng.choice(list("ACGT"), n)) for n in (60, 60, 66)] + ["ACGTN" * 6]
+    targets = [BaseProbability(22, base) for base in "ACCG"]
+    together, points = integrated(tiny, texts, targets), point(tiny, texts, targets)
+    for text, target, found, slope in zip(texts, targets, together, points, strict=True):
+        alone = integrated(tiny, text, target)
+        assert (found.tokens.sequence, found.steps) == (text, alone.steps)
         np.testing.assert_allclose(found.per_token, alone.per_token, atol=1e-5)
-        np.testing.assert_allclose(
-            point.per_token, attribution.gradient_times_input(tiny, text, target).per_token, atol=1e-5
-        )
+        np.testing.assert_allclose(slope.per_token, point(tiny, text, target).per_token, atol=1e-5)
 
 
 def test_several_baselines_each_weigh_the_same(tiny):
-    target = target_of(tiny)
-    both = attribution.integrated_gradients(tiny, SEQUENCE, target, baseline=("mask", "shuffle"), shuffles=3)
-    each = [
-        attribution.integrated_gradients(tiny, SEQUENCE, target, baseline=name, shuffles=3)
-        for name in ("mask", "shuffle")
-    ]
+    target, names = target_of(tiny), ("mask", "shuffle")
+    both = integrated(tiny, SEQUENCE, target, baseline=names, shuffles=3)
+    each = [integrated(tiny, SEQUENCE, target, baseline=name, shuffles=3) for name in names]
     assert both.baseline == "mask + shuffle"
     assert [(one.name, one.draws) for one in both.compared] == [("mask", 1), ("shuffle", 3)]
-    np.testing.assert_allclose(
-        both.per_token,
-        np.mean([one.per_token for one in each], axis=0),
-        atol=2e-3 * np.abs(both.per_token).max(),
-    )
+    mean = np.mean([one.per_token for one in each], axis=0)
+    np.testing.assert_allclose(both.per_token, mean, atol=2e-3 * np.abs(both.per_token).max())
     assert both.baseline_value == pytest.approx(np.mean([one.baseline_value for one in each]), abs=1e-5)
-    for told, one in zip(both.compared, each, strict=True):
-        assert told.value == pytest.approx(one.baseline_value, abs=1e-5)
-        assert told.error == pytest.approx(
-            abs(told.per_token.sum() - (both.value - told.value)) / abs(both.value - told.value)
-        )
-    mean = attribution.integrated_gradients(tiny, SEQUENCE, target, baseline="composition")
-    assert mean.complete
+    for compared, one in zip(both.compared, each, strict=True):
+        assert compared.value == pytest.approx(one.baseline_value, abs=1e-5)
+        change = both.value - compared.value
+        assert compared.error == pytest.approx(abs(compared.per_token.sum() - change) / abs(change))
+
+
+# By base ----------------------------------------------------------------------------------------------------------------
+
+
+def test_shares_by_gradient_are_first_order_effects_of_each_change(tiny):
+    """Each base of each k-mer changed in the text, the new vector looked up, and the gradient's product with the difference."""
+    of, target, tokens = reader(tiny), target_of(tiny), tiny.tokenize(GAPPED)
+    ids, table = tokens.ids.copy(), of.table.detach()
+    _, slopes = of.gradients(ids[None], target, tokens)
+    found = by_gradient(tokens, ids, slopes[0], table)
+    for index, (start, end) in enumerate(tokens.spans.tolist()):
+        if end - start == 1:
+            assert found[start] == 1
+        elif end > start:
+            effects = []
+            for base in range(start, end):
+                changed = []
+                for letter in set("ACGT") - {GAPPED[base]}:
+                    word = GAPPED[start:base] + letter + GAPPED[base + 1 : end]
+                    difference = table[tokens.vocabulary.id_of(word)] - table[ids[index]]
+                    changed.append(abs(float(slopes[0, index] @ difference)))
+                effects.append(np.mean(changed))
+            np.testing.assert_allclose(found[start:end], np.array(effects) / sum(effects), atol=1e-4)
+    # Even where nothing matters.
+    flat = by_gradient(tokens, tokens.ids, torch.zeros(len(tokens), table.shape[1]), table)
+    sizes = tokens.spans[:, 1] - tokens.spans[:, 0]
+    np.testing.assert_array_equal(flat, tokens.to_bases(1 / sizes.clip(min=1)))
+
+
+def test_shares_add_up_to_their_tokens(tiny):
+    for target in (target_of(tiny), BaseProbability(20, "C")):
+        found = integrated(tiny, GAPPED, target)
+        covering = ~found.tokens.is_special
+        for share in ("even", "gradient"):
+            back = found.tokens.from_bases(found.per_base(share), reduce="sum")
+            np.testing.assert_allclose(back[covering], found.per_token[covering], atol=1e-9)
+        assert np.abs(found.per_base("gradient") - found.per_base("even")).max() > 1e-4
+    # The hidden token has no k-mer whose neighbours could be looked up.
+    start, end = found.tokens.bases_of(int(found.tokens.token_at(20)))
+    np.testing.assert_allclose(found.shares[start:end], 1 / 6)
+
+
+def test_frames_are_the_mean_over_tokens_that_begin_elsewhere(tiny):
+    """Frame by frame: a model that cuts the first bases singly, and nothing else about it."""
+
+    class Shifted:
+        def __init__(self, phase):
+            self.phase, self.module, self.mask_id, self.name = phase, tiny.module, tiny.mask_id, "shifted"
+
+        def tokenize(self, sequence):
+            return tiny.tokenize(sequence, phase=self.phase)
+
+    target = target_of(tiny)
+    found = integrated(tiny, GAPPED, target, frames=3)
+    each = [integrated(Shifted(phase), GAPPED, target) for phase in range(3)]
+    for share in ("even", "gradient"):
+        mean = np.mean([one.per_base(share) for one in each], axis=0)
+        np.testing.assert_allclose(found.per_base(share), mean, atol=1e-5)
+    assert found.value == pytest.approx(np.mean([one.value for one in each]), abs=1e-5)
+    assert found.method == "integrated gradients, 3 frames"
+    assert found.error == max(view.attribution.error for view in found.views)
+    both = point(tiny, GAPPED, target, frames=2, both_strands=True)
+    assert both.method == "gradient times input, both strands, 2 frames"
+    assert [view.flipped for view in both.views] == [False, False, True, True]
+    np.testing.assert_allclose(
+        both.by_token()[~both.tokens.is_special].sum(), both.per_base().sum(), atol=1e-8
+    )
+    curve = attribution.deletion(tiny, GAPPED, target, found, shares=(0, 1), draws=2)
+    assert curve["masked"].tolist() == [0, len(found.tokens) - 1]
+
+
+# Two alleles ------------------------------------------------------------------------------------------------------------
+
+
+def test_alleles_are_aligned_around_what_differs():
+    cases = (
+        ("ACGT", "AGGT", [[0, 0], [1, 1], [2, 2], [3, 3]], (1, 2)),
+        ("ACGT", "ACGTT", [[0, 0], [1, 1], [2, 2], [3, 3], [-1, 4]], (4, 4)),
+        ("AAAC", "AAC", [[0, 0], [1, 1], [2, -1], [3, 2]], (2, 3)),
+        ("ACCCT", "AGT", [[0, 0], [1, 1], [2, -1], [3, -1], [4, 2]], (1, 4)),
+    )
+    for reference, alternative, columns, stretch in cases:
+        found, changed = aligned(reference, alternative)
+        assert (found.tolist(), changed) == (columns, stretch)
+        back, _ = aligned(alternative, reference)
+        assert back[:, ::-1].tolist() == columns
+    with pytest.raises(ValueError, match="must differ; received the same 4 bp twice"):
+        aligned("ACGT", "ACGT")
+
+
+class Sum(nn.Module):
+    """What A, C, G, T add: 1, 10, 100, 1000, wherever they stand."""
+
+    def forward(self, bases, mask):
+        return (bases * torch.tensor([1.0, 10, 100, 1000])[None, :, None]).sum((1, 2))[:, None]
+
+
+def test_an_insertion_owes_its_bases_alone():
+    found = attribution.contrast(Sum(), "ACGT", "ACTTGT", Output(0), baseline="n")
+    assert found.change == pytest.approx(2000)
+    np.testing.assert_allclose(found.difference(), [0, 0, 1000, 1000, 0, 0], atol=1e-2)
+    table = found.table()
+    assert "".join(table["base"]) == "AC--GT"
+    assert "".join(table["alternative_base"]) == "ACTTGT"
+    assert table["position"].isna().tolist() == [False, False, True, True, False, False]
+    assert table["alternative_position"].tolist() == [0, 1, 2, 3, 4, 5]
+    assert table["reference"].isna().sum() == 2
+    snv = attribution.contrast(Sum(), "ACGT", "AGGT", Output(0), baseline="n")
+    np.testing.assert_allclose(snv.difference(), [0, 90, 0, 0], atol=1e-2)
+
+
+@pytest.mark.parametrize("alternative", ["", "GATTACA"])
+def test_swapping_alleles_flips_the_sign(tiny, alternative):
+    reference = GAPPED[:10] + "GA" + GAPPED[12:]
+    other = reference[:10] + alternative + reference[12:]
+    target, moved = BaseProbability(30, "C"), BaseProbability(30 + len(other) - len(reference), "C")
+    one = attribution.contrast(tiny, reference, other, target)
+    back = attribution.contrast(tiny, other, reference, moved)
+    assert one.change == pytest.approx(-back.change, abs=1e-6)
+    np.testing.assert_allclose(one.difference(), -back.difference(), atol=1e-6)
+    by_hand = integrated(tiny, other, moved)
+    np.testing.assert_allclose(one.alternative.per_token, by_hand.per_token, atol=1e-6)
+    total = (by_hand.value - by_hand.baseline_value) - (one.reference.value - one.reference.baseline_value)
+    # Under masks v1 scales <cls>, which then contributes beside the bases.
+    special = [each.per_token[each.tokens.is_special].sum() for each in (by_hand, one.reference)]
+    summed = one.difference().sum() + special[0] - special[1]
+    assert summed == pytest.approx(total, abs=0.02 * abs(by_hand.value))
+    slope = attribution.contrast(tiny, reference, other, target_of(tiny), attribute=point)
+    assert slope.reference.method == "gradient times input"
+
+
+def test_a_base_within_the_change_must_be_named_in_both(tiny):
+    other, target = GAPPED[:20] + GAPPED[23:], BaseProbability(22, "C")
+    with pytest.raises(ValueError, match=r"insertion or deletion, here 2\d to 2\d; received 22"):
+        attribution.contrast(tiny, GAPPED, other, target)
+    found = attribution.contrast(tiny, GAPPED, other, target, alternative_target=BaseProbability(20, "C"))
+    assert len(found.difference()) == len(GAPPED)
+    snv = GAPPED[:22] + ("A" if GAPPED[22] != "A" else "C") + GAPPED[23:]
+    same = attribution.contrast(tiny, GAPPED, snv, BaseProbability(22, "A", "C"))
+    assert same.change == pytest.approx(0, abs=1e-6)  # the target hides its own base
+    assert Output(1, position=30).edited(20, 23, -3) == Output(1, position=27)
+    assert Output(1).edited(20, 23, -3) == Output(1)
 
 
 # Refusals, memory and little to tell ------------------------------------------------------------------------------------
@@ -332,7 +466,6 @@ def test_several_baselines_each_weigh_the_same(tiny):
 
 def test_bad_questions_are_refused(tiny):
     direction = target_of(tiny)
-    integrated, point = attribution.integrated_gradients, attribution.gradient_times_input
     rule = SimpleNamespace(name="a rule", module=torch.nn.Linear(2, 2))
     cases = (
         (lambda: BaseProbability(3, "U"), "one of A, C, G, T; received 'U'"),
@@ -342,9 +475,8 @@ def test_bad_questions_are_refused(tiny):
         (lambda: integrated(tiny, SEQUENCE, direction, baseline="zero"), "received 'zero'"),
         (lambda: integrated(tiny, SEQUENCE, direction, steps=0), "steps must be 1"),
         (lambda: integrated(tiny, SEQUENCE, Direction(np.zeros(3))), r"finite numbers; received shape \(3,\)"),
-        (lambda: point(tiny, SEQUENCE, Direction(np.full(tiny.hidden_size, np.nan))), "with others among them"),
+        (lambda: point(tiny, SEQUENCE, Direction(np.full(tiny.hidden_size, np.nan))), "finite numbers; received shape"),
         (lambda: attribution.mutagenesis(tiny, SEQUENCE, direction, region=(60, 70)), "received 60 to 70"),
-        (lambda: attribution.occlusion(tiny, SEQUENCE, direction, width=65), "1 to 64 bp"),
         (lambda: point(tiny, SEQUENCE, direction).per_base("odd"), "one of even, gradient, none; received 'odd'"),
         (lambda: integrated(rule, SEQUENCE, direction), "a rule has neither. Pass a model of"),
         (lambda: integrated(tiny, "", direction), "at least one base; received an empty"),
@@ -360,19 +492,6 @@ def test_bad_questions_are_refused(tiny):
     for ask, message in cases:
         with pytest.raises(ValueError, match=message):
             ask()
-
-
-def test_gradients_that_are_not_finite_are_refused(tiny):
-    weight = tiny.module.esm.encoder.layer[0].attention.self.query.weight
-    kept = weight.detach().clone()
-    with torch.no_grad():
-        weight.fill_(float("inf"))
-    try:
-        with pytest.raises(ValueError, match="Gradients must be finite"):
-            attribution.gradient_times_input(tiny, SEQUENCE, target_of(tiny))
-    finally:
-        with torch.no_grad():
-            weight.copy_(kept)
 
 
 def test_memory_that_ends_halves_the_batch():
@@ -408,8 +527,8 @@ def test_half_precision_is_near_single(tiny):
     """Sums in half precision are off by their rounding, and that is told."""
     half = models.load(FIXTURES / tiny.name, device="cpu", dtype="bfloat16")
     target = target_of(tiny)
-    found = attribution.integrated_gradients(half, SEQUENCE, target, most_steps=32)
-    single = attribution.integrated_gradients(tiny, SEQUENCE, target, most_steps=32)
+    found = integrated(half, SEQUENCE, target, most_steps=32)
+    single = integrated(tiny, SEQUENCE, target, most_steps=32)
     assert np.corrcoef(found.per_token, single.per_token)[0, 1] > 0.95
     change = found.value - found.baseline_value
     assert found.error == pytest.approx(abs(found.per_token.sum() - change) / abs(change))
@@ -417,11 +536,9 @@ def test_half_precision_is_near_single(tiny):
 
 
 def test_windows_of_n_alone_are_told(tiny):
-    """Nothing but N: a direction has contributions all the same, a base has no expectation, and shuffles are the sequence itself."""
-    found = attribution.integrated_gradients(tiny, "N" * 12, target_of(tiny))
+    """Nothing but N: a direction has contributions all the same, and shuffles are the sequence itself."""
+    found = integrated(tiny, "N" * 12, target_of(tiny))
     assert found.complete
-    same = attribution.integrated_gradients(tiny, "N" * 12, target_of(tiny), baseline="shuffle", shuffles=2)
+    same = integrated(tiny, "N" * 12, target_of(tiny), baseline="shuffle", shuffles=2)
     assert same.complete
     np.testing.assert_array_equal(same.per_token, 0)
-    with pytest.raises(ValueError, match="base at 3 is N"):
-        attribution.integrated_gradients(tiny, "N" * 12, BaseProbability(3, "A"))

@@ -1,25 +1,29 @@
-"""Attributions of trained outputs: scores are those that predictions come from, whatever was trained, and nothing of it changes."""
+"""Attributions over one-hot bases, of peers and of trained outputs: networks known by hand, planted sites, predictions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from ntviz import attribution, finetuning, models
 from ntviz.attribution import BaseProbability, Direction, Output, Probe
+from ntviz.attribution import gradient_times_input as point
+from ntviz.attribution import integrated_gradients as integrated
+from ntviz.attribution.reader import reader
 from ntviz.finetuning import Recipe
-from ntviz.genome.sequence import reverse_complement
+from ntviz.genome.sequence import one_hot, shuffle
+from ntviz.models.peers import bpnet
 from ntviz.probing.estimators import Fitted, Setting
 
 FIXTURES = Path(__file__).parent / "fixtures"
+TEXT = "".join(np.random.default_rng(5).choice(list("ACGT"), 30))
 RNG = np.random.default_rng(11)
 TEXTS = ["".join(RNG.choice(list("ACGT"), 36)) for _ in range(24)]
-QUICK = Recipe(learning_rate=0.02, steps=3, evaluate_every=3, batch_size=8)
 LABELS = {
     "binary": (np.arange(24) % 2, 2),
     "multiclass": (np.arange(24) % 3, 3),
@@ -29,21 +33,243 @@ LABELS = {
 }
 
 
+class Linear(nn.Module):
+    """Two outputs: a weight a base and place, and the square of that sum. Everything about it is known by hand."""
+
+    def __init__(self, n: int = 30) -> None:
+        super().__init__()
+        weight = np.random.default_rng(2).normal(size=(4, n)).astype(np.float32)
+        self.weight = nn.Parameter(torch.from_numpy(weight))
+
+    def forward(self, bases: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        total = (bases * self.weight[:, : bases.shape[2]] * mask[:, None]).sum((1, 2))
+        return torch.stack((total, total**2), dim=1)
+
+    def of(self, text: str) -> np.ndarray:
+        """What each base adds, float64 [base]; N adds nothing."""
+        return (one_hot(text) * self.weight.detach().numpy().T[: len(text)]).sum(1).astype(float)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    return Linear()
+
+
+def test_a_sum_is_told_exactly(linear):
+    """Of a sum each base contributes its weight, less the mean weight where the mean composition is compared with."""
+    zero = integrated(linear, TEXT, Output(0), baseline="n")
+    np.testing.assert_allclose(zero.per_base(), linear.of(TEXT), atol=1e-5)
+    assert (zero.baseline_value, zero.unit) == (0, "score")
+    slope = point(linear, TEXT, Output(0))
+    np.testing.assert_allclose(slope.per_base(), linear.of(TEXT), atol=1e-5)
+    shares = np.array([TEXT.count(base) for base in "ACGT"]) / 30
+    mean = integrated(linear, TEXT, Output(0), baseline="composition")
+    average = shares @ linear.weight.detach().numpy()
+    np.testing.assert_allclose(mean.per_base(), linear.of(TEXT) - average, atol=1e-5)
+    for share in ("even", "gradient", "none"):
+        np.testing.assert_array_equal(mean.per_base(share), mean.per_token)
+
+
+def test_a_square_is_integrated_as_by_hand(linear):
+    """Of (w·x)² from 0, a base contributes w x (w·x): the integral of 2 a (w·x) w over a. Gradient times input gives twice that."""
+    found = integrated(linear, TEXT, Output(1), baseline="n")
+    own = linear.of(TEXT)
+    np.testing.assert_allclose(found.per_base(), own * own.sum(), atol=1e-4)
+    assert found.error < 1e-4
+    slope = point(linear, TEXT, Output(1))
+    np.testing.assert_allclose(slope.per_base(), 2 * own * own.sum(), atol=1e-4)
+
+
+def test_mutagenesis_and_occlusion_of_a_sum(linear):
+    weight = linear.weight.detach().numpy().T
+    effects = attribution.mutagenesis(linear, TEXT, Output(0), region=(4, 9))
+    np.testing.assert_allclose(effects, weight[4:9] - linear.of(TEXT)[4:9, None], atol=1e-5)
+    hidden = attribution.occlusion(linear, TEXT, Output(0), width=1)
+    np.testing.assert_allclose(hidden, linear.of(TEXT), atol=1e-5)
+    found = integrated(linear, TEXT, Output(0), baseline="composition")
+    centred = attribution.mutagenesis(linear, TEXT, Output(0))
+    assert 0.5 < attribution.agreement(found, centred) <= 1
+    curve = attribution.deletion(linear, TEXT, Output(0), found, shares=(0, 0.5, 1), draws=30)
+    order = np.argsort(-found.per_token, kind="stable")
+    assert curve["value"].iloc[1] == pytest.approx(linear.of(TEXT)[order[15:]].sum(), abs=1e-4)
+    assert curve["value"].iloc[2] == pytest.approx(0, abs=1e-5)
+
+
+def test_controls_need_something_to_compare_with(linear):
+    found = integrated(linear, TEXT, Output(0), baseline="n")
+    with pytest.raises(ValueError, match="a random order to compare with; received draws=0"):
+        attribution.deletion(linear, TEXT, Output(0), found, draws=0)
+    with pytest.raises(ValueError, match="a twin to compare with; received twins=0"):
+        attribution.sanity(linear, found, lambda model: found, twins=0)
+    # Where no base is known, there is no correlation, and nothing to warn of.
+    assert np.isnan(attribution.agreement(found, np.full((len(TEXT), 4), np.nan)))
+
+
+def test_n_contribute_nothing_and_windows_of_n_are_zero(linear):
+    gap = TEXT[:10] + "NNN" + TEXT[13:]
+    for baseline in ("n", "shuffle", "composition"):
+        found = integrated(linear, gap, Output(0), baseline=baseline)
+        assert found.complete
+        np.testing.assert_array_equal(found.per_base()[10:13], 0)
+        empty = integrated(linear, "N" * 30, Output(0), baseline=baseline)
+        assert empty.complete
+        np.testing.assert_array_equal(empty.per_base(), 0)
+
+
+def test_shuffles_are_averaged_by_number(linear):
+    """The mean over given shuffles, each by hand: of a sum, own weight less that of the base which stands there instead."""
+    found = integrated(linear, TEXT, Output(0), shuffles=3, seed=8)
+    assert found.baseline == "shuffle"
+    expected = [linear.of(TEXT) - linear.of(shuffle(TEXT, k=2, seed=8 + draw)) for draw in range(3)]
+    np.testing.assert_allclose(found.per_base(), np.mean(expected, axis=0), atol=1e-5)
+    assert found.compared[0].draws == 3
+
+
+def test_networks_and_what_training_makes_of_them():
+    text, network, (labels, outputs) = TEXTS[0], finetuning.network("cnn", outputs=2), LABELS["binary"]
+    recipe = Recipe(steps=4, learning_rate=1e-3)
+    tuned = finetuning.train_network(network, TEXTS, labels, kind="binary", outputs=outputs, recipe=recipe)
+
+    def predicted(text):
+        p = tuned.predict([text])[0].astype(float)
+        return pytest.approx(np.log(p[1] / p[0]), abs=1e-4)
+
+    asked = [weight.requires_grad for weight in network.parameters()]
+    network.train()
+    found = integrated(tuned, text, Output(1), shuffles=4)
+    assert network.training
+    assert [weight.requires_grad for weight in network.parameters()] == asked
+    assert (found.value, found.unit) == (predicted(text), "log-odds (nats)")
+    bare = integrated(network, text, Output(1, against=0), shuffles=4)
+    np.testing.assert_allclose(bare.per_base(), found.per_base(), atol=1e-5)
+    started = integrated(tuned, text, Output(1), shuffles=1, seed=3, steps=1, most_steps=1)
+    assert started.baseline_value == predicted(shuffle(text, k=2, seed=3))
+    effects = attribution.mutagenesis(tuned, text, Output(1), region=(3, 5))
+    assert effects[1, 0] + found.value == predicted(text[:4] + "A" + text[5:])
+    checked = attribution.sanity(network, bare, lambda m: integrated(m, text, Output(1, against=0)), twins=1)
+    assert abs(checked.correlations[0]) < 0.9
+    with pytest.raises(ValueError, match="layers that draw their weights; Linear has none"):
+        attribution.sanity(Linear(), bare, lambda m: bare)
+
+
+@pytest.mark.parametrize("name", ["dnabert2_tiny", "hyenadna_tiny", "enformer_tiny"])
+def test_peers_are_differentiated(name):
+    """A direction in the mean of a layer, as embeddings have it, of words, single bases, and bins."""
+    peer = models.load(FIXTURES / name, device="cpu")
+    target = Direction(np.random.default_rng(1).normal(size=peer.hidden_size), layer=1)
+    mean = peer.embed([peer.tokenize(TEXT)], layers=(1,))[0, 0, 0]
+    baseline = {"dnabert2_tiny": "mask", "hyenadna_tiny": "shuffle"}.get(name, "n")
+    before = [weight.requires_grad for weight in peer.module.parameters()]
+    found = integrated(peer, TEXT, target, baseline=baseline, shuffles=3)
+    assert found.value == pytest.approx(mean @ target.vector, abs=1e-4)
+    assert found.complete
+    assert found.per_base().sum() == pytest.approx(found.value - found.baseline_value, rel=0.011, abs=1e-4)
+    assert [weight.requires_grad for weight in peer.module.parameters()] == before
+    assert reader(peer).values([TEXT], target)[0] == pytest.approx(found.value, abs=1e-5)
+    assert len(found.per_base()) == 30
+
+
+@pytest.mark.parametrize(("baseline", "text"), [("n", "N" * 30), ("shuffle", shuffle(TEXT, k=2, seed=3))])
+def test_the_value_at_a_baseline_is_that_of_bins(baseline, text):
+    """What Enformer's own embedding of the baseline's bases gives."""
+    peer = models.load(FIXTURES / "enformer_tiny", device="cpu")
+    target = Direction(np.random.default_rng(1).normal(size=peer.hidden_size), layer=1)
+    found = integrated(peer, TEXT, target, baseline=baseline, shuffles=1, seed=3, steps=1, most_steps=1)
+    right = peer.embed([peer.tokenize(text)], layers=(1,))[0, 0, 0] @ target.vector
+    assert found.baseline_value == pytest.approx(right, abs=1e-5)
+
+
+def test_peers_say_what_cannot_be_asked_of_them():
+    base = BaseProbability(3, "A")
+    dnabert2, hyena, enformer = (
+        models.load(FIXTURES / f"{name}_tiny", device="cpu") for name in ("dnabert2", "hyenadna", "enformer")
+    )
+    direction = Direction(np.ones(dnabert2.hidden_size), layer=0)
+    cases = (
+        (dnabert2, base, {}, "must come from a vocabulary of k-mers"),
+        (dnabert2, direction, {"baseline": "shuffle"}, "cuts by what stands there. Take baseline='mask'"),
+        (hyena, base, {"baseline": "n"}, "has no mask token"),
+        (hyena, Direction(np.ones(hyena.hidden_size)), {}, "has no mask token"),
+        (enformer, base, {}, "needs a mask token; enformer_tiny reads bases"),
+        (enformer, Direction(np.ones(enformer.hidden_size)), {"baseline": "mask"}, "n, shuffle, composition for"),
+        (enformer, Output(0), {}, "over scores; enformer_tiny gives states"),
+        (dnabert2, direction, {"frames": 2}, "frames must be 1 to 1"),
+    )  # fmt: skip
+    for peer, target, options, message in cases:
+        with pytest.raises(ValueError, match=message):
+            integrated(peer, TEXT, target, **options)
+
+
+def test_bpnet_is_differentiated_at_its_bases():
+    """Both ends of the integral, and a changed base, are what the network says of those sequences."""
+    sizes = {"width": 5, "layers": 2, "stem": 3, "head": 3, "strands": 1}
+    shape = sizes | {"controls": 0, "trimming": 0, "biases": (True, True)}
+    module = bpnet.BPNetNetwork(shape).eval()
+    peer = bpnet.BPNet(module, bpnet.Tokenizer("single-base"), "toy", 100, {})
+    target = Direction(np.arange(5.0), layer=-1)
+
+    def value(text):
+        return pytest.approx(
+            peer.embed([peer.tokenize(text)], layers=(2,))[0, 0, 0] @ target.vector, abs=1e-5
+        )
+
+    found = integrated(peer, TEXT, target, baseline="n", most_steps=2048)
+    assert (found.value, found.baseline_value) == (value(TEXT), value("N" * 30))
+    assert found.complete
+    effects = attribution.mutagenesis(peer, TEXT, target, region=(8, 9))
+    assert effects[0, 0] + found.value == value(TEXT[:8] + "A" + TEXT[9:])
+    assert not module.iconv._forward_pre_hooks
+
+
+def test_scores_of_other_shapes_are_refused():
+    class Four(nn.Module):
+        def forward(self, bases, mask):
+            return bases[..., None]
+
+    class One(nn.Module):
+        def forward(self, bases, mask):
+            return bases[:, 0].sum(1)
+
+    with pytest.raises(ValueError, match=r"\[sequence, base, output\]; received shape \[1, 4, 30, 1\]"):
+        point(Four(), TEXT, Output(0))
+    np.testing.assert_array_equal(point(One(), TEXT, Output(0)).per_base(), one_hot(TEXT)[:, 0])
+    with pytest.raises(ValueError, match="classes or tracks; received a bare network"):
+        point(One(), TEXT, Output(0, scale="log-odds"))
+    with pytest.raises(ValueError, match="over states; One gives scores. Ask for Output"):
+        point(One(), TEXT, Direction(np.ones(3)))
+
+
+def test_hooks_and_modes_return_after_an_error():
+    class Broken(Linear):
+        def forward(self, bases, mask):
+            return super().forward(bases, mask) * torch.where(bases.sum() > 0, torch.nan, 1.0)
+
+    network = Broken().train()
+    with pytest.raises(ValueError, match="Gradients must be finite; 30 of 30 tokens of Broken"):
+        point(network, TEXT, Output(0))
+    with pytest.raises(ValueError, match="Gradients must be finite"):
+        integrated(network, TEXT, Output(0), baseline="n")
+    assert network.training
+    assert network.weight.requires_grad
+    assert network.weight.grad is None
+
+
+# Trained outputs and probes ----------------------------------------------------------------------------------------
+
+
 @pytest.fixture(scope="module")
 def tiny():
     return models.load(FIXTURES / "nt_v2_tiny", device="cpu")
 
 
-def tuned_on(model, kind: str, method: str = "head") -> finetuning.Tuned:
-    labels, outputs = LABELS[kind]
-    return finetuning.tune(
-        model, TEXTS, labels, kind=kind, outputs=outputs, method=method, recipe=QUICK, validation_share=0.25
-    )
-
-
 @pytest.fixture(scope="module")
 def tuned(tiny):
-    return {kind: tuned_on(tiny, kind) for kind in LABELS}
+    recipe = Recipe(learning_rate=0.02, steps=3, evaluate_every=3, batch_size=8)
+    options = {"method": "head", "recipe": recipe, "validation_share": 0.25}
+    return {
+        kind: finetuning.tune(tiny, TEXTS, labels, kind=kind, outputs=outputs, **options)
+        for kind, (labels, outputs) in LABELS.items()
+    }
 
 
 def log_odds(p):
@@ -52,59 +278,20 @@ def log_odds(p):
 
 @pytest.mark.parametrize("kind", LABELS)
 def test_outputs_are_what_predictions_come_from(tuned, kind):
-    learned = tuned[kind]
-    said = learned.predict([TEXTS[0]])[0].astype(float)
-    position = 7 if kind == "per_base" else None
-    said = said if position is None else said[position]
+    learned, position = tuned[kind], 7 if kind == "per_base" else None
+    said = learned.predict([TEXTS[0]])[0].astype(float)[... if position is None else position]
     for index in range(learned.outputs):
         target = Output(index, position=position)
-        found = attribution.gradient_times_input(learned, TEXTS[0], target)
+        found = point(learned, TEXTS[0], target)
         expected = said[index] if kind == "regression" else log_odds(said[index])
         assert found.value == pytest.approx(expected, abs=1e-4)
         assert found.unit == ("value" if kind == "regression" else "log-odds (nats)")
-    contrast = attribution.gradient_times_input(
-        learned, TEXTS[0], Output(0, against=1, position=position)
-    ).value
-    if kind == "regression":
-        between = said[0] - said[1]
-    elif kind == "multilabel":
-        between = log_odds(said[0]) - log_odds(said[1])
-    else:
-        between = np.log(said[0] / said[1])
-    assert contrast == pytest.approx(between, abs=1e-4)
-    whole = attribution.integrated_gradients(learned, TEXTS[0], Output(1, position=position))
+    contrast = point(learned, TEXTS[0], Output(0, against=1, position=position)).value
+    scale = {"regression": float, "multilabel": log_odds}.get(kind, np.log)
+    assert contrast == pytest.approx(scale(said[0]) - scale(said[1]), abs=1e-4)
+    whole = integrated(learned, TEXTS[0], Output(1, position=position))
     assert whole.complete
     assert whole.per_token.sum() == pytest.approx(whole.value - whole.baseline_value, rel=0.011)
-
-
-def state_of(learner):
-    hooks = [
-        len(held)
-        for module in learner.modules()
-        for held in (module._forward_hooks, module._forward_pre_hooks)
-    ]
-    asked = [p.requires_grad for p in learner.parameters()]
-    modes = [m.training for m in learner.modules()]
-    weights = [p.detach().clone() for p in learner.parameters()]
-    slopes = [id(p.grad) for p in learner.parameters()]
-    return hooks, asked, modes, slopes, weights
-
-
-@pytest.mark.parametrize("method", ["ia3", "lora", "full", "head"])
-def test_every_way_of_tuning_can_be_attributed_and_stays_as_it_was(tiny, method):
-    learned = tuned_on(tiny, "binary", method)
-    learned.predict(TEXTS[:1])
-    learned.learner.head.train()
-    learned.learner.head.linear.requires_grad_(True)
-    before = state_of(learned.learner)
-    found = attribution.integrated_gradients(learned, TEXTS[0], Output(1), baseline="shuffle", shuffles=2)
-    assert found.complete
-    with pytest.raises(ValueError, match="Outputs must be 0 to 1; received 5"):
-        attribution.integrated_gradients(learned, TEXTS[0], Output(5))
-    after = state_of(learned.learner)
-    assert after[:4] == before[:4]
-    assert all(torch.equal(one, other) for one, other in zip(after[4], before[4], strict=True))
-    assert found.value == pytest.approx(log_odds(learned.predict(TEXTS[:1])[0, 1].astype(float)), abs=1e-4)
 
 
 def test_gradients_of_a_tuned_head_are_those_of_a_change_in_the_embedding(tuned):
@@ -112,7 +299,7 @@ def test_gradients_of_a_tuned_head_are_those_of_a_change_in_the_embedding(tuned)
     learned = tuned["binary"]
     layer = learned.learner.encoder.get_input_embeddings()
     tokens = learned.learner.model.tokenize(TEXTS[0])
-    found = attribution.gradient_times_input(learned, TEXTS[0], Output(1))
+    found = point(learned, TEXTS[0], Output(1))
     base = layer(torch.from_numpy(tokens.ids.copy()))[None].detach()
 
     def value(vectors):
@@ -143,28 +330,19 @@ def test_targets_are_asked_of_many_sequences(tuned):
 
 def test_twins_of_a_tuned_model_draw_everything_anew(tuned):
     learned = tuned["binary"]
-    found = attribution.integrated_gradients(learned, TEXTS[0], Output(1))
+    found = integrated(learned, TEXTS[0], Output(1))
     checked = attribution.sanity(
-        learned, found, lambda model: attribution.integrated_gradients(model, TEXTS[0], Output(1)), twins=2
+        learned, found, lambda model: integrated(model, TEXTS[0], Output(1)), twins=2
     )
-    assert checked.correlations.shape == (2,)
-    assert np.abs(checked.correlations).max() < 0.99
+    assert checked.correlations.shape == (2,) and np.abs(checked.correlations).max() < 0.99
     curve = attribution.deletion(learned, TEXTS[0], Output(1), found, shares=(0, 1), draws=3)
     assert curve["value"].iloc[0] == pytest.approx(found.value, abs=1e-5)
     assert curve["value"].iloc[1] == pytest.approx(found.baseline_value, abs=1e-4)
-    alone = SimpleNamespace(name="fixed", learner=None)
-    alone.modules = lambda: iter(())
-    with pytest.raises(ValueError, match="layers that draw their weights; SimpleNamespace has none"):
-        attribution.sanity(alone, found, lambda model: found)
-
-
-def vectors_of(model, layer):
-    return model.embed([model.tokenize(text) for text in TEXTS], layers=(layer,))[:, 0, 0]
 
 
 @pytest.fixture(scope="module")
 def vectors(tiny):
-    return vectors_of(tiny, 2)
+    return tiny.embed([tiny.tokenize(text) for text in TEXTS], layers=(2,))[:, 0, 0]
 
 
 def probe_on(vectors, kind, method):
@@ -179,10 +357,10 @@ def test_probes_are_what_their_predictions_come_from(tiny, vectors, kind, method
     fitted = probe_on(vectors, kind, method)
     said = fitted.predict(vectors[:1])[0]
     for index in range(fitted.classes):
-        found = attribution.gradient_times_input(tiny, TEXTS[0], Probe(fitted, index))
+        found = point(tiny, TEXTS[0], Probe(fitted, index))
         expected = said[index] if kind == "regression" else log_odds(said[index])
         assert found.value == pytest.approx(expected, abs=1e-3)
-    found = attribution.integrated_gradients(tiny, TEXTS[0], Probe(fitted, 1), most_steps=128)
+    found = integrated(tiny, TEXTS[0], Probe(fitted, 1), most_steps=128)
     # Rectifiers bend the way, and what is added up there may be far more than the change: the error is told, and small beside that.
     missing = abs(found.per_token.sum() - (found.value - found.baseline_value))
     assert missing <= 0.02 * np.abs(found.per_token).sum()
@@ -193,70 +371,53 @@ def test_probes_are_what_their_predictions_come_from(tiny, vectors, kind, method
 def test_a_linear_probe_is_a_direction(tiny, vectors):
     """Log-odds of logistic regression are a product with the mean state, its scaler undone by hand."""
     fitted = probe_on(vectors, "binary", "logistic")
-    one = fitted._estimator
-    vector = one.coef_[0] / fitted._spread
-    offset = float(one.intercept_[0] - fitted._mean @ vector)
-    direction = Direction(vector, layer=2, offset=offset)
-    by_hand = attribution.integrated_gradients(tiny, TEXTS[3], direction)
-    found = attribution.integrated_gradients(tiny, TEXTS[3], Probe(fitted, 1))
-    np.testing.assert_allclose(found.per_token, by_hand.per_token, atol=1e-4)
-    other = attribution.integrated_gradients(tiny, TEXTS[3], Probe(fitted, 0))
-    np.testing.assert_allclose(other.per_token, -found.per_token, atol=1e-4)
+    vector = fitted._estimator.coef_[0] / fitted._spread
+    offset = float(fitted._estimator.intercept_[0] - fitted._mean @ vector)
+    targets = (Direction(vector, layer=2, offset=offset), Probe(fitted, 1), Probe(fitted, 0))
+    by_hand, probe, other = (integrated(tiny, TEXTS[3], target).per_token for target in targets)
+    np.testing.assert_allclose(probe, by_hand, atol=1e-4)
+    np.testing.assert_allclose(other, -probe, atol=1e-4)
 
 
 def test_probes_know_only_what_varied(tiny, vectors):
     labels = LABELS["multilabel"][0].copy()
     labels[:, 1] = 0
     fitted = Fitted("multilabel", 3, Setting("logistic", 2), 0).fit(vectors, labels)
-    said = fitted.predict(vectors[:1])[0]
-    found = attribution.gradient_times_input(tiny, TEXTS[0], Probe(fitted, 2))
-    assert found.value == pytest.approx(log_odds(said[2]), abs=1e-3)
+    value = point(tiny, TEXTS[0], Probe(fitted, 2)).value
+    assert value == pytest.approx(log_odds(fitted.predict(vectors[:1])[0, 2]), abs=1e-3)
     with pytest.raises(ValueError, match=r"fitted to, of \[0, 2\]; received 1"):
-        attribution.gradient_times_input(tiny, TEXTS[0], Probe(fitted, 1))
+        point(tiny, TEXTS[0], Probe(fitted, 1))
     flat = Fitted("multilabel", 3, Setting("logistic", 2), 0).fit(vectors, labels * 0)
     with pytest.raises(ValueError, match="a track that varies; all 3 have one value"):
         flat.layers()
     single = Fitted("multilabel", 3, Setting("mlp", 2), 0).fit(vectors, labels * [1, 0, 0])
-    said = single.predict(vectors[:1])[0]
-    found = attribution.gradient_times_input(tiny, TEXTS[0], Probe(single, 0))
-    assert found.value == pytest.approx(log_odds(said[0]), abs=1e-3)
-
-
-def test_both_strands_of_an_output_by_base(tuned):
-    target = Output(1, position=7)
-    both = attribution.integrated_gradients(tuned["per_base"], TEXTS[0], target, both_strands=True)
-    one = attribution.integrated_gradients(tuned["per_base"], TEXTS[0], target)
-    other = attribution.integrated_gradients(
-        tuned["per_base"], reverse_complement(TEXTS[0]), Output(1, position=28)
-    )
-    np.testing.assert_allclose(both.per_base(), (one.per_base() + other.per_base()[::-1]) / 2, atol=1e-6)
+    value = point(tiny, TEXTS[0], Probe(single, 0)).value
+    assert value == pytest.approx(log_odds(single.predict(vectors[:1])[0, 0]), abs=1e-3)
 
 
 def test_outputs_that_are_not_there_are_refused(tiny, tuned, vectors):
     fitted = probe_on(vectors, "regression", "logistic")
-    wide = Fitted("regression", 2, Setting("logistic", 2), 0).fit(
-        np.hstack([vectors, vectors]), LABELS["regression"][0]
-    )
-    named = replace(fitted.setting, features="layer 2")
-    unnamed = Fitted("regression", 2, named, 0).fit(vectors, LABELS["regression"][0])
-    gradient = attribution.gradient_times_input
+    labels, setting = LABELS["regression"][0], replace(fitted.setting, features="layer 2")
+    wide = Fitted("regression", 2, fitted.setting, 0).fit(np.hstack([vectors, vectors]), labels)
+    unnamed = Fitted("regression", 2, setting, 0).fit(vectors, labels)
     cases = (
         (lambda: Output(0, 0), "two outputs of a contrast must differ; received 0 twice"),
         (lambda: Output(-1), "counted from 0; received -1"),
         (lambda: Output(0, scale="odds"), "one of log-odds, score; received 'odds'"),
-        (lambda: gradient(tuned["regression"], TEXTS[0], Output(0, scale="log-odds")), "need classes or tracks; received regression"),
-        (lambda: gradient(tuned["per_base"], TEXTS[0], Output(0)), "needs a position, and others have none"),
-        (lambda: gradient(tuned["binary"], TEXTS[0], Output(0, position=3)), r"received position 3 for scores of shape \[1, 2\]"),
-        (lambda: gradient(tuned["per_base"], TEXTS[0], Output(0, position=36)), "0 to 35; received 36"),
-        (lambda: gradient(tuned["binary"], TEXTS[0], BaseProbability(3, "A")), "BaseProbability is a target over states; nt_v2_tiny, tuned gives scores. Ask for Output"),
+        (lambda: point(tuned["regression"], TEXTS[0], Output(0, scale="log-odds")), "need classes or tracks; received regression"),
+        (lambda: point(tuned["per_base"], TEXTS[0], Output(0)), "needs a position, and others have none"),
+        (lambda: point(tuned["binary"], TEXTS[0], Output(0, position=3)), r"received position 3 for scores of shape \[1, 2\]"),
+        (lambda: point(tuned["per_base"], TEXTS[0], Output(0, position=36)), "0 to 35; received 36"),
+        (lambda: point(tuned["binary"], TEXTS[0], BaseProbability(3, "A")), "BaseProbability is a target over states; nt_v2_tiny, tuned gives scores. Ask for Output"),
         (lambda: Probe(tiny), "must be fitted and have kind"),
         (lambda: Probe(unnamed), "its vectors are called 'layer 2'"),
-        (lambda: gradient(tiny, TEXTS[0], Probe(wide)), "48 numbers; this one takes 96"),
-        (lambda: gradient(tiny, TEXTS[0], Probe(fitted, layer=9)), "layer of a target must lie in 0"),
-        (lambda: gradient(tiny, TEXTS[0], Probe(fitted, scale="log-odds")), "received regression"),
+        (lambda: point(tiny, TEXTS[0], Probe(wide)), "48 numbers; this one takes 96"),
+        (lambda: point(tiny, TEXTS[0], Probe(fitted, layer=9)), "layer of a target must lie in 0"),
+        (lambda: point(tiny, TEXTS[0], Probe(fitted, scale="log-odds")), "received regression"),
     )  # fmt: skip
     for ask, message in cases:
         with pytest.raises(ValueError, match=message):
             ask()
-    again = gradient(tiny, TEXTS[0], Probe(unnamed, layer=2)).value
+    assert Output(1, position=7).mirrored(36) == Output(1, position=28)
+    again = point(tiny, TEXTS[0], Probe(unnamed, layer=2)).value
     assert again == pytest.approx(fitted.predict(vectors[:1])[0, 0], abs=1e-3)

@@ -18,13 +18,8 @@ ODD = np.arange(300) % 2
 
 
 def examples(texts, labels, tag, groups=None):
-    names = np.array([f"{tag}{i}" for i in range(len(texts))])
-    return benchmark.Examples(
-        names,
-        np.array(texts, dtype=object),
-        np.asarray(labels),
-        names if groups is None else np.array(groups),
-    )
+    names = [f"{tag}{i}" for i in range(len(texts))]
+    return benchmark.Examples(names, texts, labels, names if groups is None else groups)
 
 
 def random_texts(n, bp=80, seed=0):
@@ -33,9 +28,12 @@ def random_texts(n, bp=80, seed=0):
 
 
 def check(train=None, test=None, *, facts=None, kind="binary", classes=("no", "yes")):
-    train = train or examples(random_texts(300), ODD, "a")
-    test = test or examples(random_texts(100, seed=1), ODD[:100], "b")
-    return benchmark.check(benchmark.Task("t", kind, classes, train, test, facts=facts or {}))
+    """The checks of a task; texts alone have labels 0 and 1 in turn."""
+    parts = []
+    for given, n, tag in ((train, 300, "a"), (test, 100, "b")):
+        given = random_texts(n, seed=n) if given is None else given
+        parts.append(examples(given, ODD[: len(given)], tag) if isinstance(given, list) else given)
+    return benchmark.check(benchmark.Task("t", kind, classes, *parts, facts=facts or {}))
 
 
 def found(checks, name, part=None):
@@ -52,7 +50,7 @@ def test_a_clean_set_passes():
 def test_repeats_are_counted_by_strand_and_label():
     texts = random_texts(300)
     texts[1], texts[4], texts[7] = texts[0], texts[2], reverse_complement(texts[2])
-    checks = check(examples(texts, ODD, "a"))
+    checks = check(texts)
     assert found(checks, "equal sequences", "train")["value"] == 2
     assert found(checks, "equal but for the strand", "train")["value"] == 1
     assert found(checks, "other labels", "train")["value"] == 2
@@ -64,7 +62,7 @@ def test_repeats_are_counted_by_strand_and_label():
 def test_a_test_sequence_in_training_fails(turned):
     train, test = random_texts(300), random_texts(100, seed=1)
     test[3] = reverse_complement(train[5]) if turned else train[5]
-    checks = check(examples(train, ODD, "a"), examples(test, ODD[:100], "b"))
+    checks = check(train, test)
     assert found(checks, "duplicates across splits")[["value", "status"]].tolist() == [0.01, "fail"]
     assert found(checks, "Share 90%")[["value", "status"]].tolist() == [1, "fail"]
 
@@ -73,14 +71,13 @@ def test_shifted_copies_are_near():
     train, test = random_texts(300), random_texts(100, seed=1)
     # 30 of its 60 21-mers.
     test[3] = train[5][30:] + test[3][:30]
-    checks = check(examples(train, ODD, "a"), examples(test, ODD[:100], "b"))
+    checks = check(train, test)
     assert found(checks, "Near-duplicates")[["value", "status"]].tolist() == [0.01, "warning"]
     assert found(checks, "Share 90%")["status"] == "pass"
 
 
 def test_few_and_short_sequences_are_unknown():
-    short = examples(["ACGT", "ACGG"] * 2, [0, 1, 0, 1], "a")
-    checks = check(short, examples(["TTTT", "ACCC"], [0, 1], "b"))
+    checks = check(["ACGT", "ACGG"] * 2, ["TTTT", "ACCC"])
     assert found(checks, "Length shortcut")["status"] == "unknown"
     assert "not assessable" in found(checks, "Near-duplicates")["note"]
 
@@ -106,15 +103,12 @@ def test_balance_counts_and_n():
 
 def rich(n, seed):
     rng = np.random.default_rng(seed)
-    return [
-        "".join(rng.choice(list("ACGT"), 80, p=[0.2, 0.3, 0.3, 0.2] if y else [0.25] * 4)) for y in ODD[:n]
-    ]
+    shares = [0.25] * 4, [0.2, 0.3, 0.3, 0.2]
+    return ["".join(rng.choice(list("ACGT"), 80, p=shares[y])) for y in ODD[:n]]
 
 
 def test_composition_that_tells_the_label_fails():
-    row = found(
-        check(examples(rich(300, 0), ODD, "a"), examples(rich(100, 1), ODD[:100], "b")), "composition rule"
-    )
+    row = found(check(rich(300, 0), rich(100, 1)), "composition rule")
     assert row["status"] == "fail"
     assert "rule on gc" in row["note"]
 
@@ -123,7 +117,7 @@ def test_lengths_that_tell_the_label_fail():
     def cut(n, seed):
         return [text[: 80 - 3 * y] for text, y in zip(random_texts(n, seed=seed), ODD, strict=False)]
 
-    checks = check(examples(cut(300, 0), ODD, "a"), examples(cut(100, 1), ODD[:100], "b"))
+    checks = check(cut(300, 0), cut(100, 1))
     assert found(checks, "Length shortcut")["status"] == "fail"
     assert found(checks, "lengths")["status"] == "warning"
 
@@ -135,7 +129,7 @@ def test_a_site_in_one_class_alone_and_shuffled_negatives_are_found():
         texts = random_texts(n, seed=seed)
         return [text[:40] + "GTAAGT" + text[46:] if y else text for text, y in zip(texts, ODD, strict=False)]
 
-    checks = check(examples(sites(300, 0), ODD, "a"), examples(sites(100, 1), ODD[:100], "b"))
+    checks = check(sites(300, 0), sites(100, 1))
     assert found(checks, "Fixed-position motif")["status"] == "fail"
     assert found(checks, "lack the site")["status"] == "fail"
 
@@ -150,7 +144,7 @@ def test_a_site_in_one_class_alone_and_shuffled_negatives_are_found():
     train, test = shuffled(300, 0), shuffled(100, 1)
     # A pair across the split.
     train[:100:2], test[1::2] = test[::2], test[1::2]
-    checks = check(examples(train, ODD, "a"), examples(test, ODD[:100], "b"))
+    checks = check(train, test)
     assert found(checks, "Constructed negatives")["status"] != "pass"
 
 
@@ -197,13 +191,8 @@ def test_without_the_linter_it_is_said_what_to_install(monkeypatch):
 
 def test_a_task_of_chromosome_20_has_no_copies_across():
     checks = benchmark.check(chr20.build("chr20_coding"))
-    for name in (
-        "duplicates across splits",
-        "groups on both sides",
-        "Near-duplicates",
-        "Share 90%",
-        "Overlapping",
-    ):
+    names = "duplicates across splits", "groups on both sides", "Near-duplicates", "Share 90%", "Overlapping"
+    for name in names:
         assert found(checks, name)["status"] == "pass"
     # Coding sequence is rich in G and C: a shortcut, and it is told.
     assert found(checks, "composition rule")["status"] in ("warning", "fail")
@@ -212,25 +201,18 @@ def test_a_task_of_chromosome_20_has_no_copies_across():
 # Published tasks and numbers ------------------------------------------------------------------------------------------
 
 
-def test_there_are_eighteen_tasks_of_each_generation():
+def test_published_tasks_are_as_their_sources_say():
     by = [generation for generation, _ in registry.SPECS]
     assert (by.count("revised"), by.count("original"), by.count("other")) == (18, 18, 3)
+    lengths = {"promoter": 300, "enhancers": 400, "splice": 600, "H": 1_000}
     for spec in registry.SPECS.values():
         assert spec.grade in registry.GRADES
         assert spec.source
         assert spec.outputs == (len(spec.classes) or 919)
-
-
-def test_original_counts_add_up_to_what_was_published():
-    original = [spec for spec in registry.SPECS.values() if spec.generation == "original"]
-    assert sum(spec.train + spec.test for spec in original) == 510_647
-
-
-def test_lengths_are_those_of_the_sources():
-    lengths = {"promoter": 300, "enhancers": 400, "splice": 600, "H": 1_000}
-    for spec in registry.SPECS.values():
         if spec.generation == "revised":
             assert spec.length == next(bp for name, bp in lengths.items() if spec.name.startswith(name))
+    original = [spec for spec in registry.SPECS.values() if spec.generation == "original"]
+    assert sum(spec.train + spec.test for spec in original) == 510_647
 
 
 def test_unknown_tasks_get_suggestions():

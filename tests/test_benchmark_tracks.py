@@ -1,15 +1,19 @@
-"""DeepSTARR's and DeepSEA's files, made small (in both versions of MATLAB's format), read and solved."""
+"""DeepSTARR's, DeepSEA's (in both versions of MATLAB's format) and SpliceAI's files, made small, read and solved."""
 
 from __future__ import annotations
+
+import gzip
 
 import h5py
 import numpy as np
 import pytest
 from scipy.io import savemat
 
-from ntviz import benchmark
+from ntviz import benchmark, data
+from ntviz.benchmark import chr20
 from ntviz.benchmark import tracks as published
 from ntviz.genome.sequence import reverse_complement
+from ntviz.reference import Reference
 
 
 @pytest.fixture
@@ -33,12 +37,8 @@ def folder(tmp_path):
 
 def test_files_are_read_in_order(folder):
     task = published.read_deepstarr(folder)
-    assert (task.kind, task.classes, len(task.train), len(task.test)) == (
-        "regression",
-        ("developmental", "housekeeping"),
-        200,
-        80,
-    )
+    assert (task.kind, task.classes) == ("regression", ("developmental", "housekeeping"))
+    assert (len(task.train), len(task.test)) == (200, 80)
     lines = (folder / "Sequences_activity_Val.txt").read_text().splitlines()[1].split("\t")
     np.testing.assert_allclose(task.train.labels[160], [float(value) for value in lines[:2]])
     assert task.train.sequences[3].isupper()
@@ -49,7 +49,7 @@ def test_files_are_read_in_order(folder):
 def test_it_is_solved_by_counting_words_and_its_metric_is_pearson(folder, tmp_path):
     table = benchmark.run(
         tmp_path / "out", tasks=[published.read_deepstarr(folder)], methods=["kmer3", "majority", "cnn"],
-        settings=benchmark.Settings(permutations=4, draws=0, bootstrap=50, steps=200), seeds=[0],
+        settings=benchmark.Settings(permutations=4, draws=0, bootstrap=50, steps=120),
     )  # fmt: skip
     rows = table.set_index("method")
     assert table["status"].tolist() == ["ok"] * 3, table["error"].tolist()
@@ -64,19 +64,15 @@ def test_damaged_files_are_refused(folder):
     table = folder / "Sequences_activity_Test.txt"
     good = table.read_text()
     table.write_text(good.replace("Hk_log2_enrichment", "Hk"))
-    with pytest.raises(
-        ValueError, match="it lacks Hk_log2_enrichment and has Dev_log2_enrichment, Hk, other"
-    ):
+    with pytest.raises(ValueError, match="it lacks Hk_log2_enrichment and has Dev_log2_enrichment, Hk, o"):
         published.read_deepstarr(folder)
     table.write_text(good + "1\t2\tx\n")
     with pytest.raises(ValueError, match="must have a row each; received 80 and 81"):
         published.read_deepstarr(folder)
     lines = good.splitlines()
     table.write_text("\n".join([*lines[:2], "nothing\t1\tx", *lines[3:]]) + "\n")
-    assert (
-        "1 rows of Sequences_activity_Test.txt without numbers were left out, the first in line 3."
-        in published.read_deepstarr(folder).notes
-    )
+    (note,) = published.read_deepstarr(folder).notes
+    assert note == "1 rows of Sequences_activity_Test.txt without numbers were left out, the first in line 3."
     table.unlink()
     with pytest.raises(FileNotFoundError, match="must have Sequences_activity_Test.txt"):
         published.read_deepstarr(folder)
@@ -84,17 +80,11 @@ def test_damaged_files_are_refused(folder):
 
 # DeepSEA --------------------------------------------------------------------------------------------------------------
 
-ORDER = "AGCT"
-
 
 def encoded(texts: list[str]) -> np.ndarray:
     """One-hot [sequence, 4, position] in the published order; N is nothing."""
-    found = np.zeros((len(texts), 4, len(texts[0])), dtype=np.uint8)
-    for row, text in enumerate(texts):
-        for place, letter in enumerate(text):
-            if letter != "N":
-                found[row, ORDER.index(letter), place] = 1
-    return found
+    letters = np.array([list(text) for text in texts])
+    return (letters[:, None] == np.array(list("AGCT"))[:, None]).astype(np.uint8)
 
 
 def planted(n: int, seed: int) -> tuple[list[str], np.ndarray]:
@@ -103,13 +93,9 @@ def planted(n: int, seed: int) -> tuple[list[str], np.ndarray]:
     texts, tracks = [], rng.integers(0, 2, (n, 2)).astype(np.uint8)
     for first, second in tracks:
         middle = "".join(rng.choice(list("ACGT"), 36))
-        texts.append(
-            ("AAAATTTTAAAA" if first else "ACGTCAGTACGT")
-            + middle
-            + ("GGGGCCCCGGGG" if second else "TGCATGACTGCA")
-        )
-    both = texts + [reverse_complement(text) for text in texts]
-    return both, np.vstack([tracks, tracks])
+        words = ("ACGTCAGTACGT", "AAAATTTTAAAA")[first], ("TGCATGACTGCA", "GGGGCCCCGGGG")[second]
+        texts.append(middle.join(words))
+    return texts + [reverse_complement(text) for text in texts], np.vstack([tracks, tracks])
 
 
 @pytest.fixture
@@ -166,31 +152,24 @@ def test_it_is_solved_by_counting_words_and_its_metric_is_auroc(matlab, tmp_path
     assert rows.loc["gc", "value"] < rows.loc["kmer4", "value"]
 
 
-def test_strands_that_do_not_match_are_said(matlab):
+def test_strands_that_do_not_match_are_said_and_an_unknown_base_is_n(matlab):
     texts, tracks = planted(40, 2)
-    savemat(matlab / "test.mat", {"testxdata": encoded([texts[1], texts[0], *texts[2:]]), "testdata": tracks})
+    texts = [texts[1], "N" + texts[0][1:], *texts[2:]]
+    savemat(matlab / "test.mat", {"testxdata": encoded(texts), "testdata": tracks})
     task = published.read_deepsea(matlab)
     assert any("test.mat does not hold each sequence on both strands" in note for note in task.notes)
     assert len(set(task.test.groups)) == 80
-
-
-def test_an_unknown_base_is_n(matlab):
-    texts, tracks = planted(40, 2)
-    texts[0] = "N" + texts[0][1:]
-    savemat(matlab / "test.mat", {"testxdata": encoded(texts), "testdata": tracks})
-    assert published.read_deepsea(matlab).test.sequences[0].startswith("N")
+    assert task.test.sequences.tolist() == texts
 
 
 def test_damaged_matlab_files_are_refused(matlab):
     texts, tracks = planted(4, 0)
+    bases = encoded(texts)
     cases = {
-        "must be one-hot, in the order A, G, C, T; a position has 2": {
-            "testxdata": encoded(texts) + encoded(texts)[:, ::-1],
-            "testdata": tracks,
-        },
-        "lacks testdata": {"testxdata": encoded(texts)},
-        "received shapes": {"testxdata": encoded(texts)[:, :3], "testdata": tracks},
-    }
+        "must be one-hot, in the order A, G, C, T; a position has 2": {"testxdata": bases + bases[:, ::-1], "testdata": tracks},
+        "lacks testdata": {"testxdata": bases},
+        "received shapes": {"testxdata": bases[:, :3], "testdata": tracks},
+    }  # fmt: skip
     for message, held in cases.items():
         savemat(matlab / "test.mat", held)
         with pytest.raises(ValueError, match=message):
@@ -201,3 +180,127 @@ def test_damaged_matlab_files_are_refused(matlab):
     (matlab / "test.mat").unlink()
     with pytest.raises(FileNotFoundError, match=r"must have test.mat, .*has train.mat, valid.mat"):
         published.read_deepsea(matlab)
+
+
+# SpliceAI ------------------------------------------------------------------------------------------------------------
+
+BASES = "".join(np.random.default_rng(4).choice(list("ACGT"), 400))
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Two contigs of 400 bp, and a gene on each strand."""
+    (tmp_path / "g.fa").write_text(f">chr1\n{BASES}\n>chr2\n{BASES}\n")
+    with Reference(tmp_path / "g.fa") as reference:
+        yield tmp_path, reference
+
+
+def line(*cells) -> str:
+    """Name, paralog, contig, strand, start, end, exon ends and exon starts."""
+    return "\t".join(map(str, cells)) + "\n"
+
+
+def test_places_are_those_of_the_exons(made):
+    folder, reference = made
+    # 1-based: the exons of both are 101 to 120 and 151 to 260, cut at 230 from 241 on.
+    table = folder / "t.txt.gz"
+    with gzip.open(table, "wt") as handle:
+        handle.write(line("PLUS", 0, "chr2", "+", 101, 260, "120,230,", "151,241,"))
+        handle.write(line("MINUS", 0, "chr2", "-", 101, 260, "120,230,", "151,241,"))
+    task = published.read_spliceai(table, reference, length=100)
+    assert (task.kind, task.classes) == ("per_base", ("none", "acceptor", "donor"))
+    assert task.test is None
+    assert task.train.ids.tolist() == ["PLUS:1", "PLUS:101", "MINUS:1", "MINUS:101"]
+    plus, minus = (np.concatenate(task.train.labels[i : i + 2]) for i in (0, 2))
+    # Along the strand, 0-based: base 120 is the 20th, 1-based, of the transcript.
+    assert np.flatnonzero(plus == 2).tolist() == [19, 129]
+    assert np.flatnonzero(plus == 1).tolist() == [50, 140]
+    assert (plus[160:] == -1).all()
+    assert np.flatnonzero(minus == 2).tolist() == [260 - 241, 260 - 151]
+    assert np.flatnonzero(minus == 1).tolist() == [260 - 230, 260 - 120]
+    assert task.train.sequences[0] + task.train.sequences[1] == BASES[100:300]
+    assert task.train.sequences[2] + task.train.sequences[3] == reverse_complement(BASES[60:260])
+    assert set(task.train.groups) == {"PLUS", "MINUS"}
+
+
+def test_the_ends_of_a_contig_are_n(made):
+    folder, reference = made
+    (folder / "t.txt").write_text(
+        line("A", 0, "2", "+", 351, 400, "", "") + line("B", 0, "2", "-", 1, 30, "", "")
+    )
+    task = published.read_spliceai(folder / "t.txt", reference, length=60)
+    ends = BASES[350:] + "N" * 10, "N" * 30 + BASES[:30]
+    assert task.train.sequences.tolist() == [ends[0], reverse_complement(ends[1])]
+    assert (task.train.labels[1][30:] == -1).all()
+
+
+def test_what_is_left_out_is_said(made):
+    folder, reference = made
+    (folder / "t.txt").write_text(
+        line("TRAIN", 1, "chr2", "+", 1, 100, "", "")
+        + line("TEST", 0, "chr1", "+", 1, 100, "", "")
+        + line("TWIN", 1, "chr1", "+", 1, 100, "", "")
+        + line("FAR", 0, "chr9", "+", 1, 100, "", "")
+        + line("LONG", 0, "chr2", "+", 1, 500, "", "")
+    )
+    task = published.read_spliceai(folder / "t.txt", reference, length=100)
+    assert (task.train.groups.tolist(), task.test.groups.tolist()) == (["TRAIN"], ["TEST"])
+    told = " ".join(task.notes)
+    for name, reason in (
+        ("TWIN", "of the test part that have paralogs"),
+        ("FAR", "on contigs that the reference lacks"),
+        ("LONG", "that end beyond their contig"),
+    ):
+        assert f"1 transcripts {reason}" in told
+        assert f"the first is {name}" in told
+
+
+def test_lines_that_are_none_are_refused(made):
+    folder, reference = made
+    for text in (
+        "GENE\t0\tchr2\t+\t1\t100\t50\n",
+        line("GENE", 0, "chr2", "?", 1, 100, "", ""),
+        line("GENE", 0, "chr2", "+", 1, 100, "500", "20"),
+        line("GENE", 0, "chr2", "+", 1, 100, "50,60", "70"),
+        line("GENE", 0, "chr2", "+", 100, 1, "", ""),
+    ):
+        (folder / "t.txt").write_text(text)
+        with pytest.raises(ValueError, match=r"Line 1 of t.txt must be name, paralog.*received 'GENE"):
+            published.read_spliceai(folder / "t.txt", reference)
+
+
+def test_places_that_are_not_there_are_refused(made):
+    folder, reference = made
+    with pytest.raises(FileNotFoundError, match="there is none at"):
+        published.read_spliceai(folder / "none.txt", reference)
+    (folder / "t.txt").write_text(line("FAR", 0, "chr9", "+", 1, 100, "", ""))
+    with pytest.raises(ValueError, match=r"none could be used; 1 on contigs that the reference lacks"):
+        published.read_spliceai(folder / "t.txt", reference)
+    with pytest.raises(ValueError, match="length must be at least one base; got 0"):
+        published.read_spliceai(folder / "t.txt", reference, length=0)
+
+
+def test_real_introns_begin_with_gt_and_end_with_ag_and_it_can_be_run(tmp_path):
+    """The bundle's transcripts, written in the published layout."""
+    rows = []
+    short = [(strand, parts) for strand, parts in chr20._exons() if parts[-1][1] - parts[0][0] < 6_000]
+    for number, (strand, parts) in enumerate(short[:60]):
+        ends = ",".join(str(end) for _, end in parts[:-1])
+        starts = ",".join(str(start + 1) for start, _ in parts[1:])
+        rows.append(line(f"T{number}", 0, "chr20", strand, parts[0][0] + 1, parts[-1][1], ends, starts))
+    (tmp_path / "canonical_dataset.txt").write_text("".join(rows))
+    with Reference(data.bundle("chr20")) as reference:
+        task = published.read_spliceai(tmp_path / "canonical_dataset.txt", reference, length=1_000)
+    after, before = [], []
+    for text, labels in zip(task.train.sequences, task.train.labels, strict=True):
+        after += [text[place + 1 : place + 3] for place in np.flatnonzero(labels == 2) if place < 998]
+        before += [text[place - 2 : place] for place in np.flatnonzero(labels == 1) if place >= 2]
+    assert len(after) > 50
+    assert np.mean(np.array(after) == "GT") > 0.9
+    assert np.mean(np.array(before) == "AG") > 0.9
+    table = benchmark.run(
+        tmp_path / "out", tasks=[task], methods=["majority", "cnn"],
+        settings=benchmark.Settings(n_folds=2, steps=5, bootstrap=20),
+    )  # fmt: skip
+    assert table["status"].tolist() == ["ok", "ok"], table["error"].tolist()
+    assert set(table["metric"]) == {"top_k"}

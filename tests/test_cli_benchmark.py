@@ -7,7 +7,9 @@ import shlex
 import pandas as pd
 from typer.testing import CliRunner
 
+from ntviz import benchmark
 from ntviz.cli import app
+from ntviz.cli.benchmark_report import report
 
 
 def asked(*words):
@@ -42,10 +44,7 @@ def test_a_matrix_is_run_shown_and_gone_on_with(command, tmp_path):
 def test_what_fails_is_said_and_the_exit_code_tells(tmp_path):
     answer = asked("run", "--out", tmp_path / "m", "--tasks", "chr20_promoter_all,no<where>", "--methods", "majority", "--folds", "3")  # fmt: skip
     assert answer.exit_code == 1
-    assert (
-        "failed: no<where>, -, majority: ValueError: A task must be one of chr20_splice_sites_all"
-        in answer.stderr
-    )
+    assert "failed: no<where>, -, majority: ValueError: A task must be one of chr20" in answer.stderr
     page = (tmp_path / "m" / "report.html").read_text()
     assert "no&lt;where&gt;" in page
     assert "no<where>" not in page
@@ -54,7 +53,6 @@ def test_what_fails_is_said_and_the_exit_code_tells(tmp_path):
 def test_wrong_arguments_end_with_two(tmp_path):
     for more, message in (
         (("--methods", "kmers"), "received 'kmers'. Did you mean kmer"),
-        (("--methods", "logistic"), "logistic needs a model; received none"),
         (("--shard", "3/2"), "--shard must be i/n with i from 1 to n"),
     ):
         answer = asked("run", "--out", tmp_path / "m", "--tasks", "chr20_coding", *more)
@@ -74,9 +72,8 @@ def test_tasks_are_listed():
 
 
 def test_a_task_is_checked(tmp_path):
-    (tmp_path / "train.fna").write_text(
-        "".join(f">a{i}|{i % 2}\n{'ACGTTGCA' * (3 + i % 2)}\n" for i in range(8))
-    )
+    rows = [f">a{i}|{i % 2}\n{'ACGTTGCA' * (3 + i % 2)}\n" for i in range(8)]
+    (tmp_path / "train.fna").write_text("".join(rows))
     (tmp_path / "test.fna").write_text(f">b|1\n{'ACGTTGCA' * 3}\n>c|0\n{'TTTTGGGG' * 4}\n")
     answer = asked("check", tmp_path)
     assert answer.exit_code == 1
@@ -88,35 +85,12 @@ def test_a_task_is_checked(tmp_path):
 
 
 def test_layers_are_drawn_beside_the_randomly_initialised_model_with_plotlyjs_once():
-    from types import SimpleNamespace
-
-    from ntviz.cli.benchmark_report import report
-
-    rows = [
-        {
-            "task": task,
-            "entry": "probe",
-            "model": "m<1>",
-            "method": "logistic",
-            "metric": "mcc",
-            "value": 0.5,
-            "low": 0.4,
-            "high": 0.6,
-        }
-        for task in ("a", "b")
-    ]
-    tasks = pd.DataFrame(rows)
+    about = {"model": "m<1>", "method": "logistic", "metric": "mcc", "value": 0.5, "low": 0.4, "high": 0.6}
+    tasks = pd.DataFrame([{"task": task, "entry": "probe"} | about for task in ("a", "b")])
     failed = pd.DataFrame(columns=["task", "model", "method", "status", "error"])
-    board = SimpleNamespace(
-        tasks=tasks, overall=tasks.drop_duplicates("entry"), categories=tasks, failed=failed
-    )
-    layers = pd.DataFrame(
-        [
-            {"model": "m<1>", "layer": layer, "twin": twin, "score": 0.1 * layer}
-            for layer in range(3)
-            for twin in (False, True)
-        ]
-    )
+    board = benchmark.Leaderboard(tasks, tasks, tasks.drop_duplicates("entry"), failed)
+    rows = [("m<1>", layer, twin, 0.1 * layer) for layer in range(3) for twin in (False, True)]
+    layers = pd.DataFrame(rows, columns=["model", "layer", "twin", "score"])
     page = report(board, pd.DataFrame({"first": ["a"], "note": [""]}), layers, "ntviz benchmark run")
     assert page.count('class="ntviz-figure"') == 2
     assert page.count('class="ntviz-plotlyjs">H4sI') == 1

@@ -63,8 +63,7 @@ def asking(tmp_path):
     """A copy of a checkpoint whose config asks for more, beside code that leaves a mark when it runs."""
 
     def make(name: str, changes: dict) -> Path:
-        directory = tmp_path / name
-        shutil.copytree(FIXTURES / name, directory)
+        directory = Path(shutil.copytree(FIXTURES / name, tmp_path / name))
         for module in PLANTED:
             (directory / f"{module}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\n")
         for file in ("config.json", "tokenizer_config.json"):
@@ -90,8 +89,7 @@ def numbers(model) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("name", ["nt_v1_tiny", "nt_v2_tiny"])
 def test_nothing_that_a_config_asks_for_is_followed(name, asked, asking, followed, tmp_path):
     modules = set(sys.modules)
-    model = models.load(asking(name, asked), device="cpu")
-    clean = models.load(FIXTURES / name, device="cpu")
+    model, clean = (models.load(path, device="cpu") for path in (asking(name, asked), FIXTURES / name))
     for (which, got), expected in zip(numbers(model).items(), numbers(clean).values(), strict=True):
         np.testing.assert_array_equal(got, expected, err_msg=which)
     assert followed == []
@@ -104,11 +102,8 @@ def test_nothing_that_a_config_asks_for_is_followed(name, asked, asking, followe
 @pytest.mark.parametrize("name", ["dnabert2_tiny", "hyenadna_tiny", "enformer_tiny"])
 def test_nor_is_it_in_configs_of_peers(name, asking, followed, tmp_path):
     model, clean = (models.load(path, device="cpu") for path in (asking(name, ASKED["all"]), FIXTURES / name))
-    bases = SEQUENCE * 200
-    batch, same = (one.tokenize(bases[: min(len(bases), one.max_bp)]) for one in (model, clean))
-    np.testing.assert_array_equal(
-        model.embed([batch], layers=[model.layers]), clean.embed([same], layers=[clean.layers])
-    )
+    vectors = (one.embed([one.tokenize(SEQUENCE)], layers=[one.layers]) for one in (model, clean))
+    np.testing.assert_array_equal(*vectors)
     assert followed == []
     assert not (tmp_path / "ran").exists()
 
@@ -116,18 +111,14 @@ def test_nor_is_it_in_configs_of_peers(name, asking, followed, tmp_path):
 # The traps spring: transformers itself, given the same config, follows it.
 
 
-def test_transformers_alone_would_fetch_the_kernel(asking, followed):
-    config = json.loads((asking("nt_v2_tiny", ASKED["a kernel"]) / "config.json").read_text())
+def test_transformers_alone_would_fetch_the_kernel_and_run_the_code(asking, followed):
+    directory = asking("nt_v2_tiny", ASKED["a kernel"] | {"auto_map": CODE})
+    config = json.loads((directory / "config.json").read_text())
     with pytest.raises(ValueError, match=f"trying to load from '{KERNEL}'"):
         EsmForMaskedLM(EsmConfig(**config))
-    assert followed == [("kernel", KERNEL)]
-
-
-def test_transformers_alone_would_run_the_code(asking, followed):
-    directory = asking("nt_v2_tiny", {"auto_map": CODE})
     with pytest.raises(PermissionError, match="code was asked for"):
         AutoConfig.from_pretrained(directory, trust_remote_code=True)
-    assert followed == [("code", str(directory))]
+    assert followed == [("kernel", KERNEL), ("code", str(directory))]
 
 
 def test_the_oldest_transformers_that_is_taken_ignores_the_inner_key():

@@ -12,13 +12,22 @@ from ntviz.annotation.elements import COLUMNS
 from ntviz.genome import Interval, Variant
 from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
-from ntviz.variants import consequences, simulation, without_model
+from ntviz.variants import consequences, simulation
 
 STOPS = ("TAA", "TAG", "TGA")
 
 
 def toy_annotation(rows):
     return annotation.Annotation(pd.DataFrame(rows, columns=list(COLUMNS)))
+
+
+def other(base):
+    return "ACGT"[("ACGT".index(base) + 1) % 4]
+
+
+def substitutions(reference, places):
+    bases = [reference.fetch(Interval("20", at - 1, at)).sequence for at in places]
+    return [Variant("chr20", at, base, other(base)) for at, base in zip(places, bases, strict=True)]
 
 
 def row(start, end, element, strand="+", gene="G", chrom="20"):
@@ -39,10 +48,8 @@ def gene(request, tmp_path_factory):
     order = coding if strand == "+" else coding[::-1]
     complement = dict(zip("ACGT", "TGCA", strict=True))
     rng = np.random.default_rng(3)
-    words = ["ATG", *("".join(rng.choice(list("ACGT"), 3)) for _ in range(len(order) // 3 - 2)), "TAA"]
-    words = [
-        word if word not in STOPS or number == len(words) - 1 else "TGG" for number, word in enumerate(words)
-    ]
+    words = ["ATG", *("".join(rng.choice(list("ACGT"), 3)) for _ in range(len(order) // 3 - 2))]
+    words = [*("TGG" if word in STOPS else word for word in words), "TAA"]
     for at, letter in zip(order, "".join(words), strict=True):
         bases[at] = letter if strand == "+" else complement[letter]
     path = folder / "gene.fa"
@@ -51,11 +58,8 @@ def gene(request, tmp_path_factory):
     low, high = min(inner), max(inner) + 1
     rows = [row(100, 360, "gene", strand), row(100, 360, "transcript", strand)]
     rows += [row(start, end, "exon", strand) for start, end in exons]
-    rows += [
-        row(max(start, low), min(end, high), "CDS", strand)
-        for start, end in exons
-        if start < high and end > low
-    ]
+    coding = [(max(start, low), min(end, high)) for start, end in exons]
+    rows += [row(start, end, "CDS", strand) for start, end in coding if start < end]
     return toy_annotation(rows), Reference(path), strand, exons, order
 
 
@@ -101,12 +105,7 @@ def expected(bases, at, alt, strand, exons, order):
 def test_every_substitution_of_a_gene(gene):
     genes, reference, strand, exons, order = gene
     bases = reference.fetch("20:1-600").sequence
-    changes = [
-        Variant("chr20", at + 1, bases[at], alt)
-        for at in range(90, 370)
-        for alt in "ACGT"
-        if alt != bases[at]
-    ]
+    changes = [Variant("chr20", at + 1, bases[at], alt) for at in range(90, 370) for alt in "ACGT" if alt != bases[at]]  # fmt: skip
     found = variants.consequence(changes, genes, reference)
     wanted = [expected(bases, one.start, one.alt, strand, exons, order) for one in changes]
     assert found["consequence"].tolist() == wanted
@@ -126,41 +125,29 @@ def test_changes_of_length(gene):
         anchored = Variant("20", start, bases[start - 1 : end], bases[start - 1] + alt)
         return variants.consequence([anchored], genes, reference)["consequence"][0]
 
-    assert found(210, 211) == "frameshift"
-    assert found(210, 213) == "inframe_indel"
-    assert found(210, 210, "AC" if bases[209] != "C" else "GT") == "frameshift"
-    left, right = (
-        ("splice_donor", "splice_acceptor") if strand == "+" else ("splice_acceptor", "splice_donor")
-    )
-    assert found(149, 152) == left
-    assert found(199, 201) == right
-    assert found(170, 172) == "intron"
-    assert found(105, 107) == ("five_prime_utr" if strand == "+" else "three_prime_utr")
-    assert found(20, 22) == "intergenic"
+    left, right = ("splice_donor", "splice_acceptor")[:: 1 if strand == "+" else -1]
+    utr = "five_prime_utr" if strand == "+" else "three_prime_utr"
+    cases = {
+        (210, 211): "frameshift", (210, 213): "inframe_indel", (210, 210, "AC" if bases[209] != "C" else "GT"): "frameshift",
+        (149, 152): left, (199, 201): right, (170, 172): "intron", (105, 107): utr, (20, 22): "intergenic",
+    }  # fmt: skip
+    assert [found(*case) for case in cases] == list(cases.values())
     # Two bases of one codon, changed at once.
-    two = Variant(
-        "20", 211, bases[210:212], "".join("ACGT"[("ACGT".index(b) + 1) % 4] for b in bases[210:212])
-    )
-    assert variants.consequence([two], genes, reference)["consequence"][0] in (
-        "missense",
-        "synonymous",
-        "stop_gained",
-    )
+    two = Variant("20", 211, bases[210:212], "".join(other(base) for base in bases[210:212]))
+    coding = ("missense", "synonymous", "stop_gained")
+    assert variants.consequence([two], genes, reference)["consequence"][0] in coding
 
 
 def test_what_is_not_known_is_not_guessed(tmp_path):
     reference = toy_reference(tmp_path, contigs={"20": 600})
     broken = [row(100, 200, "exon"), row(100, 149, "CDS")]
-    other = [row(300, 400, "exon", gene="NC")]
-    at = {place: reference.fetch(Interval("20", place, place + 1)).sequence for place in (120, 350)}
-    changes = [Variant("20", place + 1, base, "ACGT".replace(base, "")[0]) for place, base in at.items()]
-    found = variants.consequence(changes, toy_annotation(broken + other), reference)
+    changes = substitutions(reference, (121, 351))
+    found = variants.consequence(
+        changes, toy_annotation([*broken, row(300, 400, "exon", gene="NC")]), reference
+    )
     assert found["consequence"].tolist() == ["coding_unknown", "non_coding_exon"]
     with pytest.raises(ValueError, match="must have exons"):
         variants.consequence(changes, toy_annotation([row(1, 5, "gene")]), reference)
-
-
-# The bundle -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -171,22 +158,14 @@ def chr20():
 def test_a_residue_of_hnf4a(chr20):
     # Threonine 139 of HNF4A to isoleucine, rs1800961, the common variant of the gene: chr20:43042364 C>T.
     found = variants.consequence([Variant.from_str("chr20:43042364 C>T")], *chr20)
-    assert found.loc[0, ["consequence", "gene", "protein", "codons"]].tolist() == [
-        "missense",
-        "HNF4A",
-        "T139I",
-        "ACT>ATT",
-    ]
+    told = found.loc[0, ["consequence", "gene", "protein", "codons"]].tolist()
+    assert told == ["missense", "HNF4A", "T139I", "ACT>ATT"]
 
 
 def test_another_promoter_is_in_the_gene_and_in_none_of_its_transcripts(chr20):
     # The first exon of HNF4A's isoforms of promoter P2, and bases between it and P1; then outside of the gene.
     places = (42_984_440, 43_020_000, 42_984_340, 42_984_339)
-    bases = [chr20[1].fetch(Interval("20", at - 1, at)).sequence for at in places]
-    changes = [
-        Variant("chr20", at, ref, "ACGT".replace(ref, "")[0]) for at, ref in zip(places, bases, strict=True)
-    ]
-    found = variants.consequence(changes, *chr20)
+    found = variants.consequence(substitutions(chr20[1], places), *chr20)
     assert found["consequence"].tolist() == ["intragenic"] * 3 + ["intergenic"]
     assert found["gene"].tolist() == ["HNF4A"] * 3 + [""]
     assert (found["transcript"] == "").all()
@@ -201,20 +180,12 @@ def test_a_transcript_of_another_gene_is_graver_than_being_in_a_gene(tmp_path):
         row(100, 500, "gene", gene="LATER"),
     ]
     rows += [row(120, 180, "gene", "-", gene="IN"), row(120, 180, "exon", "-", gene="IN")]
-    bases = reference.fetch("20:1-600").sequence
-    changes = [
-        Variant("20", at + 1, bases[at], "ACGT".replace(bases[at], "")[0]) for at in (150, 200, 350, 550)
-    ]
     # Between the last base of WIDE and the next one: an insertion touches both.
-    changes.append(Variant("20", 500, bases[499], bases[499] + "A" + "C"))
+    last = reference.fetch("20:500-500").sequence
+    changes = [*substitutions(reference, (151, 201, 351, 551)), Variant("20", 500, last, last + "AC")]
     found = variants.consequence(changes, toy_annotation(rows), reference)
-    assert found["consequence"].tolist() == [
-        "non_coding_exon",
-        "intragenic",
-        "non_coding_exon",
-        "intergenic",
-        "intragenic",
-    ]
+    expected = ["non_coding_exon", "intragenic", "non_coding_exon", "intergenic", "intragenic"]
+    assert found["consequence"].tolist() == expected
     # Of several genes the one that begins first.
     assert found["gene"].tolist() == ["IN", "WIDE", "WIDE", "", "WIDE"]
 
@@ -242,6 +213,10 @@ def test_simulated_pairs_are_what_they_say(chr20, simulated):
         around = reference.fetch(Interval("20", one.pos - 2, one.pos + 1)).sequence
         assert around[1] == one.ref
         assert simulation.context_of(around, one.alt) == one.context
+    # From all of the stretch: genes lie unevenly, but what is taken first is not what lies first.
+    for part in (cases, controls):
+        assert pd.cut(part["pos"], 3).value_counts(normalize=True).between(0.1, 0.65).all()
+    assert cases["gene"].nunique() > 40
 
 
 def test_intron_controls_are_the_nearest_that_fit(chr20, simulated):
@@ -260,21 +235,12 @@ def test_intron_controls_are_the_nearest_that_fit(chr20, simulated):
         reach = int(control.apart)
         around = reference.fetch(Interval("20", change.pos - reach - 2, change.pos + reach + 1)).sequence
         three = around[reach : reach + 3]
-        places = [
-            change.pos + step
-            for step in range(-reach, reach + 1)
-            if abs(step) >= 60 and around[reach + step : reach + step + 3] == three
-        ]
-        fits = [Variant("20", at, change.ref, change.alt) for at in places]
+        steps = [step for step in range(-reach, reach + 1) if abs(step) >= 60]
+        places = [change.pos + step for step in steps if around[reach + step : reach + step + 3] == three]
+        fits = [Variant("20", at, change.ref, change.alt) for at in (change.pos, *places)]
         table = variants.consequence(fits, annotation, reference)
-        gene = variants.consequence(
-            [Variant("20", change.pos, change.ref, change.alt)], annotation, reference
-        )
-        introns = [
-            fit.pos
-            for fit, row in zip(fits, table.itertuples(), strict=True)
-            if row.consequence == "intron" and row.gene == gene["gene"][0]
-        ]
+        inside = (table["consequence"] == "intron") & (table["gene"] == table["gene"][0])
+        introns = [at for at, fit in zip(places, inside[1:], strict=True) if fit]
         assert control.pos in introns
         assert min(abs(at - change.pos) for at in introns) == control.apart
         matched += 1
@@ -284,25 +250,12 @@ def test_intron_controls_are_the_nearest_that_fit(chr20, simulated):
 def test_a_change_without_an_intron_of_its_gene_says_why(chr20, simulated):
     annotation, reference = chr20
     single = annotation.gene("SOX12")
-    base = reference.fetch(Interval("20", single.start + 500, single.start + 501)).sequence
-    other = "A" if base != "A" else "C"
-    changes = [
-        Variant("20", single.start + 501, base, other),
-        Variant("20", single.start + 501, other, base),
-        Variant("20", int(simulated.loc[simulated["role"] == "control", "pos"].iloc[0]), "A", "C"),
-    ]
+    (change,) = substitutions(reference, [single.start + 501])
+    outside = int(simulated.loc[simulated["role"] == "control", "pos"].iloc[0])
+    changes = [change, Variant("20", change.pos, change.alt, change.ref), Variant("20", outside, "A", "C")]
     found = variants.intron_controls(changes, annotation, reference)
     assert found["status"].tolist() == ["no_intron", "ref_mismatch", "no_gene"]
     assert found["pos"].isna().all()
-
-
-def test_simulated_substitutions_come_from_all_of_the_stretch(simulated):
-    for role in ("case", "control"):
-        thirds = pd.cut(simulated.loc[simulated["role"] == role, "pos"], 3).value_counts(normalize=True)
-        # Genes lie unevenly; but what is taken first is not what lies first.
-        assert thirds.min() > 0.1
-        assert thirds.max() < 0.65
-    assert simulated.loc[simulated["role"] == "case", "gene"].nunique() > 40
 
 
 def test_simulation_follows_its_seed(chr20):
@@ -316,19 +269,15 @@ def test_simulation_follows_its_seed(chr20):
         variants.simulate(*chr20, per_class=2, interval=Interval("20", 30_000_000, 30_000_100))
 
 
-# Baselines ------------------------------------------------------------------------------------------------------------
-
-
 def test_markov_equals_counting(tmp_path):
     reference = toy_reference(tmp_path, contigs={"20": 900, "21": 200}, n=[("20", 400, 420)])
-    chain = without_model.Markov.fit(reference, order=2, pseudocount=0.5)
+    chain = variants.Markov.fit(reference, order=2, pseudocount=0.5)
     counts = np.full((4, 4, 4), 0.5)
-    for name in reference.contigs:
-        for bases in (reference.fetch(reference.whole(name)).sequence,):
-            for text in (bases, reverse_complement(bases)):
-                for at in range(len(text) - 2):
-                    if "N" not in text[at : at + 3]:
-                        counts[tuple("ACGT".index(letter) for letter in text[at : at + 3])] += 1
+    texts = [reference.fetch(reference.whole(name)).sequence for name in reference.contigs]
+    for text in (*texts, *map(reverse_complement, texts)):
+        for at in range(len(text) - 2):
+            if "N" not in text[at : at + 3]:
+                counts[tuple("ACGT".index(letter) for letter in text[at : at + 3])] += 1
     expected_probs = counts / counts.sum(axis=2, keepdims=True)
     np.testing.assert_allclose(np.exp(chain.log_probs), expected_probs.reshape(-1, 4), rtol=1e-12)
 
@@ -342,29 +291,21 @@ def test_markov_equals_counting(tmp_path):
     assert chain.llr("AC", "T", "A", "TT") == pytest.approx(-chain.llr("AC", "A", "T", "TT"))
     assert np.isnan(chain.llr("AN", "T", "A", "TT"))
     # What is left out is not counted.
-    part = without_model.Markov.fit(reference, order=1, leave_out=Interval("20", 0, 900))
+    part = variants.Markov.fit(reference, order=1, leave_out=Interval("20", 0, 900))
     (tmp_path / "small").mkdir()
     small = toy_reference(tmp_path / "small", contigs={"20": 900, "21": 200}, n=[("20", 0, 900)])
-    np.testing.assert_allclose(part.log_probs, without_model.Markov.fit(small, order=1).log_probs)
+    np.testing.assert_allclose(part.log_probs, variants.Markov.fit(small, order=1).log_probs)
     with pytest.raises(ValueError, match="order must be 1 to 11"):
-        without_model.Markov.fit(reference, order=12)
+        variants.Markov.fit(reference, order=12)
 
 
 def test_baselines_by_hand(tmp_path, gene):
     genes, reference, *_ = gene
     bases = reference.fetch("20:1-600").sequence
-    cpg, other = (
-        bases.index("CG", 60),
-        next(at for at in range(60, 500) if bases[at] == "C" and bases[at + 1] != "G"),
-    )
-    table = pd.DataFrame(
-        {
-            "chrom": "20",
-            "pos": [cpg + 1, cpg + 2, other + 1, other + 1],
-            "ref": ["C", "G", "C", "C"],
-            "alt": ["T", "A", "T", "A"],
-        }
-    )
+    cpg = bases.index("CG", 60)
+    plain = next(at for at in range(60, 500) if bases[at] == "C" and bases[at + 1] != "G")
+    rows = [(cpg + 1, "C", "T"), (cpg + 2, "G", "A"), (plain + 1, "C", "T"), (plain + 1, "C", "A")]
+    table = pd.DataFrame(rows, columns=["pos", "ref", "alt"]).assign(chrom="20")
     found = variants.baselines(table, reference, genes, markov=variants.Markov.fit(reference, order=3))
     assert found["cpg_transition"].tolist() == [1, 1, 0, 0]
     assert found["transition"].tolist() == [1, 1, 1, 0]

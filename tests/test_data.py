@@ -9,7 +9,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,7 +89,7 @@ class Server:
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     server = Server()
     server.files["/a.gz"] = CONTENT
@@ -98,51 +98,52 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(tmp_path_factory, monkeypatch):
     cache = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("NTVIZ_CACHE", str(cache))
     return cache
 
 
+def toy(url: str, **more: object) -> External:
+    return External("toy", "v1", "a toy", "CC0", (File(url.rpartition("/")[2], url, **more),))  # type: ignore[arg-type]
+
+
 def entry(server: Server, path: str = "/a.gz", **more: object) -> External:
-    file = File(path.rpartition("/")[2], server.url(path), **more)  # type: ignore[arg-type]
-    return External("toy", "v1", "a toy", "CC0", (file,))
+    return toy(server.url(path), **more)
 
 
 def names(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
+def record_of(path: Path) -> dict:
+    return json.loads(Path(f"{path}.source.json").read_text(encoding="utf-8"))
+
+
 # A good server --------------------------------------------------------------------------------------------------------
 
 
-def test_fetch_puts_the_file_and_its_record(server: Server, own_cache: Path) -> None:
+def test_fetch_puts_the_file_and_its_record_once(server, own_cache):
     path = data.fetch(entry(server), **QUICK)
     assert path == own_cache / "external" / "toy" / "v1" / "a.gz"
     assert path.read_bytes() == CONTENT
     assert names(path.parent) == ["a.gz", "a.gz.source.json"]
-    record = json.loads((path.parent / "a.gz.source.json").read_text(encoding="utf-8"))
-    assert record["sha256"] == hashlib.sha256(CONTENT).hexdigest()
-    assert record["bytes"] == len(CONTENT)
-    assert record["url"] == server.url("/a.gz")
-    assert record["checked_against"].startswith("nothing stated")
-
-
-def test_what_is_here_is_not_fetched_again(server: Server, tmp_path: Path) -> None:
-    for _ in range(2):
-        data.fetch(entry(server), tmp_path, **QUICK)
+    record = record_of(path)
+    assert record.pop("checked_against").startswith("nothing stated")
+    assert record.pop("fetched")
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    assert record == {"sha256": sha256, "bytes": len(CONTENT), "url": server.url("/a.gz")}
+    data.fetch(entry(server), **QUICK)
     assert server.requests == ["/a.gz"]
-    data.fetch(entry(server), tmp_path, force=True, **QUICK)
+    data.fetch(entry(server), force=True, **QUICK)
     assert server.requests == ["/a.gz", "/a.gz"]
 
 
-def test_several_files_and_one_folder_of_them(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_files_and_one_folder_of_them(server, tmp_path, monkeypatch):
     paths = ["x/train.txt", "x/test.txt", "y/train.txt"]
     server.files |= {f"/{path}": path.encode() for path in paths}
-    toy = External("toy", "v1", "a toy", "CC0", tuple(File(path, server.url(f"/{path}")) for path in paths))
-    monkeypatch.setitem(data.CATALOGUE, "toy", toy)
+    files = tuple(File(path, server.url(f"/{path}")) for path in paths)
+    monkeypatch.setitem(data.CATALOGUE, "toy", External("toy", "v1", "a toy", "CC0", files))
     with pytest.raises(FileNotFoundError, match=r"run `ntviz data fetch toy/x`"):
         data.local("toy/x")
     folder = data.fetch("toy/x", **QUICK)
@@ -157,9 +158,7 @@ def test_several_files_and_one_folder_of_them(
         data.fetch("toy/z", **QUICK)
 
 
-def test_data_folder_wins_over_the_cache(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_folder_wins_over_the_cache(server, tmp_path, monkeypatch):
     monkeypatch.setitem(data.CATALOGUE, "toy", entry(server))
     monkeypatch.setenv("NTVIZ_DATA", str(tmp_path))
     provided = tmp_path / "external" / "toy" / "v1" / "a.gz"
@@ -172,79 +171,63 @@ def test_data_folder_wins_over_the_cache(
 # Breaking off and going on --------------------------------------------------------------------------------------------
 
 
-def cut_first(server: Server, times: int, at: int = 8 << 16) -> None:
-    left = [times]
+def faulty(server: Server, fault: Callable, times: int = 1) -> None:
+    """The server is at fault the first times it is asked for the file."""
 
     def behaviour(handler: BaseHTTPRequestHandler, content: bytes) -> None:
-        if left[0]:
-            left[0] -= 1
-            server.serve(handler, content, send=at)
-        else:
-            server.serve(handler, content)
+        (fault if len(server.requests) <= times else server.serve)(handler, content)
 
     server.behaviours["/a.gz"] = behaviour
 
 
-def test_truncated_transfer_is_resumed(server: Server, tmp_path: Path) -> None:
-    cut_first(server, 1)
-    path = data.fetch(entry(server, md5=MD5), tmp_path, **QUICK)
-    assert path.read_bytes() == CONTENT
-    assert server.ranges == [None, "bytes=524288-"]
+def cut_first(server: Server, times: int) -> None:
+    faulty(server, lambda handler, content: server.serve(handler, content, send=8 << 16), times)
+
+
+@pytest.mark.parametrize(("ranges", "md5", "times", "asked"), [
+    (True, MD5, 1, [None, "bytes=524288-"]),
+    (False, MD5, 2, [None, "bytes=524288-", "bytes=524288-"]),  # a server without ranges starts over
+    (True, None, 1, [None, None]),  # without a checksum nothing is resumed
+])  # fmt: skip
+def test_truncated_transfer_is_resumed(server, tmp_path, ranges, md5, times, asked):
+    server.supports_range = ranges
+    cut_first(server, times)
+    assert data.fetch(entry(server, md5=md5), tmp_path, **QUICK).read_bytes() == CONTENT
+    assert server.ranges == asked
     assert names(tmp_path) == ["a.gz", "a.gz.source.json"]
 
 
-def test_resumed_in_a_later_call(server: Server, tmp_path: Path) -> None:
+def test_resumed_in_a_later_call(server, tmp_path):
     cut_first(server, 2)
-    with pytest.raises(
-        FetchError,
-        match=r"within 1 attempts.*connection failed or broke.*524,288 bytes are kept for the next fetch",
-    ):
+    with pytest.raises(FetchError, match=r"failed or broke.*524,288 bytes are kept for the next fetch"):
         data.fetch(entry(server, md5=MD5), tmp_path, attempts=1, **QUICK)
     assert names(tmp_path) == ["a.gz.part"]
     assert data.fetch(entry(server, md5=MD5), tmp_path, **QUICK).read_bytes() == CONTENT
     assert server.ranges[-1] == "bytes=524288-"
 
 
-def test_server_without_ranges_starts_over(server: Server, tmp_path: Path) -> None:
-    server.supports_range = False
-    cut_first(server, 2)
-    assert data.fetch(entry(server, md5=MD5), tmp_path, **QUICK).read_bytes() == CONTENT
-    assert len(server.requests) == 3
-
-
-def test_without_a_checksum_nothing_is_resumed(server: Server, tmp_path: Path) -> None:
-    cut_first(server, 1)
-    assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
-    assert server.ranges == [None, None]
-
-
 @pytest.mark.parametrize("size", [500_000, len(CONTENT), len(CONTENT) + 1])
-def test_part_of_another_file_is_not_glued_to_this_one(server: Server, tmp_path: Path, size: int) -> None:
+def test_part_of_another_file_is_not_glued_to_this_one(server, tmp_path, size):
     (tmp_path / "a.gz.part").write_bytes(bytes(size))
     assert data.fetch(entry(server, md5=MD5), tmp_path, **QUICK).read_bytes() == CONTENT
     assert server.ranges == [f"bytes={size}-", None]
 
 
-def test_wrong_range_starts_over(server: Server, tmp_path: Path) -> None:
+def test_wrong_range_starts_over(server, tmp_path):
     (tmp_path / "a.gz.part").write_bytes(CONTENT[:500_000])
 
-    def wrong(handler: BaseHTTPRequestHandler, content: bytes) -> None:
-        if len(server.requests) > 1:
-            server.serve(handler, content)
-            return
+    def wrong(handler, content):
         handler.send_response(206)
         handler.send_header("Content-Range", f"bytes 0-{len(content) - 1}/{len(content)}")
         handler.send_header("Content-Length", str(len(content)))
         handler.end_headers()
         handler.wfile.write(content)
 
-    server.behaviours["/a.gz"] = wrong
+    faulty(server, wrong)
     assert data.fetch(entry(server, md5=MD5), tmp_path, **QUICK).read_bytes() == CONTENT
 
 
-def test_interrupt_keeps_the_part_and_no_file(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_interrupt_keeps_the_part_and_no_file(server, tmp_path, monkeypatch):
     cut_first(server, 1)
     with monkeypatch.context() as patch:
         patch.setattr(downloads.time, "sleep", lambda seconds: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -261,7 +244,7 @@ def test_interrupt_keeps_the_part_and_no_file(
     ("code", "message"),
     [(404, "moved"), (403, "proxy refuses"), (401, "needs a login"), (410, "removed it"), (418, "browser")],
 )
-def test_refusals_are_final(server: Server, tmp_path: Path, code: int, message: str) -> None:
+def test_refusals_are_final(server, tmp_path, code, message):
     server.behaviours["/a.gz"] = lambda handler, content: handler.send_error(code)
     with pytest.raises(FetchError, match=rf"/a.gz must be there to fetch, .*answered {code}.*{message}"):
         data.fetch(entry(server), tmp_path, **QUICK)
@@ -269,36 +252,27 @@ def test_refusals_are_final(server: Server, tmp_path: Path, code: int, message: 
     assert names(tmp_path) == []
 
 
-def test_passing_faults_are_tried_again(server: Server, tmp_path: Path) -> None:
-    faults = [503, 429, 500]
-
-    def behaviour(handler: BaseHTTPRequestHandler, content: bytes) -> None:
-        if faults:
-            handler.send_error(faults.pop())
-        else:
-            server.serve(handler, content)
-
-    server.behaviours["/a.gz"] = behaviour
+def test_passing_faults_are_tried_again(server, tmp_path):
+    codes = [503, 429, 500]
+    faulty(server, lambda handler, content: handler.send_error(codes.pop()), 3)
     assert data.fetch(entry(server), tmp_path, **QUICK).read_bytes() == CONTENT
     assert len(server.requests) == 4
 
 
-def test_waits_double(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
+def test_waits_double(server, tmp_path, monkeypatch):
+    waits = []
     monkeypatch.setattr(downloads.time, "sleep", waits.append)
-    server.behaviours["/a.gz"] = lambda handler, content: handler.send_error(503)
+    faulty(server, lambda handler, content: handler.send_error(503), 9)
     with pytest.raises(FetchError, match=r"within 4 attempts.*the server answered 503"):
         data.fetch(entry(server), tmp_path, attempts=4, wait=1.0, progress=False)
-    assert waits == [1.0, 2.0, 4.0]
-    assert len(server.requests) == 4
-    assert names(tmp_path) == []
+    assert (waits, len(server.requests), names(tmp_path)) == ([1.0, 2.0, 4.0], 4, [])
 
 
 @pytest.mark.parametrize("begins", [True, False])
-def test_silent_server_times_out(server: Server, tmp_path: Path, begins: bool) -> None:
+def test_silent_server_times_out(server, tmp_path, begins):
     asleep = threading.Event()
 
-    def silent(handler: BaseHTTPRequestHandler, content: bytes) -> None:
+    def silent(handler, content):
         if begins:
             handler.send_response(200)
             handler.send_header("Content-Length", str(len(content)))
@@ -315,28 +289,24 @@ def test_silent_server_times_out(server: Server, tmp_path: Path, begins: bool) -
     assert time.monotonic() - began < 4
 
 
-def test_no_server_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_at_all(tmp_path, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    toy = External("toy", "v1", "", "", (File("a.gz", f"http://127.0.0.1:{port}/a.gz"),))
     with pytest.raises(FetchError, match=r"within 2 attempts.*Connection refused"):
-        data.fetch(toy, tmp_path, attempts=2, **QUICK)
+        data.fetch(toy(f"http://127.0.0.1:{port}/a.gz"), tmp_path, attempts=2, **QUICK)
 
 
-def test_offline_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_names(*arguments: object, **named: object) -> None:
+def test_offline_is_said_at_once(tmp_path, monkeypatch):
+    def no_names(*arguments, **named):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", no_names)
     for proxy in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(proxy, raising=False)
-    toy = External("toy", "v1", "", "", (File("a.gz", "http://genome.invalid/a.gz"),))
-    with pytest.raises(
-        FetchError, match=r"genome.invalid must be reachable.*Are you offline\?.*copy it here"
-    ):
-        data.fetch(toy, tmp_path, **QUICK)
+    with pytest.raises(FetchError, match=r"genome.invalid must be reachable.*offline\?.*copy it here"):
+        data.fetch(toy("http://genome.invalid/a.gz"), tmp_path, **QUICK)
     assert names(tmp_path) == []
 
 
@@ -349,79 +319,58 @@ def corrupt(content: bytes) -> bytes:
     return bytes(damaged)
 
 
-def test_corrupted_once_is_fetched_again(server: Server, tmp_path: Path) -> None:
-    served = []
-
-    def behaviour(handler: BaseHTTPRequestHandler, content: bytes) -> None:
-        served.append(True)
-        server.serve(handler, corrupt(content) if len(served) == 1 else content)
-
-    server.behaviours["/a.gz"] = behaviour
+def test_corrupted_once_is_fetched_again(server, tmp_path):
+    faulty(server, lambda handler, content: server.serve(handler, corrupt(content)))
     assert data.fetch(entry(server, md5=MD5), tmp_path, **QUICK).read_bytes() == CONTENT
-    assert len(served) == 2
+    assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize(
-    ("stated", "message"),
-    [
-        ({"md5": MD5}, rf"expected md5:{MD5} but got .*MD5 in the catalogue.*nothing was kept"),
-        ({"size": 17}, r"must have 17 bytes, and 1,024,[0-9]+ came"),
-    ],
-)
-def test_what_is_not_as_stated_is_not_kept(
-    server: Server, tmp_path: Path, stated: dict, message: str
-) -> None:
+@pytest.mark.parametrize(("stated", "message"), [
+    ({"md5": MD5}, rf"expected md5:{MD5} but got .*MD5 in the catalogue.*nothing was kept"),
+    ({"size": 17}, r"must have 17 bytes, and 1,024,[0-9]+ came"),
+])  # fmt: skip
+def test_what_is_not_as_stated_is_not_kept(server, tmp_path, stated, message):
     server.files["/a.gz"] = corrupt(CONTENT)
     with pytest.raises(FetchError, match=rf"/a.gz must be what was published.*{message}"):
         data.fetch(entry(server, **stated), tmp_path, **QUICK)
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    ("listed", "checked"),
-    [
-        (f"{'0' * 32}  other.gz\n{MD5}  ./a.gz\n", True),
-        (f"MD5 (a.gz) = {MD5}\n", True),
-        (f"{MD5}\n", True),
-        ("nothing of that kind\n", False),
-        (None, False),
-    ],
-)
-def test_published_list_of_checksums(
-    server: Server, tmp_path: Path, listed: str | None, checked: bool
-) -> None:
+@pytest.mark.parametrize(("listed", "checked"), [
+    (f"{'0' * 32}  other.gz\n{MD5}  ./a.gz\n", True),
+    (f"MD5 (a.gz) = {MD5}\n", True),
+    (f"{MD5}\n", True),
+    ("nothing of that kind\n", False),
+    (None, False),
+])  # fmt: skip
+def test_published_list_of_checksums(server, tmp_path, listed, checked):
     if listed is not None:
         server.files["/MD5SUMS"] = listed.encode()
-    toy = entry(server, checksum_url=server.url("/MD5SUMS"))
-    record = json.loads(Path(f"{data.fetch(toy, tmp_path, **QUICK)}.source.json").read_text(encoding="utf-8"))
+    listing = entry(server, checksum_url=server.url("/MD5SUMS"))
+    record = record_of(data.fetch(listing, tmp_path, **QUICK))
     assert record["checked_against"].startswith("MD5 at http" if checked else "nothing stated")
     if checked:
         server.files["/a.gz"] = corrupt(CONTENT)
         with pytest.raises(FetchError, match=r"expected md5:.*Checked against MD5 at http"):
-            data.fetch(toy, tmp_path / "again", **QUICK)
+            data.fetch(listing, tmp_path / "again", **QUICK)
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("a.gz", b"<html>Log in to the network</html>", "a whole gzip file"),
-        ("a.gz", corrupt(CONTENT), "a whole gzip file"),
-        ("a.gz", CONTENT[:-8], "a whole gzip file"),
-        ("a.parquet", b"PAR1 and then nothing", "a whole parquet file"),
-        ("a.bed", b"<!DOCTYPE html><html></html>", "data, and it is a web page"),
-        ("a.bed", b"", "a file with content"),
-    ],
-)
-def test_wrong_kind_is_found_without_a_checksum(
-    server: Server, tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("a.gz", b"<html>Log in to the network</html>", "a whole gzip file"),
+    ("a.gz", corrupt(CONTENT), "a whole gzip file"),
+    ("a.gz", CONTENT[:-8], "a whole gzip file"),
+    ("a.parquet", b"PAR1 and then nothing", "a whole parquet file"),
+    ("a.bed", b"<!DOCTYPE html><html></html>", "data, and it is a web page"),
+    ("a.bed", b"", "a file with content"),
+])  # fmt: skip
+def test_wrong_kind_is_found_without_a_checksum(server, tmp_path, name, content, message):
     server.files[f"/{name}"] = content
     with pytest.raises(FetchError, match=rf"/{name} must be what was published, but: it must be {message}"):
         data.fetch(entry(server, f"/{name}"), tmp_path, **QUICK)
     assert names(tmp_path) == []
 
 
-def test_first_fetch_is_what_later_ones_are_checked_against(server: Server, tmp_path: Path) -> None:
+def test_first_fetch_is_what_later_ones_are_checked_against(server, tmp_path):
     path = data.fetch(entry(server), tmp_path, **QUICK)
     path.unlink()
     server.files["/a.gz"] = gzip.compress(b"a new release")
@@ -431,7 +380,7 @@ def test_first_fetch_is_what_later_ones_are_checked_against(server: Server, tmp_
     assert data.fetch(entry(server), tmp_path, force=True, **QUICK).read_bytes() == server.files["/a.gz"]
 
 
-def test_file_damaged_on_this_machine(server: Server, tmp_path: Path) -> None:
+def test_file_damaged_on_this_machine(server, tmp_path):
     path = data.fetch(entry(server), tmp_path, **QUICK)
     path.write_bytes(corrupt(CONTENT))
     with pytest.raises(
@@ -440,12 +389,11 @@ def test_file_damaged_on_this_machine(server: Server, tmp_path: Path) -> None:
         data.fetch(entry(server), tmp_path, **QUICK)
 
 
-def test_file_copied_here_by_hand(server: Server, tmp_path: Path) -> None:
+def test_file_copied_here_by_hand(server, tmp_path):
     (tmp_path / "a.gz").write_bytes(CONTENT)
     data.fetch(entry(server, md5=MD5), tmp_path, **QUICK)
-    record = json.loads((tmp_path / "a.gz.source.json").read_text(encoding="utf-8"))
-    assert "found" in record
-    assert record["checked_against"] == "MD5 in the catalogue"
+    record = record_of(tmp_path / "a.gz")
+    assert "found" in record and record["checked_against"] == "MD5 in the catalogue"
     (tmp_path / "a.gz").write_bytes(corrupt(CONTENT))
     (tmp_path / "a.gz.source.json").unlink()
     with pytest.raises(FetchError, match=r"MD5 that its publisher states"):
@@ -457,9 +405,7 @@ def test_file_copied_here_by_hand(server: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "while writing"])
-def test_full_disk_leaves_nothing(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
-) -> None:
+def test_full_disk_leaves_nothing(server, tmp_path, monkeypatch, when):
     if when == "before":
         (tmp_path / "a.gz.part").write_bytes(CONTENT[:1000])
         monkeypatch.setattr(downloads.shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000))
@@ -473,7 +419,7 @@ def test_full_disk_leaves_nothing(
     assert names(tmp_path) == []
 
 
-def test_two_fetches_of_one_file_at_a_time(server: Server, tmp_path: Path) -> None:
+def test_two_fetches_of_one_file_at_a_time(server, tmp_path):
     held = filelock.FileLock(tmp_path / "a.gz.part.lock")
     with held, pytest.raises(FetchError, match=r"a.gz.part is held by another"):
         data.fetch(entry(server), tmp_path, **QUICK)
@@ -481,12 +427,12 @@ def test_two_fetches_of_one_file_at_a_time(server: Server, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/a.gz", "file:///etc/hostname", "a.gz"])
-def test_other_kinds_of_address_are_refused(tmp_path: Path, url: str) -> None:
+def test_other_kinds_of_address_are_refused(tmp_path, url):
     with pytest.raises(ValueError, match=r"must begin with http:// or https://"):
-        data.fetch(External("toy", "v1", "", "", (File("a.gz", url),)), tmp_path, **QUICK)
+        data.fetch(toy(url), tmp_path, **QUICK)
 
 
-def test_attempts_must_be_positive(server: Server, tmp_path: Path) -> None:
+def test_attempts_must_be_positive(server, tmp_path):
     with pytest.raises(ValueError, match=r"attempts must be at least 1; received 0"):
         data.fetch(entry(server), tmp_path, attempts=0, **QUICK)
 
@@ -494,14 +440,14 @@ def test_attempts_must_be_positive(server: Server, tmp_path: Path) -> None:
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
-def test_unknown_names_propose_the_nearest() -> None:
+def test_unknown_names_propose_the_nearest():
     with pytest.raises(ValueError, match=r"received 'chr2o'\. Did you mean 'chr20'"):
         data.bundle("chr2o")
     with pytest.raises(ValueError, match=r"received 'gencode-37'\. Did you mean 'gencode-grch37'"):
         data.fetch("gencode-37")
 
 
-def test_missing_bundle_says_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bundle_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setenv("NTVIZ_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"chr20 must be at .*Run `python data/build.py`.*NTVIZ_DATA"):
         data.bundle("chr20")
@@ -509,7 +455,7 @@ def test_missing_bundle_says_what_to_type(tmp_path: Path, monkeypatch: pytest.Mo
         data.local("chrX-70mb")
 
 
-def test_known_lists_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_known_lists_everything(monkeypatch, tmp_path):
     table = data.known()
     assert list(table.columns) == ["name", "kind", "here", "version", "files", "licence", "what", "path"]
     assert table["name"].is_unique
@@ -521,41 +467,27 @@ def test_known_lists_everything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert not data.known()["here"].any()
 
 
-def test_fetching_what_is_in_the_bundle_is_its_path() -> None:
+def test_catalogue_holds_what_is_promised():
+    promised = "grch37 grch38 gencode-grch37 gencode-grch38 ccres-grch38 clinvar-grch37 clinvar-grch38"
+    assert set(promised.split()) <= set(data.CATALOGUE)
     assert data.fetch("genes") == data.bundle("genes")
-
-
-def test_catalogue_holds_what_is_promised() -> None:
-    assert {
-        "grch37",
-        "grch38",
-        "gencode-grch37",
-        "gencode-grch38",
-        "ccres-grch38",
-        "clinvar-grch37",
-        "clinvar-grch38",
-    } <= set(data.CATALOGUE)
     for item in data.CATALOGUE.values():
-        assert item.version
-        paths = [file.path for file in item.files]
-        assert len(set(paths)) == len(paths)
+        paths = [Path(file.path) for file in item.files]
+        assert item.version and len(set(paths)) == len(paths)
+        assert not any(path.is_absolute() or ".." in path.parts for path in paths)
         for file in item.files:
-            address = urlsplit(file.url)
-            assert address.scheme == "https"
-            assert not Path(file.path).is_absolute()
-            assert ".." not in Path(file.path).parts
+            assert urlsplit(file.url).scheme == "https"
             # Pinned: nothing that moves under the same address.
             assert not any(moving in file.url for moving in ("latest", "/main/", "/current"))
 
 
 @pytest.mark.parametrize("name", ["tasks-revised", "tasks-revised-fasta", "tasks-original-fasta"])
-def test_each_benchmark_has_18_tasks_in_two_splits(name: str) -> None:
+def test_each_benchmark_has_18_tasks_in_two_splits(name):
     item = data.CATALOGUE[name]
     assert len(item.parts) == 18
     assert len(item.files) == 36
-    assert [file.path for file in item.part("enhancers").files] == [
-        file.path for file in item.files if file.path.split("/")[0] == "enhancers"
-    ]
+    own = [file for file in item.files if file.path.split("/")[0] == "enhancers"]
+    assert list(item.part("enhancers").files) == own
     assert len(item.part("enhancers").files) == 2
 
 
@@ -563,7 +495,7 @@ def test_each_benchmark_has_18_tasks_in_two_splits(name: str) -> None:
 
 
 @pytest.fixture
-def hub(server: Server, monkeypatch: pytest.MonkeyPatch) -> External:
+def hub(server, monkeypatch):
     """A data set of two tasks on a server that speaks as much of the hub's protocol as a download uses."""
     address = server.url("/{repo_id}/resolve/{revision}/{filename}")
     monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", address)
@@ -576,7 +508,7 @@ def hub(server: Server, monkeypatch: pytest.MonkeyPatch) -> External:
     return External("tasks", "v1", "toy tasks", "CC0", files, "someone/tasks", REVISION)
 
 
-def test_files_of_the_hub_come_at_their_revision(server: Server, tmp_path: Path, hub: External) -> None:
+def test_files_of_the_hub_come_at_their_revision(server, tmp_path, hub):
     folder = data.fetch(hub.part("x"), tmp_path, **QUICK)
     assert names(folder / "x") == ["test.fna", "test.fna.source.json", "train.fna", "train.fna.source.json"]
     assert (folder / "x" / "test.fna").read_text() == ">x/test.fna\nACGT\n"
@@ -585,19 +517,13 @@ def test_files_of_the_hub_come_at_their_revision(server: Server, tmp_path: Path,
     assert len(server.requests) == asked
     server.files[urlsplit(hub.files[0].url).path] = b">other\nACGT\n"
     (folder / "x" / "train.fna").unlink()
-    with pytest.raises(
-        FetchError, match=r"x/train.fna must be what was published.*SHA-256 of its first fetch"
-    ):
+    with pytest.raises(FetchError, match=r"must be what was published.*SHA-256 of its first fetch"):
         data.fetch(hub.part("x"), tmp_path, **QUICK)
 
 
-def test_refusals_of_the_hub_are_said(
-    server: Server, tmp_path: Path, hub: External, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refusals_of_the_hub_are_said(server, tmp_path, hub, monkeypatch):
     absent = server.files.pop(urlsplit(hub.files[0].url).path)
-    with pytest.raises(
-        FetchError, match=r"x/train.fna must be there to fetch, .*answered 404.*moved or removed"
-    ):
+    with pytest.raises(FetchError, match=r"x/train.fna must be there.*answered 404.*moved or removed"):
         data.fetch(hub, tmp_path, **QUICK)
     server.files[urlsplit(hub.files[0].url).path] = absent
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -609,8 +535,6 @@ def test_refusals_of_the_hub_are_said(
         raise httpx.ConnectError("no route")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
-    with pytest.raises(
-        FetchError, match=r"huggingface.co must be reachable, and it is not .no route.. Are you offline"
-    ):
+    with pytest.raises(FetchError, match=r"huggingface.co must be reachable.*no route.. Are you offline"):
         data.fetch(hub, tmp_path, **QUICK)
     assert names(tmp_path / "x") == []

@@ -39,30 +39,21 @@ def by_hand(tokens, states, how):
     return {"mean": covering.mean(axis=1), "max": covering.max(axis=1), "cls": states[:, 0]}[how]
 
 
-@pytest.mark.parametrize("how", ["mean", "max", "cls"])
-def test_vectors_are_pooled_over_tokens_that_cover_bases(mini, sequences, states, how):
-    vectors = embeddings.embed(mini, sequences, pooling=how, batch_tokens=128)
-    assert vectors.values.shape == (9, 5, 256)
-    assert vectors.values.dtype == np.float32
+@pytest.mark.parametrize(("how", "tokens"), [("mean", 60), ("mean", 100_000), ("max", 128), ("cls", 128)])
+def test_vectors_are_pooled_over_tokens_that_cover_bases_in_any_batch(mini, sequences, states, how, tokens):
+    vectors = embeddings.embed(mini, sequences, pooling=how, batch_tokens=tokens)
+    assert vectors.values.shape == (9, 5, 256) and vectors.values.dtype == np.float32
     expected = np.stack([by_hand(tokens, layers, how) for tokens, layers in states])
     np.testing.assert_allclose(vectors.values, expected, atol=2e-5, rtol=1e-4)
-
-
-def test_a_batch_gives_what_one_sequence_gives(mini, sequences):
-    one = np.stack([embeddings.embed(mini, [text], layers=(2, 4)).values[0] for text in sequences])
-    for tokens in (60, 500, 100_000):
-        many = embeddings.embed(mini, sequences, layers=(2, 4), batch_tokens=tokens)
-        np.testing.assert_allclose(many.values, one, atol=1e-4)
-        assert many.layers == (2, 4)
-        np.testing.assert_array_equal(many.layer(4), many.values[:, 1])
+    some = embeddings.embed(mini, sequences[:2], layers=(4, 2), pooling=how)
+    assert some.layers == (4, 2)
+    np.testing.assert_allclose(some.layer(2), expected[:2, 2], atol=2e-5, rtol=1e-4)
 
 
 def test_both_strands_are_averaged(mini, sequences):
-    other = list(map(reverse_complement, sequences))
-    both, turned = (
-        embeddings.embed(mini, s, layers=[3], both_strands=True).values for s in (sequences, other)
-    )
-    forward, backward = (embeddings.embed(mini, s, layers=[3]).values for s in (sequences, other))
+    strands = sequences, list(map(reverse_complement, sequences))
+    both, turned = (embeddings.embed(mini, s, layers=[3], both_strands=True).values for s in strands)
+    forward, backward = (embeddings.embed(mini, s, layers=[3]).values for s in strands)
     np.testing.assert_allclose(both, (forward + backward) / 2, atol=1e-4)
     np.testing.assert_allclose(both, turned, atol=1e-4)
 
@@ -83,18 +74,19 @@ class Counting:
 
 
 def test_nothing_is_computed_twice(mini, sequences, tmp_path):
-    store = embeddings.Store(tmp_path)
-    model = Counting(mini)
-    first = embeddings.embed(model, sequences, layers=(1, 3), store=store)
-    assert (first.computed, first.reused, model.read) == (8, 0, 8)  # one of nine stands twice
-    again = embeddings.embed(model, sequences, layers=(3, 1), store=store)
-    assert (again.computed, again.reused, model.read) == (0, 8, 8)
+    model, store = Counting(mini), embeddings.Store(tmp_path)
+
+    def read(texts, layers, computed, reused, total):
+        found = embeddings.embed(model, texts, layers=layers, store=store)
+        assert (found.computed, found.reused, model.read) == (computed, reused, total)
+        return found
+
+    first = read(sequences, (1, 3), 8, 0, 8)  # one of nine stands twice
+    again = read(sequences, (3, 1), 0, 8, 8)
     np.testing.assert_array_equal(again.values[:, ::-1], first.values)
-    more = embeddings.embed(model, [*sequences, "ACGTACGT"], layers=(1,), store=store)
-    assert (more.computed, more.reused, model.read) == (1, 8, 9)
-    layer = embeddings.embed(model, sequences, layers=(1, 2), store=store)
-    assert (layer.computed, model.read) == (8, 17)
-    np.testing.assert_array_equal(layer.layer(1), first.layer(1))
+    read([*sequences, "ACGTACGT"], (1,), 1, 8, 9)
+    more = read(sequences, (1, 2), 8, 0, 17)
+    np.testing.assert_array_equal(more.layer(1), first.layer(1))
 
 
 def test_vectors_are_never_those_of_another_making(mini, sequences, tmp_path):
@@ -122,18 +114,18 @@ def test_vectors_are_never_those_of_another_making(mini, sequences, tmp_path):
 
 @pytest.mark.parametrize("harm", ["truncated", "bit", "foreign", "empty"])
 def test_a_damaged_segment_is_read_anew_and_said(mini, sequences, tmp_path, harm):
-    store = embeddings.Store(tmp_path)
-    first = embeddings.embed(mini, sequences, layers=[2], store=store)
-    (path,) = tmp_path.rglob("*.npz")
+    first, store = embeddings.embed(mini, sequences[:3], layers=[2]), embeddings.Store(tmp_path)
+    embeddings.embed(mini, sequences[:3], layers=[2], store=store)
+    (path,), (about,) = tmp_path.rglob("*.npz"), tmp_path.rglob("pieces.json")
+    made_from = {"weights": embeddings.fingerprint(mini), "layer": 2, "pooling": "mean", "dtype": "float32"}
+    assert json.loads(about.read_text()) == {"format": 2, **made_from}
+    assert [file.name for file in tmp_path.rglob(".*")] == []
     content = bytearray(path.read_bytes())
-    if harm == "bit":
-        content[-5] ^= 8
-    path.write_bytes(
-        {"truncated": content[:-100], "bit": content, "foreign": b"not a file" * 50, "empty": b""}[harm]
-    )
-    again = embeddings.embed(mini, sequences, layers=[2], store=store)
-    assert again.computed == 8
-    assert [name for name, _ in again.ignored] == [str(path)]
+    flipped = content[:-5] + bytes([content[-5] ^ 8]) + content[-4:]
+    harmed = {"truncated": content[:-100], "bit": flipped, "foreign": b"not a file" * 50, "empty": b""}
+    path.write_bytes(harmed[harm])
+    again = embeddings.embed(mini, sequences[:3], layers=[2], store=store)
+    assert again.computed == 3 and [name for name, _ in again.ignored] == [str(path)]
     assert "1 files of the store ignored" in repr(again)
     np.testing.assert_array_equal(again.values, first.values)
 
@@ -149,26 +141,11 @@ def test_what_was_finished_before_an_interruption_is_kept(mini, tmp_path, monkey
                 raise KeyboardInterrupt
             return super().embed(batch, **how)
 
-    store = embeddings.Store(tmp_path)
+    how = {"layers": [4], "store": embeddings.Store(tmp_path)}
     with pytest.raises(KeyboardInterrupt):
-        embeddings.embed(Stopped(mini), texts, layers=[4], store=store, batch_tokens=12)
+        embeddings.embed(Stopped(mini), texts, batch_tokens=12, **how)
     rest = Counting(mini)
-    assert embeddings.embed(rest, texts, layers=[4], store=store).reused == 8
-    assert rest.read == 4
-
-
-def test_a_shelf_says_what_it_holds(mini, sequences, tmp_path):
-    embeddings.embed(mini, sequences, layers=[2], store=embeddings.Store(tmp_path))
-    (about,) = tmp_path.rglob("pieces.json")
-    told = json.loads(about.read_text())
-    assert told == {
-        "format": 2,
-        "weights": embeddings.fingerprint(mini),
-        "layer": 2,
-        "pooling": "mean",
-        "dtype": "float32",
-    }
-    assert [file.name for file in tmp_path.rglob("*") if file.name.startswith(".")] == []
+    assert embeddings.embed(rest, texts, **how).reused == 8 and rest.read == 4
 
 
 @pytest.mark.parametrize(
@@ -188,19 +165,16 @@ def test_bad_input_is_refused(mini, given, message):
         embeddings.embed(mini, **{"sequences": ["ACGT"], **given})
 
 
-def test_a_model_without_weights_cannot_be_kept(tmp_path):
+def test_models_whose_vectors_cannot_be_kept_or_used_are_refused(mini, tmp_path):
     class Nameless:
         name, info, layers, hidden_size = "nameless", {}, 1, 2
 
-    with pytest.raises(ValueError, match="must have a `module` or info"):
-        embeddings.embed(Nameless(), ["ACGT"], store=embeddings.Store(tmp_path))
-
-
-def test_vectors_that_are_not_finite_are_refused(mini):
     class Broken(Counting):
         def embed(self, batch, **how):
             return super().embed(batch, **how) * np.float32(np.nan)
 
+    with pytest.raises(ValueError, match="must have a `module` or info"):
+        embeddings.embed(Nameless(), ["ACGT"], store=embeddings.Store(tmp_path))
     with pytest.raises(FloatingPointError, match="must be finite; ntviz-mini gave others for ACGT"):
         embeddings.embed(Broken(mini), ["ACGT"])
     with pytest.raises(ValueError, match="must be one of 1, 2; received 3"):
@@ -212,11 +186,9 @@ def test_kmers_are_counted(k):
     rng = np.random.default_rng(k)
     texts = ["".join(rng.choice(list("ACGTN"), n, p=[0.24] * 4 + [0.04])) for n in (3, 40, 200)]
     texts += ["N", "NNNNNNN"]
-    words = ["".join(word) for word in itertools.product("ACGT", repeat=k)]
-    found = embeddings.kmer_frequencies(texts, k)
-    for row, text in enumerate(texts):
-        there = [text[i : i + k] for i in range(len(text) - k + 1) if "N" not in text[i : i + k]]
-        for word, value in zip(words, found[row], strict=True):
-            assert value == pytest.approx(there.count(word) / len(there) if there else 0)
+    names = list(map("".join, itertools.product("ACGT", repeat=k)))
+    for row, text in zip(embeddings.kmer_frequencies(texts, k), texts, strict=True):
+        kmers = [text[i : i + k] for i in range(len(text) - k + 1) if "N" not in text[i : i + k]]
+        np.testing.assert_allclose(row, [kmers.count(name) / max(len(kmers), 1) for name in names], rtol=1e-6)
     with pytest.raises(ValueError, match="k must be from 1 to 8; received 12"):
         embeddings.kmer_frequencies(["ACGT"], 12)

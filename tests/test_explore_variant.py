@@ -19,7 +19,7 @@ from splice_toy import Sites
 from variant_toy import ToyModel, toy_reference
 
 from ntviz import annotation, data, explore, plot, variants
-from ntviz.explore.variant_alleles import in_both, shift
+from ntviz.explore.variant_card import in_both, shift
 from ntviz.explore.variant_explorer import PARTS
 from ntviz.genome import Interval, Variant
 from ntviz.genome.sequence import apply_variant, reverse_complement
@@ -55,9 +55,6 @@ def explorer(genome, toy) -> explore.VariantExplorer:
     return explore.variant(toy, *genome, at=snv(genome[0]), around=20)
 
 
-# Status and scores ----------------------------------------------------------------------------------------------------
-
-
 def test_scores_are_those_of_variants_score(explorer, genome, toy):
     card = explorer.card
     assert (card.status, card.scored, card.here) == ("ok", True, card.variant.ref)
@@ -70,11 +67,13 @@ def test_scores_are_those_of_variants_score(explorer, genome, toy):
         assert table.loc[name, "unit"] == SCORES[name].unit
         assert table.loc[name, "direction"] == SCORES[name].direction
     assert "percentile" not in table
+    lines = explorer.tsv().splitlines()
+    assert lines[0].startswith("# chr20:2,101 ") and lines[1] == "# status: ok" and "no verdict" in lines[2]
+    assert lines[3].split("\t")[:5] == ["score", "value", "forward", "reverse", "gap"]
+    assert len(lines) == 4 + len(SCORES)
     said = explorer.html()
-    assert "REF agrees" in said
-    assert "A score is no verdict" in said
-    assert "chr20:2,101 (counted from 1), SNV" in said
-    assert "It lies in: exon" in said
+    assert "REF agrees" in said and "A score is no verdict" in said
+    assert "chr20:2,101 (counted from 1), SNV" in said and "It lies in: exon" in said
     assert "non coding exon in ONE&lt;b&amp;, transcript ONE.1." in said
 
 
@@ -94,8 +93,7 @@ def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, te
     assert found.card.status == status
     for shown in (repr(found), found.html()):
         assert re.search(says.format(**letters), shown)
-    assert "no verdict" not in found.html()
-    assert 'data-ntviz="scores"' not in found.html()
+    assert "no verdict" not in found.html() and 'data-ntviz="scores"' not in found.html()
     assert found.table()["value"].isna().all()
     if status in ("contig_missing", "out_of_bounds"):
         assert "ntviz-figure" not in found.save(tmp_path / "card.html").read_text()
@@ -105,11 +103,12 @@ def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, te
     else:
         assert "Bases the model expects with" not in found.figure().layout.meta["alt"]
     # The live figure has a sentence then, and the page opens.
-    assert found.drawn().layout.meta["alt"]
-    assert "<section" in found.save(tmp_path / "card.html").read_text()
+    assert found.drawn().layout.meta["alt"] and "<section" in found.save(tmp_path / "card.html").read_text()
 
 
-def test_a_mismatch_is_a_change_of_base_away_from_a_card(genome, toy):
+def test_a_mismatch_is_a_change_away_from_a_card_and_a_gene_or_region_a_place_to_pick_from(
+    genome, toy, tmp_path
+):
     base, other = snv(genome[0]).ref, snv(genome[0]).alt
     found = explore.variant(toy, *genome, at=f"20:2101:{other}>{base}", around=20)
     found.change(2101, other)
@@ -119,15 +118,10 @@ def test_a_mismatch_is_a_change_of_base_away_from_a_card(genome, toy):
     with pytest.raises(ValueError, match="two alleles of a variant must differ"):
         found.change(2101, base)
     assert found.card.variant.alt == other
-
-
-def test_a_gene_or_a_region_is_a_place_to_pick_from(genome, toy, tmp_path):
     found = explore.variant(toy, *genome, around=20)
     assert (found.card.name, found.card.variant, found.card.status) == ("ONE<b&", None, "")
-    assert len(found.card.stretch) == 41
-    assert "Pick a substitution" in found.html()
-    assert "ONE&lt;b&amp;" in found.html()
-    assert "<b&" not in found.save(tmp_path / "card.html").read_text()
+    assert len(found.card.stretch) == 41 and "Pick a substitution" in found.html()
+    assert "ONE&lt;b&amp;" in found.html() and "<b&" not in found.save(tmp_path / "card.html").read_text()
     assert "with" not in [str(trace.name).split()[-2:-1] for trace in found.figure().data]
     assert found.figure().layout.title.text == "Every substitution around ONE&lt;b&amp;"
     found.go("chr20:2,101")
@@ -157,25 +151,18 @@ def test_percentiles_come_with_their_statement(genome, toy, tmp_path, monkeypatc
         explore.variant(toy, *genome, window=60, background=background)
 
 
-def test_the_map_of_dependencies_is_that_of_the_library(explorer):
-    found = explorer.card.dependency
-    assert len(found.interval) == 31
-    assert found.interval.contains(explorer.card.variant.interval)
-    alone = variants.dependency(explorer.bench.model, explorer.bench.reference, found.interval, what=None)
-    np.testing.assert_array_equal(found.values, alone.values)
-    assert "depend on each other" in explorer.figure("dependencies").layout.meta["alt"]
-
-
-def test_the_variant_is_one_of_the_substitutions_shown(explorer):
+def test_the_maps_are_those_of_the_library_and_hold_the_variant(explorer):
     card = explorer.card
     table = card.saturation.table()
     assert len(table) == 3 * 41
     own = table[(table["pos"] == 2101) & (table["alt"] == card.variant.alt)]["llr"].iloc[0]
     assert own == pytest.approx(card.values["llr"], abs=1e-6)
     assert f"expects {'ACGT'[card.saturation.probabilities[20].argmax()]} " in explorer.html()
-
-
-# Expected bases with either allele ------------------------------------------------------------------------------------
+    found = explorer.card.dependency
+    assert len(found.interval) == 31 and found.interval.contains(explorer.card.variant.interval)
+    alone = variants.dependency(explorer.bench.model, explorer.bench.reference, found.interval, what=None)
+    np.testing.assert_array_equal(found.values, alone.values)
+    assert "depend on each other" in explorer.figure("dependencies").layout.meta["alt"]
 
 
 def brute(model, reference, place: Interval, change: Variant | None, width: int, k: int = 3) -> np.ndarray:
@@ -234,8 +221,7 @@ def test_both_contexts_equal_one_forward_pass_a_token(genome, toy, kind):
         # The token that holds it is hidden itself: nothing differs there, and it is not read again.
         own = np.flatnonzero(np.arange(place.start, place.end) // 3 == 2100 // 3)
         np.testing.assert_array_equal(both.divergence[own], 0)
-    assert np.nanmax(both.divergence) > 1e-4
-    assert np.nanmax(both.divergence) <= np.log(2) + 1e-9
+    assert np.nanmax(both.divergence) > 1e-4 and np.nanmax(both.divergence) <= np.log(2) + 1e-9
 
 
 def test_tokens_beside_n_and_at_the_ends_have_none_or_their_own_window(genome, toy):
@@ -250,9 +236,6 @@ def test_tokens_beside_n_and_at_the_ends_have_none_or_their_own_window(genome, t
         near = in_both(scorer, around, Change(start + 3, start + 4, near.ref, near.alt))
         assert np.nanmax(near.divergence) > 0
         np.testing.assert_array_equal(np.isnan(near.alternative), np.isnan(near.reference))
-
-
-# Attention ------------------------------------------------------------------------------------------------------------
 
 
 def test_attention_before_and_after_is_that_of_whole_maps(genome, mini):
@@ -279,16 +262,12 @@ def test_attention_before_and_after_is_that_of_whole_maps(genome, mini):
     assert found.card.head == seen.order[0]
 
 
-def test_heads_that_look_by_place_alone_do_not_change():
+def test_heads_that_look_by_place_alone_do_not_change_and_what_cannot_be_compared_is_said(explorer, genome):
     model = known_heads([[previous_token], [previous_token]])
     text = "ACGTTG" * 9
     found = shift(model, text, text[:20] + "A" + text[21:], 4)
     np.testing.assert_allclose(found.moved, 0, atol=1e-6)
-    assert found.looks[0, 0, 0].argmax() == 3
-    assert found.seen[1, 1, 0].argmax() == 5
-
-
-def test_where_attention_cannot_be_compared_it_is_said(explorer, genome):
+    assert found.looks[0, 0, 0].argmax() == 3 and found.seen[1, 1, 0].argmax() == 5
     assert "must run its attention through transformers" in explorer.figure().layout.meta["alt"]
     assert explorer.card.head == (-1, -1)
     base = genome[0].fetch("20:2101").sequence
@@ -297,40 +276,32 @@ def test_where_attention_cannot_be_compared_it_is_said(explorer, genome):
     assert inserted.card.status == "ok"
     assert "an insertion or deletion moves every later token" in plot.alt(inserted.figure())
     table = inserted.table().set_index("score")
-    assert np.isnan(table.loc["entropy", "value"])
-    assert np.isfinite(table.loc["llr", "value"])
+    assert np.isnan(table.loc["entropy", "value"]) and np.isfinite(table.loc["llr", "value"])
     assert "summed over tokens" in inserted.html()
 
 
-# Showing and saving ---------------------------------------------------------------------------------------------------
-
-
-def test_a_card_is_saved_whole_by_the_ending(explorer, tmp_path):
+def test_a_card_is_saved_whole_and_elsewhere_words_stand_over_the_figure(explorer, tmp_path, monkeypatch):
     page = explorer.save(tmp_path / "new" / "card.html").read_text()
-    assert page.count('class="ntviz-figure"') == len(PARTS) - 1
-    assert page.count('data-ntviz="scores"') == 1
+    assert page.count('class="ntviz-figure"') == len(PARTS) - 1 and page.count('data-ntviz="scores"') == 1
     assert explorer.save(tmp_path / "card.tsv").read_text() == explorer.tsv()
     alt = plotly.io.read_json(explorer.save(tmp_path / "card.json")).layout.meta["alt"]
     assert alt == explorer.figure().layout.meta["alt"]
     text = explorer.save(tmp_path / "card.py").read_text()
     assert "variants.saturation(model, reference, 'chr20:" in text
     compile(text, "card.py", "exec", dont_inherit=True)
-
-
-def test_the_table_says_what_it_is(explorer):
-    lines = explorer.tsv().splitlines()
-    assert lines[0].startswith("# chr20:2,101 ")
-    assert lines[1] == "# status: ok"
-    assert "no verdict" in lines[2]
-    assert lines[3].split("\t")[:5] == ["score", "value", "forward", "reverse", "gap"]
-    assert len(lines) == 4 + len(SCORES)
+    shown = []
+    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    monkeypatch.setattr("IPython.display.display", lambda bundle, **_: shown.append(bundle))
+    monkeypatch.setattr(type(explorer.figure()), "show", lambda figure: shown.append(plot.alt(figure)))
+    explorer._ipython_display_()
+    words = {"text/html": explorer.html(), "text/plain": repr(explorer)}
+    assert shown == [words, plot.alt(explorer.figure())]
 
 
 def test_widgets_follow_and_move_the_card(genome, mini):
     found = explore.variant(mini, *genome, at=snv(genome[0]), around=10)
     # Outside a kernel nobody waits: the live figure has all.
-    assert len(found.widget.children) == 2
-    assert plot.alt(found.live.still) == plot.alt(found.figure())
+    assert len(found.widget.children) == 2 and plot.alt(found.live.still) == plot.alt(found.figure())
     name = found.where
     assert found.toolbar.place.value == name
     assert found._heads.label.startswith("layer {}, head {}: ".format(*found.card.head))
@@ -341,14 +312,12 @@ def test_widgets_follow_and_move_the_card(genome, mini):
     assert f"layer {last[0]}, head {last[1]}" in plot.alt(found.live.still)
     base = next(base for base in "ACGT" if base != genome[0].fetch("20:2105").sequence)
     found.live._heard(None, {"kind": "click", "trace": 4, "x": 2105, "y": base, "z": -0.5}, [])
-    assert found.where.startswith("chr20:2,105 ")
-    assert found.toolbar.place.value == found.where
+    assert found.where.startswith("chr20:2,105 ") and found.toolbar.place.value == found.where
     assert html.escape(found.where) in found._words.value
     found.back()
     assert (found.where, found.card.head) == (name, last)
     found.toolbar.place.value = "nowhere"
-    assert "nowhere" in found.toolbar.message.value
-    assert found.where == name
+    assert "nowhere" in found.toolbar.message.value and found.where == name
     # A part without a figure is refused, and the buttons stay where they were.
     found.go("chrQ:100 A>C")
     found._parts.value = "dependencies"
@@ -367,19 +336,8 @@ def test_what_is_not_computed_yet_comes_in_the_next_turns_of_the_kernel(genome, 
         return seen
 
     seen = asyncio.run(kernel())
-    assert seen[0] < seen[-1]
-    assert plot.alt(found.live.still) == plot.alt(found.figure())
+    assert seen[0] < seen[-1] and plot.alt(found.live.still) == plot.alt(found.figure())
     assert found.toolbar.message.value.count("Computing") == 0
-
-
-def test_elsewhere_words_and_scores_stand_over_the_figure(explorer, monkeypatch):
-    shown = []
-    monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    monkeypatch.setattr("IPython.display.display", lambda bundle, **_: shown.append(bundle))
-    monkeypatch.setattr(type(explorer.figure()), "show", lambda figure: shown.append(plot.alt(figure)))
-    explorer._ipython_display_()
-    words = {"text/html": explorer.html(), "text/plain": repr(explorer)}
-    assert shown == [words, plot.alt(explorer.figure())]
 
 
 def test_the_consequence_is_that_of_the_whole_annotation(toy):
@@ -412,17 +370,13 @@ def test_own_elements_are_named(genome, toy, tmp_path):
     bed = Path(tmp_path / "<i>peaks.bed")
     bed.write_text("20\t2090\t2120\tone\n")
     found = explore.variant(toy, *genome, at=snv(genome[0]), around=20, beds=[bed])
-    assert "&lt;i&gt;peaks" in found.html()
-    assert "<i>" not in found.html()
+    assert "&lt;i&gt;peaks" in found.html() and "<i>" not in found.html()
     found.go(snv(genome[0], 2200))
     assert "peaks" not in found.html()
     said = found.add_file("<u>more.bed", "20\t2190\t2210\tone\nbroken\n")
-    assert said.startswith("<u>more: 1 features; see Genes. 1 of 2 lines")
-    assert "&lt;u&gt;more" in found.html()
+    assert said.startswith("<u>more: 1 features; see Genes. 1 of 2 lines") and "&lt;u&gt;more" in found.html()
     assert "&lt;u&gt;more" in str(found.figure("genes").layout.annotations)
-    with pytest.raises(
-        ValueError, match="one of around, splicing, genes, dependencies; received 'attention'"
-    ):
+    with pytest.raises(ValueError, match="one of around, splicing, genes, dependencies; received 'attention'"):  # fmt: skip
         found.figure("attention")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from ntviz import finetuning, models, probing
 from ntviz.finetuning import Recipe, fit, learners
+from ntviz.finetuning.learners import ModelLearner, NetworkLearner, adapted
 from ntviz.finetuning.tuned import _aside
 from ntviz.models import encoder
 
@@ -47,37 +49,22 @@ def quickly(model, n=40, texts=None, labels=None, kind="binary", outputs=2, meth
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [
-        ("v1-500m-human-ref", 184_320),
-        ("v1-2.5b-multi-species", 491_520),
-        ("v2-50m", 36_864),
-        ("v2-100m", 67_584),
-        ("v2-250m", 110_592),
-        ("v2-500m", 178_176),
-    ],
-)
+    [("v1-500m-human-ref", 184_320), ("v1-2.5b-multi-species", 491_520), ("v2-50m", 36_864), ("v2-100m", 67_584),
+     ("v2-250m", 110_592), ("v2-500m", 178_176)],
+)  # fmt: skip
 def test_ia3_trains_as_many_parameters_as_published(name, expected):
     spec = models.SPECS[name]
     config = {
-        "vocab_size": 4107 if spec.rotary else 4105,
-        "hidden_size": spec.hidden,
-        "num_hidden_layers": spec.layers,
-        "num_attention_heads": spec.heads,
-        "intermediate_size": spec.ffn,
-        "max_position_embeddings": spec.max_tokens + 2,
-        "position_embedding_type": "rotary" if spec.rotary else "absolute",
-        "add_bias_fnn": not spec.rotary,
-    }
+        "vocab_size": 4107 if spec.rotary else 4105, "hidden_size": spec.hidden, "num_hidden_layers": spec.layers,
+        "num_attention_heads": spec.heads, "intermediate_size": spec.ffn, "max_position_embeddings": spec.max_tokens + 2,
+        "position_embedding_type": "rotary" if spec.rotary else "absolute", "add_bias_fnn": not spec.rotary,
+    }  # fmt: skip
     with torch.device("meta"):
-        module = encoder.build(config)
-        assert finetuning.adapter_parameters(module.esm) == expected
+        assert finetuning.adapter_parameters(encoder.build(config).esm) == expected
     assert expected == spec.layers * (2 * spec.hidden + spec.ffn)
 
 
 def test_vectors_of_ia3_are_ones_at_first_and_stand_on_key_value_and_the_gated_product(mini):
-    from ntviz.finetuning.adapters import adapted
-    from ntviz.finetuning.learners import ModelLearner
-
     learner = ModelLearner(mini, 2, per_base=False)
     before = learner.eval()(learner.prepare(["ACGTACGTAAAA"]))
     learner.encoder = adapted(learner.encoder, "ia3", Recipe(), name="mini")
@@ -96,10 +83,8 @@ def test_a_planted_word_is_learned_and_the_model_left_as_it_was(mini, method):
     tokens = mini.tokenize(texts[0])
     before = mini.forward(tokens).logits
     state = {name: value.clone() for name, value in mini.module.state_dict().items()}
-    recipe = QUICK if method != "full" else Recipe(learning_rate=1e-3, steps=60, evaluate_every=20)
-    tuned = finetuning.tune(
-        mini, texts, labels, kind="binary", outputs=2, method=method, groups=groups, recipe=recipe
-    )
+    recipe = replace(QUICK, learning_rate=1e-3) if method == "full" else QUICK
+    tuned = quickly(mini, texts=texts, labels=labels, method=method, groups=groups, recipe=recipe)
     other, truth, _ = planted(60, seed=9)
     predicted = tuned.predict(other)
     np.testing.assert_allclose(predicted.sum(axis=1), 1, atol=1e-5)
@@ -118,9 +103,8 @@ def test_a_planted_word_is_learned_and_the_model_left_as_it_was(mini, method):
 
 @pytest.mark.parametrize("method", finetuning.METHODS)
 def test_what_is_saved_loads_equal(mini, tmp_path, method):
-    texts, labels, _ = planted(40)
-    recipe = Recipe(learning_rate=1e-2, steps=4, evaluate_every=2)
-    tuned = finetuning.tune(mini, texts, labels, kind="binary", outputs=2, method=method, recipe=recipe)
+    texts = planted(24)[0]
+    tuned = quickly(mini, 24, method=method, recipe=Recipe(learning_rate=1e-2, steps=4, evaluate_every=2))
     folder = tuned.save(tmp_path / "kept")
     again = finetuning.load(folder, mini)
     np.testing.assert_array_equal(again.predict(texts), tuned.predict(texts))
@@ -130,18 +114,27 @@ def test_what_is_saved_loads_equal(mini, tmp_path, method):
     if method in ("ia3", "lora"):
         assert files == {"head.safetensors", "tuned.json", "adapter_config.json", "adapter_model.safetensors"}
         assert json.loads((folder / "adapter_config.json").read_text())["peft_type"] == method.upper()
-    with pytest.raises(
-        ValueError, match="was tuned from ntviz-mini with weights .*; received random twin of ntviz-mini"
-    ):
-        finetuning.load(folder, mini.random_twin())
 
 
-def test_a_damaged_folder_is_refused(mini, tmp_path):
+def test_a_damaged_folder_or_another_model_is_refused(mini, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"must hold tuned.json"):
         finetuning.load(tmp_path, mini)
-    folder = quickly(mini).save(tmp_path / "kept")
+    folder = quickly(mini, 24).save(tmp_path / "kept")
+    for model, message in (
+        (mini.random_twin(), "was tuned from ntviz-mini with weights .*; received random twin of ntviz-mini"),
+        (models.load(dtype="bfloat16"), "with dtype float32; received ntviz-mini with dtype bfloat16. Load that model, as it was"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            finetuning.load(folder, model)
+    head = (folder / "head.safetensors").read_bytes()
     (folder / "head.safetensors").write_bytes(b"broken")
     with pytest.raises(ValueError, match="must hold a whole tuned model; reading it failed"):
+        finetuning.load(folder, mini)
+    (folder / "head.safetensors").write_bytes(head)
+    about = json.loads((folder / "tuned.json").read_text())
+    about["base"]["tokens_sha256"] = "0" * 64
+    (folder / "tuned.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="with tokens 0000.*; received"):
         finetuning.load(folder, mini)
 
 
@@ -232,17 +225,15 @@ def by_base(n, seed):
 @pytest.mark.parametrize("how", ["model", "network"])
 def test_sites_are_found_base_by_base(mini, how):
     texts, labels = by_base(200, 0)
-    recipe = Recipe(
-        learning_rate=1e-2 if how == "model" else 3e-3, steps=150, evaluate_every=50, batch_size=16
-    )
+    rate = 1e-2 if how == "model" else 3e-3
+    recipe = Recipe(learning_rate=rate, steps=150, evaluate_every=50, batch_size=16)
     about = {"kind": "per_base", "outputs": 3, "recipe": recipe}
     if how == "model":
         tuned = finetuning.tune(mini, texts, labels, method="ia3", **about)
     else:
         torch.manual_seed(0)
-        tuned = finetuning.train_network(
-            finetuning.network("cnn", outputs=3, per_base=True), texts, labels, **about
-        )
+        made = finetuning.network("cnn", outputs=3, per_base=True)
+        tuned = finetuning.train_network(made, texts, labels, **about)
     other, truth = by_base(40, 1)
     predicted = tuned.predict(other)
     assert predicted.shape == (40, 48, 3)
@@ -252,8 +243,6 @@ def test_sites_are_found_base_by_base(mini, how):
 
 
 def test_each_base_reads_its_own_place_of_its_token(mini):
-    from ntviz.finetuning.learners import ModelLearner
-
     learner = ModelLearner(mini, 3, per_base=True).eval()
     texts = ["ACGTACNGTACGTAA", "ACGTACGTACGTACG"]
     scores = learner(learner.prepare(texts)).detach().numpy()
@@ -301,9 +290,7 @@ def test_bpnet_sees_as_far_as_its_dilations_reach():
 @pytest.mark.parametrize("per_base", [False, True])
 def test_padding_changes_nothing(name, per_base):
     torch.manual_seed(0)
-    learner = finetuning.train_network.__globals__["NetworkLearner"](
-        finetuning.network(name, outputs=2, per_base=per_base)
-    )
+    learner = NetworkLearner(finetuning.network(name, outputs=2, per_base=per_base))
     texts = ["ACGTNACGTTTACG", "ACGT" * 40]
     together = learner(learner.prepare(texts)).detach()
     for row, text in enumerate(texts):
@@ -317,15 +304,8 @@ def test_networks_learn_a_planted_word(name):
     texts, labels, groups = planted(240)
     torch.manual_seed(0)
     recipe = Recipe(learning_rate=3e-3, batch_size=16, steps=120, evaluate_every=40)
-    tuned = finetuning.train_network(
-        finetuning.network(name, outputs=2),
-        texts,
-        labels,
-        kind="binary",
-        outputs=2,
-        groups=groups,
-        recipe=recipe,
-    )
+    given = {"kind": "binary", "outputs": 2, "groups": groups, "recipe": recipe}
+    tuned = finetuning.train_network(finetuning.network(name, outputs=2), texts, labels, **given)
     other, truth, _ = planted(60, seed=9)
     assert probing.scores("binary", truth, tuned.predict(other))["mcc"] > 0.9
     with pytest.raises(ValueError, match="this is a network"):
@@ -339,7 +319,6 @@ def test_networks_learn_a_planted_word(name):
     ("change", "message"),
     [
         ({"labels": np.zeros(40, int)}, "two classes to learn from; all 40 training examples are of class 0"),
-        ({"labels": np.arange(40)}, "from 0 to 1; received 2, 3, 4, 5, 6"),
         ({"labels": np.array([0, 1])}, "one for each of 40 sequences; received 2"),
         ({"validation": (["ACGT"], [2])}, "Labels of the validation part .* from 0 to 1; received 2"),
         ({"validation": (["ACGT"], [0, 1])}, "Labels of the validation part .* 1 sequences; received 2"),
@@ -347,7 +326,7 @@ def test_networks_learn_a_planted_word(name):
         ({"kind": "ranking"}, "must be one of binary, .*; received 'ranking'"),
         (
             {"kind": "regression"},
-            r"Labels of a regression task must be \[example, target\], with 2 of the last; received shape \[40, 1\]",
+            r"must be \[example, target\], with 2 of the last; received shape \[40, 1\]",
         ),
         ({"method": "prompt"}, "must be one of ia3, lora, full, head; received 'prompt'"),
         ({"groups": np.zeros(40)}, "two groups to set one aside; received 1"),
@@ -355,34 +334,25 @@ def test_networks_learn_a_planted_word(name):
     ],
 )
 def test_bad_input_is_refused(mini, change, message):
-    texts, labels, _ = planted(40)
-    given = {"labels": labels, "kind": "binary", "outputs": 2, "recipe": Recipe(steps=1), **change}
     with pytest.raises(ValueError, match=message):
-        finetuning.tune(mini, texts, given.pop("labels"), **given)
+        quickly(mini, **change)
 
 
-def test_recipes_are_checked():
+def test_recipes_and_adapters_are_checked():
     with pytest.raises(ValueError, match="batch_size of a recipe must be above 0; received 0"):
         Recipe(batch_size=0)
     with pytest.raises(ValueError, match="received 'float8'"):
         Recipe(precision="float8")
     paper = finetuning.RECIPES["ia3"]
     assert (paper.learning_rate, paper.batch_size, paper.steps) == (3e-3, 8, 10_000)
-
-
-def test_adapters_need_their_layers():
-    from ntviz.finetuning.adapters import adapted
-
     with pytest.raises(ValueError, match="ia3 needs separate key, value and FFN layers; other has none"):
         adapted(torch.nn.Sequential(torch.nn.Linear(2, 2)), "ia3", Recipe(), name="other")
 
 
 def test_bases_without_a_label_do_not_count():
-    scores = torch.randn(2, 3, 3)
-    labels = torch.tensor([[0, 1, -1], [2, -1, -1]], dtype=torch.int8)
-    expected = -torch.stack(
-        [scores[0, 0].log_softmax(-1)[0], scores[0, 1].log_softmax(-1)[1], scores[1, 0].log_softmax(-1)[2]]
-    ).mean()
+    scores, labels = torch.randn(2, 3, 3), torch.tensor([[0, 1, -1], [2, -1, -1]], dtype=torch.int8)
+    logs = scores.log_softmax(-1)
+    expected = -torch.stack([logs[0, 0, 0], logs[0, 1, 1], logs[1, 0, 2]]).mean()
     torch.testing.assert_close(learners.loss("per_base", scores, labels), expected)
 
 
@@ -393,7 +363,7 @@ def test_validation_keeps_groups_whole():
     assert all(len(set(aside[groups == g])) == 1 for g in range(10))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_validation_has_every_class_where_that_can_be(seed):
     """A class of 2 in 60, and one that lies in a single group: this one stays where it can be learned."""
     labels = np.zeros(60, dtype=np.int64)
@@ -446,21 +416,7 @@ def test_a_gradient_that_is_not_finite_ends_training_and_leaves_the_best_state(m
 # What decides a tuned model is remembered with it ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"seed": 1},
-        {"validation_share": 0.2},
-        {"texts": 0},
-        {"labels": 0},
-        {"groups": np.arange(24) // 2},
-        {"validation": (["ACGTAC"], [1])},
-        {"recipe": Recipe(learning_rate=1e-3, steps=2)},
-        {"method": "ia3"},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_each_deciding_input_is_kept(mini, tmp_path, change):
+def test_each_deciding_input_is_kept(mini, tmp_path):
     def kept(name, **more):
         texts, labels, _ = planted(24)
         if "texts" in more:
@@ -472,33 +428,24 @@ def test_each_deciding_input_is_kept(mini, tmp_path, change):
         return {key: about[key] for key in ("made", "recipe", "method", "base")}
 
     plain = kept("plain")
-    if "seed" in change:
-        assert plain == kept("again")
-    assert plain != kept("other", **change)
-
-
-def test_a_model_with_other_tokens_or_another_dtype_is_not_the_one_that_was_tuned(mini, tmp_path):
-    folder = quickly(mini).save(tmp_path / "kept")
-    with pytest.raises(
-        ValueError,
-        match="with dtype float32; received ntviz-mini with dtype bfloat16. Load that model, as it was",
-    ):
-        finetuning.load(folder, models.load(dtype="bfloat16"))
-    about = json.loads((folder / "tuned.json").read_text())
-    about["base"]["tokens_sha256"] = "0" * 64
-    (folder / "tuned.json").write_text(json.dumps(about))
-    with pytest.raises(ValueError, match="with tokens 0000.*; received"):
-        finetuning.load(folder, mini)
+    assert plain == kept("again")
+    changes = {
+        "seed": 1, "validation_share": 0.2, "texts": 0, "labels": 0, "groups": np.arange(24) // 2, "validation": (["ACGTAC"], [1]),
+        "recipe": Recipe(learning_rate=1e-3, steps=2), "method": "ia3",
+    }  # fmt: skip
+    for name, value in changes.items():
+        assert plain != kept(name, **{name: value}), name
 
 
 # Half precision -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("dtype", "precision"), [("float32", "bfloat16"), ("bfloat16", "float32"), ("float16", "bfloat16")]
-)
-@pytest.mark.parametrize("method", finetuning.METHODS)
-def test_models_in_half_precision_learn_and_load_equal(tmp_path, dtype, method, precision):
+    ("method", "dtype", "precision"),
+    [("ia3", "bfloat16", "float32"), ("lora", "float16", "bfloat16"), ("lora", "float32", "bfloat16"),
+     ("full", "bfloat16", "float32"), ("full", "float16", "bfloat16"), ("head", "float16", "float32")],
+)  # fmt: skip
+def test_models_in_half_precision_learn_and_load_equal(tmp_path, method, dtype, precision):
     model = models.load(dtype=dtype)
     texts, labels, groups = planted(80)
     rate = 1e-3 if method == "full" else 1e-2

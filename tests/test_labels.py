@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -32,13 +33,15 @@ QUICK = Recipe(steps=2, evaluate_every=1)
 
 @pytest.fixture(scope="module")
 def tiny():
-    return models.load(FIXTURES / "nt_v2_tiny", device="cpu")
+    return TINY()
+
+
+TINY = cache(lambda: models.load(FIXTURES / "nt_v2_tiny", device="cpu"))
 
 
 def tuned(labels, groups=None, **more):
-    model = models.load(FIXTURES / "nt_v2_tiny", device="cpu")
     given = {"kind": "binary", "outputs": 2, "method": "head", "recipe": QUICK, "groups": groups, **more}
-    return finetuning.tune(model, TEXTS, labels, **given).predict(TEXTS)
+    return finetuning.tune(TINY(), TEXTS, labels, **given).predict(TEXTS)
 
 
 def network(labels, groups=None):
@@ -107,40 +110,45 @@ BAD = {
 FREE = ("folds", "splits", "Probed.scores")  # folds balance any names of classes
 
 
-# Folds know no number of classes, so no columns.
-@pytest.mark.parametrize(
-    ("name", "dress"),
-    [(name, dress) for name in CLASSES for dress in DRESSES if name not in ("folds", "splits") or dress not in ("column", "frame")],
-)  # fmt: skip
-def test_labels_in_every_dress_give_what_int64_gives(name, dress):
-    ask = CLASSES[name]
-    # Groups come dressed as well.
-    groups = pd.Series([f"g{i:02}" for i in GROUPS], index=np.arange(N)[::-1])
-    np.testing.assert_array_equal(ask(DRESSES[dress](Y), groups), ask(Y, groups.to_numpy(str)))
+@pytest.mark.parametrize("dress", DRESSES)
+def test_the_door_takes_labels_in_every_dress(dress):
+    labels = door.checked("binary", DRESSES[dress](Y), 2)
+    assert labels.dtype == np.int64
+    np.testing.assert_array_equal(labels, Y)
 
 
 @pytest.mark.parametrize("bad", BAD)
-@pytest.mark.parametrize("name", [name for name in CLASSES if name not in FREE])
-def test_labels_that_are_none_are_refused_everywhere_in_the_same_words(name, bad):
+def test_the_door_refuses_what_is_no_label(bad):
     dress, message = BAD[bad]
     with pytest.raises(ValueError, match=message):
-        CLASSES[name](dress(Y), GROUPS)
+        door.checked("binary", dress(Y), 2)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_every_entry_asks_at_the_door(name):
+    ask, groups = CLASSES[name], pd.Series([f"g{i:02}" for i in GROUPS], index=np.arange(N)[::-1])
+    right = ask(Y, groups.to_numpy(str))
+    # Folds know no number of classes, so no columns.
+    dresses = ("object", "nullable Series") + (() if name in ("folds", "splits") else ("column",))
+    for dress in dresses:
+        np.testing.assert_array_equal(ask(DRESSES[dress](Y), groups), right)
+    for bad in ("None",) if name in FREE else ("text", "from 1", "None"):
+        dress, message = BAD[bad]
+        with pytest.raises(ValueError, match=message):
+            ask(dress(Y), GROUPS)
 
 
 @pytest.mark.parametrize(
     "name", ["bootstrap", "redrawn", "compare", "folds", "splits", "probe", "tune", "train_network", "Task"]
 )
-@pytest.mark.parametrize(
-    ("groups", "message"),
-    [
+def test_groups_that_are_none_are_refused_everywhere(name):
+    for groups, message in (
         (GROUPS[:-1], "for each of 24|one id, sequence, label and group each"),
         ([None, *GROUPS[1:]], "Groups must be there for every example; 1 of 24 are missing, the first at index 0"),
-        (np.where(GROUPS == 3, np.nan, GROUPS), "Groups must be there for every example; the one at index 6"),
-    ],
-)  # fmt: skip
-def test_groups_that_are_none_are_refused_everywhere(name, groups, message):
-    with pytest.raises(ValueError, match=message):
-        CLASSES[name](Y, groups)
+        (np.where(GROUPS == 3, np.nan, GROUPS), "Groups must be there for every example; 2 of 24 are missing, the first at index 6"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            CLASSES[name](Y, groups)
 
 
 @pytest.mark.parametrize(
@@ -149,12 +157,7 @@ def test_groups_that_are_none_are_refused_everywhere(name, groups, message):
 def test_one_target_may_be_one_dimensional_and_a_missing_one_is_named(take):
     more = {"kind": "regression"} | ({"outputs": 1} if take is tuned else {})
     values = X["x"][:, 0]
-    for dress in (
-        values,
-        values.astype(np.float32),
-        list(values),
-        pd.Series(values, index=np.arange(N)[::-1]),
-    ):
+    for dress in (values.astype(np.float32), pd.Series(values, index=np.arange(N)[::-1])):
         np.testing.assert_allclose(take(dress, **more), take(values[:, None], **more), atol=1e-5)
     with pytest.raises(
         ValueError, match="1 of 24 examples are missing .nan. or infinite, the first at index 3"
@@ -179,39 +182,29 @@ def test_scores_of_targets_tracks_and_bases_are_checked():
         probing.scores("per_base", np.zeros((2, 5), int), np.full((2, 4, 3), 1 / 3))
 
 
-@pytest.mark.parametrize(
-    "dress",
-    [lambda x: x.astype(np.float16).astype(object), lambda x: pd.DataFrame(x).astype(np.float16), lambda x: torch.tensor(x).half(), lambda x: x.astype(np.float16).tolist()],
-)  # fmt: skip
-def test_vectors_in_every_dress_are_read_alike(dress):
-    ask = {"kind": "binary", "classes": 2, "n_folds": 3}
-    right = probing.probe({"x": X["x"].astype(np.float16).astype(np.float64)}, Y, GROUPS, **ask)
-    found = probing.probe({"x": dress(X["x"])}, Y, GROUPS, **ask)
-    np.testing.assert_allclose(found.predicted, right.predicted, atol=1e-3)
-
-
-@pytest.mark.parametrize(
-    ("dress", "message"),
-    [
-        (lambda x: x.astype(str), "Vectors must be numbers; x holds <U"),
-        (lambda x: torch.tensor(x).bfloat16(), "Vectors of x must be an array"),
-        (lambda x: np.where(np.arange(N)[:, None] == 3, None, x), "Vectors of x must be there .* the first at index 3"),
-    ],
-)  # fmt: skip
-def test_vectors_that_are_none_are_refused(dress, message):
-    with pytest.raises(ValueError, match=message):
-        probing.probe({"x": dress(X["x"])}, Y, GROUPS, kind="binary", classes=2, n_folds=3)
+def test_vectors_in_every_dress_are_read_alike_or_refused():
+    half, ask = X["x"].astype(np.float16), {"kind": "binary", "classes": 2, "train": np.arange(16)}
+    right = probing.probe({"x": half.astype(np.float64)}, Y, GROUPS, **ask)
+    for dress in (half.astype(object), pd.DataFrame(half), torch.tensor(half), half.tolist()):
+        found = probing.probe({"x": dress}, Y, GROUPS, **ask)
+        np.testing.assert_allclose(found.predicted, right.predicted, atol=1e-3)
+    for dress, message in (
+        (half.astype(str), "Vectors must be numbers; x holds <U"),
+        (torch.tensor(half).bfloat16(), "Vectors of x must be an array"),
+        (
+            np.where(np.arange(N)[:, None] == 3, None, half),
+            "Vectors of x must be there .* the first at index 3",
+        ),
+    ):
+        with pytest.raises(ValueError, match=message):
+            probing.probe({"x": dress}, Y, GROUPS, **ask)
 
 
 def test_bases_that_are_not_asked_are_not_learned_from(tiny):
     """Twenty sequences without a label change nothing: the same steps as on the four that have one."""
     bases = np.where(np.arange(N)[:, None] < 4, RNG.integers(0, 2, (N, 30)), -1)
-    given = {
-        "kind": "per_base",
-        "outputs": 2,
-        "method": "head",
-        "recipe": Recipe(steps=6, batch_size=2, evaluate_every=3),
-    }
+    given = {"kind": "per_base", "outputs": 2, "method": "head"}
+    given["recipe"] = Recipe(steps=6, batch_size=2, evaluate_every=3)
     held = (TEXTS[:2], bases[:2])
     few = finetuning.tune(tiny, TEXTS[:4], bases[:4], validation=held, **given)
     many = finetuning.tune(tiny, TEXTS, bases, validation=held, **given)
@@ -229,31 +222,27 @@ def test_a_validation_that_is_not_finite_is_an_end(tiny):
         tuned(line, kind="regression", outputs=1, validation=(TEXTS[:3], [1e25] * 3))
 
 
-@pytest.mark.parametrize(
-    "train", [np.arange(16), list(range(16)), np.arange(N) < 16, pd.Series(np.arange(N) < 16, index=np.arange(N)[::-1]), pd.Series(np.arange(N) < 16).astype("boolean"), np.arange(16)[::-1]]
-)  # fmt: skip
-def test_a_split_is_taken_as_indices_or_as_a_mask(train):
-    found = probing.probe(X, Y, GROUPS, kind="binary", classes=2, train=train)
+def test_a_split_is_taken_as_indices_or_as_a_mask_or_refused():
+    found = probing.probe(X, Y, GROUPS, kind="binary", classes=2, train=list(range(16)))
     np.testing.assert_array_equal(found.judged, np.arange(16, N))
-
-
-@pytest.mark.parametrize(
-    ("train", "message"),
-    [
-        ((np.arange(N) < 16).astype(int), r"each once; received int64 of shape \[24\]: 1, 1, 1, 1"),
+    mask = np.arange(N) < 16
+    for train in (
+        np.arange(16)[::-1],
+        mask,
+        pd.Series(mask, index=np.arange(N)[::-1]),
+        pd.Series(mask).astype("boolean"),
+    ):
+        np.testing.assert_array_equal(door.learned(train, N), mask)
+    for train, message in (
+        (mask.astype(int), r"each once; received int64 of shape \[24\]: 1, 1, 1, 1"),
         (np.arange(20, 30), "from 0 to 23, each once"),
         ([-1, 0], "from 0 to 23"),
-        ((np.arange(N) < 16)[1:], r"a mask of 24 booleans.*; received bool of shape \[23\]"),
-        (
-            np.where(np.arange(N) < 16, "train", "test"),
-            "received text .* pass a comparison, such as split == 'train'",
-        ),
+        (mask[1:], r"a mask of 24 booleans.*; received bool of shape \[23\]"),
+        (np.where(mask, "train", "test"), "received text .* pass a comparison, such as split == 'train'"),
         (np.linspace(0, 1, N), "received float64"),
-    ],
-)
-def test_a_split_that_is_none_is_refused(train, message):
-    with pytest.raises(ValueError, match=message):
-        probing.probe(X, Y, GROUPS, kind="binary", classes=2, train=train)
+    ):
+        with pytest.raises(ValueError, match=message):
+            door.learned(train, N)
 
 
 # Sequences ----------------------------------------------------------------------------------------------------------
@@ -319,15 +308,12 @@ def test_a_text_where_a_list_is_expected_is_one_sequence_or_refused(name, tiny):
 
 @pytest.mark.parametrize("dress", [tuple, np.array, lambda s: np.array(s, dtype=object), lambda s: pd.Series(s, index=np.arange(N)[::-1]), iter])  # fmt: skip
 def test_sequences_in_every_dress_are_read_alike(tiny, dress):
-    np.testing.assert_array_equal(
-        embeddings.embed(tiny, dress(TEXTS)).values, embeddings.embed(tiny, TEXTS).values
-    )
-    np.testing.assert_array_equal(
-        finetuning.tune(tiny, dress(TEXTS), Y, kind="binary", outputs=2, method="head", recipe=QUICK).predict(
-            TEXTS
-        ),
-        tuned(Y),
-    )
+    given = {"kind": "binary", "outputs": 2, "method": "head", "recipe": QUICK}
+    for ask in (
+        lambda s: embeddings.embed(tiny, s).values,
+        lambda s: finetuning.tune(tiny, s, Y, **given).predict(TEXTS),
+    ):
+        np.testing.assert_array_equal(ask(dress(TEXTS)), ask(TEXTS))
 
 
 def test_what_is_no_text_is_named(tiny):
@@ -337,9 +323,7 @@ def test_what_is_no_text_is_named(tiny):
 
 
 def test_one_task_model_or_method_is_one(tmp_path):
-    made = benchmark.Task(
-        "t", "binary", ("no", "yes"), benchmark.Examples([f"e{i}" for i in range(N)], TEXTS, Y, GROUPS), None
-    )
+    made = benchmark.Task("t", "binary", ("no", "yes"), benchmark.Examples(range(N), TEXTS, Y, GROUPS), None)
     settings = benchmark.Settings(n_folds=2, permutations=0, draws=0, bootstrap=5)
     table = benchmark.run(tmp_path, tasks=made, methods="gc", settings=settings)
     assert table[["task", "method", "status"]].values.tolist() == [["t", "gc", "ok"]]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import sys
 from dataclasses import replace
-from itertools import pairwise
-from pathlib import Path
+from operator import attrgetter
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,14 +15,12 @@ from variant_toy import ToyModel, toy_reference
 
 from ntviz import annotation, data, landscape, models
 from ntviz.genome import Interval
-from ntviz.genome.sequence import codes, reverse_complement, shuffle
+from ntviz.genome.sequence import codes, reverse_complement
 from ntviz.landscape import Landscape, expectation
 from ntviz.landscape.by_element import Circle
-from ntviz.landscape.plan import Stretch
-from ntviz.landscape.reconstruct import readings
+from ntviz.landscape.reconstruct import Stretch, readings
 from ntviz.landscape.result import track_rows
 from ntviz.masking import Reader
-from ntviz.models.protocol import Forward
 from ntviz.reference import Reference
 
 PLACE = Interval("20", 600, 1_201)
@@ -41,20 +38,21 @@ def reference(tmp_path_factory):
 
 
 def made(model, reference, place=PLACE, **options):
-    return landscape.reconstruct(
-        model, reference, place, **{"window": 240, "flank": 60, "what": None, **options}
-    )
+    options = {"window": 240, "flank": 60, "what": None, **options}
+    return landscape.reconstruct(model, reference, place, **options)
 
 
 def same(one, other, **options):
-    for name in ARRAYS:
-        np.testing.assert_allclose(getattr(one, name), getattr(other, name), **options)
+    assert list(one.controls) == list(other.controls)
+    for which in (
+        *map(attrgetter, ARRAYS),
+        *(lambda of, name=name: of.controls[name] for name in one.controls),
+    ):
+        np.testing.assert_allclose(which(one), which(other), **options)
 
 
 def row(table, element, measure="probability"):
-    found = table[(table.element == element) & (table.measure == measure)]
-    assert len(found) == 1
-    return found.iloc[0]
+    return table.set_index(["element", "measure"]).loc[(element, measure)]
 
 
 class OneKmer(ToyModel):
@@ -108,19 +106,15 @@ def test_one_by_one_equals_brute_force(toy, reference, frames, both_strands):
     place = Interval("20", 1_200, 1_350)
     found = made(toy, reference, place, share=None, frames=frames, both_strands=both_strands)
     for core in (1_200, 1_320):
-        total, count = 0, 0
+        read = []
         window = reference.fetch(Interval("20", core - 60, core + 180)).sequence
-        for frame in range(frames):
+        for frame, strand in itertools.product(range(frames), range(1 + both_strands)):
             text = window[frame : frame + 240 - (6 if frame else 0)]
-            texts = [text, reverse_complement(text)] if both_strands else [text]
-            for strand, one in enumerate(texts):
-                p = expectation.masked(toy, one, frames=1, both_strands=False, what=None).probabilities
-                p = p[::-1, ::-1] if strand else p
-                total = total + p[60 - frame : 180 - frame]
-                count += 1
-        p = total / count
+            text = reverse_complement(text) if strand else text
+            p = expectation.masked(toy, text, frames=1, both_strands=False, what=None).probabilities
+            read.append((p[::-1, ::-1] if strand else p)[60 - frame : 180 - frame])
         here = slice(core - 1_200, min(core - 1_080, 150))
-        p = p[: here.stop - here.start]
+        p = np.mean(read, axis=0)[: here.stop - here.start]
         own = p[np.arange(len(p)), codes(reference.fetch(place).sequence)[here]]
         np.testing.assert_allclose(found.probability[here], own, atol=2e-6)
         np.testing.assert_allclose(found.entropy[here], -(p * np.log2(p)).sum(axis=1), atol=1e-4)
@@ -130,13 +124,12 @@ def test_one_by_one_equals_brute_force(toy, reference, frames, both_strands):
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize(("apart", "passes"), [(None, 20), (7, 7)])
 def test_every_token_is_hidden_exactly_once(toy, reference, apart, passes, reverse):
-    place, wanted = Stretch(600, 840), Stretch(660, 780)
     text = reference.fetch(Interval("20", 600, 840)).sequence
-    work = list(readings(text, place, wanted, k=6, apart=apart, both_strands=True))
-    found = [(reading, starts) for reading, starts in work if reading.reverse == reverse]
-    assert len(found) == passes == len(work) / 2
-    assert sorted(np.concatenate([starts for _, starts in found]).tolist()) == list(range(660, 780, 6))
-    for reading, starts in found:
+    both = list(readings(text, Stretch(600, 840), Stretch(660, 780), k=6, apart=apart, both_strands=True))
+    work = [(reading, starts) for reading, starts in both if reading.reverse == reverse]
+    assert len(work) == passes == len(both) / 2
+    assert sorted(np.concatenate([starts for _, starts in work]).tolist()) == list(range(660, 780, 6))
+    for reading, starts in work:
         assert reading.sequence == text and set(reading.asked) <= set(reading.masked)
         assert (600 + Reader(toy).starts(reading)[list(reading.asked)] == starts).all()
         assert apart is None or (np.diff(reading.masked) == apart).all()
@@ -156,18 +149,14 @@ def test_a_base_does_not_depend_on_the_interval_batch_or_piece(toy, reference, s
     options = {"share": share, "frames": 2, "control": ("shuffled", "composition")}
     whole = made(toy, reference, **options)
     part = made(toy, reference, Interval("chr20", 731, 1_100, "-"), batch_tokens=1, piece=100, **options)
-    expected = whole.within(Interval("20", 731, 1_100))
-    same(part, expected, atol=1e-6)
+    same(part, whole.within(Interval("20", 731, 1_100)), atol=1e-6)
     assert list(part.controls) == ["composition", "shuffled"]
-    for name, values in part.controls.items():
-        np.testing.assert_allclose(values, expected.controls[name], atol=1e-6)
     with pytest.raises(ValueError, match="must lie inside 20:601-1,201; received 20:1-700"):
         whole.within(Interval("20", 0, 700))
 
 
 def test_the_ends_of_a_contig_and_text_are_taken(toy, reference):
-    found = made(toy, reference, "20:1-50")
-    assert np.isfinite(found.probability[:48]).all() and len(found) == 50
+    assert np.isfinite(made(toy, reference, "20:1-50").probability).tolist() == [True] * 50
     before_n = made(toy, reference, Interval("20", 2_990, 3_010))
     assert np.isfinite(before_n.probability).tolist() == [True] * 10 + [False] * 10
 
@@ -184,10 +173,20 @@ def test_controls_are_what_they_say(toy, reference):
     # A model that sees nothing gives a shuffled window what it gives the real one.
     nothing = made(Uniform(), reference, place, control="shuffled")
     np.testing.assert_allclose(nothing.controls["shuffled"], 0.25)
-    assert sorted(shuffle(text, seed=1)) == sorted(text)
 
 
 # Bad input ------------------------------------------------------------------------------------------------------------
+
+
+class Causal(ToyModel):
+    @property
+    def mask_id(self):
+        raise ValueError("it reads from left to right")
+
+
+class Learned(ToyModel):
+    def tokenize(self, sequence, *, phase=0):
+        return SimpleNamespace(vocabulary=SimpleNamespace(name="bpe-4096", k=1))
 
 
 @pytest.mark.parametrize(
@@ -205,90 +204,47 @@ def test_controls_are_what_they_say(toy, reference):
         (PLACE, {"flank": 120}, "leave a token of the window of 240 bp; received flanks of 120"),
         (PLACE, {"flank": -1}, "leave a token of the window of 240 bp; received flanks of -1"),
         (PLACE, {"control": "random"}, "control must be one of composition, shuffled; received 'random'"),
-        (PLACE, {"batch_tokens": 0}, "batch_tokens must be at least 1; received 0"),
-        (PLACE, {"piece": 0}, "piece must be at least 1 bp; received 0"),
+        (PLACE, {"batch_tokens": 0}, "batch_tokens and piece must be at least 1; received 0 and 250000 bp"),
+        (PLACE, {"piece": 0}, "received 16384 and 0 bp"),
+        (PLACE, {"model": Causal()}, "trained with a mask; toy of nt-v1 has none .it reads from left"),
+        (PLACE, {"model": Learned()}, "tokens of one length, k bases each; toy of nt-v1 has bpe-4096"),
     ],
 )
 def test_what_cannot_be_done_is_said(toy, reference, place, options, message):
     with pytest.raises(ValueError, match=message):
-        made(toy, reference, place, **options)
-
-
-def test_models_without_a_mask_or_words_of_one_length_are_refused(reference):
-    class Causal(ToyModel):
-        @property
-        def mask_id(self):
-            raise ValueError("it reads from left to right")
-
-    class Learned(ToyModel):
-        def tokenize(self, sequence, *, phase=0):
-            return SimpleNamespace(vocabulary=SimpleNamespace(name="bpe-4096", k=1))
-
-    with pytest.raises(ValueError, match="trained with a mask; toy of nt-v1 has none .it reads from left"):
-        made(Causal(), reference)
-    with pytest.raises(ValueError, match="tokens of one length, k bases each; toy of nt-v1 has bpe-4096"):
-        made(Learned(), reference)
+        made(**{"model": toy, "reference": reference, "place": place, **options})
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
 
 
-class Failing(ToyModel):
-    """Dies after some forward passes."""
-
-    left = 3
-
-    def forward(self, batch, **options) -> Forward:
-        if not self.left:
-            raise KeyboardInterrupt("stopped")
-        self.left -= 1
-        return super().forward(batch, **options)
-
-
-def test_a_killed_run_goes_on_and_a_lost_piece_alone_is_made_again(reference, tmp_path):
-    options = {"piece": 120, "control": ("composition", "shuffled")}
+def test_a_folder_keeps_pieces_and_a_lost_or_damaged_one_alone_is_made_again(reference, tmp_path):
+    out, options = tmp_path / "out", {"piece": 120, "control": ("composition", "shuffled")}
     plain = made(ToyModel(), reference, **options)
-    dying = Failing()
-    with pytest.raises(KeyboardInterrupt, match="stopped"):
-        made(dying, reference, out=tmp_path / "out", **options)
-    kept = sorted((tmp_path / "out").glob("*.npz"))
-    assert len(kept) == 3
-    again = ToyModel()
-    found = made(again, reference, out=tmp_path / "out", **options)
-    same(found, plain)
-    np.testing.assert_array_equal(found.controls["shuffled"], plain.controls["shuffled"])
-    assert isinstance(found.probability, np.memmap)
-    pieces = sorted((tmp_path / "out").glob("*.npz"))
-    assert len(pieces) == 6 and again.forwards == 3
-    pieces[1].unlink()
-    pieces[4].write_bytes(pieces[4].read_bytes()[:-20])
-    for passes in (2, 0):
-        last = ToyModel()
-        same(made(last, reference, out=tmp_path / "out", **options), plain)
-        assert last.forwards == passes
-    assert not list((tmp_path / "out").glob(".*"))
+    for passes in (6, 0, 2):
+        model, pieces = ToyModel(), sorted(out.glob("*.npz"))
+        if passes == 2:
+            pieces[1].unlink()
+            pieces[4].write_bytes(pieces[4].read_bytes()[:-20])
+        found = made(model, reference, out=out, **options)
+        same(found, plain)
+        assert model.forwards == passes and isinstance(found.probability, np.memmap)
+    assert len(list(out.glob("*.npz"))) == 6 and not list(out.glob(".*"))
 
 
-def test_a_folder_of_other_settings_is_refused(toy, reference, tmp_path):
-    made(toy, reference, out=tmp_path / "out")
+def test_pieces_of_other_settings_are_refused_and_of_other_bases_made_again(toy, reference, tmp_path):
+    out = tmp_path / "out"
+    made(toy, reference, out=out)
     for options, message in (
         ({"share": None}, "was made with tokens_apart = 7, and None came"),
-        ({"frames": 2}, "was made with frames = 1, and 2 came"),
         ({"place": Interval("20", 0, 60)}, "was made with end = 1201, and 60 came"),
+        ({"model": ToyModel(seed=1)}, "was made with weights = 'toy"),
     ):
         with pytest.raises(ValueError, match=message):
-            made(toy, reference, out=tmp_path / "out", **options)
-    with pytest.raises(ValueError, match="was made with weights = 'toy"):
-        made(ToyModel(seed=1), reference, out=tmp_path / "out")
-
-
-def test_pieces_of_other_bases_are_made_again(toy, reference, tmp_path):
-    made(toy, reference, out=tmp_path / "out")
+            made(**{"model": toy, "reference": reference, "out": out, **options})
     (tmp_path / "fa").mkdir()
     other = toy_reference(tmp_path / "fa", seed=5)
-    found = made(toy, other, out=tmp_path / "out")
-    same(found, made(toy, other))
-    assert json.loads((tmp_path / "out" / "pieces.json").read_text())["contig"] == "20"
+    same(made(toy, other, out=out), made(toy, other))
 
 
 # The result -----------------------------------------------------------------------------------------------------------
@@ -297,17 +253,13 @@ def test_pieces_of_other_bases_are_made_again(toy, reference, tmp_path):
 def test_save_and_load(toy, reference, tmp_path):
     found = made(toy, reference, control=("composition", "shuffled"))
     again = Landscape.load(found.save(tmp_path / "one.npz"))
-    assert again.interval == found.interval and again.settings == found.settings
-    assert (again.model, again.contig_length) == ("toy of nt-v1", 6_000)
+    for name in ("interval", "settings", "model", "contig_length"):
+        assert getattr(again, name) == getattr(found, name)
     same(again, found, rtol=0)
-    for name, values in found.controls.items():
-        np.testing.assert_array_equal(again.controls[name], values)
-        assert values.dtype == np.float32
+    assert {values.dtype for values in again.controls.values()} == {np.dtype(np.float32)}
     (tmp_path / "bad.npz").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"bad.npz must be whole and as this version of ntviz writes it"):
         Landscape.load(tmp_path / "bad.npz")
-    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
-        Landscape.load(tmp_path / "none.npz")
     with pytest.raises(ValueError, match=r"correct has shape \[3\]"):
         replace(found, correct=found.correct[:3])
 
@@ -318,19 +270,19 @@ def small():
 
 
 def test_tracks(tmp_path):
-    found = small()
-    lines = found.bedgraph(tmp_path / "p.bedGraph").read_text().splitlines()
+    found, path = small(), tmp_path / "track"
+    lines = found.bedgraph(path).read_text().splitlines()
     assert lines == ["20\t9\t11\t0.5", "20\t12\t14\t0.25", "20\t14\t15\t1", "20\t15\t16\t0"]
-    coarse = found.bedgraph(tmp_path / "c.bedGraph", "entropy", bin=4, chrom="chr20").read_text()
+    coarse = found.bedgraph(path, "entropy", bin=4, chrom="chr20").read_text()
     assert coarse.splitlines() == ["chr20\t9\t12\t0.5", "chr20\t12\t16\t0.375"]
-    assert found.bedgraph(tmp_path / "x", "perplexity").read_text().splitlines()[0] == "20\t9\t11\t2"
+    assert found.bedgraph(path, "perplexity").read_text().startswith("20\t9\t11\t2\n")
     assert found.chrom_sizes(tmp_path / "sizes", chrom="chr20").read_text() == "chr20\t100\n"
-    with pytest.raises(
-        ValueError, match="one of probability, entropy, correct, perplexity, .* received 'loss'"
+    for track, size, match in (
+        ("loss", 1, "one of probability, entropy, correct, perplexity, .* received 'loss'"),
+        ("probability", 0, "bins of at least 1 bp; received 'probability' in 0"),
     ):
-        found.bedgraph(tmp_path / "y", "loss")
-    with pytest.raises(ValueError, match="bins of at least 1 bp; received 'probability' in 0"):
-        found.bedgraph(tmp_path / "y", bin=0)
+        with pytest.raises(ValueError, match=match):
+            found.bedgraph(tmp_path / "y", track, bin=size)
     assert not (tmp_path / "y").exists()
 
 
@@ -343,34 +295,20 @@ def test_tracks_say_what_every_base_has(toy, reference):
         assert np.isnan(again[start - 600 : end - 600]).all()
         again[start - 600 : end - 600] = value
     np.testing.assert_allclose(again, found.probability, atol=1e-8)
-    assert all(one[1] <= other[0] for one, other in pairwise(rows))
+    assert all(one[1] <= other[0] for one, other in itertools.pairwise(rows))
 
 
 def test_a_bigwig_needs_its_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyBigWig", None)
-    with pytest.raises(ImportError, match="needs the package pyBigWig, which is not installed"):
+    import pybigtools
+
+    path = small().bigwig(tmp_path / "p", "correct", chrom="chr20")
+    with path.open("rb") as handle, pybigtools.open(handle) as file:
+        assert file.chroms() == {"chr20": 100}
+        assert list(file.records("chr20")) == [(9, 11, 0), (12, 14, 0), (14, 15, 1), (15, 16, 0)]
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+    monkeypatch.setitem(sys.modules, "pybigtools", None)
+    with pytest.raises(ImportError, match=r"needs the package pybigtools.*pip install 'ntviz\[bigwig\]'"):
         small().bigwig(tmp_path / "p.bw")
-    written = []
-
-    class File:
-        def __init__(self, path, mode):
-            Path(path).write_bytes(mode.encode())
-
-        def addHeader(self, contigs):
-            written.append(contigs)
-
-        def addEntries(self, chroms, starts, *, ends, values):
-            written.append((chroms, starts, ends, values))
-
-        def close(self):
-            written.append("closed")
-
-    monkeypatch.setitem(sys.modules, "pyBigWig", SimpleNamespace(open=File))
-    assert small().bigwig(tmp_path / "p.bw", "correct").exists()
-    assert written[0] == [("20", 100)]
-    assert written[1] == (["20"] * 4, [9, 12, 14, 15], [11, 14, 15, 16], [0.0, 0.0, 1.0, 0.0])
-    assert written[2:] == ["closed"]
-    assert [path.name for path in tmp_path.iterdir()] == ["p.bw"]
 
 
 # By element -----------------------------------------------------------------------------------------------------------
@@ -393,17 +331,14 @@ def test_elements_by_hand():
     control = {"composition": np.full(8, 0.25, np.float32)}
     found = landscape.by_element(flat(values, 100, control), sites, block=4, draws=50, shifts=20)
     assert list(dict.fromkeys(found.element)) == ["all", "site", "elsewhere"]
-    known = values[np.isfinite(values)]
-    site = np.array([0.25, 0.5, 1.0])
-    one = row(found, "site")
+    site, one = np.array([0.25, 0.5, 1.0]), row(found, "site")
     assert (one.n, one.blocks) == (3, 1) and np.isnan(one.low)
-    assert one.value == pytest.approx(site.mean())
-    assert one.difference == pytest.approx(site.mean() - known.mean())
-    assert row(found, "site", "accuracy").value == pytest.approx(1 / 3)
-    assert row(found, "site", "entropy").value == pytest.approx((2 - site).mean())
-    assert row(found, "site", "perplexity").value == pytest.approx(np.exp(-np.log(site).mean()))
-    assert row(found, "site", "composition").value == pytest.approx(0.25)
-    assert row(found, "site", "over_composition").value == pytest.approx(site.mean() - 0.25)
+    assert one.difference == pytest.approx(site.mean() - np.nanmean(values))
+    for measure, value in (
+        ("probability", site.mean()), ("accuracy", 1 / 3), ("entropy", (2 - site).mean()), ("composition", 0.25),
+        ("perplexity", np.exp(-np.log(site).mean())), ("over_composition", site.mean() - 0.25),
+    ):  # fmt: skip
+        assert row(found, "site", measure).value == pytest.approx(value), measure
     everything = row(found, "all")
     assert (everything.n, everything.blocks) == (7, 2) and everything.difference == 0
     assert everything.null_mean == pytest.approx(everything.value)
@@ -413,12 +348,10 @@ def test_elements_by_hand():
 
 
 def test_an_annotation_gives_its_elements(reference, toy):
-    genes = pd.DataFrame({"chrom": ["20", "20"], "start": [650, 900], "end": [700, 960], "element": "exon"})
+    genes = pd.DataFrame({"chrom": "20", "start": [650, 900], "end": [700, 960], "element": "exon"})
     known = annotation.from_table(genes, kinds=["repeat"])
-    found = landscape.by_element(made(toy, reference), known, draws=10, shifts=10)
-    assert row(found, "exon").n == 110 and row(found, "repeat").n == 0
-    with pytest.raises(ValueError, match="one of those in the table: repeat, exon; received 'exn'"):
-        landscape.by_element(made(toy, reference), known, ["exn"])
+    table = landscape.by_element(made(toy, reference), known, draws=10, shifts=10)
+    assert row(table, "exon").n == 110 and row(table, "repeat").n == 0
 
 
 def test_blocks_and_shifts_equal_brute_force():
@@ -426,16 +359,12 @@ def test_blocks_and_shifts_equal_brute_force():
     values = rng.random(300).astype(np.float32)
     values[rng.random(300) < 0.1] = np.nan
     inside = np.repeat(rng.random(60) < 0.3, 5)
-    part = flat(values, 17)
-    circle = Circle(part, 40)
+    circle = Circle(flat(values, 17), 40)
     starts, ends = circle.stretches(inside)
     sums = circle.summed(values.astype(float))
-    expected, genome = [], 17 + np.arange(300)
-    for block in np.unique(genome // 40):
-        expected.append(np.nansum(values[inside & (genome // 40 == block)], dtype=float))
+    block, known, turns = (17 + np.arange(300)) // 40, np.isfinite(values), rng.random(20)
+    expected = [np.nansum(values[inside & (block == one)], dtype=float) for one in np.unique(block)]
     np.testing.assert_allclose(circle.by_block(sums, starts, ends), expected, atol=1e-9)
-    known = np.isfinite(values)
-    turns = rng.random(20)
     rolled = [np.roll(inside[known], int(turn * known.sum())) for turn in turns]
     brute = [values[known][one].sum(dtype=float) for one in rolled]
     np.testing.assert_allclose(circle.shifted(sums, starts, ends, turns), brute, atol=1e-9)
@@ -443,9 +372,7 @@ def test_blocks_and_shifts_equal_brute_force():
 
 def test_a_signal_leaves_the_null_and_noise_does_not():
     rng = np.random.default_rng(1)
-    noise, inside = rng.random(20_000) * 0.5, np.zeros(20_000, bool)
-    for start in range(100, 20_000, 400):
-        inside[start : start + 10] = True
+    noise, inside = rng.random(20_000) * 0.5, np.arange(300, 20_300) % 400 < 10
     planted = np.where(inside, noise + 0.3, noise)
     for values, found in ((noise, False), (planted, True)):
         table = landscape.by_element(flat(values), {"site": inside}, block=500, draws=200)
@@ -468,8 +395,18 @@ def test_tables_that_make_no_sense_are_refused():
     for given, elements, options, message in (
         ([], {}, {}, "There must be a landscape; received none"),
         ([part, part], {}, {}, "must not overlap, or bases would count twice; received 20:1-10 and 20:1-10"),
-        ([part, replace(flat(np.ones(5), 20), model="b")], {}, {}, "be by one model; received b and toy"),
-        ([part, flat(np.ones(5), 20, {"shuffled": np.ones(5)})], {}, {}, "have the same controls"),
+        (
+            [part, replace(flat(np.ones(5), 20), model="b")],
+            {},
+            {},
+            "be by one model .* received b with .* and toy",
+        ),
+        (
+            [part, flat(np.ones(5), 20, {"shuffled": np.ones(5)})],
+            {},
+            {},
+            r"the same controls; .*\['shuffled'\] and",
+        ),
         (part, {"x": np.ones(9, bool)}, {}, r"must cover one landscape, \[10\] bases; 'x' has shape \[9\]"),
         (part, {"x": np.ones(10, bool)}, {"kinds": ["y"]}, "must be one of x; received 'y'"),
         (part, {}, {"block": 0}, "block must be at least 1; received 0"),
@@ -498,7 +435,3 @@ def test_the_default_model_over_an_exon():
     assert row(table, "all", "over_composition").value > 0
     assert {"exon", "splice_donor", "CDS", "intron", "intergenic"} <= set(table.element)
     assert row(table, "CDS").n == 115 and row(table, "splice_donor").n == 2
-    part = Interval("20", 43_030_002, 43_030_122)
-    one = landscape.reconstruct(model, reference, part, share=None, window=600, what=None)
-    many = found.within(part)
-    assert 0 < abs(one.probability - many.probability).mean() < 0.1

@@ -22,7 +22,7 @@ def figure(**layout: Any) -> go.Figure:
     return go.Figure(go.Scatter(y=np.arange(3.0), name="toy"), layout={"meta": {"alt": "A toy."}, **layout})
 
 
-def test_the_first_state_draws_without_a_message():
+def test_the_first_state_draws_without_a_message_and_another_figure_keeps_the_zoom():
     live = Live(figure())
     state = live.get_state()
     # Arrays of numbers are plotly's base64, positions of genomes without rounding.
@@ -33,24 +33,17 @@ def test_the_first_state_draws_without_a_message():
         ]["x"]["dtype"]
         == "i4"
     )
-    assert state["figure"]["layout"]["uirevision"] == 1
-    assert state["alt"] == "A toy."
+    assert state["figure"]["layout"]["uirevision"] == 1 and state["alt"] == "A toy."
     assert state["_model_module_version"] == state["_view_module_version"] == "*"
-    assert state["dark"][LIGHT.paper] == DARK.paper
-    assert state["library"] == f"IPY_MODEL_{library().model_id}"
-    assert b"plotly.js" in gzip.decompress(library().code)[:200]
-    assert library() is library()
+    assert state["dark"][LIGHT.paper] == DARK.paper and state["library"] == f"IPY_MODEL_{library().model_id}"
+    assert b"plotly.js" in gzip.decompress(library().code)[:200] and library() is library()
     # plotly.js asks for its address to reach the real model.
     assert state["address"] == live.model_id
-
-
-def test_another_figure_keeps_the_zoom_unless_it_is_another_whole():
     live = Live(figure())
     live.show(figure(title="second"))
     assert (live.figure["revision"], live.figure["layout"]["uirevision"]) == (2, 1)
     live.show(figure(), whole=True)
-    assert live.figure["layout"]["uirevision"] == 2
-    assert live.still.layout.title.text is None
+    assert live.figure["layout"]["uirevision"] == 2 and live.still.layout.title.text is None
 
 
 def test_events_reach_those_who_asked_and_are_answered(monkeypatch):
@@ -59,8 +52,7 @@ def test_events_reach_those_who_asked_and_are_answered(monkeypatch):
     monkeypatch.setattr(live, "send_state", again.append)
     live.on("click", heard.append)
     live._heard(None, {"kind": "click", "x": 3}, [])
-    assert heard == [{"kind": "click", "x": 3}]
-    assert sent == [{"done": True}]
+    assert heard == [{"kind": "click", "x": 3}] and sent == [{"done": True}]
 
     def fail(_: Any) -> None:
         raise RuntimeError("no")
@@ -104,8 +96,7 @@ def test_the_still_figure_comes_first_and_the_widget_when_the_page_is_alive(monk
     *before, still, place = outputs
     # plotly.js is an output of its own, which stays.
     assert [">H4sI" in output["text/html"] for output in before] == [True] * first
-    assert still["text/plain"] == "A toy."
-    assert ">H4sI" not in still["text/html"]
+    assert still["text/plain"] == "A toy." and ">H4sI" not in still["text/html"]
     assert place == {"text/plain": ""}
     live._heard(None, {"kind": "alive"}, [])
     assert outputs[-1]["application/vnd.jupyter.widget-view+json"]["model_id"] == box.model_id
@@ -140,9 +131,6 @@ def test_the_still_figure_follows_once_after_a_burst(monkeypatch, outputs):
     assert outputs[0]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "done"
 
 
-# Explorers ------------------------------------------------------------------------------------------------------------
-
-
 class Counter(Explorer):
     """A view of one number, which places name."""
 
@@ -168,7 +156,7 @@ class Counter(Explorer):
         return f"{name}: {text}"
 
 
-def test_a_toolbar_goes_back_and_answers_in_place():
+def test_a_toolbar_goes_back_answers_in_place_and_reads_files_zipped_too(monkeypatch, tmp_path):
     view = Counter()
     assert view.widget.children == (view.toolbar.box, view.live, view.toolbar.message)
     bar = view.toolbar
@@ -185,9 +173,6 @@ def test_a_toolbar_goes_back_and_answers_in_place():
     assert view.at == 0
     bar.show_code()
     assert "number = 0  # &lt;b&gt;" in bar.message.value
-
-
-def test_files_are_read_zipped_too(monkeypatch, tmp_path):
     view = Counter()
     assert view.widget is not None
     for name, content in (("a.bed", b"text"), ("a.bed.gz", gzip.compress(b"text"))):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -39,8 +38,6 @@ def distribution(model, sequence, place, hidden, phase=0):
         rows[range(6), ["ACGT".index(base) for base in kmer]] += np.exp(logit - top)
     return rows / rows.sum(axis=1, keepdims=True)
 
-
-# Readings -------------------------------------------------------------------------------------------------------------
 
 READINGS = [
     Reading(SEQUENCE, False, (2, 5)),
@@ -100,50 +97,6 @@ def test_nothing_to_read_is_nothing(tiny):
     assert list(reader.masked([], "nothing")) == [] and reader.forwards == 0
 
 
-# What a model expects at each base ------------------------------------------------------------------------------------
-
-
-class OneKmer:
-    """Expects the same 6-mer everywhere, whatever stands there; refuses to see the token it is asked about."""
-
-    tokenizer = tokens.Tokenizer("nt-v2")
-    mask_id = tokenizer.vocabulary.mask_id
-
-    def __init__(self, kmer: str, logit: float = 50.0) -> None:
-        self.expected, self.logit = self.tokenizer.vocabulary.id_of(kmer), logit
-
-    def tokenize(self, sequence, *, phase=0):
-        return self.tokenizer(sequence, phase=phase)
-
-    def forward(self, batch, *, outputs=("logits",), at=None):
-        assert outputs == ("logits",)
-        ids, _ = self.tokenizer.batch(batch)
-        assert ((ids == self.mask_id).sum(axis=1) == 1).all()
-        assert (np.take_along_axis(ids, at, axis=1) == self.mask_id).all()
-        logits = np.zeros((*at.shape, self.tokenizer.vocabulary.n_logits))
-        logits[..., self.expected] = self.logit
-        return SimpleNamespace(logits=logits)
-
-
-def test_a_model_that_expects_one_kmer():
-    found = expectation.masked(OneKmer("AACGTC"), "ACGTACGTACGT", frames=1, both_strands=False)
-    letters = "".join("ACGT"[i] for i in found.probabilities.argmax(axis=1))
-    assert letters == "AACGTC" * 2
-    np.testing.assert_allclose(found.probabilities.max(axis=1), 1)
-    np.testing.assert_allclose(found.information, 2, atol=1e-6)
-    assert found.readings.tolist() == [1] * 12
-    agree = [a == b for a, b in zip("ACGTACGTACGT", "AACGTCAACGTC", strict=True)]
-    assert found.accuracy == pytest.approx(np.mean(agree))
-
-
-def test_a_uniform_model_says_nothing():
-    found = expectation.masked(OneKmer("AAAAAA", 0), SEQUENCE)
-    np.testing.assert_allclose(found.probabilities, 0.25)
-    np.testing.assert_allclose(found.information, 0, atol=1e-9)
-    np.testing.assert_allclose(found.spread, 0, atol=1e-9)
-    assert found.loss == pytest.approx(np.log(4))
-
-
 def test_expectations_equal_brute_force(tiny):
     text = SEQUENCE[:26]
     found = expectation.masked(tiny, text, both_strands=False, batch_tokens=12)
@@ -176,8 +129,5 @@ def test_n_is_told_apart_from_bases(tiny):
     assert found.readings[20:22].tolist() == [0, 0]
     assert np.isfinite(found.reference[:20]).all()
     assert np.isfinite(found.loss) and 0 <= found.accuracy <= 1
-
-
-def test_frames_are_checked(tiny):
     with pytest.raises(ValueError, match="frames must lie in 1 to 6, the bases of a token; received 7"):
         expectation.masked(tiny, SEQUENCE, frames=7)

@@ -1,17 +1,20 @@
-"""Motifs put into sequences: counted by hand, against random answers, and against questions that cannot be asked."""
+"""Motifs put into sequences, counted by hand and against random answers; sites at known places; a network built to know them."""
 
 from __future__ import annotations
 
 import itertools
 import random
+import re
 import zlib
 
 import numpy as np
 import pytest
+import torch
+from planted import encoded, gradient_times_input, mutagenesis
 
-from ntviz import motifs
-from ntviz.genome.sequence import reverse_complement
-from ntviz.motifs import Motif
+from ntviz import attribution, motifs
+from ntviz.genome.sequence import one_hot, reverse_complement
+from ntviz.motifs import Detector, Motif
 from ntviz.motifs.insertion import _orders, sign_flip
 
 GATTACA = Motif.from_sites("toy", ["GATTACA"] * 9)
@@ -34,10 +37,8 @@ def noise(some: list[str]) -> np.ndarray:
 
 def test_a_counter_of_the_word_answers_one() -> None:
     # No word of the two begins on the left or ends on the right, so no shuffle makes one with what is beside it.
-    backgrounds = [
-        random_bases(seed, 30 + seed, "AC") + "N" * 7 + random_bases(seed, 30 + seed, "GT")
-        for seed in range(20)
-    ]
+    sides = [[random_bases(seed, 30 + seed, pair) for pair in ("AC", "GT")] for seed in range(20)]
+    backgrounds = [("N" * 7).join(pair) for pair in sides]
     found = motifs.insertion(counts("GATTACA"), GATTACA, backgrounds, both_strands=False)
     assert (found.effect, found.low, found.high, found.with_site, found.with_shuffles) == (1, 1, 1, 1, 0)
     assert found.p == pytest.approx(1 / 10_001)
@@ -56,7 +57,7 @@ def test_what_composition_does_is_no_effect() -> None:
     rich = Motif.from_sites("rich", ["GGCGCGGA"])
     backgrounds = [random_bases(seed, 50, "AT") for seed in range(12)]
     found = motifs.insertion(
-        lambda some: np.array([one.count("G") + one.count("C") for one in some]), rich, backgrounds
+        lambda some: np.array([len(re.findall("[GC]", one)) for one in some]), rich, backgrounds
     )
     assert (found.with_site, found.with_shuffles, found.effect, found.p) == (7, 7, 0, 1)
 
@@ -103,11 +104,8 @@ def test_answers_equal_those_one_by_one() -> None:
     for site, text in zip(found.table["site"], kept[::5], strict=True):
         assert text[17:23] == site
     assert found.table["site"].nunique() > 1
-    signs = [
-        abs(np.dot(pattern, plain)) >= abs(sum(plain)) - 1e-9
-        for pattern in itertools.product((-1, 1), repeat=7)
-    ]
-    assert found.p == sum(signs) / 2**7
+    patterns = np.array(list(itertools.product((-1, 1), repeat=7)))
+    assert found.p == (np.abs(patterns @ plain) >= abs(sum(plain)) - 1e-9).mean()
 
 
 def test_drawn_sites_are_as_probable_as_the_motif_says() -> None:
@@ -136,17 +134,10 @@ def test_every_other_order_may_come_and_no_other(site: str) -> None:
 
 
 def test_intervals_of_no_effect_hold_zero_in_95_of_100() -> None:
+    options = {"shuffles": 3, "both_strands": False, "bootstrap": 300}
+    backgrounds = [[random_bases(1000 * seed + at, 30) for at in range(30)] for seed in range(100)]
     runs = [
-        motifs.insertion(
-            noise,
-            GATTACA,
-            [random_bases(1000 * seed + at, 30) for at in range(30)],
-            shuffles=3,
-            both_strands=False,
-            bootstrap=300,
-            seed=seed,
-        )
-        for seed in range(100)
+        motifs.insertion(noise, GATTACA, some, **options, seed=seed) for seed, some in enumerate(backgrounds)
     ]
     covered = np.mean([run.low <= 0 <= run.high for run in runs])
     assert 0.90 <= covered <= 0.985
@@ -170,20 +161,16 @@ def test_signs_are_flipped_one_by_one_or_at_random() -> None:
     assert sign_flip(np.r_[effects, 0], rng) == pytest.approx(exact, abs=0.02)
 
 
-def test_one_background_has_no_interval() -> None:
-    found = motifs.insertion(counts("GATTACA"), GATTACA, ["C" * 7], both_strands=False)
-    assert (found.effect, found.p) == (1, 1)
-    assert np.isnan(found.low) and np.isnan(found.high)
-
-
 def test_the_same_seed_gives_the_same() -> None:
     backgrounds = [random_bases(seed, 40) for seed in range(5)]
     first, again, other = (
         motifs.insertion(noise, GATTACA, backgrounds, site="drawn", seed=seed) for seed in (1, 1, 2)
     )
-    assert first.table.equals(again.table)
-    assert (first.low, first.p) == (again.low, again.p)
+    assert first.table.equals(again.table) and (first.low, first.p) == (again.low, again.p)
     assert first.effect != other.effect
+    # One background has no interval.
+    alone = motifs.insertion(counts("GATTACA"), GATTACA, ["C" * 7], both_strands=False)
+    assert (alone.effect, alone.p, np.isnan(alone.low), np.isnan(alone.high)) == (1, 1, True, True)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +192,127 @@ def test_bad_questions_are_refused(backgrounds, motif: Motif, options: dict, mes
 
 
 def test_answers_must_be_one_finite_number_each() -> None:
-    with pytest.raises(ValueError, match=r"one finite number for each sequence; received shape \[2\] for 22"):
-        motifs.insertion(lambda some: np.zeros(2), GATTACA, ["C" * 20])
-    with pytest.raises(ValueError, match=r"received some that are not finite for 22 sequences"):
-        motifs.insertion(lambda some: np.full(len(some), np.nan), GATTACA, ["C" * 20])
+    for length, message in (
+        (2, r"one finite number for each sequence; received shape \[2\] for 22"),
+        (22, "not finite for 22"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            motifs.insertion(lambda some, n=length: np.full(n, np.nan), GATTACA, ["C" * 20])
+
+
+# Planting -------------------------------------------------------------------------------------------------------------
+
+
+def test_sites_are_where_the_table_says() -> None:
+    pair = [Motif.from_sites("a", ["GATTACA"]), Motif.from_sites("b", ["CCGGAAGTA"])]
+    backgrounds = [random_bases(seed, 30) for seed in range(41)]
+    planted = motifs.plant(backgrounds, pair, seed=1)
+    assert planted.labels.tolist() == [[1, 0], [0, 1]] * 20 + [[1, 0]]
+    assert planted.motif.tolist() == [0, 1] * 20 + [0]
+    assert repr(planted) == "Planted(41 sequences with sites of 2 motifs)"
+    assert set(planted.sites["strand"]) == {"+", "-"}
+    for row, name, start, end, strand in planted.sites.itertuples(index=False):
+        text, site = planted.sequences[row], planted.sequences[row][start:end]
+        known = {"a": "GATTACA", "b": "CCGGAAGTA"}[name]
+        assert (site if strand == "+" else reverse_complement(site)) == known
+        assert text[:start] + text[end:] == backgrounds[row][:start] + backgrounds[row][end:]
+    # All places are used, the first and the last too; another seed gives others.
+    ends = motifs.plant(["C" * 9] * 300, pair[0], seed=2).sites
+    assert set(ends["start"]) == {0, 1, 2}
+    assert motifs.plant(backgrounds, pair, seed=1).sequences == planted.sequences
+    assert motifs.plant(backgrounds, pair, seed=2).sequences != planted.sequences
+
+
+@pytest.mark.parametrize(
+    ("backgrounds", "chosen", "message"),
+    [
+        ([], [GATTACA], "received 1 and 0"),
+        (["ACGT"], [], "received 0 and 1"),
+        (["ACGT"], [GATTACA], "received 4 bp for the 7 bp of toy"),
+        (["acgt"], [GATTACA], "received 'a' at position 1"),
+    ],
+)
+def test_planting_refuses(backgrounds: list[str], chosen: list[Motif], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        motifs.plant(backgrounds, chosen, seed=0)
+
+
+# The network that is built --------------------------------------------------------------------------------------------
+
+
+def test_detector_by_hand() -> None:
+    """Log odds of the better strand at each place, softplus of what is beyond the threshold, summed."""
+    pair = [Motif.from_sites("a", ["GATTACA", "GATTACC"]), Motif.from_sites("b", ["CCGGAAGT"] * 3)]
+    detector = Detector(pair, p=1e-3)
+    text = "TTGATTACAGGNACTTCCGGAT"
+    scores = detector(encoded([text]), torch.ones(1, len(text), dtype=torch.bool))
+    for column, motif in enumerate(pair):
+        total, odds = 0.0, motif.log_odds()
+        for start in range(len(text) - len(motif) + 1):
+            site = text[start : start + len(motif)]
+            best = max(
+                sum(float(odds[k]["ACGT".index(base)]) for k, base in enumerate(way) if base != "N")
+                for way in (site, reverse_complement(site))
+            )
+            total += np.log1p(np.exp(best - detector.thresholds[column]))
+        assert float(scores[0, column]) == pytest.approx(total, rel=1e-4)
+    assert (detector.names, detector.widths) == (("a", "b"), (7, 8))
+
+
+def test_detector_threshold_is_that_of_the_scan() -> None:
+    motif = Motif("m", np.random.default_rng(0).dirichlet([0.3] * 4, size=10), nsites=50)
+    detector = Detector(motif, p=1e-3)
+    text = random_bases(0, 4000)
+    assert motifs.scan(text, motif, p=1e-3)["score"].min() >= detector.thresholds[0] - 0.01
+    # The next higher chance: what scan leaves out at p is below the threshold.
+    more = motifs.scan(text, motif, p=2e-3)
+    left_out = more[more["p"] > 1e-3]
+    assert len(left_out) > 3
+    assert left_out["score"].max() < detector.thresholds[0]
+
+
+def test_detector_sees_no_padding_and_both_strands() -> None:
+    motif = Motif.from_sites("m", ["GATTACA"])
+    detector = Detector(motif, p=1e-3)
+    text = "CCGATTACACCATG"
+    alone = detector(encoded([text]), torch.ones(1, 14, dtype=torch.bool))
+    padded = np.zeros((1, 4, 30), dtype=np.float32)
+    padded[0, :, :14] = one_hot(text).T
+    padded[0, :, 14:21] = one_hot("GATTACA").T  # a site where nothing is
+    mask = torch.zeros(1, 30, dtype=torch.bool)
+    mask[:, :14] = True
+    assert float(detector(torch.from_numpy(padded), mask)) == pytest.approx(float(alone), rel=1e-5)
+    turned_text = detector(encoded([reverse_complement(text)]), torch.ones(1, 14, dtype=torch.bool))
+    assert float(turned_text) == pytest.approx(float(alone), rel=1e-5)
+    # Shorter than the motif: no place, no score.
+    assert float(detector(encoded(["GATT"]), torch.ones(1, 4, dtype=torch.bool))) == 0
+    assert not [name for name, p in detector.named_parameters() if p.requires_grad]
+
+
+def test_attributions_of_the_detector_are_log_odds_in_the_site() -> None:
+    motif = Motif.from_sites("m", ["GATTACAT", "GATTACAA", "GATTACAT"])
+    detector = Detector(motif, p=1e-4)
+    text = "C" * 20 + "GATTACAT" + "C" * 20
+    (by_gradient,) = gradient_times_input(detector, [text], np.array([0]))
+    odds = motif.log_odds()[np.arange(8), ["ACGT".index(base) for base in "GATTACAT"]]
+    slope = 1 / (1 + np.exp(detector.thresholds[0] - odds.sum()))
+    assert by_gradient[20:28] == pytest.approx(slope * odds, rel=1e-3)
+    assert abs(by_gradient[:20]).max() < 0.02
+    owed = attribution.integrated_gradients(detector, text, attribution.Output(0), shuffles=4).per_base()
+    assert owed[20:28].sum() > 0.8 * np.abs(owed).sum()
+    (by_exchange,) = mutagenesis(detector, [text], np.array([0]))
+    assert by_exchange[20:28].min() > 0.5
+    assert abs(by_exchange[:13]).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("chosen", "settings", "message"),
+    [
+        ([], {}, "There must be a motif to look for; received none"),
+        ([GATTACA], {"p": 0}, "p must be a probability between 0 and 1; received 0"),
+        ([Motif.from_sites("m", ["GAT"])], {}, "the best match of m has 0.016"),
+    ],
+)
+def test_detector_refuses(chosen: list[Motif], settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Detector(chosen, **settings)

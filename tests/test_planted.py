@@ -148,9 +148,9 @@ def test_sequences_on_scales_of_their_own_call_what_chance_gives(
     """Numbered each by itself, sequences have their weak matches called: what `outputs` warns of."""
     empty = windows(300, 300, SEED + 5)
     contributions = gradient_times_input(detector, empty, planted.motif[:300])
-    own = motifs.seqlets(empty, contributions, outputs=np.arange(300))
-    assert len(motifs.seqlets(empty, contributions)) < len(own) / 4
-    assert named(motifs.discover(empty, contributions, found=own), known)
+    own = motifs.discover(empty, contributions, outputs=np.arange(300))
+    assert len(motifs.seqlets(empty, contributions)) < len(own.seqlets) / 4
+    assert named(own, known)
 
 
 def test_random_contributions_have_no_seqlets(planted: Planted) -> None:

@@ -7,6 +7,7 @@ import io
 import re
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import plotly.io as pio
 import pytest
@@ -30,9 +31,7 @@ N = len(SPANS)
 
 def genes(name: str = "HNF4A") -> Annotation:
     parts = [("exon", 6, 12, "t1"), ("exon", 20, 30, "t1"), ("CDS", 20, 26, "t1"), ("exon", 8, 14, "t2")]
-    return annotation(
-        [("20", START + a, START + b, "+", part, name, name, of, "", "") for part, a, b, of in parts]
-    )
+    return annotation([("20", START + a, START + b, "+", part, name, name, of, "", "") for part, a, b, of in parts])  # fmt: skip
 
 
 def softmax(*shape: int, seed: int = 0) -> np.ndarray:
@@ -41,9 +40,7 @@ def softmax(*shape: int, seed: int = 0) -> np.ndarray:
 
 
 def toy(**options) -> go.Figure:
-    return plot.attention_map(
-        softmax(N, N), SPANS, WINDOW, **({"title": "A toy", "label": "Layer 1, head 2"} | options)
-    )
+    return plot.attention_map(softmax(N, N), SPANS, WINDOW, **({"title": "A toy", "label": "Layer 1, head 2"} | options))  # fmt: skip
 
 
 def traces(fig: go.Figure, kind: str) -> list:
@@ -51,9 +48,6 @@ def traces(fig: go.Figure, kind: str) -> list:
 
 
 alt = plot.alt
-
-
-# One query ------------------------------------------------------------------------------------------------------------
 
 
 def attention(interval: Interval = AROUND, **options) -> go.Figure:
@@ -74,8 +68,7 @@ def test_a_track_has_bars_on_their_bases_arcs_from_the_query_and_the_control_bel
     # Base p, counted from 0, is drawn around p + 1.
     assert (bars.x[4] - bars.width[4] / 2, bars.x[4] + bars.width[4] / 2, bars.y[4]) == (124.5, 130.5, 0.20)
     np.testing.assert_allclose(control.y, -1 / 21)
-    assert control.marker.color == LIGHT.control
-    assert bars.text[4] == "125–130"
+    assert control.marker.color == LIGHT.control and bars.text[4] == "125–130"
     arcs = [trace for trace in fig.data if trace.type == "scatter" and trace.line.color == LIGHT.positive]
     assert len(arcs) == ARCS
     widest = max(arcs, key=lambda arc: arc.line.width)
@@ -87,37 +80,35 @@ def test_a_track_has_bars_on_their_bases_arcs_from_the_query_and_the_control_bel
     )
 
 
-def test_a_query_outside_the_view_has_no_arcs_and_one_token_or_base_is_enough():
+def test_no_token_one_and_more_than_pixels_are_drawn():
     away = attention(Interval("chr20", 100, 150))
     assert not any(trace.type == "scatter" and trace.line.color == LIGHT.positive for trace in away.data)
-    one, nowhere = (
-        plot.attention_track(np.ones(1), np.array([span]), label="x") for span in ([5, 6], [0, 0])
-    )
+    one, nowhere = (plot.attention_track(np.ones(1), np.array([span]), label="x") for span in ([5, 6], [0, 0]))  # fmt: skip
     assert traces(plot.locus(Interval("chr1", 5, 6), [one], title="t"), "bar")[0].x.tolist() == [6.0]
     assert "no token lies on the genome" in alt(plot.locus(Interval("chr1", 5, 12_005), [nowhere], title="t"))
-
-
-def test_more_tokens_than_pixels_are_bars_of_their_largest():
     spans, values = 6 * np.arange(20_000)[:, None] + [0, 6], np.full(20_000, 1e-5)
     values[12_345] = 0.5
     track = plot.attention_track(values, spans, label="x")
     bars = traces(plot.locus(Interval("chr20", 0, 120_000), [track], title="t"), "bar")[0]
     assert len(bars.y) < 2_000
     best = int(np.argmax(bars.y))
-    assert bars.y[best] == 0.5
-    assert abs(bars.x[best] - (6 * 12_345 + 3.5)) < bars.width[best] / 2
+    assert bars.y[best] == 0.5 and abs(bars.x[best] - (6 * 12_345 + 3.5)) < bars.width[best] / 2
     assert "largest of 12 tokens" in bars.text[best]
 
 
-# Cells and their places -----------------------------------------------------------------------------------------------
-
-
-def test_largest_values_of_blocks_stay():
+def test_blocks_keep_the_largest_gaps_are_no_value_and_overlapping_tokens_end_where_the_next_starts():
     values = softmax(7, 10)
     np.testing.assert_array_equal(
         pooled(values, 3),
         [[values[3 * i : 3 * i + 3, 3 * j : 3 * j + 3].max() for j in range(4)] for i in range(3)],
     )
+    places = np.array([[0, 6], [8, 14], [14, 15]])
+    [cells] = traces(plot.attention_map(softmax(3, 3), places, Interval("chr1", 0, 20), title="t"), "heatmap")
+    assert cells.x.tolist() == [0.5, 6.5, 8.5, 14.5, 15.5] and np.isnan(cells.z[1]).all()
+    assert np.isnan(cells.z[:, 1]).all() and np.isfinite(cells.z[np.ix_([0, 2, 3], [0, 2, 3])]).all()
+    places = 3 * np.arange(10)[:, None] + [0, 6]
+    [over] = traces(plot.attention_map(softmax(10, 10), places, Interval("chr1", 0, 33), title="t"), "heatmap")  # fmt: skip
+    assert over.x.tolist() == [*(places[:, 0] + 0.5), 33.5]
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -148,20 +139,6 @@ def test_cells_lie_on_the_bases_of_their_tokens_and_the_hover_names_them(strand)
     np.testing.assert_allclose(shown.z.sum(), weights[1:, 1:].sum(), rtol=1e-3)
 
 
-def test_a_gap_between_tokens_is_no_value_and_overlapping_tokens_end_where_the_next_starts():
-    places = np.array([[0, 6], [8, 14], [14, 15]])
-    [cells] = traces(plot.attention_map(softmax(3, 3), places, Interval("chr1", 0, 20), title="t"), "heatmap")
-    assert cells.x.tolist() == [0.5, 6.5, 8.5, 14.5, 15.5]
-    assert np.isnan(cells.z[1]).all()
-    assert np.isnan(cells.z[:, 1]).all()
-    assert np.isfinite(cells.z[np.ix_([0, 2, 3], [0, 2, 3])]).all()
-    places = 3 * np.arange(10)[:, None] + [0, 6]
-    [over] = traces(
-        plot.attention_map(softmax(10, 10), places, Interval("chr1", 0, 33), title="t"), "heatmap"
-    )
-    assert over.x.tolist() == [*(places[:, 0] + 0.5), 33.5]
-
-
 @pytest.mark.parametrize("scale", ["linear", "sqrt", "log"])
 def test_colours_follow_the_scale(scale):
     fig = toy(scale=scale)
@@ -173,18 +150,23 @@ def test_colours_follow_the_scale(scale):
     assert float(fig.layout.coloraxis.colorbar.ticktext[-1]) == pytest.approx(largest, rel=5e-3)
 
 
-# Special tokens, controls, genes ------------------------------------------------------------------------------------
-
-
-def test_attention_to_special_tokens_is_a_number_and_no_column():
+def test_special_tokens_are_a_number_and_the_alt_sentence_names_the_strongest_pair():
     weights = softmax(N, N)
     fig = toy()
     share = f"{weights[1:, 0].mean():.1%} on special tokens"
-    assert share in alt(fig)
-    assert any(note.text.endswith(share) for note in fig.layout.annotations)
+    assert share in alt(fig) and any(note.text.endswith(share) for note in fig.layout.annotations)
     assert f"{N - 1} queries by as many keys" in alt(fig)
     without = plot.attention_map(weights[1:, 1:], SPANS[1:], WINDOW, title="t")
     assert "special" not in alt(without)
+    weights = np.full((N, N), 0.01)
+    weights[2, 4] = 0.9
+    fig = plot.attention_map(weights, SPANS, WINDOW, title="A toy", label="head 0", assembly="GRCh37")
+    name = [f"{a + 1:,}–{b:,}" if b - a > 1 else f"{b:,}" for a, b in SPANS[[2, 4]].tolist()]
+    assert (
+        f"Strongest: query {name[0]} on key {name[1]}, 0.9 share of attention; on average 1.0% on special tokens."
+        in alt(fig)
+    )
+    assert fig.layout.xaxis.title.text == "key, 1-based on chr20 (GRCh37), + strand"
 
 
 def test_the_control_stands_beside_on_the_same_scale_and_zooms_along():
@@ -199,9 +181,7 @@ def test_the_control_stands_beside_on_the_same_scale_and_zooms_along():
     assert [fig.layout[f"xaxis{k}"].ticktext[0].endswith(SEQUENCE[:6]) for k in (3, 4)] == [True, False]
     # An axis without a trace of its own would not be drawn.
     assert {trace.xaxis for trace in fig.data if trace.type == "scatter"} == {"x", "x2"}
-    heading = next(
-        note for note in fig.layout.annotations if note.text.startswith("<b>Control: shuffled sequence</b>")
-    )
+    heading = next(note for note in fig.layout.annotations if note.text.startswith("<b>Control: shuffled sequence</b>"))  # fmt: skip
     assert heading.font.color == LIGHT.muted
     row, _ = np.unravel_index(control[1:, 1:].argmax(), (N - 1,) * 2)
     pair = f"In the control (shuffled sequence): query {SPANS[row + 1, 0] + 1:,}"
@@ -221,26 +201,12 @@ def test_genes_and_elements_stand_along_the_top_at_their_places():
             for x, w in zip(trace.x, trace.width, strict=True)
         ]
 
-    assert spans(exons) == [(6, 12), (8, 14), (20, 30)]
-    assert spans(merged) == [(6, 14), (20, 30)]
-    assert spans(coding) == [(20, 26)]
-    assert exons.text[0] == f"HNF4A, {START + 7:,}–{START + 12:,}"
+    assert spans(exons) == [(6, 12), (8, 14), (20, 30)] and spans(merged) == [(6, 14), (20, 30)]
+    assert spans(coding) == [(20, 26)] and exons.text[0] == f"HNF4A, {START + 7:,}–{START + 12:,}"
     assert len(bodies.x) == 2
     assert alt(fig).endswith(
         f"exon {START + 7:,}–{START + 14:,} and {START + 21:,}–{START + 30:,}; CDS {START + 21:,}–{START + 26:,}."
     )
-
-
-def test_the_alt_sentence_names_the_strongest_pair():
-    weights = np.full((N, N), 0.01)
-    weights[2, 4] = 0.9
-    fig = plot.attention_map(weights, SPANS, WINDOW, title="A toy", label="head 0", assembly="GRCh37")
-    name = [f"{a + 1:,}–{b:,}" if b - a > 1 else f"{b:,}" for a, b in SPANS[[2, 4]].tolist()]
-    assert (
-        f"Strongest: query {name[0]} on key {name[1]}, 0.9 share of attention; on average 1.0% on special tokens."
-        in alt(fig)
-    )
-    assert fig.layout.xaxis.title.text == "key, 1-based on chr20 (GRCh37), + strand"
 
 
 def test_text_from_files_stays_text():
@@ -249,9 +215,6 @@ def test_text_from_files_stays_text():
     assert_text(plot.head_atlas(np.eye(2), **names, labels=[[HOSTILE] * 2] * 2))
     scores = {HOSTILE: np.ones((1, 1))}
     assert_text(plot.thumbnails(np.ones((1, 1, 4, 4)), title=HOSTILE, unit=HOSTILE, scores=scores))
-
-
-# Large maps -----------------------------------------------------------------------------------------------------------
 
 
 def tiles(source: str) -> list[tuple[list[float], np.ndarray]]:
@@ -295,18 +258,19 @@ def test_a_large_map_has_its_peaks_and_where_there_is_room_a_pixel_for_each_cell
     assert alt(fig).endswith("A cell shows the largest of 2 by 2 tokens, and where you zoom in one of each.")
 
 
-def test_large_maps_of_tokens_of_many_widths_are_pooled_and_say_so():
+def test_large_maps_are_pooled_and_stay_small():
     edges = np.concatenate([[0], np.cumsum(np.random.default_rng(0).integers(1, 12, 600))])
     weights, spans = softmax(600, 600), np.stack([edges[:-1], edges[1:]], 1)
     fig = plot.attention_map(weights, spans, Interval("chr1", 0, int(edges[-1])), title="t")
     [cells] = traces(fig, "heatmap")
-    assert not fig.layout.images
-    assert cells.x.tolist() == (edges[::2] + 0.5).tolist()
+    assert not fig.layout.images and cells.x.tolist() == (edges[::2] + 0.5).tolist()
     np.testing.assert_allclose(cells.z, pooled(weights, 2), rtol=5e-4)
     assert alt(fig).endswith("A cell shows the largest of 2 by 2 tokens.")
-
-
-# All heads ------------------------------------------------------------------------------------------------------------
+    spans = 6 * np.arange(1000)[:, None] + [0, 6]
+    one = plot.attention_map(softmax(1000, 1000), spans, Interval("chr1", 0, 6000), title="t")
+    every = plot.thumbnails(softmax(24, 16, 64, 64), title="All", scores={"entropy, nats": np.ones((24, 16))})
+    for fig, limit in ((one, 2.5e6), (every, 2e6)):
+        assert len(pio.to_json(fig)) < limit
 
 
 def test_thumbnails_have_a_unit_square_for_each_head_and_keep_its_maxima():
@@ -316,10 +280,8 @@ def test_thumbnails_have_a_unit_square_for_each_head_and_keep_its_maxima():
     [tops] = traces(fig, "heatmap")
     np.testing.assert_allclose(tops.z, maps.max((2, 3)), rtol=1e-6)
     # A click tells (head, layer) + 0.5.
-    assert (tops.x0, tops.dx, tops.y0, tops.dy) == (0.5, 1, 0.5, 1)
-    assert "layer 1, head 2" in tops.text[1][2]
-    assert "entropy, nats: 7" in tops.text[1][2]
-    assert list(fig.layout.yaxis.range) == [3, 0]
+    assert (tops.x0, tops.dx, tops.y0, tops.dy) == (0.5, 1, 0.5, 1) and "layer 1, head 2" in tops.text[1][2]
+    assert "entropy, nats: 7" in tops.text[1][2] and list(fig.layout.yaxis.range) == [3, 0]
     [(box, pixels)] = tiles(fig.layout.images[0].source)
     assert (box, pixels.shape) == ([0, 0, 5 * 18, 3 * 18], (3 * 18, 5 * 18, 3))
     dark = (pixels == rgb(LIGHT.magnitudes[-1])).all(-1)
@@ -330,43 +292,19 @@ def test_thumbnails_have_a_unit_square_for_each_head_and_keep_its_maxima():
     assert f"Largest weight: layer {tops.z.argmax() // 5} head {tops.z.argmax() % 5}" in alt(fig)
 
 
-def test_large_figures_stay_small():
-    spans = 6 * np.arange(1000)[:, None] + [0, 6]
-    one = plot.attention_map(softmax(1000, 1000), spans, Interval("chr1", 0, 6000), title="t")
-    every = plot.thumbnails(softmax(24, 16, 64, 64), title="All", scores={"entropy, nats": np.ones((24, 16))})
-    for fig, limit in ((one, 2.5e6), (every, 2e6)):
-        assert len(pio.to_json(fig)) < limit
-
-
-def test_an_atlas_has_layers_down_heads_across_and_nothing_where_there_is_no_value():
+def test_an_atlas_has_layers_down_heads_across_and_takes_labels_limits_and_a_control():
     grid = softmax(3, 5)
     grid[1, 4] = np.nan
     fig = plot.head_atlas(grid, label="entropy", unit="nats", title="t", chosen=(0, 3))
     [cells] = traces(fig, "heatmap")
     np.testing.assert_array_equal(cells.z, grid)
-    assert list(fig.layout.yaxis.range) == [2.5, -0.5]
-    assert cells.customdata[1][4] == "–"
+    assert list(fig.layout.yaxis.range) == [2.5, -0.5] and cells.customdata[1][4] == "–"
     [text] = [trace for trace in fig.data if trace.type == "scatter"]
     assert (len(text.text), text.text[0]) == (15, f"{grid[0, 0]:.3f}".rstrip("0"))
     assert (fig.layout.shapes[0].x0, fig.layout.shapes[0].y0) == (2.5, -0.5)
     assert alt(fig).endswith("; 1 without a value. Framed: layer 0 head 3.")
     empty = plot.head_atlas(np.full((2, 2), np.nan), label="entropy", unit="nats", title="t")
     assert alt(empty).endswith("No head has a value in entropy, nats.")
-
-
-@pytest.mark.parametrize("diverging", [False, True])
-def test_text_of_an_atlas_stands_out_from_its_cell(diverging):
-    grid = np.linspace(-1 if diverging else 0, 1, 20).reshape(4, 5)
-    fig = plot.head_atlas(grid, label="x", unit="u", title="t", diverging=diverging)
-    cells, [text] = fig.data[0], [trace for trace in fig.data if trace.type == "scatter"]
-    stops, shades = zip(*cells.colorscale, strict=True)
-    for x, y, colour in zip(text.x, text.y, text.textfont.color, strict=True):
-        at = (grid[y, x] - cells.zmin) / (cells.zmax - cells.zmin)
-        ground = [np.interp(at, stops, channel) for channel in np.array([rgb(shade) for shade in shades]).T]
-        assert contrast(ground, rgb(colour)) >= 3.3
-
-
-def test_an_atlas_takes_labels_limits_and_a_control():
     grid, control = softmax(2, 3), softmax(2, 3, seed=1)
     labels = [["offset +1", "the first token of all", ""], ["nearby", "nearby", "nearby"]]
     names = {"label": "entropy", "unit": "nats", "title": "t", "labels": labels}
@@ -381,7 +319,16 @@ def test_an_atlas_takes_labels_limits_and_a_control():
     assert "Heads by label: nearby 3, offset +1 1 and the first token of all 1." in alt(fig)
 
 
-# What does not fit -----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("diverging", [False, True])
+def test_text_of_an_atlas_stands_out_from_its_cell(diverging):
+    grid = np.linspace(-1 if diverging else 0, 1, 20).reshape(4, 5)
+    fig = plot.head_atlas(grid, label="x", unit="u", title="t", diverging=diverging)
+    cells, [text] = fig.data[0], [trace for trace in fig.data if trace.type == "scatter"]
+    stops, shades = zip(*cells.colorscale, strict=True)
+    for x, y, colour in zip(text.x, text.y, text.textfont.color, strict=True):
+        at = (grid[y, x] - cells.zmin) / (cells.zmax - cells.zmin)
+        ground = [np.interp(at, stops, channel) for channel in np.array([rgb(shade) for shade in shades]).T]
+        assert contrast(ground, rgb(colour)) >= 3.3
 
 
 def a_track(values=None, spans=None, **options):
@@ -393,15 +340,11 @@ def a_track(values=None, spans=None, **options):
 
 
 def a_map(weights=None, spans=SPANS, **options):
-    return plot.attention_map(
-        softmax(N, N) if weights is None else weights, spans, WINDOW, title="t", **options
-    )
+    return plot.attention_map(softmax(N, N) if weights is None else weights, spans, WINDOW, title="t", **options)  # fmt: skip
 
 
 def an_atlas(grid=None, **options):
-    return plot.head_atlas(
-        np.ones((2, 2)) if grid is None else grid, label="x", unit="u", title="t", **options
-    )
+    return plot.head_atlas(np.ones((2, 2)) if grid is None else grid, label="x", unit="u", title="t", **options)  # fmt: skip
 
 
 def all_heads(maps=None, **options):
@@ -443,3 +386,103 @@ def all_heads(maps=None, **options):
 def test_what_does_not_fit_is_refused(make, options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
+
+
+PASSED, PUBLISHED = "passes the shift null", "passes the published test only"
+
+
+def enriched(n_layers: int = 2, n_heads: int = 3, element: str = "exon") -> pd.DataFrame:
+    """A table as attention.enrichment makes it, of two elements."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for name in (element, "intron"):
+        for layer, head in np.ndindex(n_layers, n_heads):
+            ratio, spread = float(np.exp(rng.normal(0, 0.8))), float(rng.uniform(1.1, 1.6))
+            rows.append({
+                "layer": layer, "head": head, "element": name, "status": "ok", "ratio": ratio, "ratio_low": ratio / spread, "ratio_high": ratio * spread,
+                "background": 0.2, "shift_mean": 0.2 * float(rng.uniform(0.8, 1.2)), "q_shift": 0.5, "significant": False, "significant_published": False,
+                "shuffle_ratio": float(rng.uniform(0.8, 1.2)), "twin_ratio": float(rng.uniform(0.9, 1.1)), "n_above": int(rng.integers(100, 10_000)),
+            })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def begin(figure, name):
+    return [trace for trace in figure.data if trace.name and trace.name.startswith(name)]
+
+
+def test_the_heat_map_holds_the_logarithm_of_each_ratio_and_the_control_below():
+    table = enriched()
+    table.loc[0, "ratio"] = 4.0
+    table.loc[1, "ratio"] = 0.0
+    table.loc[2, ["ratio", "ratio_low", "ratio_high"]] = np.nan
+    figure = plot.enrichment(table, title="t")
+    [model], [control] = begin(figure, "Model"), begin(figure, "Control: shuffled sequence")
+    with np.errstate(divide="ignore"):
+        expected = np.maximum(np.log2(table["ratio"].to_numpy().reshape(2, 6)), -99)
+    order = [0, 1] if model.y[0] == "exon" else [1, 0]
+    np.testing.assert_allclose(np.array(model.z)[order], expected)
+    np.testing.assert_allclose(np.array(control.z)[order], np.log2(table["shuffle_ratio"].to_numpy().reshape(2, 6)))  # fmt: skip
+    hover = np.array(model.customdata)[order]
+    assert list(model.x) == ["0.0", "0.1", "0.2", "1.0", "1.1", "1.2"]
+    assert (model.zmin, model.zmax, control.zmin, control.zmax) == (-3, 3, -3, 3)
+    assert model.colorscale[2][1] == LIGHT.signs[2]
+    [empty] = begin(figure, "no test, or under 5 pairs")
+    assert (list(empty.x), list(empty.y)) == (["0.2"], ["exon"])
+    assert "1 ratios lie beyond the ends of the colours" in plot.alt(figure)
+    low, high = table.loc[0, ["ratio_low", "ratio_high"]]
+    assert hover[0, 0].startswith(
+        f"<b>layer 0, head 0 on exon</b><br>ratio 4 (95 % interval {low:.3g} to {high:.3g})<br>shifted elements "
+    )
+    assert "pairs above the threshold" in hover[0, 0]
+    # Below it lies what shuffled sequence gives, in less than its height.
+    assert np.diff(figure.layout.yaxis2.domain) < 0.7 * np.diff(figure.layout.yaxis.domain)
+
+
+def test_filled_marks_pass_the_null_hollow_ones_the_published_test_only_and_the_answer_comes_first():
+    table = enriched()
+    table.loc[[1, 3, 8], "significant_published"] = True
+    table.loc[[8], "significant"] = True
+    figure = plot.enrichment(table, title="t", control=None)
+    assert list(begin(figure, "Model")[0].y) == ["intron", "exon"]
+    [passed], [only] = begin(figure, PASSED), begin(figure, PUBLISHED)
+    assert (list(passed.x), list(passed.y), passed.marker.symbol) == (["0.2"], ["intron"], "circle")
+    assert (list(only.x), list(only.y), only.marker.symbol) == (
+        ["0.1", "1.0"],
+        ["exon", "exon"],
+        "circle-open",
+    )
+    assert not begin(figure, "Control")
+    assert "intron: 1 pass the shift null, 0 more the published test only" in plot.alt(figure)
+    assert begin(figure, "Model")[0].customdata[0][2].endswith(PASSED)
+
+
+def test_few_pairs_no_null_and_large_models_are_drawn_and_said():
+    table = enriched()
+    table.loc[[0, 1], "n_above"] = 20  # chance puts 4 on the element
+    table.loc[1, "significant"] = True
+    z = begin(plot.enrichment(table[table["element"] == "exon"], title="t"), "Model")[0].z
+    assert np.isnan(z[0]).tolist() == [True, False, False, False, False, False]
+    table = enriched().drop(columns=["q_shift", "significant", "shift_mean", "shuffle_ratio", "twin_ratio"])
+    figure = plot.enrichment(table.assign(significant_published=True), title="t")
+    assert "no shift null, so nothing can be marked as passing it" in plot.alt(figure)
+    assert "0 pass the shift null, 6 more the published test only" in plot.alt(figure)
+    figure = plot.enrichment(enriched(24, 16), title="t", control="twin")
+    assert np.shape(begin(figure, "Model")[0].z) == (2, 384)
+    assert list(figure.layout.xaxis.tickvals)[:2] == ["0.0", "1.0"]
+    assert begin(figure, "Control: randomly initialised model")
+    assert_text(plot.enrichment(enriched(element=HOSTILE), title=HOSTILE))
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        (lambda t: t.drop(columns="ratio"), {}, "it lacks ratio, and has layer, head"),
+        (lambda t: t[:0], {}, "must have rows"),
+        (lambda t: t, {"control": "distance"}, r"those in the table \(shuffle, twin\); received 'distance'"),
+        (lambda t: pd.concat([t, t[:1]]), {}, "received layer 0, head 0, element exon again"),
+        (lambda t: t.assign(ratio=-1.0), {}, "at least 0, or NaN; received ratio -1.0"),
+    ],
+)  # fmt: skip
+def test_an_enrichment_refuses_what_does_not_fit(change, options, message):
+    with pytest.raises(ValueError, match=message):
+        plot.enrichment(change(enriched()), title="t", **options)

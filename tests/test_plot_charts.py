@@ -6,11 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import HOSTILE, assert_text
+from projection_toy import ELEMENTS as KINDS
+from projection_toy import toy
 
 from ntviz import plot
 from ntviz.plot import live as live_module
 from ntviz.plot import show
-from ntviz.plot.charts import LiveCurves, Panel, bars, curves, leaderboard, token_strip
+from ntviz.plot.charts import LiveCurves, Panel, bars, curves, embedding_map, leaderboard, token_strip
 from ntviz.plot.theme import LIGHT
 from ntviz.tokens import Tokenizer
 
@@ -22,9 +24,6 @@ LOSSES = {"train": "training", "held": "held out"}
 
 def named(figure):
     return {trace.name: trace for trace in figure.data if trace.name}
-
-
-# Curves ---------------------------------------------------------------------------------------------------------------
 
 
 def test_curves_draw_each_column_over_x_and_skip_what_was_not_measured():
@@ -39,14 +38,16 @@ def test_curves_draw_each_column_over_x_and_skip_what_was_not_measured():
         "Does it learn? By tokens: loss, nats: training lowest 7.6 at 4,000,000, highest 8.2 at 1,000,000; "
         "held out lowest 7.65 at 4,000,000, highest 8 at 2,000,000."
     )
+    table = pd.DataFrame({"layer": [0, 1], "score": [0.5, 0.7]})
+    assert curves(table, x="layer", y={"score": "score"}, title="t").layout.xaxis.dtick == 1
+    assert curves(table * 100, x="layer", y={"score": "score"}, title="t").layout.xaxis.dtick is None
 
 
 def test_panels_share_the_horizontal_axis_and_one_name_looks_alike_in_all():
     panels = [Panel(LOSSES, "loss, nats", {"unigram": 8.04}), Panel({"accuracy": "held out"}, "accuracy, %")]
     figure = curves(TRAINING, x="tokens", y=panels, x_label="tokens seen", title="t")
     held = [trace for trace in figure.data if trace.name == "held out"]
-    assert [trace.yaxis for trace in held] == ["y", "y2"]
-    assert {trace.xaxis for trace in figure.data} == {None}
+    assert [trace.yaxis for trace in held] == ["y", "y2"] and {trace.xaxis for trace in figure.data} == {None}
     assert len({trace.line.color for trace in held}) == 1
     assert [trace.showlegend for trace in held] == [True, False]
     assert figure.layout.xaxis.title.text == "tokens seen"
@@ -56,12 +57,6 @@ def test_panels_share_the_horizontal_axis_and_one_name_looks_alike_in_all():
     assert "unigram 8.04" in [note.text for note in figure.layout.annotations]
     assert "unigram 8.04. accuracy, %: held out lowest 1 at 1,000,000" in plot.alt(figure)
     assert set(plot.table(figure)["trace"]) == {"training", "held out"}
-
-
-def test_there_is_no_layer_between_two():
-    table = pd.DataFrame({"layer": [0, 1], "score": [0.5, 0.7]})
-    assert curves(table, x="layer", y={"score": "score"}, title="t").layout.xaxis.dtick == 1
-    assert curves(table * 100, x="layer", y={"score": "score"}, title="t").layout.xaxis.dtick is None
 
 
 def live_curves():
@@ -111,8 +106,6 @@ def test_live_curves_collect_outside_of_a_kernel_and_leave_out_empty_panels():
     assert "accuracy: held out lowest 0.01" in plot.alt(drawn.figure)
 
 
-# Bars -----------------------------------------------------------------------------------------------------------------
-
 ELEMENTS = pd.DataFrame({
     "element": ["exon", "exon", "intron", "intron"], "model": ["mini", "Markov", "mini", "Markov"], "loss": [7.7, 7.8, 7.5, 7.52],
     "low": [7.6, 7.7, 7.4, 7.5], "high": [7.9, 7.85, 7.6, 7.6], "count": [1200, 1200, 240000, 240000],
@@ -120,24 +113,24 @@ ELEMENTS = pd.DataFrame({
 
 
 def drawn_bars(table=ELEMENTS, **options):
-    names = {
-        "category": "element",
-        "value": "loss",
-        "series": "model",
-        "title": "By element",
-        "label": "loss, nats",
-    }
+    names = {"category": "element", "value": "loss", "series": "model", "title": "By element", "label": "loss, nats"}  # fmt: skip
     return bars(table, **(names | options))
 
 
-def test_bars_are_as_long_as_their_values_from_zero():
+def test_bars_are_as_long_as_their_values_and_names_of_near_lines_stand_above_each_other():
     figure = drawn_bars()
     drawn = {name: (trace.type, list(trace.x), list(trace.y)) for name, trace in named(figure).items()}
     values = {"mini": [7.7, 7.5], "Markov": [7.8, 7.52]}
     assert drawn == {name: ("bar", lengths, ["exon", "intron"]) for name, lengths in values.items()}
-    assert figure.layout.xaxis.rangemode == "tozero"
-    assert figure.layout.yaxis.autorange == "reversed"
+    assert figure.layout.xaxis.rangemode == "tozero" and figure.layout.yaxis.autorange == "reversed"
     assert len({(trace.marker.color, trace.marker.pattern.shape) for trace in figure.data}) == 2
+    table = pd.DataFrame({"element": ["exon", "intron"], "loss": [7.5, 7.2]})
+    columns = {"category": "element", "value": "loss", "title": "t"}
+    near = bars(table, **columns, baselines={"chance": 0.2, "random twin": 0.25})
+    notes = {note.text: note.yshift for note in near.layout.annotations if note.name != "caption"}
+    assert notes == {"chance 0.2": 0, "random twin 0.25": 14}
+    one = bars(table, **columns, baselines={"chance": 0.2})
+    assert near.layout.margin.t - one.layout.margin.t == 16
 
 
 def test_points_may_leave_zero_out_and_have_intervals_and_counts():
@@ -164,19 +157,6 @@ def test_points_may_leave_zero_out_and_have_intervals_and_counts():
     assert "exon mini 7.7, Markov 7.8 (7.7 to 7.85);" in alt
 
 
-def test_names_of_near_lines_stand_above_each_other():
-    table = pd.DataFrame({"element": ["exon", "intron"], "loss": [7.5, 7.2]})
-    columns = {"category": "element", "value": "loss", "title": "t"}
-    near = bars(table, **columns, baselines={"chance": 0.2, "random twin": 0.25})
-    notes = {note.text: note.yshift for note in near.layout.annotations if note.name != "caption"}
-    assert notes == {"chance 0.2": 0, "random twin 0.25": 14}
-    one = bars(table, **columns, baselines={"chance": 0.2})
-    assert near.layout.margin.t - one.layout.margin.t == 16
-
-
-# Leaderboards ---------------------------------------------------------------------------------------------------------
-
-
 ENTRIES = ["majority class", "ntviz-mini, logistic probe", "k-mers (3 to 6)"]
 
 
@@ -191,7 +171,7 @@ def board():
     return tasks, tasks.groupby("entry", sort=False)[["value", "low", "high"]].mean().reset_index()
 
 
-def test_every_value_stands_beside_its_controls_best_first():
+def test_every_value_stands_beside_its_controls_best_first_and_none_is_said():
     tasks, overall = board()
     figure = leaderboard(tasks, overall, title="Who does what", focus="ntviz-mini")
     heads = [note.text.split("<br>")[0] for note in figure.layout.annotations[:4]]
@@ -210,9 +190,6 @@ def test_every_value_stands_beside_its_controls_best_first():
     mean = "Who does what. Matthews' correlation (MCC), mean over tasks: k-mers (3 to 6) 0.6"
     assert plot.alt(figure).startswith(mean)
     assert "Best in each task: splice_sites_all: k-mers (3 to 6) 0.6" in plot.alt(figure)
-
-
-def test_an_entry_without_a_value_is_said_and_one_without_an_interval_drawn():
     tasks, overall = board()
     overall.loc[2, ["value", "low", "high"]] = np.nan
     tasks.loc[0, ["low", "high"]] = np.nan
@@ -221,10 +198,7 @@ def test_an_entry_without_a_value_is_said_and_one_without_an_interval_drawn():
     assert named(figure)["splice_sites_all"].customdata[0] == f"majority class: {tasks['value'][0]:.3g}"
 
 
-# Token strips ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_strip_shows_every_base_every_token_and_every_id():
+def test_a_strip_shows_every_base_token_and_id_of_one_vocabulary_or_several():
     tokens = Tokenizer("nt-v1")("ATTCCGNACGTAC")
     figure = token_strip(tokens, title="t")
     strip = named(figure)
@@ -237,11 +211,7 @@ def test_a_strip_shows_every_base_every_token_and_every_id():
     np.testing.assert_allclose(left, tokens.spans[inside, 0] + 0.5)
     assert strip["nt-v1"].hovertext[1] == f"ATTCCG, id {tokens.ids[1]}, 1–6"
     # Special tokens stand before the first base, inside of what is shown.
-    assert special.startswith("&lt;cls&gt;")
-    assert figure.layout.xaxis.range[0] < strip["nt-v1"].x[0] < 0.5
-
-
-def test_vocabularies_of_one_sequence_stand_beneath_each_other():
+    assert special.startswith("&lt;cls&gt;") and figure.layout.xaxis.range[0] < strip["nt-v1"].x[0] < 0.5
     names = ["nt-v1", "nt-3mer", "single-base"]
     figure = token_strip({name: Tokenizer(name)("ACGTACGTACGT") for name in names}, title="t")
     assert list(figure.layout.yaxis.ticktext) == ["sequence", *names]
@@ -250,9 +220,6 @@ def test_vocabularies_of_one_sequence_stand_beneath_each_other():
         "t. 12 bases. nt-v1: 3 tokens, <cls> first, of 2 × 6 bp. nt-3mer: 5 tokens, <cls> first, of 4 × 3 bp. "
         "single-base: 12 tokens, of 12 × 1 bp."
     )
-
-
-# All of them ----------------------------------------------------------------------------------------------------------
 
 
 def drawn_curves(table=TRAINING.assign(empty=np.nan, text="a"), **options):  # noqa: B008 - never changed
@@ -294,13 +261,75 @@ def test_what_cannot_be_drawn_says_why(make, given, message):
 
 def test_names_from_files_stay_text():
     names = {"title": HOSTILE, "label": HOSTILE}
-    assert_text(
-        drawn_curves(y={"train": HOSTILE, "held": "b"}, y_label=HOSTILE, x_label=HOSTILE, title=HOSTILE)
-    )
+    assert_text(drawn_curves(y={"train": HOSTILE, "held": "b"}, y_label=HOSTILE, x_label=HOSTILE, title=HOSTILE))  # fmt: skip
     assert_text(drawn_curves(y=[Panel({"train": HOSTILE}, HOSTILE, {HOSTILE: 8.0})], title=HOSTILE))
     table = ELEMENTS.replace({"exon": HOSTILE, "mini": HOSTILE})
     assert_text(drawn_bars(table, **names, baselines={HOSTILE: 8.0}, n="count", error_label=HOSTILE))
-    assert_text(
-        leaderboard(*(part.replace({"coding": HOSTILE, ENTRIES[0]: HOSTILE}) for part in board()), **names)
-    )
+    assert_text(leaderboard(*(part.replace({"coding": HOSTILE, ENTRIES[0]: HOSTILE}) for part in board()), **names))  # fmt: skip
     assert_text(token_strip({HOSTILE: Tokenizer("nt-v1")("ACGTAC")}, title=HOSTILE))
+    maps = toy(elements=[HOSTILE, "intron"], gene=HOSTILE)
+    maps.panels.loc[0, "panel"] = maps.separation.loc[:3, "panel"] = HOSTILE
+    assert_text(embedding_map(maps, title=HOSTILE))
+
+
+def titles(figure):
+    return [note.text for note in figure.layout.annotations if note.name != "caption"]
+
+
+def test_layers_stand_beside_their_controls_with_what_random_labels_reach():
+    figure = embedding_map(toy())
+    controls = [f"Control: {name}" for name in ("random twin, layer 4", "base composition", "4-mers")]
+    heads = [text.split("</b>")[0].removeprefix("<b>") for text in titles(figure)]
+    assert heads == ["Layer 0", "Layer 2", "Layer 4", *controls]
+    assert "purity 0.30 (random labels 0.20), in the map 0.40" in titles(figure)[0]
+    assert "silhouette −0.20 (random labels −0.30), in the map −0.10" in titles(figure)[0]
+    assert "12 windows of 600 bp · t-SNE" in figure.layout.title.subtitle.text
+    maps = toy()
+    maps.separation.loc[maps.separation["measure"] == "silhouette", "value"] = np.nan
+    assert "silhouette: no value" in titles(embedding_map(maps, ["layer 0"]))[0]
+    maps.separation["value"] = np.nan
+    assert plot.alt(embedding_map(maps, ["layer 0"])).endswith("in the vectors: layer 0 no value.")
+    figure = embedding_map(toy(), ["layer 0", "random twin, layer 4"], title="Where are exons?")
+    assert plot.alt(figure) == (
+        "Where are exons? 12 windows (CDS 4, intron 4 and 5′ UTR 4) in 2 maps. Purity of neighbours in the vectors: "
+        "layer 0 0.3 (0.4 in the map); random twin, layer 4 0.39 (0.49 in the map, as with random labels)."
+    )
+
+
+def test_every_window_is_a_point_of_its_element_in_every_map_and_one_legend_hides_all():
+    maps = toy()
+    figure = embedding_map(maps, ["layer 1", "4-mers"])
+    assert len(figure.data) == 2 * len(KINDS)
+    for i, trace in enumerate(figure.data):
+        panel, index = divmod(i, len(KINDS))
+        places = maps.coordinates[[1, 11][panel]][4 * index : 4 * index + 4]
+        np.testing.assert_allclose(np.column_stack([trace.x, trace.y]), places)
+        assert (trace.legendgroup, trace.showlegend) == (KINDS[index], panel == 0)
+        assert trace.xaxis == ("x", "x2")[panel]
+    looks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}
+    assert len(looks) == len({colour for colour, _ in looks}) == len({shape for _, shape in looks}) == 3
+    names = [trace.name for trace in figure.data[:3]]
+    assert names == ["CDS: 4, GC 34 %", "intron: 4, GC 45 %", "5′ UTR: 4, GC 56 %"]
+    assert {figure.layout.yaxis.scaleanchor, figure.layout.yaxis2.scaleanchor} == {"x", "x2"}
+    assert len(plot.table(figure)) == 24
+    figure = embedding_map(toy(elements=[f"e{i}" for i in range(14)]), ["layer 0"])
+    assert len({(trace.marker.color, trace.marker.symbol) for trace in figure.data}) == 14
+    texts = [text for trace in embedding_map(toy(), ["layer 0"]).data for text in trace.text]
+    assert texts[0] == "chr20:1,001–1,600 (+)<br>CDS<br>gene: GATA1<br>GC 30 %"
+    assert texts[1].startswith("chr20:2,001–2,600 (−)<br>CDS")
+    assert texts[11] == "chr20:12,001–12,600 (+)<br>5′ UTR<br>GC 60 %"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"panels": ["layer 9"]}, "names of maps, one or more of layer 0, .*received .'layer 9'"),
+        ({"panels": []}, r"received \[\]"),
+        ({}, "finite; 1 of 12 windows of 'layer 0' have others"),
+    ],
+)
+def test_bad_input_is_refused(given, message):
+    maps = toy()
+    maps.coordinates[0, 3] = np.nan
+    with pytest.raises(ValueError, match=message):
+        embedding_map(maps, **{"panels": ["layer 0"]} | given)

@@ -45,9 +45,6 @@ def positions(trace) -> np.ndarray:
     return trace.x0 + trace.dx * np.arange(len(trace.y))
 
 
-# Coordinates ----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("strand", [".", "+", "-"])
 def test_each_base_stands_around_its_one_based_number_in_reading_direction(strand):
     figure = locus(signal(), start=43_000_000, end=43_000_100, strand=strand, assembly="GRCh37")
@@ -68,9 +65,7 @@ def test_each_base_stands_around_its_one_based_number_in_reading_direction(stran
     assert table["x"].tolist() == positions(line).tolist()
 
 
-@pytest.mark.parametrize(
-    ("strand", "expected"), [("+", [*range(90, 100), *[np.nan] * 5]), ("-", [*[np.nan] * 5, *range(10)])]
-)
+@pytest.mark.parametrize(("strand", "expected"), [("+", [*range(90, 100), *[np.nan] * 5]), ("-", [*[np.nan] * 5, *range(10)])])  # fmt: skip
 def test_values_over_another_interval_are_cut_and_missing_outside(strand, expected):
     figure = locus(signal(over=Interval("20", 0, 100, strand)), start=90, end=105, strand=strand)
     np.testing.assert_array_equal(named(figure, "signal").y, expected)
@@ -107,40 +102,14 @@ def test_pixels_and_places_are_each_others_inverse(strand):
     assert sorted(view.at([left, right])) == [100.5, 150.5]
 
 
-# Layout ---------------------------------------------------------------------------------------------------------------
-
-
-def test_rows_follow_the_list_at_their_heights_in_pixels():
+def test_rows_follow_the_list_and_marks_run_through_all():
     figure = locus(signal(height=50), signal(label="b", height=100), plot.genes_track(annotation()))
     spans = [figure.layout[name].domain for name in ("yaxis", "yaxis2", "yaxis3")]
     inner = figure.layout.height - figure.layout.margin.t - figure.layout.margin.b
     np.testing.assert_allclose([(high - low) * inner for low, high in spans], [50, 100, 40], atol=1e-6)
-    assert all(upper[0] > lower[1] for upper, lower in itertools.pairwise(spans))
-    assert spans[-1][0] == 0
-    assert figure.layout.xaxis.anchor == "y3"
-    assert figure.layout.yaxis.title.text == "nats"
+    assert all(upper[0] > lower[1] for upper, lower in itertools.pairwise(spans)) and spans[-1][0] == 0
+    assert figure.layout.xaxis.anchor == "y3" and figure.layout.yaxis.title.text == "nats"
     assert {trace.xaxis for trace in figure.data} == {"x"}
-
-
-def test_a_zoom_repeats_letters_below_over_its_own_axis():
-    logo = plot.logo_track(np.eye(4)[np.arange(1000) % 4])
-    figure = locus(
-        plot.sequence_track("ACGT" * 250), logo, signal(1000), end=1000, zoom=Interval("chr20", 300, 400)
-    )
-    assert figure.layout.xaxis2.range == (300.5, 400.5)
-    assert {trace.xaxis for trace in row(figure, 4) + row(figure, 5)} == {"x2"}
-    assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis3.domain[0]
-    np.testing.assert_array_equal(positions(row(figure, 5)[0]), np.arange(301, 401))
-    band = figure.layout.shapes[0]
-    assert (band.x0, band.x1, band.xref) == (300.5, 400.5, "x")
-    assert "Enlarged below: chr20:301-400." in plot.alt(figure)
-    assert "Enlarged: chr20:301-400" in notes(figure)
-    assert figure.layout.xaxis.title.text == ""
-    # Where a base has eight pixels anyhow there is nothing to enlarge.
-    assert "xaxis2" not in locus(plot.sequence_track("A" * 100), zoom=Interval("chr20", 10, 60)).layout
-
-
-def test_marks_run_through_all_rows_and_their_names_do_not_meet():
     spans = {"HNF1A motif": ("chr20", 40, 50), "another of them": ("20", 45, 48), HOSTILE: ("chr20", 95, 200)}
     marks = {name: Interval(*span) for name, span in spans.items()}
     figure = locus(signal(), signal(label="b"), marks=marks)
@@ -148,9 +117,23 @@ def test_marks_run_through_all_rows_and_their_names_do_not_meet():
     assert edges == [(40.5, 50.5), (45.5, 48.5), (95.5, 100.5)]
     assert all(shape.y0 == 0 and shape.y1 > figure.layout.yaxis.domain[1] for shape in figure.layout.shapes)
     names = [note for note in figure.layout.annotations if note.xref == "x"]
-    assert names[0].y > names[1].y
-    assert names[2].text.startswith("&lt;b&gt;")
+    assert names[0].y > names[1].y and names[2].text.startswith("&lt;b&gt;")
     assert "Marked: HNF1A motif at chr20:41-50;" in plot.alt(figure)
+
+
+def test_a_zoom_repeats_letters_below_over_its_own_axis():
+    logo = plot.logo_track(np.eye(4)[np.arange(1000) % 4])
+    figure = locus(plot.sequence_track("ACGT" * 250), logo, signal(1000), end=1000, zoom=Interval("chr20", 300, 400))  # fmt: skip
+    assert figure.layout.xaxis2.range == (300.5, 400.5)
+    assert {trace.xaxis for trace in row(figure, 4) + row(figure, 5)} == {"x2"}
+    assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis3.domain[0]
+    np.testing.assert_array_equal(positions(row(figure, 5)[0]), np.arange(301, 401))
+    band = figure.layout.shapes[0]
+    assert (band.x0, band.x1, band.xref) == (300.5, 400.5, "x")
+    assert "Enlarged below: chr20:301-400." in plot.alt(figure) and "Enlarged: chr20:301-400" in notes(figure)
+    assert figure.layout.xaxis.title.text == ""
+    # Where a base has eight pixels anyhow there is nothing to enlarge.
+    assert "xaxis2" not in locus(plot.sequence_track("A" * 100), zoom=Interval("chr20", 10, 60)).layout
 
 
 @pytest.mark.parametrize(
@@ -184,34 +167,36 @@ def test_text_from_data_is_never_markup():
     assert_text(locus(*tracks, assembly=HOSTILE, title=HOSTILE))
 
 
-# Signals --------------------------------------------------------------------------------------------------------------
-
-
-def test_a_control_is_a_grey_line_on_the_same_scale():
+def test_a_signal_has_a_grey_control_two_signs_and_gaps():
     figure = locus(signal(control=np.full(100, 140.0), control_label="shuffled"))
     control = named(figure, "signal: control (shuffled)")
-    assert control.line.color == LIGHT.control
-    assert control.yaxis == named(figure, "signal").yaxis
+    assert control.line.color == LIGHT.control and control.yaxis == named(figure, "signal").yaxis
     assert figure.layout.yaxis.range == pytest.approx((0, 140 * 1.06))
     assert "in the control (shuffled) largest 140 nats at 1, mean 140" in plot.alt(figure)
     assert "grey: shuffled" in notes(figure)
+    figure = locus(plot.signal_track(np.linspace(-1, 3, 100), label="effect", unit="nats", diverging=True))
+    assert figure.layout.yaxis.range == pytest.approx((-3.36, 3.36))
+    filled = {trace.fillcolor: trace.y for trace in figure.data if trace.fill == "tozeroy"}
+    assert filled.keys() == {LIGHT.positive, LIGHT.negative}
+    assert filled[LIGHT.positive].min() == filled[LIGHT.negative].max() == 0
+    values = np.ones(100)
+    values[40:60] = np.nan
+    figure = locus(plot.signal_track(values, label="x", unit="u"))
+    assert np.isnan(named(figure, "x").y[40:60]).all() and (row(figure)[0].y[40:60] == 0).all()
+    assert row(figure)[0].fill == "tozeroy"
+    nothing = locus(plot.signal_track(np.full(100, np.nan), label="x", unit="u"))
+    assert "x: no values here." in plot.alt(nothing)
 
 
-def test_a_long_signal_is_drawn_as_mean_and_band():
+def test_a_long_signal_is_drawn_as_mean_and_band_of_bins_as_by_brute_force():
     values = np.zeros(100_000)
     values[77_777] = 50.0
     figure = locus(plot.signal_track(values, label="signal", unit="nats"), end=100_000)
     line = named(figure, "signal")
-    assert len(line.y) < MOST_POINTS
-    assert "mean of 25 bp" in line.hovertemplate
-    assert line.y.max() == pytest.approx(2)
-    assert max(trace.y.max() for trace in figure.data) == 50
+    assert len(line.y) < MOST_POINTS and "mean of 25 bp" in line.hovertemplate
+    assert line.y.max() == pytest.approx(2) and max(trace.y.max() for trace in figure.data) == 50
     at = positions(line)[line.y.argmax()]
-    assert abs(at - 77_778) <= 12
-    assert "largest 50 nats at 77,778" in plot.alt(figure)
-
-
-def test_bins_equal_brute_force():
+    assert abs(at - 77_778) <= 12 and "largest 50 nats at 77,778" in plot.alt(figure)
     values = np.random.default_rng(1).normal(size=1003)
     values[::11] = np.nan
     values[100:150] = np.nan
@@ -220,27 +205,6 @@ def test_bins_equal_brute_force():
         expected = (part.min(), part.mean(), part.max()) if part.size else (np.nan,) * 3
         np.testing.assert_allclose((low, mean, high), expected, rtol=1e-5)
 
-
-def test_a_diverging_signal_is_centred_on_zero_with_a_colour_for_each_sign():
-    figure = locus(plot.signal_track(np.linspace(-1, 3, 100), label="effect", unit="nats", diverging=True))
-    assert figure.layout.yaxis.range == pytest.approx((-3.36, 3.36))
-    filled = {trace.fillcolor: trace.y for trace in figure.data if trace.fill == "tozeroy"}
-    assert filled.keys() == {LIGHT.positive, LIGHT.negative}
-    assert filled[LIGHT.positive].min() == filled[LIGHT.negative].max() == 0
-
-
-def test_gaps_stay_gaps_and_nothing_at_all_is_said():
-    values = np.ones(100)
-    values[40:60] = np.nan
-    figure = locus(plot.signal_track(values, label="x", unit="u"))
-    assert np.isnan(named(figure, "x").y[40:60]).all()
-    assert (row(figure)[0].y[40:60] == 0).all()
-    assert row(figure)[0].fill == "tozeroy"
-    nothing = locus(plot.signal_track(np.full(100, np.nan), label="x", unit="u"))
-    assert "x: no values here." in plot.alt(nothing)
-
-
-# Genes ----------------------------------------------------------------------------------------------------------------
 
 PLUS = features("HNF4A", "+", [(200, 300), (500, 600), (900, 950)], [(260, 300), (500, 560)])
 MINUS = features("R3HDML", "-", [(1200, 1300), (1600, 1900)], [(1650, 1850)])
@@ -302,7 +266,7 @@ def test_chevrons_and_start_arrows_point_along_transcription(strand):
     assert set(found["arrow"]) == {201, 1900}
 
 
-def test_the_pointer_reads_what_lies_over_a_base():
+def test_the_pointer_reads_what_lies_over_a_base_and_exons_are_numbered_along_transcription():
     figure = genes(PLUS, end=1000)
     assert under(figure, 199) == "Genes: none"
     assert under(figure, 200) == under(figure, 259) == "Genes: HNF4A exon 1, 201–300"
@@ -311,24 +275,16 @@ def test_the_pointer_reads_what_lies_over_a_base():
     assert under(figure, 570) == "Genes: HNF4A exon 2, 501–600"
     long = genes(PLUS, end=300_000)
     line = next(trace for trace in long.data if trace.text and len(trace.text) > 200)
-    assert len(line.text) <= 6_000
-    assert [text for text in line.text if "intron" in text]
-
-
-def test_exons_are_numbered_along_transcription_also_when_some_lie_outside():
+    assert len(line.text) <= 6_000 and [text for text in line.text if "intron" in text]
     figure = genes(PLUS, MINUS, start=450, end=1950)
     assert [under(figure, base).split(",")[0] for base in (520, 920, 1250, 1700)] == [
         "Genes: HNF4A exon 2", "Genes: HNF4A exon 3", "Genes: R3HDML exon 2", "Genes: R3HDML exon 1",
     ]  # fmt: skip
-
-
-def test_names_are_italic_and_the_alt_sentence_gives_strand_and_start():
     figure = genes(PLUS, MINUS)
     assert texts(figure).text == ("<i>HNF4A</i>", "<i>R3HDML</i>")
     alt = plot.alt(figure)
     assert "HNF4A (+ strand, transcription start at 201)" in alt
-    assert "R3HDML (− strand, transcription start at 1,900)" in alt
-    assert "coding parts: longest ATG ORF" in alt
+    assert "R3HDML (− strand, transcription start at 1,900)" in alt and "coding parts: longest ATG ORF" in alt
 
 
 @pytest.mark.parametrize("strand", [".", "-"])
@@ -344,27 +300,19 @@ def test_names_do_not_meet_bodies_or_each_other(strand):
     assert all(b - a >= wide for xs in by_line.values() for a, b in itertools.pairwise(sorted(xs)))
 
 
-def test_transcripts_of_one_gene_carry_their_names_and_too_many_are_counted():
+def test_transcripts_carry_their_names_too_many_are_counted_and_none_is_said():
     other = features("HNF4A", "+", [(250, 300), (500, 600)], transcript="HNF4A-2")
     text = texts(genes(PLUS, other))
-    assert text.text == ("<i>HNF4A HNF4A-1</i>", "<i>HNF4A HNF4A-2</i>")
-    assert text.y[0] != text.y[1]
+    assert text.text == ("<i>HNF4A HNF4A-1</i>", "<i>HNF4A HNF4A-2</i>") and text.y[0] != text.y[1]
     figure = genes(*[features(f"G{i:02}", "+", [(100, 900)]) for i in range(9)], most_lanes=3)
-    assert len(texts(figure).text) == 3
-    assert "6 more not drawn: choose a shorter region" in plot.alt(figure)
-
-
-def test_no_genes_is_said_and_lines_of_a_bed_file_are_boxes():
+    assert len(texts(figure).text) == 3 and "6 more not drawn: choose a shorter region" in plot.alt(figure)
     assert "Genes: none here." in plot.alt(genes(PLUS, start=5000, end=6000))
     figure = genes([("20", 10, 30, ".", "region", "", "", "", "enhancer <1>", "")], end=500)
     box = [trace for trace in figure.data if trace.type == "bar"][-1]
-    assert spans(box) == {(10, 30)}
-    assert under(figure, 15) == "Genes: enhancer &lt;1&gt;, 11–30"
+    assert spans(box) == {(10, 30)} and under(figure, 15) == "Genes: enhancer &lt;1&gt;, 11–30"
     with pytest.raises(ValueError, match="at least one line; received most_lanes=0"):
         plot.genes_track(annotation(PLUS), most_lanes=0)
 
-
-# Regions --------------------------------------------------------------------------------------------------------------
 
 TABLE = pd.DataFrame(
     {
@@ -399,15 +347,20 @@ def test_regions_are_boxes_with_names_beside_and_words(strand):
     assert "largest: second (−) at 151–170, score 8." in alt
 
 
-def test_shade_is_the_score_on_one_scale_for_the_table():
+def test_shade_is_the_score_on_one_scale_and_what_a_table_lacks_is_said():
     box = boxes(regions())
     assert (box.marker.cmin, box.marker.cmax) == (0, 99)
     np.testing.assert_array_equal(box.marker.color, [np.nan, 2, 8, 4])
     signed = regions(TABLE.assign(score=[2.0, -8.0, np.nan, 0.0, 4.0]), score_label="effect, nats")
     box = boxes(signed)
-    assert (box.marker.cmin, box.marker.cmax) == (-8, 8)
-    assert "shade: effect, nats" in notes(signed)
+    assert (box.marker.cmin, box.marker.cmax) == (-8, 8) and "shade: effect, nats" in notes(signed)
     assert set(boxes(regions(TABLE.drop(columns="score"))).marker.color) == {LIGHT.gene_pale}
+    bare = TABLE.drop(columns=["name", "strand", "score"])
+    for table in (bare, TABLE.assign(name=".", score="."), TABLE.assign(name=np.nan)):
+        figure = regions(table)
+        assert "Regions: 4 regions" in plot.alt(figure) and boxes(figure).text[1].startswith("region")
+    for table in (TABLE.iloc[:0], TABLE[TABLE["chrom"] == "chr21"]):
+        assert "Regions: none here." in plot.alt(regions(table))
 
 
 @pytest.mark.parametrize(
@@ -429,20 +382,10 @@ def test_numbers_of_regions_equal_those_counted_base_by_base(strand):
     np.testing.assert_array_equal(line.y, counted[::-1] if strand == "-" else counted)
 
 
-def test_regions_without_names_or_none_at_all_are_said():
-    bare = TABLE.drop(columns=["name", "strand", "score"])
-    for table in (bare, TABLE.assign(name=".", score="."), TABLE.assign(name=np.nan)):
-        figure = regions(table)
-        assert "Regions: 4 regions" in plot.alt(figure)
-        assert boxes(figure).text[1].startswith("region")
-    for table in (TABLE.iloc[:0], TABLE[TABLE["chrom"] == "chr21"]):
-        assert "Regions: none here." in plot.alt(regions(table))
-
-
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (TABLE.drop(columns="start"), "must have the columns chrom, start, end; it lacks start"),
+        (TABLE.drop(columns="start"), "must have the columns chrom, start, end.*; it lacks start"),
         (TABLE.assign(end=TABLE["start"]), r"start before its end \(0-based half-open\); received 20 110 110"),
         (TABLE.assign(start=TABLE["start"] / 4 + 0.1), "start .* must be an integer, 0-based; received float64"),
         (TABLE.assign(strand="plus"), r"must have the strand \+, - or \."),
@@ -470,9 +413,6 @@ def test_packing_leaves_gaps_and_needs_as_many_lines_as_lie_over_one_place(seed)
     np.testing.assert_array_equal(packed(left, right, gap=gap, most=3), np.minimum(lines, 3))
 
 
-# Letters that follow a zoom -------------------------------------------------------------------------------------------
-
-
 def spelled(figure: go.Figure) -> set[int]:
     """1-based positions with a letter."""
     x = np.concatenate([np.asarray(trace.x, float) for trace in figure.data if trace.meta == "letters"])
@@ -497,9 +437,7 @@ def test_letters_stand_where_they_matter_most_or_in_the_zoom_or_everywhere(stran
     # Contributions come before a logo, whatever their order; without a value, the middle; never beyond an end.
     values, logo = np.zeros(3000), np.full((3000, 4), 0.25)
     values[700], values[10], logo[2000] = -2, 1, [0, 0, 1, 0]
-    both, above = (
-        plot.contribution_track(v, "A" * 3000, label="c", unit="nats") for v in (values, values.clip(0))
-    )
+    both, above = (plot.contribution_track(v, "A" * 3000, label="c", unit="nats") for v in (values, values.clip(0)))  # fmt: skip
     nothing = [plot.sequence_track("A" * 3000), plot.logo_track(np.full((3000, 4), np.nan))]
     logo = plot.logo_track(logo)
     for best, first, tracks in ((700, 600, [logo, both]), (10, 0, [above, logo]), (None, 1400, nothing)):
@@ -516,8 +454,7 @@ def test_letters_follow_a_zoom_and_what_the_owner_changed_stays(strand, monkeypa
     first = live.figure["revision"]
     ranges = {"xaxis": [500.5, 600.5][:: -1 if strand == "-" else 1], "yaxis": [0, 1]}
     live._heard(None, {"kind": "ranges", "ranges": ranges}, [])
-    assert spelled(figure) == set(range(451, 651))
-    assert live.figure["revision"] == first + 1
+    assert spelled(figure) == set(range(451, 651)) and live.figure["revision"] == first + 1
     assert (figure.layout.title.text, figure.layout.xaxis.title.text) == ("mine", "my axis")
     # The letters of a figure that is made for this part alone.
     wanted = long(strand, zoom=Interval("chr20", 450, 650))
@@ -547,9 +484,7 @@ def test_a_locus_shows_itself_live_only_where_a_person_looks(monkeypatch):
     assert shown[-1] is figure
 
 
-@pytest.mark.parametrize(
-    "again", [copy.copy, copy.deepcopy, go.Figure, lambda figure: pickle.loads(pickle.dumps(figure))]
-)
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, go.Figure, lambda figure: pickle.loads(pickle.dumps(figure))])  # fmt: skip
 def test_a_copy_is_a_still_figure(again):
     figure = long()
     made = again(figure)

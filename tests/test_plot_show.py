@@ -58,9 +58,6 @@ def light():
     plot.theme("light")
 
 
-# The renderer ---------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture
 def cell(monkeypatch):
     """Say which cell runs: a call with its id."""
@@ -86,8 +83,7 @@ def test_a_bundle_is_plotlys_json_a_page_part_and_the_alt_sentence_escaped(cell)
     assert config["toImageButtonOptions"]["filename"] == "chr20_1000-1099"
     found = Elements(bundle["text/html"])
     assert [tag for tag, _ in found.tags] == ["div", "noscript", "script", "script"]
-    assert found.tags[0][1]["role"] == "img"
-    assert found.tags[0][1]["aria-label"] == plot.alt(made)
+    assert found.tags[0][1]["role"] == "img" and found.tags[0][1]["aria-label"] == plot.alt(made)
     assert html.escape(HOSTILE) in bundle["text/html"]
     packed = re.search(r'"([A-Za-z0-9+/=]{200,})"', "".join(found.scripts))
     drawn = json.loads(gzip.decompress(base64.b64decode(packed[1])))
@@ -121,8 +117,7 @@ def test_the_users_choice_of_a_renderer_stays(monkeypatch, before, variable, aft
     try:
         pio.renderers.default = before
         show.install()
-        assert pio.renderers.default == after
-        assert isinstance(pio.renderers["ntviz"], show.Renderer)
+        assert pio.renderers.default == after and isinstance(pio.renderers["ntviz"], show.Renderer)
     finally:
         pio.renderers.default = default
 
@@ -154,17 +149,13 @@ def test_figures_of_the_users_own_have_words_and_a_file_name(layout, alt, name):
         assert (config["showSendToCloud"], config["plotlyServerURL"]) == (False, "")
 
 
-# Files and tables -----------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("name", ["figure.html", "figure.json", "figure.tsv", "FIGURE.JSON"])
 def test_save_writes_the_format_of_the_ending(tmp_path, name):
     made = figure()
     path = plot.save(made, tmp_path / "new folder" / name)
     text = path.read_text()
     starts = {".html": "<!doctype html>", ".json": '{"data"', ".tsv": "trace\tx\ty"}
-    assert text.startswith(starts[path.suffix.lower()])
-    assert os.listdir(path.parent) == [name]
+    assert text.startswith(starts[path.suffix.lower()]) and os.listdir(path.parent) == [name]
     if path.suffix.lower() == ".json":
         assert pio.from_json(text).layout.meta["alt"] == plot.alt(made)
 
@@ -197,8 +188,7 @@ def test_a_full_disk_leaves_the_figure_that_was_there(tmp_path):
                 plot.save(large, tmp_path / f"figure.{ending}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert os.listdir(tmp_path) == ["figure.json"]
-    assert (tmp_path / "figure.json").read_text() == "old"
+    assert os.listdir(tmp_path) == ["figure.json"] and (tmp_path / "figure.json").read_text() == "old"
 
 
 def test_a_table_holds_the_values_of_what_has_a_name():
@@ -210,8 +200,7 @@ def test_a_table_holds_the_values_of_what_has_a_name():
     table = plot.table(made)
     assert table["trace"].tolist() == ["points"] * 2 + ["line"] * 2 + ["map"] * 3
     assert table["x"].tolist() == [1, 2, 10, 9, 20, 20, 21]
-    assert table["y"].tolist() == [3, 4, 5, 6, 0.5, 1.5, 1.5]
-    assert table["z"].dropna().tolist() == [1, 3, 4]
+    assert table["y"].tolist() == [3, 4, 5, 6, 0.5, 1.5, 1.5] and table["z"].dropna().tolist() == [1, 3, 4]
     assert plot.table(go.Figure()).columns.tolist() == ["trace", "x", "y"]
 
 
@@ -220,9 +209,6 @@ def test_plot_loads_neither_torch_nor_pyplot():
     code = f"import sys, ntviz.plot; bad = {heavy} & set(sys.modules); sys.exit(f'loaded: {{bad}}' if bad else 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-
-
-# The theme ------------------------------------------------------------------------------------------------------------
 
 
 # Machado, Oliveira, Fernandes (2009), severity 1.0, applied to linear RGB.
@@ -268,20 +254,15 @@ def test_bases_and_signs_stay_apart_for_colour_blind_readers(theme, vision):
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_magnitudes_grow_from_the_ground_and_signs_are_centred_on_it(theme):
     steps = [against(colour, theme.paper) for colour in theme.magnitudes]
-    assert steps == sorted(steps)
-    assert steps[0] < 1.2
-    assert against(theme.signs[2], theme.paper) < 1.05
+    assert steps == sorted(steps) and steps[0] < 1.2 and against(theme.signs[2], theme.paper) < 1.05
     assert len(theme.lines) == len(DASHES) == len(MARKERS)
 
 
-def test_dark_colours_replace_light_ones_one_to_one():
+def test_dark_colours_replace_light_ones_one_to_one(light):
     table = darkened()
     given = sum(len(value) if not isinstance(value, str) else 1 for value in vars(LIGHT).values())
     assert len(table) == given
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for pair in table.items() for colour in pair)
-
-
-def test_a_dark_figure_is_the_light_one_in_other_colours(light):
     made = figure().to_plotly_json()
     plot.theme("dark")
     assert colours() is DARK
@@ -294,10 +275,7 @@ def test_a_dark_figure_is_the_light_one_in_other_colours(light):
         plot.theme("blue")
 
 
-# The frame ------------------------------------------------------------------------------------------------------------
-
-
-def test_the_frame_adds_titles_caption_and_their_room():
+def test_the_frame_adds_titles_and_caption_and_words_are_as_people_read_them():
     alt = "Which <b>? chr1:1-9. The largest is 3 < 4."
     made = framed(go.Figure(), title="Which <b>?", subtitle="chr1:1-9", alt=alt, height=300)
     assert made.layout.title.text == "Which &lt;b&gt;?"
@@ -306,9 +284,6 @@ def test_the_frame_adds_titles_caption_and_their_room():
     assert made.layout.height == 300 + made.layout.margin.t + made.layout.margin.b
     assert made.layout.meta == {"alt": alt, "name": "Which <b>?"}
     assert framed(go.Figure(), title="t " * 200, alt="a", height=10).layout.margin.t > made.layout.margin.t
-
-
-def test_numbers_spans_and_lists_as_people_read_them():
     numbers = [0.0123456, 102e6, -0.5, 1e-5, np.nan, 999.6, 0]
     texts = ["0.0123", "102,000,000", "−0.5", "1e−5", "no value", "1,000", "0"]
     assert [words.number(value) for value in numbers] == texts

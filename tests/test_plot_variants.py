@@ -77,9 +77,6 @@ def other(base: str) -> str:
     return "C" if base == "A" else "A"
 
 
-# Saturation -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("strand", [".", "-"])
 def test_rows_are_the_alternative_bases_and_columns_count_from_one(strand):
     result = saturated(unknown=(7, 8), strand=strand)
@@ -114,19 +111,15 @@ def test_colours_diverge_at_zero_and_leave_outliers_out(dark):
     assert dict(named(plot.saturation(result), MAP).colorscale)[0] == DARK.signs[0]
 
 
-def test_the_mean_leaves_the_reference_out_and_its_control_is_a_grey_line_on_the_same_row():
+def test_tracks_stand_in_order_with_the_mean_its_control_and_expected_bases_in_bits():
     result, control = saturated(unknown=(7,)), saturated(seed=1)
     result.llr[20, (BASES.find(result.sequence[20]) + 1) % 4] = np.nan
     figure = plot.saturation(result, control=control, control_label="untrained")
     mean, grey = named(figure, MEAN), named(figure, f"{MEAN}: control (untrained)")
     np.testing.assert_allclose(mean.y, mean_effect(result), rtol=1e-6)
     np.testing.assert_allclose(grey.y, mean_effect(control), rtol=1e-5)
-    assert grey.line.color == LIGHT.control
-    assert mean.yaxis == grey.yaxis
+    assert grey.line.color == LIGHT.control and mean.yaxis == grey.yaxis
     assert "in the control (untrained)" in plot.alt(figure)
-
-
-def test_tracks_stand_in_order_and_expected_bases_are_in_bits():
     result = saturated()
     extra = plot.signal_track(np.arange(60.0), label="Conservation", unit="score")
     figure = plot.saturation(result, annotation=genes(), tracks=[extra], assembly="GRCh37")
@@ -135,8 +128,7 @@ def test_tracks_stand_in_order_and_expected_bases_are_in_bits():
     assert [label.removeprefix("<b>") for label, _ in bold] == expected
     bits = named(figure, "Bases the model expects").y
     np.testing.assert_allclose(bits, information(result.probabilities), rtol=1e-6)
-    assert "position, 1-based, on 20 (GRCh37)" in figure.to_json()
-    assert "HNF4A" in plot.alt(figure)
+    assert "position, 1-based, on 20 (GRCh37)" in figure.to_json() and "HNF4A" in plot.alt(figure)
 
 
 def test_the_pointer_reads_every_substitution_of_a_base_and_its_strands():
@@ -174,16 +166,13 @@ def test_a_marked_substitution_has_a_frame_a_band_and_its_rank(strand):
     assert f"Marked: {ref}>{alt} at chr20:{position:,}." in plot.alt(figure)
 
 
-def test_other_small_variants_are_marked_by_a_band():
+def test_the_sentence_names_the_lowest_the_highest_and_other_small_variants():
     result = saturated()
     ref = result.sequence[10:13]
     figure = plot.saturation(result, variant=f"20:{START + 11}:{ref}>{ref[0]}")
     [band] = figure.layout.shapes
     assert (band.x0, band.x1) == (START + 10.5, START + 13.5)
     assert f"Marked: {ref}>{ref[0]} at" in plot.alt(figure)
-
-
-def test_the_sentence_names_the_lowest_and_the_highest():
     result = saturated(strand="-")
     base, column = np.unravel_index(result.llr.argmin(), result.llr.shape)
     said = f"lowest {number(result.llr.min())} nats ({result.sequence[base]}>{BASES[column]} at {START + 60 - base:,})"
@@ -215,16 +204,9 @@ def test_any_length_draws_and_a_part_is_enlarged_on_the_same_colours(n):
 def test_text_of_both_maps_is_no_markup():
     names = {"assembly": HOSTILE, "title": HOSTILE}
     track = plot.signal_track(np.zeros(60), label=HOSTILE, unit=HOSTILE)
-    beside = {
-        "control": saturated(),
-        "control_label": HOSTILE,
-        "tracks": [track],
-        "annotation": genes(HOSTILE),
-    }
+    beside = {"control": saturated(), "control_label": HOSTILE, "tracks": [track], "annotation": genes(HOSTILE)}  # fmt: skip
     assert_text(plot.saturation(saturated(model=HOSTILE), **beside, **names))
-    assert_text(
-        plot.dependency(dependent(model=HOSTILE), null=dependent(seed=1), null_label=HOSTILE, **names)
-    )
+    assert_text(plot.dependency(dependent(model=HOSTILE), null=dependent(seed=1), null_label=HOSTILE, **names))  # fmt: skip
 
 
 def of_saturation(changes, **options):
@@ -273,9 +255,6 @@ def test_other_things_are_refused():
         plot.dependency(dependent(), null=nothing)
 
 
-# Dependency -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("strand", [".", "-"])
 def test_rows_are_substituted_and_columns_are_read(strand):
     result = dependent(strand=strand)
@@ -301,7 +280,7 @@ def test_rows_are_substituted_and_columns_are_read(strand):
     assert (x.title.text, y.title.text) == ("base read, 1-based on 20", "base substituted")
 
 
-def test_pairs_in_one_token_are_left_out_and_explained():
+def test_pairs_in_one_token_are_explained_and_the_strongest_and_what_lies_beyond_are_said():
     values = np.random.default_rng(0).random((24, 24))
     result = dependent(values=values)
     values[:, 20] = np.nan
@@ -313,6 +292,22 @@ def test_pairs_in_one_token_are_left_out_and_explained():
     assert "Both bases within one token: 144 pairs. Without a value: 18 pairs." in plot.alt(figure)
     alone = plot.dependency(dependent(same_token=np.zeros((24, 24), bool), values=np.ones((24, 24))))
     assert "grey" not in alone.layout.title.subtitle.text
+    values = np.full((12, 12), 0.5)
+    values[1, 8], values[9, 2], values[0, 11] = 4.0, 3.0, 2.0
+    result = dependent(12, values=values, sequence="ACGTACGTACGT")
+    base = [f"{'ACGT'[i % 4]} at {START + i + 1:,}" for i in range(12)]
+    pairs = (f"{base[8]} on {base[1]} (4), {base[2]} on {base[9]} (3) and {base[11]} on {base[0]} (2), median 0.5.")  # fmt: skip
+    assert f"Strongest, as log2 odds ratio: {pairs}" in plot.alt(plot.dependency(result))
+    many = np.random.default_rng(0).random((100, 100))
+    figure = plot.dependency(dependent(100, values=many, same_token=np.zeros((100, 100))))
+    assert maps(figure)[0].zmax == np.sort(many.ravel())[-10]
+    assert "9 pairs lie beyond the strongest colour, 0.9" in plot.alt(figure)
+    empty = np.full((6, 6), np.nan)
+    figure = plot.dependency(dependent(6, values=empty), null=dependent(6, values=empty))
+    alt = "log2 odds ratio: no values. In the control (randomly initialised model): no values."
+    assert alt in plot.alt(figure)
+    single = dependent(1, values=np.full((1, 1), np.nan), same_token=np.ones((1, 1), bool))
+    assert "log2 odds ratio: no values." in plot.alt(plot.dependency(single))
 
 
 @pytest.mark.parametrize(("n", "step"), [(65, 1), (512, 1), (1_300, 3)])
@@ -340,8 +335,7 @@ def test_a_null_stands_beside_on_the_same_colours_and_zooms_with_it():
     first, second = maps(figure)
     np.testing.assert_allclose(second.z, null.values, rtol=1e-6)
     both = np.concatenate([part.values[~part.same_token] for part in (result, null)])
-    assert first.zmax == second.zmax == both.max()
-    assert (first.showscale, second.showscale) == (True, False)
+    assert first.zmax == second.zmax == both.max() and (first.showscale, second.showscale) == (True, False)
     assert (figure.layout.xaxis2.matches, figure.layout.yaxis2.matches) == ("x", "y")
     assert figure.layout.xaxis.domain[1] < figure.layout.xaxis2.domain[0]
     heads = [note.text for note in figure.layout.annotations[:2]]
@@ -353,36 +347,9 @@ def test_a_null_stands_beside_on_the_same_colours_and_zooms_with_it():
     strongest = f"{first} on {second} ({number(np.nanmax(null.values))}), "
     assert f"In the control (untrained): {strongest}" in plot.alt(figure)
     assert set(plot.table(figure)["trace"]) == {"toy", "Control: untrained"}
-
-
-def test_letters_on_the_axes_of_two_maps_do_not_meet():
     for n, alone, beside in ((32, True, True), (48, True, False), (65, False, False)):
         assert (plot.dependency(dependent(n)).layout.xaxis.ticktext is not None) == alone
         assert (plot.dependency(dependent(n), null=dependent(n)).layout.yaxis.ticktext is not None) == beside
-
-
-def test_the_strongest_come_largest_first_and_what_lies_beyond_the_colours_is_counted():
-    values = np.full((12, 12), 0.5)
-    values[1, 8], values[9, 2], values[0, 11] = 4.0, 3.0, 2.0
-    result = dependent(12, values=values, sequence="ACGTACGTACGT")
-    base = [f"{'ACGT'[i % 4]} at {START + i + 1:,}" for i in range(12)]
-    pairs = (
-        f"{base[8]} on {base[1]} (4), {base[2]} on {base[9]} (3) and {base[11]} on {base[0]} (2), median 0.5."
-    )
-    assert f"Strongest, as log2 odds ratio: {pairs}" in plot.alt(plot.dependency(result))
-    many = np.random.default_rng(0).random((100, 100))
-    figure = plot.dependency(dependent(100, values=many, same_token=np.zeros((100, 100))))
-    assert maps(figure)[0].zmax == np.sort(many.ravel())[-10]
-    assert "9 pairs lie beyond the strongest colour, 0.9" in plot.alt(figure)
-
-
-def test_without_any_value_the_map_says_so():
-    empty = np.full((6, 6), np.nan)
-    figure = plot.dependency(dependent(6, values=empty), null=dependent(6, values=empty))
-    alt = "log2 odds ratio: no values. In the control (randomly initialised model): no values."
-    assert alt in plot.alt(figure)
-    single = dependent(1, values=np.full((1, 1), np.nan), same_token=np.ones((1, 1), bool))
-    assert "log2 odds ratio: no values." in plot.alt(plot.dependency(single))
 
 
 def test_colours_are_those_of_the_theme_string_by_string(dark):

@@ -41,9 +41,6 @@ def sheet(tmp_path):
     return path
 
 
-# Order
-
-
 def test_each_group_has_its_share_and_reads_every_chunk_once_an_epoch():
     sizes, shares = [7, 40, 3], [2.0, 1.0, 5.0]
     order = Order(sizes, shares, seed=4)
@@ -55,23 +52,15 @@ def test_each_group_has_its_share_and_reads_every_chunk_once_an_epoch():
             assert sorted(own[epoch * size : (epoch + 1) * size]) == list(range(low, low + size))
     # Shares hold in short stretches, too.
     assert 380 < sum(chunk >= 47 for chunk in cycle[1_000:1_700]) < 500
-
-
-def test_a_position_needs_none_before_it():
-    order = Order([7, 40, 3], [2.0, 1.0, 5.0], seed=4)
+    # A position needs none before it, whatever the cycle.
     straight = [order.chunk(position) for position in range(19_990, 20_040)]
     for position in (20_039, 19_991, 20_005):
-        assert Order([7, 40, 3], [2.0, 1.0, 5.0], seed=4).chunk(position) == straight[position - 19_990]
-    assert [Order([7, 40, 3], [2.0, 1.0, 5.0], seed=5).chunk(p) for p in range(19_990, 20_040)] != straight
-
-
-def test_a_genome_of_a_thousandth_of_a_percent_is_read():
+        assert Order(sizes, shares, seed=4).chunk(position) == straight[position - 19_990]
+    assert [Order(sizes, shares, seed=5).chunk(p) for p in range(19_990, 20_040)] != straight
+    # A genome of a thousandth of a percent is read.
     order = Order([5, 1_000], [1e-5, 1.0], seed=0)
     assert order.slots.tolist() == [1, 20_000]
     assert sum(order.chunk(position) < 5 for position in range(20_001)) == 1
-
-
-# Sheets
 
 
 @pytest.mark.parametrize("store", corpus.STORES)
@@ -118,30 +107,19 @@ def test_without_weights_genomes_count_by_their_chunks(sheet):
         ("x\ta.fa\t1\t\nx\tb.fa\t1\t", "'x' is on lines 2 and 3"),
         ("x\ta.fa\t1\t\ny\tb.fa\t\t", "on all rows or on none; line 3 has none"),
         ("# nothing", "must have a row below its column names"),
+        ("name\tfile\nx\ta.fa", "lacks 'fasta'"),
+        ("name\tfasta\tcolour\nx\ta.fa\tred", "has 'colour', unknown or twice"),
+        ("name\tfasta\nx\ta.fa\nempty\tn.fa", "'empty' gives none"),
     ],
 )
 def test_what_is_wrong_in_a_sheet_is_said_with_its_line(sheet, line, message):
-    sheet.write_text("name\tfasta\tweight\theld_out\n" + line + "\n")
+    write_fasta(sheet.parent / "n.fa", chr1="N" * 900)
+    header = "" if line.startswith("name") else "name\tfasta\tweight\theld_out\n"
+    sheet.write_text(f"{header}{line}\n")
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         corpus.read_sheet(sheet, store="memory", **CUT)
-
-
-def test_columns_and_empty_genomes_are_checked(sheet, tmp_path):
-    sheet.write_text("name\tfile\nx\ta.fa\n")
-    with pytest.raises(ValueError, match="lacks 'fasta'"):
-        corpus.read_sheet(sheet, **CUT)
-    sheet.write_text("name\tfasta\tcolour\nx\ta.fa\tred\n")
-    with pytest.raises(ValueError, match="has 'colour', unknown or twice"):
-        corpus.read_sheet(sheet, **CUT)
-    write_fasta(tmp_path / "n.fa", chr1="N" * 900)
-    sheet.write_text("name\tfasta\nx\ta.fa\nempty\tn.fa\n")
-    with pytest.raises(ValueError, match="'empty' gives none"):
-        corpus.read_sheet(sheet, store="memory", **CUT)
     with pytest.raises(ValueError, match="store must be one of memory, index, shards; got 'disk'"):
-        corpus.read_sheet(sheet, store="disk", **CUT)
-
-
-# Shards
+        corpus.read([sheet], store="disk", **CUT)
 
 
 @pytest.mark.parametrize("vocabulary", ["nt-v1", "nt-v2", "nt-3mer"])
@@ -172,25 +150,32 @@ def test_shards_are_made_once_and_known_by_content(tmp_path):
     copy = tmp_path / "copy.fa"
     copy.write_bytes(fasta.read_bytes())
     assert folder(copy) == first and (first / "track.npy").stat().st_mtime_ns == made
-    assert folder(fasta, k=3) != first
-    assert folder(write_fasta(fasta, chr1=random_dna(500, 1))) != first
+    assert folder(fasta, k=3) != first and folder(write_fasta(fasta, chr1=random_dna(500, 1))) != first
     with pytest.raises(ValueError, match="k must be 1 to 7, .* got 8"):
         folder(fasta, k=8)
 
 
-def test_pieces_of_a_long_contig_join(tmp_path, monkeypatch):
+def test_pieces_join_and_runs_of_n_are_counted_as_one_by_one(tmp_path, monkeypatch):
     fasta = write_fasta(tmp_path / "g.fa", chr1=with_n(2_000, 7))
     whole = bases.shards(fasta, tmp_path / "whole")["chr1"]
     monkeypatch.setattr(bases, "_PIECE", 37)
     pieces = bases.shards(fasta, tmp_path / "pieces")["chr1"]
     assert np.array_equal(pieces._numbers, whole._numbers)
-    assert bases.unknown_runs(pieces)[0].tolist() == [
-        [0, 2],
-        [700, 701],
-        [900, 935],
-        [1303, 1304],
-        [1999, 2000],
-    ]
+    assert bases.unknown_runs(pieces)[0].tolist() == [[0, 2], [700, 701], [900, 935], [1303, 1304], [1999, 2000]]  # fmt: skip
+    codes = bases.encode("NNACNGTNNN" + "ACGT" * 3 + "N")
+    runs, mark = bases.unknown_runs(codes)
+    assert mark == hashlib.sha256(bytes(codes)).hexdigest()[:16]
+    positions = np.arange(len(codes) + 1)
+    counted = [int((codes[:p] == bases.N).sum()) for p in positions]
+    assert bases.unknown_before(runs, positions).tolist() == counted
+    assert bases.unknown_runs(codes[:0])[0].shape == (0, 2)
+    assert bases.unknown_before(np.zeros((0, 2), np.int64), positions).sum() == 0
+    fasta = write_fasta(tmp_path / "five.fa", chr1="ACGTN")
+    codes = corpus.read([fasta], chunk_bp=5, tokens_bp=5, overlap_bp=0, max_n=0.5, store="index").codes[0]
+    parts = codes[1:4], codes[3:3], codes[:]
+    assert [part.tolist() for part in parts] == [[1, 2, 3], [], [0, 1, 2, 3, 4]]
+    with pytest.raises(ValueError, match="steps of 1; got 2"):
+        codes[::2]
 
 
 @pytest.mark.parametrize(
@@ -215,23 +200,3 @@ def test_a_run_from_shards_stopped_inside_an_epoch_equals_one_from_memory(sheet,
     rest = training.train(recipe, mapped, tmp_path / "parts", steps=6, **options)
     assert rest.history["loss"].tolist() == whole.history["loss"].tolist()
     assert recipe.sequences * 6 < len(memory.chunks)
-
-
-def test_runs_of_n_are_counted_as_one_by_one():
-    codes = bases.encode("NNACNGTNNN" + "ACGT" * 3 + "N")
-    runs, mark = bases.unknown_runs(codes)
-    assert mark == hashlib.sha256(bytes(codes)).hexdigest()[:16]
-    positions = np.arange(len(codes) + 1)
-    counted = [int((codes[:p] == bases.N).sum()) for p in positions]
-    assert bases.unknown_before(runs, positions).tolist() == counted
-    assert bases.unknown_runs(codes[:0])[0].shape == (0, 2)
-    assert bases.unknown_before(np.zeros((0, 2), np.int64), positions).sum() == 0
-
-
-def test_the_index_reads_in_steps_of_one(tmp_path):
-    fasta = write_fasta(tmp_path / "g.fa", chr1="ACGTN")
-    codes = corpus.read([fasta], chunk_bp=5, tokens_bp=5, overlap_bp=0, max_n=0.5, store="index").codes[0]
-    parts = codes[1:4], codes[3:3], codes[:]
-    assert [part.tolist() for part in parts] == [[1, 2, 3], [], [0, 1, 2, 3, 4]]
-    with pytest.raises(ValueError, match="steps of 1; got 2"):
-        codes[::2]

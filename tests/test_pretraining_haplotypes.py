@@ -68,7 +68,7 @@ def read(vcf, fasta, **options):
     return haplotypes.read(vcf, fasta, chunk_bp=60, tokens_bp=60, overlap_bp=0, **options)
 
 
-def test_each_kind_of_record_by_hand(by_hand):
+def test_each_kind_of_record_by_hand_and_coordinates_map_back(by_hand):
     fasta, vcf = by_hand
     source = read(vcf, fasta)
     whole = Interval("chr1", 0, len(REFERENCE))
@@ -89,9 +89,6 @@ def test_each_kind_of_record_by_hand(by_hand):
     assert written.sequence == "".join(right)
     untouched = source.fetch("S2", 0, whole)
     assert untouched.sequence == REFERENCE and not any(untouched.counts.values())
-
-
-def test_coordinates_map_back(by_hand):
     fasta, vcf = by_hand
     found = read(vcf, fasta).fetch("S1", 0, Interval("chr1", 0, len(REFERENCE)))
     assert len(found.positions) == len(found.codes) == len(REFERENCE) + 3 - 3
@@ -109,9 +106,7 @@ def drawn_records(rng: random.Random, reference: str, count: int):
     rows = []
     for _ in range(count):
         start, kind = rng.randrange(0, len(reference) - 12), rng.choice(["snv", "mnv", "ins", "del", "both"])
-        ref = reference[
-            start : start + {"snv": 1, "mnv": 3, "ins": 1, "del": rng.randint(2, 8), "both": 3}[kind]
-        ]
+        ref = reference[start : start + {"snv": 1, "mnv": 3, "ins": 1, "del": rng.randint(2, 8), "both": 3}[kind]]  # fmt: skip
         bases = lambda n: "".join(rng.choice("ACGT") for _ in range(n))  # noqa: E731
         alts = {
             {"snv": bases(1), "mnv": bases(3), "ins": ref + bases(rng.randint(1, 6)), "del": ref[0],
@@ -204,7 +199,7 @@ def crowd(tmp_path):
     return fasta, write_vcf(tmp_path / "crowd.vcf", rows, names, length=4_000), sheet, marks
 
 
-def test_populations_are_equally_likely_and_rows_follow_from_seed_step_and_number(crowd):
+def test_populations_are_equally_likely_and_a_run_is_judged_on_the_reference(crowd, tmp_path):
     fasta, vcf, sheet, marks = crowd
     source = haplotypes.read(vcf, fasta, sheet=sheet, held_out=[Interval("chr1", 2_000, 2_400)], **CUT)
     assert {name: len(samples) for name, samples in source.samples.items()} == {"small": 2, "large": 30}
@@ -216,13 +211,9 @@ def test_populations_are_equally_likely_and_rows_follow_from_seed_step_and_numbe
     found = Counter(name for text in texts for name, mark in marks.items() if mark in text)
     small = found["P00"] + found["P01"]
     # Half of the haplotypes carry a mark; of these half are of the population of two, where shares would give one in 16.
-    assert 100 < sum(found.values()) < 200
-    assert 0.35 < small / sum(found.values()) < 0.65
+    assert 100 < sum(found.values()) < 200 and 0.35 < small / sum(found.values()) < 0.65
     without = haplotypes.read(vcf, fasta, **CUT)
     assert len(without.samples["all"]) == 32
-
-
-def test_a_run_reads_haplotypes_and_is_judged_on_the_reference(crowd, tmp_path):
     fasta, vcf, sheet, _ = crowd
     source = haplotypes.read(vcf, fasta, sheet=sheet, held_out=[Interval("chr1", 2_000, 2_400)], **CUT)
     recipe = variant(random_replacement=False, both_strands=True)

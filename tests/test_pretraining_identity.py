@@ -41,9 +41,6 @@ def accepted(before, now, accept=True):
     return checkpoints.agreed(before, now, accept=accept, place="runs/x")
 
 
-# What goes on
-
-
 def test_the_same_content_goes_on_however_it_lies_there(begun, tmp_path):
     folder = tmp_path / "elsewhere"
     folder.mkdir()
@@ -61,16 +58,6 @@ def test_the_same_content_goes_on_however_it_lies_there(begun, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"micro_tokens": 62}, {"cooldown_steps": 9}, {"recompute": True}, {"precision": "auto"}]
-)
-def test_what_changes_memory_or_the_end_of_the_schedule_goes_on(begun, tmp_path, changes):
-    accepted(begun, of(read(tmp_path), variant(**changes)), accept=False)
-
-
-# What does not
-
-
-@pytest.mark.parametrize(
     ("options", "words"),
     [
         ({"bases": "T" + BASES[1:] if BASES[0] != "T" else "A" + BASES[1:]}, r"contig: chr1 of a\.fa \(4,000 bp\) is of other content"),
@@ -82,9 +69,7 @@ def test_what_changes_memory_or_the_end_of_the_schedule_goes_on(begun, tmp_path,
 )  # fmt: skip
 def test_each_change_of_the_corpus_is_refused_in_words_and_accepted(begun, tmp_path, options, words):
     now = of(read(tmp_path / "now", **options))
-    with pytest.raises(
-        checkpoints.Changed, match=f"runs/x must go on with .* but {words}.*accept_changes=True"
-    ):
+    with pytest.raises(checkpoints.Changed, match=f"runs/x must go on with .* but {words}.*accept_changes=True"):  # fmt: skip
         accepted(begun, now, accept=False)
     with pytest.warns(UserWarning, match=f"runs/x goes on after step 4, but {words}"):
         kept, comparable = accepted(begun, now)
@@ -94,13 +79,31 @@ def test_each_change_of_the_corpus_is_refused_in_words_and_accepted(begun, tmp_p
     assert {tuple(mark) for mark in begun["learned"]} <= {tuple(mark) for mark in kept["learned"]}
 
 
-def test_sources_added_or_in_another_order_are_said(begun, tmp_path):
+def test_sources_judged_sequences_tokenizer_and_weights_are_compared(begun, tmp_path, monkeypatch):
     read(tmp_path)
     third = write_fasta(tmp_path / "c.fa", chr3=random_dna(800, 7))
     files = [tmp_path / "a.fa", tmp_path / "b.fa"]
     for now, words in ((files[::-1], "contig is now in another order"), ([*files, third], r"is now with chr3 of c\.fa")):  # fmt: skip
         with pytest.raises(checkpoints.Changed, match=words):
             accepted(begun, of(corpus.read(now, held_out=[REGION], **CUT)), accept=False)
+    # What changes memory or the end of the schedule goes on.
+    free = {"micro_tokens": 62, "cooldown_steps": 9, "recompute": True, "precision": "auto"}
+    accepted(begun, of(read(tmp_path), variant(**free)), accept=False)
+    with pytest.raises(checkpoints.Changed, match="held out was 5 sequences .* and is now 2 sequences"):
+        accepted(begun, of(read(tmp_path), limit=2), accept=False)
+    sheet = tmp_path / "genomes.tsv"
+    found = []
+    for weights in ((1, 3), (2, 6), (1, 1)):
+        sheet.write_text(f"name\tfasta\tweight\nx\ta.fa\t{weights[0]}\ny\tb.fa\t{weights[1]}\n")
+        found.append(of(corpus.read_sheet(sheet, store="memory", **CUT)) | {"step": 1})
+    accepted(found[0], found[1], accept=False)  # shares decide, as 1 to 3 is 2 to 6
+    words = "weight is now without 1 of x, 3 of y and with 1 of x, 1 of y"
+    with pytest.raises(checkpoints.Changed, match=words):
+        accepted(found[0], found[2], accept=False)
+    other = SimpleNamespace(to_text=lambda: "A\nC", name="nt-v2")
+    monkeypatch.setattr(checkpoints, "VOCABULARIES", {"nt-v2": other})
+    with pytest.raises(checkpoints.Changed, match="tokenizer: nt-v2 is of other content"):
+        accepted(begun, of(read(tmp_path)), accept=False)
 
 
 @pytest.mark.parametrize("name", sorted(set(TINY.as_dict()) - set(checkpoints._FREE)))
@@ -117,24 +120,6 @@ def test_each_number_of_the_recipe_that_decides_is_compared(begun, tmp_path, nam
     else:
         with pytest.warns(UserWarning, match=f"{name} was"):
             assert accepted(begun, now)[1]
-
-
-def test_judged_sequences_tokenizer_and_weights_are_compared(begun, tmp_path, monkeypatch):
-    with pytest.raises(checkpoints.Changed, match="held out was 5 sequences .* and is now 2 sequences"):
-        accepted(begun, of(read(tmp_path), limit=2), accept=False)
-    sheet = tmp_path / "genomes.tsv"
-    found = []
-    for weights in ((1, 3), (2, 6), (1, 1)):
-        sheet.write_text(f"name\tfasta\tweight\nx\ta.fa\t{weights[0]}\ny\tb.fa\t{weights[1]}\n")
-        found.append(of(corpus.read_sheet(sheet, store="memory", **CUT)) | {"step": 1})
-    accepted(found[0], found[1], accept=False)  # shares decide, as 1 to 3 is 2 to 6
-    words = "weight is now without 1 of x, 3 of y and with 1 of x, 1 of y"
-    with pytest.raises(checkpoints.Changed, match=words):
-        accepted(found[0], found[2], accept=False)
-    other = SimpleNamespace(to_text=lambda: "A\nC", name="nt-v2")
-    monkeypatch.setattr(checkpoints, "VOCABULARIES", {"nt-v2": other})
-    with pytest.raises(checkpoints.Changed, match="tokenizer: nt-v2 is of other content"):
-        accepted(begun, of(read(tmp_path)), accept=False)
 
 
 def test_individuals_are_compared(tmp_path):
@@ -163,9 +148,6 @@ def test_individuals_are_compared(tmp_path):
         accepted(begun, of(second), accept=False)
 
 
-# Learned bases stay learned
-
-
 def test_no_base_that_was_learned_from_is_ever_held_out(tmp_path):
     """Against sets of single bases, for regions all over the contig."""
     source = read(tmp_path)
@@ -183,7 +165,7 @@ def test_no_base_that_was_learned_from_is_ever_held_out(tmp_path):
     assert set(outcomes) == {True, False}
 
 
-def test_a_contig_is_known_by_its_bases_and_a_masked_one_by_its_name(begun, tmp_path):
+def test_a_contig_is_known_by_its_bases_a_masked_one_by_its_name_an_unknown_one_by_nothing(begun, tmp_path):
     # The bases of chr1 under a name that says nothing, and chr1 with its first half masked.
     for name, bases in (("scaffold9", BASES), ("1", "N" * 1_000 + BASES[1_000:])):
         fasta = write_fasta(tmp_path / f"{name}.fa", **{name: bases})
@@ -196,18 +178,12 @@ def test_a_contig_is_known_by_its_bases_and_a_masked_one_by_its_name(begun, tmp_
         kept, _ = accepted(begun, now)
     with pytest.raises(checkpoints.Changed, match=r"trained on chr1:2,\d+-2,\d+, now held out"):
         accepted(kept | {"step": 8}, of(read(tmp_path)))
-
-
-def test_a_checkpoint_without_a_corpus_is_not_gone_on_with_unasked(begun, tmp_path):
     old = {"recipe": begun["recipe"], "step": 4}
     now = of(read(tmp_path))
     with pytest.raises(checkpoints.Changed, match="an earlier version wrote, is not known"):
         accepted(old, now, accept=False)
     with pytest.warns(UserWarning, match="is not known.*best/ begins anew"):
         assert accepted(old, now)[0]["learned"] == now["learned"]
-
-
-# Whole runs
 
 
 def train(source, directory, steps, recipe=TINY, **options):
@@ -238,9 +214,6 @@ def test_a_run_that_goes_on_with_another_region_begins_best_anew(tmp_path):
     assert train(other, run, 5).history["step"].tolist() == [1, 2, 3, 4, 5]
 
 
-# Numbers that are not finite
-
-
 def refuse(constant):
     raise AssertionError(f"{constant} is no JSON")
 
@@ -257,9 +230,7 @@ def broken(kind, monkeypatch):
     def built(config):
         module = build(config)
         if kind == "loss":
-            module.lm_head.register_forward_hook(
-                lambda m, _, out: out * torch.nan if m.training and third() else out
-            )
+            module.lm_head.register_forward_hook(lambda m, _, out: out * torch.nan if m.training and third() else out)  # fmt: skip
         if kind == "gradient":
             module.lm_head.decoder.weight.register_hook(lambda g: g * torch.inf if third() else g)
         return module
@@ -307,9 +278,7 @@ def test_what_is_not_finite_ends_the_run_before_a_checkpoint_is_lost(tmp_path, m
 def test_without_a_checkpoint_yet_it_is_said_and_files_are_json(tmp_path):
     source = read(tmp_path, held_out=())
     endless = variant(learning_rate=float("inf"), first_learning_rate=float("inf"))
-    with pytest.raises(
-        FloatingPointError, match=r"at step 1, with learning rate (inf|nan), .*No checkpoint yet"
-    ):
+    with pytest.raises(FloatingPointError, match=r"at step 1, with learning rate (inf|nan), .*No checkpoint yet"):  # fmt: skip
         train(source, tmp_path / "bad", 2, endless)
     assert not (tmp_path / "bad" / "checkpoint").exists()
     train(source, tmp_path / "run", 1)

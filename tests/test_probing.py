@@ -13,6 +13,9 @@ from ntviz import probing
 from ntviz.probing import metrics as own
 from ntviz.probing.estimators import Fitted, Setting
 
+TWO = {"kind": "binary", "classes": 2}
+TRAIN = np.arange(900) < 600
+
 
 def planted(n=900, groups=18, classes=2, strength=0.8, seed=0):
     """Vectors of three layers, of which the second alone knows the class."""
@@ -41,12 +44,9 @@ def test_metrics_of_classes_are_those_of_scikit_learn(classes, seed):
     assert found["accuracy"] == pytest.approx(judged_by.accuracy_score(labels, guessed))
     assert found["f1"] == pytest.approx(judged_by.f1_score(labels, guessed, average="macro"))
     against = [1] if classes == 2 else range(classes)
-    assert found["auroc"] == pytest.approx(
-        np.mean([judged_by.roc_auc_score(labels == c, predicted[:, c]) for c in against])
-    )
-    assert found["auprc"] == pytest.approx(
-        np.mean([judged_by.average_precision_score(labels == c, predicted[:, c]) for c in against])
-    )
+    for name, measure in (("auroc", judged_by.roc_auc_score), ("auprc", judged_by.average_precision_score)):
+        each = [measure(labels == c, predicted[:, c]) for c in against]
+        assert found[name] == pytest.approx(np.mean(each))
 
 
 def test_metrics_without_a_class_say_so():
@@ -74,6 +74,7 @@ def test_what_is_not_defined_is_no_number_and_says_why(kind, labels, predicted, 
     names = ("no", "yes") if kind == "binary" else ()
     assert np.isnan(probing.scores(kind, labels, predicted)[probing.metric_names(kind)[0]])
     assert own.undefined(kind, labels, predicted, names) == reason
+    assert own.undefined("binary", [0, 1, 1], np.eye(2)[[0, 1, 0]]) == ""
     with np.errstate(invalid="ignore"):
         if kind in ("binary", "multiclass"):
             # By the definition: the covariance of truth and guess over their spreads.
@@ -83,14 +84,8 @@ def test_what_is_not_defined_is_no_number_and_says_why(kind, labels, predicted, 
     groups = np.arange(len(labels))
     found = probing.bootstrap(kind, labels, predicted, groups, draws=20)
     assert all(np.isnan(found[:3]))
-    compared = probing.compare(
-        kind, labels, np.asarray(predicted), np.asarray(predicted)[::-1], groups, draws=20
-    )
+    compared = probing.compare(kind, labels, predicted, predicted[::-1], groups, draws=20)
     assert np.isnan([compared.difference, compared.low, compared.high, compared.p]).all()
-
-
-def test_a_defined_metric_has_no_reason():
-    assert own.undefined("binary", [0, 1, 1], np.eye(2)[[0, 1, 0]]) == ""
 
 
 def test_a_target_that_was_not_learned_does_not_raise_the_mean_of_the_others():
@@ -108,7 +103,7 @@ def test_a_setting_that_is_not_defined_is_chosen_by_the_loss_alone_and_said():
     labels = (np.arange(200) % 20 == 0).astype(int)
     layers = {layer: 0.01 * rng.normal(size=(200, 3)) for layer in range(3)}
     layers[2][:, 0] += 0.02 * labels
-    found = probing.probe(layers, labels, np.arange(200), kind="binary", classes=2, train=np.arange(160))
+    found = probing.probe(layers, labels, np.arange(200), **TWO, train=np.arange(160))
     inner = found.inner
     if inner["score"].isna().all():
         assert inner.loc[inner["chosen"], "loss"].item() == inner["loss"].min()
@@ -120,7 +115,7 @@ def test_a_setting_that_is_not_defined_is_chosen_by_the_loss_alone_and_said():
     expected = []
     for fold in range(3):
         inside, outside = np.flatnonzero(of_fold != fold), np.flatnonzero(of_fold == fold)
-        fitted = probing.fit(layers, labels, inside, setting, kind="binary", classes=2, seed=0)
+        fitted = probing.fit(layers, labels, inside, setting, **TWO, seed=0)
         predicted = fitted.predict(layers[setting.features][outside])
         expected.append(judged_by.log_loss(labels[outside], predicted / predicted.sum(1, keepdims=True)))
     assert losses[setting.features, setting.strength] == pytest.approx(np.mean(expected), rel=1e-5)
@@ -136,12 +131,10 @@ def test_metrics_of_tracks_and_targets():
     assert found["auroc"] == pytest.approx(np.mean(aucs))
     targets, values = rng.normal(size=(50, 2)), rng.normal(size=(50, 2))
     found = probing.scores("regression", targets, values)
-    assert found["pearson"] == pytest.approx(
-        np.mean([stats.pearsonr(targets[:, t], values[:, t])[0] for t in (0, 1)])
-    )
-    assert found["spearman"] == pytest.approx(
-        np.mean([stats.spearmanr(targets[:, t], values[:, t])[0] for t in (0, 1)])
-    )
+    for name, measure in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr)):
+        assert found[name] == pytest.approx(
+            np.mean([measure(targets[:, t], values[:, t])[0] for t in (0, 1)])
+        )
     assert found["mse"] == pytest.approx(np.mean((targets - values) ** 2))
     assert np.isnan(own.pearson(np.ones(5), np.arange(5)))
 
@@ -153,13 +146,10 @@ def test_top_k_is_the_share_of_sites_among_as_many_best_bases():
     found = probing.scores("per_base", labels, predicted)
     expected = []
     for c in (1, 2):
-        bases = [
-            (predicted[i, j, c], labels[i, j] == c)
-            for i, j in itertools.product(range(20), range(50))
-            if labels[i, j] >= 0
-        ]
-        k = sum(hit for _, hit in bases)
-        expected.append(sum(hit for _, hit in sorted(bases, key=lambda pair: -pair[0])[:k]) / k)
+        places = [place for place in itertools.product(range(20), range(50)) if labels[place] >= 0]
+        best = sorted(places, key=lambda place: -predicted[*place, c])
+        k = sum(labels[place] == c for place in places)
+        expected.append(sum(labels[place] == c for place in best[:k]) / k)
     assert found["top_k"] == pytest.approx(np.mean(expected))
     assert own.top_k(np.array([1, 0, 0, 0]), np.zeros(4)) == 0.25
     assert np.isnan(own.top_k(np.zeros(3), np.arange(3)))
@@ -189,14 +179,10 @@ def test_folds_that_cannot_be_are_refused():
     labels, groups = np.array([0, 1] * 10), np.array(["a"] * 10 + ["b"] * 10)
     with pytest.raises(ValueError, match=r"received 3 folds and 2 groups \(a, b\)"):
         probing.folds("binary", labels, groups, 3, seed=0)
-    with pytest.raises(
-        ValueError, match="Each of 2 folds must hold every class; received examples of class 0: 19, 1: 1"
-    ):
+    with pytest.raises(ValueError, match="Each of 2 folds must hold every class; .* of class 0: 19, 1: 1"):
         probing.folds("binary", np.array([1] + [0] * 19), groups, 2, seed=0)
     one_sided = np.array([0] * 10 + [1] * 10)
-    with pytest.raises(
-        ValueError, match="fold . has no example of class . to learn from: it lies in too few groups"
-    ):
+    with pytest.raises(ValueError, match="no example of class . to learn from: it lies in too few groups"):
         probing.folds("binary", one_sided, groups, 2, seed=0)
 
 
@@ -207,25 +193,21 @@ def test_folds_that_cannot_be_are_refused():
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_layer_that_knows_is_chosen_and_solves_it(method, classes):
     layers, labels, groups = planted(classes=classes)
-    kind = "binary" if classes == 2 else "multiclass"
-    found = probing.probe(
-        layers, labels, groups, kind=kind, classes=classes, method=method, train=np.arange(900) < 600
-    )
+    given = {"kind": "binary" if classes == 2 else "multiclass", "classes": classes, "method": method}
+    found = probing.probe(layers, labels, groups, train=TRAIN, **given)
     assert found.chosen[0].features == 1
     assert found.scores(labels)["mcc"] > 0.5
     np.testing.assert_array_equal(found.judged, np.arange(600, 900))
     np.testing.assert_allclose(found.predicted.sum(axis=1), 1, atol=1e-6)
     assert found.inner["chosen"].sum() == 1
-    again = probing.probe(
-        layers, labels, groups, kind=kind, classes=classes, method=method, train=np.arange(900) < 600
-    )
+    again = probing.probe(layers, labels, groups, train=TRAIN, **given)
     np.testing.assert_array_equal(again.predicted, found.predicted)
 
 
 def test_folds_judge_every_example_once():
-    layers, labels, groups = planted()
-    found = probing.probe(layers, labels, groups, kind="binary", classes=2, n_folds=3)
-    np.testing.assert_array_equal(found.judged, np.arange(900))
+    layers, labels, groups = planted(n=450)
+    found = probing.probe(layers, labels, groups, **TWO, n_folds=3)
+    np.testing.assert_array_equal(found.judged, np.arange(450))
     assert len(found.chosen) == 3
     for group in np.unique(groups):
         assert len(set(found.fold[groups == group])) == 1
@@ -235,14 +217,13 @@ def test_folds_judge_every_example_once():
 def test_what_is_judged_is_never_seen():
     """Whatever the held-out vectors, labels or scale are, what was fitted and chosen is the same."""
     layers, labels, groups = planted()
-    train = np.arange(900) < 600
-    first = probing.probe(layers, labels, groups, kind="binary", classes=2, train=train)
+    first = probing.probe(layers, labels, groups, **TWO, train=TRAIN)
     changed = {layer: vectors.copy() for layer, vectors in layers.items()}
     for vectors in changed.values():
         vectors[610:] *= 1_000
     other = labels.copy()
     other[600:] = 1 - other[600:]
-    second = probing.probe(changed, other, groups, kind="binary", classes=2, train=train)
+    second = probing.probe(changed, other, groups, **TWO, train=TRAIN)
     np.testing.assert_array_equal(first.predicted[:10], second.predicted[:10])
     assert first.chosen == second.chosen
     np.testing.assert_array_equal(first.inner["score"], second.inner["score"])
@@ -252,7 +233,7 @@ def test_noise_stays_noise_however_many_layers_are_tried():
     rng = np.random.default_rng(5)
     layers = {layer: rng.normal(size=(600, 30)).astype(np.float32) for layer in range(12)}
     labels, groups = rng.integers(0, 2, 600), np.repeat(np.arange(20), 30)
-    found = probing.probe(layers, labels, groups, kind="binary", classes=2, n_folds=4)
+    found = probing.probe(layers, labels, groups, **TWO, n_folds=4)
     assert abs(found.scores(labels)["mcc"]) < 0.15
     # The winner inside looks better than it is: that is why it is judged outside.
     assert found.inner.groupby("fold")["score"].max().mean() > found.scores(labels)["mcc"]
@@ -263,37 +244,31 @@ def test_tracks_and_targets_are_probed(method):
     rng = np.random.default_rng(2)
     vectors = {0: rng.normal(size=(700, 10)).astype(np.float32)}
     groups = np.repeat(np.arange(14), 50)
-    train = np.arange(700) < 500
+    given = {"method": method, "train": np.arange(700) < 500}
     labels = vectors[0][:, :3] + 0.5 * rng.normal(size=(700, 3)) > 0
     labels = np.hstack([labels, np.zeros((700, 1), bool), np.ones((700, 1), bool)])
-    found = probing.probe(vectors, labels, groups, kind="multilabel", classes=5, method=method, train=train)
+    found = probing.probe(vectors, labels, groups, kind="multilabel", classes=5, **given)
     assert found.scores(labels)["auroc"] > 0.85
     np.testing.assert_array_equal(found.predicted[:, 3], 0)
     np.testing.assert_array_equal(found.predicted[:, 4], 1)
     targets = (vectors[0][:, :2] * [3, 100] + [5, -400]).astype(np.float32)
-    found = probing.probe(vectors, targets, groups, kind="regression", classes=2, method=method, train=train)
+    found = probing.probe(vectors, targets, groups, kind="regression", classes=2, **given)
     assert found.scores(targets)["pearson"] > 0.9
-    one = probing.probe(
-        vectors, labels[:, :1], groups, kind="multilabel", classes=1, method=method, train=train
-    )
+    one = probing.probe(vectors, labels[:, :1], groups, kind="multilabel", classes=1, **given)
     assert one.predicted.shape == (200, 1)
     assert one.scores(labels[:, :1])["auroc"] > 0.85
 
 
-def test_a_feature_that_does_not_vary_changes_nothing():
-    layers, labels, _ = planted()
-    setting = Setting("logistic", 1)
-    flat = np.hstack([layers[1], np.full((900, 2), 7, np.float32)])
-    one = Fitted("binary", 2, setting, 0).fit(layers[1], labels).predict(layers[1])
-    two = Fitted("binary", 2, setting, 0).fit(flat, labels).predict(flat)
-    np.testing.assert_allclose(one, two, atol=1e-4)
-
-
-def test_a_class_that_training_lacks_gets_no_probability():
+def test_a_feature_that_does_not_vary_and_a_class_that_training_lacks_get_nothing():
     layers, labels, groups = planted(classes=3)
-    train = np.arange(900) < 600
-    labels[train & (labels == 2)] = 0
-    found = probing.probe(layers, labels, groups, kind="multiclass", classes=3, train=train)
+    flat = np.hstack([layers[1], np.full((900, 2), 7, np.float32)])
+    fitted = (
+        Fitted("multiclass", 3, Setting("logistic", 1), 0).fit(x, labels).predict(x)
+        for x in (layers[1], flat)
+    )
+    np.testing.assert_allclose(*fitted, atol=1e-4)
+    labels[TRAIN & (labels == 2)] = 0
+    found = probing.probe(layers, labels, groups, kind="multiclass", classes=3, train=TRAIN)
     np.testing.assert_array_equal(found.predicted[:, 2], 0)
 
 
@@ -304,7 +279,10 @@ def test_a_class_that_training_lacks_gets_no_probability():
         ({"method": "forest"}, "must be one of logistic, mlp; received 'forest'"),
         ({"features": {}}, "at least one set of vectors"),
         ({"features": {0: np.zeros((5, 2))}}, r"900 rows; 0 is \[5, 2\]"),
-        ({"features": {0: np.full((900, 2), np.inf)}}, "900 of 0 are not, the first at 0"),
+        (
+            {"features": {0: np.full((900, 2), np.inf)}},
+            "Vectors of 0 must be finite; those of 900 of 900 examples are not, the first at index 0",
+        ),
         ({"labels": np.zeros(900, int)}, "all 600 training examples are of class 0"),
         ({"train": np.ones(900, bool)}, "examples to learn from and to judge by; received 900 and 0"),
         ({"groups": np.zeros(3)}, r"for each of 900 examples; received float64 of shape \[3\]"),
@@ -312,17 +290,9 @@ def test_a_class_that_training_lacks_gets_no_probability():
 )
 def test_a_probe_of_the_impossible_is_refused(change, message):
     layers, labels, groups = planted()
-    given = {
-        "features": layers,
-        "labels": labels,
-        "groups": groups,
-        "kind": "binary",
-        "classes": 2,
-        "method": "logistic",
-    }
-    given |= {"train": np.arange(900) < 600, **change}
+    given = {"features": layers, "labels": labels, "groups": groups, **TWO, "train": TRAIN, **change}
     with pytest.raises(ValueError, match=message):
-        probing.probe(given.pop("features"), given.pop("labels"), given.pop("groups"), **given)
+        probing.probe(**given)
 
 
 # Controls -----------------------------------------------------------------------------------------------------------
@@ -331,10 +301,10 @@ def test_a_probe_of_the_impossible_is_refused(change, message):
 def test_controls_tell_knowledge_from_chance():
     layers, labels, groups = planted()
     learned, held = np.arange(600), np.arange(600, 900)
-    found = probing.probe(layers, labels, groups, kind="binary", classes=2, train=np.arange(900) < 600)
+    found = probing.probe(layers, labels, groups, **TWO, train=TRAIN)
     score = found.scores(labels)["mcc"]
     meaningless = np.random.default_rng(8).integers(0, 2, 900)
-    given = {"kind": "binary", "classes": 2, "learned": learned, "held": held, "meaningless": meaningless}
+    given = {**TWO, "learned": learned, "held": held, "meaningless": meaningless}
     real = probing.controls(layers, labels, found.chosen[0], score=score, permutations=19, draws=6, **given)
     assert real.p == pytest.approx(1 / 20)
     assert abs(real.permuted.mean()) < 0.1
@@ -352,10 +322,8 @@ def test_permuted_labels_are_chance_even_for_one_strong_feature():
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 400)
     one = {0: (labels + 0.2 * rng.normal(size=400)).astype(np.float32)[:, None]}
-    given = {"kind": "binary", "classes": 2, "learned": np.arange(250), "held": np.arange(250, 400)}
-    found = probing.controls(
-        one, labels, Setting("logistic", 0), score=0.95, permutations=30, draws=0, **given
-    )
+    given = {**TWO, "learned": np.arange(250), "held": np.arange(250, 400), "score": 0.95}
+    found = probing.controls(one, labels, Setting("logistic", 0), permutations=30, draws=0, **given)
     # Some guess one class for all: that is no number, and counts as chance.
     assert np.nanmax(np.abs(found.permuted)) < 0.35
     assert found.p == pytest.approx(1 / 31)
@@ -384,24 +352,13 @@ def test_the_bootstrap_draws_groups_whole():
     names = np.unique(groups)
     for value, picked in zip(draws, rng.integers(0, len(names), size=(40, len(names))), strict=True):
         rows = np.concatenate([np.flatnonzero(groups == names[g]) for g in picked])
-        assert value == pytest.approx(
-            judged_by.matthews_corrcoef(labels[rows], predicted[rows].argmax(axis=1))
-        )
+        guessed = predicted[rows].argmax(axis=1)
+        assert value == pytest.approx(judged_by.matthews_corrcoef(labels[rows], guessed))
     interval = probing.bootstrap("binary", labels, predicted, groups, draws=40, seed=3)
     assert (interval.low, interval.high) == pytest.approx(tuple(np.percentile(draws, [2.5, 97.5])))
-    values = probing.redrawn(
-        "regression", labels[:, None].astype(float), predicted[:, 1:], groups, draws=3, seed=3
-    )
-    assert len(values) == 3
-
-
-def test_too_few_groups_have_no_interval():
-    interval = probing.bootstrap(
-        "binary", np.array([0, 1] * 4), np.eye(2)[[0, 1] * 4], np.repeat(list("abcd"), 2)
-    )
-    assert interval.value == 1
-    assert np.isnan([interval.low, interval.high]).all()
-    assert interval.groups == 4
+    few = probing.bootstrap("binary", [0, 1] * 4, np.eye(2)[[0, 1] * 4], np.repeat(list("abcd"), 2))
+    assert (few.value, few.groups) == (1, 4)
+    assert np.isnan([few.low, few.high]).all()
 
 
 def test_a_comparison_throws_every_coin_when_groups_are_few():
@@ -440,7 +397,7 @@ def test_equal_models_do_not_differ_and_a_better_one_does(kind):
 
 
 def test_the_test_of_equals_is_fair():
-    """Two models that are equally bad are told apart at 5 % about one time in twenty."""
+    """Two models that are equally bad are told apart at 5 % about one time in twenty; and other examples are refused."""
     rng = np.random.default_rng(11)
     labels, groups = rng.integers(0, 2, 200), np.repeat(np.arange(20), 10)
     p = []
@@ -448,8 +405,5 @@ def test_the_test_of_equals_is_fair():
         first, second = (np.eye(2)[np.where(rng.random(200) < 0.3, 1 - labels, labels)] for _ in range(2))
         p.append(probing.compare("binary", labels, first, second, groups, draws=200).p)
     assert np.mean(np.array(p) <= 0.05) < 0.1
-
-
-def test_comparisons_of_other_examples_are_refused():
     with pytest.raises(ValueError, match=r"received shapes \[3, 2\] and \[4, 2\]"):
         probing.compare("binary", np.zeros(3, int), np.zeros((3, 2)), np.zeros((4, 2)), np.arange(3))

@@ -20,20 +20,14 @@ COLUMNS = ["chrom", "start", "end", "strand", "element", "gene", "gene_id", "tra
 
 
 def annotated(*features):
-    rows = [
-        (chrom, start, end, strand, kind, gene, gene, f"{gene}.1" if kind != "gene" else "", "", "")
-        for chrom, start, end, strand, kind, gene in features
-    ]
+    rows = [(*one, one[-1], f"{one[-1]}.1" if one[4] != "gene" else "", "", "") for one in features]
     return Annotation(pd.DataFrame(rows, columns=COLUMNS), source="toy")
 
 
 def gene(chrom, strand, name, exons, cds):
     whole = (exons[0][0], exons[-1][1])
-    return [
-        *((chrom, *whole, strand, kind, name) for kind in ("gene", "transcript")),
-        *((chrom, *part, strand, "exon", name) for part in exons),
-        *((chrom, *part, strand, "CDS", name) for part in cds),
-    ]
+    kinds = {"gene": [whole], "transcript": [whole], "exon": exons, "CDS": cds}
+    return [(chrom, *part, strand, kind, name) for kind, parts in kinds.items() for part in parts]
 
 
 FORWARD = gene("1", "+", "A", [(200, 300), (500, 640), (700, 800)], [(260, 300), (500, 640), (700, 720)])
@@ -74,18 +68,16 @@ def by_hand(annotation, reference, elements, length, share):
 def test_windows_may_begin_where_their_bases_are_of_one_element(reference, monkeypatch, share, chunk):
     monkeypatch.setattr(places, "CHUNK", chunk)
     toy = annotated(*FORWARD, *BACKWARD)
-    found = places.starts_by_element(
-        toy, reference, reference.whole("1"), embeddings.ELEMENTS, length=30, share=share
-    )
+    how = {"length": 30, "share": share}
+    found = places.starts_by_element(toy, reference, reference.whole("1"), embeddings.ELEMENTS, **how)
     expected = by_hand(toy, reference, embeddings.ELEMENTS, 30, share)
     starts = {kind: [at for run in runs.tolist() for at in range(*run)] for kind, runs in found.items()}
-    assert starts == expected
-    assert all(expected.values())
+    assert starts == expected and all(expected.values())
 
 
 def test_windows_do_not_overlap_and_are_read_on_the_strand_of_their_gene(reference):
-    toy = annotated(*FORWARD, *BACKWARD)
-    found = embeddings.windows(toy, reference, length=30, per_element=4, region="1:1-2,000")
+    toy, how = annotated(*FORWARD, *BACKWARD), {"length": 30, "per_element": 4, "region": "1:1-2,000"}
+    found, again = (embeddings.windows(toy, reference, **how) for _ in range(2))
     table = found.table
     assert list(table.columns) == ["chrom", "start", "end", "strand", "element", "gene", "gc"]
     spans = sorted(zip(table["start"], table["end"], strict=True))
@@ -95,27 +87,24 @@ def test_windows_do_not_overlap_and_are_read_on_the_strand_of_their_gene(referen
         assert row["start"] in allowed[row["element"]]
         forward = reference.fetch(Interval("1", row["start"], row["end"])).sequence
         assert text == (reverse_complement(forward) if row["strand"] == "-" else forward)
-        assert row["gc"] == gc(text)
-        assert "N" not in text
+        assert row["gc"] == gc(text) and "N" not in text
         if row["element"] == "CDS":
             assert (row["gene"], row["strand"]) == (("A", "+") if row["start"] < 900 else ("B", "-"))
         if row["element"] == "intergenic":
             assert row["gene"] == ""
     # Exons end at 660 and begin at 500, 600 and 700: an intron of A or B that neither covers with an exon.
-    introns = table[table["element"] == "intron"]
-    assert set(introns["gene"]) <= {"A", "B", "A, B"}
-    again = embeddings.windows(toy, reference, length=30, per_element=4, region="1:1-2,000")
+    assert set(table.loc[table["element"] == "intron", "gene"]) <= {"A", "B", "A, B"}
     pd.testing.assert_frame_equal(again.table, table)
     assert again.sequences == found.sequences
-    other = embeddings.windows(toy, reference, length=30, per_element=4, region="1:1-2,000", seed=1)
+    other = embeddings.windows(toy, reference, seed=1, **how)
     assert other.table["start"].tolist() != table["start"].tolist()
 
 
 def test_windows_are_drawn_until_none_is_left():
     # 100 starts, windows of 10: whatever is drawn, at least 5 and at most 10 fit, and no gap of 10 free starts is left.
+    runs = [np.array([[0, 60], [200, 240]]), np.array([[995, 1_011]])]
     for seed in range(20):
         taken = [[], [1_000]]
-        runs = [np.array([[0, 60], [200, 240]]), np.array([[995, 1_011]])]
         found = places.apart(runs, 100, 10, taken, np.random.default_rng(seed))
         assert (1, 1_010) in found  # the only start on the second contig that the taken window leaves
         assert taken[1] == [1_000, 1_010]
@@ -127,39 +116,33 @@ def test_windows_are_drawn_until_none_is_left():
 
 
 def test_each_start_is_as_likely_as_another():
-    starts = [
-        places.apart([np.array([[0, 2], [50, 58]])], 1, 5, [[]], np.random.default_rng(seed))[0][1]
-        for seed in range(600)
-    ]
-    share = np.mean(np.array(starts) < 2)
-    assert abs(share - 0.2) < 0.06  # 3.7 standard errors
+    runs, draws = [np.array([[0, 2], [50, 58]])], map(np.random.default_rng, range(600))
+    starts = [places.apart(runs, 1, 5, [[]], rng)[0][1] for rng in draws]
+    assert abs(np.mean(np.array(starts) < 2) - 0.2) < 0.06  # 3.7 standard errors
     assert set(starts) == {0, 1, *range(50, 58)}
 
 
 def test_what_could_not_be_found_is_said(reference):
-    toy = annotated(*FORWARD)
-    names = ["CDS", "three_prime_utr", "intron"]
+    toy, names = annotated(*FORWARD), ["CDS", "three_prime_utr", "intron"]
     found = embeddings.windows(toy, reference, elements=names, length=60, per_element=3, region="1:1-2000")
-    assert found.counts["element"].tolist() == names
-    assert found.counts["asked"].tolist() == [3, 3, 3]
-    utr = found.counts.set_index("element").loc["three_prime_utr"]
-    assert utr["found"] == 1  # 80 bp hold one window of 60
+    counts = found.counts.set_index("element")
+    assert list(counts.index) == names and (counts["asked"] == 3).all()
+    assert counts.loc["three_prime_utr", "found"] == 1  # 80 bp hold one window of 60
     assert "Fewer windows than the 3 asked for of an element: " in found.note
-    assert "three_prime_utr 1" in found.note
     means = found.table.groupby("element")["gc"].mean()
     assert f"Share of G and C: CDS {means['CDS']:.2f}" in found.note
-    assert "three_prime_utr 1" in repr(found)
+    assert "three_prime_utr 1" in found.note and "three_prime_utr 1" in repr(found)
     # An element that the others cover whole has none, and is counted.
-    covered = embeddings.windows(
-        toy, reference, elements=("exon", "CDS", "intron"), length=20, per_element=2, region="1:1-2000"
-    )
+    how = {"length": 20, "per_element": 2, "region": "1:1-2000"}
+    covered = embeddings.windows(toy, reference, elements=("exon", "CDS", "intron"), **how)
     assert covered.counts.set_index("element").loc["CDS", "found"] == 0
     assert "CDS 0" in covered.note
 
 
 def test_every_annotated_contig_is_looked_at_and_others_are_said(reference):
+    more = [("chr2", "C", (20, 180)), ("7", "D", (5, 9))]
     toy = annotated(
-        *FORWARD, *gene("chr2", "+", "C", [(20, 180)], [(20, 180)]), *gene("7", "+", "D", [(5, 9)], [(5, 9)])
+        *FORWARD, *(one for chrom, name, at in more for one in gene(chrom, "+", name, [at], [at]))
     )
     found = embeddings.windows(toy, reference, elements=("CDS",), length=40, per_element=50)
     assert set(found.table["chrom"]) == {"1", "chr2"}
@@ -170,11 +153,12 @@ def test_every_annotated_contig_is_looked_at_and_others_are_said(reference):
 
 def test_a_window_with_genes_of_both_strands_takes_either(reference):
     exons = [(0, 10), (900, 910)]
-    both = annotated(*gene("1", "+", "A", exons, [(0, 10)]), *gene("1", "-", "B", exons, [(0, 10)]))
+    both = annotated(
+        *(one for strand, name in ("+A", "-B") for one in gene("1", strand, name, exons, [(0, 10)]))
+    )
     how = {"elements": ("intron",), "length": 20, "per_element": 20, "region": "1:1-950"}
     found = embeddings.windows(both, reference, **how)
-    assert set(found.table["strand"]) == {"+", "-"}
-    assert set(found.table["gene"]) == {"A, B"}
+    assert set(found.table["strand"]) == {"+", "-"} and set(found.table["gene"]) == {"A, B"}
 
 
 @pytest.mark.parametrize(
@@ -183,10 +167,10 @@ def test_a_window_with_genes_of_both_strands_takes_either(reference):
         ({"elements": ()}, r"one or more, each once; received \[\]"),
         ({"elements": ("CDS", "CDS")}, r"each once; received \['CDS', 'CDS'\]"),
         ({"elements": ("enhancer",)}, "must be one of those in toy: .*received 'enhancer'"),
-        ({"length": 0}, "at least 1; received length=0"),
+        ({"length": 0}, "at least 1, .*received length=0"),
         ({"per_element": 0}, "per_element=0"),
-        ({"share": 0.5}, "share must be above 0.5 and at most 1, .*received 0.5"),
-        ({"share": 1.1}, "received 1.1"),
+        ({"share": 0.5}, "share above 0.5 and at most 1, .*share=0.5"),
+        ({"share": 1.1}, "share=1.1"),
         ({"length": 1_500}, "room for a window of 1,500 bp"),
         (
             {"region": "1:1,401-1,430", "length": 20},
@@ -197,18 +181,14 @@ def test_a_window_with_genes_of_both_strands_takes_either(reference):
     ],
 )
 def test_windows_that_cannot_be_are_refused(reference, given, message):
-    toy = annotated(*FORWARD)
     with pytest.raises(ValueError, match=message):
-        embeddings.windows(toy, reference, **{"length": 30, **given})
+        embeddings.windows(annotated(*FORWARD), reference, **{"length": 30, **given})
 
 
 def test_windows_can_be_matched_by_gc():
-    texts = ["GGAA", "GGAA", "GGAA", "GGGA", "CCTT", "TTTT", "CCCT"]
-    found = made(texts, ["CDS"] * 4 + ["intron"] * 3)
+    found = made(["GGAA", "GGAA", "GGAA", "GGGA", "CCTT", "TTTT", "CCCT"], ["CDS"] * 4 + ["intron"] * 3)
     matched = found.gc_matched(width=0.1)
-    assert len(matched) == 4
-    for name in ("CDS", "intron"):
-        assert sorted(matched.table.loc[matched.table["element"] == name, "gc"]) == [0.5, 0.75]
+    assert matched.table.groupby("element")["gc"].apply(sorted).tolist() == [[0.5, 0.75]] * 2
     assert [gc(text) for text in matched.sequences] == matched.table["gc"].tolist()
     shares = "Share of G and C: CDS 0.62, intron 0.62."
     assert matched.note == f"Matched by G and C in bins of 0.1: 2 of each. {shares}"

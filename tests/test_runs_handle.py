@@ -77,8 +77,7 @@ def test_everything_recorded_reaches_the_manifest(job, tmp_path):
     assert (found.answer, found.chips) == ("A donor of 0.99.", {"donor": "0.99 (shuffled 0.00)"})
     (data,) = found.data
     assert data["path"].endswith("sequence.fa")
-    assert data["bytes"] == 8
-    assert len(data["sha256"]) == 64
+    assert (data["bytes"], len(data["sha256"])) == (8, 64)
     found.write(tmp_path)
     assert manifest.read(tmp_path) == found
 

@@ -63,43 +63,19 @@ def test_other_cells_are_refused(source, message):
 @pytest.mark.parametrize(
     ("annotation", "text", "value"),
     [
-        ("str", "7", "7"),
-        ("str", "", ""),
-        ("str", "none", "none"),
-        ("str", "<script>", "<script>"),
-        ("int", "1_000", 1000),
-        ("int", "1e6", 1_000_000),
-        ("int", "-3", -3),
-        ("float", "3", 3.0),
-        ("float", "inf", math.inf),
-        ("bool", "yes", True),
-        ("bool", "False", False),
-        ("bool", "0", False),
-        ("str | None", "none", None),
-        ("str | None", "7", "7"),
-        ("str | None", "", ""),
-        ("Optional[int]", "None", None),
-        ("Optional[int]", "12", 12),
-        ("None | int | float", "1.5", 1.5),
-        ("int | str", "7", "7"),
-        ("Literal['fast', 'exact']", "exact", "exact"),
-        ("Literal[1, 2]", "2", 2),
-        ("list[str]", "a, b", ["a", "b"]),
-        ("list[str]", "20", ["20"]),
-        ("list[str]", "[20, X]", ["20", "X"]),
-        ("list[str]", '["a,b", "c"]', ["a,b", "c"]),
-        ("list[int]", "1,2,3", [1, 2, 3]),
-        ("list[int]", "[1, 2]", [1, 2]),
-        ("list[float]", "[1, 2.5]", [1.0, 2.5]),
-        ("list[str]", "", []),
-        ("list", "a,b", ["a", "b"]),
-        ("tuple[int, int]", "10,20", (10, 20)),
-        ("tuple[int, ...]", "10,20,30", (10, 20, 30)),
-        ("dict[str, int]", '{"a": 1}', {"a": 1}),
-        ("dict", "{'a': None}", {"a": None}),
-        ("Path", "data/x.fa", "data/x.fa"),
+        ("str", "7", "7"), ("str", "", ""), ("str", "none", "none"), ("str", "<script>", "<script>"),
+        ("int", "1_000", 1000), ("int", "1e6", 1_000_000), ("int", "-3", -3), ("float", "3", 3.0),
+        ("float", "inf", math.inf), ("bool", "yes", True), ("bool", "False", False), ("bool", "0", False),
+        ("str | None", "none", None), ("str | None", "7", "7"), ("str | None", "", ""),
+        ("Optional[int]", "None", None), ("Optional[int]", "12", 12), ("None | int | float", "1.5", 1.5),
+        ("int | str", "7", "7"), ("Literal['fast', 'exact']", "exact", "exact"), ("Literal[1, 2]", "2", 2),
+        ("list[str]", "a, b", ["a", "b"]), ("list[str]", "20", ["20"]), ("list[str]", "[20, X]", ["20", "X"]),
+        ("list[str]", '["a,b", "c"]', ["a,b", "c"]), ("list[int]", "1,2,3", [1, 2, 3]), ("list[int]", "[1, 2]", [1, 2]),
+        ("list[float]", "[1, 2.5]", [1.0, 2.5]), ("list[str]", "", []), ("list", "a,b", ["a", "b"]),
+        ("tuple[int, int]", "10,20", (10, 20)), ("tuple[int, ...]", "10,20,30", (10, 20, 30)),
+        ("dict[str, int]", '{"a": 1}', {"a": 1}), ("dict", "{'a': None}", {"a": None}), ("Path", "data/x.fa", "data/x.fa"),
     ],
-)
+)  # fmt: skip
 def test_text_is_coerced_to_the_annotation(annotation, text, value):
     found = parameters.coerce(text, Parameter("p", annotation, None))
     assert found == value
@@ -114,26 +90,13 @@ def test_without_an_annotation_the_default_decides(default):
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [
-        ("int", "1.5"),
-        ("int", "many"),
-        ("float", "1,5"),
-        ("bool", "maybe"),
-        ("Literal['fast']", "slow"),
-        ("list[int]", "1,b"),
-        ("list[int]", "[1, 2"),
-        ("tuple[int, int]", "1,2,3"),
-        ("dict", "a=1"),
-        ("None | int", "x"),
-        ("int", 1.5),
-        ("int", True),
-        ("str", 7),
-        ("list[int]", ["a"]),
+        ("int", "1.5"), ("int", "many"), ("float", "1,5"), ("bool", "maybe"), ("Literal['fast']", "slow"),
+        ("list[int]", "1,b"), ("list[int]", "[1, 2"), ("tuple[int, int]", "1,2,3"), ("dict", "a=1"), ("None | int", "x"),
+        ("int", 1.5), ("int", True), ("str", 7), ("list[int]", ["a"]),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_fit_is_refused(annotation, value):
-    with pytest.raises(
-        ValueError, match=r"parameter 'p' must be .*, but .* came. Give a value like its default, 0"
-    ):
+    with pytest.raises(ValueError, match=r"parameter 'p' must be .*, but .* came. Give a value like .*, 0"):
         parameters.coerce(value, Parameter("p", annotation, 0))
 
 
@@ -155,15 +118,9 @@ def test_unknown_names_propose_the_nearest():
 
 def test_the_injected_source_gives_the_values_back():
     values = {
-        "a": "x'\"\\\n</script>",
-        "b": None,
-        "c": (1, 2),
-        "d": -math.inf,
-        "e": [True, math.inf],
-        "f": {"k": "ä"},
-        "g": (),
-        "h": (1,),
-    }
+        "a": "x'\"\\\n</script>", "b": None, "c": (1, 2), "d": -math.inf, "e": [True, math.inf], "f": {"k": "ä"},
+        "g": (), "h": (1,),
+    }  # fmt: skip
     scope: dict = {}
     exec(parameters.source_of(values), scope)
     assert {name: scope[name] for name in values} == values

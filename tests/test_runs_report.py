@@ -7,24 +7,27 @@ import subprocess
 import sys
 
 import nbformat
+import pandas as pd
 import pytest
 
 from ntviz.runs import report
 from ntviz.runs.manifest import Manifest
 
 PLANTED = "<script>window.planted = true</script><img src=x onerror='window.planted = true'>"
+OPEN = "document.querySelectorAll('details').forEach(element => element.open = true)"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAIAAAACUFjqAAAAEklEQVR4nGP4z8CAB+GTG8HSALfKY52fTcuYAAAAAElFTkSuQmCC"
 
 
 def notebook(*cells):
-    made = []
-    for cell in cells:
-        if isinstance(cell, str):
-            made.append(nbformat.v4.new_markdown_cell(cell))
-            continue
-        source, *outputs = cell
-        made.append(nbformat.v4.new_code_cell(source, outputs=list(outputs), execution_count=1))
-    return nbformat.v4.new_notebook(cells=made)
+    """Markdown of texts, and code cells of a source and its outputs."""
+    v4 = nbformat.v4
+    made = [
+        v4.new_markdown_cell(cell)
+        if isinstance(cell, str)
+        else v4.new_code_cell(cell[0], outputs=list(cell[1:]), execution_count=1)
+        for cell in cells
+    ]
+    return v4.new_notebook(cells=made)
 
 
 def shown(**data):
@@ -45,10 +48,6 @@ def facts(**changes):
     return Manifest(**usual | changes)
 
 
-def outside(url):
-    return not url.startswith(("file:", "data:"))
-
-
 @pytest.fixture
 def opened(browser, tmp_path):
     """Open a report in a browser without network; gives the page, and everything that was asked for or complained of."""
@@ -58,12 +57,13 @@ def opened(browser, tmp_path):
         path = tmp_path / "report.html"
         path.write_text(html, encoding="utf-8")
         contexts.append(context := browser.new_context(offline=True, **options))
-        page, complaints = context.new_page(), []
+        page, complaints, asked = context.new_page(), [], []
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda request: complaints.append(request.url) if outside(request.url) else None)
+        page.on("request", lambda request: asked.append(request.url))
         page.on("requestfailed", lambda request: complaints.append(request.url))
         page.goto(path.as_uri())
+        complaints += [url for url in asked if not url.startswith(("file:", "data:"))]
         return page, complaints
 
     yield look
@@ -128,8 +128,6 @@ def test_nothing_is_fetched(opened):
 
 
 def test_planted_scripts_are_text_everywhere(opened):
-    import pandas as pd
-
     content = notebook(
         "# What?",
         (f"gene = {PLANTED!r}", shown(text_plain=repr(PLANTED))),
@@ -142,26 +140,16 @@ def test_planted_scripts_are_text_everywhere(opened):
         ("1/0", raised(PLANTED, PLANTED, PLANTED)),
     )
     content.cells[1].metadata["tags"] = [f'"{PLANTED}']
+    texts = dict.fromkeys(("notebook", "title", "profile", "kernel", "device"), PLANTED)
     planted = facts(
-        status="failed",
-        notebook=PLANTED,
-        title=PLANTED,
-        profile=PLANTED,
-        kernel=PLANTED,
-        device=PLANTED,
-        parameters={PLANTED: PLANTED},
-        given=[PLANTED],
-        metrics={PLANTED: PLANTED},
-        models=[{"name": PLANTED, "revision": PLANTED}],
-        data=[{"path": PLANTED, "bytes": 3, "sha256": PLANTED}],
-        versions={PLANTED: PLANTED},
-        tables=[PLANTED],
-        git={"commit": PLANTED, "modified": True},
+        status="failed", **texts, parameters={PLANTED: PLANTED}, given=[PLANTED], metrics={PLANTED: PLANTED},
+        models=[{"name": PLANTED, "revision": PLANTED}], data=[{"path": PLANTED, "bytes": 3, "sha256": PLANTED}],
+        versions={PLANTED: PLANTED}, tables=[PLANTED], git={"commit": PLANTED, "modified": True},
         machine={"processor": PLANTED, "cores": 2, "gpus": [{"name": PLANTED, "memory": "", "driver": ""}]},
         error={"cell": 9, "cell_id": content.cells[-1].id, "name": PLANTED, "message": PLANTED},
-    )
+    )  # fmt: skip
     page, complaints = opened(report.render(content, planted))
-    page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
+    page.evaluate(OPEN)
     assert page.evaluate("window.planted") is None
     assert complaints == []
     assert page.locator("script").count() == 0
@@ -178,14 +166,10 @@ def test_the_text_can_be_read_in_both_themes(opened, scheme):
         ("raise", raised("E", "m", "\x1b[38;5;28mgreen\x1b[39m \x1b[31mred\x1b[0m")),
         ("log", printed("careful", "stderr")),
     )
-    failed = facts(
-        status="failed",
-        parameters={"a": 1},
-        metrics={"loss": 1.0},
-        error={"cell": 3, "cell_id": "", "name": "E", "message": "m"},
-    )
+    error = {"cell": 3, "cell_id": "", "name": "E", "message": "m"}
+    failed = facts(status="failed", parameters={"a": 1}, metrics={"loss": 1.0}, error=error)
     page, _ = opened(report.render(content, failed), color_scheme=scheme)
-    page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
+    page.evaluate(OPEN)
     dark = scheme == "dark"
     assert (brightness(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.1) is dark
     weak = page.evaluate(WEAKEST)
@@ -225,8 +209,6 @@ WEAKEST = """() => {
 
 
 def test_a_phone_needs_no_sideways_scrolling(opened):
-    import pandas as pd
-
     wide = pd.DataFrame({f"a_long_column_{number}": [1.0] for number in range(30)})
     content = notebook(
         "# What?",
@@ -237,25 +219,20 @@ def test_a_phone_needs_no_sideways_scrolling(opened):
         report.render(content, facts(parameters={"sequence": "ACGT" * 200})),
         viewport={"width": 390, "height": 800},
     )
-    page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
+    page.evaluate(OPEN)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_the_header_tells_what_ran(opened):
     full = facts(
-        seconds=75.0,
-        device="cuda (H200)",
-        peak_memory_bytes=1_500_000_000,
-        gpu_peak_memory_bytes=2_000_000,
-        parameters={"chrom": "20", "window": 1000},
-        given=["window"],
+        seconds=75.0, device="cuda (H200)", peak_memory_bytes=1_500_000_000, gpu_peak_memory_bytes=2_000_000,
+        parameters={"chrom": "20", "window": 1000}, given=["window"],
         metrics={"loss": 7.61234567, "tokens": 1_234_567, "note": "fine", "curve": [1, 2]},
         models=[{"name": "ntviz-mini", "revision": "abc", "sha256": "f" * 64}],
         data=[{"path": "data/x.fa", "bytes": 63_000_000, "sha256": "e" * 64}],
-        git={"commit": "c" * 40, "modified": True},
+        git={"commit": "c" * 40, "modified": True}, versions={"torch": "2.13.0"},
         machine={"processor": "EPYC", "cores": 2, "memory_bytes": 24e9, "gpus": []},
-        versions={"torch": "2.13.0"},
-    )
+    )  # fmt: skip
     page, _ = opened(report.render(notebook("# What?"), full))
     header = page.locator("header.top")
     status = header.locator(".status").inner_text()
@@ -267,13 +244,12 @@ def test_the_header_tells_what_ran(opened):
     assert header.locator("tr.given").inner_text().split("\t") == ["window", "1000", "this run"]
     header.locator("summary", has_text="What ran").click()
     text = header.inner_text()
-    for words in (
+    about = (
         "ntviz-mini, revision abc, sha256 ffffffffffffffff",
         "data/x.fa, 63.0 MB",
-        "c" * 40 + ", with local changes",
         "EPYC, 2 cores, 24.0 GB",
-        "torch 2.13.0",
-    ):
+    )
+    for words in (*about, "c" * 40 + ", with local changes", "torch 2.13.0"):
         assert words in text
 
 

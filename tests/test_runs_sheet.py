@@ -49,16 +49,8 @@ def test_each_kind_of_run_becomes_its_command(write, tmp_path):
     a, b, c, d = sheet.read(path)
     assert (a.name, a.row, a.shards, a.notebook) == ("a", 2, 8, False)
     assert (a.memory_mb, a.minutes, b.memory_mb, b.minutes) == (64_000, 90, None, None)
-    assert a.words == (
-        "score",
-        "in.vcf",
-        "--reference",
-        "g.fa",
-        "--frames",
-        "6",
-        "--forward-only",
-        "--no-background",
-    )
+    words = "score in.vcf --reference g.fa --frames 6 --forward-only --no-background"
+    assert a.words == tuple(words.split())
     assert a.inputs == (str(tmp_path / "in.vcf"), str(tmp_path / "g.fa"))
     assert (a.result, a.report) == ("scored.vcf.gz", "")
     assert (b.row, b.shards, b.notebook, b.report) == (4, 1, True, "report.html")

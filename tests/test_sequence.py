@@ -22,89 +22,44 @@ def _words(text: str, k: int) -> Counter[str]:
     return Counter(word for word in words if "N" not in word)
 
 
-# --- clean -------------------------------------------------------------------------------------------------------
+# Clean ----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("typed", [True, False])
-def test_clean_leaves_clean_sequences_alone_and_says_nothing(typed: bool) -> None:
-    cleaned = sequence.clean("ACGT", typed=typed)
-    assert cleaned == sequence.Cleaned("ACGT", lowered=0, ambiguous=0, n=0)
-    assert cleaned.note == ""
+@pytest.mark.parametrize(("text", "typed", "cleaned", "note"), [
+    ("ACGT", None, ("ACGT", 0, 0, 0), ""),
+    ("  acGTn\n", None, ("ACGTN", 3, 0, 1), "3 lower-case letters were upper-cased; 1 of 5 bases is N."),
+    ("ACRYSWKMBDHVrGTN", False, ("ACNNNNNNNNNNNGTN", 1, 11, 12),
+     "1 lower-case letter was upper-cased; 11 IUPAC letters or gaps became N; 12 of 16 bases are N."),
+    ("AC-T*gxR", False, ("ACNTNGNN", 2, 4, 4),
+     "2 lower-case letters were upper-cased; 4 IUPAC letters or gaps became N; 4 of 8 bases are N."),
+    ("\nACGT ACGT\r\nacgt\n", True, ("ACGTACGTACGT", 4, 0, 0, 3),
+     "3 spaces or line breaks were removed; 4 lower-case letters were upper-cased."),
+    ("A C", True, ("AC", 0, 0, 0, 1), "1 space or line break was removed."),
+])  # fmt: skip
+def test_what_clean_changes_is_counted_and_said(text, typed, cleaned, note):
+    for way in (True, False) if typed is None else (typed,):
+        found = sequence.clean(text, typed=way)
+        assert (found, found.note) == (sequence.Cleaned(*cleaned), note)
 
 
-@pytest.mark.parametrize("typed", [True, False])
-def test_lower_case_is_upper_cased_and_reported(typed: bool) -> None:
-    cleaned = sequence.clean("  acGTn\n", typed=typed)
-    assert cleaned == sequence.Cleaned("ACGTN", lowered=3, ambiguous=0, n=1)
-    assert cleaned.note == "3 lower-case letters were upper-cased; 1 of 5 bases is N."
+@pytest.mark.parametrize(("texts", "typed", "message"), [
+    ([f"ac\ng{letter}t" for letter in sequence.IUPAC + sequence.IUPAC.lower()], True,
+     r"received '[a-zA-Z]' at position 4\. Choose one of the bases"),
+    ([f"AC{letter}T" for letter in sequence.GAPS], True, r"received '[-*X]' at position 3. .*write N where"),
+    (["ACGU", "acgu"], None, "received '[Uu]' at position 4. Is it RNA"),
+    ([">chr20"], None, "received '>' at position 1. Leave out the header line"),
+    # Greek capital alpha looks like A.
+    (["AC9T", "ACéT", "AC\u0391", "AC?E*"], None, r"received '[9é\u0391?]' at position 3. .*write N where the base is not known"),
+    (["AC\nGT"], False, r"received '\\n' at position 3\. Join the lines"),
+    ([" \n"], None, r"at least one base; received ' \\n'"),
+])  # fmt: skip
+def test_other_letters_are_refused_with_letter_and_position(texts, typed, message):
+    for text, way in itertools.product(texts, (True, False) if typed is None else (typed,)):
+        with pytest.raises(ValueError, match=message):
+            sequence.clean(text, typed=way)
 
 
-def test_iupac_letters_of_a_file_become_n_and_are_counted() -> None:
-    cleaned = sequence.clean("ACRYSWKMBDHVrGTN", typed=False)
-    assert cleaned == sequence.Cleaned("ACNNNNNNNNNNNGTN", lowered=1, ambiguous=11, n=12)
-    assert (
-        cleaned.note
-        == "1 lower-case letter was upper-cased; 11 IUPAC letters or gaps became N; 12 of 16 bases are N."
-    )
-
-
-@pytest.mark.parametrize("letter", list(sequence.IUPAC + sequence.IUPAC.lower()))
-def test_iupac_letters_that_a_person_typed_are_refused(letter: str) -> None:
-    with pytest.raises(ValueError, match=rf"received '{letter}' at position 4\. Choose one of the bases"):
-        sequence.clean(f"ac\ng{letter}t", typed=True)
-
-
-def test_pasted_blocks_are_joined_and_reported() -> None:
-    cleaned = sequence.clean("\nACGT ACGT\r\nacgt\n", typed=True)
-    assert cleaned.sequence == "ACGTACGTACGT"
-    assert cleaned.whitespace == 3
-    assert cleaned.note == "3 spaces or line breaks were removed; 4 lower-case letters were upper-cased."
-    assert sequence.clean("A C", typed=True).note == "1 space or line break was removed."
-
-
-@pytest.mark.parametrize("typed", [True, False])
-@pytest.mark.parametrize(
-    ("text", "letter", "position", "advice"),
-    [
-        ("ACGU", "U", 4, "Is it RNA"),
-        ("acgu", "u", 4, "Is it RNA"),
-        (">chr20", ">", 1, "Leave out the header line"),
-        ("ACG9", "9", 4, "write N where"),
-        ("ACéT", "é", 3, "write N where"),
-        ("A\u0391C", "\u0391", 2, "write N where"),  # Greek capital alpha looks like A
-        ("A?C", r"\?", 2, "write N where"),
-        ("ACGE*", "E", 4, "write N where the base is not known"),
-    ],
-)
-def test_other_letters_are_refused_with_letter_and_position(
-    text: str, letter: str, position: int, advice: str, typed: bool
-) -> None:
-    with pytest.raises(ValueError, match=f"received '{letter}' at position {position}\\. .*{advice}"):
-        sequence.clean(text, typed=typed)
-
-
-def test_gaps_of_a_file_become_n_and_those_that_a_person_typed_are_refused() -> None:
-    cleaned = sequence.clean("AC-T*gxR", typed=False)
-    assert (cleaned.sequence, cleaned.ambiguous, cleaned.lowered) == ("ACNTNGNN", 4, 2)
-    assert "4 IUPAC letters or gaps became N" in cleaned.note
-    for letter in sequence.GAPS:
-        with pytest.raises(ValueError, match=f"received '[{letter}]' at position 3. .*write N where"):
-            sequence.clean(f"AC{letter}T", typed=True)
-
-
-def test_whitespace_within_a_file_sequence_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"received '\\n' at position 3\. Join the lines"):
-        sequence.clean("AC\nGT", typed=False)
-
-
-def test_clean_refuses_nothing_and_non_text() -> None:
-    with pytest.raises(ValueError, match=r"at least one base; received ' \\n'"):
-        sequence.clean(" \n", typed=True)
-    with pytest.raises(TypeError, match="must be text; received bytes"):
-        sequence.clean(b"ACGT", typed=False)  # ty: ignore[invalid-argument-type]
-
-
-def test_clean_is_idempotent_and_equals_brute_force() -> None:
+def test_clean_is_idempotent_and_equals_brute_force():
     rng = random.Random(3)
     for _ in range(300):
         text = _random(rng, rng.randint(1, 60), "ACGTNacgtnRYkm")
@@ -116,40 +71,30 @@ def test_clean_is_idempotent_and_equals_brute_force() -> None:
         assert sequence.clean(cleaned.sequence, typed=True).sequence == cleaned.sequence
 
 
-# --- strands, composition, one-hot -------------------------------------------------------------------------------
+# Strands, composition, one-hot ---------------------------------------------------------------------------------------
 
 
-def test_require_returns_clean_sequences_and_refuses_others() -> None:
-    assert sequence.require("ACGTN") == "ACGTN"
-    with pytest.raises(
-        ValueError, match=r"received 'a' at position 3\. Pass the text through sequence\.clean"
-    ):
-        sequence.require("ACa")
-    with pytest.raises(ValueError, match="received 'é' at position 2"):
-        sequence.require("Aé")
-    with pytest.raises(ValueError, match="at least one base; received an empty one"):
-        sequence.require("")
-    with pytest.raises(TypeError, match="must be text; received NoneType"):
-        sequence.require(None)  # ty: ignore[invalid-argument-type]
+@pytest.mark.parametrize(("text", "error", "message"), [
+    ("ArC", ValueError, "received 'r' at position 2. Pass the text through sequence.clean"),
+    ("Aé", ValueError, "received 'é' at position 2"),
+    ("", ValueError, "at least one base; received an empty one"),
+    (None, TypeError, "must be text; received NoneType"),
+])  # fmt: skip
+@pytest.mark.parametrize("function", [
+    sequence.require, sequence.reverse_complement, sequence.gc, sequence.one_hot, lambda text: sequence.shuffle(text, seed=0),
+    lambda text: sequence.apply_variant(text, Interval("20", 0, 3), Variant("20", 1, "A", "C")),
+])  # fmt: skip
+def test_every_function_refuses_what_is_not_clean(function, text, error, message):
+    with pytest.raises(error, match=message):
+        function(text)
+    with pytest.raises(TypeError, match="must be text; received bytes"):
+        sequence.clean(b"ACGT", typed=False)  # ty: ignore[invalid-argument-type]
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        sequence.reverse_complement,
-        sequence.gc,
-        sequence.one_hot,
-        lambda s: sequence.shuffle(s, seed=0),
-        lambda s: sequence.apply_variant(s, Interval("20", 0, 3), Variant("20", 1, "A", "C")),
-    ],
-)
-def test_every_function_refuses_what_is_not_clean(function) -> None:
-    with pytest.raises(ValueError, match="received 'r' at position 2"):
-        function("ArC")
-
-
-def test_reverse_complement() -> None:
+def test_reverse_complement():
     assert sequence.reverse_complement("AACGTN") == "NACGTT"
+    assert (sequence.gc("GGCA"), sequence.gc("GNNA")) == (0.75, 0.5)
+    assert np.isnan(sequence.gc("NN"))
     rng = random.Random(4)
     for _ in range(100):
         text = _random(rng, rng.randint(1, 50), "ACGTN")
@@ -159,13 +104,7 @@ def test_reverse_complement() -> None:
         assert sequence.gc(sequence.reverse_complement(text)) == pytest.approx(sequence.gc(text), nan_ok=True)
 
 
-def test_gc() -> None:
-    assert sequence.gc("GGCA") == 0.75
-    assert sequence.gc("GNNA") == 0.5
-    assert np.isnan(sequence.gc("NN"))
-
-
-def test_one_hot_is_in_order_acgt_with_zero_rows_for_n() -> None:
+def test_one_hot_is_in_order_acgt_with_zero_rows_for_n():
     encoded = sequence.one_hot("ACGTN")
     assert encoded.dtype == np.float32
     np.testing.assert_array_equal(encoded, np.vstack([np.eye(4), np.zeros(4)]))
@@ -175,11 +114,11 @@ def test_one_hot_is_in_order_acgt_with_zero_rows_for_n() -> None:
     )
 
 
-# --- shuffle -----------------------------------------------------------------------------------------------------
+# Shuffle --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4, 6])
-def test_shuffle_keeps_k_mer_counts_exactly(k: int) -> None:
+def test_shuffle_keeps_k_mer_counts_exactly(k):
     rng = random.Random(6)
     for seed in range(40):
         text = _random(rng, rng.randint(1, 400), "ACGT" if seed % 2 else "AC")
@@ -189,7 +128,7 @@ def test_shuffle_keeps_k_mer_counts_exactly(k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
-def test_shuffle_keeps_n_in_place_and_counts_within_each_run(k: int) -> None:
+def test_shuffle_keeps_n_in_place_and_counts_within_each_run(k):
     rng = random.Random(7)
     for seed in range(40):
         text = _random(rng, 300, "ACGTACGTACGTACGTACGTN")
@@ -199,7 +138,7 @@ def test_shuffle_keeps_n_in_place_and_counts_within_each_run(k: int) -> None:
             assert _words(after, k) == _words(before, k)
 
 
-def test_shuffle_changes_the_sequence_and_follows_its_seed() -> None:
+def test_shuffle_changes_the_sequence_and_follows_its_seed():
     text = _random(random.Random(8), 1000)
     for k in (1, 2, 3):
         assert sequence.shuffle(text, k=k, seed=1) == sequence.shuffle(text, k=k, seed=1)
@@ -210,7 +149,7 @@ def test_shuffle_changes_the_sequence_and_follows_its_seed() -> None:
 
 
 @pytest.mark.parametrize(("text", "k"), [("AACAGACA", 2), ("AAACAAGAA", 3), ("ACACGCA", 2), ("AACCA", 1)])
-def test_shuffle_draws_all_arrangements_equally_often(text: str, k: int) -> None:
+def test_shuffle_draws_all_arrangements_equally_often(text, k):
     everything = {"".join(p) for p in itertools.permutations(text)}
     arrangements = {other for other in everything if _words(other, k) == _words(text, k)}
     draws = 200 * len(arrangements)
@@ -223,19 +162,16 @@ def test_shuffle_draws_all_arrangements_equally_often(text: str, k: int) -> None
 
 
 @pytest.mark.parametrize("text", ["A", "AC", "NNN", "ANC", "AAAA"])
-def test_shuffle_of_what_cannot_move(text: str) -> None:
+def test_shuffle_of_what_cannot_move(text):
     assert sequence.shuffle(text, k=2, seed=0) == text
-
-
-def test_shuffle_refuses_k_below_1() -> None:
     with pytest.raises(ValueError, match="k must be at least 1 base; received 0"):
-        sequence.shuffle("ACGT", k=0, seed=0)
+        sequence.shuffle(text, k=0, seed=0)
 
 
-# --- apply_variant -----------------------------------------------------------------------------------------------
+# Variants -------------------------------------------------------------------------------------------------------------
 
 
-def test_apply_variant_equals_editing_the_chromosome() -> None:
+def test_apply_variant_equals_editing_the_chromosome():
     rng = random.Random(9)
     chromosome = _random(rng, 200, "ACGTACGTACGTN")
     for _ in range(500):
@@ -260,41 +196,26 @@ def test_apply_variant_equals_editing_the_chromosome() -> None:
         assert sequence.apply_variant(after, grown, Variant("20", pos, alt, ref)) == before
 
 
-def test_apply_variant_on_the_minus_strand_by_hand() -> None:
+def test_apply_variant_by_hand():
     # Forward AACG at 20:11-14; the sequence handed in is its reverse complement.
     interval = Interval("20", 10, 14, "-")
     assert sequence.apply_variant("CGTT", interval, Variant("20", 11, "A", "G")) == "CGTC"
     assert sequence.apply_variant("CGTT", interval, Variant("20", 13, "CG", "C")) == "GTT"
-
-
-def test_apply_variant_reaches_both_ends() -> None:
     interval = Interval("20", 0, 4)
     assert sequence.apply_variant("ACGT", interval, Variant("20", 1, "A", "C")) == "CCGT"
     assert sequence.apply_variant("ACGT", interval, Variant("20", 4, "T", "TA")) == "ACGTA"
 
 
-def test_apply_variant_checks_ref() -> None:
-    interval = Interval("chr20", 1000, 1004)
-    with pytest.raises(
-        ValueError, match=r"received chr20:1001:T>C, where the sequence holds A\. Check that both"
-    ):
-        sequence.apply_variant("ACGT", interval, Variant("chr20", 1001, "T", "C"))
-    with pytest.raises(ValueError, match=r"The REF fits at 1002: the position may count from 0"):
-        sequence.apply_variant("ACGT", interval, Variant("chr20", 1001, "C", "G"))
-    with pytest.raises(ValueError, match="where the sequence holds N"):
-        sequence.apply_variant("NCGT", interval, Variant("chr20", 1001, "A", "G"))
-
-
-def test_apply_variant_checks_place_and_length() -> None:
-    interval = Interval("chr20", 1000, 1004)
-    for variant in (
-        Variant("20", 1000, "A", "C"),
-        Variant("20", 1005, "A", "C"),
-        Variant("20", 1004, "TA", "T"),
-    ):
-        with pytest.raises(ValueError, match=r"wholly inside the interval; .* outside\. Widen or move"):
-            sequence.apply_variant("ACGT", interval, variant)
-    with pytest.raises(ValueError, match=r"wholly inside the interval; .* another contig"):
-        sequence.apply_variant("ACGT", interval, Variant("21", 1001, "A", "C"))
-    with pytest.raises(ValueError, match="received 3 bases for chr20:1,001-1,004, which has 4"):
-        sequence.apply_variant("ACG", interval, Variant("20", 1001, "A", "C"))
+@pytest.mark.parametrize(("text", "variant", "message"), [
+    ("ACGT", "20:1001:T>C", r"received 20:1001:T>C, where the sequence holds A\. Check that both"),
+    ("ACGT", "20:1001:C>G", r"The REF fits at 1002: the position may count from 0"),
+    ("NCGT", "20:1001:A>G", "where the sequence holds N"),
+    ("ACGT", "20:1000:A>C", r"wholly inside the interval; .* outside\. Widen or move"),
+    ("ACGT", "20:1005:A>C", r"wholly inside the interval; .* outside"),
+    ("ACGT", "20:1004:TA>T", r"wholly inside the interval; .* outside"),
+    ("ACGT", "21:1001:A>C", r"wholly inside the interval; .* another contig"),
+    ("ACG", "20:1001:A>C", "received 3 bases for chr20:1,001-1,004, which has 4"),
+])  # fmt: skip
+def test_apply_variant_checks_ref_place_and_length(text, variant, message):
+    with pytest.raises(ValueError, match=message):
+        sequence.apply_variant(text, Interval("chr20", 1000, 1004), Variant.from_str(variant))

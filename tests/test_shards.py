@@ -24,9 +24,6 @@ REGION = Interval("20", 600, 4_600)
 HOW = {"window": 240, "flank": 60, "piece": 500}
 
 
-# Landscapes -----------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     return toy_reference(tmp_path_factory.mktemp("toy"), n=[("20", 3_000, 3_040)])
@@ -144,19 +141,23 @@ def test_killed_at_random_moments_it_goes_on(reference, whole, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "match"),
+    ("run", "options", "match"),
     [
-        ({"out": "a.txt"}, r"must go to .npz, .bedgraph; received a.txt"),
-        ({"track": "height"}, "track must be one of .* received 'height'"),
-        ({"bin": 0}, "bins of at least 1 bp; received 'probability' in 0"),
-        ({"shard": (3, 2)}, "i from 1 to n"),
-        ({"share": 0.9}, "share must lie above 0 and up to 0.5"),
+        ("mapped", {"out": "a.txt"}, r"must go to .npz, .bedgraph; received a.txt"),
+        ("mapped", {"track": "height"}, "track must be one of .* received 'height'"),
+        ("mapped", {"bin": 0}, "bins of at least 1 bp; received 'probability' in 0"),
+        ("mapped", {"shard": (3, 2)}, "i from 1 to n"),
+        ("mapped", {"share": 0.9}, "share must lie above 0 and up to 0.5"),
+        ("counted", {"out": "a.xlsx"}, r"must go to .parquet, .tsv, .csv; received a.xlsx"),
+        ("counted", {"threshold": 2}, "strictly between 0 and 1"),
+        ("counted", {"kinds": ["wrod"]}, "received 'wrod'"),
     ],
 )
-def test_a_landscape_of_nonsense_is_refused_and_leaves_nothing(reference, tmp_path, options, match):
-    out = tmp_path / options.pop("out", "a.npz")
+def test_nonsense_is_refused_and_leaves_nothing(reference, genome, tmp_path, run, options, match):
+    make, inputs = (mapped, reference) if run == "mapped" else (counted, genome)
+    out = tmp_path / options.pop("out", "a.npz" if run == "mapped" else "a.tsv")
     with pytest.raises(ValueError, match=match):
-        mapped(out, reference, **options)
+        make(out, inputs, **options)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -181,8 +182,6 @@ def test_a_table_by_element_is_written_beside(reference, whole, tmp_path):
     assert value == pytest.approx(landscape.Landscape.load(out).probability[100:200].mean(), rel=1e-5)
     assert out.read_bytes() == whole[".npz"]
 
-
-# Attention ------------------------------------------------------------------------------------------------------------
 
 WORD, LENGTH = "GATTACATAGGC", 300
 HEADS = [[previous_token, motif(WORD)], [random_keys(3), random_keys(4)]]
@@ -249,19 +248,3 @@ def test_a_lost_or_damaged_part_is_counted_anew_alone(genome, tmp_path):
     assert out.read_bytes() == before
     # A window is read as it is and shuffled; the twin is another module.
     assert (len(first), len(again)) == (40, 4)
-
-
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
-        ({"out": "a.xlsx"}, r"must go to .parquet, .tsv, .csv; received a.xlsx"),
-        ({"threshold": 2}, "strictly between 0 and 1"),
-        ({"shard": (0, 2)}, "i from 1 to n"),
-        ({"kinds": ["wrod"]}, "received 'wrod'"),
-    ],
-)
-def test_an_enrichment_of_nonsense_is_refused_and_leaves_nothing(genome, tmp_path, options, match):
-    out = tmp_path / options.pop("out", "a.tsv")
-    with pytest.raises(ValueError, match=match):
-        counted(out, genome, **options)
-    assert list(tmp_path.iterdir()) == []

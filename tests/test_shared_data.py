@@ -10,11 +10,9 @@ import csv
 import gzip
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ntviz import annotation, data, variants
@@ -35,7 +33,7 @@ def there(path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reference() -> Iterator[Reference]:
+def reference():
     with Reference(data.bundle("chr20")) as opened:
         yield opened
 
@@ -52,7 +50,7 @@ def check_alleles(reference: Reference, variant: Variant) -> None:
     assert reverse_complement(apply_variant(reverse, Interval("20", start, end, "-"), variant)) == expected
 
 
-def test_every_clinvar_record_agrees_with_the_bundled_chromosome(reference: Reference) -> None:
+def test_every_clinvar_record_agrees_with_the_bundled_chromosome(reference):
     with gzip.open(there(CLINVAR), "rt", encoding="utf-8") as lines:
         records = [line.rstrip("\n") for line in lines if not line.startswith("#")]
     assert len(records) == 1_699
@@ -69,7 +67,7 @@ def test_every_clinvar_record_agrees_with_the_bundled_chromosome(reference: Refe
     assert kinds["SNV"] == sum(len(r.split("\t")[3]) == len(r.split("\t")[4]) == 1 for r in records)
 
 
-def test_every_measured_variant_of_the_promoter_agrees_with_it(reference: Reference) -> None:
+def test_every_measured_variant_of_the_promoter_agrees_with_it(reference):
     with there(MPRA).open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     assert len(rows) == 977
@@ -88,7 +86,7 @@ def test_every_measured_variant_of_the_promoter_agrees_with_it(reference: Refere
 
 
 @pytest.fixture(scope="module")
-def verdicts(reference: Reference) -> pd.DataFrame:
+def verdicts(reference):
     """ClinVar's clear verdicts with consequences and baselines."""
     table = variants.read_clinvar(there(CLINVAR))
     return table.join(
@@ -96,13 +94,13 @@ def verdicts(reference: Reference) -> pd.DataFrame:
     )
 
 
-def test_clear_verdicts_are_read(verdicts: pd.DataFrame) -> None:
+def test_clear_verdicts_are_read(verdicts):
     counts = {"pathogenic": 718, "benign": 406, "uncertain or other": 569, "conflicting": 6}
     assert variants.read_clinvar(there(CLINVAR)).attrs["counts"] == counts
     assert verdicts["pathogenic"].value_counts().to_dict() == {1: 718, 0: 406}
 
 
-def test_consequences_agree_with_the_names_of_the_variants(reference: Reference) -> None:
+def test_consequences_agree_with_the_names_of_the_variants(reference):
     """HGVS counts intronic bases from the exon: +1, +2, -1 and -2 are the cores of splice sites, 3 to 8 their region."""
     with gzip.open(there(CLINVAR), "rt", encoding="utf-8") as lines:
         rows = [line.rstrip().split("\t") for line in lines if not line.startswith("#")]
@@ -124,7 +122,7 @@ def test_consequences_agree_with_the_names_of_the_variants(reference: Reference)
     assert all(region)
 
 
-def test_the_class_of_consequence_alone_orders_the_verdicts(verdicts: pd.DataFrame) -> None:
+def test_the_class_of_consequence_alone_orders_the_verdicts(verdicts):
     """What any model has to beat here: 0.86 for substitutions, with no model at all."""
     simple = verdicts[(verdicts["ref"].str.len() == 1) & (verdicts["alt"].str.len() == 1)]
     directions = {"severity": 1, "markov_llr": -1}
@@ -138,7 +136,7 @@ def test_the_class_of_consequence_alone_orders_the_verdicts(verdicts: pd.DataFra
     assert abs(found.loc[("markov_llr", "AUROC"), "value"] - 0.5) < 0.06
 
 
-def test_measured_substitutions_are_read() -> None:
+def test_measured_substitutions_are_read():
     table = variants.read_mpra(there(MPRA))
     assert table.attrs["counts"] == {"substitutions": 855, "left out": 122}
     strongest = table.loc[table["effect"].idxmax()]

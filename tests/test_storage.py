@@ -105,19 +105,21 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path):
 
 def test_killed_while_it_writes_the_file_is_the_old_or_the_new_one(tmp_path):
     output, rng = Output(tmp_path / "a.b.tsv"), random.Random(3)
-    whole = {letter * 400_000 for letter in b"xy" for letter in [bytes([letter])]}
-    for _ in range(20):
+    whole = {letter * 400_000 for letter in (b"x", b"y")}
+    for n in range(20):
         process = os.fork()
         if process == 0:
             while True:
                 for content in whole:
                     with storage.atomic_write(output.path) as handle:
                         handle.write(content)
+        deadline = time.monotonic() + 30
+        while not n and not output.path.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)  # a machine with much to do needs longer for the first
         time.sleep(rng.uniform(0.01, 0.04))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
-        assert not output.path.exists() or output.path.read_bytes() in whole
-    assert output.path.exists()
+        assert output.path.read_bytes() in whole
     others = [tmp_path / name for name in (".a.1.tsv.99999999-ab.part", ".a.b.tsv.99999999-ab.part.gz.tbi")]
     for path in others:
         path.touch()
@@ -131,8 +133,12 @@ def test_killed_while_it_writes_the_file_is_the_old_or_the_new_one(tmp_path):
 def test_tables_by_ending_and_their_card(tmp_path, end):
     table = pd.DataFrame({"chrom": ["20"], "value": [0.5]})
     path = storage.write_table(table, tmp_path / f"a{end}")
-    read = {".tsv": lambda p: pd.read_csv(p, sep="\t"), ".csv": pd.read_csv, ".parquet": pd.read_parquet}[end]
-    assert read(path).astype({"chrom": str}).equals(table)
+    read = {
+        ".tsv": lambda path: pd.read_csv(path, sep="\t"),
+        ".csv": pd.read_csv,
+        ".parquet": pd.read_parquet,
+    }
+    assert read[end](path).astype({"chrom": str}).equals(table)
     card = storage.write_card(tmp_path / "x.vcf.gz", ["lost"], n=1)
     assert (card.name, json.loads(card.read_text())) == ("x.json", {"n": 1, "notes": ["lost"]})
 
@@ -191,11 +197,8 @@ def test_what_is_none_of_ours_is_refused(tmp_path):
 
 
 def test_content_keeps_questions_apart(tmp_path):
-    assert (
-        storage.digest({"a": 1, "b": 2})
-        == storage.digest({"b": 2, "a": 1})
-        != storage.digest({"a": 1, "b": 3})
-    )
+    digests = [storage.digest(about) for about in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3})]
+    assert digests[0] == digests[1] != digests[2]
     output = Output(tmp_path / "out.npz", tmp_path / "kept")
     first, second = output.pieces(ABOUT), output.pieces({**ABOUT, "layer": 3})
     assert first.folder != second.folder
@@ -218,9 +221,7 @@ def test_missing_and_damaged_pieces_are_told_apart_and_named(tmp_path):
     assert (pieces.missing(names), pieces.read("b"), pieces.damaged) == ((1,), None, [])
     assert pieces.read("c") is None
     assert [path for path, _ in pieces.damaged] == [str(pieces.file("c"))]
-    with pytest.raises(
-        ValueError, match=r"All 3 pieces must .* 2 are missing or damaged: b, c\. Run it again"
-    ):
+    with pytest.raises(ValueError, match=r"2 are missing or damaged: b, c\. Run it again"):
         list(pieces.each(names))
     again = Pieces.begun(tmp_path / "kept")
     assert (again.about, again.read("a", ["other"])) == (pieces.about, None)
@@ -228,9 +229,7 @@ def test_missing_and_damaged_pieces_are_told_apart_and_named(tmp_path):
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
     Pieces(tmp_path / "kept", ABOUT)
-    with pytest.raises(
-        ValueError, match=r"kept was made with layer = 2, and 3 came; new = None, and 1 came\. "
-    ):
+    with pytest.raises(ValueError, match=r"kept was made with layer = 2, and 3 came; new = None, and 1 came"):
         Pieces(tmp_path / "kept", {**ABOUT, "layer": 3, "new": 1})
     (tmp_path / "kept" / storage.CARD).write_text("{")
     with pytest.raises(ValueError, match=r"pieces.json must be JSON that ntviz wrote; .*pieces.json is not"):
@@ -242,9 +241,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
     Pieces(tmp_path / "other", ABOUT)  # another shard writes its card at this moment
     (tmp_path / "thesis.txt").write_text("mine")
     for folder in (tmp_path, tmp_path / "thesis.txt"):
-        with pytest.raises(
-            ValueError, match=r"must be new, empty, or hold pieces.json; .* holds something else"
-        ):
+        with pytest.raises(ValueError, match=r"must be new, empty, or hold pieces.json; .* holds something"):
             Pieces(folder, ABOUT)
 
 
@@ -279,12 +276,9 @@ def test_each_piece_is_one_shards(total, n):
     shares = [storage.share(total, (i, n)) for i in range(1, n + 1)]
     assert sorted(number for share in shares for number in share) == list(range(total))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-@pytest.mark.parametrize("shard", [(0, 2), (3, 2), (1, 0), (1,)])
-def test_there_is_no_such_shard(shard):
-    with pytest.raises(ValueError, match=r"shard must be \(i, n\) with i from 1 to n; received"):
-        storage.share(5, shard)
+    for shard in ((0, n), (n + 1, n), (1, 0), (1,)):
+        with pytest.raises(ValueError, match=r"shard must be \(i, n\) with i from 1 to n; received"):
+            storage.share(total, shard)
 
 
 def test_a_file_is_replaced_only_when_its_run_did_not_end(tmp_path):

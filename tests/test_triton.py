@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import os
@@ -28,31 +27,16 @@ from ntviz.attention import triton_counts
 
 torch.set_num_threads(1)
 
-class Kernel(attention.Observer):
-    def start(self, context):
-        return Layers(context)
-
-class Layers:
-    def __init__(self, context):
-        self.context, self.found, self.near = context, [], 0
-
-    def see_layer(self, layer, heads, query, key, *_, **__):
-        n = self.context.n_tokens
-        given = {"query": query[None], "key": key[None], "scaling": 1.0, "threshold": 0.3, "lengths": [n]}
-        self.found.append(torch.stack(triton_counts.above(**given, is_special=self.context.special[None]))[:, 0])
-        self.near += int(triton_counts.near_threshold(**given).sum())
-        return True
-
-    def finish(self):
-        return torch.stack(self.found, 1), self.near
-
+calls, kernel = [], triton_counts.above
+triton_counts.above = lambda *a, **o: (calls.append(o["threshold"]), kernel(*a, **o))[1]
 source, target = sys.argv[1:]
 given = torch.load(source)
 answer = {"without Triton": "triton" not in sys.modules}
 answer |= {"available": triton_counts.available("cpu"), "trial": triton_counts._works(torch.device("cpu"))}
-answer["cases"] = {name: torch.stack(triton_counts.above(**case)) for name, case in given["cases"].items()}
-mini = models.load("ntviz-mini")
-answer["model"] = attention.observe(mini, mini.tokenize(given["bases"]), kernel=Kernel(layers=(2,))).kernel
+answer["cases"] = {name: torch.stack(kernel(**case)) for name, case in given["cases"].items()}
+mini, calls[:] = models.load("ntviz-mini"), []
+seen = attention.observe(mini, mini.tokenize(given["bases"]), above=attention.Above(layers=(2,))).above
+answer |= {"calls": calls, "model": torch.stack([*map(torch.from_numpy, vars(seen).values())])}
 torch.save(answer, target)
 """
 
@@ -124,15 +108,9 @@ CASES = {
     "bfloat16": case(64, [129, 65], heads=1, gain=4.0, seed=10, dtype="bfloat16"),
     "float16": case(48, [100], gain=4.0, seed=11, dtype="float16"),
 }
-CASES["added to"] = case(32, [80], gain=3.0, seed=13) | {
-    "out": torch.full((4, 1, 4, 80), 1000, dtype=torch.int64)[:, :, ::2]
-}
-EVEN = torch.zeros(1, 1, 4, 16)
-WRONG_LENGTHS = ([8], [8, 9], [-1, 8], [8.0, 5.0])
-CASES["ties"] = {
-    "query": EVEN, "key": EVEN, "scaling": 1.0, "threshold": 0.25, "lengths": [4],
-    "is_special": torch.zeros(1, 4, dtype=torch.bool),
-}  # fmt: skip
+OUT = torch.full((4, 1, 4, 80), 1000, dtype=torch.int64)[:, :, ::2]
+CASES["added to"] = case(32, [80], gain=3.0, seed=13) | {"out": OUT}
+CASES["ties"] = case(16, [4], threshold=0.25) | {"query": torch.zeros(1, 1, 4, 16), "key": torch.zeros(1, 1, 4, 16), "is_special": torch.zeros(1, 4, dtype=torch.bool)}  # fmt: skip
 
 
 def by_hand(made):
@@ -178,17 +156,8 @@ def interpreted(tmp_path_factory):
     return torch.load(folder / "answer.pt")
 
 
-def test_triton_is_here():
-    # Elsewhere than on Linux there is no Triton, and conftest.py leaves this file out.
-    assert importlib.util.find_spec("triton") is not None, (
-        "Triton must be installed on Linux, and is not. Run `make test`, which installs it beside a CPU build of torch."
-    )
-
-
 def test_the_interpreter_runs_it_and_the_import_leaves_triton_alone(interpreted):
-    assert interpreted["without Triton"]
-    assert interpreted["available"]
-    assert interpreted["trial"]
+    assert interpreted["without Triton"] and interpreted["available"] and interpreted["trial"]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -201,9 +170,7 @@ def test_counts_are_those_made_by_hand(interpreted, name):
     assert (different <= near(made)).all(), (
         f"{different.sum((1, 2)).tolist()} of {expected.sum().item()} counts"
     )
-    if name != "ties":
-        assert near(made).sum() == 0
-        assert expected[0].sum() > 0
+    assert name == "ties" or (near(made).sum() == 0 and expected[0].sum() > 0)
     for batch, length in enumerate(made["lengths"]):
         assert not found[:, batch, :, length:].any()
 
@@ -217,36 +184,28 @@ def test_the_cases_reach_every_branch():
 
 
 def test_bfloat16_moves_only_what_its_rounding_can(interpreted):
-    rounded = CASES["bfloat16"]
-    exact = case(64, [129, 65], heads=1, gain=4.0, seed=10)
-    scores = [
-        one["query"].double() @ one["key"].double().transpose(-1, -2) * one["scaling"]
-        for one in (exact, rounded)
-    ]
+    rounded, exact = CASES["bfloat16"], case(64, [129, 65], heads=1, gain=4.0, seed=10)
+    scores = [one["query"].double() @ one["key"].double().mT * one["scaling"] for one in (exact, rounded)]
     # Scores and their log-sum-exp move by no more than the largest error of a score.
     moved = float((scores[0] - scores[1]).abs().max())
     different = (interpreted["cases"]["bfloat16"] - by_hand(exact)).abs().sum(-1)
-    possible = near(exact, within=-math.expm1(-2 * moved))
-    counted = int(by_hand(exact)[:2].sum())
-    said = f"bfloat16: {different.sum((1, 2)).tolist()} of {counted} counts differ, {int(possible.sum())} pairs near"
-    assert 0 < possible.sum() < counted, said
-    assert (different <= possible).all(), said
+    possible, counted = near(exact, within=-math.expm1(-2 * moved)), int(by_hand(exact)[:2].sum())
+    assert 0 < possible.sum() < counted
+    assert (different <= possible).all(), f"{different.sum((1, 2)).tolist()} of {counted} counts differ"
 
 
 def test_layers_of_a_model_are_counted_as_by_plain_torch(interpreted):
     mini = models.load("ntviz-mini")
-    plain = attention.observe(mini, mini.tokenize(BASES), above=attention.Above(0.3, layers=(2,))).above
-    found, near_pairs = interpreted["model"]
-    for counts, expected in zip(
-        found.numpy(), (plain.counts, plain.from_special, plain.paired, plain.mirrored), strict=True
-    ):
-        assert np.abs(counts - expected).sum() <= near_pairs
+    plain = attention.observe(mini, mini.tokenize(BASES), above=attention.Above(layers=(2,))).above
+    expected = np.stack([plain.counts, plain.from_special, plain.paired, plain.mirrored])
+    assert interpreted["calls"] == [0.3]
+    # At the threshold lie no more than two pairs.
+    assert (np.abs(interpreted["model"].numpy() - expected).sum((1, 2, 3)) <= 2).all()
     assert plain.counts.sum() > 100
-    assert near_pairs <= 2
 
 
 def test_it_compiles_for_gpus(tmp_path):
-    wanted = [(80, "fp32", 64), (90, "fp32", 128), (86, "bf16", 75)]
+    wanted = [(90, "fp32", 128), (86, "bf16", 75)]
     made = json.loads(run(COMPILED, json.dumps(wanted), TRITON_CACHE_DIR=str(tmp_path)))
     for (_, dtype, _), (shared, on_tensor_cores, size) in zip(wanted, made, strict=True):
         assert shared <= 101_376, "more shared memory than a block has on compute capability 8.6 and 8.9"
@@ -254,29 +213,19 @@ def test_it_compiles_for_gpus(tmp_path):
         assert size > 1000
 
 
-def test_without_triton_there_is_no_kernel(monkeypatch):
+def test_without_triton_there_is_no_kernel_and_one_that_does_not_work_is_said(monkeypatch):
     assert not triton_counts.available("cpu")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert triton_counts.available("cpu")
     monkeypatch.setitem(sys.modules, "triton", None)
-    assert not triton_counts.available("cpu")
-    assert not triton_counts.available("cuda")
-
-
-def test_a_kernel_that_does_not_work_is_said_and_not_used(monkeypatch):
-    monkeypatch.setitem(sys.modules, "triton", None)
-    trial = triton_counts._works.__wrapped__
-    with pytest.warns(
-        RuntimeWarning, match=r"does not work on cpu.*plain torch instead.*ModuleNotFoundError"
-    ):
-        assert not trial(torch.device("cpu"))
+    assert not triton_counts.available("cpu") and not triton_counts.available("cuda")
+    with pytest.warns(RuntimeWarning, match=r"not work on cpu.*plain torch instead.*ModuleNotFoundError"):
+        assert not triton_counts._works.__wrapped__(torch.device("cpu"))
 
 
 def test_pairs_near_the_threshold_are_counted_in_pieces():
     made = case(32, [600], gain=1.0, threshold=0.01, seed=14)
-    weights = torch.softmax(
-        made["query"].double() @ made["key"].double().transpose(-1, -2) * made["scaling"], -1
-    )
+    weights = torch.softmax(made["query"].double() @ made["key"].double().mT * made["scaling"], -1)
     expected = ((weights / 0.01 - 1).abs() <= 0.02).sum((2, 3))
     assert near(made, within=0.02).tolist() == expected.tolist()
     assert expected.min() > 50
@@ -284,16 +233,21 @@ def test_pairs_near_the_threshold_are_counted_in_pieces():
 
 def test_arguments_that_do_not_belong_together():
     good = case(32, [8, 5])
-    double = {"query": good["query"].double(), "key": good["key"].double()}
     gaps = torch.zeros(4, 2, 2, 16, dtype=torch.int64)[..., ::2]
     refused = [
-        (double, r"float32, bfloat16 or float16; received \[2, 2, 8, 32\] torch.float64"),
-        ({"key": good["key"][:, :1]}, r"and \[2, 1, 8, 32\] torch.float32. Repeat the keys of grouped heads"),
-        ({"threshold": 1}, "strictly between 0 and 1; received 1"),
-        *(({"lengths": lengths}, r"2 whole numbers from 0 to 8.*received \[") for lengths in WRONG_LENGTHS),
-        ({"is_special": good["is_special"].long()}, r"must be \[2, 8\] bool.*received \[2, 8\] torch.int64"),
-        ({"out": gaps}, r"out must be \[4, 2, 2, 8\] int64.*strides \[64, 32, 16, 2\]"),
-        ({"is_special": good["is_special"].to("meta")}, "on one device; received cpu, meta. Move all to cpu"),
+        (
+            {"query": good["query"].double()},
+            r"float32, bfloat16 or float16.*received \[2, 2, 8, 32\] torch.float64",
+        ),
+        ({"key": good["key"][:, :1]}, r"key must be \[2, 2, 8, 32\] torch.float32.*received \[2, 1, 8, 32\]"),
+        ({"threshold": 1}, "strictly between 0 and 1; received .* and 1"),
+        *(({"lengths": n}, "2 whole numbers from 0 to 8") for n in ([8], [8, 9], [-1, 8], [8.0, 5.0])),
+        (
+            {"is_special": good["is_special"].long()},
+            r"must be \[2, 8\] torch.bool.*received \[2, 8\] torch.int64",
+        ),
+        ({"out": gaps}, r"out must be \[4, 2, 2, 8\] torch.int64.*strides \[64, 32, 16, 2\]"),
+        ({"is_special": good["is_special"].to("meta")}, "on cpu; received .* on meta"),
     ]
     for wrong, match in refused:
         with pytest.raises(ValueError, match=match):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import cache
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -14,7 +16,6 @@ from ntviz import variants
 from ntviz.genome import Interval, Variant
 from ntviz.tokens import base_log_probs
 from ntviz.variants import backgrounds
-from ntviz.variants.alleles import Allele
 
 
 @pytest.fixture
@@ -25,9 +26,6 @@ def reference(tmp_path):
 @pytest.fixture
 def model():
     return ToyModel(max_tokens=32)
-
-
-# Saturation -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("frames", [1, 6])
@@ -65,9 +63,8 @@ def test_saturation_of_what_the_model_expects(model, reference):
         hidden = type(tokens)(tokens.vocabulary, tokens.sequence, ids, tokens.spans, tokens.is_special)
         expected = np.exp(base_log_probs(tokens, model.forward(hidden).logits[0])[90:96])
         np.testing.assert_allclose(found.probabilities[first - 600 : first - 594], expected, atol=1e-5)
-    np.testing.assert_allclose(
-        found.entropy, -(found.probabilities * np.log(found.probabilities)).sum(axis=1), atol=1e-9
-    )
+    entropy = -(found.probabilities * np.log(found.probabilities)).sum(axis=1)
+    np.testing.assert_allclose(found.entropy, entropy, atol=1e-9)
 
 
 def test_saturation_leaves_n_empty_and_keeps_to_the_contig(model, reference):
@@ -75,25 +72,15 @@ def test_saturation_leaves_n_empty_and_keeps_to_the_contig(model, reference):
     assert np.isnan(found.llr[10:30]).all()
     assert np.isfinite(found.llr[:10]).all()
     assert np.isnan(found.entropy[15])
-    assert "N" not in found.table()["ref"].tolist()
+    table = found.table()
+    assert table["pos"].tolist() == [
+        pos for pos in (*range(1491, 1501), *range(1521, 1531)) for _ in range(3)
+    ]
+    assert "N" not in table["ref"].tolist() and (table["ref"] != table["alt"]).all()
+    assert reference.fetch("20:1491-1491").sequence == table["ref"][0]
     end = variants.saturation(model, reference, Interval("20", 2_990, 3_400), what=None)
     assert end.interval == Interval("20", 2_990, 3_000)
     assert np.isfinite(end.llr).all()
-
-
-def test_saturation_table_counts_from_one(model, reference):
-    table = variants.saturation(model, reference, "20:31-33", what=None).table()
-    assert table["pos"].tolist() == [31] * 3 + [32] * 3 + [33] * 3
-    assert (table["ref"] != table["alt"]).all()
-    assert reference.fetch("20:31-31").sequence == table["ref"][0]
-
-
-def test_saturation_refuses_another_contig(model, reference):
-    with pytest.raises(ValueError, match="chr7"):
-        variants.saturation(model, reference, "chr7:1-100")
-
-
-# Dependency maps ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -106,6 +93,7 @@ def test_dependency_equals_the_definition(model, reference, both):
     low = place.start - first
     complement = str.maketrans("ACGT", "TGCA")
 
+    @cache
     def odds(text, reverse):
         read = text.translate(complement)[::-1] if reverse else text
         p = np.exp(base_log_probs(model.tokenize(read), model.forward(model.tokenize(read)).logits[0]))
@@ -121,13 +109,10 @@ def test_dependency_equals_the_definition(model, reference, both):
             expected = []
             for reverse in (False, True) if both else (False,):
                 changed = [window[: low + i] + base + window[low + i + 1 :] for base in "ACGT"]
-                expected.append(
-                    max(
-                        np.abs(odds(text, reverse)[j] - odds(window, reverse)[j]).max()
-                        for text in changed
-                        if text != window
-                    )
+                changes = (
+                    odds(text, reverse)[j] - odds(window, reverse)[j] for text in changed if text != window
                 )
+                expected.append(max(np.abs(change).max() for change in changes))
             assert found.values[i, j] == pytest.approx(np.mean(expected), abs=1e-3)
 
 
@@ -151,20 +136,15 @@ def test_dependency_refuses(model, reference, place, message):
         variants.dependency(model, reference, place)
 
 
-# Backgrounds ----------------------------------------------------------------------------------------------------------
-
-
 def test_classes_of_substitutions_fold_the_strands():
     complement = dict(zip("ACGT", "TGCA", strict=True))
-    for before in "ACGT":
-        for ref in "ACGT":
-            for alt in set("ACGT") - {ref}:
-                for after in "ACGT":
-                    here = backgrounds.substitution_class(before, ref, alt, after)
-                    turned = (complement[x] for x in (after, ref, alt, before))
-                    assert here == backgrounds.substitution_class(*turned)
-                    assert here in backgrounds.CLASSES
-                    assert here.startswith("CpG") == ("CG" in (ref + after, before + ref))
+    for before, ref, alt, after in product("ACGT", repeat=4):
+        if ref == alt:
+            continue
+        here = backgrounds.substitution_class(before, ref, alt, after)
+        assert here == backgrounds.substitution_class(*(complement[x] for x in (after, ref, alt, before)))
+        assert here in backgrounds.CLASSES
+        assert here.startswith("CpG") == ("CG" in (ref + after, before + ref))
 
 
 @pytest.fixture
@@ -178,9 +158,8 @@ def test_percentiles_equal_counting(model, reference, kept):
     background = variants.background(model, reference, options, per_class=11, what=None)
     assert np.bincount(background.classes).tolist() == [11] * 9
     table = background.table()
-    rows = variants.score(
-        model, reference, _snvs(reference, 40), scores=("llr", "l2"), background=background, progress=None
-    )
+    how = {"scores": ("llr", "l2"), "background": background, "progress": None}
+    rows = variants.score(model, reference, _snvs(reference, 40), **how)
     for row in rows.itertuples():
         around = reference.fetch(Interval("20", row.pos - 2, row.pos + 1)).sequence
         kind = backgrounds.substitution_class(around[0], row.ref, row.alt, around[2])
@@ -190,28 +169,20 @@ def test_percentiles_equal_counting(model, reference, kept):
             expected = 100 * ((same < value).sum() + 0.5 * (same == value).sum()) / 11
             assert getattr(row, f"{name}_percentile") == pytest.approx(expected)
     assert "11 random substitutions of toy.fa" in background.statement
+    base, after = reference.fetch("20:100-101").sequence
+    others = variants.score(
+        model, reference, [f"20:100:{base}{after}>{base}", f"20:100:{base}>{base}GA"], **how
+    )
+    assert others["llr"].notna().all() and others["llr_percentile"].isna().all()
 
 
 def test_background_percentiles_of_itself_are_even(model, reference, kept):
     options = variants.Options(scores=("llr",))
-    background = variants.background(model, reference, options, per_class=20, seed=3, what=None)
-    alleles, _ = backgrounds.draw(reference, per_class=20, seed=3)
+    background = variants.background(model, reference, options, per_class=6, seed=3, what=None)
+    alleles, _ = backgrounds.draw(reference, per_class=6, seed=3)
     scorer = variants.Scorer(model, reference, options, background=background)
     percentiles = scorer.score(alleles).values[:, -1]
     assert percentiles.mean() == pytest.approx(50)
-
-
-def test_only_substitutions_have_percentiles(model, reference, kept):
-    background = variants.background(model, reference, per_class=3, what=None)
-    base, after = reference.fetch("20:100-101").sequence
-    rows = variants.score(
-        model,
-        reference,
-        [f"20:100:{base}{after}>{base}", f"20:100:{base}>{base}GATTACA"],
-        background=background,
-    )
-    assert rows["llr"].notna().all()
-    assert rows["llr_percentile"].isna().all()
 
 
 def test_background_is_kept_by_content(model, reference, kept, tmp_path):
@@ -247,21 +218,12 @@ def test_background_refuses(model, reference, kept, tmp_path):
         variants.Background.load(broken)
 
 
-# Tables ---------------------------------------------------------------------------------------------------------------
-
-
 def _snvs(reference, count):
     rng = np.random.default_rng(5)
     places = rng.choice(np.arange(100, 1400), size=count, replace=False)
     bases = [reference.fetch(Interval("20", int(at), int(at) + 1)).sequence for at in places]
-    return pd.DataFrame(
-        {
-            "chrom": "chr20",
-            "pos": places + 1,
-            "ref": bases,
-            "alt": ["ACGT".replace(base, "")[0] for base in bases],
-        }
-    )
+    alts = ["ACGT".replace(base, "")[0] for base in bases]
+    return pd.DataFrame({"chrom": "chr20", "pos": places + 1, "ref": bases, "alt": alts})
 
 
 def test_tables_of_every_kind_give_the_same(model, reference, tmp_path):
@@ -282,25 +244,18 @@ def test_tables_of_every_kind_give_the_same(model, reference, tmp_path):
 
 def test_bad_rows_have_a_status_and_cost_nothing_else(model, reference):
     good = _snvs(reference, 3)
-    bad = pd.DataFrame(
-        {"chrom": ["20", "20", "99"], "pos": ["x", 12.5, 5], "ref": ["A", "C", "G"], "alt": ["C", "", "T"]}
-    )
+    rows = [("20", "x", "A", "C"), ("20", 12.5, "C", ""), ("99", 5, "G", "T")]
+    bad = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt"])
     both = pd.concat([bad, good, good.head(1)], ignore_index=True)
     frame = variants.score(model, reference, both, scores="llr", progress=None)
-    assert frame["status"].tolist() == [
-        *("malformed", "malformed", "contig_missing"),
-        *("ok", "ok", "ok", "duplicate"),
-    ]
-    assert frame["note"].tolist()[:3] == [
-        "POS is 'x', not a whole number",
-        "POS is '12.5', not a whole number",
-        "",
-    ]
-    np.testing.assert_allclose(
-        frame["llr"][3:6],
-        variants.score(model, reference, good, scores="llr", progress=None)["llr"],
-        atol=1e-5,
-    )
+    statuses = ["malformed", "malformed", "contig_missing", "ok", "ok", "ok", "duplicate"]
+    assert frame["status"].tolist() == statuses
+    notes = [f"POS is {pos!r}, not a whole number" for pos in ("x", "12.5")]
+    assert frame["note"].tolist()[:3] == [*notes, ""]
+    alone = variants.score(model, reference, good, scores="llr", progress=None)
+    np.testing.assert_allclose(frame["llr"][3:6], alone["llr"], atol=1e-5)
+    about = alone.attrs["scoring"]
+    assert about["window_bp"] == 186 and json.loads(json.dumps(about)) == about
     assert frame["llr"][6] == pytest.approx(frame["llr"][3])
     assert len(variants.score(model, reference, good.head(0), progress=None)) == 0
 
@@ -321,10 +276,8 @@ def test_gaps_make_floats_of_numbers_and_are_no_letters(model, reference):
     # As R writes them.
     written = _snvs(reference, 2).assign(pos=["1e+03", "1,000"], ref=reference.fetch("20:1000-1000").sequence)
     written["alt"] = "ACGT".replace(written["ref"][0], "")[0]
-    assert variants.score(model, reference, written, scores="llr", progress=None)["status"].tolist() == [
-        "ok",
-        "duplicate",
-    ]
+    found = variants.score(model, reference, written, scores="llr", progress=None)
+    assert found["status"].tolist() == ["ok", "duplicate"]
 
 
 def test_a_dash_is_a_deletion_of_all_of_ref(model, reference):
@@ -357,23 +310,12 @@ def test_another_assembly_is_said_of_tables_too(model, reference):
 
 
 def test_table_errors_say_what_to_do(model, reference, tmp_path):
-    with pytest.raises(ValueError, match="it lacks alt among chrom, pos, ref"):
-        variants.score(model, reference, _snvs(reference, 2).drop(columns="alt"))
-    with pytest.raises(FileNotFoundError, match=r"no file .*gone\.tsv"):
-        variants.score(model, reference, tmp_path / "gone.tsv")
-    with pytest.raises(ValueError, match="score_file for VCF"):
-        variants.score(model, reference, tmp_path / "in.vcf")
-    with pytest.raises(TypeError, match="received list"):
-        variants.score(model, reference, [3])
-    with pytest.raises(ValueError, match="rsID needs a database"):
-        variants.score(model, reference, "rs334")
-    with pytest.raises(ValueError, match="scores must be among"):
-        variants.score(model, reference, "20:1:A>C", scores="cadd")
-
-
-def test_scores_say_how_they_were_made(model, reference):
-    frame = variants.score(model, reference, _snvs(reference, 2), scores="llr", progress=None)
-    about = frame.attrs["scoring"]
-    assert about["window_bp"] == 186
-    assert json.loads(json.dumps(about)) == about
-    assert Allele.of("20:5:a>c") == Allele("20", 5, "A", "C")
+    for what, error, message in (
+        (_snvs(reference, 2).drop(columns="alt"), ValueError, "it lacks alt among chrom, pos, ref"),
+        (tmp_path / "gone.tsv", FileNotFoundError, r"no file .*gone\.tsv"),
+        (tmp_path / "in.vcf", ValueError, "score_file for VCF"),
+        ([3], TypeError, "received list"),
+        ("rs334", ValueError, "rsID needs a database"),
+    ):
+        with pytest.raises(error, match=message):
+            variants.score(model, reference, what)

@@ -1,16 +1,19 @@
-"""What is read for a variant, or the status that says why nothing is; windows; options."""
+"""Alleles in VCF's normal form; what is read for them, or the status that says why nothing is; windows; options."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
-from variant_brute import window
-from variant_toy import ToyModel, toy_reference
+from variant_brute import changed, window
+from variant_toy import ToyModel, another, fasta, toy_reference
 
 from ntviz import data
-from ntviz.genome import Interval
+from ntviz.genome import Interval, Variant
 from ntviz.reference import Reference
-from ntviz.variants.alleles import SCORED, STATUSES, Allele, Change
+from ntviz.variants.alleles import SCORED, STATUSES, Allele, Change, left_aligned, smallest
 from ntviz.variants.options import SCORES, Options
 from ntviz.variants.plan import LONG_INDEL, Mismatch, Planner
 from ntviz.variants.scorer import Scorer
@@ -33,18 +36,6 @@ def contig(reference):
 @pytest.fixture
 def model():
     return ToyModel(max_tokens=32)
-
-
-def another(base: str, by: int = 1) -> str:
-    return "ACGT"[("ACGT".index(base) + by) % 4]
-
-
-def fasta(path, contig: str, name: str = "20") -> Reference:
-    path.write_text(f">{name}\n{contig}\n")
-    return Reference(path)
-
-
-# Statuses, one by one -------------------------------------------------------------------------------------------------
 
 
 def given(contig: str) -> dict[str, list[tuple[int, str, str]]]:
@@ -88,11 +79,9 @@ def test_each_status_and_nothing_else(reference, contig, model):
 
 def test_too_long_begins_above_half_a_window(reference, contig):
     planner = Planner(reference, 6, 31)
-    assert planner.plan(Allele("20", 1000, contig[999], contig[999] + "ACGTA" * 18 + "GGG")).status == "ok"
-    assert (
-        planner.plan(Allele("20", 1000, contig[999], contig[999] + "ACGTA" * 18 + "GGGG")).status
-        == "too_long"
-    )
+    for put, status in (("GGG", "ok"), ("GGGG", "too_long")):
+        allele = Allele("20", 1000, contig[999], contig[999] + "ACGTA" * 18 + put)
+        assert planner.plan(allele).status == status
 
 
 def test_contigs_shorter_than_a_token_have_no_score(reference, model):
@@ -113,11 +102,10 @@ def test_what_is_put_in_before_n_is_read_from_its_left(tmp_path, model):
 
 def test_letters_of_the_reference_that_are_no_bases_are_n(tmp_path, model):
     found = fasta(tmp_path / "iupac.fa", "ACGT" * 60 + "R" + "acgt" * 60)
-    statuses = Scorer(model, found).score(
-        [Allele("20", 241, "R", "A"), Allele("20", 241, "A", "G"), Allele("20", 302, "A", "G")]
-    )
-    assert statuses.statuses == ["ambiguous_base", "n_in_window", "ok"]
-    assert statuses.ref_agrees == [None, None, True]
+    alleles = [Allele("20", 241, "R", "A"), Allele("20", 241, "A", "G"), Allele("20", 302, "A", "G")]
+    scored = Scorer(model, found).score(alleles)
+    assert scored.statuses == ["ambiguous_base", "n_in_window", "ok"]
+    assert scored.ref_agrees == [None, None, True]
 
 
 def test_names_of_one_contig(reference, contig, model):
@@ -132,9 +120,6 @@ def test_names_of_one_contig(reference, contig, model):
     assert Planner(grch37, 6, 31).plan(Allele("NC_000020.11", 43042364, "C", "T")).status == "contig_missing"
 
 
-# A REF that is not the reference's ------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("size", [1, 3])
 def test_mismatches_are_skipped_flagged_swapped_or_fatal(reference, contig, model, tmp_path, size):
     here = contig[998 : 998 + size]
@@ -142,11 +127,10 @@ def test_mismatches_are_skipped_flagged_swapped_or_fatal(reference, contig, mode
     third = Allele("20", 999, ref, alt)
     turned = Allele("20", 999, ref, here)
     longer = Allele("20", 999, ref + contig[998 + size], ref)
-    ways = {
-        how: Scorer(model, reference, Options(tuple(SCORES), on_mismatch=how))
+    found = {
+        how: Scorer(model, reference, Options(tuple(SCORES), on_mismatch=how)).score([third, turned, longer])
         for how in ("skip", "flag", "swap")
     }
-    found = {how: scorer.score([third, turned, longer]) for how, scorer in ways.items()}
     assert found["skip"].statuses == found["flag"].statuses == ["ref_mismatch"] * 3
     assert found["swap"].statuses == ["ref_mismatch", "swapped", "ref_mismatch"]
     assert all(one.ref_agrees == [False] * 3 for one in found.values())
@@ -165,84 +149,50 @@ def test_the_first_mismatch_ends_the_run(reference, contig, model):
     bad = Allele("chr20", 1000, another(contig[999]), contig[999])
     scorer = Scorer(model, reference, Options(on_mismatch="fail"))
     for _ in range(2):
-        with pytest.raises(
-            Mismatch, match=rf"chr20:1000 {bad.ref}>{bad.alt}, where the reference has {bad.alt}\."
-        ):
+        message = rf"chr20:1000 {bad.ref}>{bad.alt}, where the reference has {bad.alt}\."
+        with pytest.raises(Mismatch, match=message):
             scorer.score([good, bad])
     # What is wrong in another way is a status still.
     assert scorer.score([good, Allele("20", 1000, bad.ref, "<DEL>")]).statuses == ["ok", "symbolic"]
 
 
-# Windows --------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("k", [1, 3, 6])
-def test_windows_are_the_nearest_that_fit(tmp_path, k):
-    rng = np.random.default_rng(k)
-    for round_ in range(8):
-        length = int(rng.integers(8, 240))
-        bases = list("".join(rng.choice(list("ACGT"), size=length)))
-        for at in rng.integers(0, length, size=int(rng.integers(0, 4))):
-            bases[at] = "N"
-        text = "".join(bases)
-        there = Contig(fasta(tmp_path / f"{k}{round_}.fa", text), "20")
-        for token in range(-2, length + 2):
-            tokens = int(rng.choice([3, 5, 9, 15]))
-            found = there.window(token, k, tokens)
-            size, wanted = tokens * k, token - tokens // 2 * k
-            starts = [
-                at
-                for at in range(length - size + 1)
-                if (at - token) % k == 0 and at <= token < at + size and "N" not in text[at : at + size]
-            ]
-            if token < 0 or token + k > length or "N" in text[token : token + k]:
-                assert found is None
-            elif starts:
-                best = min(starts, key=lambda at: abs(at - wanted))
-                assert found == (best, text[best : best + size], 0, size, best - wanted)
-            elif "N" in text[max(token - size, 0) : token + k + size]:
-                assert found is None
-            else:
-                begin = token % k
-                whole = text[begin : begin + (length - begin) // k * k]
-                assert found == (begin, whole, 0, len(whole), begin - wanted)
-                assert len(whole) < size
-
-
-def test_windows_with_margins_are_the_nearest_with_the_best_margins(tmp_path):
+def test_windows_are_the_nearest_with_the_best_margins(tmp_path, k):
     rng, seen = np.random.default_rng(0), set()
-    for length in range(28, 70):
+    for length in range(28, 70, 1 if k == 6 else 4):
         text = "".join(rng.choice(list("ACGT"), size=length))
         if length % 3 == 0:
             text = "N" * (length % 5) + text + "NACGTACGT"
-        there = Contig(fasta(tmp_path / f"{length}.fa", text), "20")
-        for token in range(len(text) - 6):
-            for margin in (1, 4, 6):
-                found = there.window(token, 6, 5, margin)
-                plain = window(text, token, text[token : token + margin], "", 6, 5, token % 6)
+        contig = Contig(fasta(tmp_path / f"{length}.fa", text), "20")
+        assert contig.window(-1, k, 5) is contig.window(len(text) - k + 1, k, 5) is None
+        for token in range(len(text) - k):
+            for margin in (margin for margin in (0, 1, 4, 6) if margin <= k):
+                # Bases that may be taken out ask for a margin; without any it is the window of a substitution.
+                taken = text[token : token + margin]
+                found = contig.window(token, k, 5, margin)
+                plain = window(
+                    text, token, taken or text[token], "" if taken else text[token], k, 5, token % k
+                )
                 assert plain == (None if found is None else (found.start, found.length))
                 if found is None:
                     continue
                 begin, right = found.start - found.margin, len(found.bases) - found.margin - found.length
                 assert found.bases == text[begin : begin + len(found.bases)]
-                assert "N" not in found.bases
+                assert found.inside == text[found.start : found.start + found.length]
+                assert "N" not in found.bases and found.moved == found.start - (token - 2 * k)
                 assert 0 <= found.margin <= margin and 0 <= right <= margin
-                seen.add((found.margin == margin, right == margin, found.length == 30))
-    assert len(seen) == 7 and (False, False, False) not in seen
+                seen.add((found.margin == margin, right == margin, found.length == 5 * k))
+    assert k < 6 or (len(seen) >= 7 and (False, False, False) not in seen)
 
 
 def test_bases_are_fetched_right_across_blocks():
     reference = Reference(data.bundle("chr20"))
     contig = Contig(reference, "chr20")
     for start in (262_140, 524_288, 524_287, 63_025_500, 60_000, 786_400, 262_100):
-        end = start + 40
-        assert (
-            contig.bases(start, end)
-            == reference.fetch(Interval("20", start, end)).sequence[: 63_025_520 - start]
-        )
-    assert (
-        contig.bases(1_000_000, 1_600_000) == reference.fetch(Interval("20", 1_000_000, 1_600_000)).sequence
-    )
+        bases = reference.fetch(Interval("20", start, start + 40)).sequence
+        assert contig.bases(start, start + 40) == bases[: 63_025_520 - start]
+    long = Interval("20", 1_000_000, 1_600_000)
+    assert contig.bases(long.start, long.end) == reference.fetch(long).sequence
     assert contig.bases(-20, 0) == contig.bases(63_025_520, 63_025_600) == ""
 
 
@@ -266,66 +216,49 @@ def test_notes_say_what_is_unusual(reference, contig, tmp_path):
     )
 
 
-# Options --------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "error", "message"),
     [
-        ({"scores": ("llr", "lrl")}, r"among llr, .*, or all; received 'lrl'\. Name"),
-        ({"scores": ()}, r"received 'none'"),
-        ({"on_mismatch": "ignore"}, r"one of skip, flag, swap, fail; received 'ignore'\. Use"),
-        ({"region": "all"}, r"'token', 'window' or a number .* received 'all'\."),
-        ({"region": -1}, r"received -1\."),
-        ({"region": True}, r"received True\."),
-        ({"frames": 6, "place": 3}, r"frames=1 only; received frames=6 and place=3\. Leave"),
+        ({"scores": ("llr", "lrl")}, ValueError, r"among llr, .*, or all; received 'lrl'\. Name"),
+        ({"scores": ()}, ValueError, r"received 'none'"),
+        ({"on_mismatch": "ignore"}, ValueError, r"one of skip, flag, swap, fail; received 'ignore'\. Use"),
+        ({"region": "all"}, ValueError, r"'token', 'window' or a number .* received 'all'\."),
+        ({"region": -1}, ValueError, r"received -1\."),
+        ({"region": True}, ValueError, r"received True\."),
+        ({"frames": 6, "place": 3}, ValueError, r"frames=1 only; received .* Leave"),
+        ({"frames": "6"}, TypeError, r"frames must be a whole number; received '6'\. Pass an int\."),
+        ({"frames": None}, TypeError, r"frames must be a whole number; received None"),
+        (
+            {"window": 600.0},
+            TypeError,
+            r"window must be a whole number; received 600\.0\. Pass an int, or None\.",
+        ),
+        ({"place": "3"}, TypeError, r"place must .* received '3'"),
+        ({"layer": True}, TypeError, r"layer must .* received True"),
+        ({"both_strands": 1}, TypeError, r"both_strands must be True or False; received 1\."),
+        # What does not fit the model.
+        (
+            {"frames": 3},
+            ValueError,
+            r"frames must be 1 or 6, the bases of a token of toy of nt-v1; received 3\. Use",
+        ),
+        ({"frames": 0}, ValueError, r"frames must be 1 or 6"),
+        ({"place": 6}, ValueError, r"place must be in 0 to 5 for tokens of 6 bp; received 6\."),
+        ({"place": -1}, ValueError, r"received -1\."),
+        ({"window": 17}, ValueError, r"window must be 18 to 186 bp for toy of nt-v1; received 17\. Choose"),
+        ({"window": 6_000}, ValueError, r"window must be 18 to 186 bp .* received 6000\."),
+        ({"layer": 3}, ValueError, r"layer must be 0 .* to 2 .* received 3\."),
+        ({"layer": -1}, ValueError, r"received -1\."),
     ],
-)  # fmt: skip
-def test_options_refuse(given, said):
-    with pytest.raises(ValueError, match=said):
-        Options(**given)
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"frames": "6"}, r"frames must be a whole number; received '6'\. Pass an int\."),
-        ({"frames": None}, r"frames must be a whole number; received None"),
-        ({"window": 600.0}, r"window must be a whole number; received 600\.0\. Pass an int, or None\."),
-        ({"place": "3"}, r"place must .* received '3'"),
-        ({"layer": True}, r"layer must .* received True"),
-        ({"both_strands": 1}, r"both_strands must be True or False; received 1\."),
-    ],
-)  # fmt: skip
-def test_options_of_another_type(given, said):
-    with pytest.raises(TypeError, match=said):
-        Options(**given)
-
-
-def test_numbers_of_numpy_are_numbers():
-    assert Options(frames=np.int64(6), window=np.int32(600)) == Options(frames=6, window=600)
-    assert type(Options(layer=np.int64(1)).about["layer"]) is int
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        ({"frames": 3}, r"frames must be 1 or 6, the bases of a token of toy of nt-v1; received 3\. Use"),
-        ({"frames": 0}, r"frames must be 1 or 6"),
-        ({"place": 6}, r"place must be in 0 to 5 for tokens of 6 bp; received 6\."),
-        ({"place": -1}, r"received -1\."),
-        ({"window": 17}, r"window must be 18 to 186 bp for toy of nt-v1; received 17\. Choose"),
-        ({"window": 6_000}, r"window must be 18 to 186 bp .* received 6,000\."),
-        ({"layer": 3}, r"layer must be 0 .* to 2 .* received 3\."),
-        ({"layer": -1}, r"received -1\."),
-    ],
-)  # fmt: skip
-def test_options_that_do_not_fit_the_model(reference, model, given, said):
-    with pytest.raises(ValueError, match=said):
+)
+def test_options_refuse(reference, model, given, error, message):
+    with pytest.raises(error, match=message):
         Scorer(model, reference, Options(**given))
 
 
-def test_windows_are_an_odd_number_of_tokens():
+def test_windows_are_an_odd_number_of_tokens_and_numbers_of_numpy_are_numbers():
+    assert Options(frames=np.int64(6), window=np.int32(600)) == Options(frames=6, window=600)
+    assert type(Options(layer=np.int64(1)).about["layer"]) is int
     for bp, tokens in {18: 3, 29: 3, 30: 5, 600: 99, 6_000: 999, 12_282: 2047}.items():
         assert Options(window=bp).fit(6, 12_282, 2, "toy") == (tokens, 2)
     # As the paper unless asked; as the model where it reads less.
@@ -341,3 +274,79 @@ def test_columns():
     assert Options("all").scores == tuple(SCORES)
     assert Options(("llr", "llr")).scores == ("llr",)
     assert len({score.key for score in SCORES.values()}) == len(SCORES) == 11
+
+
+def repetitive(seed: int, length: int = 900) -> str:
+    rng = np.random.default_rng(seed)
+    units = ["A", "CA", "CAG", "GT", "AAAT", "ACGTTGCA", "T"]
+    parts: list[str] = []
+    while sum(map(len, parts)) < length:
+        parts.append(str(rng.choice(units)) * int(rng.integers(1, 12)))
+        parts.append("".join(rng.choice(list("ACGT"), size=int(rng.integers(0, 5)))))
+    return "".join(parts)[:length]
+
+
+def random_alleles(contig: str, seed: int, count: int) -> list[tuple[int, str, str]]:
+    """Indels, substitutions and both at once, with bases around that need not be there, somewhere in a contig."""
+    rng = np.random.default_rng(seed)
+    found: list[tuple[int, str, str]] = []
+    while len(found) < count:
+        at, cut = int(rng.integers(1, len(contig) - 40)), int(rng.integers(0, 9))
+        put = contig[at + 5 : at + 5 + int(rng.integers(0, 9))]
+        if rng.random() < 0.3:
+            put = "".join(rng.choice(list("ACGT"), size=len(put)))
+        before, after = int(rng.integers(1, 4)), int(rng.integers(0, 4))
+        begin = max(at - before, 0)
+        left, right = contig[begin:at], contig[at + cut : at + cut + after]
+        ref, alt = left + contig[at : at + cut] + right, left + put + right
+        if ref != alt:
+            found.append((begin + 1, ref, alt))
+    return found
+
+
+def test_the_form_is_the_same_edit_shortest_and_leftmost():
+    for seed in range(6):
+        contig = repetitive(seed, 300)
+        for pos, ref, alt in random_alleles(contig, seed, 60):
+            short = smallest(pos - 1, ref, alt)
+            change = left_aligned(short, lambda at, contig=contig: contig[at : at + 1] if at >= 0 else "")
+            assert contig[change.start : change.end] == change.ref
+            edited = contig[: pos - 1] + alt + contig[pos - 1 + len(ref) :]
+            assert contig[: change.start] + change.alt + contig[change.end :] == edited
+            assert (change.start, change.ref, change.alt) == changed(contig, pos, ref, alt)
+            assert change.length == max(len(change.ref), len(change.alt)) <= short.length
+
+
+def test_the_form_is_that_of_bcftools(tmp_path):
+    contig = repetitive(9)
+    reference = fasta(tmp_path / "repeats.fa", contig)
+    alleles = [*random_alleles(contig, 9, 400), (1, contig[:3], contig[2]), (1, contig[0], contig[0] * 3)]
+    alleles += [(880, contig[879:890], contig[879:889]), (900, contig[899], contig[899] * 2)]
+    lines = ["##fileformat=VCFv4.2", f"##contig=<ID=20,length={len(contig)}>", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]  # fmt: skip
+    order = sorted(range(len(alleles)), key=lambda index: alleles[index][0])
+    lines += [f"20\t{alleles[i][0]}\t{i}\t{alleles[i][1]}\t{alleles[i][2]}\t.\t.\t." for i in order]
+    (tmp_path / "in.vcf").write_text("\n".join(lines) + "\n")
+    bcftools = shutil.which("bcftools")
+    assert bcftools, "This test needs bcftools. On Debian and Ubuntu: apt-get install bcftools"
+    command = [bcftools, "norm", "-c", "e", "-f", str(reference.path), str(tmp_path / "in.vcf")]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    planner, kinds = Planner(reference, 6, 31), set()
+    rows = [line.split("\t") for line in output.splitlines() if not line.startswith("#")]
+    assert len(rows) == len(alleles)
+    for _, pos, name, ref, alt, *_ in rows:
+        change = planner.plan(Allele("20", *alleles[int(name)])).change
+        start = int(pos) - 1
+        if len(ref) != len(alt) and 1 in (len(ref), len(alt)):
+            # VCF keeps one base beside an insertion or deletion: the one before, or at the very start the one after.
+            if start == 0 and ref[-1] == alt[-1]:
+                ref, alt = ref[:-1], alt[:-1]
+            elif ref[0] == alt[0]:
+                start, ref, alt = start + 1, ref[1:], alt[1:]
+        assert change == Change(start, start + len(ref), ref, alt), alleles[int(name)]
+        kinds.add(change.kind)
+    assert kinds == {"SNV", "MNV", "insertion", "deletion", "delins"}
+
+
+def test_alleles_of_variants_and_text():
+    assert Allele.of("chr20:1,000 C>T") == ("chr20", 1000, "C", "T")
+    assert Allele.of(Variant("20", 1000, "C", "CA")) == ("20", 1000, "C", "CA")

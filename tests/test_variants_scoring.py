@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from variant_brute import Brute, turned
-from variant_toy import ToyModel, toy_reference
+from variant_toy import ToyModel, another, fasta, toy_reference
 
 from ntviz import data, models
 from ntviz.genome import Interval
@@ -20,10 +19,6 @@ from ntviz.variants.scorer import Scorer
 ALL = tuple(SCORES)
 
 
-def another(base: str, by: int = 1) -> str:
-    return "ACGT"[("ACGT".index(base) + by) % 4]
-
-
 def check(model, reference, contig: str, alleles: list[Allele], options: Options, atol=2e-5, start=0) -> None:
     scorer = Scorer(model, reference, options)
     found = scorer.score([one._replace(pos=one.pos + start) for one in alleles])
@@ -32,9 +27,6 @@ def check(model, reference, contig: str, alleles: list[Allele], options: Options
         plain = brute.row(contig, *allele[1:])
         assert (status == "ok") == bool(np.isfinite(plain).any()), (allele, status)
         np.testing.assert_allclose(row, plain, atol=atol, rtol=1e-5, err_msg=f"{allele} {scorer.columns}")
-
-
-# What is scored -------------------------------------------------------------------------------------------------------
 
 
 def substitution(contig: str, at: int, length: int = 1, by: int = 1) -> Allele:
@@ -49,11 +41,6 @@ def deletion(contig: str, at: int, length: int) -> Allele:
 
 def insertion(contig: str, at: int, bases: str) -> Allele:
     return Allele("20", at + 1, contig[at], contig[at] + bases)
-
-
-def fasta(path: Path, contig: str, name: str = "20") -> Reference:
-    path.write_text(f">{name}\n{contig}\n")
-    return Reference(path)
 
 
 def text_of(reference, name: str = "20") -> str:
@@ -86,15 +73,10 @@ VOCABULARIES = {"nt-v1": 6, "nt-v2": 6, "nt-3mer": 3, "single-base": 1}
 
 
 # The two vocabularies of 6-mers differ in their special tokens alone: the slowest way once.
-@pytest.mark.parametrize(
-    ("vocabulary", "way"),
-    [
-        (vocabulary, way)
-        for vocabulary in VOCABULARIES
-        for way in ("grid", "place", "frames", "forward")
-        if (vocabulary, way) != ("nt-v1", "frames")
-    ],
-)
+WAYS = [(one, way) for one in VOCABULARIES for way in ("grid", "place", "frames", "forward") if (one, way) != ("nt-v1", "frames")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("vocabulary", "way"), WAYS)
 def test_every_score_follows_its_definition(reference, vocabulary, way):
     k = VOCABULARIES[vocabulary]
     options = {
@@ -138,20 +120,6 @@ def test_contigs_that_are_no_longer_than_the_window(tmp_path, frames, length):
     check(ToyModel(max_tokens=22), reference, contig, alleles, Options(ALL, frames=frames, region=1))
 
 
-@pytest.mark.parametrize("layer", [0, 1, 2])
-def test_embeddings_are_those_of_the_layer(reference, layer):
-    contig = text_of(reference)
-    scores = ("l1", "l2", "cosine", "dot")
-    model = ToyModel(max_tokens=18)
-    alleles = [substitution(contig, 182), deletion(contig, 183, 5)]
-    found = Scorer(model, reference, Options(scores, layer=layer)).score(alleles).values
-    assert np.isfinite(found).all()
-    last = Scorer(model, reference, Options(scores)).score(alleles).values
-    assert np.array_equal(found, last) == (layer == 2)
-    brute = Brute(model, Options(scores, layer=layer), 17 * 6)
-    np.testing.assert_allclose(found, [brute.row(contig, *one[1:]) for one in alleles], atol=2e-5)
-
-
 @pytest.mark.parametrize("vocabulary", ["nt-v1", "nt-3mer", "single-base"])
 def test_random_alleles_on_small_contigs_with_n_follow_the_definition(tmp_path, vocabulary):
     k, rng = VOCABULARIES[vocabulary], np.random.default_rng(11)
@@ -191,16 +159,9 @@ def test_the_bundled_model_on_chromosome_20(frames):
     model, reference = models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20"))
     start = 43_042_002  # on the grid of 6
     around = reference.fetch(Interval("chr20", start, start + 800)).sequence
-    alleles = [
-        substitution(around, 363),
-        substitution(around, 400, 3),
-        deletion(around, 420, 4),
-        insertion(around, 377, "GATTACA"),
-    ][:: 1 if frames == 1 else 2]
+    alleles = [substitution(around, 363), substitution(around, 400, 3), deletion(around, 420, 4), insertion(around, 377, "GATTACA")]  # fmt: skip
+    alleles = alleles[:: 1 if frames == 1 else 2]
     check(model, reference, around, alleles, Options(ALL, frames=frames, window=90, region=1), 2e-4, start)
-
-
-# What holds for all ---------------------------------------------------------------------------------------------------
 
 
 def test_swapped_alleles_turn_the_sign(tmp_path):
@@ -256,12 +217,12 @@ def test_the_other_strand_of_the_genome_gives_the_same_scores(tmp_path, vocabula
     moving = [deletion(contig, at, 3) for at in fixed[:3]]
     both = []
     for sequence, turn in ((reference, False), (other, True)):
-        chosen = [
-            Allele("20", len(contig) + 2 - one.pos - len(one.ref), turned(one.ref), turned(one.alt))
-            if turn
-            else one
-            for one in alleles + moving
-        ]
+        chosen = alleles + moving
+        if turn:
+            chosen = [
+                Allele("20", len(contig) + 2 - a.pos - len(a.ref), turned(a.ref), turned(a.alt))
+                for a in chosen
+            ]
         model = ToyModel(vocabulary, max_tokens=108 // k)
         found = Scorer(model, sequence, Options(ALL, frames=k)).score(chosen)
         assert set(found.statuses) == {"ok"}
@@ -299,9 +260,6 @@ def test_what_is_the_same_is_read_once(tmp_path):
     assert 2 * (2 * 2 + 2) <= read([deletion(contig, 602, 1)], scores=("llr",)) <= 2 * 2 * (2 + 2)
 
 
-# Identity -------------------------------------------------------------------------------------------------------------
-
-
 def test_identity_follows_content(tmp_path):
     reference, model = toy_reference(tmp_path), ToyModel(max_tokens=32)
     contig = text_of(reference)
@@ -316,25 +274,21 @@ def test_identity_follows_content(tmp_path):
     renamed.name = "a copy"
     assert Scorer(renamed, elsewhere).identity([one._replace(chrom="chr20") for one in alleles]) == own
 
-    others = [
-        Scorer(model, reference).identity(alleles[:1]),
-        Scorer(model, reference).identity(alleles[::-1]),
-        Scorer(model, reference).identity([alleles[0]._replace(alt=third), alleles[1]]),
-        Scorer(model, reference).identity([alleles[0]._replace(ref=third), alleles[1]]),
-        Scorer(ToyModel(max_tokens=32, seed=1), reference).identity(alleles),
-        Scorer(ToyModel("nt-v2", max_tokens=32), reference).identity(alleles),
-        Scorer(ToyModel(max_tokens=30), reference).identity(alleles),
-    ]
+    def identity(changes=alleles, by=model, at=reference, **options):
+        return Scorer(by, at, replace(Options(), **options)).identity(changes)
+
+    changed = [alleles[:1], alleles[::-1], [alleles[0]._replace(alt=third), alleles[1]], [alleles[0]._replace(ref=third), alleles[1]]]  # fmt: skip
+    weights = [ToyModel(max_tokens=32, seed=1), ToyModel("nt-v2", max_tokens=32), ToyModel(max_tokens=30)]
+    others = [identity(one) for one in changed] + [identity(by=one) for one in weights]
     near = contig[:950] + another(contig[950]) + contig[951:]
-    others.append(Scorer(model, fasta(tmp_path / "near.fa", near)).identity(alleles))
-    options = [
-        {"scores": ("llr",)}, {"frames": 6}, {"place": 3}, {"window": 150}, {"layer": 1}, {"region": "window"},
-        {"region": 1}, {"both_strands": False}, {"on_mismatch": "swap"},
-    ]  # fmt: skip
-    others += [Scorer(model, reference, replace(Options(), **one)).identity(alleles) for one in options]
+    others.append(identity(at=fasta(tmp_path / "near.fa", near)))
+    others += [identity(**one) for one in (
+        {"scores": ("llr",)}, {"frames": 6}, {"place": 3}, {"window": 150}, {"layer": 1}, {"region": "window"}, {"region": 1},
+        {"both_strands": False}, {"on_mismatch": "swap"},
+    )]  # fmt: skip
     assert len({own, *others}) == 1 + len(others)
     # The default said aloud is the same.
-    assert Scorer(model, reference, Options(window=186, layer=2)).identity(alleles) == own
+    assert identity(window=186, layer=2) == own
 
 
 class Nameless(ToyModel):
@@ -350,12 +304,3 @@ def test_weights_that_are_not_known_have_no_identity(reference):
     with pytest.raises(ValueError, match=r"info of toy of nt-v1 has no weights_sha256\. Add it"):
         scorer.identity([allele])
     assert scorer.score([allele]).statuses == ["ok"]
-
-
-def test_about_is_plain_and_complete(reference):
-    model = ToyModel(max_tokens=32)
-    about = Scorer(model, reference, Options(window=100, region=2)).about
-    assert about["model"] == "toy of nt-v1"
-    assert about["weights_sha256"] == model.info["weights_sha256"]
-    assert (about["window_bp"], about["layer"], about["region"]) == (90, 2, 2)
-    assert set(Options().about) - {"window"} <= set(about)

@@ -38,11 +38,9 @@ def folder(tmp_path_factory):
 
 def table(transcripts, genes=()) -> annotation.Annotation:
     """Exons of transcripts (contig, strand, gene, exons), and rows of genes (contig, strand, gene, gene_id, start, end)."""
-    rows = [
-        (chrom, strand, gene, gene, "exon", f"{gene}.{i}", *exon)
-        for i, (chrom, strand, gene, exons) in enumerate(transcripts)
-        for exon in exons
-    ] + [(*gene[:4], "gene", "", *gene[4:]) for gene in genes]
+    numbered = [(chrom, strand, gene, gene, "exon", f"{gene}.{i}", exons) for i, (chrom, strand, gene, exons) in enumerate(transcripts)]  # fmt: skip
+    rows = [(*first, *exon) for *first, exons in numbered for exon in exons]
+    rows += [(*gene[:4], "gene", "", *gene[4:]) for gene in genes]
     columns = ["chrom", "strand", "gene", "gene_id", "element", "transcript", "start", "end"]
     return annotation.from_table(pd.DataFrame(rows, columns=columns))
 
@@ -52,16 +50,20 @@ TURNED = [(LENGTH - end, LENGTH - start) for start, end in EXONS]
 GENES = table([("plus", "+", "ONE", EXONS), ("minus", "-", "TWO", TURNED)])
 
 
-def scorer(folder, **options) -> SpliceScorer:
-    return SpliceScorer(Sites(), Reference(folder / "both.fa"), GENES, **options)
+def scorer(folder, genes=GENES, network=Sites, **options) -> SpliceScorer:
+    return SpliceScorer(network(), Reference(folder / "both.fa"), genes, **options)
+
+
+def effect_of(made: SpliceScorer, *allele):
+    status, (effect,) = made.effects(Allele(*allele))
+    assert status == "ok"
+    return effect
 
 
 def alleles(start: int, ref: str, alt: str) -> tuple[Allele, Allele]:
     """A change of plain replacement on the forward strand, 0-based, and the same on the turned contig."""
-    end = start + len(ref)
-    return Allele("plus", start + 1, ref, alt), Allele(
-        "minus", LENGTH - end + 1, reverse_complement(ref), reverse_complement(alt)
-    )
+    turned = reverse_complement(ref), reverse_complement(alt)
+    return Allele("plus", start + 1, ref, alt), Allele("minus", LENGTH - start - len(ref) + 1, *turned)
 
 
 def test_a_lost_donor_and_a_made_acceptor_on_both_strands(folder):
@@ -69,14 +71,12 @@ def test_a_lost_donor_and_a_made_acceptor_on_both_strands(folder):
     lost = alleles(5_900, "G", "A")
     made = alleles(5_850, sequence[5_850:5_852], "AG")
     for allele, sign in zip(lost, (1, -1), strict=True):
-        status, (effect,) = scorer(folder).effects(allele)
-        assert status == "ok"
+        effect = effect_of(scorer(folder), *allele)
         assert effect.scores.tolist() == [0, 0, 0, 1]
         assert effect.places[3] == -1 * sign
     for allele, place in zip(made, (2, -1), strict=True):
-        status, (effect,) = scorer(folder).effects(allele)
-        assert (status, effect.scores.tolist()) == ("ok", [1, 0, 0, 0])
-        assert effect.places[0] == place
+        effect = effect_of(scorer(folder), *allele)
+        assert (effect.scores.tolist(), effect.places[0]) == ([1, 0, 0, 0], place)
     assert effect.text("CT") == f"CT|TWO|1.00|0.00|0.00|0.00|-1|{'|'.join(map(str, effect.places[1:]))}"
 
 
@@ -88,15 +88,12 @@ def test_bases_put_in_or_taken_out_elsewhere_change_nothing_and_at_a_site_do(fol
         (5_905, sequence[5_905:5_909], "CA"),
     ]
     for start, ref, alt in elsewhere:
-        _, (effect,) = scorer(folder).effects(alleles(start, ref, alt)[0])
+        effect = effect_of(scorer(folder), *alleles(start, ref, alt)[0])
         assert effect.scores.tolist() == [0, 0, 0, 0], (start, ref, alt)
-    gone = Allele("plus", 5_900, sequence[5_899:5_902], sequence[5_899])
-    _, (effect,) = scorer(folder).effects(gone)
-    assert effect.scores.tolist() == [0, 0, 0, 1]
-    assert effect.places[3] == 0
-    longer = Allele("plus", 5_850, sequence[5_849], sequence[5_849] + "CAGC")
-    _, (effect,) = scorer(folder).effects(longer)
-    assert (effect.scores.tolist(), effect.places[0]) == ([1, 0, 0, 0], 0)
+    gone = effect_of(scorer(folder), "plus", 5_900, sequence[5_899:5_902], sequence[5_899])
+    assert (gone.scores.tolist(), gone.places[3]) == ([0, 0, 0, 1], 0)
+    longer = effect_of(scorer(folder), "plus", 5_850, sequence[5_849], sequence[5_849] + "CAGC")
+    assert (longer.scores.tolist(), longer.places[0]) == ([1, 0, 0, 0], 0)
 
 
 def test_every_odd_record_has_a_status(folder):
@@ -136,34 +133,28 @@ def test_every_odd_record_has_a_status(folder):
 
 def test_lower_case_is_upper_case_and_a_letter_that_is_no_base_is_n(folder):
     genes = table([("odd", "+", "ONE", EXONS), ("plus", "+", "ONE", EXONS)])
-    made = SpliceScorer(Sites(), Reference(folder / "both.fa"), genes)
-    (status, (lower,)), (_, (upper,)) = (
-        made.effects(Allele(*allele)) for allele in (("odd", 5_901, "g", "a"), ("plus", 5_901, "G", "A"))
-    )
-    assert status == "ok"
+    made = scorer(folder, genes)
+    lower, upper = (effect_of(made, *one) for one in (("odd", 5_901, "g", "a"), ("plus", 5_901, "G", "A")))
     np.testing.assert_array_equal(lower.scores, upper.scores)
-    _, (effect,) = made.effects(Allele("odd", 5_920, "C", "G"))
-    assert effect.scores.tolist() == [0, 0, 0, 0]  # GY is no GT
+    assert effect_of(made, "odd", 5_920, "C", "G").scores.tolist() == [0, 0, 0, 0]  # GY is no GT
 
 
 def test_what_lies_outside_of_the_gene_is_hidden(folder):
     for start, donors in ((6_499, 0), (6_489, 1)):  # of GT there, the gene's end hides the T of the first
-        _, (effect,) = scorer(folder).effects(Allele("plus", start + 1, "C", "G"))
+        effect = effect_of(scorer(folder), "plus", start + 1, "C", "G")
         assert effect.scores.tolist() == [0, 0, donors, 0]
 
 
 def test_the_mask_by_position_asks_for_annotated_sites(folder):
-    lost = Allele("plus", 5_901, "G", "A")
     masked = {}
     for end in (5_900, 5_901):
         genes = table([("plus", "+", "ONE", [(5_500, 5_600), (5_800, end), (6_400, 6_500)])])
-        _, (effect,) = SpliceScorer(Sites(), Reference(folder / "both.fa"), genes).effects(lost)
+        effect = effect_of(scorer(folder, genes), "plus", 5_901, "G", "A")
         assert effect.scores.tolist() == [0, 0, 0, 1]
         masked[end] = effect.masked.tolist()
     assert masked == {5_900: [0, 0, 0, 1], 5_901: [0, 0, 0, 0]}
-    made = Allele("plus", 5_851, contig()[5_850:5_852], "AG")  # a new site
-    _, (effect,) = scorer(folder).effects(made)
-    assert effect.masked.tolist() == [1, 0, 0, 0]
+    made = effect_of(scorer(folder), "plus", 5_851, contig()[5_850:5_852], "AG")  # a new site
+    assert made.masked.tolist() == [1, 0, 0, 0]
 
 
 def test_nearest_and_position_disagree_where_two_sites_are_lost(folder):
@@ -177,26 +168,20 @@ def test_nearest_and_position_disagree_where_two_sites_are_lost(folder):
                 found[0, middle - 100, 1] = 0
             return found
 
-    lost = Allele("plus", 5_901, "G", "A")
     masked = {}
     for mask in ("nearest", "position"):
-        one = SpliceScorer(Far(), Reference(folder / "both.fa"), GENES, distance=200, mask=mask)
-        _, (effect,) = one.effects(lost)
+        effect = effect_of(scorer(folder, GENES, Far, distance=200, mask=mask), "plus", 5_901, "G", "A")
         assert effect.scores.tolist() == [0, 1, 0, 1]
         masked[mask] = effect.masked.tolist()
     assert masked == {"nearest": [0, 0, 0, 1], "position": [0, 1, 0, 1]}
 
 
-def test_genes_are_all_their_transcripts():
-    both = table([("20", "-", "X", [(10, 20), (30, 40)]), ("20", "-", "X", [(5, 20), (35, 60)])])
-    (gene,) = genes_of(both)["20"]
-    assert (gene.start, gene.end) == (5, 60)
-    assert gene.acceptors.tolist() == [19]
-    assert gene.donors.tolist() == [30, 35]
+def test_genes_are_all_their_transcripts_and_reach_as_far_as_their_rows():
+    (gene,) = genes_of(
+        table([("20", "-", "X", [(10, 20), (30, 40)]), ("20", "-", "X", [(5, 20), (35, 60)])])
+    )["20"]
+    assert (gene.start, gene.end, gene.acceptors.tolist(), gene.donors.tolist()) == (5, 60, [19], [30, 35])
     assert gene.ends.tolist() == [5, 10, 19, 30, 35, 39, 59]
-
-
-def test_genes_reach_as_far_as_their_rows_and_are_told_apart_by_identifiers():
     rows = [
         ("20", "+", "X", "X", 2, 90),
         ("20", "+", "RNA", "R1", 100, 120),
@@ -213,19 +198,17 @@ def test_genes_reach_as_far_as_their_rows_and_are_told_apart_by_identifiers():
 
 
 def test_each_input_is_predicted_once(folder):
-    rows = [
-        ("plus", "+", "WIDE", "WIDE", 0, LENGTH),
-        ("plus", "+", "WIDER", "WIDER", 0, LENGTH),
-        ("plus", "-", "BACK", "BACK", 0, LENGTH),
-    ]
-    made = SpliceScorer(Sites(), Reference(folder / "both.fa"), table([("plus", "+", "ONE", EXONS)], rows))
+    names = (("+", "WIDE"), ("+", "WIDER"), ("-", "BACK"))
+    genes = table(
+        [("plus", "+", "ONE", EXONS)], [("plus", strand, name, name, 0, LENGTH) for strand, name in names]
+    )
+    made = scorer(folder, genes)
     found = made.score([Allele("plus", 5_901, "G", alt) for alt in "ACT"])
     # Three inputs, as the two wide genes hide nothing on one strand, of the reference and each of three alternatives.
     assert made.model.calls == made.sequences == 3 * 4
     assert [len(texts.split(",")) for texts, _ in found.entries] == [4, 4, 4]
     for allele, texts in zip("ACT", found.entries, strict=True):
-        one = SpliceScorer(Sites(), Reference(folder / "both.fa"), table([("plus", "+", "ONE", EXONS)], rows))
-        assert one.score([Allele("plus", 5_901, "G", allele)]).entries[0] == texts
+        assert scorer(folder, genes).score([Allele("plus", 5_901, "G", allele)]).entries[0] == texts
     with pytest.raises(ValueError, match="read-only"):
         made.effects(Allele("plus", 5_901, "G", "A"))[1][0].before[0] = 0
 
@@ -238,9 +221,8 @@ def test_a_vcf_comes_back_with_the_scores_of_each_gene(folder, tmp_path):
         "plus\t5901\tlost\tG\tA,T\t.\tPASS\tNTV_SPLICE=old;DP=4",
         f"plus\t9001\tfar\t{sequence[9_000]}\tG\t.\t.\t.",
     ]
-    given.write_text(
-        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n" + "\n".join(lines) + "\n"
-    )
+    head = "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    given.write_text(head + "\n".join(lines) + "\n")
     made = scorer(folder, annotation_name="genes.gtf")
     summary = variants.score_file(given, tmp_path / "out.vcf", made, what=None, cache=tmp_path / "kept")
     # Reference and alternative of the first record, the reference and two alternatives of the second, nothing of the third.

@@ -13,18 +13,18 @@ from ntviz.variants.options import SCORES, Options
 COMPLEMENT = str.maketrans("ACGT", "TGCA")
 
 
-def turned(text: str) -> str:
+def turned(text: str):
     """The other strand."""
     return text.translate(COMPLEMENT)[::-1]
 
 
-def given(values, what=np.mean) -> float:
+def given(values, what=np.mean):
     """The mean of what there is; a divergence needs bases that both windows have."""
     finite = [value for value in values if math.isfinite(value)]
     return float(what(finite)) if finite else math.nan
 
 
-def changed(contig: str, pos: int, ref: str, alt: str) -> tuple[int, str, str]:
+def changed(contig, pos, ref, alt) -> tuple[int, str, str]:
     """0-based start and the shortest alleles, insertions and deletions as far left as they go: VCF's normal form."""
     start = pos - 1
     while ref and alt and ref[-1] == alt[-1]:
@@ -43,13 +43,13 @@ def changed(contig: str, pos: int, ref: str, alt: str) -> tuple[int, str, str]:
     return start, ref, alt
 
 
-def first_base(contig: str, start: int, ref: str) -> int:
+def first_base(contig, start, ref) -> int:
     """The base whose token is read: the first changed one; of an insertion at an end or before N, the one before."""
     first = min(start, len(contig) - 1)
     return first - 1 if not ref and first and contig[first] == "N" else first
 
 
-def window(contig: str, start: int, ref: str, alt: str, k: int, tokens: int, offset: int):
+def window(contig, start, ref, alt: str, k: int, tokens: int, offset: int):
     """First base and length of the window whose tokens begin at multiples of k plus offset; None where there is none."""
     first = first_base(contig, start, ref)
     token = first - (first - offset) % k
@@ -96,9 +96,9 @@ class Brute:
         words = vocabulary.tokens[: vocabulary.n_logits]
         self.id_of = {word: place for place, word in enumerate(words)}
         self.whole = [i for i, word in enumerate(words) if len(word) == self.k and set(word) <= set("ACGT")]
-        # Which base each whole word has at each place, [word, place, 4].
         # Nothing of a model but its answers is kept: alleles that lie together are read in the same windows.
         self.run = lru_cache(96)(self._run)
+        # Which base each whole word has at each place, [word, place, 4].
         self.has = np.array([[[base == b for b in "ACGT"] for base in words[i]] for i in self.whole], float)
 
     def _run(self, text: str, reverse: bool, masked=()) -> tuple[np.ndarray, np.ndarray]:
@@ -126,7 +126,7 @@ class Brute:
         bases = np.tensordot(words / words.sum(axis=1, keepdims=True), self.has, 1)
         return (bases[:, ::-1, ::-1] if reverse else bases).reshape(-1, 4)
 
-    def pairs(self, contig: str, start: int, ref: str, alt: str, offset: int):
+    def pairs(self, contig, start, ref, alt: str, offset: int):
         """Both windows, the genome's base under each of their bases, and the touched tokens, of each alignment."""
         found = window(contig, start, ref, alt, self.k, self.tokens, offset)
         if found is None:
@@ -150,7 +150,7 @@ class Brute:
             if touched and len(text) == length and "N" not in text:
                 yield reference, (text, edited_names[at : at + length]), touched
 
-    def scores(self, contig: str, pos: int, ref: str, alt: str) -> dict[str, np.ndarray]:
+    def scores(self, contig, pos, ref, alt) -> dict[str, np.ndarray]:
         start, ref, alt = changed(contig, pos, ref, alt)
         options, k = self.options, self.k
         first = first_base(contig, start, ref)
@@ -181,28 +181,22 @@ class Brute:
         plain_ref, hidden_ref = self.run(ref_text, reverse)
         plain_alt, hidden_alt = self.run(alt_text, reverse)
 
-        def ratio(alt_probs, ref_probs) -> float:
-            return sum(
-                alt_probs(t)[t, self.word(alt_text, t, reverse)]
-                - ref_probs(t)[t, self.word(ref_text, t, reverse)]
-                for t in touched
-            )
+        def ratio(alt_probs, ref_probs):
+            word = self.word
+            alts = sum(alt_probs(t)[t, word(alt_text, t, reverse)] for t in touched)
+            return alts - sum(ref_probs(t)[t, word(ref_text, t, reverse)] for t in touched)
 
         out["wt_llr"] = ratio(lambda t: plain_ref if len(ref) == len(alt) else plain_alt, lambda t: plain_ref)
         if len(ref) == len(alt):
             hidden, _ = self.run(ref_text, reverse, touched)
             out["llr"] = ratio(lambda t: hidden, lambda t: hidden)
-            bases = self.bases(hidden, reverse)
-            at = [ref_names.index(start + i) for i in range(len(ref))]
-            out["base_llr"] = sum(
-                math.log(bases[place, "ACGT".index(a)] / bases[place, "ACGT".index(r)])
-                for place, r, a in zip(at, ref, alt, strict=True)
-            )
-            out["entropy"] = np.mean([-(bases[place] * np.log(bases[place])).sum() for place in at])
+            bases = self.bases(hidden, reverse)[[ref_names.index(start + i) for i in range(len(ref))]]
+            odds = [p["ACGT".index(a)] / p["ACGT".index(r)] for p, r, a in zip(bases, ref, alt, strict=True)]
+            out["base_llr"] = np.log(odds).sum()
+            out["entropy"] = np.mean([-(p * np.log(p)).sum() for p in bases])
         else:
-            out["llr"] = ratio(
-                lambda t: self.run(alt_text, reverse, (t,))[0], lambda t: self.run(ref_text, reverse, (t,))[0]
-            )
+            read = lambda text: lambda t: self.run(text, reverse, (t,))[0]  # noqa: E731
+            out["llr"] = ratio(read(alt_text), read(ref_text))
         total = len(ref_text) // k
         region = range(total)
         if self.options.region != "window":
@@ -226,12 +220,12 @@ class Brute:
                 one, other = p[i], q[where[ref_names[i]]]
                 middle = (one + other) / 2
                 divergences.append(
-                    ((one * np.log(one / middle)).sum() + (other * np.log(other / middle)).sum()) / 2
+                    ((one * np.log(one / middle)) + (other * np.log(other / middle))).sum() / 2
                 )
-        out["jsd"] = np.mean(divergences) if divergences else math.nan
+        out["jsd"] = given(divergences)
         return out
 
-    def row(self, contig: str, pos: int, ref: str, alt: str) -> list[float]:
+    def row(self, contig, pos, ref, alt) -> list[float]:
         """The columns of the options; NaN where no window holds the variant."""
         found = self.scores(contig, pos, ref, alt)
         if not len(found["llr"]):

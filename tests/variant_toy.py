@@ -46,54 +46,31 @@ class ToyModel:
 
     @property
     def info(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "revision": None,
-            "weights_sha256": f"toy {self.embedding.sum():.6f}",
-            "vocabulary": self.tokenizer.vocabulary.name,
-            "licence": "none",
-        }
+        weights, vocabulary = f"toy {self.embedding.sum():.6f}", self.tokenizer.vocabulary.name
+        return {"name": self.name, "revision": None, "weights_sha256": weights, "vocabulary": vocabulary, "licence": "none"}  # fmt: skip
 
     def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
         return self.tokenizer(sequence, max_tokens=self.max_tokens, phase=phase)
 
-    def forward(
-        self,
-        batch: Any,
-        *,
-        outputs: Sequence[str] = ("logits",),
-        at: np.ndarray | None = None,
-        layers: Sequence[int] | None = None,
-    ) -> Forward:
+    def forward(self, batch: Any, *, outputs: Sequence[str] = ("logits",), at: Any = None, layers: Any = None) -> Forward:  # fmt: skip
         ids, mask = self.tokenizer.batch([batch] if isinstance(batch, Tokens) else list(batch))
         mask = mask.astype(bool)
         self.forwards += 1
         self.sequences += len(ids)
         first = self.embedding[ids] * mask[..., None]
         padded = np.pad(first, ((0, 0), (REACH, REACH), (0, 0)))
-        mixed = sum(
-            weight * padded[:, place : place + ids.shape[1]] for place, weight in enumerate(self.weights)
-        )
+        mixed = sum(weight * padded[:, at_ : at_ + ids.shape[1]] for at_, weight in enumerate(self.weights))
         states = np.stack([first, np.tanh(mixed), np.tanh(0.5 * mixed) + first], axis=1)
         hidden = states[:, list(range(3)) if layers is None else list(layers)]
         last = states[:, -1]
         if at is not None:
             last = last[np.arange(len(last))[:, None], at]
         logits = (last @ self.output.T).astype(np.float32)
-        return Forward(
-            ids,
-            mask,
-            logits=logits if "logits" in outputs else None,
-            hidden_states=hidden.astype(np.float32) if "hidden_states" in outputs else None,
-        )
+        kept = {"logits": logits, "hidden_states": hidden.astype(np.float32)}
+        return Forward(ids, mask, **{name: kept[name] for name in outputs})
 
 
-def toy_reference(
-    folder: Path,
-    seed: int = 0,
-    contigs: dict[str, int] | None = None,
-    n: Sequence[tuple[str, int, int]] = (),
-) -> Reference:
+def toy_reference(folder: Path, seed: int = 0, contigs: dict[str, int] | None = None, n: Sequence[tuple] = ()) -> Reference:  # fmt: skip
     """Random bases, with N over the stretches (contig, start, end) of `n`, 0-based half-open."""
     rng = np.random.default_rng(seed)
     lines = []
@@ -107,3 +84,12 @@ def toy_reference(
     path = Path(folder) / "toy.fa"
     path.write_text("\n".join(lines) + "\n")
     return Reference(path)
+
+
+def fasta(path: Path, contig: str, name: str = "20") -> Reference:
+    path.write_text(f">{name}\n{contig}\n")
+    return Reference(path)
+
+
+def another(base: str, by: int = 1) -> str:
+    return "ACGT"[("ACGT".index(base) + by) % 4]

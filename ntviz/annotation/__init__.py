@@ -1,10 +1,9 @@
 """Genes, exons and other elements over an Interval, from GTF, GFF3 and BED.
 
-`read` makes an `Annotation`, whose table is 0-based half-open and whose elements have the same names whatever the file calls them:
-gene, transcript, exon, CDS, five_prime_utr, three_prime_utr, start_codon, stop_codon. Introns, splice sites, promoters and
-intergenic are derived from these, and so are UTRs and codons where the file has none. `cpg_islands` and `tandem_repeats` are found
-in the bases, `polya_signals` at the ends of transcripts; `from_table` takes a table, `combine` makes one of several, and `named`
-reads a person's own files, as `beds=` takes them. `read_signal` makes a `Signal`, one number a base, of bedGraph or bigWig.
+`read` makes an `Annotation`, whose table is 0-based half-open and whose elements have the same names whatever the file calls them;
+introns, splice sites, promoters, intergenic and, where the file has none, UTRs and codons are derived. `cpg_islands`,
+`tandem_repeats` and `polya_signals` are found in the bases; `from_table` takes a table, `combine` makes one of several, `named` reads
+a person's own files, as `beds=` takes them; `read_signal` makes a `Signal`, one number a base, of bedGraph or bigWig.
 """
 
 from __future__ import annotations

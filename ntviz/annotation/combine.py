@@ -29,10 +29,9 @@ REGULATORY: dict[str, str] = {
 }  # fmt: skip
 """Element of the attention analysis by class of ENCODE's registry or feature of Ensembl's Regulatory Build.
 
-For `read(path, rename=REGULATORY)`. Each region counts as one element, as in Ensembl's build, from which the paper took
-its own. So an enhancer that CTCF binds too (``dELS,CTCF-bound``) is an enhancer only, and open chromatin is what has no
-other class; DNase-H3K4me3 and CA-H3K4me3, which are far from known starts of genes, are open chromatin. Ensembl's
-promoter_flanking_region and ENCODE's Low-DNase are none of the nine and keep their names.
+For `read(path, rename=REGULATORY)`. Each region counts as one element, as in Ensembl's build, from which the paper took its
+own: an enhancer that CTCF binds too (``dELS,CTCF-bound``) is an enhancer only, and open chromatin is what has no other class.
+Ensembl's promoter_flanking_region and ENCODE's Low-DNase are none of the nine and keep their names.
 """
 
 
@@ -57,65 +56,57 @@ def from_table(
         Element of all rows, where the table has no such column.
     kinds
         Elements to know beside those in the table.
-    source
-        Name of the table, for messages.
     note
         What to say of it in `Annotation.note`.
 
     Examples
     --------
     >>> import pandas as pd
-    >>> peaks = from_table(pd.DataFrame({"chrom": ["chr20"], "start": [99], "end": [200]}), element="peak")
-    >>> peaks
+    >>> from_table(pd.DataFrame({"chrom": ["chr20"], "start": [99], "end": [200]}), element="peak")
     Annotation(the table: 1 features; peak)
     """
     import pandas as pd
 
-    needed = ["chrom", "start", "end", *([] if element is not None else ["element"])]
-    missing = [column for column in needed if column not in table.columns]
-    if missing:
+    table = table if element is None else table.assign(element=element)
+    needed = ("chrom", "start", "end", "element")
+    if missing := [column for column in needed if column not in table]:
         raise ValueError(
             f"A table of elements must have the columns {', '.join(needed)}; it lacks {', '.join(missing)}. "
             f"Name its columns so{', or pass element=' if 'element' in missing else ''}."
         )
     filled = pd.DataFrame(index=table.index)
-    for column in (*COLUMNS, *(name for name in ("phase", "incomplete") if name in table.columns)):
-        known = column in table.columns and not (column == "element" and element is not None)
+    for column in (*COLUMNS, *(name for name in ("phase", "incomplete") if name in table)):
         default = "." if column == "strand" else ""
-        if known and column not in ("start", "end", "phase"):
-            # pandas reads chromosome 20 as 20.0 where another row has none.
-            text = table[column].where(table[column].notna(), default).astype(str)
-            filled[column] = text.str.replace(r"^(\d+)\.0$", r"\1", regex=True) if column == "chrom" else text
+        if column in ("start", "end", "phase"):
+            filled[column] = table[column]
+        elif column in table:
+            filled[column] = table[column].where(table[column].notna(), default).astype(str)
         else:
-            filled[column] = table[column] if known else default
-    if element is not None:
-        filled["element"] = element
+            filled[column] = default
+    # pandas reads chromosome 20 as 20.0 where another row has none.
+    filled["chrom"] = filled["chrom"].str.replace(r"^(\d+)\.0$", r"\1", regex=True)
     for column in ("start", "end"):
-        if len(filled) and (numbers := pd.to_numeric(filled[column], errors="coerce")).mod(1).eq(0).all():
-            filled[column] = numbers.astype(np.int64)
-        elif len(filled):
+        numbers = pd.to_numeric(filled[column], errors="coerce")
+        if not numbers.mod(1).eq(0).all():
             raise ValueError(
                 f"The {column} of an element must be an integer, 0-based; received {filled[column].dtype} such as "
                 f"{filled[column].iloc[0]}. Convert the column with astype(int)."
             )
-    _check_rows(filled)
-    known = [*kinds, element] if element is not None else kinds
-    return Annotation(filled, source=source, kinds=known, notes=[note] if note else [], derive=False)
-
-
-def _check_rows(table: pd.DataFrame) -> None:
+        filled[column] = numbers.astype(np.int64)
     for wrong, what in (
-        (table["start"] < 0, "start at 0 or later"),
-        (table["start"] >= table["end"], "hold a base, its start before its end (0-based half-open)"),
-        (~table["strand"].isin(STRANDS), "have the strand +, - or ."),
-        (table["chrom"] == "", "name its contig"),
+        (filled["start"] < 0, "start at 0 or later"),
+        (filled["start"] >= filled["end"], "hold a base, its start before its end (0-based half-open)"),
+        (~filled["strand"].isin(STRANDS), "have the strand +, - or ."),
+        (filled["chrom"] == "", "name its contig"),
     ):
         if wrong.any():
-            row = table[wrong].iloc[0]
+            row = " ".join(map(str, filled.loc[wrong, ["chrom", "start", "end", "strand"]].iloc[0]))
             raise ValueError(
-                f"An element must {what}; received {row['chrom']} {row['start']} {row['end']} {row['strand']}, "
-                f"{int(wrong.sum()):,} of {len(table):,} rows. Correct or leave out these rows."
+                f"An element must {what}; received {row}, {int(wrong.sum()):,} of {len(table):,} rows. Correct or leave out "
+                f"these rows."
             )
+    known = [*kinds, element] if element is not None else kinds
+    return Annotation(filled, source=source, kinds=known, notes=[note] if note else [], derive=False)
 
 
 def combine(*annotations: Annotation) -> Annotation:
@@ -124,8 +115,6 @@ def combine(*annotations: Annotation) -> Annotation:
     Each derives its own elements, so that exons of one and regulatory regions of another do not mix; where one states
     promoters and another derives them, both are there. Broken lines are kept, with the column `source`, and notes.
 
-    Examples
-    --------
     >>> import pandas as pd
     >>> from ntviz.genome import Interval
     >>> peaks = from_table(pd.DataFrame({"chrom": ["1"], "start": [2], "end": [4]}), element="peak")
@@ -142,10 +131,10 @@ def combine(*annotations: Annotation) -> Annotation:
         raise ValueError(
             "There must be an annotation to combine; received none. Pass what annotation.read gave."
         )
-    for one in annotations:
-        if not isinstance(one, Annotation):
+    for part in annotations:
+        if not isinstance(part, Annotation):
             raise TypeError(
-                f"combine takes Annotations; received {type(one).__name__}. Read files with annotation.read, and turn "
+                f"combine takes Annotations; received {type(part).__name__}. Read files with annotation.read, and turn "
                 f"tables into one with annotation.from_table."
             )
     broken = [
@@ -185,7 +174,7 @@ def named(
     Parameters
     ----------
     beds
-        Path of a BED, narrowPeak, broadPeak, gappedPeak, GFF or GTF file, plain or gzip; several; or paths or Annotations by name.
+        Path of a BED, narrowPeak, broadPeak, gappedPeak, GFF or GTF file; several; or paths or Annotations by name.
     taken
         Names that other elements have, such as those of an annotation of genes.
     within
@@ -202,30 +191,27 @@ def named(
     >>> list(named({"my peaks": folder / "states.bed"}))
     ['my peaks']
     """
-    found: dict[str, Annotation] = {}
+    elements: dict[str, Annotation] = {}
     if isinstance(beds, Mapping):
         files = [(str(name), file) for name, file in beds.items()]
     else:
         files = [("", file) for file in ([beds] if isinstance(beds, str | Path | Annotation) else beds)]
     for given, file in files:
-        one, path = _opened(file)
+        if not isinstance(file, str | Path | Annotation):
+            raise TypeError(
+                f"beds must be paths of BED or GFF files, or paths or Annotations by name; received {type(file).__name__}. Pass a "
+                "path, a list of paths or a dict."
+            )
+        one = file if isinstance(file, Annotation) else read(file, rename=REGULATORY)
+        path = Path(one.source if isinstance(file, Annotation) else file)
         if within is not None:
             require_within(one, [within] if isinstance(within, Interval) else within)
         for number, (name, table) in enumerate([(given, one.table)] if given else _sorted(one, path)):
-            free = given or next(text for text in _names(name, path) if text not in {*found, *taken})
-            found[free] = from_table(table, element=free, source=one.source, note="" if number else one.note)
-    return found
-
-
-def _opened(file: str | Path | Annotation) -> tuple[Annotation, Path]:
-    if isinstance(file, Annotation):
-        return file, Path(file.source)
-    if not isinstance(file, str | Path):
-        raise TypeError(
-            f"beds must be paths of BED or GFF files, or paths or Annotations by name; received {type(file).__name__}. Pass a "
-            "path, a list of paths or a dict."
-        )
-    return read(file, rename=REGULATORY), Path(file)
+            free = given or next(text for text in _names(name, path) if text not in {*elements, *taken})
+            elements[free] = from_table(
+                table, element=free, source=one.source, note="" if number else one.note
+            )
+    return elements
 
 
 def require_within(one: Annotation, regions: Sequence[Interval]) -> None:

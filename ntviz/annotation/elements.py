@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,49 +22,31 @@ _ENSEMBL = re.compile(r"(ENS[A-Z]*[GT]\d{11})\.\d+", re.IGNORECASE)
 
 
 class Annotation:
-    """Features of a genome, 0-based half-open.
-
-    Parameters
-    ----------
-    table
-        One row a feature, with the columns of the attribute of the same name.
-    broken
-        Lines [line, reason, text] of the file that could not be read.
-    source
-        Name of the file, for messages.
-    lines
-        Number of lines of the file that should be features, broken ones included.
-    kinds
-        Elements to know beside those in the table, such as the ones elsewhere in the genome. Nothing is derived for them.
-    stop_in_cds
-        Whether CDS ends with the stop codon, as in GFF3, or before it, as in GTF; stop codons and UTRs are derived so.
-    derive
-        Whether to derive elements at all.
-    notes
-        Sentences to say in `note`.
-    parts
-        Annotations that the table is made of, each of which derives its own elements; see `combine`.
-    aliases
-        Identifiers (gene_id) of the genes that have further names, such as a locus tag, by these names.
-    inferred
-        Transcripts and genes that the file has no lines of, as its exons and transcripts tell them.
+    """Features of a genome, 0-based half-open; `read`, `from_table` and `combine` make one.
 
     Attributes
     ----------
+    table
+        One row a feature, [chrom, start, end, strand, element, gene, gene_id, transcript, name, origin, phase, incomplete], empty
+        text where nothing is known. `gene` is its name, or its identifier where it has none; `name` that of a BED or GFF3 line;
+        `origin` where a feature comes from; `phase` the number of bases of a CDS before its first codon, -1 where it is not known;
+        `incomplete` the ends, 5 and 3, that it lacks. The last two may be left out.
+    features
+        The table and, after it, what was `inferred`: transcripts and genes that the file has no lines of.
     kinds
         Elements that can be asked for: those in the table, those given, and those that follow from them and are in neither.
         Of exons: intron, the gaps within a transcript; splice_donor and splice_acceptor, the first and the last two bases of
         each intron of 4 bp and more, on its strand (mostly GT and AG). Of exons and CDS: five_prime_utr and three_prime_utr,
         exon outside of CDS and stop codon; start_codon and stop_codon, where the CDS is whole codons; they may lie on two
-        exons. Of genes or transcripts: promoter and intergenic.
-    features
-        The table and what was inferred.
-    table
-        Columns [chrom, start, end, strand, element, gene, gene_id, transcript, name, origin, phase, incomplete]: `gene` is
-        its name, or its identifier where it has no name; `name` is that of a BED or GFF3 line; `origin` says where a feature
-        comes from, such as ``longest ATG ORF``, or from what it was inferred. `phase` is the number of bases of a CDS before
-        its first codon, -1 where it is not known, and `incomplete` the ends, 5 and 3, that it lacks; both may be left out.
-        What is not known is empty text.
+        exons. Of genes or transcripts: promoter and intergenic. Nothing follows where `derive` is False.
+    broken
+        Lines [line, reason, text] of the file that could not be read; `lines` is the number of all that should be features.
+    stop_in_cds
+        Whether CDS ends with the stop codon, as in GFF3, or before it, as in GTF; stop codons and UTRs are derived so.
+    parts
+        Annotations that the table is made of, each of which derives its own elements; see `combine`.
+    aliases
+        Identifiers (gene_id) of the genes that have further names, such as a locus tag, by these names.
     """
 
     def __init__(
@@ -86,27 +69,29 @@ class Annotation:
         missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
             raise ValueError(
-                f"An annotation must have the columns {', '.join(COLUMNS)}; the table lacks {', '.join(missing)}. "
-                f"Add them, with empty text where nothing is known."
+                f"An annotation must have the columns {', '.join(COLUMNS)}; the table lacks {', '.join(missing)}."
             )
-        unknown = {"phase": -1, "incomplete": ""}
-        unknown = {name: value for name, value in unknown.items() if name not in table.columns}
-        self.table = table.reset_index(drop=True).assign(**unknown)
-        more = None if inferred is None or inferred.empty else inferred
-        self.features = self.table if more is None else pd.concat([self.table, more], ignore_index=True)
+        unknown = {name: value for name, value in (("phase", -1), ("incomplete", "")) if name not in table}
         self.broken = pd.DataFrame({"line": [], "reason": [], "text": []}) if broken is None else broken
         self.source = source
         self.lines = len(table) + len(self.broken) if lines is None else lines
-        self.stop_in_cds, self.derive = stop_in_cds, derive
-        self.notes, self.parts = tuple(notes), tuple(parts)
+        self.stop_in_cds, self.notes, self.parts = stop_in_cds, tuple(notes), tuple(parts)
+        self._hold(table.assign(**unknown), inferred)
         self._stated = tuple(dict.fromkeys([*kinds, *self.features["element"].unique()]))
-        follow = derivable(self._stated) if derive and not self.parts else []
-        theirs = [kind for part in self.parts for kind in part.kinds]
+        follow = derivable(self._stated) if derive and not parts else []
+        theirs = [kind for part in parts for kind in part.kinds]
         self.kinds: tuple[str, ...] = tuple(dict.fromkeys([*self._stated, *follow, *theirs]))
         self.aliases = dict(aliases or {})
-        for part in self.parts:
+        for part in parts:
             for name, genes in part.aliases.items():
                 self.aliases[name] = (*self.aliases.get(name, ()), *genes)
+
+    def _hold(self, table: pd.DataFrame, inferred: pd.DataFrame | None) -> None:
+        import pandas as pd
+
+        self.table = table.reset_index(drop=True)
+        more = [] if inferred is None or inferred.empty else [inferred]
+        self.features = pd.concat([self.table, *more], ignore_index=True) if more else self.table
         self._index: dict[str, tuple[np.ndarray, ...]] | None = None
         self._merged: dict[Any, dict[str, tuple[str, np.ndarray, np.ndarray]]] = {}
         self._groups: dict[str, dict[str, np.ndarray]] = {}
@@ -142,22 +127,14 @@ class Annotation:
     def within(self, interval: Interval) -> Annotation:
         """The features that overlap an interval, whole; contig aliases match, strands are ignored.
 
-        The kinds of elements stay those of the whole, so that asking for one that is not here is no error. What is derived,
-        such as an intron, is derived from what overlaps; ask the whole for such elements.
+        The kinds of elements stay those of the whole, so that asking for one that is not here is no error. What is derived, such as an
+        intron, is derived from what overlaps; ask the whole for such elements.
         """
-        return Annotation(
-            self.table.iloc[self._overlapping(interval)],
-            broken=self.broken,
-            source=self.source,
-            lines=self.lines,
-            kinds=self._stated,
-            stop_in_cds=self.stop_in_cds,
-            derive=self.derive,
-            notes=self.notes,
-            parts=[part.within(interval) for part in self.parts],
-            aliases={} if self.parts else self.aliases,
-            inferred=self.inferred[overlapping(self.inferred, interval)],
-        )
+        near = copy(self)
+        near.parts = tuple(part.within(interval) for part in self.parts)
+        inferred = self.inferred[overlapping(self.inferred, interval)]
+        near._hold(self.table.iloc[self._overlapping(interval)], inferred)
+        return near
 
     def _overlapping(self, interval: Interval) -> np.ndarray:
         """Rows that overlap, in the order of the table."""
@@ -178,14 +155,10 @@ class Annotation:
     def gene(self, name: str) -> Interval:
         """The gene of that name or identifier, from its first to its last base over all isoforms, on its strand.
 
-        It may reach further than the transcripts of the annotation, as the bundle's genes do; see `tss`. A ValueError says that
-        there is no such gene, and names the nearest, or that there are several.
+        It may reach further than its transcripts do; see `tss`. A ValueError names the nearest, or says that there are several.
 
-        Parameters
-        ----------
-        name
-            Gene name, in any case, or gene identifier, with or without version; of Ensembl's, any version is the gene. Or the
-            identifier of a transcript, which is then the whole place; or another name that a GTF or GFF3 gives the gene.
+        `name` is a gene name, in any case, or the identifier of a gene, with or without version (of Ensembl's, any version is the gene),
+        or of a transcript, which is then the whole place; or another name that a GTF or GFF3 gives the gene.
         """
         return _place(self._gene_rows(name), name)
 
@@ -221,8 +194,7 @@ class Annotation:
     def tss(self, gene: str) -> tuple[str, int, str]:
         """Contig, 0-based position and strand of the first base of a gene's transcripts, or of the gene where it has none here.
 
-        `gene` may begin before it, where an isoform begins that the annotation does not have. A ValueError says that there is no
-        such gene, or that it has no strand.
+        A ValueError says that there is no such gene, or that it has no strand.
         """
         rows = self._gene_rows(gene)
         place = _place(rows, gene)
@@ -240,11 +212,10 @@ class Annotation:
         return _drawn(self._gene_rows(gene))
 
     def genes(self, interval: Interval) -> pd.DataFrame:
-        """One row a transcript that overlaps an interval, for drawing.
+        """One row a transcript that overlaps an interval, for drawing; a gene without one there has a row with its own ends.
 
-        Columns [gene, gene_id, transcript, chrom, start, end, strand, exons, cds]; `start` and `end` are those of the whole
-        transcript; `exons` and `cds` are tuples of (start, end), sorted, of those that overlap the interval. A gene without a
-        transcript there has one row with its own ends.
+        Columns [gene, gene_id, transcript, chrom, start, end, strand, exons, cds]; `start` and `end` are those of the whole transcript,
+        `exons` and `cds` tuples of (start, end), sorted, of those that overlap the interval.
         """
         return _drawn(self.table.iloc[self._overlapping(interval)])
 
@@ -255,20 +226,13 @@ class Annotation:
     ) -> pd.DataFrame:
         """Stretches [chrom, start, end, element] that are of each kind of element, both strands and all transcripts merged.
 
-        Parameters
-        ----------
-        kinds
-            One or more of `kinds` of this annotation; all but intergenic, which has no ends, when not given. An intron is a gap
-            between exons of one transcript, and may hold an exon of another.
-        promoter
-            bp before and after the first base of each transcript, on its strand, that are its promoter.
+        `kinds` are of this annotation; all but intergenic, which has no ends, when not given. An intron is a gap between exons of one
+        transcript, and may hold an exon of another. A promoter is so many bp before and after the first base of each transcript.
         """
         import pandas as pd
 
         endless = {"intergenic"} - {*self._stated}
-        chosen = (
-            [kind for kind in self.kinds if kind not in endless] if kinds is None else self._chosen(kinds)
-        )
+        chosen = [kind for kind in self.kinds if kind not in endless] if kinds is None else self._chosen(kinds)  # fmt: skip
         if endless & {*chosen}:
             raise ValueError(
                 "elements() lists kinds that have ends; intergenic has none without the length of the contig. Use indicator()."
@@ -278,9 +242,8 @@ class Annotation:
             for kind in chosen
             for chrom, starts, ends in self._stretches(kind, promoter).values()
         ]
-        if not stretches:
-            return pd.DataFrame({"chrom": [], "start": [], "end": [], "element": []})
-        return pd.concat(stretches).sort_values(["chrom", "start", "end", "element"], ignore_index=True)
+        table = pd.concat(stretches or [pd.DataFrame({"chrom": [], "start": [], "end": [], "element": []})])
+        return table.sort_values(["chrom", "start", "end", "element"], ignore_index=True)
 
     def indicator(
         self,
@@ -295,13 +258,11 @@ class Annotation:
         Parameters
         ----------
         interval
-            The interval of the sequence. On the strand "-" the first value is that of its last base in the genome, as
-            in the sequence that a Reference returns.
+            On the strand "-" the first value is that of its last base in the genome, as in the sequence of a Reference.
         element
             One of `kinds`, or several, whose union counts. Intergenic is what is in no gene.
         spans
-            [token, 2] in bp within the sequence, 0-based half-open, as in `Tokens.spans`. A token is in the element if any of
-            its bases is; a token without bases never is.
+            [token, 2] in bp within the sequence, as in `Tokens.spans`. A token is in the element if any of its bases is.
         promoter
             As in `elements`.
 
@@ -323,22 +284,21 @@ class Annotation:
         for kind in self._chosen(element):
             if kind == "intergenic" and kind not in self._stated:
                 genes = [kind for kind in ("gene", "transcript") if kind in self.kinds]
-                inside |= ~self._forward(interval, genes, promoter)
+                inside |= ~np.any([self._forward(interval, gene, promoter) for gene in genes], axis=0)
             else:
-                inside |= self._forward(interval, [kind], promoter)
+                inside |= self._forward(interval, kind, promoter)
         if interval.strand == "-":
             inside = inside[::-1]
         return inside if spans is None else _any_in_span(inside, spans)
 
-    def _forward(self, interval: Interval, kinds: Sequence[str], promoter: tuple[int, int]) -> np.ndarray:
+    def _forward(self, interval: Interval, kind: str, promoter: tuple[int, int]) -> np.ndarray:
         inside = np.zeros(len(interval), dtype=bool)
         nothing = ("", np.zeros(0, np.int64), np.zeros(0, np.int64))
-        for kind in kinds:
-            _, starts, ends = self._stretches(kind, promoter).get(canonical_contig(interval.chrom), nothing)
-            low = np.searchsorted(ends, interval.start, side="right")
-            high = np.searchsorted(starts, interval.end, side="left")
-            for start, end in zip(starts[low:high], ends[low:high], strict=True):
-                inside[max(start - interval.start, 0) : end - interval.start] = True
+        _, starts, ends = self._stretches(kind, promoter).get(canonical_contig(interval.chrom), nothing)
+        low = np.searchsorted(ends, interval.start, side="right")
+        high = np.searchsorted(starts, interval.end, side="left")
+        for start, end in zip(starts[low:high], ends[low:high], strict=True):
+            inside[max(start - interval.start, 0) : end - interval.start] = True
         return inside
 
     def _chosen(self, kinds: str | Sequence[str]) -> list[str]:
@@ -374,9 +334,7 @@ class Annotation:
         if kind in self._stated:
             return self.features.loc[self.features["element"] == kind, ["chrom", "start", "end"]]
         starting = "transcript" if "transcript" in self._stated else "gene"
-        return derived(
-            kind, self.features, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds
-        )
+        return derived(kind, self.features, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds)  # fmt: skip
 
 
 def _contigs(table: pd.DataFrame) -> pd.Series:
@@ -396,19 +354,15 @@ def _place(rows: pd.DataFrame, name: str) -> Interval:
     rows = rows.assign(row=np.where(rows["element"] == "gene", np.arange(len(rows)), -1))
     wholes = rows.groupby(["chrom", "gene_id", "strand", "transcript", "row"], sort=False)
     hulls = wholes.agg(start=("start", "min"), end=("end", "max")).reset_index()
-    places = [
-        (gene_id, Interval(str(chrom), int(start), int(end)))
-        for gene_id, chrom, start, end in merge_groups(hulls, ["chrom", "gene_id"])[
-            ["gene_id", "chrom", "start", "end"]
-        ].to_numpy()
-    ]
+    stretches = merge_groups(hulls, ["chrom", "gene_id"])[["gene_id", "chrom", "start", "end"]].to_numpy()
+    places = [(gene_id, Interval(str(chrom), *ends)) for gene_id, chrom, *ends in stretches]
     if len(places) > 1:
         listed = ", ".join(f"{identifier} at {place.label()}" for identifier, place in places)
         raise ValueError(
             f"A gene must be one place; {name!r} is {len(places)}: {listed}. Use an identifier that is one, or the place."
         )
     strands = rows["strand"].unique()
-    return dataclasses.replace(places[0][1], strand=strands[0] if len(strands) == 1 else ".")
+    return replace(places[0][1], strand=strands[0] if len(strands) == 1 else ".")
 
 
 def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
@@ -416,19 +370,18 @@ def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     drawn = []
-    keys = ["chrom", "gene_id", "transcript"]
     transcribed = set(rows["gene_id"][rows["transcript"] != ""])
-    for (chrom, gene_id, transcript), own in rows[rows["gene"] != ""].groupby(keys, sort=False):
+    genes = rows[rows["gene"] != ""].groupby(["chrom", "gene_id", "transcript"], sort=False)
+    for (chrom, gene_id, transcript), own in genes:
         if not transcript and gene_id in transcribed:
             continue
-        parts = {kind: own[own["element"] == kind] for kind in ("transcript", "exon", "CDS")}
-        whole = parts["transcript"] if len(parts["transcript"]) else own
-        pieces = (
-            tuple(sorted(parts[kind][["start", "end"]].itertuples(index=False, name=None)))
+        whole = own[own["element"] == "transcript"] if (own["element"] == "transcript").any() else own
+        exons, cds = (
+            tuple(sorted(own[own["element"] == kind][["start", "end"]].itertuples(index=False, name=None)))
             for kind in ("exon", "CDS")
         )
-        first, last = int(whole["start"].min()), int(whole["end"].max())
-        drawn.append((own["gene"].iloc[0], gene_id, transcript, chrom, first, last, own["strand"].iloc[0], *pieces))  # fmt: skip
+        ends = int(whole["start"].min()), int(whole["end"].max())
+        drawn.append((own["gene"].iloc[0], gene_id, transcript, chrom, *ends, own["strand"].iloc[0], exons, cds))  # fmt: skip
     columns = ["gene", "gene_id", "transcript", "chrom", "start", "end", "strand", "exons", "cds"]
     return pd.DataFrame(drawn, columns=columns).sort_values(["start", "end"], ignore_index=True)
 

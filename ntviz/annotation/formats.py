@@ -14,25 +14,18 @@ from ntviz.environment import whole_number
 
 PARTS = {"exon", "CDS", "UTR", "five_prime_utr", "three_prime_utr", "start_codon", "stop_codon"}
 """Elements that a transcript is made of."""
-_PRODUCTS = {"protein", "polypeptide"}
-"""Features that stand below no gene and are no transcript, though CDS may name them as parents."""
-_ELEMENTS = {
-    "utr": "UTR",
-    "untranslated_region": "UTR",
-    "start_codon": "start_codon",
-    "stop_codon": "stop_codon",
-}
-_FIVE_PRIME, _THREE_PRIME = (
-    # 5UTR, 5'UTR, five_prime_UTR, 5-prime-UTR, five_prime_untranslated_region, UTR5, utr_5prime, ...
-    re.compile(rf"{end}(utr|untranslatedregion)|utr{end}")
-    for end in ("(5|five)(prime)?", "(3|three)(prime)?")
-)
+_PRODUCTS = {
+    "protein",
+    "polypeptide",
+}  # below no gene and no transcripts, though CDS may name them as parents
+# 5UTR, 5'UTR, five_prime_UTR, 5-prime-UTR, five_prime_untranslated_region, UTR5, utr_5prime, ...
+_UTR = re.compile(r"(5|five|3|three)(?:prime)?(?:utr|untranslatedregion)|utr(5|five|3|three)(?:prime)?")
 # A value in quotes is one thing, whatever words and semicolons it holds.
 _GTF_ATTRIBUTE = re.compile(
     r"""([\w.:-]+)\s+(?:(?:"([^"]*)"|'([^']*)')(?=\s*(?:;|$)|\s+\w+\s+["'])|([^;]*?)\s*(?:;|$))"""
 )
+# Keys that name a gene: the first that is there is its name; the others find it too.
 _NAMES = ("gene_name", "gene", "Name", "symbol", "gene_symbol", "ref_gene_name", "locus_tag")
-"""Keys that name a gene, the first that is there is its name; the others find it too."""
 _GTF_KEYS = {"gene_id", "transcript_id", "origin", *_NAMES}
 _CCRE_ACCESSION = re.compile(r"E[HM]\d\dE\d{7}")
 
@@ -58,12 +51,31 @@ class LineError(Exception):
     """What is wrong with a line."""
 
 
+def says_nothing(line: str) -> bool:
+    """Whether a line is empty, a comment, or for a browser."""
+    return not line.strip() or line.startswith(("#", "track", "browser"))
+
+
 def integer(text: str, what: str) -> int:
     """A whole number of a line, called `what` in the message; also as R writes it, such as 1e+05."""
     number = whole_number(text)
     if number is None:
         raise LineError(f"the {what} must be an integer and is {text[:20]!r}")
     return number
+
+
+def half_open(first: str, second: str) -> tuple[int, int]:
+    """Start and end as BED and bedGraph have them."""
+    start, end = integer(first, "start"), integer(second, "end")
+    if not 0 <= start < end:
+        raise LineError(f"the start must be at least 0 and before the end, and they are {start} and {end}")
+    return start, end
+
+
+def _strand(text: str, allowed: str) -> str:
+    if len(text) != 1 or text not in allowed:
+        raise LineError(f"the strand must be +, - or . and is {text[:20]!r}")
+    return text.replace("?", ".")
 
 
 def _columns(line: str) -> tuple[Row, str]:
@@ -74,12 +86,9 @@ def _columns(line: str) -> tuple[Row, str]:
     start, end = integer(fields[3], "start"), integer(fields[4], "end")
     if not 1 <= start <= end:
         raise LineError(f"the start must be at least 1 and not after the end, and they are {start} and {end}")
-    strand = fields[6]
-    if strand not in ("+", "-", ".", "?"):
-        raise LineError(f"the strand must be +, - or . and is {strand[:20]!r}")
+    strand, element = _strand(fields[6], "+-.?"), element_of(fields[2])
     if not fields[0]:
         raise LineError("the contig must have a name and has none")
-    strand, element = strand.replace("?", "."), _element(fields[2])
     phase = int(fields[7]) if fields[7] in ("0", "1", "2") and element == "CDS" else -1
     incomplete = _incomplete(fields[8], strand) if element in ("transcript", "CDS") else ""
     return Row(fields[0], start - 1, end, strand, element, phase=phase, incomplete=incomplete), fields[8]
@@ -105,18 +114,16 @@ def _ontology() -> dict[str, str]:
 
 
 @cache
-def _element(feature: str) -> str:
+def element_of(feature: str) -> str:
+    """The name that an element has here, of what a file calls it."""
     lower = feature.lower()
     if lower in _ontology():
         return _ontology()[lower]
-    letters = re.sub(r"[^a-z0-9]", "", lower)
-    if _FIVE_PRIME.fullmatch(letters):
-        return "five_prime_utr"
-    if _THREE_PRIME.fullmatch(letters):
-        return "three_prime_utr"
+    if utr := _UTR.fullmatch(re.sub(r"[^a-z0-9]", "", lower)):
+        return "five_prime_utr" if {"5", "five"} & {*utr.groups()} else "three_prime_utr"
     if lower.endswith(("_gene", "pseudogene")):
         return "gene"
-    return "transcript" if lower.endswith(("rna", "_transcript")) else _ELEMENTS.get(lower, feature)
+    return "transcript" if lower.endswith(("rna", "_transcript")) else feature
 
 
 class Lines:
@@ -142,7 +149,6 @@ class Gtf(Lines):
         self.writers: set[str] = set()
         self._gene_of: dict[str, str] = {}
         self._names: dict[str, str] = {}
-        self._said: set[tuple[str, ...]] = set()
 
     def __call__(self, line: str) -> list[Row]:
         row, text = _columns(line)
@@ -160,8 +166,7 @@ class Gtf(Lines):
         if gene and transcript:
             self._gene_of.setdefault(transcript, gene)
         names = [values[key] for key in _NAMES if values.get(key)]
-        if gene and names and (gene, *names) not in self._said:
-            self._said.add((gene, *names))
+        if gene and names:
             self._names.setdefault(gene, names[0])
             for name in names:
                 self.aliases.setdefault(name, {})[gene] = None
@@ -178,6 +183,14 @@ class Gtf(Lines):
             yield row
 
 
+class _Feature(NamedTuple):
+    """A feature of GFF3 with an identifier: its first parent, its element and its attributes."""
+
+    parent: str = ""
+    kind: str = ""
+    attributes: dict[str, str] = {}
+
+
 class Gff3(Lines):
     """GFF3, whose genes and transcripts are found by following Parent when all lines are read.
 
@@ -188,8 +201,7 @@ class Gff3(Lines):
     def __init__(self) -> None:
         super().__init__()
         self._nameless: set[str] = set()
-        # Identifier to parent, element and names of the feature.
-        self._known: dict[str, tuple[str, str, dict[str, str]]] = {}
+        self._known: dict[str, _Feature] = {}
         # Identifiers of the CDS below each parent of parts of a transcript; None says that it has exons.
         self._parts: dict[str, dict[str | None, None]] = {}
 
@@ -213,57 +225,56 @@ class Gff3(Lines):
         if not parents and not identifier and row.element == "CDS":
             keys = (*reversed(_NAMES), "protein_id")
             identifier = next((attributes[key] for key in keys if key in attributes), "")
-        if not parents and row.element in PARTS and "transcript_id" in attributes:
-            parents = attributes["transcript_id"]
+        if not parents and row.element in PARTS:
+            parents = attributes.get("transcript_id", "")
         self.kinds[row.element] = None
         if identifier:
-            self._known[identifier] = (parents.split(",")[0], row.element, attributes)
+            self._known[identifier] = _Feature(parents.split(",")[0], row.element, attributes)
         else:
             self._nameless.add(row.element)
-        if row.element in PARTS:
-            for parent in parents.split(","):
-                below = self._parts.setdefault(parent, {})
-                if row.element in ("exon", "CDS"):
-                    below[identifier if row.element == "CDS" else None] = None
+        for parent in parents.split(",") if row.element in PARTS else ():
+            below = self._parts.setdefault(parent, {})
+            if row.element in ("exon", "CDS"):
+                below[identifier if row.element == "CDS" else None] = None
         # A contig is called as in the FASTA, which has no name with whitespace.
         chrom = row.chrom if re.search(r"\s", unquote(row.chrom)) else unquote(row.chrom)
-        # The identifiers are kept in the columns that `resolved` fills.
         origin, name = (unquote(attributes.get(key, "")) for key in ("origin", "Name"))
-        return [
-            row._replace(chrom=chrom, gene_id=identifier, transcript=parent, name=name, origin=origin)
-            for parent in parents.split(",")
-        ]
+        # The identifiers are kept in the columns that `resolved` fills.
+        row = row._replace(chrom=chrom, gene_id=identifier, name=name, origin=origin)
+        return [row._replace(transcript=parent) for parent in parents.split(",")]
+
+    def _get(self, identifier: str) -> _Feature:
+        return self._known.get(identifier, _Feature())
 
     def _above(self, identifier: str, element: str) -> str:
         """The nearest feature of an element that holds a feature, itself first; empty text if there is none."""
         seen: set[str] = set()
         while identifier in self._known and identifier not in seen:
             seen.add(identifier)
-            parent, kind, _ = self._known[identifier]
-            if kind == element:
+            if self._known[identifier].kind == element:
                 return identifier
-            identifier = parent
+            identifier = self._known[identifier].parent
         return ""
 
     def _settle(self) -> None:
         """What the structure says: transcripts by their parts and genes by their transcripts, whatever they are called."""
-        for identifier in [name for name, (_, kind, _) in self._known.items() if kind == "gene"]:
-            parent, _, attributes = self._known[identifier]
-            if self._above(parent, "gene") and identifier in self._parts:
-                self._known[identifier] = (parent, "transcript", attributes)
+        for identifier in [name for name, feature in self._known.items() if feature.kind == "gene"]:
+            feature = self._known[identifier]
+            if self._above(feature.parent, "gene") and identifier in self._parts:
+                self._known[identifier] = feature._replace(kind="transcript")
         for identifier in self._parts:
-            parent, kind, attributes = self._known.get(identifier, ("", "", {}))
-            if kind and kind not in _PRODUCTS and kind not in PARTS and kind not in ("gene", "transcript"):
-                self._known[identifier] = (parent, "transcript", attributes)
-        for parent, kind, _ in list(self._known.values()):
-            above, other, attributes = self._known.get(parent, ("", "", {}))
-            named = other in ("", "gene", "transcript", *PARTS)
-            if kind == "transcript" and not named and not self._above(parent, "gene"):
-                self._known[parent] = (above, "gene", attributes)
+            feature = self._get(identifier)
+            if feature.kind and feature.kind not in {*_PRODUCTS, *PARTS, "gene", "transcript"}:
+                self._known[identifier] = feature._replace(kind="transcript")
+        for feature in list(self._known.values()):
+            above = self._get(feature.parent)
+            named = above.kind in {"", "gene", "transcript", *PARTS}
+            if feature.kind == "transcript" and not named and not self._above(feature.parent, "gene"):
+                self._known[feature.parent] = above._replace(kind="gene")
 
     def resolved(self, rows: Iterable[Row]) -> Iterator[Row]:
         self._settle()
-        settled = dict.fromkeys([kind for _, kind, _ in self._known.values()] + sorted(self._nameless))
+        settled = dict.fromkeys([feature.kind for feature in self._known.values()] + sorted(self._nameless))
         self.kinds = {kind: None for kind in (*self.kinds, *settled) if kind in settled}
         for identifier, (parent, kind, attributes) in self._known.items():
             if kind == "gene" or (kind in ("transcript", "CDS") and parent not in self._known):
@@ -273,12 +284,12 @@ class Gff3(Lines):
                         self.aliases.setdefault(unquote(attributes[key]), {})[gene] = None
         for row in rows:
             identifier, parent = row.gene_id, row.transcript
-            if row.element in PARTS and self._known.get(parent, ("", "", {}))[1] in _PRODUCTS:
+            if row.element in PARTS and self._get(parent).kind in _PRODUCTS:
                 # CDS of TAIR has the protein beside the transcript as a parent.
-                parent = self._known[parent][2].get("Derives_from", "")
+                parent = self._known[parent].attributes.get("Derives_from", "")
                 if any(below is not None for below in self._parts.get(parent, ())):
                     continue
-            element = self._known[identifier][1] if identifier in self._known else row.element
+            element = self._get(identifier).kind or row.element
             start = identifier if element in ("gene", "transcript") else parent
             gene, transcript = self._above(start, "gene"), self._above(start, "transcript")
             if not transcript and element in PARTS:
@@ -288,13 +299,13 @@ class Gff3(Lines):
                 elif parent or element == "CDS":
                     transcript = gene or parent or identifier
             name, gene_id = self._names(gene, transcript)
-            below = self._known[transcript][2] if transcript in self._known and transcript != gene else {}
-            transcript = unquote(below.get("transcript_id") or transcript)
+            own = "" if transcript == gene else self._get(transcript).attributes.get("transcript_id")
+            transcript = unquote(own or transcript)
             yield row._replace(element=element, gene=name, gene_id=gene_id, transcript=transcript)
 
     def _names(self, gene: str, transcript: str) -> tuple[str, str]:
         """Name and identifier of a gene; of a transcript without one, those that it gives its own."""
-        attributes = self._known.get(gene or transcript, ("", "", {}))[2]
+        attributes = self._get(gene or transcript).attributes
         keys = ("gene_id",) if gene else ("gene_id", "geneID", "locus_tag", "gene")
         identifier = next((attributes[key] for key in keys if attributes.get(key)), gene or transcript)
         name = next((attributes[key] for key in _NAMES if attributes.get(key)), identifier)
@@ -319,34 +330,29 @@ class Bed(Lines):
         fields = line.split("\t") if "\t" in line else line.split()
         if len(fields) < 3:
             raise LineError(f"it must have at least 3 columns and has {len(fields)}")
-        chrom, element = fields[0], self._element
-        start, end = integer(fields[1], "start"), integer(fields[2], "end")
-        if not 0 <= start < end:
-            raise LineError(
-                f"the start must be at least 0 and before the end, and they are {start} and {end}"
-            )
+        place = fields[0], *half_open(*fields[1:3])
         name = fields[3] if len(fields) > 3 else ""
-        if len(fields) >= 6 and _CCRE_ACCESSION.fullmatch(fields[4]):
-            # ENCODE's registry: contig, start, end, accession of the DHS, accession of the cCRE, class.
-            return [Row(chrom, start, end, ".", element or fields[5].split(",")[0], name=fields[4])]
-        if len(fields) >= 10 and _CCRE_ACCESSION.fullmatch(name):
-            # The same from ENCODE's portal and from UCSC: nine columns of BED, named by the cCRE, then its class.
-            return [Row(chrom, start, end, ".", element or fields[9].split(",")[0], name=name)]
+        # ENCODE's registry: contig, start, end, accession of the DHS, accession of the cCRE, class. The same from ENCODE's portal
+        # and from UCSC: nine columns of BED, named by the cCRE, then its class.
+        for accession, kind in ((4, 5), (3, 9)):
+            if len(fields) > kind and _CCRE_ACCESSION.fullmatch(fields[accession]):
+                return [Row(*place, ".", self._element or fields[kind].split(",")[0], name=fields[accession])]
         strand = fields[5] if len(fields) > 5 else "."
-        if strand == chrom or re.fullmatch(r"-?[\d.]+", strand):
+        if strand == fields[0] or re.fullmatch(r"-?[\d.]+", strand):
             strand = "."  # a file of pairs of intervals, as of bedtools -wo: the column is one of the second
-        if strand not in ("+", "-", "."):
-            raise LineError(f"the strand must be +, - or . and is {strand[:20]!r}")
+        strand = _strand(strand, "+-.")
         if len(fields) >= 12 and strand != "." and not self._peaks:
             try:
-                return self._transcript(fields, start, end, strand, name)
+                return self._transcript(fields, *place, strand, name)
             except LineError:
                 # Twelve columns are BED12 if the thick part and the number of blocks are numbers; more may be anything.
                 if len(fields) == 12 and all(re.fullmatch(r"\d+", fields[at]) for at in (6, 7, 9)):
                     raise
-        return [Row(chrom, start, end, strand, element or "region", name=name)]
+        return [Row(*place, strand, self._element or "region", name=name)]
 
-    def _transcript(self, fields: list[str], start: int, end: int, strand: str, name: str) -> list[Row]:
+    def _transcript(
+        self, fields: list[str], chrom: str, start: int, end: int, strand: str, name: str
+    ) -> list[Row]:
         """The parts of a transcript; each line is one of its own, the second of a name with _dup1 as UCSC writes it."""
         sizes, starts = (
             [integer(number, "block") for number in fields[column].strip(",").split(",")]
@@ -361,7 +367,7 @@ class Bed(Lines):
             raise LineError(
                 f"its blocks must begin at {start} and end at {end}, and they go from {exons[0][0]} to {exons[-1][1]}"
             )
-        first, last = integer(fields[6], "start of the thick part"), integer(fields[7], "end of the thick part")  # fmt: skip
+        first, last = (integer(fields[at], f"{edge} of the thick part") for at, edge in ((6, "start"), (7, "end")))  # fmt: skip
         parts = [(start, end, "transcript"), *((*exon, "exon") for exon in exons)]
         before, after = ("five_prime_utr", "three_prime_utr")[:: -1 if strand == "-" else 1]
         for left, right in exons if first < last else ():
@@ -370,12 +376,12 @@ class Bed(Lines):
                 (max(left, first), min(right, last), "CDS"),
                 (max(left, last), right, after),
             ]
-        name = name if name not in ("", ".") else f"{fields[0]}:{start + 1}-{end}"
-        copies = self._copies[fields[0], strand, name]
-        self._copies[fields[0], strand, name] += 1
+        name = name if name not in ("", ".") else f"{chrom}:{start + 1}-{end}"
+        copies = self._copies[chrom, strand, name]
+        self._copies[chrom, strand, name] += 1
         transcript = f"{name}_dup{copies}" if copies else name
         return [
-            Row(fields[0], left, right, strand, element, name, name, transcript, name)
+            Row(chrom, left, right, strand, element, name, name, transcript, name)
             for left, right, element in parts
             if left < right
         ]

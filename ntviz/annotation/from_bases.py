@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,6 @@ from ntviz.annotation.combine import from_table
 from ntviz.annotation.elements import Annotation
 from ntviz.annotation.transcripts import merge
 from ntviz.genome import Interval
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _PIECE = 1 << 20  # windows at a time: the arrays of a piece stay in the cache of a processor
 SIGNALS = ("AATAAA", "ATTAAA")
@@ -31,9 +29,7 @@ def cpg_islands(
     Parameters
     ----------
     sequence
-        Bases of the interval, upper-case A, C, G, T, N, in its own direction.
-    interval
-        Where they are from.
+        Upper-case A, C, G, T, N, in the direction of the interval.
     length
         bp of a window, and so of the shortest island.
     gc
@@ -65,12 +61,12 @@ def cpg_islands(
     for first in range(0, max(len(letters) - length + 1, 0), _PIECE):
         piece = letters[first : first + _PIECE + length - 1]
         is_c, is_g = piece == ord("C"), piece == ord("G")
-        c, g = _in_windows(is_c, length), _in_windows(is_g, length)
+        c, g = in_windows(is_c, length), in_windows(is_g, length)
         # A CpG belongs to the windows that hold both of its bases.
-        cpg = _in_windows(is_c[:-1] & is_g[1:], length - 1)
+        cpg = in_windows(is_c[:-1] & is_g[1:], length - 1)
         passing = c + g >= math.ceil(share * length)
         if (is_n := piece == ord("N")).any():
-            passing &= _in_windows(is_n, length) == 0
+            passing &= in_windows(is_n, length) == 0
         c, g, cpg = (counts[passing].astype(np.int64) for counts in (c, g, cpg))
         dense = (cpg * (length * limit.denominator) >= c * g * limit.numerator) & (c * g > 0)
         starts.append(np.flatnonzero(passing)[dense] + first)
@@ -78,7 +74,7 @@ def cpg_islands(
     return _placed(*merge(low, low + length), interval, "cpg_island", "CpG islands")
 
 
-def _in_windows(marked: np.ndarray, length: int) -> np.ndarray:
+def in_windows(marked: np.ndarray, length: int) -> np.ndarray:
     """How many bases are marked in each window of `length`."""
     upto = np.zeros(len(marked) + 1, dtype=np.int32)
     np.cumsum(marked, dtype=np.int32, out=upto[1:])
@@ -93,21 +89,9 @@ def tandem_repeats(
     A repeat of a unit of u bp is a stretch in which every base equals the one u bp before it. Stretches that overlap or touch
     are one. Dispersed repeats such as Alu and L1 need a library: read RepeatMasker's intervals as BED for them.
 
-    Parameters
-    ----------
-    sequence
-        Bases of the interval, upper-case A, C, G, T, N, in its own direction.
-    interval
-        Where they are from.
-    longest_unit
-        bp of a unit at most.
-    length
-        bp of a repeat at least.
-    copies
-        Units of a repeat at least; they need not be whole.
+    `sequence` is upper-case A, C, G, T, N, in the direction of the interval; `longest_unit` is in bp; a repeat has at least `length` bp
+    and `copies` units, which need not be whole.
 
-    Examples
-    --------
     >>> found = tandem_repeats("GT" + "CAG" * 5 + "TACG", Interval("chr20", 100, 121))
     >>> found.table[["start", "end", "element"]].values.tolist()
     [[102, 117, 'tandem_repeat']]
@@ -171,18 +155,8 @@ def polya_signals(
     Of each transcript it is the first of `words` that is there, and of several of one word the one nearest to the end.
     Transcripts that end at the same base have one, searched for in the longest. `Annotation.note` counts them.
 
-    Parameters
-    ----------
-    genes
-        With transcripts, or genes where there are none.
-    reference
-        A `Reference`, or whatever fetches the bases of an Interval.
-    within
-        Only transcripts that end in it.
-    reach
-        bp before the end that are searched.
-    words
-        In order of preference.
+    `genes` have transcripts, or genes where there are none; `reference` is a `Reference`, or whatever fetches the bases of an Interval;
+    only ends in `within` count, and `reach` bp before each are searched.
 
     References
     ----------
@@ -204,16 +178,17 @@ def polya_signals(
             f"Signals are looked for at the ends of transcripts; {genes!r} has neither transcripts nor genes. Read a GTF."
         )
     tails: dict[tuple[str, int, str], tuple[Interval, str]] = {}
-    for row in table[(table["element"] == kind) & (table["strand"] != ".")].itertuples():
-        chrom, strand, first, end = str(row.chrom), str(row.strand), int(row.start), int(row.end)
-        last = first if strand == "-" else end - 1
+    chosen = table[(table["element"] == kind) & (table["strand"] != ".")]
+    for chrom, first, end, strand, gene in chosen[["chrom", "start", "end", "strand", "gene"]].to_numpy():
+        last, size = first if strand == "-" else end - 1, min(reach, end - first)
         if within is not None and not within.overlaps(Interval(chrom, last, last + 1)):
             continue
-        size = min(reach, end - first)
-        tail = Interval(chrom, *((first, first + size) if strand == "-" else (end - size, end)), strand)
+        tail = Interval(
+            chrom, first if strand == "-" else end - size, first + size if strand == "-" else end, strand
+        )
         held = tails.get((chrom, last, strand))
         if held is None or len(held[0]) < size:
-            tails[chrom, last, strand] = tail, str(row.gene)
+            tails[chrom, last, strand] = tail, gene
     rows = []
     for tail, gene in tails.values():
         bases = reference.fetch(tail).sequence

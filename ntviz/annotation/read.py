@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ntviz.annotation.elements import Annotation, overlapping
-from ntviz.annotation.formats import PARTS, Bed, Gff3, Gtf, LineError, Lines, Row
+from ntviz.annotation.formats import PARTS, Bed, Gff3, Gtf, LineError, Lines, Row, says_nothing
 from ntviz.annotation.signal import binary_kind, binary_records
-from ntviz.annotation.transcripts import KEY, merge, merge_groups
+from ntviz.annotation.transcripts import KEY, merge, merge_groups, turned
 from ntviz.environment import lines_of, tell
 from ntviz.genome import Interval, canonical_contig
 
@@ -24,8 +24,8 @@ _SUFFIXES = {
     ".gtf": "gtf", ".gff": "gff3", ".gff3": "gff3", ".bed": "bed",
     ".narrowpeak": "bed", ".broadpeak": "bed", ".gappedpeak": "bed",
 }  # fmt: skip
+# Programs whose GTF keeps the stop codon in the CDS, by what column 2 or a comment calls them; SQANTI3 writes PacBio.
 _STOP_IN_CDS = ("augustus", "gffread", "agat", "orfanage", "sqanti", "pacbio", "transdecoder")
-"""Programs whose GTF keeps the stop codon in the CDS, by what column 2 or a comment calls them; SQANTI3 writes PacBio."""
 
 
 def read(
@@ -39,8 +39,6 @@ def read(
 ) -> Annotation:
     r"""Features of a file, with the lines that could not be read beside them.
 
-    A ValueError says that the file is truncated, or holds no feature that can be read.
-
     Parameters
     ----------
     path
@@ -53,17 +51,16 @@ def read(
     within
         Keep the features that overlap this interval only, which saves memory with a file of a whole genome.
     element
-        Element of the intervals of a BED file; ``"region"`` when not given. The classes of ENCODE's cCREs are recognised.
+        Element of the intervals of a BED file; ``"region"``, or the class of one of ENCODE's cCREs, when not given.
     rename
-        Other names for elements; the rest keep theirs. `REGULATORY` gives those of ENCODE's cCREs and of Ensembl's Regulatory
-        Build the names of the attention analysis.
+        Other names for elements, such as `REGULATORY`; the rest keep theirs.
 
     References
     ----------
     GTF 2.2 (Brent lab), GFF3 and the terms of the Sequence Ontology (Eilbeck et al. 2005), BED (UCSC). In GFF3 what has exons or
     CDS and lies in a gene is a transcript, whatever it is called. Exons that are missing are where CDS and UTRs are; transcripts
     and genes without lines are in `Annotation.features`. Where the CDS of a GTF ends, its stop codons, UTRs or program tell, and
-    `Annotation.note` says so. UTR of GENCODE's GTF becomes five_prime_utr or three_prime_utr by its side of the CDS.
+    `Annotation.note` says so. UTR of GENCODE's GTF gets its side of the CDS.
 
     Examples
     --------
@@ -99,7 +96,7 @@ def read(
     for number, line in lines:
         if line.startswith(("##FASTA", ">")):
             break
-        if not line.strip() or line.startswith(("#", "track", "browser")):
+        if says_nothing(line):
             comments += line[:200] if not features else ""
             continue
         features += 1
@@ -144,20 +141,18 @@ def read(
             f"{parse.odd:,} lines of {path.name} have semicolons that are neither escaped nor between attributes, the first of "
             f"them line {first_odd}; they were kept as text."
         )
-    table, inferred = (
-        part if within is None else part[overlapping(part, within)] for part in _completed(_sided(table))
-    )
     names = dict(rename or {})
     table, inferred = (
-        part.assign(element=[names.get(kind, kind) for kind in part["element"]]) if names else part
-        for part in (table, inferred)
+        part.assign(element=[names.get(kind, kind) for kind in part["element"]])
+        for part in (
+            part if within is None else part[overlapping(part, within)] for part in _completed(_sided(table))
+        )
     )
     # Elements elsewhere in the file are known here too: that there are none of them is an answer.
-    kinds = dict.fromkeys(
-        side
-        for kind in parse.kinds
-        for side in (("five_prime_utr", "three_prime_utr") if kind == "UTR" else (names.get(kind, kind),))
-    )
+    kinds: dict[str, None] = {}
+    for kind in parse.kinds:
+        sides = ("five_prime_utr", "three_prime_utr") if kind == "UTR" else (names.get(kind, kind),)
+        kinds |= dict.fromkeys(sides)
     if kinds.keys() & {"exon", "CDS"}:
         kinds |= dict.fromkeys(("exon", "transcript", "gene"))
     found = Annotation(
@@ -190,24 +185,19 @@ def _parser(path: Path, format: str | None, element: str | None) -> Lines:  # no
         )
     if known == "bed":
         return Bed(element, peaks="peak" in "".join(suffixes))
-    known = _written_as(path) or known if format is None else known
+    # The first attributes tell, whatever the name says: a .gff may be GTF, as of AUGUSTUS.
+    for _, line in lines_of(path) if format is None else ():
+        fields = line.split("\t")
+        if len(fields) == 9 and not line.startswith("#"):
+            quoted = re.match(r"\s*\w+\s+[\"']", fields[8])
+            if quoted or "=" in fields[8]:
+                known = "gtf" if quoted else "gff3"
+                break
     if element is not None:
         raise ValueError(
             f"element is for BED files; {path.name} is {known.upper()}, whose lines say what they are. Leave it out."
         )
     return Gtf() if known == "gtf" else Gff3()
-
-
-def _written_as(path: Path) -> str:
-    """``"gtf"`` or ``"gff3"`` by the first attributes that tell, whatever the name says: a .gff may be GTF, as of AUGUSTUS."""
-    for _, line in lines_of(path):
-        fields = line.split("\t")
-        if len(fields) == 9 and not line.startswith("#"):
-            if re.match(r"\s*\w+\s+[\"']", fields[8]):
-                return "gtf"
-            if "=" in fields[8]:
-                return "gff3"
-    return ""
 
 
 def _keys(table: pd.DataFrame) -> pd.MultiIndex:
@@ -289,41 +279,40 @@ def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, 
     GTF's own rule is that it ends before. Programs break it, so what the file says decides, in this order: its stop codons, its 3'
     UTRs, the program (`writers`: names in the file, in lower case), and whether transcripts have room for a codon after the CDS.
     """
-    table = table[table["element"].isin(PARTS | {"transcript"})]
+    table = turned(table[table["element"].isin(PARTS | {"transcript"})])
     coding = table[table["element"] == "CDS"]
     if coding.empty:
         return False, ""
+    taken = f"CDS of {source} is taken to end with the stop codon"
 
-    def hulls(rows: pd.DataFrame) -> pd.DataFrame:
-        return rows.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max"))
+    def beside(rows: pd.DataFrame) -> pd.DataFrame:
+        """Ends of the CDS and (_other) of `rows` of each transcript that has both, from small to large along it."""
+        cds, other = (
+            part.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max"))
+            for part in (coding, rows)
+        )
+        return cds.join(other.add_suffix("_other"), how="inner")
 
-    cds, taken = hulls(coding), f"CDS of {source} is taken to end with the stop codon"
-
-    def beside(rows: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray]:
-        """CDS and `rows` (_other) of the transcripts that have both, and the bases from the end of CDS to those of the rows."""
-        both = cds.join(hulls(rows).add_suffix("_other"), how="inner")
-        return both, np.asarray(both.index.get_level_values("strand") == "+")
-
-    both, _ = beside(table[table["element"] == "stop_codon"])
+    both = beside(table[table["element"] == "stop_codon"])
     votes = Counter(((both["start"] <= both["start_other"]) & (both["end_other"] <= both["end"])).tolist())
     if votes:
         inside = votes[True] > votes[False]
         where = f"{votes[inside]:,} of {votes.total():,} stop codons of {source} lie {'in' if inside else 'behind'} the CDS"
         note = f"{where}, so it is taken to end {'with' if inside else 'before'} them."
         return inside, note if votes[True] else ""
-    both, forward = beside(table[table["element"] == "three_prime_utr"])
-    behind = np.where(forward, both["start_other"] - both["end"], both["start"] - both["end_other"])
-    votes = Counter((behind[(behind == 0) | (behind == 3)] == 0).tolist())
+    both = beside(table[table["element"] == "three_prime_utr"])
+    behind = both["start_other"] - both["end"]
+    votes = Counter((behind[behind.isin([0, 3])] == 0).tolist())
     if votes:
         inside = votes[True] > votes[False]
         return inside, f"{taken}: 3' UTR begins right behind it." if inside else ""
     writer = next((name for name in _STOP_IN_CDS if name in writers), "")
     if writer:
         return True, f"{taken}, as {writer} writes it."
-    both, forward = beside(table)
+    both = beside(table)
     length = (coding["end"] - coding["start"]).groupby([coding[name] for name in KEY]).sum()
-    room = np.where(forward, both["end_other"] - both["end"], both["start"] - both["start_other"])
-    votes = Counter((room[length.reindex(both.index) % 3 == 0] < 3).tolist())
+    whole = length.reindex(both.index) % 3 == 0
+    votes = Counter((both["end_other"] - both["end"] < 3)[whole].tolist())
     if votes[True] > votes[False]:
         return True, f"{taken}: most transcripts end with their CDS."
     silent = f"{source} does not say whether its CDS holds the stop codon; it is taken to end before it, as GTF defines."

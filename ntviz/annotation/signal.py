@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ntviz.annotation.formats import LineError, integer
+from ntviz.annotation.formats import LineError, half_open, says_nothing
 from ntviz.environment import lines_of
 from ntviz.genome import Interval, canonical_contig
 
@@ -19,20 +19,18 @@ _BINARY = {b"\x26\xfc\x8f\x88": "bigWig", b"\xeb\xf2\x89\x87": "bigBed"}
 _BINARY |= {magic[::-1]: kind for magic, kind in _BINARY.items()}
 
 
+_Stretches = tuple[np.ndarray, np.ndarray, np.ndarray]  # starts, ends and values
+
+
 @dataclass(frozen=True, eq=False)
 class Signal:
     """One number a base over stretches of a genome; made by `read_signal`.
 
-    Attributes
-    ----------
-    stretches
-        By contig under its bare name (`canonical_contig`): starts and ends [stretch], 0-based half-open, sorted and without
-        overlap, and the value [stretch] of all bases in each.
-    source
-        Name of the file, for messages.
+    `stretches` are by contig under its bare name (`canonical_contig`): starts and ends [stretch], 0-based half-open, sorted and without
+    overlap, and the value [stretch] of all bases in each.
     """
 
-    stretches: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+    stretches: dict[str, _Stretches]
     source: str = "the table"
 
     def __len__(self) -> int:
@@ -44,15 +42,8 @@ class Signal:
         return f"Signal({self.source}: {len(self):,} stretches, {bp:,} bp; {', '.join(self.stretches)})"
 
     def values(self, interval: Interval) -> np.ndarray:
-        """The number of each base of an interval, float64 [base]; NaN where there is none.
+        """The number of each base of an interval, float64 [base], in its direction; NaN where there is none.
 
-        Parameters
-        ----------
-        interval
-            Under any alias of its contig. On the strand "-" the first value is that of its last base in the genome.
-
-        Examples
-        --------
         >>> one = np.array([2]), np.array([4]), np.array([0.5])
         >>> Signal({"20": one}).values(Interval("chr20", 1, 5)).tolist()
         [nan, 0.5, 0.5, nan]
@@ -69,7 +60,7 @@ class Signal:
             found[np.repeat(first, sizes) + within] = np.repeat(values[low:high], sizes)
         return found[::-1] if interval.strand == "-" else found
 
-    def _around(self, interval: Interval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _around(self, interval: Interval) -> _Stretches:
         """Starts, ends and values of stretches of its contig, at least of all that overlap the interval."""
         none = np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
         return self.stretches.get(canonical_contig(interval.chrom), none)
@@ -88,7 +79,7 @@ class _BigWig(Signal):
         with _opened(self.path) as file:
             return f"Signal({self.source}: bigWig; {', '.join(map(canonical_contig, file.chroms()))})"
 
-    def _around(self, interval: Interval) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _around(self, interval: Interval) -> _Stretches:
         rows = np.array([row[1:] for row in binary_records(self.path, interval)], np.float64).reshape(-1, 3)
         return rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2]
 
@@ -101,9 +92,8 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
     Parameters
     ----------
     path
-        Lines of contig, start, end (0-based half-open) and value, in any order; lines that begin with "track", "browser"
-        or "#" say nothing. A value of "nan" or "NA" is none. A bigWig, which is told by its content, holds float32; it
-        needs ``pip install 'ntviz[bigwig]'`` and must stay where it is, as its numbers are read where they are asked for.
+        Lines of contig, start, end (0-based half-open) and value, in any order; "nan" and "NA" are none. A bigWig, which is told by its
+        content, holds float32; it needs ``pip install 'ntviz[bigwig]'`` and must stay where it is: it is read where it is asked for.
     within
         Keep the stretches that overlap this interval only, which saves memory with a bedGraph of a whole genome.
 
@@ -120,8 +110,7 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
         raise FileNotFoundError(
             f"A signal must be a file; received {path}, and there is none. Check the path."
         )
-    kind = binary_kind(path)
-    if kind == "bigBed":
+    if (kind := binary_kind(path)) == "bigBed":
         raise ValueError(
             f"A signal must be bedGraph or bigWig, which hold numbers; {path.name} is bigBed, which holds regions. Give it as "
             f"beds=, or read it with annotation.read."
@@ -131,15 +120,23 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
             lines = len(file.chroms())
         if lines:
             return _BigWig({}, path.name, path.resolve())
-    wanted = canonical_contig(within.chrom) if within is not None else None
     rows: dict[str, list[tuple[int, int, float, int]]] = {}
     names: dict[str, str] = {}
-    for line, chrom, start, end, value in () if kind else _stretches(path):
+    for number, line in () if kind else lines_of(path):
+        if says_nothing(line):
+            continue
+        try:
+            chrom, start, end, value = _stretch(line.split())
+        except LineError as fault:
+            raise ValueError(
+                f"Line {number:,} of {path.name} must be contig, start, end and value, but {fault}: {line[:80]!r}. "
+                "Correct the line, or take it out."
+            ) from None
         if chrom not in names:
             names[chrom] = canonical_contig(chrom)
-        near = within is None or (names[chrom] == wanted and start < within.end and end > within.start)
-        if near and not math.isnan(value):
-            rows.setdefault(names[chrom], []).append((start, end, value, line))
+        here = within is None or names[chrom] == canonical_contig(within.chrom)
+        if here and not math.isnan(value) and (within is None or (start < within.end and end > within.start)):
+            rows.setdefault(names[chrom], []).append((start, end, value, number))
     if not names:
         raise ValueError(
             f"{path.name} must hold at least one stretch with a value; it holds none. Check that it is the right file."
@@ -147,26 +144,10 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
     return Signal({contig: _sorted(path, contig, part) for contig, part in rows.items()}, path.name)
 
 
-def _stretches(path: Path) -> Iterator[tuple[int, str, int, int, float]]:
-    """Line number, contig, start, end and value of each line."""
-    for number, line in lines_of(path):
-        if not line.strip() or line.startswith(("#", "track", "browser")):
-            continue
-        try:
-            yield (number, *_stretch(line.split()))
-        except LineError as fault:
-            raise ValueError(
-                f"Line {number:,} of {path.name} must be contig, start, end and value, but {fault}: {line[:80]!r}. "
-                "Correct the line, or take it out."
-            ) from None
-
-
 def _stretch(fields: list[str]) -> tuple[str, int, int, float]:
     if len(fields) != 4:
         raise LineError(f"it has {len(fields)} columns")
-    start, end = integer(fields[1], "start"), integer(fields[2], "end")
-    if not 0 <= start < end:
-        raise LineError(f"the start must be at least 0 and before the end, and they are {start} and {end}")
+    start, end = half_open(*fields[1:3])
     try:
         value = math.nan if fields[3].upper() == "NA" else float(fields[3])
     except ValueError:
@@ -176,20 +157,17 @@ def _stretch(fields: list[str]) -> tuple[str, int, int, float]:
     return fields[0], start, end, value
 
 
-def _sorted(
-    path: Path, contig: str, rows: list[tuple[int, int, float, int]]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rows.sort()
-    starts, ends = (np.array([row[column] for row in rows], dtype=np.int64) for column in (0, 1))
+def _sorted(path: Path, contig: str, rows: list[tuple[int, int, float, int]]) -> _Stretches:
+    starts, ends, values, lines = (np.array(column) for column in zip(*sorted(rows), strict=True))
     overlapping = np.flatnonzero(starts[1:] < ends[:-1])
     if len(overlapping):
         at = int(overlapping[0])
-        first, second = sorted((rows[at][3], rows[at + 1][3]))
+        first, second = sorted(lines[at : at + 2])
         raise ValueError(
             f"A base must have one value; lines {first:,} and {second:,} of {path.name} both hold {contig}:"
-            f"{rows[at + 1][0] + 1:,}. Keep one of them."
+            f"{starts[at + 1] + 1:,}. Keep one of them."
         )
-    return starts, ends, np.array([row[2] for row in rows])
+    return starts, ends, values
 
 
 # bigWig and bigBed ----------------------------------------------------------------------------------------------------

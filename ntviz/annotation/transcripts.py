@@ -1,7 +1,8 @@
 """Elements that a table of features does not state: introns, splice sites, codons, UTRs and promoters.
 
 A transcript is what shares contig, strand, gene_id and transcript; features that name neither gene nor transcript belong to
-none. Stretches are tables [chrom, start, end], 0-based half-open.
+none. Stretches are tables [chrom, start, end], 0-based half-open; where they are worked out, coordinates of the strand "-" are
+negated, so that each transcript runs from small to large.
 """
 
 from __future__ import annotations
@@ -38,18 +39,13 @@ def derived(
 ) -> pd.DataFrame:
     """Stretches of a kind of element that `derivable` names; promoters are of the element `starting`."""
     if kind == "promoter":
-        return _promoters(features[features["element"] == starting], *promoter)
-    if kind == "intron":
-        return _gaps(features)[["chrom", "start", "end"]]
-    if kind in ("splice_donor", "splice_acceptor"):
-        return _splice_sites(features, donor=kind == "splice_donor")
-    if kind == "start_codon":
-        coding = _pieces(features, ["CDS"])
-        frames = _frames(coding)
-        return _cut(coding, frames["length"] * 0, frames["begins"] * CODON)
-    if kind == "stop_codon":
-        return _stop_codons(features, stop_in_cds=stop_in_cds)
-    return _utrs(features, five_prime=kind == "five_prime_utr", stop_in_cds=stop_in_cds)
+        stretches = _promoters(features[features["element"] == starting], *promoter)
+    elif kind in ("intron", "splice_donor", "splice_acceptor"):
+        stretches = _gaps(features, kind)
+    else:
+        stretches = _coding(features, kind, stop_in_cds=stop_in_cds)
+    stretches = turned(stretches)[["chrom", "start", "end"]]
+    return stretches.assign(start=stretches["start"].clip(lower=0)) if kind == "promoter" else stretches
 
 
 def merge(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,94 +76,89 @@ def merge_groups(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     return table.drop_duplicates(list(keys)).iloc[group].assign(start=start, end=start + ends - starts)
 
 
+def turned(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows whose coordinates are negated on the strand "-"; turned twice they are as before."""
+    forward = table["strand"] != "-"
+    return table.assign(
+        start=table["start"].where(forward, -table["end"]), end=table["end"].where(forward, -table["start"])
+    )
+
+
 def _promoters(starting: pd.DataFrame, before: int, after: int) -> pd.DataFrame:
     if before < 0 or after < 0 or before + after == 0:
         raise ValueError(
             f"A promoter must have bases: bp before and after the start, not negative; received ({before}, {after}). "
             f"The default is {PROMOTER}."
         )
-    starting = starting[starting["strand"] != "."]
-    forward, starts, ends = starting["strand"] == "+", starting["start"], starting["end"]
-    left = np.where(forward, starts - before, ends - after)
-    return starting[["chrom"]].assign(
-        start=np.maximum(left, 0), end=np.where(forward, starts + after, ends + before)
-    )
+    starting = turned(starting[starting["strand"] != "."])
+    return starting.assign(start=starting["start"] - before, end=starting["start"] + after)
 
 
 def _pieces(features: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """Features of some kinds that lie in a transcript, by its number and along the genome."""
+    """Features of some kinds that lie in a transcript, turned, by its number and along it."""
     chosen = features["element"].isin(kinds) & ((features["transcript"] != "") | (features["gene_id"] != ""))
-    if kinds != ["exon"]:
-        chosen &= features["strand"] != "."
     pieces = features[chosen]
     pieces = pieces.assign(
-        number=pieces.groupby(KEY, sort=False).ngroup(),
-        forward=pieces["strand"] == "+",
-        length=pieces["end"] - pieces["start"],
+        number=pieces.groupby(KEY, sort=False).ngroup(), length=pieces["end"] - pieces["start"]
     )
-    return pieces.sort_values(["number", "start", "end"])
+    return turned(pieces).sort_values(["number", "start", "end"])
 
 
-def _before(pieces: pd.DataFrame) -> np.ndarray:
-    """Bases of the same transcript in the pieces before each, in the direction of transcription."""
-    lengths = pieces.groupby("number")["length"]
-    left = lengths.cumsum() - pieces["length"]
-    return np.where(pieces["forward"], left, lengths.transform("sum") - left - pieces["length"])
-
-
-def _cut(pieces: pd.DataFrame, first: pd.Series, last: pd.Series) -> pd.DataFrame:
-    """Bases `first` to `last` of each transcript, half-open and counted along it, in its pieces; none of one without numbers."""
-    before = _before(pieces)
-    low, high = (ends.reindex(pieces["number"]).fillna(0).to_numpy(np.int64) - before for ends in (first, last))  # fmt: skip
-    low, high = np.maximum(low, 0), np.minimum(high, pieces["length"])
-    forward, start, end = pieces["forward"], pieces["start"], pieces["end"]
-    cut = pieces[["chrom"]].assign(
-        start=np.where(forward, start + low, end - high), end=np.where(forward, start + high, end - low)
-    )
-    return cut[low < high]
-
-
-def _gaps(features: pd.DataFrame) -> pd.DataFrame:
-    """The gaps between the exons of each transcript."""
+def _gaps(features: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Introns, the gaps between the exons of each transcript; or their first two bases (donors) or last two (acceptors)."""
     exons = _pieces(features, ["exon"])
     number, start, end = (exons[name].to_numpy() for name in ("number", "start", "end"))
     gap = np.flatnonzero((number[1:] == number[:-1]) & (start[1:] > end[:-1]))
-    return exons.iloc[gap][["chrom", "strand"]].assign(start=end[gap], end=start[gap + 1])
-
-
-def _splice_sites(features: pd.DataFrame, *, donor: bool) -> pd.DataFrame:
-    """The first two bases of each intron (donors, mostly GT) or its last two (acceptors, mostly AG), on its strand."""
-    gaps = _gaps(features)
+    gaps = exons.iloc[gap].assign(start=end[gap], end=start[gap + 1])
+    if kind == "intron":
+        return gaps
     gaps = gaps[(gaps["strand"] != ".") & (gaps["end"] - gaps["start"] >= SHORTEST_INTRON)]
-    starts = np.where((gaps["strand"] == "+") == donor, gaps["start"], gaps["end"] - SPLICE_SITE)
-    return gaps[["chrom"]].assign(start=starts, end=starts + SPLICE_SITE)
+    if kind == "splice_donor":
+        return gaps.assign(end=gaps["start"] + SPLICE_SITE)
+    return gaps.assign(start=gaps["end"] - SPLICE_SITE)
 
 
-def _stop_codons(features: pd.DataFrame, *, stop_in_cds: bool) -> pd.DataFrame:
-    """The last three bases of each CDS that ends with a codon or, where it ends before them, the three after it."""
-    pieces = _pieces(features, ["exon", "CDS"])
-    coding, exons = (pieces[pieces["element"] == kind] for kind in ("CDS", "exon"))
+def _coding(features: pd.DataFrame, kind: str, *, stop_in_cds: bool) -> pd.DataFrame:
+    """Codons and UTRs: exons before the CDS of each transcript (5'), or after it and its stop codon (3')."""
+    pieces = _pieces(features[features["strand"] != "."], ["exon", "CDS", "stop_codon"])
+    exons, coding = (pieces[pieces["element"] == element] for element in ("exon", "CDS"))
     frames = _frames(coding)
-    if stop_in_cds:
+    if kind == "start_codon":
+        return _cut(coding, frames["length"] * 0, frames["begins"] * CODON)
+    if kind == "stop_codon" and stop_in_cds:
         last = frames["length"] * frames["ends"]
         return _cut(coding, last - CODON, last)
-    last = _coding_ends(pieces)["last"]
-    room = exons.groupby("number")["length"].sum().reindex(last.index) >= last + CODON
-    last = last[frames["ends"] & room]
-    return _cut(exons, last, last + CODON)
-
-
-def _utrs(features: pd.DataFrame, *, five_prime: bool, stop_in_cds: bool) -> pd.DataFrame:
-    """The exons before the CDS of each transcript (5') or after it and its stop codon (3')."""
-    pieces = _pieces(features, ["exon", "CDS", "stop_codon"])
-    exons, ends = pieces[pieces["element"] == "exon"], _coding_ends(pieces)
-    if five_prime:
-        return _cut(exons, ends["first"] * 0, ends["first"])
-    last = ends["last"]
+    # Spliced bases before the CDS, and up to the end of it and of a stated stop codon.
+    edges = coding.groupby("number")["start"].min().to_frame("first")
+    edges["last"] = pieces[pieces["element"] != "exon"].groupby("number")["end"].max()
+    spliced = {}
+    for name, edge in edges.items():
+        upto = np.minimum(exons["end"], edge.reindex(exons["number"]).to_numpy(float)) - exons["start"]
+        bases = exons[["number"]].assign(bases=np.maximum(upto, 0)).groupby("number")["bases"].sum()
+        spliced[name] = bases.reindex(edges.index, fill_value=0).astype(np.int64)
+    if kind == "five_prime_utr":
+        return _cut(exons, spliced["first"] * 0, spliced["first"])
+    last, whole = spliced["last"], exons.groupby("number")["length"].sum().reindex(edges.index)
+    if kind == "stop_codon":
+        last = last[frames["ends"] & (whole >= last + CODON)]
+        return _cut(exons, last, last + CODON)
     if not stop_in_cds and not (pieces["element"] == "stop_codon").any():
-        last = last + CODON * _frames(pieces[pieces["element"] == "CDS"])["ends"]
+        last = last + CODON * frames["ends"]
     last = last[last > 0]
-    return _cut(exons, last, exons.groupby("number")["length"].sum().reindex(last.index))
+    return _cut(exons, last, whole.reindex(last.index))
+
+
+def _before(pieces: pd.DataFrame) -> pd.Series:
+    """Bases of the same transcript in the pieces before each."""
+    return pieces.groupby("number")["length"].cumsum() - pieces["length"]
+
+
+def _cut(pieces: pd.DataFrame, first: pd.Series, last: pd.Series) -> pd.DataFrame:
+    """Bases `first` to `last` of each transcript, half-open and counted along it; none of one without numbers."""
+    before, start = _before(pieces), pieces["start"]
+    low, high = (ends.reindex(pieces["number"]).fillna(0).to_numpy(np.int64) - before for ends in (first, last))  # fmt: skip
+    low, high = np.maximum(low, 0), np.minimum(high, pieces["length"])
+    return pieces.assign(start=start + low, end=start + high)[low < high]
 
 
 def _frames(coding: pd.DataFrame) -> pd.DataFrame:
@@ -187,25 +178,3 @@ def _frames(coding: pd.DataFrame) -> pd.DataFrame:
         begins=(first == 0) & ~frames["lacks"].str.contains("5") & (frames["length"] >= CODON),
         ends=whole & ~frames["lacks"].str.contains("3"),
     )
-
-
-def _coding_ends(pieces: pd.DataFrame) -> pd.DataFrame:
-    """Spliced bases of each transcript with CDS: `first`, before the CDS, and `last`, up to the end of it and of a stop codon."""
-    exons = pieces[pieces["element"] == "exon"]
-    coding = pieces[pieces["element"] == "CDS"].groupby("number")
-    coding = coding.agg(start=("start", "min"), end=("end", "max"), forward=("forward", "first"))
-    others = pieces[pieces["element"] != "exon"].groupby("number")
-    others = others.agg(start=("start", "min"), end=("end", "max")).reindex(coding.index)
-    # Offsets count from the transcript's first base, which on the strand "-" is its last in the genome.
-    edges = {
-        "first": coding["start"].where(coding["forward"], coding["end"]),
-        "last": others["end"].where(coding["forward"], others["start"]),
-    }
-    for name, edge in edges.items():
-        at = edge.reindex(exons["number"]).to_numpy(float)
-        upto = np.where(
-            exons["forward"], np.minimum(exons["end"], at) - exons["start"], exons["end"] - np.maximum(exons["start"], at)
-        )  # fmt: skip
-        spliced = exons[["number"]].assign(bases=np.maximum(upto, 0)).groupby("number")["bases"].sum()
-        coding[name] = spliced.reindex(coding.index, fill_value=0).astype(np.int64)
-    return coding

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ntviz.annotation.from_bases import in_windows
 from ntviz.environment import tell
 from ntviz.genome import Interval, canonical_contig
 from ntviz.genome.sequence import codes
@@ -30,18 +31,8 @@ CHUNK = 8_000_000
 class Windows:
     """Windows of one length, in the order in which they were drawn; made by `around`.
 
-    Attributes
-    ----------
-    intervals
-        The windows, 0-based half-open, without strand.
-    of
-        The element each was drawn for; None for those drawn from the whole contig.
-    kind
-        Kind of these elements; None for those drawn from the whole contig.
-    asked
-        Number of windows asked for.
-    dropped
-        What was left out, by reason: elements that cannot be used, and windows with too much N.
+    `of` are the elements that they were drawn for, `kind` is theirs; None for windows of the whole contig. `dropped` counts what was left
+    out, by reason: elements that cannot be used, and windows with too much N.
     """
 
     intervals: list[Interval]
@@ -97,8 +88,6 @@ def around(
 
     Parameters
     ----------
-    elements
-        Where the elements are, such as an Annotation: stretches of all transcripts and both strands, merged.
     kind
         Kind of element; None for windows anywhere on the contigs, all with the same chance, as a background.
     length
@@ -107,18 +96,8 @@ def around(
         Number of windows. There are fewer only when 1,000 in a row have to be left out; `Windows.note` says so.
     reference
         Where contigs end, and where N are. Without it windows end anywhere, and N are not looked for.
-    chrom
-        Only elements on this contig; all when not given.
     max_n
         Largest share of N in a window, 0 to 1; what has more is left out, counted, and another is drawn.
-    seed
-        Seed of the draw.
-
-    Raises
-    ------
-    ValueError
-        There is no element of the kind, no contig is as long as a window, nothing but N is found, or a number makes no
-        sense.
 
     References
     ----------
@@ -129,8 +108,7 @@ def around(
     >>> import pandas as pd
     >>> from ntviz import annotation
     >>> site = annotation.from_table(pd.DataFrame({"chrom": ["1"], "start": [50], "end": [52]}), element="site")
-    >>> drawn = around(site, "site", length=3, n=100)
-    >>> sorted({window.start for window in drawn})
+    >>> sorted({window.start for window in around(site, "site", length=3, n=100)})
     [49, 50]
     """
     length, n, seed = _whole("length", length, 1), _whole("n", n, 1), _whole("seed", seed, 0)
@@ -145,29 +123,25 @@ def around(
         )
     else:
         places = _elements(elements, kind, length, reference, chrom, dropped)
-    intervals: list[Interval] = []
-    of: list[Interval | None] = []
+    drawn = Windows([], [], kind, n, dropped)
     too_much, in_a_row = f"windows with more than {max_n:g} of N", 0
     for place, start in _draws(places, kind, seed):
         window = Interval(places.chrom[place], start, start + length)
         if reference is not None and reference.fetch(window).sequence.count("N") > max_n * length:
             dropped[too_much] = dropped.get(too_much, 0) + 1
             in_a_row += 1
-            if in_a_row == PATIENCE:
-                break
-            continue
-        in_a_row = 0
-        intervals.append(window)
-        of.append(None if kind is None else Interval(window.chrom, *places.element[place].tolist()))
-        if len(intervals) == n:
+        else:
+            in_a_row = 0
+            drawn.intervals.append(window)
+            drawn.of.append(None if kind is None else Interval(window.chrom, *places.element[place].tolist()))
+        if len(drawn) == n or in_a_row == PATIENCE:
             break
     where = kind or "any place"
-    if not intervals:
+    if not len(drawn):
         raise ValueError(
             f"A window must have at most {max_n:g} of N; none of {PATIENCE:,} of {length:,} bp around {where} has. "
             "Raise max_n, or shorten the window."
         )
-    drawn = Windows(intervals, of, kind, n, dropped)
     if drawn.note:
         tell(f"Windows around {where}: {drawn.note}")
     return drawn
@@ -179,9 +153,7 @@ def _whole(name: str, value: Any, least: int) -> int:
     except TypeError:
         raise TypeError(f"{name} must be a whole number; received {value!r}. Round it to an int.") from None
     if number < least:
-        raise ValueError(
-            f"{name} must be at least {least}; received {number}. Give the number that is wanted."
-        )
+        raise ValueError(f"{name} must be at least {least}; received {number}. Give a larger number.")
     return number
 
 
@@ -206,21 +178,19 @@ def _contigs(reference: Reference | None, chrom: str | None, length: int) -> _Pl
             "Windows of no kind are drawn from contigs, whose lengths a reference knows; received none. Pass reference=."
         )
     whole = [reference.whole(name) for name in ([chrom] if chrom is not None else reference.contigs)]
+    _check_fits(length, max(whole, key=len))
     fitting = [contig for contig in whole if len(contig) >= length]
-    if not fitting:
-        raise _too_long(length, max(whole, key=len))
     ends = np.array([len(contig) for contig in fitting])
     zeros = np.zeros_like(ends)
-    return _Places(
-        [contig.chrom for contig in fitting], np.stack([zeros, ends], axis=1), zeros, ends - length
-    )
+    return _Places([contig.chrom for contig in fitting], np.stack([zeros, ends], 1), zeros, ends - length)
 
 
-def _too_long(length: int, longest: Interval) -> ValueError:
-    return ValueError(
-        f"A window must fit on a contig; received length={length:,} bp, and the longest, {longest.chrom}, has "
-        f"{len(longest):,}. Shorten the window."
-    )
+def _check_fits(length: int, longest: Interval) -> None:
+    if len(longest) < length:
+        raise ValueError(
+            f"A window must fit on a contig; received length={length:,} bp, and the longest, {longest.chrom}, has "
+            f"{len(longest):,}. Shorten the window."
+        )
 
 
 def _elements(
@@ -232,10 +202,10 @@ def _elements(
     dropped: dict[str, int],
 ) -> _Places:
     table = elements.elements(kind)
-    if chrom is not None:
+    if chrom is not None and len(table):
         present = list(dict.fromkeys(table["chrom"]))
         table = table[[canonical_contig(name) == canonical_contig(chrom) for name in table["chrom"]]]
-        if not len(table) and present:
+        if not len(table):
             raise ValueError(
                 f"chrom must be a contig with {kind} on it: {', '.join(map(str, present[:10]))}; received {chrom!r}. "
                 "Use one of these."
@@ -247,8 +217,7 @@ def _elements(
         )
     contigs = table["chrom"].to_numpy(object)
     starts, ends = (table[column].to_numpy(np.int64) for column in ("start", "end"))
-    known = np.ones(len(table), dtype=bool)
-    last = np.full(len(table), np.iinfo(np.int64).max - length)
+    known, last = np.ones(len(table), dtype=bool), np.iinfo(np.int64).max
     if reference is not None:
         lengths = _lengths(reference, contigs, kind, length)
         last = lengths - length
@@ -258,11 +227,8 @@ def _elements(
             "elements that end beyond their contig",
         )
         wrong = np.select([lengths < 0, last < 0, ends > lengths], (1, 2, 3), 0)
-        dropped |= {
-            reason: n
-            for n, reason in zip(np.bincount(wrong, minlength=4)[1:].tolist(), reasons, strict=True)
-            if n
-        }
+        counts = zip(reasons, np.bincount(wrong, minlength=4)[1:].tolist(), strict=True)
+        dropped |= {reason: count for reason, count in counts if count}
         known = wrong == 0
         if not known.any():
             raise ValueError(
@@ -272,8 +238,7 @@ def _elements(
     fits = ends - starts <= length
     low = np.maximum(np.where(fits, ends - length, starts - length + 1), 0)
     high = np.minimum(np.where(fits, starts, ends - 1), last)
-    element = np.stack([starts, ends], axis=1)
-    return _Places(contigs[known].tolist(), element[known], low[known], high[known])
+    return _Places(contigs[known].tolist(), np.stack([starts, ends], 1)[known], low[known], high[known])
 
 
 def _lengths(reference: Reference, contigs: np.ndarray, kind: str, length: int) -> np.ndarray:
@@ -290,8 +255,7 @@ def _lengths(reference: Reference, contigs: np.ndarray, kind: str, length: int) 
             f"{kind} must lie on a contig of the reference; received those of {', '.join(list(length_of)[:10])}, and "
             f"{reference.path.name} has {', '.join(list(reference.contigs)[:10])}. Use a reference and elements of one genome."
         )
-    if length_of[longest] < length:
-        raise _too_long(length, Interval(str(longest), 0, length_of[longest]))
+    _check_fits(length, Interval(str(longest), 0, length_of[longest]))
     return np.array([length_of[name] for name in contigs], dtype=np.int64)
 
 
@@ -312,13 +276,12 @@ def inside(
     """Windows drawn at random, each in one element, without N and without overlap.
 
     A base counts for an element when it is in no other of those asked for; in an intron, when it is in no exon of any
-    transcript either. Within what there is, each place to begin is as likely as another. Scarce elements are drawn
-    first. A window lies on the strand of its gene; where there is none, or genes of both, on either with equal chance.
+    transcript either; at least `share` of a window's bases count. Each place to begin is as likely as another. Scarce
+    elements are drawn first. A window lies on the strand of its gene; where there is none, or genes of both, on either
+    with equal chance. `region` is an Interval, text (1-based closed), or None for every contig that is annotated.
 
-    Of a window's bases at least `share` count for its element; there may be fewer windows than `n` of an element. `region` is
-    an Interval, text such as `chr20:1,000-2,000` (1-based closed), or None for every contig that is annotated. What comes
-    back is a table [chrom, start, end, strand, element, gene], the regions looked at, and what is to be said of them;
-    ValueError where there is no window at all.
+    What comes back is a table [chrom, start, end, strand, element, gene], at most `n` rows an element; the regions looked
+    at; and what is to be said of them. ValueError where there is no window at all.
     """
     import pandas as pd
 
@@ -375,13 +338,13 @@ def _regions(
 def _row(annotation: Annotation, element: str, place: Interval, rng: np.random.Generator) -> tuple[Any, ...]:
     """A row of the table: the window on the strand of the genes that it is of."""
     near = annotation.within(place).table
-    own = near[near["element"] == element]
-    if own.empty:
+    rows = near[near["element"] == element]
+    if rows.empty:
         # What is derived has no feature of its own: its transcripts, or genes, tell.
-        own = near[near["element"].isin(["gene", "transcript"])]
-    strands = sorted(set(own["strand"]) & {"+", "-"})
+        rows = near[near["element"].isin(["gene", "transcript"])]
+    strands = sorted(set(rows["strand"]) & {"+", "-"})
     strand = strands[0] if len(strands) == 1 else "+-"[int(rng.integers(2))]
-    gene = ", ".join(dict.fromkeys(str(name) for name in own["gene"] if name))
+    gene = ", ".join(dict.fromkeys(str(name) for name in rows["gene"] if name))
     return place.chrom, place.start, place.end, strand, element, gene
 
 
@@ -398,7 +361,7 @@ def starts_by_element(
     found: dict[str, list[np.ndarray]] = {element: [] for element in elements}
     for first in range(region.start, region.end - length + 1, CHUNK):
         part = Interval(region.chrom, first, min(first + CHUNK + length - 1, region.end))
-        clean = _sums(codes(reference.fetch(part).sequence) < 4, length) == length
+        clean = in_windows(codes(reference.fetch(part).sequence) < 4, length) == length
         covers = {element: annotation.indicator(part, element) for element in elements}
         times = np.sum(list(covers.values()), axis=0, dtype=np.uint8)
         for element, cover in covers.items():
@@ -406,17 +369,10 @@ def starts_by_element(
             if element == "intron" and "exon" in annotation.kinds:
                 alone &= ~annotation.indicator(part, "exon")
             # Of 7 of 10 bases, 7 / 10 may come out a little above the share that was asked for.
-            enough = _sums(alone, length) >= share * length - 1e-9
+            enough = in_windows(alone, length) >= share * length - 1e-9
             edges = np.flatnonzero(np.diff(np.r_[0, clean & enough, 0].astype(np.int8)))
             found[element].append(edges.reshape(-1, 2).astype(np.int64) + first)
     return {element: np.concatenate(parts) for element, parts in found.items()}
-
-
-def _sums(inside: np.ndarray, length: int) -> np.ndarray:
-    """Number of true values in each window, int32 [window]."""
-    count = np.zeros(len(inside) + 1, dtype=np.int32)
-    np.cumsum(inside, out=count[1:])
-    return count[length:] - count[:-length]
 
 
 def apart(

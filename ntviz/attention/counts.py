@@ -7,21 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from ntviz.attention.above import Above
 from ntviz.attention.enrichment_table import ONE, WHOLE
 from ntviz.attention.observation import observe
+from ntviz.attention.observers import Above
 from ntviz.genome import Interval, canonical_contig
 from ntviz.genome import sequence as dna
 from ntviz.statistics import seed_of
 from ntviz.tokens import Tokens
-
-if TYPE_CHECKING:
-    from ntviz.storage import Pieces
 
 Sums = dict[str, np.ndarray]
 NULLS = ("shift", "shuffle", "twin", "distance")
@@ -45,23 +42,6 @@ class Question:
     special: Literal["exclude", "include"] = "exclude"
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        Above(self.threshold)
-        if not set(self.nulls) <= set(NULLS) or len(set(self.nulls)) < len(self.nulls):
-            raise ValueError(
-                f"nulls must be different ones of {', '.join(NULLS)}; received {self.nulls}. Leave out what is not wanted."
-            )
-        if self.special not in ("exclude", "include"):
-            raise ValueError(
-                f"special must be 'exclude' or 'include'; received {self.special!r}. 'exclude' counts attention from "
-                "bases to bases, 'include' lets special tokens be keys and queries too, as the formula has it."
-            )
-        if not self.kinds or len(set(self.kinds)) < len(self.kinds):
-            raise ValueError(
-                f"kinds must name different elements, at least one; received {list(self.kinds)}. Leave kinds out for "
-                "all elements there are."
-            )
-
 
 @dataclass
 class Part:
@@ -71,22 +51,18 @@ class Part:
     sums: Sums = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, group: int, tally: Mapping[str, np.ndarray]) -> None:
-        """Adds what one window gave."""
-        own = {name: values if name in WHOLE else np.asarray(values)[None] for name, values in tally.items()}
-        self.merge(Part(np.array([group]), own))
-
-    def merge(self, other: Part) -> None:
-        """Adds what was counted in other windows; their groups must be among those here."""
-        at = np.searchsorted(self.groups, other.groups)
-        for name, values in other.sums.items():
+    def add(self, group: Any, sums: Mapping[str, Any], rows: Sequence[dict[str, Any]] = ()) -> None:
+        """Adds what was counted in windows of one group, or of several along the first axis."""
+        at = np.searchsorted(self.groups, group)
+        for name, values in sums.items():
             if name in WHOLE:
-                self.sums[name] = self.sums.get(name, 0) + values
+                self.sums[name] = self.sums.get(name, np.int64(0)) + values
                 continue
             if name not in self.sums:
-                self.sums[name] = np.zeros((len(self.groups), *values.shape[1:]), dtype=np.int64)
+                shape = (len(self.groups), *np.shape(values)[np.ndim(group) :])
+                self.sums[name] = np.zeros(shape, dtype=np.int64)
             self.sums[name][at] += values
-        self.rows += other.rows
+        self.rows += rows
 
 
 @dataclass(frozen=True)
@@ -106,13 +82,13 @@ def layout(intervals: Sequence[Interval]) -> list[list[Window]]:
     make up to 500 groups, which are resampled; a chunk has whole groups.
     """
     places = [(canonical_contig(one.chrom), one.start, one.end, one.strand) for one in intervals]
-    order = sorted(range(len(intervals)), key=lambda index: places[index])
+    order = sorted(range(len(intervals)), key=places.__getitem__)
     block = np.zeros(len(order), dtype=np.int64)
     names: list[str] = []
     contig, first, reached = "", 0, 0
     for at, index in enumerate(order):
         own, start, end, _ = places[index]
-        if own != contig or start >= reached or start - first >= _BLOCK_LENGTH * (end - start) or not names:
+        if own != contig or start >= reached or start - first >= _BLOCK_LENGTH * (end - start):
             contig, first, reached = own, start, end
             names.append(f"{own}:{start}-{end}")
         reached = max(reached, end)
@@ -133,41 +109,10 @@ def _runs(inner: np.ndarray, size: float) -> np.ndarray:
     return np.cumsum(np.diff(wanted, prepend=-1) > 0)[inner] - 1
 
 
-def piece(chunk: int) -> str:
-    """Of the piece that holds a chunk."""
-    return f"part-{chunk:05d}"
-
-
-def write(pieces: Pieces, chunk: int, part: Part) -> None:
-    """Keeps what was counted in a chunk."""
-    sums = {
-        # In as few bytes as hold the largest.
-        key: values.astype(np.min_scalar_type(-1 - int(np.abs(values).max(initial=0))))
-        for key, values in part.sums.items()
-    }
-    pieces.write(piece(chunk), part.rows, {"groups": part.groups, **sums})
-
-
-def collected(pieces: Pieces) -> Part:
-    """All chunks together; as `Pieces.each` where some are missing."""
-    total = Part(np.arange(pieces.about["groups"]))
-    for rows, sums in pieces.each([piece(chunk) for chunk in range(pieces.about["parts"])], ["groups"]):
-        groups = sums.pop("groups")
-        total.merge(Part(groups, {key: values.astype(np.int64) for key, values in sums.items()}, rows))
-    return total
-
-
 def count(
-    model: Any,
-    twin: Any,
-    windows: Sequence[Window],
-    reference: Any,
-    elements: Any,
-    question: Question,
-    *,
-    batch: int = 1,
-    done: Callable[[int], object] = lambda n: None,
-) -> Part:
+    model: Any, twin: Any, windows: Sequence[Window], reference: Any, elements: Any, question: Question,
+    *, batch: int = 1, done: Callable[[int], object] = lambda n: None,
+) -> Part:  # fmt: skip
     """Counts in some windows; those that can't be used get a status and nothing else."""
     part = Part(np.unique([window.group for window in windows]))
     ready: dict[int, list[tuple[Window, Tokens]]] = {}
@@ -186,25 +131,23 @@ def count(
             for (window, tokens), seen in zip(together, several, strict=True):
                 inside = np.array([elements.indicator(window.interval, kind) for kind in question.kinds])
                 moves, strand = turns(window.block, question.shifts, question.seed), window.interval.strand
-                part.add(
-                    window.group, tally(seen, tokens, inside, question, moves, strand, model.module.device)
-                )
+                sums = tally(seen, tokens, inside, question, moves, strand, model.module.device)
+                part.add(window.group, sums)
                 done(1)
     return part
 
 
 def _tokens(model: Any, window: Window, reference: Any) -> tuple[Tokens | None, dict[str, Any]]:
-    interval = window.interval
-    row = {"index": window.index, **asdict(interval), "status": "ok", "n_tokens": 0, "note": ""}
+    row = {"index": window.index, **asdict(window.interval), "status": "ok", "n_tokens": 0, "note": ""}
     try:
-        found = reference.fetch(interval)
+        bases = reference.fetch(window.interval)
     except ValueError as error:
         return None, {**row, "status": "not in the reference", "note": str(error)}
-    row["note"] = found.note
-    if not found.sequence.strip("N"):
+    row["note"] = bases.note
+    if not bases.sequence.strip("N"):
         return None, {**row, "status": "only N"}
     try:
-        tokens = model.tokenize(found.sequence)
+        tokens = model.tokenize(bases.sequence)
     except ValueError as error:
         return None, {**row, "status": "longer than the model's context", "note": str(error)}
     return tokens, {**row, "n_tokens": len(tokens)}
@@ -213,7 +156,6 @@ def _tokens(model: Any, window: Window, reference: Any) -> tuple[Tokens | None, 
 def _observed(
     model: Any, twin: Any, together: Sequence[tuple[Window, Tokens]], question: Question
 ) -> list[dict[str, Above.Result]]:
-    above = Above(question.threshold)
     passes = {"": (model, [tokens for _, tokens in together])}
     if "shuffle" in question.nulls:
         # The same dinucleotides in another order; N stay where they are.
@@ -221,25 +163,18 @@ def _observed(
             dna.shuffle(tokens.sequence, k=2, seed=seed_of("shuffle", question.seed, window.interval))
             for window, tokens in together
         ]
-        passes["shuffle_"] = (model, [model.tokenize(one) for one in bases])
+        passes["shuffle_"] = (model, list(map(model.tokenize, bases)))
     if "twin" in question.nulls:
         passes["twin_"] = (twin, passes[""][1])
-    seen: list[dict[str, Above.Result]] = [{} for _ in together]
-    for name, (asked, tokens) in passes.items():
-        for own, observation in zip(seen, observe(asked, tokens, above=above), strict=True):
-            own[name] = observation["above"]
-    return seen
+    above = Above(question.threshold)
+    seen = {name: observe(*asked, above=above) for name, asked in passes.items()}
+    return [{name: seen[name][row].above for name in passes} for row in range(len(together))]
 
 
 def tally(
-    seen: Mapping[str, Above.Result],
-    tokens: Tokens,
-    inside: np.ndarray,
-    question: Question,
-    moves: np.ndarray,
-    strand: str = ".",
-    device: torch.device | str = "cpu",
-) -> Sums:
+    seen: Mapping[str, Above.Result], tokens: Tokens, inside: np.ndarray, question: Question, moves: np.ndarray,
+    strand: str = ".", device: torch.device | str = "cpu",
+) -> Sums:  # fmt: skip
     """The whole numbers of one window, from what was seen of the model ("") and, where asked, "shuffle_" and "twin_".
 
     `inside` is bool [element, base], `moves` [shift] shares of a full turn. By name: `sequences` and `positions` [];
@@ -250,35 +185,33 @@ def tally(
     `distance_copies`, paired - mirrored likewise; for what is due to position alone, `shift_by_bin` and
     `distance_by_bin` [head, bin], `element_by_bin` [1 + shift, element, bin] and `positions_by_bin` [bin].
     """
-    bases = np.frombuffer(tokens.sequence.encode("ascii"), dtype=np.uint8)
-    known = bases != ord("N")
-    shifts = offsets(moves, int(known.sum()), strand)
+    known = np.frombuffer(tokens.sequence.encode("ascii"), dtype=np.uint8) != ord("N")
+    # In whole bases, in the direction of reading; 0 to n - 1, all alike.
+    steps = np.floor(moves * known.sum()).astype(np.int64)
+    shifts = -steps % known.sum() if strand == "-" else steps
     if not {"shift", "distance"} & set(question.nulls):
         shifts = shifts[:0]
-    counted = np.ones(len(tokens), dtype=bool) if question.special == "include" else ~tokens.is_special
+    counted = ~tokens.is_special | (question.special == "include")
     held = element_copies(inside, tokens.spans[counted], known, shifts, device)
     sums: Sums = {"sequences": np.int64(1), "positions": np.int64(counted.sum())}
     sums["element"] = held[0].sum(-1).cpu().numpy()
     for name, result in seen.items():
         counts = result.counts + result.from_special if question.special == "include" else result.counts
         counts = counts.reshape(-1, len(tokens))
-        sums[f"{name}above"] = counts[:, counted].sum(-1)
-        sums[f"{name}on"] = _on(counts[:, counted], held[:1])[0]
+        by_key = counts[:, counted]
+        sums[f"{name}above"], sums[f"{name}on"] = by_key.sum(-1), _on(by_key, held[:1])[0]
         if name == "":
-            by_key = counts[:, counted]
-            sums["special"] = counts[:, tokens.is_special].sum(-1)
-            sums["pairs"] = counts.sum(-1)
+            sums["special"], sums["pairs"] = counts[:, tokens.is_special].sum(-1), counts.sum(-1)
+            turned = {"shift": by_key} if "shift" in question.nulls else {}
     sums["speaking"] = (sums["above"] > 0).astype(np.int64)
     share = sums["on"] / np.maximum(sums["above"], 1)[:, None]
     sums["ratio"] = np.rint(share * ONE).astype(np.int64)
-    turned = {"shift": by_key}
     if "distance" in question.nulls:
         paired, mirrored = (
             getattr(seen[""], name).reshape(-1, len(tokens))[:, counted] for name in ("paired", "mirrored")
         )
         sums["paired"], sums["mirrored"] = _on(paired, held[:1])[0], _on(mirrored, held[:1])[0]
         turned["distance"] = paired - mirrored
-    turned = {name: counts for name, counts in turned.items() if name in question.nulls}
     if turned:
         edges = np.searchsorted(position_bins(int(counted.sum())), np.arange(BINS + 1))
         before = _summed(held.flatten(0, 1))[:, torch.as_tensor(edges, device=held.device)]
@@ -298,8 +231,8 @@ def _on(counts: np.ndarray, held: torch.Tensor) -> np.ndarray:
     small = held.device.type != "cuda" and int(np.abs(counts).sum(-1).max(initial=0)) < 1 << 24
     dtype = torch.float32 if small else torch.float64
     rows = torch.as_tensor(counts).to(held.device, dtype)
-    found = torch.matmul(rows, held.reshape(copies * elements, n).to(dtype).T)
-    return found.reshape(len(counts), copies, elements).permute(1, 0, 2).to(torch.int64).cpu().numpy()
+    on = torch.matmul(rows, held.reshape(copies * elements, n).to(dtype).T)
+    return on.reshape(len(counts), copies, elements).permute(1, 0, 2).to(torch.int64).cpu().numpy()
 
 
 # Nulls: drawn from the seed and the text of a region, so the same in any order and on any machine -------------------------
@@ -313,12 +246,6 @@ def turns(block: str, shifts: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed_of("shift", seed, block)).random(shifts)
 
 
-def offsets(turns: np.ndarray, n: int, strand: str) -> np.ndarray:
-    """Turns in whole bases [shift] of a window with n of them, in its direction of reading; 0 to n - 1, all alike."""
-    steps = np.floor(turns * n).astype(np.int64)
-    return -steps % n if strand == "-" else steps
-
-
 def element_copies(
     inside: np.ndarray, spans: np.ndarray, known: np.ndarray, offsets: np.ndarray, device: torch.device | str
 ) -> torch.Tensor:
@@ -326,9 +253,9 @@ def element_copies(
 
     `inside` is bool [element, base] and `known` bool [base], false at N: elements turn around the known bases only.
     """
-    spans_, known_ = torch.as_tensor(spans, device=device), torch.as_tensor(known, device=device)
-    inside_, moves = torch.as_tensor(inside, device=device), torch.as_tensor(offsets, device=device)
-    moves = torch.cat([moves.new_zeros(1), moves])
+    inside_, spans_, known_, moves = (
+        torch.as_tensor(one, device=device) for one in (inside, spans, known, np.append(0, offsets))
+    )
     circle = inside_[:, known_]
     n = circle.shape[1]
     fixed = _summed(inside_ & ~known_)
@@ -356,6 +283,4 @@ def position_bins(n: int) -> np.ndarray:
 
 def _summed(rows: torch.Tensor) -> torch.Tensor:
     """How many are true before each place, int32 [row, place + 1]."""
-    counts = torch.zeros(len(rows), rows.shape[1] + 1, dtype=torch.int32, device=rows.device)
-    torch.cumsum(rows, dim=1, dtype=torch.int32, out=counts[:, 1:])
-    return counts
+    return torch.nn.functional.pad(torch.cumsum(rows, dim=1, dtype=torch.int32), (1, 0))

@@ -5,21 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ntviz import environment, storage
+from ntviz.annotation import Annotation
 from ntviz.attention import counts
 from ntviz.attention.counts import NULLS, Question
 from ntviz.attention.enrichment_table import Enrichment, concluded
+from ntviz.attention.observers import Above
 from ntviz.genome import Interval, resolve_contig
+from ntviz.models.protocol import DNAModel
+from ntviz.reference import Reference
 from ntviz.storage import Finished, Output, Pieces, Unfinished
-
-if TYPE_CHECKING:
-    from ntviz.annotation import Annotation
-    from ntviz.models.protocol import DNAModel
-    from ntviz.reference import Reference
 
 
 def enrichment(
@@ -42,6 +41,15 @@ def enrichment(
 ) -> Enrichment | Unfinished:
     """How much of each head's attention above a threshold falls on each element, and whether that says anything.
 
+    p(f) is the share of pairs (query, key) above the threshold whose key holds a base of element f: as the mean over
+    windows of each window's share (windows with no pair are left out, and counted), and pooled over windows. The natural
+    frequency is the share of positions that hold a base of f. The published test asks whether the two differ as if
+    pairs were independent draws; they are not, and with millions of them nearly everything is significant.
+
+    Nothing here depends on the order of windows, on `batch` or on shards: sums are integers, and what is drawn depends
+    on the seed and the text of a region. (Passes of different sizes may round differently on some hardware; that can
+    move a pair that lies at the threshold to within rounding. None was seen on CPUs.)
+
     Parameters
     ----------
     model
@@ -49,10 +57,6 @@ def enrichment(
     intervals
         Windows: intervals (0-based half-open), texts such as "chr20:1,001-7,000" (1-based, both ends included), or
         an object that has `intervals`. One that can't be used gets a status in `Enrichment.sequences`.
-    reference
-        Where their bases come from.
-    elements
-        Where the elements are.
     kinds
         Elements wanted; all when None.
     threshold
@@ -73,8 +77,6 @@ def enrichment(
     special
         "exclude": from bases to bases; what `<cls>` gets stands in `to_special`. "include": `<cls>` is a key, a
         query and a position like any other, as the formula reads to the letter.
-    seed
-        Of everything drawn.
     shard
         (i, n): count only the i-th of n shares of the parts, from 1, for jobs side by side; needs `out`.
     out
@@ -83,66 +85,44 @@ def enrichment(
 
     Returns
     -------
-    The table and what belongs to it; of a shard, `Unfinished`: run without it, or `merge`, when all are through.
-
-    Raises
-    ------
-    ValueError
-        A value is out of its range, no window can be used, or `out` holds another analysis.
-    MemoryError
-        There was not enough memory; the message says what would fit.
-
-    Notes
-    -----
-    p(f) is the share of pairs (query, key) above the threshold whose key holds a base of element f: as the mean over
-    windows of each window's share (windows with no pair are left out, and counted), and pooled over windows. The natural
-    frequency is the share of positions that hold a base of f. The published test asks whether the two differ as if
-    pairs were independent draws; they are not, and with millions of them nearly everything is significant.
-
-    Nothing here depends on the order of windows, on `batch` or on shards: sums are integers, and what is drawn depends
-    on the seed and the text of a region. (Passes of different sizes may round differently on some hardware; that can
-    move a pair that lies at the threshold to within rounding. None was seen on CPUs.)
+    The table and what belongs to it; of a shard, `Unfinished`: run without it, or `merge`, when all are through. A MemoryError
+    says what would fit.
 
     References
     ----------
     Dalla-Torre et al., Nature Methods 2025, after Vig et al. 2021 (arXiv:2006.15222), who pool. The nulls are ours.
     """
     windows = windows_of(intervals)
-    options = {"threshold": float(threshold), "shifts": int(shifts), "special": special, "seed": int(seed)}
     question = check(
-        elements, kinds=kinds, nulls=nulls, bootstrap=bootstrap, alpha=alpha, batch=batch, **options
-    )
+        elements, kinds=kinds, nulls=nulls, bootstrap=bootstrap, alpha=alpha, batch=batch,
+        threshold=float(threshold), shifts=int(shifts), special=special, seed=int(seed),
+    )  # fmt: skip
     if shard is not None:
         storage.share(0, shard)
         if out is None:
             raise ValueError(
                 "A shard must have a folder where all shards meet; received out=None. Pass the same out= to each."
             )
-    if "twin" in question.nulls and not hasattr(model, "random_twin"):
+    if "twin" in nulls and not hasattr(model, "random_twin"):
         raise ValueError(
             f"The null 'twin' must have a model that can make one; {type(model).__name__} has no random_twin. "
             "Leave 'twin' out of nulls."
         )
-    twin = model.random_twin(seed) if "twin" in question.nulls else None  # type: ignore[attr-defined]
+    twin = model.random_twin(seed) if "twin" in nulls else None  # type: ignore[attr-defined]
     layout = counts.layout(windows)
-    groups = 1 + max(window.group for chunk in layout for window in chunk)
-    about = {
+    names = _names(len(layout))
+    about: dict[str, Any] = {
         "format": 2,
         "model": {key: model.info.get(key) for key in ("name", "weights_sha256", "vocabulary", "dtype")},
-        "max_tokens": model.max_tokens,
-        "layers": model.layers,
-        "heads": model.heads,
+        **{name: getattr(model, name) for name in ("max_tokens", "layers", "heads")},
         "windows": len(windows),
         "windows_sha256": storage.digest([str(window) for window in windows]),
-        **{
-            name: list(value) if isinstance(value, tuple) else value for name, value in vars(question).items()
-        },
+        **vars(question) | {"kinds": list(question.kinds), "nulls": list(question.nulls)},
         "elements": _strangers(elements, reference),
         "parts": len(layout),
-        "groups": groups,
+        "groups": 1 + max(window.group for chunk in layout for window in chunk),
     }
-    folder = None
-    chunks = range(len(layout))
+    folder, chunks = None, range(len(layout))
     if out is not None:
         if not about["model"]["weights_sha256"]:
             raise ValueError(
@@ -152,35 +132,38 @@ def enrichment(
         about |= _content(windows, reference, elements, question.kinds)
         folder = out.pieces(about) if isinstance(out, Output) else Pieces(out, about)
         mine = storage.share(len(layout), shard or (1, 1))
-        chunks = [chunk for chunk in mine if folder.read(counts.piece(chunk)) is None]
-    total = counts.Part(np.arange(groups))
-    work = [layout[chunk] for chunk in chunks]
-    with environment.progress(total=sum(map(len, work)), what="counting attention", unit="windows") as bar:
-        for chunk, several in zip(chunks, work, strict=True):
-            part = counts.count(
-                model, twin, several, reference, elements, question, batch=batch, done=bar.update
-            )
+        chunks = [chunk for chunk in mine if folder.read(names[chunk]) is None]
+    total = counts.Part(np.arange(about["groups"]))
+    n = sum(len(layout[chunk]) for chunk in chunks)
+    with environment.progress(total=n, what="counting attention", unit="windows") as bar:
+        for chunk in chunks:
+            given = (model, twin, layout[chunk], reference, elements, question)
+            part = counts.count(*given, batch=batch, done=bar.update)
             if folder is None:
-                total.merge(part)
+                total.add(part.groups, part.sums, part.rows)
             else:
-                counts.write(folder, chunk, part)
+                folder.write(names[chunk], part.rows, {"groups": part.groups, **part.sums})
     if folder is None:
         return concluded(total, about, bootstrap=bootstrap, alpha=alpha)
     if shard is not None:
-        return folder.unfinished([counts.piece(chunk) for chunk in range(len(layout))])
+        return folder.unfinished(names)
     return merge(folder.folder, bootstrap=bootstrap, alpha=alpha)
 
 
-def merge(out: str | Path, *, bootstrap: int = 1000, alpha: float = 0.05) -> Enrichment:
-    """The table from the folder `out` of `enrichment`, in which every part must be there; needs no model and no genome.
+def _names(parts: int) -> list[str]:
+    return [f"part-{chunk:05d}" for chunk in range(parts)]
 
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        There is no analysis in the folder, or parts are missing, the message says which, or damaged.
+
+def merge(out: str | Path, *, bootstrap: int = 1000, alpha: float = 0.05) -> Enrichment:
+    """The table from the folder `out` of `enrichment`; needs no model and no genome.
+
+    A FileNotFoundError where there is no analysis, a ValueError that names parts that are missing or damaged.
     """
     folder = Pieces.begun(out)
-    return concluded(counts.collected(folder), folder.about, bootstrap=bootstrap, alpha=alpha)
+    total = counts.Part(np.arange(folder.about["groups"]))
+    for rows, sums in folder.each(_names(folder.about["parts"]), ["groups"]):
+        total.add(sums.pop("groups"), sums, rows)
+    return concluded(total, folder.about, bootstrap=bootstrap, alpha=alpha)
 
 
 def enrich_file(
@@ -198,40 +181,31 @@ def enrich_file(
 ) -> Finished | Unfinished:
     """Writes the table of `enrichment`, and beside it the windows and what all of it follows from.
 
-    Windows are counted in parts, each kept as soon as it is done. A run that was killed goes on where it stopped, several
-    shards may share the folder at once, and the bytes are those of one run.
+    A run that was killed goes on where it stopped, several shards may share the folder at once, and the bytes are those
+    of one run.
 
     Parameters
     ----------
     out
         Where to: .parquet, .tsv or .csv. Of `x.parquet`, `x.windows.parquet` says what became of each window and
         `x.json` what was asked and found.
-    model, intervals, reference, elements
-        As of `enrichment`.
     shard
-        (i, n) from 1: only every n-th part is counted, and nothing is written but parts. When all shards are done, the
-        run without a shard writes `out`. With (1, 1) everything is done at once.
+        (i, n) from 1: only every n-th part is counted. When all shards are done, the run without a shard writes `out`.
     cache
-        Folder of parts, kept; None uses `out` + ".parts" and removes it in the end. Parts are found by what they follow
-        from (weights, bases, elements, windows, options), never by names.
+        Folder of parts, kept, and found by what they follow from; None uses `out` + ".parts", which is removed in the end.
     overwrite
         Whether `out` may be there already. That of a run which did not end may always.
     notes
         Sentences on the inputs, put into `x.json`.
     options
-        As of `enrichment`.
-
-    Raises
-    ------
-    ValueError, FileExistsError
-        `out` has another ending, or is there from a run that ended; or as `enrichment`.
+        As of `enrichment`, and what it raises; a FileExistsError where `out` is there from a run that ended.
     """
     target = output(out, cache)
     storage.share(0, shard)
     check(elements, **options)
     target.begin(overwrite=overwrite)
-    one = None if shard == (1, 1) else shard
-    found = enrichment(model, intervals, reference, elements, shard=one, out=target, **options)
+    mine = None if shard == (1, 1) else shard
+    found = enrichment(model, intervals, reference, elements, shard=mine, out=target, **options)
     if isinstance(found, Unfinished):
         return found
     path = target.path
@@ -274,17 +248,25 @@ def check(
 ) -> Question:
     """What is asked of `enrichment`, each value in its range; parameters as there."""
     wanted = tuple(elements.kinds if kinds is None else [kinds] if isinstance(kinds, str) else kinds)
-    unknown = [kind for kind in wanted if kind not in elements.kinds]
-    if unknown:
-        raise ValueError(
-            f"kinds must be among the elements there are: {', '.join(elements.kinds)}; received {unknown[0]!r}. "
-            "Take one of these, or add the element to the annotation."
-        )
     question = Question(wanted, nulls=tuple(nulls), **options)
+    Above(question.threshold)
+    unknown = [kind for kind in wanted if kind not in elements.kinds]
+    if unknown or not wanted or len(set(wanted)) < len(wanted):
+        received = ", ".join(map(repr, unknown or wanted)) or "none"
+        raise ValueError(f"kinds must be different ones of {', '.join(elements.kinds)}; received {received}.")
+    if not set(nulls) <= set(NULLS) or len(set(nulls)) < len(nulls):
+        raise ValueError(
+            f"nulls must be different ones of {', '.join(NULLS)}; received {nulls}. Leave out what is not wanted."
+        )
+    if question.special not in ("exclude", "include"):
+        raise ValueError(
+            f"special must be 'exclude' or 'include'; received {question.special!r}. 'exclude' counts attention from "
+            "bases to bases, 'include' lets special tokens be keys and queries too, as the formula has it."
+        )
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie strictly between 0 and 1; received {alpha}. 0.05 is usual.")
     fewest = int(np.ceil(1 / alpha)) - 1
-    if "shift" in question.nulls and question.shifts < fewest:
+    if "shift" in nulls and question.shifts < fewest:
         raise ValueError(
             f"shifts must be at least {fewest} for alpha {alpha}: of fewer, not even the rarest is rare enough; "
             f"received {question.shifts}. 200 is a good number."
@@ -298,9 +280,7 @@ def check(
 
 def _strangers(elements: Any, reference: Any) -> dict[str, Any]:
     """Features on contigs that the reference does not have."""
-    table = getattr(elements, "table", None)
-    if table is None:
-        return {"features": None, "strangers": 0, "contigs": []}
+    table = elements.table
     lost = []
     for contig in dict.fromkeys(map(str, table["chrom"])):
         try:
@@ -311,9 +291,7 @@ def _strangers(elements: Any, reference: Any) -> dict[str, Any]:
     return {"features": len(table), "strangers": strangers, "contigs": lost[:20]}
 
 
-def _content(
-    windows: Sequence[Interval], reference: Any, elements: Annotation, kinds: Sequence[str]
-) -> dict[str, str]:
+def _content(windows: Any, reference: Any, elements: Any, kinds: Sequence[str]) -> dict[str, str]:
     """Digests of the bases and of the elements in all windows."""
     bases, inside = hashlib.sha256(), hashlib.sha256()
     for window in windows:

@@ -1,23 +1,19 @@
-"""`Enrichment`: the table of which heads look at which elements, what it was made from, and how it is kept."""
+"""`Enrichment`: the table of which heads look at which elements, and how it follows from what was counted."""
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from ntviz import statistics, storage
+from ntviz import statistics
 from ntviz.genome import Interval
 from ntviz.statistics import ratio
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from ntviz.attention.counts import Part
 
 ONE = 1 << 40
@@ -45,14 +41,14 @@ class Enrichment:
         - `p_mean`, `p_pooled`: share of pairs above the threshold that fall on the element, as the mean over windows
           that have any, and pooled. `background`: share of positions on it. `ratio`: p_pooled / background, with the
           ends of its 95 % interval, `ratio_low` and `ratio_high`, from resampling groups of neighbouring windows.
-        - `n_on`, `n_above`: pairs on the element, pairs in all. `n_element`, `n_positions`: positions on it, in all.
+        - `n_on`, `n_above`: pairs on the element, in all. `n_element`, `n_positions`: positions on it, in all.
           `n_sequences`, `n_silent`: windows counted, and those of them where the head has nothing above the threshold.
           `to_special`: share of all pairs above the threshold whose key is a special token, `<cls>`.
         - `z`, `p_z`, `p_bonferroni` (over heads), `q_z` (Benjamini-Hochberg over the table), `significant_published`:
           the two-proportion z-test, two-sided.
-        - `shift_mean`: share expected on elements that are turned around their window; where heads look at places in the
-          window rather than at what is there, it is in here. `shift_ratio`: p_pooled / shift_mean. `z_shift`, `p_shift`,
-          `q_shift`: two-sided, see `statistics.joint`. z is NaN and p is 1 where turning changes nothing.
+        - `shift_mean`: share expected on elements that are turned around their window, which holds what is due to places
+          in the window. `shift_ratio`: p_pooled / shift_mean. `z_shift`, `p_shift`, `q_shift`: two-sided, see
+          `statistics.joint`. z is NaN and p is 1 where turning changes nothing.
         - `shuffle_ratio`, `twin_ratio`: the ratio on shuffled bases and of the random twin; `..._difference`: natural
           log of the ratio over that ratio, with `..._low` and `..._high` as above, half a pair added on and off the
           element; `..._n_above` and `..._status` as above.
@@ -66,129 +62,77 @@ class Enrichment:
         both ends included), `status`, `n_tokens`, `note`.
     about
         Everything the table depends on, as plain data.
-    shifted
-        float64 [shift, layer, head, element]: p_pooled under each shift; None without.
     """
 
     table: pd.DataFrame
     sequences: pd.DataFrame
     about: dict[str, Any]
-    shifted: np.ndarray | None = None
 
     def __repr__(self) -> str:
         return self.summary
-
-    def null(self, element: str) -> np.ndarray:
-        """Share of attention on an element under each shift, [shift, layer, head]; NaN where nothing is above."""
-        kinds = self.about["kinds"]
-        if self.shifted is None or element not in kinds:
-            reason = "no 'shift' among nulls" if self.shifted is None else repr(element)
-            raise ValueError(
-                f"The null of shifts must have been asked for, of one of {', '.join(kinds)}; received {reason}. Run "
-                "attention.enrichment with 'shift' in nulls and the element in kinds."
-            )
-        return self.shifted[..., kinds.index(element)]
 
     @property
     def summary(self) -> str:
         """What was found, in a paragraph."""
         about, table = self.about, self.table
-        alpha, heads = about["alpha"], about["layers"] * about["heads"]
+        alpha, heads, groups = about["alpha"], about["layers"] * about["heads"], about["groups_used"]
         tested = table["status"] == "ok"
         bad = self.sequences.loc[self.sequences["status"] != "ok", "status"]
         dropped = f"; {len(bad):,} dropped{_listed(bad)}" if len(bad) else ""
-        few = "; too few groups of windows for intervals" if about["groups_used"] < 2 else ""
-        n, groups = len(self.sequences), about["groups_used"]
-        said = [
+        few = "; too few groups of windows for intervals" if groups < 2 else ""
+        n = len(self.sequences)
+        text = [
             f"{n - len(bad):,} of {n:,} windows in {groups:,} groups{dropped}{few}.",
             f"{heads:,} heads x {len(about['kinds'])} elements at {about['threshold']}: {tested.sum():,} of {len(table):,} "
             f"pairs can be tested{_listed(table.loc[~tested, 'status'])}.",
         ]
         silent = table.drop_duplicates(["layer", "head"])["n_silent"]
         if len(silent) and silent.any():
-            said.append(
-                f"Heads have nothing above the threshold in {silent.mean() / table['n_sequences'].iloc[0]:.0%} of "
-                f"windows on average; {(silent == table['n_sequences'].iloc[0]).sum():,} never have."
+            text.append(
+                f"Heads have nothing above the threshold in {silent.mean() / (n - len(bad)):.0%} of windows on average; "
+                f"{(silent == n - len(bad)).sum():,} never have."
             )
-        said.append(
+        text.append(
             f"The published z-test calls {table['significant_published'].sum():,} significant (Bonferroni over "
             f"{heads:,} heads, {alpha})."
         )
         if "q_shift" not in table:
-            said.append("Elements were not shifted, so nothing is called significant here.")
+            text.append("Elements were not shifted, so nothing is called significant here.")
         else:
-            found = table[table["significant"]]
-            more = found[found["shift_ratio"] > 1]
-            said.append(
-                f"Shifting elements within their windows leaves {len(found):,}: {len(more):,} enriched, "
-                f"{len(found) - len(more):,} depleted (false discovery rate {alpha})."
+            significant = table[table["significant"]]
+            more = significant[significant["shift_ratio"] > 1]
+            text.append(
+                f"Shifting elements within their windows leaves {len(significant):,}: {len(more):,} enriched, "
+                f"{len(significant) - len(more):,} depleted (false discovery rate {alpha})."
             )
-            if len(more):
-                said += self._beside(more)
+            nulls = [
+                f"{(more[f'{name}_difference_low'] > 0).sum():,} more so than {words}"
+                for name, words in (("shuffle", "on shuffled bases"), ("twin", "in the random twin"))
+                if f"{name}_ratio" in more
+            ]
+            if "distance_q" in more:
+                beyond = ((more["distance_q"] <= alpha) & (more["distance_ratio"] > 1)).sum()
+                nulls.append(f"{beyond:,} more than at the same distance on the query's other side")
+            if len(more) and nulls:
+                text.append(f"Of those enriched, {', '.join(nulls)}.")
         if (lost := about["elements"])["strangers"]:
-            said.append(
+            text.append(
                 f"{lost['strangers']:,} of {lost['features']:,} features lie on contigs that the reference lacks "
                 f"({', '.join(lost['contigs'])})."
             )
-        return " ".join(said)
+        return " ".join(text)
 
-    def _beside(self, more: pd.DataFrame) -> list[str]:
-        words = {"shuffle": "on shuffled bases", "twin": "in the random twin"}
-        parts = [
-            f"{(more[f'{name}_difference_low'] > 0).sum():,} more so than {text}"
-            for name, text in words.items()
-            if f"{name}_ratio" in more
-        ]
-        if "distance_q" in more:
-            level = self.about["alpha"]
-            beyond = ((more["distance_q"] <= level) & (more["distance_ratio"] > 1)).sum()
-            parts.append(f"{beyond:,} more than at the same distance on the query's other side")
-        return [f"Of those enriched, {', '.join(parts)}."] if parts else []
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes table.parquet, sequences.parquet, about.json and, with shifts, shifts.npz; the folder is replaced."""
-        path = Path(folder)
-        if (path / storage.CARD).exists():
-            raise ValueError(
-                f"A table must have a folder of its own; {path} holds the parts of an analysis. Save it elsewhere."
-            )
-        with storage.atomic_directory(path) as fresh:
-            self.table.to_parquet(fresh / "table.parquet", index=False)
-            self.sequences.to_parquet(fresh / "sequences.parquet", index=False)
-            (fresh / "about.json").write_text(json.dumps(self.about, indent=1), encoding="utf-8")
-            if self.shifted is not None:
-                np.savez_compressed(fresh / "shifts.npz", shifted=self.shifted)
-        return path
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Enrichment:
-        """What `save` wrote; FileNotFoundError if there is no such table."""
-        import pandas as pd
-
-        path = Path(folder)
-        if not (path / "about.json").exists():
-            hint = (
-                "It holds the parts of an analysis: use attention.merge."
-                if (path / storage.CARD).exists()
-                else "Pass the folder that Enrichment.save was given."
-            )
-            raise FileNotFoundError(f"A saved enrichment must hold about.json; {path} does not. {hint}")
-        about = json.loads((path / "about.json").read_text(encoding="utf-8"))
-        shifted = None
-        if (path / "shifts.npz").exists():
-            with np.load(io.BytesIO((path / "shifts.npz").read_bytes()), allow_pickle=False) as arrays:
-                shifted = arrays["shifted"]
-        table, sequences = (pd.read_parquet(path / f"{name}.parquet") for name in ("table", "sequences"))
-        return cls(table, sequences, about, shifted)
+def _listed(words: pd.Series) -> str:
+    counts = words.value_counts()
+    return f" ({', '.join(f'{count:,} {word}' for word, count in counts.items())})" if len(counts) else ""
 
 
 def concluded(total: Part, about: dict[str, Any], *, bootstrap: int, alpha: float) -> Enrichment:
     """The enrichment from all that was counted; ValueError if no window could be used."""
-    import pandas as pd
-
     sequences = pd.DataFrame(sorted(total.rows, key=lambda row: row["index"])).drop(columns="index")
-    rows = zip(*(sequences[name] for name in ("chrom", "start", "end", "strand")), strict=True)
-    sequences.insert(4, "region", [Interval(*row).label() for row in rows])
+    places = sequences[["chrom", "start", "end", "strand"]].itertuples(index=False)
+    sequences.insert(4, "region", [Interval(*place).label() for place in places])
     if not total.sums:
         raise ValueError(
             f"At least one window must be usable; of {len(sequences):,} none is{_listed(sequences['status'])}. The first: "
@@ -197,29 +141,16 @@ def concluded(total: Part, about: dict[str, Any], *, bootstrap: int, alpha: floa
         )
     used = total.sums["sequences"] > 0
     sums = {name: values if name in WHOLE else values[used] for name, values in total.sums.items()}
-    kinds, shape = tuple(about["kinds"]), (about["layers"], about["heads"])
-    table, null = tabulate(sums, kinds, shape, bootstrap=bootstrap, alpha=alpha, seed=about["seed"])
+    shape = (about["layers"], about["heads"])
+    table = tabulate(sums, about["kinds"], shape, bootstrap=bootstrap, alpha=alpha, seed=about["seed"])
     about = {**about, "bootstrap": bootstrap, "alpha": alpha, "groups_used": int(used.sum())}
-    return Enrichment(table, sequences, about, null)
-
-
-def _listed(words: pd.Series) -> str:
-    counts = words.value_counts()
-    return f" ({', '.join(f'{count:,} {word}' for word, count in counts.items())})" if len(counts) else ""
-
-
-# From whole numbers to the table -------------------------------------------------------------------------------------
+    return Enrichment(table, sequences, about)
 
 
 def tabulate(
-    sums: Arrays, kinds: tuple[str, ...], shape: tuple[int, int], *, bootstrap: int, alpha: float, seed: int
-) -> tuple[pd.DataFrame, np.ndarray | None]:
-    """The table of an enrichment, and its null [shift, layer, head, element], None without shifts.
-
-    `sums` are described by `counting.tally`, summed over the windows of a group (axis 0) or of all; `shape` is layers, heads.
-    """
-    import pandas as pd
-
+    sums: Arrays, kinds: Any, shape: tuple[int, int], *, bootstrap: int, alpha: float, seed: int
+) -> pd.DataFrame:
+    """The table of an enrichment from `counts.tally`, summed over the windows of a group (axis 0) or of all."""
     heads, elements = shape[0] * shape[1], len(kinds)
     total = {name: values.sum(0) for name, values in sums.items() if name not in WHOLE}
     above, on = total["above"][:, None], total["on"]
@@ -247,31 +178,17 @@ def tabulate(
     columns: Arrays = {
         "layer": np.repeat(np.arange(shape[0]), shape[1])[:, None],
         "head": np.tile(np.arange(shape[1]), shape[0])[:, None],
-        "element": np.array(kinds, dtype=object)[None],
-        "status": status,
-        "p_mean": ratio(total["ratio"] / ONE, speaking),
-        "p_pooled": pooled,
-        "background": background,
-        "ratio": ratio(pooled, background),
-        "ratio_low": low,
-        "ratio_high": high,
-        "n_on": on,
-        "n_above": above,
-        "n_element": element,
-        "n_positions": positions,
-        "n_sequences": total["sequences"],
-        "n_silent": total["sequences"] - speaking,
+        "element": np.array(kinds, dtype=object)[None], "status": status,
+        "p_mean": ratio(total["ratio"] / ONE, speaking), "p_pooled": pooled, "background": background,
+        "ratio": ratio(pooled, background), "ratio_low": low, "ratio_high": high,
+        "n_on": on, "n_above": above, "n_element": element, "n_positions": positions,
+        "n_sequences": total["sequences"], "n_silent": total["sequences"] - speaking,
         "to_special": ratio(total["special"], total["pairs"])[:, None],
-        "z": z,
-        "p_z": p,
-        "p_bonferroni": bonferroni,
-        "q_z": statistics.false_discovery(p),
+        "z": z, "p_z": p, "p_bonferroni": bonferroni, "q_z": statistics.false_discovery(p),
         "significant_published": bonferroni <= alpha,
-    }
-    null = None
+    }  # fmt: skip
     if "shift_copies" in sums:
-        shifted, null = _shift(sums, on, above, ok)
-        columns |= shifted
+        columns |= _shift(sums, on, above, ok)
     for name in ("shuffle", "twin"):
         if f"{name}_on" in sums:
             columns |= _other(name, sums, total, weights, background)
@@ -281,9 +198,7 @@ def tabulate(
     flat = {name: np.broadcast_to(values, (heads, elements)).ravel() for name, values in columns.items()}
     table = pd.DataFrame(flat)
     words = [name for name in ("element", "status", "shuffle_status", "twin_status") if name in table]
-    return table.astype(dict.fromkeys(words, "str")), None if null is None else null.reshape(
-        -1, *shape, elements
-    )
+    return table.astype(dict.fromkeys(words, "str"))
 
 
 def _bounds(
@@ -296,43 +211,35 @@ def _bounds(
     return low, high
 
 
-def _joint(copies: np.ndarray, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """z, p and q [head, element] from copies [copy, head, element]; NaN where the status is not ok."""
-    z, p, q = np.full((3, *ok.shape), np.nan)
-    if ok.any():
-        answer = statistics.joint(copies[:, ok])
-        z[ok], p[ok], q[ok] = answer.z, answer.p, answer.q
-    return z, p, q
-
-
-def _turned(name: str, sums: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """Counts on elements after each turn [copy, head, element], and what position alone would put there.
+def _turned(name: str, sums: Arrays, tested: np.ndarray) -> tuple[np.ndarray, np.ndarray, Arrays]:
+    """Counts on elements after each turn [copy, head, element], what position alone would put there, and the test.
 
     Heads that look at places in the window, such as its ends, meet elements that stand at certain places more or less
     often than turned ones, whatever these elements are. That share is what the counts by position, all windows taken
     together, put on the elements' positions. One group alone can't tell the two apart; there it is 0.
     """
     copies = sums[f"{name}_copies"].astype(np.float64)
-    if len(sums["above"]) < 2:
-        return copies, np.zeros_like(copies)
-    share = sums["element_by_bin"] / np.maximum(sums["positions_by_bin"], 1)
-    by_bin = sums[f"{name}_by_bin"].astype(np.float64)
-    return copies, np.einsum("hb,keb->khe", by_bin, share, optimize=True)
+    usual = np.zeros_like(copies)
+    if len(sums["above"]) > 1:
+        share = sums["element_by_bin"] / np.maximum(sums["positions_by_bin"], 1)
+        by_bin = sums[f"{name}_by_bin"].astype(np.float64)
+        usual = np.einsum("hb,keb->khe", by_bin, share, optimize=True)
+    test = {name: np.full(tested.shape, np.nan) for name in "zpq"}
+    if tested.any():
+        answer = statistics.joint((copies - usual)[:, tested])
+        for name, values in test.items():
+            values[tested] = getattr(answer, name)
+    return copies, usual, test
 
 
-def _shift(sums: Arrays, on: np.ndarray, above: np.ndarray, ok: np.ndarray) -> tuple[Arrays, np.ndarray]:
-    copies, usual = _turned("shift", sums)
-    z, p, q = _joint(copies - usual, ok)
-    null = ratio(copies[1:] - usual[1:] + usual[0], above[None])
-    expected = null.mean(0)
-    columns = {
+def _shift(sums: Arrays, on: np.ndarray, above: np.ndarray, ok: np.ndarray) -> Arrays:
+    copies, usual, test = _turned("shift", sums, ok)
+    expected = ratio(copies[1:] - usual[1:] + usual[0], above[None]).mean(0)
+    return {
         "shift_mean": np.where(ok, expected, np.nan),
         "shift_ratio": np.where(ok, ratio(ratio(on, above), expected), np.nan),
-        "z_shift": z,
-        "p_shift": p,
-        "q_shift": q,
+        **{f"{name}_shift": values for name, values in test.items()},
     }
-    return columns, null
 
 
 def _other(name: str, sums: Arrays, total: Arrays, weights: np.ndarray, background: np.ndarray) -> Arrays:
@@ -349,26 +256,24 @@ def _other(name: str, sums: Arrays, total: Arrays, weights: np.ndarray, backgrou
         return own - logs(weights @ sums[f"{name}_on"][..., kind], drawn_other)
 
     low, high = _bounds(draws, on.shape, weights)
-    told = (above > 0) & (total["above"][:, None] > 0) & (total["element"] > 0)
+    both = (above > 0) & (total["above"][:, None] > 0) & (total["element"] > 0)
     difference = logs(total["on"], total["above"][:, None]) - logs(on, above)
     return {
         f"{name}_status": np.where(above > 0, "ok", "nothing above"),
         f"{name}_n_above": above,
         f"{name}_ratio": ratio(ratio(on, above), background),
-        f"{name}_difference": np.where(told, difference, np.nan),
-        f"{name}_difference_low": np.where(told, low, np.nan),
-        f"{name}_difference_high": np.where(told, high, np.nan),
+        f"{name}_difference": np.where(both, difference, np.nan),
+        f"{name}_difference_low": np.where(both, low, np.nan),
+        f"{name}_difference_high": np.where(both, high, np.nan),
     }
 
 
 def _distance(sums: Arrays, total: Arrays, ok: np.ndarray) -> Arrays:
     paired, mirrored = total["paired"], total["mirrored"]
     tested = ok & ((paired > 0) | (mirrored > 0))
-    copies, usual = _turned("distance", sums)
-    _, p, q = _joint(copies - usual, tested)
+    *_, test = _turned("distance", sums, tested)
     return {
         "distance_n": paired,
         "distance_ratio": np.where(tested, (paired + 0.5) / (mirrored + 0.5), np.nan),
-        "distance_p": p,
-        "distance_q": q,
+        **{f"distance_{name}": test[name] for name in "pq"},
     }

@@ -1,30 +1,26 @@
 """What kind of head each is: attention on simple templates, beside what the same distances give by chance; an atlas.
 
-A head that looks near will touch the same k-mer, or GC-rich words, more often than one that looks anywhere. So what a
-template would get by chance is computed for each head from its own distances: the share of pairs that match the
-template at each offset, weighted by the attention the head gives that offset on the same sequence.
+A head that looks near will touch the same k-mer, or GC-rich k-mers, more often than one that looks anywhere. So chance is
+computed for each head from its own distances: the share of pairs that match a template at each offset, weighted by the
+attention the head gives that offset on the same sequence.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
-from ntviz import environment, storage
+from ntviz import environment
 from ntviz.attention.blocks import Block, Context, Observer, Sums
 from ntviz.attention.observation import observe
-from ntviz.attention.observers import Distance, Entropy
+from ntviz.attention.observers import Distance, Entropy, Received
 from ntviz.genome.sequence import reverse_complement
 from ntviz.tokens import Tokens
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 PERIODS = {"codon period": 3.0, "helix period": 10.5}
 """bp between maxima that the periodicity templates look for."""
@@ -34,64 +30,45 @@ NEAR = 3
 """Tokens on either side that count as the diagonal."""
 CONTENT = ("same k-mer", "reverse complement", "GC")
 """Templates made of bases."""
+_LEAST = {
+    "first token": (0.5, 2.0), "fixed offset": (0.3, 4.0), "same k-mer": (0.1, 2.0), "reverse complement": (0.1, 2.0),
+    "codon period": (0.4, 4.0), "helix period": (0.4, 4.0), "diagonal": (0.5, 2.0), "GC": (0.0, 1.2),
+}  # fmt: skip
+"""Score and ratio from which a head is named after a template, in the order in which they are asked."""
 LEAST_RATIO = 1.2
 """Ratio to its share of the windows from which an element names a head: less may be sure, and says little."""
 
 
 @dataclass(frozen=True)
 class Habits(Observer):
-    """How much attention of base queries falls on simple templates, and on each offset. Result: `Habits.Result`.
-
-    Keys are base tokens, but for the template "first token": `<cls>` where there is one.
-    """
+    """How much attention of base queries on base keys falls on simple templates, and on each offset. Result: `Habits.Result`."""
 
     @dataclass(frozen=True)
     class Result:
-        """Sums over base queries.
+        """Sums over base queries; offsets are key minus query, in base tokens, from 1 - n to n - 1.
 
-        Attributes
-        ----------
-        by_offset
-            [layer, head, offset] weight on base keys, offsets (key minus query, in base tokens) from 1 - n to n - 1.
-        content
-            [layer, head, template] weight on keys that match the templates `CONTENT`; for GC, weight times the
-            key's share of G and C. NaN where the bases are not known.
-        first
-            [layer, head] weight on the first token.
-        special
-            [layer, head] weight on special tokens.
-        content_by_offset
-            [template, offset] pairs that match the template at each offset (for GC, sums of shares).
-        n
-            Base tokens.
+        Of GC, content is weight times the key's share of G and C; it is NaN where the bases are not known.
         """
 
-        by_offset: np.ndarray
-        content: np.ndarray
-        first: np.ndarray
-        special: np.ndarray
-        content_by_offset: np.ndarray
-        n: int
+        by_offset: np.ndarray  # [layer, head, offset] weight on base keys
+        content: np.ndarray  # [layer, head, template] weight on keys that match the templates `CONTENT`
+        content_by_offset: np.ndarray  # [template, offset] pairs that match (for GC, sums of shares)
+        n: int  # base tokens
 
     class _Sums(Sums):
         def __init__(self, observer: Any, context: Context) -> None:
             super().__init__(observer, context)
             self.n = len(context.base)
-            self.rank = torch.cumsum(context.is_base, 0).long() - 1
             self.by_offset, self.content = self.zeros(2 * self.n - 1), self.zeros(len(CONTENT))
-            self.first, self.special = self.zeros(), self.zeros()
             self.kmers = None if context.tokens is None else _kmers(context.tokens, context.device)
 
         def see(self, block: Block) -> None:
-            queries = torch.arange(*block.queries, device=self.context.device)
-            queries = queries[self.context.is_base[queries] > 0]
+            queries = self.context.base_queries(*block.queries)
             if not len(queries):
                 return
             layer, heads = self.grid.place(block)
             rows = block.probabilities[:, queries - block.queries[0]]
-            placed, ranks = rows[..., self.context.base], self.rank[queries]
-            self.first[layer, heads] += rows[..., 0].sum(1).double()
-            self.special[layer, heads] += rows[..., self.context.special].sum((1, 2)).double()
+            placed, ranks = rows[..., self.context.base], self.context.rank[queries]
             self.by_offset[layer, heads] += self.diagonals(placed, ranks)
             for kind, mask in enumerate(self.masks(ranks)):
                 self.content[layer, heads, kind] += torch.einsum("hqk,qk->h", placed, mask).double()
@@ -119,7 +96,7 @@ class Habits(Observer):
                     pairs += self.diagonals(torch.stack(masks), ranks)
             if self.kmers is None:
                 self.content[:] = torch.nan
-            sums = (self.by_offset, self.content, self.first, self.special, pairs)
+            sums = (self.by_offset, self.content, pairs)
             return Habits.Result(*(part.cpu().numpy() for part in sums), self.n)
 
 
@@ -137,62 +114,50 @@ class Detection:
     heads
         One row a head: [layer, head, entropy, distance_bp, to_special, label]; entropy in nats, means over base
         queries and sequences. Labels: the first template that fits, else "diffuse", "nearby" or "other".
-    sequences
-        Number of sequences read.
     """
 
     table: pd.DataFrame
     heads: pd.DataFrame
-    sequences: int
+    sequences: int  # how many
 
     def __repr__(self) -> str:
         counts = self.heads["label"].str.replace(r" [-+−\d].*", "", regex=True).value_counts()
-        said = ", ".join(f"{number} {label}" for label, number in counts.items())
-        return f"{len(self.heads)} heads over {self.sequences} sequences: {said}"
+        labels = ", ".join(f"{number} {label}" for label, number in counts.items())
+        return f"{len(self.heads)} heads over {self.sequences} sequences: {labels}"
 
 
 def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
     """Scores of every head against templates of simple habits, each beside what chance gives.
+
+    Templates, with what is expected of them: "fixed offset" (the weight at the best offset of at most 32 tokens; the
+    mean of the other offsets), "diagonal" (share within 3 tokens; even attention), "first token" (share on `<cls>`, or on
+    the first token where there is none; even attention), "same k-mer" elsewhere, "reverse complement" and "GC" (the same
+    attention by distance on these bases), "codon period" and "helix period" (3 and 10.5 bp: power of the profile over
+    distances 1 to 63 bp, after its trend; the mean of all periods). Tokens of k bp know distances in steps of k: periods
+    below 2 k are not resolvable, so a 6-mer model says nothing about either.
 
     Parameters
     ----------
     model
         A `models.DNAModel`.
     sequences
-        Upper-case sequences or their tokens; several, for intervals.
-
-    Raises
-    ------
-    ValueError
-        There is no sequence, or one has fewer than 8 tokens.
-
-    Notes
-    -----
-    Templates, with what is expected of them: "fixed offset" (the weight at the best offset of at most 32 tokens; the
-    mean of the other offsets), "diagonal" (share within 3 tokens; even attention), "first token" (share on `<cls>`, or on
-    the first token where there is none; even attention), "same k-mer" elsewhere, "reverse complement" and "GC" (the same attention by distance on
-    these bases), "codon period" and "helix period" (3 and 10.5 bp: power of the profile over distances 1 to 63 bp, after
-    its trend; the mean of all periods). Tokens of k bp know distances in steps of k: periods below 2 k are not
-    resolvable, so a 6-mer model says nothing about either.
+        Upper-case sequences or their tokens, 8 tokens or more each; several, for intervals.
     """
-    import pandas as pd
-
     given = [sequences] if isinstance(sequences, (str, Tokens)) else sequences
     several = [one if isinstance(one, Tokens) else model.tokenize(one) for one in given]
     short = min((len(one) for one in several), default=0)
     if short < 8:
         raise ValueError(
-            f"Heads are told apart on at least one sequence of 8 tokens or more; received {len(several)} sequences, the "
-            f"shortest of {short} tokens. Pass longer windows."
+            f"There must be a sequence, and each must have 8 tokens or more; received {len(several)} sequences, the shortest "
+            f"of {short} tokens. Pass longer windows."
         )
-    habits, heads = [], []
+    passes = []
+    asked = {"habits": Habits(), "entropy": Entropy(), "distance": Distance(), "received": Received()}
     for one in environment.progress(several, what="habits of heads"):
-        seen = observe(model, one, habits=Habits(), entropy=Entropy(), distance=Distance())
-        habits.append(seen.habits)
-        heads.append((seen.entropy.mean, seen.distance.mean, seen.habits.special / seen.habits.n))
+        passes.append(observe(model, one, **asked))
     k = int(np.median(np.concatenate([np.diff(one.spans[~one.is_special], axis=1)[:, 0] for one in several])))
-    best = _best_offsets(habits)
-    scored = [_scores(one, best, k) for one in habits]
+    best = _best_offsets([seen.habits for seen in passes])
+    scored = [_scores(seen.habits, seen.received.by_token[..., 0], best, k) for seen in passes]
     shape = best.shape
     places = pd.DataFrame(dict(zip(("layer", "head"), np.indices(shape).reshape(2, -1), strict=True)))
     tables = []
@@ -207,25 +172,23 @@ def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
         status = np.where(chance > 0, "ok", "nothing").astype(object)
         if np.isnan(mean).all():
             status[:] = "not resolvable" if template in PERIODS else "needs bases"
-        numbers = {
-            "score": mean,
-            "expected": chance,
-            "ratio": ratio,
-            "low": ratio - error,
-            "high": ratio + error,
-        }
-        own = pd.DataFrame({name: values.ravel() for name, values in numbers.items()})
+        numbers = map(np.ravel, (mean, chance, ratio, ratio - error, ratio + error))
+        own: dict[str, Any] = dict(zip(("score", "expected", "ratio", "low", "high"), numbers, strict=True))
         own["detail"] = [f"{one:+d}" if template == "fixed offset" else "" for one in best.ravel()]
         tables.append(places.assign(template=template, **own, status=status.ravel()))
     table = pd.concat(tables, ignore_index=True)
-    means = [np.mean(part, axis=0).ravel() for part in zip(*heads, strict=True)]
-    about = places.assign(**dict(zip(("entropy", "distance_bp", "to_special"), means, strict=True)))
+    heads = {
+        "entropy": [seen.entropy.mean for seen in passes],
+        "distance_bp": [seen.distance.mean for seen in passes],
+        "to_special": [seen.received.special for seen in passes],
+    }
+    about = places.assign(**{name: np.mean(values, axis=0).ravel() for name, values in heads.items()})
     # Of attention that is alike on all tokens: its entropy, and a third of the sequence as its mean distance.
     even = float(np.mean([np.log(len(one)) for one in several]))
     far = float(np.mean([len(one.sequence) / 3 for one in several]))
     shares = about[["entropy", "distance_bp"]].to_numpy() / (even, far)
-    own = (rows for _, rows in table.groupby(["layer", "head"]))
-    about["label"] = [_label(rows, *share) for rows, share in zip(own, shares, strict=True)]
+    by_head = (rows for _, rows in table.groupby(["layer", "head"]))
+    about["label"] = [_label(rows, *share) for rows, share in zip(by_head, shares, strict=True)]
     return Detection(table, about, len(several))
 
 
@@ -245,7 +208,9 @@ def _pairs(n: int) -> np.ndarray:
     return n - np.abs(np.arange(1 - n, n))
 
 
-def _scores(one: Habits.Result, best: np.ndarray, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+def _scores(
+    one: Habits.Result, first: np.ndarray, best: np.ndarray, k: int
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Score and expectation [layer, head] of each template on one sequence."""
     n, pairs, middle = one.n, _pairs(one.n), one.n - 1
     profile = one.by_offset / pairs
@@ -256,7 +221,7 @@ def _scores(one: Habits.Result, best: np.ndarray, k: int) -> dict[str, tuple[np.
     scores = {
         "fixed offset": (at, (near.sum(-1) - at) / (2 * reach)),
         "diagonal": (one.by_offset[..., close].sum(-1) / n, np.full_like(at, pairs[close].sum() / n**2)),
-        "first token": (one.first / n, np.full_like(at, 1 / (n + 1))),
+        "first token": (first / n, np.full_like(at, 1 / (n + 1))),
     }
     expected = np.einsum("lho,to->lht", one.by_offset, one.content_by_offset / pairs)
     for kind, name in enumerate(CONTENT):
@@ -279,24 +244,17 @@ def _period(profile: np.ndarray, middle: int, bp: float, k: int) -> tuple[np.nda
     return power[..., round(steps * k / bp) - 1] / total, np.full(profile.shape[:2], 1 / power.shape[-1])
 
 
-_LEAST = {
-    "first token": (0.5, 2.0), "fixed offset": (0.3, 4.0), "same k-mer": (0.1, 2.0), "reverse complement": (0.1, 2.0),
-    "codon period": (0.4, 4.0), "helix period": (0.4, 4.0), "diagonal": (0.5, 2.0), "GC": (0.0, 1.2),
-}  # fmt: skip
-"""Score and ratio from which a head is named after a template, in the order in which they are asked."""
-
-
 def _label(rows: pd.DataFrame, evenness: float, nearness: float) -> str:
-    found = rows.set_index("template")
+    by_template = rows.set_index("template")
     for template, (score, ratio) in _LEAST.items():
-        row = found.loc[template]
+        row = by_template.loc[template]
         sure = not row["low"] <= 1  # with one sequence there is no interval
         if row["status"] == "ok" and row["score"] >= score and row["ratio"] >= ratio and sure:
             return f"offset {row['detail']}" if template == "fixed offset" else template
     return "diffuse" if evenness > 0.9 else "nearby" if nearness < 0.5 else "other"
 
 
-def _kmers(tokens: Tokens, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _kmers(tokens: Tokens, device: torch.device) -> tuple[torch.Tensor, ...]:
     """Numbers of the base tokens' k-mers and of their reverse complements, and their shares of G and C."""
     kmers = [tokens.sequence[start:end] for start, end in tokens.spans[~tokens.is_special]]
     # A k-mer with N is like no other.
@@ -304,22 +262,17 @@ def _kmers(tokens: Tokens, device: torch.device) -> tuple[torch.Tensor, torch.Te
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     turned = [numbers.get(reverse_complement(kmer), -1) if "N" not in kmer else -1 for kmer in kmers]
     shares = [sum(base in "GC" for base in kmer) / len(kmer) for kmer in kmers]
-    own, pairing, gc = (
-        torch.tensor(values, device=device) for values in ([numbers[name] for name in names], turned, shares)
-    )
-    return own, pairing, gc
+    own = [numbers[name] for name in names]
+    return tuple(torch.tensor(values, device=device) for values in (own, turned, shares))
 
 
 @dataclass(frozen=True)
 class Atlas:
-    """What is known of each head; made by `atlas`.
+    """What is known of each head, one row a head of `table`; made by `atlas`.
 
-    Attributes
-    ----------
-    table
-        One row a head: [layer, head, label, habit, entropy, distance_bp, to_special, element, element_ratio] and the
-        ratio to chance of each template under its name. `element` is that with the largest ratio, at least
-        `LEAST_RATIO`, among those that stand against the shift null; empty where none does.
+    Columns layer, head, label, habit, entropy, distance_bp, to_special, element, element_ratio, and the ratio to chance of
+    each template under its name. `element` is that with the largest ratio, at least `LEAST_RATIO`, among those that stand
+    against the shift null; empty where none does.
     """
 
     table: pd.DataFrame
@@ -342,48 +295,20 @@ class Atlas:
         """Short words for each [layer][head]."""
         return self._square("label").tolist()
 
-    def label(self, layer: int, head: int) -> str:
-        """Short words for one head."""
-        return self.labels[layer][head]
-
     def _square(self, column: str) -> np.ndarray:
         return self.table.pivot(index="layer", columns="head", values=column).to_numpy()
 
     def __repr__(self) -> str:
-        found = int((self.table["element"] != "").sum())
+        looking = int((self.table["element"] != "").sum())
         counts = self.table["habit"].str.replace(r" [+-]\d+$", "", regex=True).value_counts()
-        said = ", ".join(f"{number} {habit}" for habit, number in counts.items())
-        return f"{len(self.table)} heads: {said}; {found} look at an element more than chance"
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the table as parquet, whole or not at all."""
-        path = Path(path)
-        with storage.atomic_write(path) as part:
-            self.table.to_parquet(part)
-        return path
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Atlas:
-        """An atlas from the file that `save` wrote."""
-        import pandas as pd
-
-        return cls(pd.read_parquet(path))
+        habits = ", ".join(f"{number} {habit}" for habit, number in counts.items())
+        return f"{len(self.table)} heads: {habits}; {looking} look at an element more than chance"
 
 
 def atlas(detection: Detection, enrichment: Any = None) -> Atlas:
     """One row for each head: its habit, how it scores against each template, and the element it looks at most.
 
-    Parameters
-    ----------
-    detection
-        From `detect`.
-    enrichment
-        From `enrichment`, of the same model; without it no element is named.
-
-    Raises
-    ------
-    ValueError
-        The two have different heads.
+    `detection` is from `detect`, `enrichment` from `enrichment`, of the same model; without it no element is named.
     """
     heads = detection.heads.rename(columns={"label": "habit"})
     ratios = detection.table.pivot(index=["layer", "head"], columns="template", values="ratio").reset_index()
@@ -402,13 +327,10 @@ def atlas(detection: Detection, enrichment: Any = None) -> Atlas:
         best = best.sort_values("ratio", ascending=False).drop_duplicates(["layer", "head"])
         best = best[["layer", "head", "element", "ratio"]].rename(columns={"ratio": "element_ratio"})
         table = table.merge(best, how="left", on=["layer", "head"]).fillna({"element": ""})
-    words = [_label_of(*row) for row in table[["habit", "element", "element_ratio"]].itertuples(index=False)]
-    table.insert(2, "label", words)
+    labels = []
+    for habit, element, ratio in table[["habit", "element", "element_ratio"]].itertuples(index=False):
+        name = element.replace("_", " ").replace("cpg", "CpG").replace("utr", "UTR")
+        words = [habit] * (habit != "other" or not name) + [f"{name} {ratio:.1f}x"] * bool(name)
+        labels.append(", ".join(words))
+    table.insert(2, "label", labels)
     return Atlas(table)
-
-
-def _label_of(habit: str, element: str, ratio: float) -> str:
-    if not element:
-        return habit
-    name = element.replace("_", " ").replace("cpg", "CpG").replace("utr", "UTR")
-    return f"{name} {ratio:.1f}x" if habit == "other" else f"{habit}, {name} {ratio:.1f}x"

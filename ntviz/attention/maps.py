@@ -21,12 +21,7 @@ class Window(Observer):
     query, key
         First token and the one after the last; all tokens when None. The first token is `<cls>` in our models.
     at
-        (layer, head) pairs, zero-based.
-
-    Raises
-    ------
-    ValueError
-        A range is empty or outside the sequence, or no head is named.
+        (layer, head) pairs, zero-based; at least one.
     """
 
     query: tuple[int, int] | None = None
@@ -42,7 +37,6 @@ class Window(Observer):
         key: tuple[int, int]
 
     def needs(self, context: Context) -> dict[int, tuple[int, ...]]:
-        """The heads needed of each layer needed."""
         if not self.at:
             raise ValueError("at must name at least one (layer, head); received none. Pass e.g. at=[(2, 5)].")
         needed: dict[int, tuple[int, ...]] = {}
@@ -52,13 +46,15 @@ class Window(Observer):
         return needed
 
     def queries(self, context: Context) -> tuple[int, int]:
-        """The run of queries needed."""
-        return _range(self.query, context.n_tokens, "query")
+        return token_range(self.query, context.n_tokens, "query")
 
     class _Sums:
         def __init__(self, observer: Any, context: Context) -> None:
             self.at = [(int(layer), int(head)) for layer, head in observer.at]
-            self.query, self.key = observer.queries(context), _range(observer.key, context.n_tokens, "key")
+            self.query, self.key = (
+                observer.queries(context),
+                token_range(observer.key, context.n_tokens, "key"),
+            )
             shape = (len(self.at), self.query[1] - self.query[0], self.key[1] - self.key[0])
             self.weights = torch.zeros(shape, device=context.device)
 
@@ -85,11 +81,6 @@ class TopPairs(Observer):
         How many of each head. Among pairs that tie for the last place, any may be kept.
     special
         Whether pairs with a special token count.
-
-    Raises
-    ------
-    ValueError
-        k is below 1.
     """
 
     k: int = 20
@@ -97,10 +88,7 @@ class TopPairs(Observer):
 
     @dataclass(frozen=True)
     class Result:
-        """`query` and `key` [layer, head, k] token indices, `weight` [layer, head, k], the strongest first.
-
-        Where a sequence has fewer pairs, indices are -1 and weights 0.
-        """
+        """[layer, head, k], the strongest first: token indices and weights; -1 and 0 where a sequence has fewer pairs."""
 
         query: np.ndarray
         key: np.ndarray
@@ -138,11 +126,8 @@ class TopPairs(Observer):
 
         def finish(self) -> TopPairs.Result:
             weight = self.log_weight.exp().cpu().numpy()
-            pair = np.where(weight > 0, self.pair.cpu().numpy(), -1)
-            n = self.context.n_tokens
-            return TopPairs.Result(
-                np.where(pair < 0, -1, pair // n), np.where(pair < 0, -1, pair % n), weight
-            )
+            query, key = np.divmod(self.pair.cpu().numpy(), self.context.n_tokens)
+            return TopPairs.Result(np.where(weight > 0, query, -1), np.where(weight > 0, key, -1), weight)
 
 
 @dataclass(frozen=True)
@@ -152,26 +137,15 @@ class Thumbnails(Observer):
     Parameters
     ----------
     size
-        Cells along each side, at most: a cell is the smallest whole number of tokens for which that many are enough.
-
-    Raises
-    ------
-    ValueError
-        The size is below 1.
-
-    Notes
-    -----
-    Special tokens are left out. Every base token is in one cell; the last cell may hold fewer than the others.
+        Cells along each side, at most: a cell is the smallest whole number of base tokens for which that many are
+        enough; the last may hold fewer.
     """
 
     size: int = 64
 
     @dataclass(frozen=True)
     class Result:
-        """`maps` [layer, head, query cell, key cell]; cell i holds base tokens `edges[i]` to `edges[i + 1]`, half-open.
-
-        Base tokens are counted without special ones.
-        """
+        """`maps` [layer, head, query cell, key cell]; cell i holds base tokens `edges[i]` to `edges[i + 1]`, half-open."""
 
         maps: np.ndarray
         edges: np.ndarray
@@ -188,14 +162,11 @@ class Thumbnails(Observer):
             self.size = -(-n // self.width)
             self.edges = np.minimum(np.arange(self.size + 1) * self.width, n)
             self.maps = self.zeros(self.size, self.size, dtype=torch.float32)
-            self.rank = torch.cumsum(context.is_base, 0).long() - 1
             whole = n == context.n_tokens - int(context.is_special[0]) and not context.is_special[1:].any()
             self.keys = slice(int(context.is_special[0]), None) if whole else context.base
 
         def see(self, block: Block) -> None:
-            first, last = block.queries
-            queries = torch.arange(first, last, device=self.context.device)
-            queries = queries[self.context.is_base[first:last] > 0]
+            queries = self.context.base_queries(*block.queries)
             if not len(queries):
                 return
             layer, heads = self.grid.place(block)
@@ -203,8 +174,8 @@ class Thumbnails(Observer):
             pooled = torch.nn.functional.max_pool1d(
                 block.log_weights[..., self.keys], self.width, ceil_mode=True
             )
-            weights = pooled[:, queries - first].exp_()
-            cells = self.rank[queries] // self.width
+            weights = pooled[:, queries - block.queries[0]].exp_()
+            cells = self.context.rank[queries] // self.width
             for cell in range(int(cells[0]), int(cells[-1]) + 1):
                 largest = weights[:, cells == cell].amax(1)
                 self.maps[layer, heads, cell] = torch.maximum(self.maps[layer, heads, cell], largest)
@@ -213,10 +184,9 @@ class Thumbnails(Observer):
             return Thumbnails.Result(self.maps.cpu().numpy(), self.edges)
 
 
-def _range(wanted: tuple[int, int] | None, n: int, what: str) -> tuple[int, int]:
-    if wanted is None:
-        return 0, n
-    first, last = int(wanted[0]), int(wanted[1])
+def token_range(wanted: tuple[int, int] | None, n: int, what: str) -> tuple[int, int]:
+    """First token and the one after the last, all when None."""
+    first, last = (0, n) if wanted is None else map(int, wanted)
     if not 0 <= first < last <= n:
         raise ValueError(
             f"{what} must be a range of tokens within 0 to {n}, first before last; received ({first}, {last}). "

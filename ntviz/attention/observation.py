@@ -1,8 +1,7 @@
 """Attention observed while a model runs: query and key of one layer at a time, reduced in blocks, never stored.
 
 The forward pass keeps its fused attention. A function registered on transformers' attention interface calls it, and
-then shows each observer the same queries and keys as blocks of scores, so memory grows with length and not with its
-square times layers times heads. Every encoder that goes through that interface can be observed.
+then shows each observer the same queries and keys as blocks of scores, so memory grows with length, not with its square.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ntviz.attention.blocks import Accumulator, Block, Context, Observer
+from ntviz.attention.blocks import Block, Context, Observer
+from ntviz.attention.memory import plan
 from ntviz.models.protocol import DNAModel, Forward
 from ntviz.tokens import Tokens
 
@@ -31,22 +31,19 @@ _NO_INTERFACE = (
     "A model to observe must run its attention through transformers' attention interface; {} does not. Use a "
     "model of `ntviz models`, or an encoder of transformers 5 such as BERT, ESM or ModernBERT."
 )
-Seat = tuple[Observer, Accumulator, dict[int, tuple[int, ...]], tuple[int, int]]
-"""An observer, what it keeps for a sequence, the heads it needs of each layer, and the run of queries."""
+Seat = tuple[Any, dict[int, tuple[int, ...]], tuple[int, int]]
+"""What an observer keeps for a sequence, the heads it needs of each layer, and the run of queries."""
 Terms = list[torch.Tensor]
 """What is added to scores before softmax, masks and position biases: [sequence or 1, head or 1, query or 1, key]."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What observers saw in one sequence; each result under its observer's name, as attribute and as item.
-
-    `context` is the sequence and the model's shape, `output` the model's outputs for the whole batch, if asked for.
-    """
+    """What observers saw in one sequence; each result under its observer's name, as attribute and as item."""
 
     context: Context
     results: dict[str, Any]
-    output: Forward | Any | None = None
+    output: Forward | Any | None = None  # of the model, for the whole batch
 
     def __getitem__(self, name: str) -> Any:
         return self.results[name]
@@ -78,36 +75,28 @@ class Watch:
     def layer(self, query: torch.Tensor, key: torch.Tensor, lse: torch.Tensor | None, terms: Terms) -> None:
         layer, self.seen = self.seen, self.seen + 1
         for context, offset, seats in zip(self.contexts, self.offsets, self.seats, strict=True):
-            wanting = [seat for seat in seats if layer in seat[2]]
-            if wanting:
-                real = slice(offset, offset + context.n_tokens)
-                own = context.index, slice(None), real
-                row_lse = None if lse is None else lse[own]
-                self._sequence(
-                    layer, wanting, query[own], key[own], row_lse, _cut(terms, context.index, real)
-                )
+            asking = [(kept, needs[layer], queries) for kept, needs, queries in seats if layer in needs]
+            real = slice(offset, offset + context.n_tokens)
+            own = context.index, slice(None), real
+            masked = _cut(terms, context.index, real) if asking else []
+            # A kernel that never writes a block, where there is one for this device and nothing is masked.
+            left = [
+                seat
+                for seat in asking
+                if masked
+                or not hasattr(seat[0], "see_layer")
+                or not seat[0].see_layer(layer, seat[1], query[own], key[own])
+            ]
+            if left:
+                self._blocks(layer, left, query[own], key[own], None if lse is None else lse[own], masked)
         if self.stop_after is not None and layer >= self.stop_after:
             raise EnoughSeen
 
-    def _sequence(
-        self,
-        layer: int,
-        seats: list[Seat],
-        query: torch.Tensor,
-        key: torch.Tensor,
-        lse: torch.Tensor | None,
-        terms: Terms,
+    def _blocks(
+        self, layer: int, seats: list[Any], query: torch.Tensor, key: torch.Tensor, lse: Any, terms: Terms
     ) -> None:
-        left = []
-        for seat in seats:
-            whole = getattr(seat[1], "see_layer", None)
-            # A kernel that never writes a block, where there is one for this device and nothing is masked.
-            if whole is None or terms or not whole(layer, seat[2][layer], query, key):
-                left.append(seat)
-        if not left:
-            return
-        heads = sorted({head for _, _, needs, _ in left for head in needs[layer]})
-        first, last = min(queries[0] for *_, queries in left), max(queries[1] for *_, queries in left)
+        heads = sorted({head for _, heads, _ in seats for head in heads})
+        first, last = min(queries[0] for *_, queries in seats), max(queries[1] for *_, queries in seats)
         n = key.shape[1]
         per_block = max(1, min(len(heads), self.block // (128 * n)))
         rows = max(1, min(last - first, self.block // (per_block * n)))
@@ -128,10 +117,10 @@ class Watch:
                     log_weights.sub_(torch.logsumexp(log_weights, -1, keepdim=True))
                 shared = {"buffer": self._buffer("weights", shape, key.device)}
                 block = Block(layer, tuple(chunk), (top, bottom), log_weights, shared)
-                for _, accumulator, needs, wanted in left:
-                    own = [head for head in chunk if head in needs[layer]]
+                for kept, needed, wanted in seats:
+                    own = [head for head in chunk if head in needed]
                     if own and wanted[0] < bottom and top < wanted[1]:
-                        accumulator.see(block.of(own))
+                        kept.see(block.of(own))
 
     def _buffer(self, name: str, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         size = int(np.prod(shape))
@@ -163,16 +152,10 @@ def _add(terms: Terms, scores: torch.Tensor, heads: list[int], queries: slice) -
 
 
 def _observed(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    is_causal: bool | None = None,
-    position_bias: torch.Tensor | None = None,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
+    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
+    attention_mask: torch.Tensor | None, scaling: float | None = None, is_causal: bool | None = None,
+    position_bias: torch.Tensor | None = None, **options: Any,
+) -> tuple[torch.Tensor, None]:  # fmt: skip
     """Fused attention, shown to whoever is watching."""
     watch = _watching.get()
     more = options.get("s_aux") is not None or options.get("softcap") is not None
@@ -237,14 +220,12 @@ def observe(
     model: DNAModel | PreTrainedModel, batch: Sequence[Tokens] | Mapping[str, torch.Tensor], **options: Any
 ) -> list[Observation]: ...
 def observe(
-    model: Any,
-    batch: Any,
-    *,
-    outputs: Sequence[str] = (),
-    block: int | None = None,
-    **observers: Observer,
+    model: Any, batch: Any, *, outputs: Sequence[str] = (), block: int | None = None, **observers: Observer
 ) -> Observation | list[Observation]:
     """What each observer sees of attention in one forward pass; one Observation a sequence.
+
+    The model's output is that of fused attention, and the model is left as it was, also after an exception. Padding
+    reaches no observer; special tokens such as `<cls>` do, and each observer says how it reports them.
 
     Parameters
     ----------
@@ -270,11 +251,6 @@ def observe(
     MemoryError
         There was not enough memory; the message says what would fit.
 
-    Notes
-    -----
-    The model's output is that of fused attention. Padding reaches no observer. Special tokens such as `<cls>` do:
-    each observer says how it reports them. The model is left as it was, also after an exception.
-
     Examples
     --------
     >>> from ntviz import attention, models
@@ -296,26 +272,35 @@ def observe(
     module = model if isinstance(model, PreTrainedModel) else getattr(model, "module", None)
     if not isinstance(module, PreTrainedModel):
         raise TypeError(_NO_INTERFACE.format(type(model).__name__))
+    if "attentions" in outputs and model is not module:
+        raise ValueError(
+            "outputs of an observed pass must be among logits and hidden_states; received 'attentions', which fused "
+            "attention does not have. Use attention.Window for exact weights."
+        )
     contexts, offsets = _contexts(model, module, batch)
     seats = [
-        [(one, one.start(context), one.needs(context), one.queries(context)) for one in observers.values()]
+        [(one.start(context), one.needs(context), one.queries(context)) for one in observers.values()]
         for context in contexts
     ]
-    deepest = max(layer for row in seats for _, _, needs, _ in row for layer in needs)
+    deepest = max(layer for row in seats for _, needs, _ in row for layer in needs)
     size = block or _BLOCK.get(module.device.type, _BLOCK["cpu"])
     watch = Watch(contexts, offsets, seats, None if outputs else deepest, size)
     output = None
     try:
         with _watched(module, watch), torch.inference_mode():
-            output = _run(model, module, batch, outputs)
+            output = module(**batch) if model is module else model.forward(batch, outputs=outputs)
     except EnoughSeen:
         pass
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
             raise
-        from ntviz.attention.memory import smaller
-
-        raise MemoryError(smaller(model, contexts)) from error
+        longest = max(context.n_tokens for context in contexts)
+        memory = plan(model, longest, tokens=longest)
+        raise MemoryError(
+            f"Observing {len(contexts)} sequence(s) of up to {longest:,} tokens must fit in memory; "
+            f"{memory.free / 1e9:.1f} GB are free and were not enough. What fits one at a time: "
+            f"{memory.advice or 'nothing, take a shorter interval'}. A smaller block= helps as well."
+        ) from error
     if watch.seen <= deepest:
         raise TypeError(
             f"{deepest + 1} layers must reach the attention interface; {watch.seen} did. "
@@ -323,7 +308,7 @@ def observe(
         )
     results = []
     for context, row in zip(contexts, seats, strict=True):
-        seen = {name: seat[1].finish() for name, seat in zip(observers, row, strict=True)}
+        seen = {name: seat[0].finish() for name, seat in zip(observers, row, strict=True)}
         results.append(Observation(context, seen, output))
     return results[0] if isinstance(batch, Tokens) else results
 
@@ -332,26 +317,21 @@ def _contexts(model: Any, module: PreTrainedModel, batch: Any) -> tuple[list[Con
     """A context for each sequence, and how many tokens of padding come before it."""
     config = module.config
     shape = (config.num_hidden_layers, config.num_attention_heads, module.device)
-    several = [batch] if isinstance(batch, Tokens) else list(batch)
-    encoder = isinstance(model, PreTrainedModel)
-    tokens = bool(several) and all(isinstance(one, Tokens) for one in several)
-    if not (isinstance(batch, Mapping) if encoder else tokens):
-        wanted = (
-            "a mapping with input_ids [sequence, token]"
-            if encoder
-            else "Tokens, or a list of them, at least one"
-        )
-        ask = "what its tokenizer returns with return_tensors='pt'" if encoder else "model.tokenize(sequence)"
+    if model is not module:
+        several = [batch] if isinstance(batch, Tokens) else list(batch)
+        if not several or not all(isinstance(one, Tokens) for one in several):
+            raise TypeError(
+                f"A batch for {type(model).__name__} must be Tokens, or a list of them, at least one; received "
+                f"{type(batch).__name__}. Pass model.tokenize(sequence)."
+            )
+        found = [Context(index, np.asarray(one.is_special), one, *shape) for index, one in enumerate(several)]
+        return found, [0] * len(several)
+    if not isinstance(batch, Mapping):
         raise TypeError(
-            f"A batch for {type(model).__name__} must be {wanted}; received {type(batch).__name__}. Pass {ask}."
+            f"A batch for {type(model).__name__} must be a mapping with input_ids [sequence, token]; received "
+            f"{type(batch).__name__}. Pass what its tokenizer returns with return_tensors='pt'."
         )
-    if not encoder:
-        return [
-            Context(index, len(one), np.asarray(one.is_special), np.asarray(one.spans), one, *shape)
-            for index, one in enumerate(several)
-        ], [0] * len(several)
-    ids = batch["input_ids"]
-    mask = batch.get("attention_mask")
+    ids, mask = batch["input_ids"], batch.get("attention_mask")
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
     named = ("cls_token_id", "sep_token_id", "bos_token_id", "eos_token_id", "pad_token_id")
     special = [getattr(config, name) for name in named if isinstance(getattr(config, name, None), int)]
@@ -364,17 +344,6 @@ def _contexts(model: Any, module: PreTrainedModel, batch: Any) -> tuple[list[Con
                 f"{len(places)} of {len(row)}, with gaps or none. Pad at one end."
             )
         own = ids[index, places[0] : places[-1] + 1].cpu().numpy()
-        contexts.append(Context(index, len(own), np.isin(own, special), None, None, *shape))
+        contexts.append(Context(index, np.isin(own, special), None, *shape))
         offsets.append(places[0])
     return contexts, offsets
-
-
-def _run(model: Any, module: PreTrainedModel, batch: Any, outputs: Sequence[str]) -> Any:
-    if isinstance(model, PreTrainedModel):
-        return module(**batch)
-    if "attentions" in outputs:
-        raise ValueError(
-            "outputs of an observed pass must be among logits and hidden_states; received 'attentions', which fused "
-            "attention does not have. Use attention.Window for exact weights."
-        )
-    return model.forward(batch, outputs=outputs)

@@ -1,4 +1,4 @@
-"""Statistics of attention over a whole sequence: mass, entropy, distance, what is received. Each sees blocks, keeps sums.
+"""Statistics of attention over a whole sequence: each sees blocks and keeps sums.
 
 Rows are queries (the token that looks), columns are keys (the token looked at). Means over queries leave out special
 tokens such as `<cls>`, which lie on no base; what base tokens give to special ones is reported as a number of its own.
@@ -6,20 +6,27 @@ tokens such as `<cls>`, which lie on no base; what base tokens give to special o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+from ntviz.attention import triton_counts
 from ntviz.attention.blocks import Block, Context, Observer, Sums
 from ntviz.tokens import Tokens
 
 
-class _PerQuery(Sums):
-    """One number for each query of each head."""
+@dataclass(frozen=True)
+class PerQuery:
+    """`mean` [layer, head] over base queries, and `by_query` [layer, head, query]."""
 
+    mean: np.ndarray
+    by_query: np.ndarray
+
+
+class _PerQuery(Sums):
     def __init__(self, observer: Any, context: Context) -> None:
         super().__init__(observer, context)
         self.by_query = self.zeros(context.n_tokens, dtype=torch.float32)
@@ -28,23 +35,17 @@ class _PerQuery(Sums):
         layer, heads = self.grid.place(block)
         self.by_query[layer, heads, slice(*block.queries)] = values
 
-    def mean(self) -> np.ndarray:
-        return self.by_query[..., self.context.base].double().mean(-1).cpu().numpy()
+    def finish(self) -> PerQuery:
+        mean = self.by_query[..., self.context.base].double().mean(-1)
+        return PerQuery(mean.cpu().numpy(), self.by_query.cpu().numpy())
 
 
 @dataclass(frozen=True)
 class Entropy(Observer):
-    """How spread out each query's attention is, in nats: 0 is one key, log(tokens) is all alike.
+    """How spread out each query's attention is, in nats: 0 is one key, log(tokens) is all alike. Result: `PerQuery`.
 
-    Special tokens count as keys. Result: `Entropy.Result`.
+    Special tokens count as keys.
     """
-
-    @dataclass(frozen=True)
-    class Result:
-        """`mean` [layer, head] over base queries, and `by_query` [layer, head, query], special queries included."""
-
-        mean: np.ndarray
-        by_query: np.ndarray
 
     class _Sums(_PerQuery):
         def see(self, block: Block) -> None:
@@ -54,34 +55,24 @@ class Entropy(Observer):
                 expected = torch.linalg.vecdot(block.probabilities, block.log_weights.clamp(min=-1e30))
             self.keep(block, -expected)
 
-        def finish(self) -> Entropy.Result:
-            return Entropy.Result(self.mean(), self.by_query.cpu().numpy())
-
 
 @dataclass(frozen=True)
 class Distance(Observer):
-    """How far each query looks, in bp between token midpoints, weighted by attention.
+    """How far each query looks, in bp between token midpoints, weighted by attention. Result: `PerQuery`.
 
-    Over base keys only, their weights made to sum to one. Result: `Distance.Result`.
+    Over base keys only, their weights made to sum to one; NaN at special queries.
     """
-
-    @dataclass(frozen=True)
-    class Result:
-        """`mean` [layer, head] over base queries, and `by_query` [layer, head, query]; NaN at special queries; bp."""
-
-        mean: np.ndarray
-        by_query: np.ndarray
 
     class _Sums(_PerQuery):
         def __init__(self, observer: Any, context: Context) -> None:
             super().__init__(observer, context)
-            if context.spans is None:
+            if context.tokens is None:
                 raise ValueError(
                     "Distance needs to know which bases a token covers; this batch is ids only. Pass ntviz Tokens "
                     "(model.tokenize) instead of a dictionary of tensors."
                 )
-            middle = context.spans.mean(axis=1)
-            self.middle = torch.from_numpy(middle.astype(np.float32)).to(context.device)
+            middle = context.tokens.spans.mean(axis=1).astype(np.float32)
+            self.middle = torch.from_numpy(middle).to(context.device)
             self.apart: tuple[tuple[int, int], torch.Tensor] = (0, 0), self.middle
 
         def see(self, block: Block) -> None:
@@ -92,10 +83,10 @@ class Distance(Observer):
             total = torch.matmul(weights, self.context.is_base)
             self.keep(block, torch.einsum("hqk,qk->hq", weights, self.apart[1]) / total)
 
-        def finish(self) -> Distance.Result:
-            by_query = self.by_query.cpu().numpy()
-            by_query[..., self.context.is_special] = np.nan
-            return Distance.Result(self.mean(), by_query)
+        def finish(self) -> PerQuery:
+            found = super().finish()
+            found.by_query[..., self.context.is_special] = np.nan
+            return found
 
 
 @dataclass(frozen=True)
@@ -104,18 +95,14 @@ class Received(Observer):
 
     @dataclass(frozen=True)
     class Result:
-        """What each key received.
-
-        Attributes
-        ----------
-        by_token
-            [layer, head, key]: sum of weights over base queries; over all keys it is the number of those queries.
-        special
-            [layer, head]: share that went to special tokens.
-        """
+        """`by_token` [layer, head, key]: sum of weights over base queries; `special` [layer, head]: share on special tokens."""
 
         by_token: np.ndarray
         special: np.ndarray
+
+        def on(self, inside: np.ndarray) -> np.ndarray:
+            """[layer, head, ...]: mean over base queries of the weight on the tokens of an element, bool [..., token]."""
+            return (self.by_token / self.by_token.sum(-1, keepdims=True)) @ inside.T
 
         def by_base(self, tokens: Tokens) -> np.ndarray:
             """[layer, head, base]: each token's sum in equal parts on its bases; what special tokens got is left out."""
@@ -139,58 +126,102 @@ class Received(Observer):
 
 
 @dataclass(frozen=True)
-class MassByElement(Observer):
-    """How much of their attention base queries give to each element of the genome. Result: `MassByElement.Result`.
+class Above(Observer):
+    """How many queries give each key more than a threshold of their attention. Result: `Above.Result`.
 
     Parameters
     ----------
-    indicator
-        [element, token] bool, which tokens are in each element; a list of such, one a sequence, for several.
+    threshold
+        Share of attention, strictly between 0 and 1. 0.3 is the paper's.
+
+    References
+    ----------
+    Dalla-Torre et al., Nature Methods 2025, after Vig et al. 2021 (arXiv:2006.15222). On a GPU with Triton one
+    kernel counts a layer without writing any block; counts then differ from these for pairs at the threshold only.
     """
 
-    indicator: np.ndarray | Sequence[np.ndarray] = ()
+    threshold: float = 0.3
 
     @dataclass(frozen=True)
     class Result:
-        """Shares of attention.
+        """Numbers of (query, key) pairs above the threshold, int64 [layer, head, token]."""
 
-        Attributes
-        ----------
-        to
-            [layer, head, element]: mean over base queries of the weight on the element.
-        between
-            [layer, head, element of query, element of key]: mean over the queries in the first element of their
-            weight on the second; NaN where the first holds no token.
-        special
-            [layer, head]: mean over base queries of the weight on special tokens.
-        """
+        counts: np.ndarray  # by key, over queries that lie on bases
+        from_special: np.ndarray  # by key, over queries that are special tokens
+        paired: (
+            np.ndarray
+        )  # those of `counts` whose key and its mirror image, as far from the query, both lie on bases
+        mirrored: np.ndarray  # where those mirror images lie, one for each pair
 
-        to: np.ndarray
-        between: np.ndarray
-        special: np.ndarray
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(
+                f"threshold must be a share of attention strictly between 0 and 1; received {self.threshold}. "
+                "The paper's is 0.3."
+            )
 
     class _Sums(Sums):
         def __init__(self, observer: Any, context: Context) -> None:
             super().__init__(observer, context)
-            several = observer.indicator
-            own = np.asarray(several if isinstance(several, np.ndarray) else several[context.index])
-            if own.ndim != 2 or own.shape[1] != context.n_tokens:
-                raise ValueError(
-                    f"indicator must be [element, token] with the sequence's {context.n_tokens} tokens; received "
-                    f"{list(own.shape)}. Pass elements.indicator(interval, element, spans=tokens.spans) of each element."
-                )
-            inside, special = own.astype(bool) & ~context.is_special, context.is_special[None]
-            keys, rows = (np.vstack([inside, more]).astype(np.float32) for more in (special, ~special))
-            self.keys, self.rows = (torch.from_numpy(one).to(context.device) for one in (keys.T, rows))
-            self.sums = self.zeros(len(rows), len(rows))
+            self.threshold = observer.threshold
+            shape = (4, *map(len, self.grid), context.n_tokens)
+            self.sums = torch.zeros(shape, dtype=torch.int64, device=context.device)
+            self.pairs: list[torch.Tensor] = []
+            self.length = torch.tensor([context.n_tokens], device=context.device)
 
         def see(self, block: Block) -> None:
             layer, heads = self.grid.place(block)
-            on = torch.matmul(block.probabilities, self.keys)
-            self.sums[layer, heads] += torch.matmul(self.rows[:, slice(*block.queries)], on)
+            row, query, key = _exceeding(block.log_weights, math.log(self.threshold))
+            if len(row):
+                head = torch.tensor(heads, device=row.device)[row] + layer * len(self.grid.heads)
+                self.pairs.append(torch.stack([head, query + block.queries[0], key]))
+            if sum(pairs.shape[1] for pairs in self.pairs) > 1 << 20:
+                self._count()
 
-        def finish(self) -> MassByElement.Result:
-            n = self.rows.double().sum(1).cpu().numpy()
-            with np.errstate(invalid="ignore"):
-                means = self.sums.cpu().numpy() / n[:, None]
-            return MassByElement.Result(means[..., -1, :-1], means[..., :-1, :-1], means[..., -1, -1])
+        def _count(self) -> None:
+            if not self.pairs:
+                return
+            head, query, key = torch.cat(self.pairs, dim=1)
+            self.pairs = []
+            n, special = self.context.n_tokens, self.context.special
+            from_base = ~special[query]
+            mirror = 2 * query - key
+            inside = from_base & ~special[key] & (mirror >= 0) & (mirror < n)
+            inside[inside.clone()] = ~special[mirror[inside]]
+            kinds = ((from_base, key), (~from_base, key), (inside, key), (inside, mirror))
+            for sums, (which, token) in zip(self.sums, kinds, strict=True):
+                sums += torch.bincount((head * n + token)[which], minlength=sums.numel()).view(sums.shape)
+
+        def see_layer(
+            self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor
+        ) -> bool:
+            if not triton_counts.available(query.device):
+                return False
+            if heads != tuple(range(len(query))):
+                query, key = query[list(heads)], key[list(heads)]
+            special, out = self.context.special[None], self.sums[:, self.grid.layers.index(layer)][:, None]
+            triton_counts.above(
+                query[None], key[None], scaling=1.0, threshold=self.threshold, lengths=self.length, is_special=special, out=out,
+            )  # fmt: skip
+            return True
+
+        def finish(self) -> Above.Result:
+            self._count()
+            return Above.Result(*self.sums.cpu().numpy())
+
+
+def _exceeding(values: torch.Tensor, limit: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Head, query and key, as indices into the block, of the values [head, query, key] above a limit.
+
+    At most 1 / threshold keys of a row are, in most rows none: the largest of each row, then of each piece of the rows
+    that are left, is found much faster than every value is compared.
+    """
+    piece = 32
+    rows = (values.amax(-1) > limit).flatten().nonzero()[:, 0]
+    few = values.flatten(0, 1).index_select(0, rows)
+    few = torch.nn.functional.pad(few, (0, -few.shape[1] % piece), value=-torch.inf).unflatten(1, (-1, piece))
+    row, part = (few.amax(-1) > limit).nonzero(as_tuple=True)
+    pieces = few.flatten(0, 1).index_select(0, row * few.shape[1] + part)
+    hit, key = (pieces > limit).nonzero(as_tuple=True)
+    rows = rows[row[hit]]
+    return rows // values.shape[1], rows % values.shape[1], part[hit] * piece + key

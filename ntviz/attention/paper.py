@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
 
 from ntviz.annotation import PROMOTER, Annotation, cpg_islands, from_table
 from ntviz.environment import tell
 from ntviz.genome import Interval, canonical_contig
 from ntviz.motifs import Motif, hits
+from ntviz.reference import Reference
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ntviz.reference import Reference
-
-PAPER_ELEMENTS = (
-    *("five_prime_utr", "three_prime_utr", "exon", "intron"),
-    *("enhancer", "promoter", "CTCF_binding_site", "open_chromatin", "TF_binding_site"),
-)
+_REGULATORY = ("enhancer", "promoter", "CTCF_binding_site", "open_chromatin", "TF_binding_site")
+PAPER_ELEMENTS = ("five_prime_utr", "three_prime_utr", "exon", "intron", *_REGULATORY)
 """The nine elements of Dalla-Torre et al., Nature Methods 2025."""
 
 SITES = ("splice_donor", "splice_acceptor", "start_codon", "stop_codon")
-_REGULATORY = ("enhancer", "promoter", "CTCF_binding_site", "open_chromatin", "TF_binding_site")
 _OF_GENES = ("gene", "transcript", "CDS", "UTR")  # what other elements are made of
 _PIECE = 1 << 23  # bases read at a time
 _LENGTH = 200  # bp of the shortest CpG island
@@ -39,8 +33,7 @@ def paper_elements(
 ) -> Annotation:
     """Elements to ask attention about: the nine of the paper, splice sites, codons, CpG islands and motifs.
 
-    The stretches of each kind are merged, and nothing else is in the result. `Annotation.note` says which of the nine
-    are absent and why, and where promoters are from.
+    The stretches of each kind are merged. `Annotation.note` says which of the nine are absent and why.
 
     Parameters
     ----------
@@ -59,15 +52,9 @@ def paper_elements(
     within
         Keep the elements that overlap this interval, and look for islands and motifs in it only, which is fast; else on
         all contigs that have a feature.
-
-    Raises
-    ------
-    ValueError
-        If none of the elements is there, motifs are given without a reference, or their matches cannot be found.
     """
-    import pandas as pd
-
     sources = (genes, *extras)
+    columns = ["chrom", "start", "end", "element"]
     parts: list[pd.DataFrame] = []
     kinds: list[str] = []
     notes: list[str] = []
@@ -85,10 +72,18 @@ def paper_elements(
         if having:
             kinds.append(kind)
             parts += [source.elements(kind) for source in having]
-    notes += _on_absent(kinds)
-    regions = [within] if within is not None else list(_regions(sources, reference, notes))
+    if absent := [kind for kind in PAPER_ELEMENTS if kind not in kinds]:
+        regulatory = ", ".join(kind for kind in absent if kind in _REGULATORY)
+        of_genes = ", ".join(kind for kind in absent if kind not in _REGULATORY)
+        notes.append(f"Of the nine elements of the paper {len(absent)} are absent.")
+        if regulatory:
+            notes.append(
+                f"{regulatory}: no file that was given has them; ENCODE's cCREs or Ensembl's Regulatory Build would."
+            )
+        if of_genes:
+            notes.append(f"{of_genes}: the genes have none, nor exons with CDS to derive them from.")
+    regions = [within] if within is not None else _regions(sources, reference, notes)
     matching = [motifs] if isinstance(motifs, Motif) else list(motifs)
-    columns = ["chrom", "start", "end", "element"]
     if reference is not None:
         kinds.append("cpg_island")
         for region in regions:
@@ -104,29 +99,28 @@ def paper_elements(
             raise ValueError(
                 f"Motifs are looked for in bases; received {len(matching):,} motifs and no reference. Pass a Reference."
             )
-        found = [hits(reference, region, matching, p=p) for region in regions]
-        too_short = found[0].attrs["too_short"] if found else ()
+        tables = [hits(reference, region, matching, p=p) for region in regions]
+        too_short = tables[0].attrs["too_short"] if tables else ()
         if too_short:
             notes.append(
                 f"{len(too_short):,} motifs are too short to match with p of at most {p:g}: {', '.join(too_short[:5])}."
             )
-        parts += [table[columns] for table in found]
+        parts += [table[columns] for table in tables]
         kinds += [f"{motif.name} motif" for motif in matching if motif.id not in too_short]
     if not kinds:
         raise ValueError(
-            f"There must be an element that is asked about; {genes.source} has only {', '.join(genes.kinds) or 'nothing'}. Pass "
-            f"genes with exons, or extras."
+            f"There must be an element that is asked about; {genes.source} has only {', '.join(genes.kinds) or 'nothing'}. "
+            "Pass genes with exons, or extras."
         )
     table = pd.concat(parts, ignore_index=True)
     if within is not None:
         canonical = {name: canonical_contig(name) for name in table["chrom"].unique()}
         same = table["chrom"].map(canonical) == canonical_contig(within.chrom)
         table = table[same & (table["start"] < within.end) & (table["end"] > within.start)]
-        inside, total = Counter[str](), Counter[str]()
-        for extra in extras:
-            inside[extra.source] += len(extra.within(within))
-            total[extra.source] += len(extra)
-        counts = "".join(f"; {inside[name]:,} of {of:,} features of {name} do" for name, of in total.items())
+        counts = "".join(
+            f"; {len(extra.within(within)):,} of {len(extra):,} features of {extra.source} do"
+            for extra in extras
+        )
         notes.append(f"Elements are those that overlap {within.label()}{counts}.")
     source = "the elements of " + " and ".join(dict.fromkeys(source.source for source in sources))
     for note in notes:
@@ -135,38 +129,21 @@ def paper_elements(
     return from_table(table, source=source, note=note, kinds=list(dict.fromkeys(kinds)))
 
 
-def _on_absent(kinds: Sequence[str]) -> list[str]:
-    absent = [kind for kind in PAPER_ELEMENTS if kind not in kinds]
-    regulatory = [kind for kind in absent if kind in _REGULATORY]
-    of_genes = [kind for kind in absent if kind not in _REGULATORY]
-    text = f"Of the nine elements of the paper {len(absent)} are absent."
-    if regulatory:
-        text += f" {', '.join(regulatory)}: no file that was given has them; ENCODE's cCREs or Ensembl's Regulatory Build would."
-    if of_genes:
-        text += f" {', '.join(of_genes)}: the genes have none, nor exons with CDS to derive them from."
-    return [text] if absent else []
-
-
-def _regions(
-    sources: Sequence[Annotation], reference: Reference | None, notes: list[str]
-) -> Iterator[Interval]:
+def _regions(sources: Sequence[Annotation], reference: Reference | None, notes: list[str]) -> list[Interval]:
     """The contigs with a feature, whole; of those that the reference lacks the features are counted."""
-    if reference is None:
-        return
-    lacking: dict[str, int] = {}
-    seen = set()
-    for source in sources:
+    found: dict[str, Interval] = {}
+    lacking = Counter[str]()
+    for source in sources if reference is not None else ():
         for name, count in source.table["chrom"].value_counts(sort=False).items():
             try:
                 region = reference.whole(str(name))
             except ValueError:
-                lacking[str(name)] = lacking.get(str(name), 0) + int(count)
+                lacking[str(name)] += int(count)
                 continue
-            if canonical_contig(region.chrom) not in seen:
-                seen.add(canonical_contig(region.chrom))
-                yield region
+            found.setdefault(canonical_contig(region.chrom), region)
     if lacking:
         names = ", ".join(list(lacking)[:5]) + (f" and {len(lacking) - 5:,} more" if len(lacking) > 5 else "")
         notes.append(
-            f"{sum(lacking.values()):,} features lie on contigs that the reference lacks ({names}); they have no bases."
+            f"{lacking.total():,} features lie on contigs that the reference lacks ({names}); they have no bases."
         )
+    return list(found.values())

@@ -1,6 +1,6 @@
 """One sequence under observation: exact parts of any head's map on demand, from queries and keys kept for a while.
 
-A map is never kept. Any window of a head's map follows in milliseconds from the queries and keys of its layer, two numbers for each
+A map is never kept. Any window of it follows in milliseconds from the queries and keys of its layer, two numbers for each
 token and hidden unit. Where a model adds masks or position biases to its scores, each look runs it again, up to the layer.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ntviz.attention.blocks import Block, Context, Observer
-from ntviz.attention.maps import Window
+from ntviz.attention.maps import Window, token_range
 from ntviz.attention.observation import observe
 from ntviz.tokens import Tokens
 
@@ -42,7 +42,7 @@ def widened(model: Any) -> tuple[Any, int, int]:
 
 @dataclass(frozen=True)
 class _QueriesAndKeys(Observer):
-    """Queries and keys of whole layers; none where scores are more than their products."""
+    """Queries and keys of whole layers; none where scores are more than their products: blocks come then."""
 
     kept: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
 
@@ -53,11 +53,9 @@ class _QueriesAndKeys(Observer):
         self.kept[layer] = (query.float().clone(), key.float().clone())
         return True
 
-    def see(self, block: Block) -> None:
-        """Blocks come where scores are more than products."""
+    def see(self, block: Block) -> None: ...
 
-    def finish(self) -> None:
-        """Nothing is left to do."""
+    def finish(self) -> None: ...
 
 
 class Scan:
@@ -73,15 +71,14 @@ class Scan:
         """What observers see; queries and keys of `layers` are kept on the way, when None those of all if they fit."""
         if layers is None:
             layers = range(self.model.layers) if self.model.layers <= self._most else ()
+        if not (self._products and len(layers)):
+            return observe(self.model, self.tokens, **observers)
         new = _QueriesAndKeys(layers=layers)
-        if keeping := self._products and len(layers) > 0:
-            observers["_kept"] = new
-        seen = observe(self.model, self.tokens, **observers)
-        if keeping:
-            self._products = bool(new.kept)
-            self._kept.update(new.kept)
-            while len(self._kept) > self._most:
-                self._kept.pop(next(iter(self._kept)))
+        seen = observe(self.model, self.tokens, **observers, _kept=new)
+        self._products = bool(new.kept)
+        self._kept.update(new.kept)
+        while len(self._kept) > self._most:
+            self._kept.pop(next(iter(self._kept)))
         return seen
 
     def _layer(self, layer: int) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -92,11 +89,8 @@ class Scan:
 
     def weights(self, layer: int, head: int, query: tuple[int, int], key: tuple[int, int]) -> np.ndarray:
         """Exact weights [query, key] float32 of a window of tokens of one head, each range first and after the last."""
-        for first, last in (query, key):
-            if not 0 <= first < last <= self.n:
-                raise ValueError(
-                    f"A range of tokens must lie within 0 to {self.n:,}, first before last; received ({first}, {last})."
-                )
+        for tokens in (query, key):
+            token_range(tokens, self.n, "What is looked at")
         kept = self._layer(layer)
         if kept is None:
             window = Window(query=query, key=key, at=[(layer, head)])

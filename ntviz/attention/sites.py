@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ntviz.attention.observation import observe
 from ntviz.attention.observers import Received
@@ -15,11 +16,7 @@ from ntviz.environment import progress
 from ntviz.genome import Interval
 from ntviz.genome.sequence import one_hot
 from ntviz.motifs import Motif
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ntviz.reference import Reference
+from ntviz.reference import Reference
 
 DRAWS = 500
 """Random sets of tokens that the chance level of information comes from."""
@@ -34,31 +31,23 @@ class AttendedSites:
     table
         One row a site: [chrom, start, end, strand, received, sequence]; 0-based half-open, `received` is the attention
         the token got from all queries of its window, in queries.
-    counts
-        [position, 4] numbers of A, C, G, T over the sites.
     control
-        [position, 4] the same over as many random tokens of the same windows, summed over `DRAWS` draws.
-    random
-        [position, 4] shares in one of those draws, a control to draw beneath the sites.
+        [position, 4] numbers over as many random tokens of the same windows, summed over `DRAWS` draws.
     chance
         [position] bits: the 95 % quantile, over those draws, of the information that random tokens show.
     token
         (first, last): the positions that the attended token covers, half-open; the rest are its flanks.
-    layer, head
-        Zero-based.
-    windows
-        Number of windows read.
     """
 
     table: pd.DataFrame
-    counts: np.ndarray
+    counts: np.ndarray  # [position, 4] numbers of A, C, G, T over the sites
     control: np.ndarray
-    random: np.ndarray
+    random: np.ndarray  # [position, 4] shares in one of the draws, to draw beneath the sites
     chance: np.ndarray
     token: tuple[int, int]
     layer: int
     head: int
-    windows: int
+    windows: int  # how many were read
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -83,19 +72,21 @@ class AttendedSites:
     @property
     def motif(self) -> Motif:
         """The sites as a motif, flanks included, to be named by `motifs.name`."""
-        return Motif(f"layer {self.layer}, head {self.head}", self.probabilities, nsites=len(self.table))
+        return Motif(self._head, self.probabilities, nsites=len(self.table))
 
     @property
     def random_motif(self) -> Motif:
         """One random set of as many sites as a motif: what `motif` has to be held against, under the same names."""
-        return Motif(
-            f"random sites for layer {self.layer}, head {self.head}", self.random, nsites=len(self.table)
-        )
+        return Motif(f"random sites for {self._head}", self.random, nsites=len(self.table))
+
+    @property
+    def _head(self) -> str:
+        return f"layer {self.layer}, head {self.head}"
 
     def __repr__(self) -> str:
         inside = slice(*self.token)
         return (
-            f"Layer {self.layer}, head {self.head}: {len(self.table):,} sites of {self.windows:,} windows; "
+            f"{self._head.capitalize()}: {len(self.table):,} sites of {self.windows:,} windows; "
             f"{self.information[inside].sum():.2f} bits over the attended token where chance gives up to "
             f"{self.chance[inside].sum():.2f}; {int(self.beyond_chance.sum())} of {len(self.chance)} positions beyond chance"
         )
@@ -115,14 +106,15 @@ def attended_sites(
 ) -> AttendedSites:
     """The tokens that a head attends to most over many windows, cut out with their flanks and aligned.
 
+    Only tokens of k bases whose flanks hold no N are considered, here and in the control. All sites keep the frame of
+    their token: a 6-mer model cannot point at a place between two tokens, so a motif that falls in several frames
+    shows as several faint ones. Random tokens come from the same windows, at most `4 * per_window` of each, so composition
+    and repeats of the windows are in the control as well.
+
     Parameters
     ----------
-    model
-        A `models.DNAModel`.
     intervals
         Windows, none longer than the model takes; read 5′ to 3′ on their strand.
-    reference
-        Where their bases come from.
     layer, head
         Zero-based.
     top
@@ -131,23 +123,7 @@ def attended_sites(
         Most sites of one window, so that one repeat does not make the logo.
     flank
         bp kept on each side of the token.
-    seed
-        Of the random tokens.
-
-    Raises
-    ------
-    ValueError
-        No window has whole tokens with flanks.
-
-    Notes
-    -----
-    Only tokens of k bases whose flanks hold no N are considered, here and in the control. All sites keep the frame of
-    their token: a 6-mer model cannot point at a place between two tokens, so a motif that falls in several frames
-    shows as several faint ones. Random tokens come from the same windows, at most `per_window` of each, so composition
-    and repeats of the windows are in the control as well.
     """
-    import pandas as pd
-
     rng = np.random.default_rng(seed)
     rows, random, windows = [], [], 0
     for interval in progress(list(intervals), what="windows for the logo"):

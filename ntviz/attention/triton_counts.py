@@ -1,10 +1,8 @@
 """Attention above a threshold, counted by one Triton kernel a layer: scores live in registers, no map is ever written.
 
 Each program owns a run of queries. It goes over the keys once for the log-sum-exp of each query, noting between which
-blocks of keys a weight may exceed the threshold, and goes over those blocks again to count. Few pairs exceed it (at most
-1 / threshold a query), so integer atomics add them up: the sums do not depend on the order in which programs finish.
-
-Triton is imported when a kernel is wanted, never by this module, which imports wherever ntviz does.
+blocks of keys a weight may exceed the threshold, and goes over those blocks again to count, by integer atomics: the sums do
+not depend on the order in which programs finish. Triton is imported when a kernel is wanted, never by this module.
 """
 
 from __future__ import annotations
@@ -33,15 +31,14 @@ _OLDEST = (8, 0)  # compute capability from which Triton multiplies on tensor co
 def available(device: torch.device | str) -> bool:
     """Whether `above` runs on this device: a GPU that Triton compiles for, or any in Triton's interpreter.
 
-    The first question about a GPU counts a small case there and compares it with plain torch. Where that fails, for
-    want of a C compiler for example, one warning says why, and the answer is False from then on.
+    The first question about a GPU counts a small case there; where that fails, for want of a C compiler for example, one
+    warning says why, and the answer is False from then on.
     """
     device = torch.device(device)
-    if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
+    on_gpu = device.type == "cuda"
+    if not (on_gpu or os.environ.get("TRITON_INTERPRET") == "1") or find_spec("triton") is None:
         return False
-    if find_spec("triton") is None:
-        return False
-    if device.type != "cuda":
+    if not on_gpu:
         return True
     if torch.cuda.get_device_capability(device) < _OLDEST:
         return False
@@ -58,10 +55,12 @@ def above(
     lengths: Sequence[int] | torch.Tensor,
     is_special: torch.Tensor,
     out: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, ...]:
     """Numbers of pairs whose weight exceeds the threshold, of one layer: counts, from_special, paired, mirrored.
 
-    Each is [batch, head, token] int64, as in `attention.Above.Result`; places beyond a sequence's length hold 0.
+    Each is [batch, head, token] int64, as in `attention.Above.Result`; places beyond a sequence's length hold 0. Integer sums
+    make every run give the same counts; they are those of plain torch but for pairs that lie at the threshold within the
+    rounding of the products, see `near_threshold`.
 
     Parameters
     ----------
@@ -69,19 +68,12 @@ def above(
         [batch, head, token, head_dim] float32, bfloat16 or float16, with any strides. Products are summed in float32.
     scaling
         Factor of the scores.
-    threshold
-        Share of attention, strictly between 0 and 1.
     lengths
         [batch] tokens of each sequence; what follows is padding, which nobody attends to.
     is_special
         [batch, token] bool, tokens that lie on no base.
     out
         [4, batch, head, token] int64, the last axis without gaps: to be added to, and returned in four parts. None: zeros.
-
-    Notes
-    -----
-    Counts are those of `attention.Above` in plain torch but for pairs that lie at the threshold within the rounding
-    of the products; `near_threshold` says how many those can be. Integer sums make every run give the same counts.
     """
     lengths = _checked(query, key, threshold, lengths, is_special, out)
     n_batch, n_heads, n_tokens, dim = query.shape
@@ -99,8 +91,7 @@ def above(
             dim=dim, depth=depth, padded=-(-dim // depth) * depth, rows=rows, columns=columns,
             num_warps=warps, num_stages=stages, enable_fp_fusion=True,
         )  # fmt: skip
-    counts, from_special, paired, mirrored = out.unbind()
-    return counts, from_special, paired, mirrored
+    return out.unbind()
 
 
 def near_threshold(
@@ -109,23 +100,17 @@ def near_threshold(
     *,
     scaling: float,
     threshold: float,
-    lengths: Sequence[int] | torch.Tensor,
+    lengths: Any,
     within: float = 1e-5,
 ) -> torch.Tensor:
-    """Pairs at the threshold, [batch, head] int64: those whose weight lies within a share of it on either side.
+    """Pairs whose weight lies within a share `within` of the threshold on either side, [batch, head] int64; in float64.
 
-    No more pairs than these can be counted differently by two ways of computing whose weights differ by no more: `within`
-    is relative, and 1e-5 is more than float32 rounding moves a weight. Others as for `above`; in plain torch and float64.
-
-    Examples
-    --------
-    Two keys with the same score have 0.5 each, from both queries:
+    No more pairs than these can be counted differently by two ways of computing whose weights differ by no more; 1e-5 is
+    more than float32 rounding moves a weight. Two keys with the same score have 0.5 each, from both queries:
 
     >>> same = torch.zeros(1, 1, 2, 16)
     >>> near_threshold(same, same, scaling=1.0, threshold=0.5, lengths=[2]).tolist()
     [[4]]
-    >>> near_threshold(same, same, scaling=1.0, threshold=0.3, lengths=[2]).tolist()
-    [[0]]
     """
     near = torch.zeros(query.shape[:2], dtype=torch.int64, device=query.device)
     low, high = math.log(threshold) + math.log1p(-within), math.log(threshold) + math.log1p(within)
@@ -138,41 +123,34 @@ def near_threshold(
 
 
 def _checked(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    threshold: float,
-    lengths: Sequence[int] | torch.Tensor,
-    is_special: torch.Tensor,
-    out: torch.Tensor | None,
+    query: torch.Tensor, key: torch.Tensor, threshold: float, lengths: Any, is_special: torch.Tensor, out: Any
 ) -> torch.Tensor:
     """The lengths as a tensor on the device, if everything belongs together."""
-    if query.ndim != 4 or query.shape != key.shape or query.dtype != key.dtype or query.dtype not in _DTYPES:
+    if query.ndim != 4 or query.dtype not in _DTYPES or not 0 < threshold < 1:
         raise ValueError(
-            "query and key must both be [batch, head, token, head_dim], float32, bfloat16 or float16; received "
-            f"{list(query.shape)} {query.dtype} and {list(key.shape)} {key.dtype}. Repeat the keys of grouped heads first."
+            "query must be [batch, head, token, head_dim], float32, bfloat16 or float16, and the threshold a share "
+            f"strictly between 0 and 1; received {list(query.shape)} {query.dtype} and {threshold}."
         )
-    n_batch, _, n_tokens, _ = query.shape
-    if not 0 < threshold < 1:
-        raise ValueError(f"threshold must be a share strictly between 0 and 1; received {threshold}.")
+    n_batch, n_heads, n_tokens, dim = query.shape
+    tensors = {
+        "key": (key, [n_batch, n_heads, n_tokens, dim], query.dtype),
+        "is_special": (is_special, [n_batch, n_tokens], torch.bool),
+    }
+    if out is not None:
+        tensors["out"] = out, [4, n_batch, n_heads, n_tokens], torch.int64
+    for name, (one, shape, dtype) in tensors.items():
+        gaps = name == "out" and one.stride(-1) != 1
+        if list(one.shape) != shape or one.dtype != dtype or one.device != query.device or gaps:
+            raise ValueError(
+                f"{name} must be {shape} {dtype} on {query.device}{', its last axis without gaps' if gaps else ''}; "
+                f"received {list(one.shape)} {one.dtype} on {one.device}, strides {list(one.stride())}."
+            )
     lengths = torch.as_tensor(lengths)
     # Reading lengths that are on a GPU would wait for it; there the kernel cuts them to the tokens that there are.
     fits = lengths.device.type != "cpu" or bool(((lengths >= 0) & (lengths <= n_tokens)).all())
     if lengths.shape != (n_batch,) or lengths.is_floating_point() or not fits:
         raise ValueError(
             f"lengths must be {n_batch} whole numbers from 0 to {n_tokens}; received {lengths.tolist()}."
-        )
-    if is_special.shape != (n_batch, n_tokens) or is_special.dtype != torch.bool:
-        received = f"{list(is_special.shape)} {is_special.dtype}"
-        raise ValueError(f"is_special must be [{n_batch}, {n_tokens}] bool; received {received}.")
-    shape = (4, *query.shape[:3])
-    if out is not None and (out.shape != shape or out.dtype != torch.int64 or out.stride(3) != 1):
-        received = f"{list(out.shape)} {out.dtype}, strides {list(out.stride())}"
-        raise ValueError(f"out must be {list(shape)} int64, its last axis without gaps; received {received}.")
-    devices = {str(one.device) for one in (query, key, is_special, out) if one is not None}
-    if len(devices) > 1:
-        received = ", ".join(sorted(devices))
-        raise ValueError(
-            f"All tensors must be on one device; received {received}. Move all to {query.device}."
         )
     return lengths.to(query.device)
 
@@ -189,14 +167,12 @@ def _works(device: torch.device) -> bool:
     """Whether a small case counts right on a GPU; warns with the reason where it does not."""
     generator = torch.Generator().manual_seed(0)
     query, key = (3 * torch.randn(1, 2, 100, 32, generator=generator) for _ in range(2))
-    weights = torch.softmax(query.double() @ key.double().transpose(-1, -2), -1)
-    expected = (weights > 0.3).sum(2)
+    expected = (torch.softmax(query.double() @ key.double().mT, -1) > 0.3).sum(2)
     near = near_threshold(query, key, scaling=1.0, threshold=0.3, lengths=[100]).sum()
-    none = torch.zeros(1, 100, dtype=torch.bool, device=device)
+    special = torch.zeros(1, 100, dtype=torch.bool, device=device)
+    query, key = query.to(device), key.to(device)
     try:
-        counts, *_ = above(
-            query.to(device), key.to(device), scaling=1.0, threshold=0.3, lengths=[100], is_special=none
-        )
+        counts, *_ = above(query, key, scaling=1.0, threshold=0.3, lengths=[100], is_special=special)
         counts = counts.cpu()
     except Exception as error:  # noqa: BLE001  whatever stops a compiler or a driver, plain torch still counts
         reason = f"{type(error).__name__}: {error}"
@@ -256,9 +232,8 @@ def _count(
     queries = query + batch * q_batch + head * q_head + row * q_token
     keys = key + batch * k_batch + head * k_head
     part = tl.arange(0, depth)
-    q = tl.load(
-        queries[:, None] + part[None, :] * q_dim, mask=is_row[:, None] & (part < dim)[None, :], other=0.0
-    )
+    is_part = is_row[:, None] & (part < dim)[None, :]
+    q = tl.load(queries[:, None] + part[None, :] * q_dim, mask=is_part, other=0.0)
     # A program whose queries are all padding has no keys to go over.
     end = tl.where((program % n_blocks) * rows < length, length, 0)
 
@@ -302,14 +277,13 @@ def _count(
             from_base = exceeds & base_row[:, None]
             n_base = tl.sum(from_base.to(tl.int32), 0)
             n_special = tl.sum(exceeds.to(tl.int32), 0) - n_base
-            tl.atomic_add(counts + place + column, n_base.to(tl.int64), mask=n_base > 0, sem="relaxed")
-            tl.atomic_add(
-                from_special + place + column, n_special.to(tl.int64), mask=n_special > 0, sem="relaxed"
-            )
+            at = place + column
+            tl.atomic_add(counts + at, n_base.to(tl.int64), mask=n_base > 0, sem="relaxed")
+            tl.atomic_add(from_special + at, n_special.to(tl.int64), mask=n_special > 0, sem="relaxed")
             base_column = is_column & (tl.load(special + column, mask=is_column, other=1) == 0)
             mirror = 2 * row[:, None] - column[None, :]
             pair = from_base & base_column[None, :] & (mirror >= 0) & (mirror < length)
             pair = pair & (tl.load(special + mirror, mask=pair, other=1) == 0)
             n_paired = tl.sum(pair.to(tl.int32), 0)
-            tl.atomic_add(paired + place + column, n_paired.to(tl.int64), mask=n_paired > 0, sem="relaxed")
+            tl.atomic_add(paired + at, n_paired.to(tl.int64), mask=n_paired > 0, sem="relaxed")
             tl.atomic_add(mirrored + place + mirror, pair.to(tl.int64), mask=pair, sem="relaxed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,6 @@ class Contrast:
     """The attributions of a reference and an alternative sequence, aligned by the one stretch in which they differ.
 
     `columns` int64 [column, 2] are positions in the reference and in the alternative, 0-based; -1 where one lacks the base.
-    Bases of a substitution stand side by side; of an insertion or deletion, the bases that are more stand alone behind.
     """
 
     reference: Attribution
@@ -36,10 +36,7 @@ class Contrast:
         return self.alternative.value - self.reference.value
 
     def difference(self, share: str = "even") -> np.ndarray:
-        """Contributions in the alternative less those in the reference, float64 [column]; a base alone counts whole.
-
-        Its sum is the difference of what both contrasts with their baselines explain.
-        """
+        """Contributions in the alternative less those in the reference, float64 [column]; a base alone counts whole."""
         reference, alternative = np.nan_to_num(self._placed(share))
         return alternative - reference
 
@@ -50,13 +47,16 @@ class Contrast:
         """
         import pandas as pd
 
-        places, bases = pd.DataFrame(self.columns, dtype="Int64").replace(ALONE, pd.NA), []
-        for each, column in zip((self.reference, self.alternative), self.columns.T, strict=True):
-            bases.append(["-" if at == ALONE else each.tokens.sequence[at] for at in column])
+        places = pd.DataFrame(self.columns, columns=["position", "alternative_position"], dtype="Int64")
+        bases = [
+            ["-" if at == ALONE else each.tokens.sequence[at] for at in column]
+            for each, column in zip((self.reference, self.alternative), self.columns.T, strict=True)
+        ]
         reference, alternative = self._placed(share)
-        values = {"reference": reference, "alternative": alternative, "difference": self.difference(share)}
-        positions = {"position": places[0], "alternative_position": places[1]}
-        return pd.DataFrame({**positions, "base": bases[0], "alternative_base": bases[1], **values})
+        return places.replace(ALONE, pd.NA).assign(
+            base=bases[0], alternative_base=bases[1],
+            reference=reference, alternative=alternative, difference=self.difference(share),
+        )  # fmt: skip
 
     def _placed(self, share: str) -> list[np.ndarray]:
         """Contributions [column] in the reference and in the alternative, nan where the base is lacking."""
@@ -65,46 +65,23 @@ class Contrast:
 
 
 def contrast(
-    model: Any,
-    reference: str,
-    alternative: str,
-    target: Target,
-    *,
-    alternative_target: Target | None = None,
-    attribute: Callable[..., Attribution] = integrated_gradients,
-    **options: Any,
-) -> Contrast:
+    model: Any, reference: str, alternative: str, target: Target, *, alternative_target: Target | None = None,
+    attribute: Callable[..., Attribution] = integrated_gradients, **options: Any,
+) -> Contrast:  # fmt: skip
     """What two alleles owe to which bases.
 
-    Parameters
-    ----------
-    model, target
-        As in `integrated_gradients`; the target is of the reference.
-    reference, alternative
-        Sequences with each allele, from the same place on; the alternative longer or shorter by an insertion or deletion.
-    alternative_target
-        Of the alternative. Default: the same, its position moved by what was inserted or deleted before it.
-    attribute
-        `integrated_gradients` or `gradient_times_input`; `options` are handed to it.
+    The sequences begin at the same place. The target is of the reference; that of the alternative is by default the same, its
+    position moved by what was inserted or deleted before it. `attribute` is `integrated_gradients` or `gradient_times_input`
+    and gets the `options`. Sequences that do not differ, or a position within the insertion or deletion, are a ValueError.
 
-    Raises
-    ------
-    ValueError
-        Sequences that do not differ, a position within the insertion or deletion, or as `integrated_gradients`.
-
-    Notes
-    -----
     Behind an insertion or deletion a k-mer model reads other tokens than in the reference, which is part of the difference,
     and less with `frames`.
     """
     columns, (start, end) = aligned(reference, alternative)
     by = len(alternative) - len(reference)
     other = target.edited(start, end, by) if alternative_target is None else alternative_target
-    return Contrast(
-        attribute(model, reference, target, **options),
-        attribute(model, alternative, other, **options),
-        columns,
-    )
+    first = attribute(model, reference, target, **options)
+    return Contrast(first, attribute(model, alternative, other, **options), columns)
 
 
 def aligned(reference: str, alternative: str) -> tuple[np.ndarray, tuple[int, int]]:
@@ -122,12 +99,8 @@ def aligned(reference: str, alternative: str) -> tuple[np.ndarray, tuple[int, in
         raise ValueError(
             f"Two alleles must differ; received the same {len(reference):,} bp twice. Put the other allele into one."
         )
-    shorter = min(len(reference), len(alternative))
-    pairs = zip(reference, alternative, strict=False)
-    start = next((at for at, (one, other) in enumerate(pairs) if one != other), shorter)
-    behind = 0
-    while behind < shorter - start and reference[-1 - behind] == alternative[-1 - behind]:
-        behind += 1
+    start = len(commonprefix([reference, alternative]))  # noqa: RUF071 - letters, not paths
+    behind = len(commonprefix([reference[start:][::-1], alternative[start:][::-1]]))  # noqa: RUF071
     ends = len(reference) - behind, len(alternative) - behind
     together = min(ends)
     columns = [(at, at) for at in range(together)]

@@ -3,8 +3,7 @@
 References
 ----------
 Sundararajan et al. (2017) ICML, integrated gradients: contributions add up to the difference between a sequence and its
-baseline, but for the error of the integral, which is always told here. Gradient times input is the integral's integrand at
-its end: fast, and not complete.
+baseline, but for the error of the integral. Gradient times input is the integrand at its end: fast, and not complete.
 """
 
 from __future__ import annotations
@@ -37,19 +36,10 @@ def integrated_gradients(
     shuffles: int = ..., steps: int = ..., most_steps: int = ..., both_strands: bool = ..., frames: int = ..., seed: int = ...,
 ) -> list[Attribution]: ...  # fmt: skip
 def integrated_gradients(
-    model: Any,
-    sequences: str | list[str],
-    target: Target | Sequence[Target],
-    *,
-    baseline: str | Sequence[str] | None = None,
-    shuffles: int = 8,
-    steps: int = 32,
-    most_steps: int = 512,
-    both_strands: bool = False,
-    frames: int = 1,
-    seed: int = 0,
-) -> Attribution | list[Attribution]:
-    """Contributions of tokens or bases along the straight way from a baseline to a sequence.
+    model: Any, sequences: str | list[str], target: Target | Sequence[Target], *, baseline: str | Sequence[str] | None = None,
+    shuffles: int = 8, steps: int = 32, most_steps: int = 512, both_strands: bool = False, frames: int = 1, seed: int = 0,
+) -> Attribution | list[Attribution]:  # fmt: skip
+    """Contributions of tokens or bases along the straight line from a baseline to a sequence.
 
     Parameters
     ----------
@@ -60,24 +50,16 @@ def integrated_gradients(
     target
         Such as `BaseProbability(120, "G")`, `Direction(vector, layer=3)`, `Probe(fitted)` or `Output(1)`; one, or one each.
     baseline
-        "mask": each token the mask token, as the model reads it: v1, which drops tokens out, reads zeros, and then scales
-        what is left, so that its `<cls>` contributes too. "n": each token the token of N, one-hot bases zero. "shuffle": the
-        mean over shuffles that keep dinucleotides; N stay in place. "composition": the mean of the sequence's own vectors.
-        Several: their mean, and each by itself in `compared`. Default: "mask", and "shuffle" where bases are read.
-    shuffles, seed
-        How many, and with which seed.
+        "mask": each token the mask token as the model reads it; v1 scales what is left, so that its `<cls>` contributes too.
+        "n": each token that of N, one-hot bases zero. "shuffle": the mean over `shuffles` that keep dinucleotides and N in
+        place. "composition": the mean of the sequence's own vectors. Several: their mean, and each in `compared`.
+        Default: "mask", and "shuffle" where bases are read.
     steps, most_steps
         Points of the integral; doubled until the error of completeness is below 1 %, or `most_steps` is reached.
     both_strands
         The mean over both strands, by base.
     frames
         The mean over so many frames of k-mers, 1 to k, by base: in frame f the first f bases stand as single letters.
-
-    Raises
-    ------
-    ValueError
-        An unknown baseline, a target or frame that is not there, no sequence, a model without anything to differentiate,
-        or gradients that are not finite.
 
     Examples
     --------
@@ -91,41 +73,47 @@ def integrated_gradients(
     [0.0, 1.0, 1.0, 0.0]
     """
     of = reader(model)
-    named = _names(of, baseline)
+    names = _names(of, baseline)
     if not 1 <= steps <= most_steps:
         raise ValueError(f"steps must be 1 to most_steps ({most_steps:,}); received {steps:,}.")
     if shuffles < 1:
         raise ValueError(f"There must be at least one shuffle; received {shuffles:,}.")
 
     def attribute(rows: list[_Row]) -> list[Attribution]:
-        ids = np.stack([of.masked_ids(row.tokens, row.target) for row in rows])
-        starts = [
-            [each for name in named for each in _baselines(of, row, name, shuffles, seed)] for row in rows
-        ]
         target, tokens = rows[0].target, rows[0].tokens
+        ids = np.stack([of.masked_ids(row.tokens, row.target) for row in rows])
         if tokens.vocabulary.k == 1:
             values, shares = of.ask(ids, target, tokens), [None] * len(rows)
         else:
             values, slopes = of.gradients(ids, target, tokens)
             shares = _shares(of, rows, ids, slopes)
-        parts, known, used = _integrals(of, rows, ids, starts, values, steps, most_steps)
-        found = []
-        for index, (row, value, share) in enumerate(zip(rows, values.tolist(), shares, strict=True)):
-            kinds = [each.name for each in starts[index]]
-            compared = []
-            for name in named:
-                own = [place for place, other in enumerate(kinds) if other == name]
-                part, at = parts[index][own].mean(axis=0), float(known[index][own].mean())
-                compared.append(Compared(name, len(own), at, part, _error(part, value, at)))
-            weights = _weights(kinds)
-            part, at = weights @ parts[index], float(weights @ known[index])
-            found.append(
-                Attribution(
-                    row.tokens, part, "integrated gradients", " + ".join(named), value, at, _error(part, value, at), used[index],
-                    unit=row.target.unit(model), shares=share, compared=tuple(compared),
-                )
-            )  # fmt: skip
-        return found
+        # All integrals, of each row those of each name, and of a name each draw.
+        starts = [[_baselines(of, row, name, shuffles, seed) for name in names] for row in rows]
+        owner = np.repeat(np.arange(len(rows)), [sum(map(len, draws)) for draws in starts])
+        begins = torch.stack([vectors for draws in starts for some in draws for vectors in some])
+        known = of.ask(ids[owner], target, tokens, begins)
+        results: dict[int, Attribution] = {}
+        points = steps
+        while unfinished := [row for row in range(len(rows)) if row not in results]:
+            places = np.flatnonzero(np.isin(owner, unfinished))
+            parts = _integrals(of, ids[owner[places]], begins[places], target, tokens, points)
+            for row in unfinished:
+                value, compared = float(values[row]), []
+                ends = np.cumsum([len(draws) for draws in starts[row]])[:-1]
+                own = np.split(parts[owner[places] == row], ends), np.split(known[owner == row], ends)
+                for name, some, at in zip(names, *own, strict=True):
+                    part, there = some.mean(axis=0), float(at.mean())
+                    compared.append(Compared(name, len(at), there, part, _error(part, value, there)))
+                part = np.mean([each.per_token for each in compared], axis=0)
+                there = float(np.mean([each.value for each in compared]))
+                error = _error(part, value, there)
+                if error <= ENOUGH or points * 2 > most_steps:
+                    results[row] = Attribution(
+                        rows[row].tokens, part, "integrated gradients", " + ".join(names), value, there, error, points,
+                        rows[row].target.unit(model), shares[row], tuple(compared),
+                    )  # fmt: skip
+            points *= 2
+        return [results[row] for row in range(len(rows))]
 
     return _over(of, sequences, target, both_strands, frames, attribute)
 
@@ -139,13 +127,8 @@ def gradient_times_input(
     model: Any, sequences: list[str], target: Target | Sequence[Target], *, both_strands: bool = ..., frames: int = ...
 ) -> list[Attribution]: ...  # fmt: skip
 def gradient_times_input(
-    model: Any,
-    sequences: str | list[str],
-    target: Target | Sequence[Target],
-    *,
-    both_strands: bool = False,
-    frames: int = 1,
-) -> Attribution | list[Attribution]:
+    model: Any, sequences: str | list[str], target: Target | Sequence[Target], *, both_strands: bool = False, frames: int = 1
+) -> Attribution | list[Attribution]:  # fmt: skip
     """The gradient of the target at each vector times that vector: one pass, no baseline, not complete.
 
     Parameters and errors as those of `integrated_gradients`.
@@ -167,7 +150,7 @@ def gradient_times_input(
 
 
 class _Row(NamedTuple):
-    """A strand and frame of a sequence, and what is asked of it."""
+    """A strand and frame of a sequence, and its target."""
 
     tokens: Tokens
     target: Target
@@ -175,14 +158,10 @@ class _Row(NamedTuple):
 
 
 def _over(
-    of: Reader,
-    sequences: str | list[str],
-    target: Target | Sequence[Target],
-    both_strands: bool,
-    frames: int,
+    of: Reader, sequences: str | list[str], target: Target | Sequence[Target], both_strands: bool, frames: int,
     attribute: Callable[[list[_Row]], list[Attribution]],
-) -> Any:
-    """The attribution of each sequence over its strands and frames; what is cut alike and asked the same goes together."""
+) -> Any:  # fmt: skip
+    """The attribution of each sequence over its strands and frames; rows that are cut alike with one target go together."""
     texts = [sequences] if isinstance(sequences, str) else list(sequences)
     targets = list(target) if isinstance(target, Sequence) else [target] * len(texts)
     if not texts:
@@ -195,9 +174,7 @@ def _over(
     for text, asked in zip(texts, targets, strict=True):
         k = of.tokenize(text).vocabulary.k
         if not 1 <= frames <= k:
-            raise ValueError(
-                f"frames must be 1 to {k} for {of.name}, the bases of a token; received {frames}."
-            )
+            raise ValueError(f"frames must be 1 to {k} for {of.name}; received {frames}.")
         strands = [(text, asked)]
         if both_strands:
             strands.append((reverse_complement(text), asked.mirrored(len(text))))
@@ -231,94 +208,38 @@ def _shares(of: Reader, rows: list[_Row], ids: np.ndarray, slopes: torch.Tensor)
 
 
 def _integrals(
-    of: Reader,
-    rows: list[_Row],
-    ids: np.ndarray,
-    starts: list[list[Baseline]],
-    values: np.ndarray,
-    steps: int,
-    most_steps: int,
-) -> tuple[list[np.ndarray], list[np.ndarray], list[int]]:
-    """Of each row: contributions [baseline, token], targets of the baselines [baseline], and points.
+    of: Reader, ids: np.ndarray, begins: torch.Tensor, target: Target, tokens: Tokens, steps: int
+) -> np.ndarray:
+    """Contributions [row, token] of ids [row, token] against vectors [row, token, channel], by captum."""
+    from captum.attr import IntegratedGradients  # it loads matplotlib
 
-    Integrals that are not complete are done again with twice the points.
-    """
-    from captum.attr import IntegratedGradients
-
-    target, tokens = rows[0].target, rows[0].tokens
-    device = of.table.device
-    owner = np.repeat(np.arange(len(rows)), [len(of_row) for of_row in starts])
-    begins = torch.stack([each.vectors(of) for of_row in starts for each in of_row])
-    at_baselines = of.ask(ids[owner], target, tokens, begins)
-    known = [at_baselines[owner == row] for row in range(len(rows))]
-    weights = [_weights([each.name for each in of_row]) for of_row in starts]
-    size = of.at_once(ids.shape[1])
     method = IntegratedGradients(lambda vectors, own: of.answer(vectors, own, tokens, target))
 
-    def integrated(some: np.ndarray, steps: int, size: int) -> torch.Tensor:
-        own = torch.from_numpy(ids[owner[some[:size]]]).to(device)
+    def integrated(done: int, size: int) -> torch.Tensor:
+        own = torch.from_numpy(ids[done : done + size]).to(of.table.device)
         return method.attribute(
-            of.vectors(own).detach(),
-            baselines=begins[torch.from_numpy(some[:size]).to(device)],
-            additional_forward_args=(own,),
-            n_steps=steps,
-            internal_batch_size=size,
-            method="gausslegendre",
-        )
+            of.vectors(own).detach(), baselines=begins[done : done + size], additional_forward_args=(own,),
+            n_steps=steps, internal_batch_size=size, method="gausslegendre",
+        )  # fmt: skip
 
-    found, used = {}, [0] * len(rows)
+    parts, size = [], of.at_once(ids.shape[1])
     with of.steady():
-        while unfinished := [row for row in range(len(rows)) if not used[row]]:
-            places = np.flatnonzero(np.isin(owner, unfinished))
-            parts: list[np.ndarray] = []
-            while len(parts) < len(places):
-                # Captum cannot split a point: no more integrals at once than sequences fit in a pass.
-                made, size = within_memory(partial(integrated, places[len(parts) :], steps), size)
-                parts += list(of.finite(made).double().sum(-1).detach().cpu().numpy())
-            for row in unfinished:
-                found[row] = np.stack(parts)[owner[places] == row]
-                error = _error(
-                    weights[row] @ found[row], float(values[row]), float(weights[row] @ known[row])
-                )
-                if error <= ENOUGH or steps * 2 > most_steps:
-                    used[row] = steps
-            steps *= 2
-    return [found[row] for row in range(len(rows))], known, used
-
-
-def _weights(names: list[str]) -> np.ndarray:
-    """What each baseline counts: names alike, and the draws of a name alike among them."""
-    return np.array([1 / len(set(names)) / names.count(name) for name in names])
+        while len(parts) < len(ids):
+            # Captum cannot split a point: no more integrals at once than sequences fit in a pass.
+            made, size = within_memory(partial(integrated, len(parts)), size)
+            parts += list(of.finite(made).double().sum(-1).detach().cpu().numpy())
+    return np.stack(parts)
 
 
 def _error(contributions: np.ndarray, value: float, known: float) -> float:
-    """Of completeness, relative to the change.
-
-    A change below a ten-thousandth of the value counts as that: single precision cannot tell one per cent of less.
-    """
+    """Of completeness, relative to the change, at least a ten-thousandth of the value: single precision has no less."""
     change = value - known
     least = max(_LEAST * max(abs(value), abs(known)), 1e-12)
     return float(abs(contributions.sum() - change) / max(abs(change), least))
 
 
-class Baseline(NamedTuple):
-    """One beginning of an integral: ids int64 [piece], of which some are the mean of all vectors instead, bool [piece]."""
-
-    name: str
-    ids: np.ndarray
-    average: np.ndarray
-
-    def vectors(self, of: Reader) -> torch.Tensor:
-        """Vectors [piece, channel]."""
-        found = of.vectors(torch.from_numpy(self.ids).to(of.table.device)).detach()
-        places = torch.from_numpy(self.average).to(found.device)
-        if bool(places.any()):
-            found[places] = found[places].mean(0)
-        return found
-
-
 def _names(of: Reader, baseline: str | Sequence[str] | None) -> tuple[str, ...]:
-    """The baselines that were asked for; of None "mask", and "shuffle" where bases are read."""
+    """The baselines that were asked for, or the default."""
     known = BASELINES[1:] if of.pieces_are_bases else BASELINES
     if baseline is None:
         return ("shuffle",) if of.pieces_are_bases else ("mask",)
@@ -326,18 +247,20 @@ def _names(of: Reader, baseline: str | Sequence[str] | None) -> tuple[str, ...]:
     wrong = [name for name in asked if name not in known]
     if wrong or not asked or len(set(asked)) < len(asked):
         raise ValueError(
-            f"Baselines must be one or several of {', '.join(known)} for {of.name}, each once; received "
-            f"{wrong[0] if wrong else list(asked)!r}. Name those."
+            f"Baselines must be of {', '.join(known)} for {of.name}, each once; received {wrong[0] if wrong else list(asked)!r}."
         )
     return asked
 
 
-def _baselines(of: Reader, row: _Row, name: str, shuffles: int, seed: int) -> list[Baseline]:
-    """The baselines of a name; special tokens stay, and what the target masks is masked."""
+def _baselines(of: Reader, row: _Row, name: str, shuffles: int, seed: int) -> list[torch.Tensor]:
+    """Vectors [piece, channel] of each draw; special tokens stay, and what the target masks is masked."""
     tokens, ids = row.tokens, of.masked_ids(row.tokens, row.target)
-    nowhere = np.zeros(len(ids), dtype=bool)
+
+    def vectors(ids: np.ndarray) -> torch.Tensor:
+        return of.vectors(torch.from_numpy(ids).to(of.table.device)).detach()
+
     if name == "shuffle":
-        found = []
+        drawn = []
         for draw in range(shuffles):
             other = of.tokenize(shuffle(tokens.sequence, k=2, seed=seed + draw), row.phase)
             if not np.array_equal(other.spans, tokens.spans):
@@ -345,11 +268,12 @@ def _baselines(of: Reader, row: _Row, name: str, shuffles: int, seed: int) -> li
                     f"A shuffle must be cut where the sequence is; {of.name} cuts by what stands there. "
                     "Take baseline='mask', 'n' or 'composition'."
                 )
-            found.append(Baseline(name, of.masked_ids(other, row.target), nowhere))
-        return found
+            drawn.append(vectors(of.masked_ids(other, row.target)))
+        return drawn
     free = ~tokens.is_special & (ids == tokens.ids)
     if name == "composition":
-        # N stay, as in shuffles: they are no base to be mixed.
-        return [Baseline(name, ids, free & ~tokens.is_n)]
-    filled = of.hidden_id if name == "mask" else of.n_id(tokens)
-    return [Baseline(name, np.where(free, filled, ids), nowhere)]
+        start, mixed = vectors(ids), torch.from_numpy(free & ~tokens.is_n).to(of.table.device)  # N stay
+        if bool(mixed.any()):
+            start[mixed] = start[mixed].mean(0)
+        return [start]
+    return [vectors(np.where(free, of.hidden_id if name == "mask" else of.n_id(tokens), ids))]

@@ -1,8 +1,4 @@
-"""How a model is asked: pieces with ids, vectors of these that are differentiated, and what comes out. One `Reader` a kind.
-
-A reader is to attribution what a tokenizer is to a model: tokens of a vocabulary and one-hot bases are the same to all
-that follows, ids that a table turns into vectors.
-"""
+"""`Reader`: a model as attribution reads it, ids of tokens or bases, vectors of these to differentiate, and a target's value."""
 
 from __future__ import annotations
 
@@ -25,16 +21,15 @@ _ADVICE = {"states": "BaseProbability, Direction or Probe", "sites": "SpliceSite
 _KEPT_IN_TRAINING = 1 - 0.15 * 0.8  # tokens of ESM that were not dropped, as transformers has it
 _AT_ONCE = 48  # variants of a sequence
 
-Found = TypeVar("Found")
+Made = TypeVar("Made")
 
 
 class Reader:
-    """A model as it is asked here.
+    """A model as it is read here, tokens and one-hot bases alike.
 
-    `model` is what was given, which targets see; `module` the torch module, whose mode and gradients are put back as they
-    were; `table` the vectors of the ids [id, channel]: the embedding, or one-hot bases; `tokenizes` the model with its
-    tokenizer. `gives` says what a target is
-    told: "states", hidden states one a layer, "scores" of outputs, or splice "sites".
+    `model` is what was given, which targets see; `module` the torch module; `table` the vectors of the ids [id, channel];
+    `tokenizes` the model with its tokenizer; `gives` what a target gets: hidden "states" of each layer, "scores" of
+    outputs, or splice "sites".
     """
 
     pieces_are_bases = False
@@ -46,11 +41,9 @@ class Reader:
 
     @property
     def name(self) -> str:
-        """Of the model, for messages."""
         return str(getattr(self.model, "name", type(self.model).__name__))
 
     def tokenize(self, sequence: str, phase: int = 0) -> Tokens:
-        """The pieces of a sequence."""
         return self.tokenizes.tokenize(sequence, **({"phase": phase} if phase else {}))
 
     def asked(self, tokens: Tokens) -> Tokens:
@@ -80,10 +73,9 @@ class Reader:
 
     def masked_ids(self, tokens: Tokens, target: Target) -> np.ndarray:
         """Ids of a sequence with the target's tokens masked, int64 [piece]."""
-        of = getattr(target, "of", "states")
-        if of != self.gives:
+        if target.of != self.gives:
             raise ValueError(
-                f"{type(target).__name__} is a target over {of}; {self.name} gives {self.gives}. Ask for {_ADVICE[self.gives]}."
+                f"{type(target).__name__} is a target over {target.of}; {self.name} gives {self.gives}. Ask for {_ADVICE[self.gives]}."
             )
         ids = tokens.ids.copy()
         places = target.masked(self.asked(tokens))
@@ -97,52 +89,46 @@ class Reader:
 
     def values(self, sequences: Sequence[str], target: Any) -> np.ndarray:
         """The target of sequences, float64 [sequence]; those that are cut alike are passed together."""
-        found = np.empty(len(sequences))
+        values = np.empty(len(sequences))
         rows: dict[bytes, list[int]] = {}
         tokenised = [self.tokenize(sequence) for sequence in sequences]
         for row, tokens in enumerate(tokenised):
             rows.setdefault(tokens.spans.tobytes(), []).append(row)
         for together in rows.values():
             ids = np.stack([self.masked_ids(tokenised[row], target) for row in together])
-            found[together] = self.ask(ids, target, tokenised[together[0]])
-        return found
+            values[together] = self.ask(ids, target, tokenised[together[0]])
+        return values
 
     def ask(
         self, ids: np.ndarray, target: Target, tokens: Tokens, vectors: torch.Tensor | None = None
     ) -> np.ndarray:
-        """The target of each row of ids [sequence, piece] of equal tokens, float64 [sequence], without gradients.
-
-        `vectors` [sequence, piece, channel] stand in for those of the ids.
-        """
-
-        def asked(size: int) -> torch.Tensor:
-            parts = []
-            for start in range(0, len(ids), size):
-                some = torch.from_numpy(ids[start : start + size]).to(self.table.device)
-                given = self.vectors(some) if vectors is None else vectors[start : start + size]
-                parts.append(self.answer(given, some, tokens, target))
-            return torch.cat(parts)
-
+        """The target [sequence] of ids [sequence, piece] of equal tokens, or of `vectors` [sequence, piece, channel] for them."""
         with torch.inference_mode(), self.steady():
-            found, _ = within_memory(asked, self.at_once(ids.shape[1]))
-        return found.double().cpu().numpy()
+            return self._passes(ids, target, tokens, vectors, sloped=False)[0]
 
     def gradients(self, ids: np.ndarray, target: Target, tokens: Tokens) -> tuple[np.ndarray, torch.Tensor]:
         """The target of each row [sequence], and its gradient at each vector [sequence, piece, channel]."""
+        with torch.enable_grad(), self.steady():
+            values, slopes = self._passes(ids, target, tokens, None, sloped=True)
+        return values, self.finite(torch.cat(slopes))
 
-        def asked(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _passes(
+        self, ids: np.ndarray, target: Target, tokens: Tokens, vectors: torch.Tensor | None, *, sloped: bool
+    ) -> tuple[np.ndarray, list[torch.Tensor]]:
+        def passed(size: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
             values, slopes = [], []
             for start in range(0, len(ids), size):
                 some = torch.from_numpy(ids[start : start + size]).to(self.table.device)
-                given = self.vectors(some).detach().requires_grad_()
+                given = self.vectors(some) if vectors is None else vectors[start : start + size]
+                given = given.detach().requires_grad_() if sloped else given
                 value = self.answer(given, some, tokens, target)
-                slopes.append(torch.autograd.grad(value.sum(), given)[0])
+                if sloped:
+                    slopes.append(torch.autograd.grad(value.sum(), given)[0])
                 values.append(value.detach())
-            return torch.cat(values), torch.cat(slopes)
+            return torch.cat(values), slopes
 
-        with self.steady(), torch.enable_grad():
-            (values, slopes), _ = within_memory(asked, self.at_once(ids.shape[1]))
-        return values.double().cpu().numpy(), self.finite(slopes)
+        (values, slopes), _ = within_memory(passed, self.at_once(ids.shape[1]))
+        return values.double().cpu().numpy(), slopes
 
     def finite(self, slopes: torch.Tensor) -> torch.Tensor:
         """The gradients, once they are known to be finite."""
@@ -169,7 +155,7 @@ class Reader:
 
     @contextmanager
     def steady(self) -> Generator[None]:
-        """The module in eval mode and its weights without gradients, each put back as it was found."""
+        """The module in eval mode and its weights without gradients, each put back as it was."""
         modes = [(part, part.training) for part in self.module.modules()]
         asked = [weight for weight in self.module.parameters() if weight.requires_grad]
         try:
@@ -184,7 +170,7 @@ class Reader:
                 weight.requires_grad_(True)
 
 
-def within_memory(make: Callable[[int], Found], size: int) -> tuple[Found, int]:
+def within_memory(make: Callable[[int], Made], size: int) -> tuple[Made, int]:
     """What `make` gives with the largest batch that fits, and that size."""
     while True:
         try:
@@ -199,86 +185,61 @@ def within_memory(make: Callable[[int], Found], size: int) -> tuple[Found, int]:
             torch.cuda.empty_cache()
 
 
-class EmbeddingReader(Reader):
-    """A model with an embedding of tokens.
+class TokenReader(Reader):
+    """A model with an embedding of tokens, or what `finetuning.tune` made of one.
 
     ESM's embeddings, those of the Nucleotide Transformer, do more than look tokens up: with token dropout, as all v1 have
-    it, vectors of masks are zero and the others are scaled by how many are masked. `vectors` are behind that step, and
-    stand in for it.
+    it, vectors of masks are zero and the others are scaled by how many are masked. `vectors` are behind that step.
     """
 
-    def __init__(self, model: Any, module: nn.Module, encoder: Any, name: str) -> None:
+    def __init__(self, model: Any) -> None:
+        self.learner = learner = getattr(model, "learner", None)
+        encoder = model.module if learner is None else learner.encoder
         parts = dict(encoder.named_modules()) if isinstance(encoder, nn.Module) else {}
-        found = [
-            part
-            for at, part in parts.items()
-            if at.endswith("word_embeddings") and isinstance(part, nn.Embedding)
-        ]
-        if not found:
+        self.layer: Any = next(
+            (part for at, part in parts.items() if at.endswith("word_embeddings") and isinstance(part, nn.Embedding)), None
+        )  # fmt: skip
+        if self.layer is None:
+            name = getattr(model if learner is None else learner.model, "name", type(model).__name__)
             raise ValueError(
                 f"Attribution needs an embedding of tokens or one-hot bases to differentiate; {name} has neither. Pass a "
                 "model of `models.load`, what `finetuning.tune` gives, or a network called with bases [sequence, 4, base] "
                 "and a mask."
             )
-        self.layer = found[0]
-        super().__init__(model, module, self.layer.weight)
+        super().__init__(model, encoder if learner is None else learner, self.layer.weight)
+        if learner is not None:
+            self.tokenizes, self.gives = learner.model, "scores"
         self.embeddings: Any = next(
             (part for part in parts.values() if type(part).__name__ == "EsmEmbeddings"), None
         )
 
+    @property
+    def name(self) -> str:
+        return super().name if self.learner is None else f"{self.learner.model.name}, tuned"
+
     def vectors(self, ids: torch.Tensor) -> torch.Tensor:
-        found = self.table[ids]
+        looked_up = self.table[ids]
         if not getattr(self.embeddings, "token_dropout", False):
-            return found
+            return looked_up
         masked = ids == self.embeddings.mask_token_id
         kept = 1 - masked.float().mean(-1)[..., None, None]
-        return (found.masked_fill(masked[..., None], 0) * _KEPT_IN_TRAINING / kept).to(found.dtype)
+        return (looked_up.masked_fill(masked[..., None], 0) * _KEPT_IN_TRAINING / kept).to(looked_up.dtype)
 
-    @contextmanager
-    def read(self, vectors: torch.Tensor) -> Generator[None]:
-        """The model reads these vectors."""
-        layer, given = self.layer, vectors
+    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Any:
+        layer, read = self.layer, vectors
         if self.embeddings is not None:
-            layer, given = self.embeddings, self.embeddings(inputs_embeds=vectors)
-        handle = layer.register_forward_hook(lambda *_: given)
+            layer, read = self.embeddings, self.embeddings(inputs_embeds=vectors)
+        handle = layer.register_forward_hook(lambda *_: read)
         try:
-            yield
-        finally:
-            handle.remove()
-
-
-class TokenReader(EmbeddingReader):
-    """A Nucleotide Transformer, or a peer with an embedding of tokens."""
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model, model.module, model.module, getattr(model, "name", type(model).__name__))
-
-    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
-        with self.read(vectors):
+            if self.learner is not None:
+                (prepared,) = self.learner.prepare([tokens.sequence])
+                rows = [prepared._replace(item=replace(tokens, ids=row)) for row in ids.cpu().numpy()]
+                return self.learner(rows)
             if hasattr(self.module, "esm"):
                 return self.module.esm(input_ids=ids, output_hidden_states=True).hidden_states
             return self.module.states(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
-
-
-class TunedReader(EmbeddingReader):
-    """What `finetuning.tune` gives: an encoder with a head."""
-
-    gives = "scores"
-
-    def __init__(self, tuned: Any) -> None:
-        self.learner = tuned.learner
-        super().__init__(tuned, self.learner, self.learner.encoder, self.learner.model.name)
-        self.tokenizes = self.learner.model
-
-    @property
-    def name(self) -> str:
-        return f"{self.learner.model.name}, tuned"
-
-    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> torch.Tensor:
-        (prepared,) = self.learner.prepare([tokens.sequence])
-        rows = [prepared._replace(item=replace(tokens, ids=row)) for row in ids.cpu().numpy()]
-        with self.read(vectors):
-            return self.learner(rows)
+        finally:
+            handle.remove()
 
 
 class BaseReader(Reader):
@@ -290,13 +251,10 @@ class BaseReader(Reader):
 
     def __init__(self, model: Any, module: nn.Module) -> None:
         vocabulary = self._cut.vocabulary
-        like = next(
-            (part for part in (*module.parameters(), *module.buffers()) if part.is_floating_point()),
-            torch.zeros(()),
-        )
+        weights = (*module.parameters(), *module.buffers(), torch.zeros(()))
+        like = next(weight for weight in weights if weight.is_floating_point())
         table = torch.zeros(len(vocabulary), 4, dtype=like.dtype, device=like.device)
-        # What is no base is zeros: N, and what is hidden.
-        table[vocabulary.single_ids.tolist(), range(4)] = 1
+        table[vocabulary.single_ids.tolist(), range(4)] = 1  # N, and what is hidden, are zeros
         super().__init__(model, module, table)
 
     @property
@@ -312,7 +270,7 @@ class BaseReader(Reader):
 
 
 class ConvolutionReader(BaseReader):
-    """BPNet as published: hidden states by base."""
+    """Hidden states by base of BPNet as published, and by bin of Enformer, filled up with N to whole bins."""
 
     gives = "states"
 
@@ -320,19 +278,14 @@ class ConvolutionReader(BaseReader):
         return self.model.tokenize(tokens.sequence)
 
     def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
+        if not hasattr(self.module, "iconv"):
+            beyond = -vectors.shape[1] % self.module.bin
+            return self.module.read(nn.functional.pad(vectors, (0, 0, 0, beyond))).hidden
         handle = self.module.iconv.register_forward_pre_hook(lambda *_: vectors.transpose(1, 2))
         try:
             return self.module.states(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
         finally:
             handle.remove()
-
-
-class BinReader(ConvolutionReader):
-    """Enformer: hidden states by bin, of bases filled up with N to whole bins as the model does it."""
-
-    def given(self, vectors: torch.Tensor, ids: torch.Tensor, tokens: Tokens) -> Sequence[torch.Tensor]:
-        beyond = -vectors.shape[1] % self.module.bin
-        return self.module.read(nn.functional.pad(vectors, (0, 0, 0, beyond))).hidden
 
 
 class SpliceReader(BaseReader):
@@ -354,7 +307,7 @@ class SpliceReader(BaseReader):
             return super().values(sequences, target)
         ids = np.stack([self.masked_ids(self.tokenize(text), target) for text in sequences])
         bases = self._around(self.table[torch.from_numpy(ids).to(self.table.device)], target.position)
-        found, context = np.empty(len(ids)), self.model.context
+        values, context = np.empty(len(ids)), self.model.context
         with torch.inference_mode(), self.steady():
             whole = [network.near(bases[:1], context) for network in self.module.networks]
             for start in range(0, len(ids), _AT_ONCE):
@@ -369,8 +322,8 @@ class SpliceReader(BaseReader):
                     near = low + 200 <= context < high - 200
                     logits.append(network.site(mixed, sums if near else summed.expand(len(some), -1)))
                 scores = target.score(self.model, torch.stack(logits), None)
-                found[start : start + len(some)] = scores.double().cpu().numpy()
-        return found
+                values[start : start + len(some)] = scores.double().cpu().numpy()
+        return values
 
     def _around(self, vectors: torch.Tensor, position: int) -> torch.Tensor:
         """Bases [sequence, 4, 10,001] with the position in the middle."""
@@ -381,17 +334,11 @@ class SpliceReader(BaseReader):
 
 def reader(model: Any) -> Reader:
     """How a model is read; a ValueError where nothing in it can be differentiated."""
-    learner, module = getattr(model, "learner", None), getattr(model, "module", None)
+    learner, module = (getattr(model, name, None) for name in ("learner", "module"))
     if hasattr(learner, "network"):
         return BaseReader(model, learner.network)
-    if hasattr(learner, "encoder"):
-        return TunedReader(model)
     if isinstance(model, nn.Module):
         return BaseReader(model, model)
-    kinds: dict[str, Callable[..., Reader]] = {
-        "networks": SpliceReader,
-        "iconv": ConvolutionReader,
-        "read": BinReader,
-    }
+    kinds: dict[str, Any] = {"networks": SpliceReader, "iconv": ConvolutionReader, "read": ConvolutionReader}
     kind = next((kind for part, kind in kinds.items() if hasattr(module, part)), None)
-    return TokenReader(model) if kind is None else kind(model, module)
+    return TokenReader(model) if kind is None or hasattr(learner, "encoder") else kind(model, module)

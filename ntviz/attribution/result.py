@@ -20,11 +20,7 @@ ENOUGH = 0.01
 
 
 class Compared(NamedTuple):
-    """What one baseline says by itself.
-
-    `draws` were averaged, of shuffles several; `value` is their mean target, `per_token` float64 [token] the mean
-    contributions against them, and `error` the completeness against this baseline alone.
-    """
+    """One baseline: means over its `draws` of the target and of contributions [token], and its own error of completeness."""
 
     name: str
     draws: int
@@ -44,30 +40,11 @@ class View(NamedTuple):
 class Attribution:
     """Contributions of the bases of a sequence to one number.
 
-    Attributes
-    ----------
-    tokens
-        Of the sequence; one a base for models that read one-hot bases.
-    per_token
-        float64 [token], in the unit of the target; its sum is `value` less `baseline_value`, up to `error`.
-    method, baseline
-        How it was computed, and what the sequence was compared with, names joined by " + ".
-    value, baseline_value
-        The target of the sequence, and the mean target of its baselines; nan for a method without baseline.
-    error
-        Completeness: |sum of contributions - (value - baseline_value)| / |value - baseline_value|, the latter at least a
-        ten-thousandth of the value; nan without baseline.
-    steps
-        Of the integral; 0 where there is none.
-    unit
-        Of the target and of all contributions.
-    shares
-        float64 [base]: parts of the token by gradient; None: even ones.
-    compared
-        Each baseline by itself; `per_token` is their mean, each weighing the same.
-    views
-        Where strands or frames were averaged, each of them: values and contributions by base are means over them, `error`
-        is the worst; `tokens` and `per_token` are those of the first.
+    `per_token` float64 [token] is in the `unit` of the target; its sum is `value` less `baseline_value`, the mean target of the
+    baselines, up to `error`, the completeness: |sum of contributions - change| / |change|, the change at least a
+    ten-thousandth of the value. `baseline_value` and `error` are nan for a method without baseline. `shares` float64 [base]
+    are parts of the token by gradient; None: even ones. `compared` has each baseline by itself; `per_token` is their mean.
+    `views` are strands and frames, where they were averaged by base: `error` is the worst, `per_token` that of the first.
     """
 
     tokens: Tokens
@@ -84,8 +61,8 @@ class Attribution:
     views: tuple[View, ...] = ()
 
     def __repr__(self) -> str:
-        told = "no baseline" if np.isnan(self.error) else f"error {self.error:.2%}, {self.steps:,} steps"
-        return f"Attribution({self.method} over {len(self.tokens.sequence):,} bp against {self.baseline or 'nothing'}: {told})"
+        error = "no baseline" if np.isnan(self.error) else f"error {self.error:.2%}, {self.steps:,} steps"
+        return f"Attribution({self.method} over {len(self.tokens.sequence):,} bp against {self.baseline or 'nothing'}: {error})"
 
     @property
     def complete(self) -> bool:
@@ -99,13 +76,7 @@ class Attribution:
         ----------
         share
             "even": each base of a token gets an equal part. "gradient": by how much changing it would matter, to first order.
-            Both add up to the token's. "none": each base shows the whole of its token, for looking at only: they do not add
-            up. Where a token is one base, all three are the same.
-
-        Raises
-        ------
-        ValueError
-            Another share, or "none" of several strands or frames, whose tokens differ.
+            "none": each base shows the whole of its token, to look at only; a ValueError of several strands or frames.
         """
         if share not in SHARES:
             raise ValueError(f"share must be one of {', '.join(SHARES)}; received {share!r}.")
@@ -124,19 +95,13 @@ class Attribution:
 
     def by_token(self) -> np.ndarray:
         """Contributions by token of the first strand and frame, float64 [token]: of means, the sums of their bases."""
-        if not self.views:
-            return self.per_token
-        return self.tokens.from_bases(self.per_base(), reduce="sum")
+        return self.per_token if not self.views else self.tokens.from_bases(self.per_base(), reduce="sum")
 
     def table(self, interval: Interval | None = None, *, share: str = "even") -> pd.DataFrame:
         """One row a base: [position, base, attribution], or [chrom, start, end, base, attribution] on the genome.
 
-        Positions are 0-based; `start` and `end` are those of BED. An interval on the strand - counts downwards.
-
-        Raises
-        ------
-        ValueError
-            An interval of another length, or a share as `per_base`.
+        Positions are 0-based; `start` and `end` are those of BED. An interval on the strand - counts downwards; one of
+        another length is a ValueError.
         """
         import pandas as pd
 
@@ -154,11 +119,11 @@ class Attribution:
 
 
 def averaged(views: list[View]) -> Attribution:
-    """The mean over strands and frames, told by base; one view is given as it is."""
-    first = views[0].attribution
+    """The mean over strands and frames by base; one view is given as it is."""
+    every = [view.attribution for view in views]
+    first = every[0]
     if len(views) == 1:
         return first
-    every = [view.attribution for view in views]
     strands, frames = len({view.flipped for view in views}), len(views)
     method = first.method + (", both strands" if strands == 2 else "")
     if frames > strands:
@@ -166,10 +131,10 @@ def averaged(views: list[View]) -> Attribution:
     return replace(
         first,
         method=method,
-        value=float(np.mean([one.value for one in every])),
-        baseline_value=float(np.mean([one.baseline_value for one in every])),
-        error=float(np.max([one.error for one in every])),
-        steps=max(one.steps for one in every),
+        value=float(np.mean([view.value for view in every])),
+        baseline_value=float(np.mean([view.baseline_value for view in every])),
+        error=float(np.max([view.error for view in every])),
+        steps=max(view.steps for view in every),
         shares=None,
         compared=(),
         views=tuple(views),
@@ -185,29 +150,27 @@ def by_gradient(tokens: Tokens, ids: np.ndarray, gradient: torch.Tensor, table: 
     """Parts of a token, which add up to one, by how much changing a base would matter, float64 [base].
 
     A base weighs as the mean of |gradient · (vector of the k-mer with another base there - vector of the k-mer)| over the
-    three other bases: the effect of each change to first order. `gradient` [token, channel] is that at each token's
-    vector, `table` [id, channel] holds the vectors of the ids. Parts are even where no change matters, in tokens that are
-    hidden (their `ids` [token] are not those of the tokens), and in tokens that are no k-mers.
+    three other bases: the effect of each change to first order. `gradient` is [token, channel], `table` [id, channel]. Parts
+    are even where no change matters, in tokens that are hidden, and in tokens that are no k-mers.
     """
     import torch
 
-    found, k = even(tokens), tokens.vocabulary.k
+    parts, k = even(tokens), tokens.vocabulary.k
     rows = np.flatnonzero(tokens.is_kmer & (ids == tokens.ids))
     if k == 1 or not len(rows):
-        return found
+        return parts
     kmers = tokens.vocabulary.kmer_ids
     numbers = ids[rows] - kmers.start
     # A k-mer's id is a number in base 4: another base moves it by its place.
     places = 4 ** np.arange(k)[::-1]
     digits = numbers[:, None] // places % 4
     others = (numbers[:, None] - digits * places)[..., None] + np.arange(4) * places[:, None]
-    slopes = (
-        (gradient[torch.from_numpy(rows).to(gradient.device)].float() @ table[kmers].float().T).cpu().numpy()
-    )
+    own = gradient[torch.from_numpy(rows).to(gradient.device)].float()
+    slopes = (own @ table[kmers].float().T).cpu().numpy()
     at = np.arange(len(rows))
     change = slopes[at[:, None, None], others] - slopes[at, numbers][:, None, None]
     weights = np.abs(change.astype(np.float64)).sum(-1) / 3
     total = weights.sum(1, keepdims=True)
     shares = np.divide(weights, total, out=np.full(weights.shape, 1 / k), where=total > 0)
-    found[tokens.spans[rows, :1] + np.arange(k)] = shares
-    return found
+    parts[tokens.spans[rows, :1] + np.arange(k)] = shares
+    return parts

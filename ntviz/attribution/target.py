@@ -37,17 +37,14 @@ class Target:
         return self
 
     def edited(self, start: int, end: int, by: int) -> Target:
-        """The same question once the bases start to end, 0-based half-open, became longer by so many.
-
-        A position behind them moves; one among them has no counterpart, which is a ValueError.
-        """
+        """The same question once the bases start to end, 0-based half-open, became longer by so many."""
         position = getattr(self, "position", None)
         if position is None or not by or position < start:
             return self
         if position < end:
             raise ValueError(
-                f"The position of a target must lie outside of an insertion or deletion, here {start:,} to {end:,}; received "
-                f"{position:,}. Give alternative_target."
+                f"A target must lie outside of an insertion or deletion, here {start:,} to {end:,}; received {position:,}. "
+                "Give alternative_target."
             )
         return replace(self, position=position + by)  # ty: ignore[invalid-argument-type]
 
@@ -69,14 +66,8 @@ def _within(position: int, tokens: Tokens) -> int:
 class SpliceSite(Target):
     """Log-odds, in nats, of a splice site at a position, by the mean probability of a splice model's networks.
 
-    Of a site that is there a probability is nearly 1 and moves no more; log-odds do.
-
-    Attributes
-    ----------
-    kind
-        "acceptor" (the first base of an exon) or "donor" (the last base of one).
-    position
-        0-based, in bp within the sequence. The bases that lie up to 5,000 bp from it are read; N lies beyond the ends.
+    `kind` is "acceptor" (the first base of an exon) or "donor" (the last base of one); `position` is 0-based, in bp within the
+    sequence. The bases that lie up to 5,000 bp from it are read; N lies beyond the ends.
     """
 
     kind: str
@@ -86,9 +77,7 @@ class SpliceSite(Target):
 
     def __post_init__(self) -> None:
         if self.kind not in ("acceptor", "donor"):
-            raise ValueError(
-                f"A splice site must be an acceptor or a donor; received {self.kind!r}. Choose one of the two."
-            )
+            raise ValueError(f"A splice site must be an acceptor or a donor; received {self.kind!r}.")
 
     def masked(self, tokens: Tokens) -> list[int]:
         _within(self.position, tokens)
@@ -114,17 +103,9 @@ class SpliceSite(Target):
 class BaseProbability(Target):
     """Log probability, in nats, of a base where its token is masked: what the model expects there from the rest.
 
-    It is the marginal over the k-mers of the token, as in `tokens.base_log_probs`. The bases of the token are hidden
-    together, so none of them can have an attribution.
-
-    Attributes
-    ----------
-    position
-        0-based, in bp within the sequence.
-    base
-        A, C, G or T.
-    against
-        Another base: then the target is the difference of the two log probabilities, `base` less `against`.
+    It is the marginal over the k-mers of the token, as in `tokens.base_log_probs`; none of the bases of the token can have an
+    attribution. `position` is 0-based, in bp within the sequence. With `against`, another base, the target is the difference
+    of the two log probabilities.
     """
 
     position: int
@@ -136,16 +117,12 @@ class BaseProbability(Target):
             if base not in BASES or len(base) != 1:
                 raise ValueError(f"A base must be one of A, C, G, T; received {base!r}.")
         if self.base == self.against:
-            raise ValueError(
-                f"The two bases of a contrast must differ; received {self.base} twice. Give the other allele."
-            )
+            raise ValueError(f"The two bases of a contrast must differ; received {self.base} twice.")
 
     def masked(self, tokens: Tokens) -> list[int]:
         index = int(tokens.token_at(_within(self.position, tokens)))
         if tokens.is_n[index]:
-            raise ValueError(
-                f"The base at {self.position:,} is N, which no model expects. Take another position."
-            )
+            raise ValueError(f"The base at {self.position:,} is N, which no model expects.")
         return [index]
 
     def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
@@ -167,8 +144,8 @@ class BaseProbability(Target):
         def log_probability(base: str) -> torch.Tensor:
             return logits[:, codes == BASES.index(base)].logsumexp(1) - logits.logsumexp(1)
 
-        found = log_probability(self.base)
-        return found if self.against is None else found - log_probability(self.against)
+        value = log_probability(self.base)
+        return value if self.against is None else value - log_probability(self.against)
 
     def mirrored(self, n: int) -> BaseProbability:
         other = None if self.against is None else reverse_complement(self.against)
@@ -180,19 +157,10 @@ class BaseProbability(Target):
 
 @dataclass(frozen=True, eq=False)
 class Direction(Target):
-    """The product of a mean hidden state with a vector: how far a sequence lies along a direction.
+    """The product of a mean hidden state with a vector [hidden], plus `offset`: how far a sequence lies along a direction.
 
-    The mean is over the tokens that cover bases, as probes see it, so that the coefficients of a linear probe, on its
-    scaler's scale, are a direction.
-
-    Attributes
-    ----------
-    vector
-        [hidden].
-    layer
-        0 (the embedding) to the number of layers; -1 for the last.
-    offset
-        Added to the product.
+    The mean is over the tokens that cover bases, as probes see it. `layer` is 0 (the embedding) to the number of layers, -1
+    for the last.
     """
 
     vector: np.ndarray
@@ -207,25 +175,63 @@ class Direction(Target):
         vector = np.asarray(self.vector, dtype=np.float32)
         if vector.shape != (mean.shape[-1],) or not np.isfinite(vector).all():
             raise ValueError(
-                f"A direction in {model.name} must have {mean.shape[-1]} finite numbers; received shape {vector.shape}"
-                + (" with others among them." if vector.shape == (mean.shape[-1],) else ".")
+                f"A direction in {model.name} must have {mean.shape[-1]} finite numbers; received shape {vector.shape}."
             )
         return mean @ torch.from_numpy(vector).to(mean.device) + self.offset
 
 
-@dataclass(frozen=True, eq=False)
-class Probe(Target):
-    """An output of a probe on the mean hidden state of a layer, before it becomes a probability.
+class _OfOutputs(Target):
+    """A target among several scores of a task; `kind` is that of the task, empty where none is known."""
 
-    Attributes
-    ----------
-    fitted
-        A fitted `probing.estimators.Fitted`: logistic regression, ridge or a network, in the layer's mean over tokens that
-        cover bases. Anything with such a `kind` and `layers()` will do.
-    index, against, scale
-        As those of `Output`.
-    layer
-        0 (the embedding) to the number of layers, -1 for the last. Default: that of `fitted.setting.features`.
+    def __post_init__(self: Any) -> None:
+        if self.scale is not None and self.scale not in SCALES:
+            raise ValueError(f"A scale must be one of {', '.join(SCALES)}; received {self.scale!r}.")
+        if self.index < 0 or (self.against is not None and self.against < 0):
+            raise ValueError(f"Outputs are counted from 0; received {self.index} and {self.against}.")
+        if self.index == self.against:
+            raise ValueError(f"The two outputs of a contrast must differ; received {self.index} twice.")
+
+    def kind(self, model: Any) -> str:
+        raise NotImplementedError
+
+    def _odds(self: Any, model: Any) -> bool:
+        """Whether log-odds are asked for, of what has classes or tracks."""
+        kind = self.kind(model)
+        can = kind in (*_CLASSES, "multilabel")
+        if self.scale == "log-odds" and not can:
+            raise ValueError(
+                f"Log-odds need classes or tracks; received {kind or 'a bare network, whose kind of task is not known'}. "
+                "Ask for scale='score'."
+            )
+        return can and self.scale != "score"
+
+    def number(self: Any, model: Any, scores: torch.Tensor, index: int, against: int | None) -> torch.Tensor:
+        """One number a row [sequence] of scores [sequence, output]."""
+        odds, n = self._odds(model), scores.shape[-1]
+        highest = max(index, index if against is None else against)
+        if highest >= n:
+            raise ValueError(f"Outputs must be 0 to {n - 1}; received {highest}. Name one that is there.")
+        if against is not None:
+            return scores[:, index] - scores[:, against]
+        if not odds or self.kind(model) == "multilabel":  # a track's score is its log-odds
+            return scores[:, index]
+        others = [place for place in range(n) if place != index]
+        return scores[:, index] - scores[:, others].logsumexp(-1)
+
+    def unit(self: Any, model: Any) -> str:
+        if not self._odds(model):
+            return "value" if self.kind(model) == "regression" else "score"
+        if self.against is not None and self.kind(model) in _CLASSES:
+            return "log ratio of probabilities (nats)"
+        return "log-odds (nats)" if self.against is None else "difference of log-odds (nats)"
+
+
+@dataclass(frozen=True, eq=False)
+class Probe(_OfOutputs):
+    """An output of a probe, a fitted `probing.estimators.Fitted`, on the mean hidden state of a layer.
+
+    `index`, `against` and `scale` are as those of `Output`; `layer` is 0 (the embedding) to the number of layers, -1 for the
+    last, by default that of `fitted.setting.features`.
     """
 
     fitted: Any
@@ -235,26 +241,27 @@ class Probe(Target):
     layer: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self.index, self.against, self.scale)
+        super().__post_init__()
         if not hasattr(self.fitted, "layers") or not hasattr(self.fitted, "kind"):
             raise ValueError(
-                f"A probe must be fitted and have kind and layers(); received {type(self.fitted).__name__}. "
-                "Pass a fitted probing.estimators.Fitted."
+                f"A probe must be fitted and have kind and layers(); received {type(self.fitted).__name__}."
             )
-        if self.layer is None and not isinstance(self._features, (int, np.integer)):
+        features: Any = getattr(getattr(self.fitted, "setting", None), "features", None)
+        if self.layer is None and not isinstance(features, (int, np.integer)):
             raise ValueError(
-                f"The layer of a probe must be a number; its vectors are called {self._features!r}. Give layer=..., as they were read."
+                f"The layer of a probe must be a number; its vectors are called {features!r}. Give layer=..., as they were read."
             )
+        if self.layer is None:
+            object.__setattr__(self, "layer", int(features))
 
-    @property
-    def _features(self) -> Any:
-        return getattr(getattr(self.fitted, "setting", None), "features", None)
+    def kind(self, model: Any) -> str:
+        return self.fitted.kind
 
     def score(self, model: Any, states: Sequence[torch.Tensor], tokens: Tokens) -> torch.Tensor:
         """[sequence], as the fitted probe scores the mean of each row."""
         import torch
 
-        x = _mean_state(model, states, tokens, int(self._features if self.layer is None else self.layer))
+        x = _mean_state(model, states, tokens, self.layer)  # ty: ignore[invalid-argument-type]
         layers = self.fitted.layers()
         if layers.weights[0].shape[0] != x.shape[1]:
             raise ValueError(
@@ -268,32 +275,19 @@ class Probe(Target):
         missing = [output for output in (self.index, self.against) if output not in (*column, None)]
         if missing:
             raise ValueError(
-                f"An output of a probe must be one that it was fitted to, of {sorted(column)}; received {missing[0]}. "
-                "What training lacks, or has alone, cannot be told from anything."
+                f"An output of a probe must be one that it was fitted to, of {sorted(column)}; received {missing[0]}."
             )
         against = None if self.against is None else column[self.against]
-        return _number(x, self.fitted.kind, column[self.index], against, self.scale)
-
-    def unit(self, model: Any) -> str:
-        return _unit(self.fitted.kind, self.against, self.scale)
+        return self.number(model, x, column[self.index], against)
 
 
 @dataclass(frozen=True)
-class Output(Target):
-    """An output of a fine-tuned model or of a network, before it becomes a probability.
+class Output(_OfOutputs):
+    """An output of a fine-tuned model or of a network (class, track or target `index`, from 0), before it is a probability.
 
-    Attributes
-    ----------
-    index
-        Class, track or target, from 0.
-    against
-        Another: then the difference of their scores; of classes, the logarithm of the ratio of their probabilities.
-    position
-        0-based, in bp within the sequence, for outputs by base; else None.
-    scale
-        "log-odds": log(p / (1 - p)) in nats, of a class or a track. "score": the number as the network gives it (a class's
-        logit, the value of a regression). Default: log-odds where the task of a `finetuning.Tuned` has classes or tracks; a
-        bare network has no task and gives scores.
+    With `against`, another, it is the difference of their scores; of classes, the logarithm of the ratio of their
+    probabilities. `position` is 0-based, in bp within the sequence, for outputs by base. `scale` is "log-odds": log(p / (1 - p))
+    in nats, of a class or a track, the default where the task has these; or "score": the number as the network gives it.
     """
 
     index: int = 0
@@ -303,36 +297,28 @@ class Output(Target):
 
     of: ClassVar[str] = "scores"
 
-    def __post_init__(self) -> None:
-        _check(self.index, self.against, self.scale)
+    def kind(self, model: Any) -> str:
+        return getattr(model, "kind", "") if hasattr(model, "learner") else ""
 
     def score(self, model: Any, scores: Any, tokens: Tokens) -> torch.Tensor:
         """[sequence], of scores [sequence], [sequence, output] or [sequence, base, output]."""
         if scores.ndim not in (1, 2, 3):
             raise ValueError(
-                "A network must give scores [sequence, output] or [sequence, base, output]; received shape "
-                f"{list(scores.shape)}. Wrap it in a module that gives these."
+                f"Scores must be [sequence, output] or [sequence, base, output]; received shape {list(scores.shape)}."
             )
         scores = scores[:, None] if scores.ndim == 1 else scores
         if (self.position is not None) != (scores.ndim == 3):
             raise ValueError(
-                "A target by base needs a position, and others have none; received position "
-                f"{self.position} for scores of shape {list(scores.shape)}. Say Output(index, position=...) for a task by base only."
+                f"A target by base needs a position, and others have none; received position {self.position} for scores of shape "
+                f"{list(scores.shape)}."
             )
         if self.position is not None:
             scores = scores[:, _within(self.position, tokens)]
-        return _number(scores.float(), _kind(model), self.index, self.against, self.scale)
+        return self.number(model, scores.float(), self.index, self.against)
 
     def mirrored(self, n: int) -> Output:
-        """The same output, of the same base counted from the other end.
-
-        A class that means a strand, as that of a splice site, means the other one there: both strands are a mean for what
-        has none.
-        """
+        """The same output, of the same base from the other end; a class that means a strand means the other one there."""
         return self if self.position is None else replace(self, position=n - 1 - self.position)
-
-    def unit(self, model: Any) -> str:
-        return _unit(_kind(model), self.against, self.scale)
 
 
 def _mean_state(model: Any, states: Sequence[torch.Tensor], tokens: Tokens, layer: int) -> torch.Tensor:
@@ -341,60 +327,7 @@ def _mean_state(model: Any, states: Sequence[torch.Tensor], tokens: Tokens, laye
 
     if not -1 <= layer < len(states):
         raise ValueError(
-            f"The layer of a target must lie in 0 (the embedding) to {len(states) - 1} for {model.name}, or be -1 for the "
-            f"last; received {layer}."
+            f"The layer of a target must lie in 0 to {len(states) - 1} for {model.name}, or be -1; received {layer}."
         )
     covering = torch.from_numpy(~np.asarray(tokens.is_special)).to(states[layer].device)
     return states[layer][:, covering].float().mean(1)
-
-
-def _check(index: int, against: int | None, scale: str | None) -> None:
-    if scale is not None and scale not in SCALES:
-        raise ValueError(f"The scale of a target must be one of {', '.join(SCALES)}; received {scale!r}.")
-    if index < 0 or (against is not None and against < 0):
-        raise ValueError(f"Outputs are counted from 0; received {index} and {against}. Name them from there.")
-    if index == against:
-        raise ValueError(
-            f"The two outputs of a contrast must differ; received {index} twice. Give the other one."
-        )
-
-
-def _kind(model: Any) -> str:
-    """The kind of task; empty for a bare network, which has none."""
-    return getattr(model, "kind", "") if hasattr(model, "learner") else ""
-
-
-def _odds(kind: str, scale: str | None) -> bool:
-    """Whether log-odds are asked for, of what has classes or tracks."""
-    can = kind in (*_CLASSES, "multilabel")
-    if scale == "log-odds" and not can:
-        raise ValueError(
-            f"Log-odds need classes or tracks; received {kind or 'a bare network, whose kind of task is not known'}. "
-            "Ask for scale='score'."
-        )
-    return can and scale != "score"
-
-
-def _number(
-    scores: torch.Tensor, kind: str, index: int, against: int | None, scale: str | None
-) -> torch.Tensor:
-    """One number a row [sequence] of scores [sequence, output]."""
-    odds, n = _odds(kind, scale), scores.shape[-1]
-    highest = max(index, index if against is None else against)
-    if highest >= n:
-        raise ValueError(f"Outputs must be 0 to {n - 1}; received {highest}. Name one that is there.")
-    if against is not None:
-        return scores[:, index] - scores[:, against]
-    if not odds or kind == "multilabel":
-        # A track's score is its log-odds.
-        return scores[:, index]
-    others = [place for place in range(n) if place != index]
-    return scores[:, index] - scores[:, others].logsumexp(-1)
-
-
-def _unit(kind: str, against: int | None, scale: str | None) -> str:
-    if not _odds(kind, scale):
-        return "value" if kind == "regression" else "score"
-    if against is not None and kind in _CLASSES:
-        return "log ratio of probabilities (nats)"
-    return "log-odds (nats)" if against is None else "difference of log-odds (nats)"

@@ -8,9 +8,8 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.benchmark.check import Checks, check
-    from ntviz.benchmark.matrix import predictions, results, run
+    from ntviz.benchmark.matrix import expand, find_task, predictions, results, run
     from ntviz.benchmark.methods import METHODS, Method, Settings
-    from ntviz.benchmark.reading import expand, find_task
     from ntviz.benchmark.registry import published
     from ntviz.benchmark.standings import Leaderboard, comparisons, layer_scores, leaderboard
     from ntviz.benchmark.task import Examples, Task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,9 @@ import numpy as np
 
 from ntviz import embeddings, probing, statistics, storage
 from ntviz.benchmark import methods
-from ntviz.benchmark.methods import Method, Settings
+from ntviz.benchmark.methods import TRAINED, Method, Settings
 from ntviz.benchmark.task import Examples, Task
+from ntviz.probing.labels import BY_CLASS
 from ntviz.probing.metrics import undefined
 
 if TYPE_CHECKING:
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 FORMAT = 3
 """Of cells; raised when what a number means changes, so that older cells are done again."""
 _ARRAYS = ("predicted", "ids", "groups", "labels", "draws")
+_CONTROLS = {"interval": "low", "permuted labels": "p", "control task": "control", "learning curve": "shot_1"}
+"""Controls of a result, and the column that says whether it has one."""
+_Split = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class How:
+    """How a task is solved; `controlled`: with permuted labels, the control task and the learning curve of a probe."""
+
+    method: Method
+    settings: Settings
+    seed: int = 0
+    controlled: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,298 +51,228 @@ class Cell:
     labels: np.ndarray
     # The first metric when groups are drawn again, float32 [draw]; empty where there are too few groups.
     draws: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
-    inner: list[dict[str, Any]] = field(
-        default_factory=list
-    )  # settings that were compared inside the training part
+    inner: list[dict[str, Any]] = field(default_factory=list)  # settings compared inside the training part
     seconds: float = float("nan")  # not in the row, which is the same whenever it is computed
 
 
-def key(
-    task: Task, method: Method, weights: str | None, settings: Settings, seed: int, *, controlled: bool
-) -> str:
+def key(task: Task, how: How, weights: str | None) -> str:
     """Name of a cell by what it depends on: examples, method, weights, settings, recipe and seed; 24 hexadecimal digits."""
-    recipe = methods.recipe(method, settings) if method.family in ("tuned", "network") else None
+    trained = how.method.family in TRAINED
     about = {
         "format": FORMAT,
         "task": task.checksum,
-        "method": method.name,
+        "method": how.method.name,
         "weights": weights,
-        "settings": settings.relevant(method),
-        "recipe": None if recipe is None else asdict(recipe),
-        "seed": seed,
-        "controlled": controlled,
+        "settings": how.settings.relevant(how.method),
+        "recipe": asdict(methods.recipe(how.method, how.settings)) if trained else None,
+        "seed": how.seed,
+        "controlled": how.controlled,
     }
     return storage.digest(about)[:24]
 
 
 def compute(
     task: Task,
-    method: Method,
-    model: Embedder | None,
-    settings: Settings,
-    *,
-    seed: int,
-    controlled: bool,
-    store: Store | None,
+    how: How,
+    model: Embedder | None = None,
     weights: str | None = None,
+    store: Store | None = None,
 ) -> Cell:
-    """The cell, computed; `controlled`: with permuted labels, the control task and the learning curve of a probe."""
+    """The cell, computed; `weights` is the fingerprint of the model, `store` keeps its vectors."""
+    method, settings = how.method, how.settings
     if task.kind not in method.kinds:
         raise ValueError(
             f"{method.label} does {', '.join(method.kinds)} tasks; {task.name} is {task.kind}."
             + (" Use head, ia3 or full." if task.kind == "per_base" else "")
         )
     started = time.monotonic()
-    pooled, train = _arranged(task, settings, seed)
+    pooled, train = _arranged(task, how)
+    inner: list[dict[str, Any]] = []
     if method.family == "probe":
-        cell = _probe(task, method, model, settings, pooled, train, seed, controlled, store, weights)
+        features = _features(how, model, pooled.sequences.tolist(), weights, store)
+        probed = probing.probe(
+            features, pooled.labels, pooled.groups, kind=task.kind, classes=len(task.classes),
+            method=method.name if method.needs_model else "logistic", train=train, n_folds=settings.n_folds, seed=how.seed,
+        )  # fmt: skip
+        row = _probed(task, how, pooled, features, probed)
+        judged, predicted = probed.judged, probed.predicted
+        inner = probed.inner.assign(features=probed.inner["features"].astype(str)).to_dict("records")
     else:
         splits = probing.splits(
-            task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=seed
+            task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=how.seed
         )
-        if method.family == "chance":
-            cell = _chance(task, pooled, splits)
-        else:
-            cell = _trained(task, method, model, settings, pooled, splits, seed)
-    row, draws = _scored(task, cell, settings, seed)
-    row = {**cell.row, **row}
-    row["missing_controls"] = _missing(method, row)
+        parts = [
+            (_chance(task, pooled, split), {})
+            if method.family == "chance"
+            else _trained(task, how, model, pooled, split)
+            for split in splits
+        ]
+        predicted, judged = (
+            np.concatenate(arrays) for arrays in ([part[0] for part in parts], [held for _, held in splits])
+        )
+        row = parts[0][1] if len(parts) == 1 else {"trainable": parts[0][1].get("trainable")}
+    predicted = np.asarray(predicted, dtype=np.float32)
+    cell = Cell(row, predicted, pooled.ids[judged], pooled.groups[judged], pooled.labels[judged], inner=inner)
+    row, draws = _scored(task, how, cell)
     return replace(cell, row=row, draws=draws, seconds=round(time.monotonic() - started, 2))
 
 
-def _arranged(task: Task, settings: Settings, seed: int) -> tuple[Examples, np.ndarray | None]:
+def _arranged(task: Task, how: How) -> tuple[Examples, np.ndarray | None]:
     """All examples in one, and which are learned from: None where folds are to be made."""
-    train, test = task.train, task.test
-    if settings.train_cap is not None and len(train) > settings.train_cap:
-        train = train.take(_evenly(train.labels, task.kind, settings.train_cap, seed))
+    train, test, cap = task.train, task.test, how.settings.train_cap
+    if cap is not None and len(train) > cap:
+        train = train.take(_evenly(train.labels, task.kind, cap, how.seed))
     if test is None:
         return train, None
     pooled = Examples(
-        np.concatenate(
-            [np.char.add("train/", train.ids.astype(str)), np.char.add("test/", test.ids.astype(str))]
-        ),
+        [*(f"train/{name}" for name in train.ids), *(f"test/{name}" for name in test.ids)],
         np.concatenate([train.sequences, test.sequences]),
         np.concatenate([train.labels, test.labels]),
         np.concatenate([train.groups.astype(str), test.groups.astype(str)]),
     )
-    given = np.arange(len(pooled)) < len(train)
-    return pooled, None if settings.refold else given
+    return pooled, None if how.settings.refold else np.arange(len(pooled)) < len(train)
 
 
 def _evenly(labels: np.ndarray, kind: str, n: int, seed: int) -> np.ndarray:
     """Indices of n examples, as many of each class as there can be; at random where labels are no classes."""
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(labels))
-    if kind not in ("binary", "multiclass"):
-        return np.sort(order[:n])
-    # The first of each class, then the second of each, and so on.
-    place = np.empty(len(labels), dtype=np.int64)
-    for c in np.unique(labels):
-        rows = order[labels[order] == c]
-        place[rows] = np.arange(len(rows))
-    return np.sort(order[np.argsort(place[order], kind="stable")[:n]])
-
-
-# Probes -------------------------------------------------------------------------------------------------------------
+    order = np.random.default_rng(seed).permutation(len(labels))
+    if kind in BY_CLASS:
+        # The first of each class, then the second of each, and so on.
+        place = np.empty(len(labels), dtype=np.int64)
+        for c in np.unique(labels):
+            rows = order[labels[order] == c]
+            place[rows] = np.arange(len(rows))
+        order = order[np.argsort(place[order], kind="stable")]
+    return np.sort(order[:n])
 
 
 def _features(
-    method: Method,
-    model: Embedder | None,
-    settings: Settings,
-    sequences: list[str],
-    store: Store | None,
-    weights: str | None,
+    how: How, model: Embedder | None, sequences: list[str], weights: str | None, store: Store | None
 ) -> Mapping[Hashable, np.ndarray]:
     """Sets of vectors by name."""
-    if method.needs_model:
+    name, settings = how.method.name, how.settings
+    if how.method.needs_model:
         assert model is not None
         vectors = embeddings.embed(
-            model,
-            sequences,
-            layers=settings.layers,
-            pooling=settings.pooling,
-            both_strands=settings.both_strands,
-            store=store,
+            model, sequences, layers=settings.layers, pooling=settings.pooling, both_strands=settings.both_strands, store=store,
             weights=weights,
-        )
+        )  # fmt: skip
         return {layer: vectors.layer(layer) for layer in vectors.layers}
-    if method.name == "gc":
+    if name == "gc":
         return {"composition": methods.composition(sequences)}
-    if method.name == "local31":
+    if name == "local31":
         return {"31 bp": methods.local_bases(sequences)}
-    ks = methods.KS if method.name == "kmer" else (int(method.name.removeprefix("kmer")),)
+    ks = methods.KS if name == "kmer" else (int(name.removeprefix("kmer")),)
     return {f"k = {k}": embeddings.kmer_frequencies(sequences, k) for k in ks}
 
 
-def _probe(
-    task: Task,
-    method: Method,
-    model: Embedder | None,
-    settings: Settings,
-    pooled: Examples,
-    train: np.ndarray | None,
-    seed: int,
-    controlled: bool,
-    store: Store | None,
-    weights: str | None,
-) -> Cell:
-    features = _features(method, model, settings, pooled.sequences.tolist(), store, weights)
-    how = method.name if method.needs_model else "logistic"
-    probed = probing.probe(
-        features,
-        pooled.labels,
-        pooled.groups,
-        kind=task.kind,
-        classes=len(task.classes),
-        method=how,
-        train=train,
-        n_folds=settings.n_folds,
-        seed=seed,
-    )
+def _probed(
+    task: Task, how: How, pooled: Examples, features: Mapping[Hashable, np.ndarray], probed: Probed
+) -> dict[str, Any]:
+    """What was chosen, and controls on the first split, with the setting chosen there."""
+    settings, n_classes = how.settings, len(task.classes)
     row: dict[str, Any] = {"chosen": "; ".join(dict.fromkeys(map(str, probed.chosen)))}
     if "loss" in probed.chosen_by:
         row["chosen"] += f" (by {probed.chosen_by}: {task.metric} is not defined inside)"
-    if method.needs_model:
+    if how.method.needs_model:
         row["layer"] = probed.chosen[0].features if len(probed.chosen) == 1 else None
-    if controlled and (settings.permutations or settings.draws):
-        row |= _controls(task, settings, pooled, features, probed, seed)
-    inner = probed.inner.assign(features=probed.inner["features"].astype(str)).to_dict("records")
-    return _cell(row, pooled, probed.judged, probed.predicted, inner)
-
-
-def _controls(
-    task: Task,
-    settings: Settings,
-    pooled: Examples,
-    features: Mapping[Hashable, np.ndarray],
-    probed: Probed,
-    seed: int,
-) -> dict[str, Any]:
-    """Controls on the first split, with the setting chosen there."""
+    if not how.controlled or not (settings.permutations or settings.draws):
+        return row
     first = probed.fold == probed.fold.min()
     held = probed.judged[first]
     learned = np.setdiff1d(np.arange(len(pooled)), held)
     score = probing.scores(task.kind, pooled.labels[held], probed.predicted[first])[task.metric]
     meaningless = None
-    if task.kind in ("binary", "multiclass"):
-        shares = np.bincount(pooled.labels[learned], minlength=len(task.classes))
-        meaningless = probing.control_labels(
-            pooled.sequences.tolist(), len(task.classes), shares=shares, seed=seed
-        )
-    found = probing.controls(
-        features,
-        pooled.labels,
-        probed.chosen[0],
-        kind=task.kind,
-        classes=len(task.classes),
-        learned=learned,
-        held=held,
-        score=score,
-        meaningless=meaningless,
-        permutations=settings.permutations,
-        draws=settings.draws,
-        seed=seed,
-    )
-    row: dict[str, Any] = {"control": found.control, "selectivity": found.selectivity(score), "p": found.p}
-    defined = found.permuted[np.isfinite(found.permuted)]
+    if task.kind in BY_CLASS:
+        shares = np.bincount(pooled.labels[learned], minlength=n_classes)
+        texts = pooled.sequences.tolist()
+        meaningless = probing.control_labels(texts, n_classes, shares=shares, seed=how.seed)
+    controls = probing.controls(
+        features, pooled.labels, probed.chosen[0], kind=task.kind, classes=n_classes, learned=learned, held=held, score=score,
+        meaningless=meaningless, permutations=settings.permutations, draws=settings.draws, seed=how.seed,
+    )  # fmt: skip
+    row |= {"control": controls.control, "selectivity": controls.selectivity(score), "p": controls.p}
+    defined = controls.permuted[np.isfinite(controls.permuted)]
     if len(defined):
         row |= {"permuted": float(defined.mean()), "permuted_high": float(np.quantile(defined, 0.975))}
-    if found.curve is not None:
-        for shots, value in zip(found.curve["shots"][:-1], found.curve["score"][:-1], strict=True):
-            row[f"shot_{int(shots)}"] = float(value)
+    if controls.curve is not None:
+        few = controls.curve[:-1]
+        row |= {f"shot_{shots}": score for shots, score in zip(few["shots"], few["score"], strict=True)}
     return row
 
 
-# Others -------------------------------------------------------------------------------------------------------------
-
-
-def _chance(task: Task, pooled: Examples, splits: Iterable[tuple[np.ndarray, np.ndarray]]) -> Cell:
+def _chance(task: Task, pooled: Examples, split: _Split) -> np.ndarray:
     """Shares of the classes in the training part, for every example alike."""
-    judged, predicted = [], []
-    for learned, held in splits:
-        labels = pooled.labels[learned]
-        if task.kind in ("multilabel", "regression"):
-            one = labels.mean(axis=0, dtype=np.float64)
-        else:
-            known = labels[labels >= 0]
-            one = np.bincount(known, minlength=len(task.classes)) / max(1, len(known))
-        shape = (len(held), *(pooled.labels.shape[1:] if task.kind == "per_base" else ()), len(task.classes))
-        judged.append(held)
-        predicted.append(np.broadcast_to(one, shape))
-    return _cell({}, pooled, np.concatenate(judged), np.concatenate(predicted), [])
+    labels, n_classes = pooled.labels[split[0]], len(task.classes)
+    if task.kind in ("multilabel", "regression"):
+        share = labels.mean(axis=0, dtype=np.float64)
+    else:
+        known = labels[labels >= 0]
+        share = np.bincount(known, minlength=n_classes) / max(1, len(known))
+    bases = pooled.labels.shape[1:] if task.kind == "per_base" else ()
+    return np.broadcast_to(share, (len(split[1]), *bases, n_classes))
 
 
 def _trained(
-    task: Task,
-    method: Method,
-    model: Embedder | None,
-    settings: Settings,
-    pooled: Examples,
-    splits: Iterable[tuple[np.ndarray, np.ndarray]],
-    seed: int,
-) -> Cell:
-    """Fine-tuned models, and networks from nothing."""
-    judged, predicted, told = [], [], []
-    for learned, held in splits:
-        found, row = methods.train(task, method, model, settings, pooled, learned, held, seed)
-        judged.append(held)
-        predicted.append(found)
-        told.append(row)
-    row = dict(told[0]) if len(told) == 1 else {"trainable": told[0].get("trainable")}
-    return _cell(row, pooled, np.concatenate(judged), np.concatenate(predicted), [])
+    task: Task, how: How, model: Any, pooled: Examples, split: _Split
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Predictions of a fine-tuned model or a network for the examples held out, and cells of the row.
+
+    A tenth of the groups of what is learned from is set aside to choose the best state.
+    """
+    from ntviz import finetuning
+
+    learned, held = split
+    part = pooled.take(learned)
+    given = part.sequences.tolist(), part.labels
+    about: dict[str, Any] = {
+        "kind": task.kind,
+        "outputs": len(task.classes),
+        "groups": part.groups,
+        "seed": how.seed,
+    }
+    about["recipe"] = methods.recipe(how.method, how.settings)
+    if how.method.family == "tuned":
+        tuned = finetuning.tune(model, *given, method=how.method.name, **about)
+    else:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(how.seed)
+            made = finetuning.network(
+                how.method.name, outputs=len(task.classes), per_base=task.kind == "per_base"
+            )
+        tuned = finetuning.train_network(made, *given, **about)
+    steps = f"step {tuned.best_step:,} of {tuned.recipe.steps:,}"
+    row = {"trainable": tuned.trainable, "chosen": f"{steps} by {tuned.chosen_by}, ended by {tuned.stopped}"}
+    return tuned.predict(pooled.sequences[held].tolist()), row
 
 
-def _cell(row: dict, pooled: Examples, judged: np.ndarray, predicted: np.ndarray, inner: list[dict]) -> Cell:
-    return Cell(
-        row,
-        np.asarray(predicted, dtype=np.float32),
-        pooled.ids[judged],
-        pooled.groups[judged],
-        pooled.labels[judged],
-        inner=inner,
-    )
-
-
-def _scored(task: Task, cell: Cell, settings: Settings, seed: int) -> tuple[dict[str, Any], np.ndarray]:
-    """Metrics and the interval of the first one, with the sizes; and the draws that the interval is of."""
-    found = probing.scores(task.kind, cell.labels, cell.predicted)
+def _scored(task: Task, how: How, cell: Cell) -> tuple[dict[str, Any], np.ndarray]:
+    """The row with metrics, the interval of the first one and sizes; and the draws that the interval is of."""
+    settings = how.settings
+    values = probing.scores(task.kind, cell.labels, cell.predicted)
     n = settings.bootstrap if task.kind != "per_base" else min(100, settings.bootstrap)
-    draws = probing.redrawn(task.kind, cell.labels, cell.predicted, cell.groups, draws=n, seed=seed)
+    draws = probing.redrawn(task.kind, cell.labels, cell.predicted, cell.groups, draws=n, seed=how.seed)
     low, high = statistics.middle(draws)
-    why = undefined(task.kind, cell.labels, cell.predicted, task.classes)
-    lost = int((~np.isfinite(draws)).sum())
-    note = f"{task.metric} is not defined: {why}" if why else ""
-    if lost and not why:
+    note, lost = "", int((~np.isfinite(draws)).sum())
+    if why := undefined(task.kind, cell.labels, cell.predicted, task.classes):
+        note = f"{task.metric} is not defined: {why}"
+    elif lost:
         note = (
             f"{task.metric} is not defined in {lost:,} of {len(draws):,} draws, which the interval leaves out"
         )
-    return {
-        "metric": task.metric,
-        "value": found[task.metric],
-        "low": low,
-        "high": high,
-        "note": note,
+    sizes = {
         "groups": len(np.unique(cell.groups)),
-        **found,
-        "n_train": len(task.train)
-        if settings.train_cap is None
-        else min(len(task.train), settings.train_cap),
+        "n_train": min(len(task.train), settings.train_cap or len(task.train)),
         "n_test": len(cell.ids),
-    }, draws.astype(np.float32)
-
-
-def _missing(method: Method, row: dict[str, Any]) -> str:
-    """Which controls a result lacks, in words; empty if it has them all. The twin is known to the matrix alone."""
-    if method.family == "chance":
-        return ""
-    wanted = {
-        "interval": "low",
-        "permuted labels": "p",
-        "control task": "control",
-        "learning curve": "shot_1",
     }
-    return ", ".join(name for name, column in wanted.items() if not np.isfinite(row.get(column, np.nan)))
+    first = {"metric": task.metric, "value": values[task.metric], "low": low, "high": high, "note": note}
+    row = cell.row | first | values | sizes
+    # The random twin is known to the matrix alone.
+    wanted = {} if how.method.family == "chance" else _CONTROLS
+    lacks = [name for name, column in wanted.items() if not np.isfinite(row.get(column, np.nan))]
+    return row | {"missing_controls": ", ".join(lacks)}, draws.astype(np.float32)
 
 
 # On disk ------------------------------------------------------------------------------------------------------------
@@ -338,10 +282,10 @@ def save(cell: Cell, path: Path) -> None:
     """Keeps a cell as an .npz with its rows as JSON; one that is there already stays."""
     if path.exists():
         return
-    rows = {"row": _plain(cell.row), "inner": [_plain(row) for row in cell.inner]}
     arrays = {name: getattr(cell, name) for name in _ARRAYS}
     arrays |= {name: arrays[name].astype(str) for name in ("ids", "groups")}
-    storage.save(path, {"format": FORMAT, **rows, "seconds": cell.seconds}, arrays)
+    row, *inner = map(_plain, (cell.row, *cell.inner))
+    storage.save(path, {"format": FORMAT, "row": row, "inner": inner, "seconds": cell.seconds}, arrays)
 
 
 def load(path: Path) -> Cell:

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ntviz import statistics
 from ntviz.benchmark.task import Examples, Task
 from ntviz.genome.sequence import reverse_complement
+from ntviz.probing.labels import BY_CLASS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,26 +32,19 @@ FEWEST = 250
 WARNING, FAIL = 0.6, 0.7
 NEAR = (0.3, 0.9)
 """Shares of its 21-mers from which a test sequence counts as near, and as all but equal, to a training one."""
-_CLASSES = ("binary", "multiclass")
 _ANY = 1e-12
 _OF = {"PASS": "pass", "WARN": "warning", "FAIL": "fail", "SKIP": "unknown"}
 # They need what a task does not have: alignments, other data sets, distances, pairs; and case, which reading takes away.
 _SKIPPED = (
     "overlap.homology", "overlap.pair", "reference", "position", "construction.genome_membership", "shortcut.case",
 )  # fmt: skip
+_COLUMNS = ("check", "part", "status", "value", "limit", "n", "note")
+_Row = tuple[str, str, str, float, float, int, str]
 
 
 @dataclass(frozen=True, eq=False)
 class Checks:
-    """What was found out about a task.
-
-    Attributes
-    ----------
-    name
-        Of the task.
-    table
-        Columns [check, part, status, value, limit, n, note], one row a check.
-    """
+    """What was found out about the task of a name; `table` has columns [check, part, status, value, limit, n, note], one row a check."""
 
     name: str
     table: pd.DataFrame
@@ -61,81 +56,58 @@ class Checks:
 
     def __repr__(self) -> str:
         counts = self.table["status"].value_counts()
-        found = ", ".join(f"{counts[status]} {status}" for status in reversed(STATUSES) if status in counts)
-        return f"Checks({self.name}: {found})"
+        by_status = [f"{counts[status]} {status}" for status in reversed(STATUSES) if status in counts]
+        return f"Checks({self.name}: {', '.join(by_status)})"
 
 
 def check(task: Task) -> Checks:
-    """All checks of a task.
+    """All checks of a task; ImportError where seqleak is not installed.
 
     Counts against what is expected (where the task says), label balance, equal sequences and equal but for the strand within
     parts, contradicting labels, groups on both sides, N, lengths, and what seqleak's linter finds: copies and near copies
     across the split, shortcuts, constructed negatives.
-
-    Raises
-    ------
-    ImportError
-        seqleak is not installed.
     """
     import pandas as pd
 
-    rows: list[dict[str, Any]] = []
-    for part, examples in task.parts.items():
-        rows += _counted(task, part, examples)
-        rows += _repeats(part, examples)
+    rows = [row for part, examples in task.parts.items() for row in _counted(task, part, examples)]
     if task.test is not None:
         both = np.intersect1d(task.train.groups.astype(str), task.test.groups.astype(str))
-        note = ", ".join(both[:3].tolist())
-        rows.append(_row("groups on both sides", "all", _worse(len(both), "fail"), len(both), 0, note=note))
+        rows.append(_row("groups on both sides", "all", len(both), note=", ".join(both[:3]), worse="fail"))
     low, high = task.lengths
-    rows.append(_row("lengths", "all", _worse(high - low), high - low, 0, note=f"{low:,} to {high:,} bp"))
-    columns = ["check", "part", "status", "value", "limit", "n", "note"]
-    return Checks(task.name, pd.DataFrame([*rows, *_linted(task), *_told_apart(task)], columns=columns))
+    rows.append(_row("lengths", "all", high - low, note=f"{low:,} to {high:,} bp"))
+    return Checks(task.name, pd.DataFrame([*rows, *_linted(task), *_told_apart(task)], columns=_COLUMNS))
 
 
-def _row(
-    check: str, part: str, status: str, value: float, limit: float, *, n: int = 0, note: str = ""
-) -> dict:
-    return {"check": check, "part": part, "status": status, "value": value, "limit": limit, "n": n, "note": note}  # fmt: skip
+def _row(check: str, part: str, number: int, n: int = 0, note: str = "", worse: str = "warning") -> _Row:
+    """The row of a check that passes where its number is 0."""
+    return check, part, worse if number else "pass", number, 0, n, note
 
 
-def _worse(number: float, status: str = "warning") -> str:
-    return status if number else "pass"
-
-
-def _counted(task: Task, part: str, examples: Examples) -> list[dict]:
-    """Examples against what was published, the rarest class, and N."""
-    rows, n = [], len(examples)
+def _counted(task: Task, part: str, examples: Examples) -> Iterator[_Row]:
+    """Examples against what was published, the rarest class, N, and repeats."""
+    n = len(examples)
     expected = task.facts.get("expected", {}).get(part)
     if expected is not None:
-        rows.append(
-            _row("examples", part, _worse(n != expected), n, expected, n=n, note="as many as published")
-        )
-    if task.kind in _CLASSES:
+        status = "pass" if n == expected else "warning"
+        yield "examples", part, status, n, expected, n, "as many as published"
+    if task.kind in BY_CLASS:
         counts = np.bincount(examples.labels, minlength=len(task.classes))
         share, limit = counts.min() / max(1, n), 0.5 / len(task.classes)
-        status = "fail" if not share else _worse(share < limit)
+        status = "fail" if not share else "warning" if share < limit else "pass"
         note = ", ".join(f"{name} {k:,}" for name, k in zip(task.classes, counts.tolist(), strict=True))
-        rows.append(_row("share of the rarest class", part, status, share, limit, n=n, note=note))
-    some = sum("N" in text for text in examples.sequences)
-    return [*rows, _row("sequences with N", part, _worse(some), some, 0, n=n)]
-
-
-def _repeats(part: str, examples: Examples) -> list[dict]:
+        yield "share of the rarest class", part, status, share, limit, n, note
     texts, labels = examples.sequences.tolist(), {}
+    yield _row("sequences with N", part, sum("N" in text for text in texts), n)
     for text, label in zip(texts, examples.labels, strict=True):
         labels.setdefault(min(text, reverse_complement(text)), set()).add(label.tobytes())
-    n, plain = len(texts), len(set(texts))
-    torn = sum(len(found) > 1 for found in labels.values())
+    plain, torn = len(set(texts)), sum(len(of_text) > 1 for of_text in labels.values())
     note = "wrong where labels belong to a strand" if torn else ""
-    return [
-        _row("equal sequences", part, _worse(n - plain), n - plain, 0, n=n),
-        _row("equal but for the strand", part, _worse(plain - len(labels)), plain - len(labels), 0, n=n),
-        _row("equal with other labels, strands folded", part, _worse(torn), torn, 0, n=n, note=note),
-    ]
+    yield _row("equal sequences", part, n - plain, n)
+    yield _row("equal but for the strand", part, plain - len(labels), n)
+    yield _row("equal with other labels, strands folded", part, torn, n, note)
 
 
-def _linted(task: Task) -> list[dict]:
+def _linted(task: Task) -> list[_Row]:
     """What seqleak finds: any copy across the split fails; a near one is a warning, or fails where it is all but equal."""
     import pandas as pd
 
@@ -151,7 +123,7 @@ def _linted(task: Task) -> list[dict]:
     # A rule with one limit of AUROC 0.6 and 0.7 has this MCC where classes are balanced.
     limits["shortcut.composition"].update(warn=2 * WARNING - 1, fail=2 * FAIL - 1)
     parts, labels = list(task.parts.values()), [examples.labels for examples in task.parts.values()]
-    by_class = task.kind in _CLASSES and len(np.unique(np.concatenate(labels))) > 1
+    by_class = task.kind in BY_CLASS and len(np.unique(np.concatenate(labels))) > 1
     low, high = task.lengths
     skipped = [*_SKIPPED, "shortcut.anchored_motif" if low == high else "shortcut.position_motif"]
     if task.test is None:
@@ -176,7 +148,7 @@ def _linted(task: Task) -> list[dict]:
             given, checks=None if by_class else ["overlap"], skip=skipped, thresholds=limits, quiet=True
         )
     part = "test" if task.test is not None else "all"
-    rows = []
+    rows: list[_Row] = []
     for name, found in report["checks"].items():
         if name == "baseline.lookup":
             continue
@@ -185,31 +157,35 @@ def _linted(task: Task) -> list[dict]:
         value = np.nan if found["value"] is None else found["value"]
         limit = (found["threshold"] or {}).get("warn", 0)
         note = found["reason"].partition(";")[0] if status == "pass" else found["reason"]
-        rows.append(_row(found["title"], part, status, value, 0 if limit == _ANY else limit, n=found["n"] or 0, note=note))  # fmt: skip
+        limit = 0 if limit == _ANY else limit
+        rows.append((found["title"], part, status, value, limit, found["n"] or 0, note))
     if task.test is not None:
         equal = int((items["containment"] >= NEAR[1]).sum())
         title = f"Share {NEAR[1]:.0%} or more of their 21-mers with a training sequence"
-        rows.append(_row(title, part, _worse(equal, "fail"), equal, 0, n=len(task.test)))
+        rows.append(_row(title, part, equal, len(task.test), worse="fail"))
     return rows
 
 
-def _told_apart(task: Task) -> list[dict]:
+def _told_apart(task: Task) -> list[_Row]:
     """How far one number of a sequence tells tracks or targets, which the linter does not judge, on all examples."""
-    if task.kind in _CLASSES:
+    if task.kind in BY_CLASS:
         return []
     name = "one number tells the label (AUROC)"
     if task.kind == "per_base":
-        return [_row(name, "all", "unknown", np.nan, WARNING, note="labels are of bases")]
+        return [(name, "all", "unknown", np.nan, WARNING, 0, "labels are of bases")]
     from seqleak.audit.shortcuts import features
 
     texts = [text for examples in task.parts.values() for text in examples.sequences]
     labels = np.concatenate([examples.labels for examples in task.parts.values()])
-    found = {feature: separation(task.kind, labels, values) for feature, values in features(texts).items()}
-    feature = max(found, key=lambda feature: np.nan_to_num(found[feature]))
-    value = found[feature]
-    known = np.isfinite(value) and len(texts) >= FEWEST
-    status = ("fail" if value > FAIL else _worse(value > WARNING)) if known else "unknown"
-    return [_row(name, "all", status, value, WARNING, n=len(texts), note=feature)]
+    by_feature = {
+        feature: separation(task.kind, labels, values) for feature, values in features(texts).items()
+    }
+    feature = max(by_feature, key=lambda feature: np.nan_to_num(by_feature[feature]))
+    value = by_feature[feature]
+    status = "unknown"
+    if np.isfinite(value) and len(texts) >= FEWEST:
+        status = "fail" if value > FAIL else "warning" if value > WARNING else "pass"
+    return [(name, "all", status, value, WARNING, len(texts), feature)]
 
 
 def separation(kind: str, labels: np.ndarray, values: np.ndarray) -> float:
@@ -217,12 +193,12 @@ def separation(kind: str, labels: np.ndarray, values: np.ndarray) -> float:
 
     The larger of AUROC and 1 - AUROC; for a regression (1 + |rank correlation|) / 2, on the same scale.
     """
-    found = []
-    for column in labels.T:
-        if kind == "multilabel":
-            value = statistics.auroc(column, values)
-            found.append(max(value, 1 - value))
-        elif np.ptp(column):
-            found.append((1 + abs(statistics.spearman(values, column))) / 2 if np.ptp(values) else 0.5)
-    known = [value for value in found if np.isfinite(value)]
-    return max(known) if known else float("nan")
+    if kind == "multilabel":
+        each = np.array([statistics.auroc(column, values) for column in labels.T])
+        each = np.maximum(each, 1 - each)
+    else:
+        varying = [column for column in labels.T if np.ptp(column)]
+        each = np.array([statistics.spearman(values, column) for column in varying])
+        # Nothing is told by values that do not vary.
+        each = (1 + np.abs(each if np.ptp(values) else np.zeros(len(varying)))) / 2
+    return float(np.max(each[np.isfinite(each)], initial=0)) or float("nan")

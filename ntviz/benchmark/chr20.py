@@ -11,11 +11,10 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,14 +56,13 @@ def _built(name: str, seed: int) -> Task:
 # Windows ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A stretch of chromosome 20, 0-based half-open, on a strand, with the class that it stands for."""
+class Window(NamedTuple):
+    """A stretch of chromosome 20, 0-based half-open, on a strand, with the class that it stands for; sorted by place."""
 
     start: int
-    end: int
     strand: str
     label: int
+    end: int
 
     @property
     def block(self) -> int:
@@ -88,42 +86,37 @@ class Window:
         return reverse_complement(text) if self.strand == "-" else text
 
     @property
-    def order(self) -> tuple[int, str, int]:
-        """By place."""
-        return self.start, self.strand, self.label
-
-    @property
     def usable(self) -> bool:
         """Whether it lies on the chromosome and within one block, and holds no N."""
         inside = self.start >= 0 and self.end <= len(bases()) and self.block == (self.end - 1) // BLOCK
         return inside and "N" not in bases()[self.start : self.end]
 
 
-def around(position: int, strand: str, length: int, index: int, label: int) -> Window:
+def around(position: int, strand: str, length: int, index: int, label: int = 0) -> Window:
     """The window whose base `index`, counted along the strand, is `position`, 0-based.
 
     Examples
     --------
-    >>> around(100, "+", 10, 3, 0).start, around(100, "-", 10, 3, 0).end
+    >>> around(100, "+", 10, 3).start, around(100, "-", 10, 3).end
     (97, 104)
     """
     start = position - index if strand == "+" else position + index + 1 - length
-    return Window(start, start + length, strand, label)
+    return Window(start, strand, label, start + length)
 
 
 def _distinct(windows: Iterable[Window]) -> list[Window]:
     """Windows that can be used, each place and strand once, by place."""
-    found: dict[tuple[int, int, str], Window] = {}
-    for window in windows:
-        if window.usable:
-            found.setdefault((window.start, window.end, window.strand), window)
-    return sorted(found.values(), key=lambda window: window.order)
+    return sorted({window[:2]: window for window in [*windows][::-1] if window.usable}.values())
+
+
+def _by_block(windows: Iterable[Window]) -> Counter[int]:
+    return Counter(window.block for window in windows)
 
 
 def _drawn(
     places: np.ndarray,
     plus: np.ndarray | None,
-    wanted: dict[int, int],
+    wanted: Mapping[int, int],
     make: Callable[[int, str], Window],
     rng: np.random.Generator,
     *,
@@ -134,32 +127,26 @@ def _drawn(
 
     `plus`: whether each place is read on the strand +; None: a coin.
     """
-    known = {(window.start, window.strand) for window in taken}
+    known = {window[:2] for window in taken}
     result: list[Window] = []
     for block, number in sorted(wanted.items()):
         low, high = np.searchsorted(places, [block * BLOCK, (block + 1) * BLOCK])
-        got = 0
+        enough = len(result) + number
         for index in low + rng.permutation(high - low)[: 60 * number]:
-            if got == number:
+            if len(result) == enough:
                 break
             forward = bool(plus[index]) if plus is not None else rng.random() < 0.5
             window = make(int(places[index]), "+" if forward else "-")
-            key = (window.start, window.strand)
-            if window.block == block and key not in known and window.usable and fits(window):
-                known.add(key)
+            if window.block == block and window[:2] not in known and window.usable and fits(window):
+                known.add(window[:2])
                 result.append(window)
-                got += 1
     return result
-
-
-def _by_block(windows: Sequence[Window]) -> dict[int, int]:
-    return dict(Counter(window.block for window in windows))
 
 
 # What the bundle knows ------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1)
+@cache
 def bases() -> str:
     """Chromosome 20 of GRCh37, upper-case, from the bundle."""
     with Reference(data.bundle("chr20")) as reference:
@@ -170,13 +157,13 @@ def _raw() -> np.ndarray:
     return np.frombuffer(bases().encode("ascii"), dtype=np.uint8)
 
 
-@lru_cache(maxsize=1)
+@cache
 def _genes() -> annotation.Annotation:
     """The genes of the bundle: one transcript each."""
     return annotation.read(data.bundle("genes"))
 
 
-@lru_cache(maxsize=1)
+@cache
 def _exons() -> list[tuple[str, list[tuple[int, int]]]]:
     """Strand and exons, 0-based half-open and sorted, of each transcript with a strand."""
     table = _genes().table
@@ -187,64 +174,61 @@ def _exons() -> list[tuple[str, list[tuple[int, int]]]]:
     ]
 
 
-@lru_cache(maxsize=1)
+@cache
 def splice_sites() -> list[tuple[int, str, str]]:
     """Position, strand and kind of every site of an intron of 4 bp and more, along the strand of its gene.
 
     A donor's position is the first base of the intron, an acceptor's the first base of the exon after it: base 300, counted
     from 0, of their windows of 600.
     """
-    found = []
+    sites = set()
     for strand, parts in _exons():
         for (_, left), (right, _) in itertools.pairwise(parts):
-            if right - left >= SHORTEST_INTRON and strand == "+":
-                found += [(left, "+", "donor"), (right, "+", "acceptor")]
-            elif right - left >= SHORTEST_INTRON:
-                found += [(right - 1, "-", "donor"), (left - 1, "-", "acceptor")]
-    return sorted(set(found))
+            if right - left >= SHORTEST_INTRON:
+                donor, acceptor = (left, right) if strand == "+" else (right - 1, left - 1)
+                sites |= {(donor, strand, "donor"), (acceptor, strand, "acceptor")}
+    return sorted(sites)
 
 
-def _marked(starts: Iterable[int], ends: Iterable[int]) -> np.ndarray:
+def _marked(stretches: Iterable[tuple[int, int]]) -> np.ndarray:
     """Bases of the chromosome in any of the stretches, bool [base]."""
     inside = np.zeros(len(bases()), dtype=bool)
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in stretches:
         inside[max(0, start) : end] = True
     return inside
 
 
-@lru_cache(maxsize=2)
+@cache
 def _quiet(strand: str) -> np.ndarray:
     """Bases in a gene of a strand with no annotated site of that strand within `NEAR` bp, bool [base]."""
-    parts = [parts for own, parts in _exons() if own == strand]
-    sites = [position for position, own, _ in splice_sites() if own == strand]
-    near = _marked([position - NEAR for position in sites], [position + NEAR + 1 for position in sites])
-    return _marked([part[0][0] for part in parts], [part[-1][1] for part in parts]) & ~near
+    genes = _marked((parts[0][0], parts[-1][1]) for own, parts in _exons() if own == strand)
+    near = _marked((at - NEAR, at + NEAR + 1) for at, own, _ in splice_sites() if own == strand)
+    return genes & ~near
 
 
 def _decoys(kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Positions in genes that read GT (or follow AG) on the strand of the gene and are no site; whether on the strand +."""
     raw = _raw()
-    found = []
-    for strand in "+-":
-        # On the strand - the letters are read from their reverse complement: AC for GT, CT for AG.
-        letters = {"donor": ("GT", "AC"), "acceptor": ("AG", "CT")}[kind][strand == "-"].encode()
-        hits = np.flatnonzero((raw[:-1] == letters[0]) & (raw[1:] == letters[1]))
-        places = hits + {"donor": (0, 1), "acceptor": (2, -1)}[kind][strand == "-"]
-        places = places[(places >= 0) & (places < len(raw))]
-        found.append((places[_quiet(strand)[places]], strand))
-    return _joined(found)
+    places = {}
+    # On the strand - the letters are read from their reverse complement: AC for GT, CT for AG.
+    of_strand = {"donor": ((b"GT", 0), (b"AC", 1)), "acceptor": ((b"AG", 2), (b"CT", -1))}[kind]
+    for strand, (letters, shift) in zip("+-", of_strand, strict=True):
+        at = np.flatnonzero((raw[:-1] == letters[0]) & (raw[1:] == letters[1])) + shift
+        at = at[(at >= 0) & (at < len(raw))]
+        places[strand] = at[_quiet(strand)[at]]
+    return _joined(places)
 
 
 def _gene_positions() -> tuple[np.ndarray, np.ndarray]:
     """Every position of a gene that is not near a site; and whether it is read on the strand +."""
-    return _joined([(np.flatnonzero(_quiet(strand)), strand) for strand in "+-"])
+    return _joined({strand: np.flatnonzero(_quiet(strand)) for strand in "+-"})
 
 
-def _joined(found: list[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray]:
-    places = np.concatenate([part for part, _ in found])
-    plus = np.concatenate([np.full(len(part), strand == "+") for part, strand in found])
-    order = np.argsort(places, kind="stable")
-    return places[order], plus[order]
+def _joined(places: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Places of both strands, sorted, and whether each is on the strand +."""
+    both = np.concatenate([places["+"], places["-"]])
+    order = np.argsort(both, kind="stable")
+    return both[order], order < len(places["+"])
 
 
 # Builders -----------------------------------------------------------------------------------------------------------
@@ -252,17 +236,12 @@ def _joined(found: list[tuple[np.ndarray, str]]) -> tuple[np.ndarray, np.ndarray
 
 def _splice(name: str, rng: np.random.Generator, *, kinds: tuple[str, ...]) -> Task:
     """Windows of sites of these kinds; without one, half stand at such letters, half anywhere in genes."""
-    sites = [
-        window
-        for label, kind in enumerate(sorted(kinds), 1)
-        for window in _distinct(
-            around(position, strand, 600, 300, label)
-            for position, strand, own in splice_sites()
-            if own == kind
-        )
-    ]
+    sites: list[Window] = []
+    for label, kind in enumerate(sorted(kinds), 1):
+        places = (site[:2] for site in splice_sites() if site[2] == kind)
+        sites += _distinct(around(*place, 600, 300, label) for place in places)
     wanted = {block: max(1, n // len(kinds)) for block, n in _by_block(sites).items()}
-    make = partial(_centred, length=600)
+    make = partial(around, length=600, index=300)
     others: list[Window] = []
     for kind in kinds:
         share = {block: -(-(n - n // 2) // len(kinds)) for block, n in wanted.items()}
@@ -272,51 +251,37 @@ def _splice(name: str, rng: np.random.Generator, *, kinds: tuple[str, ...]) -> T
     return _task(name, [*sites, *others], rng)
 
 
-def _centred(position: int, strand: str, length: int) -> Window:
-    return around(position, strand, length, length // 2, 0)
-
-
 def _promoter(name: str, rng: np.random.Generator) -> Task:
     starts = {(parts[0][0] if strand == "+" else parts[-1][1] - 1, strand) for strand, parts in _exons()}
-    promoters = _distinct(around(position, strand, 300, 49, 1) for position, strand in sorted(starts))
-    inside = _marked((window.start for window in promoters), (window.end for window in promoters))
+    promoters = _distinct(around(*place, 300, 49, 1) for place in sorted(starts))
+    inside = _marked((window.start, window.end) for window in promoters)
     others = _drawn(
-        np.arange(len(bases())),
-        None,
-        _by_block(promoters),
-        lambda position, strand: around(position, strand, 300, 49, 0),
-        rng,
+        np.arange(len(bases())), None, _by_block(promoters), partial(around, length=300, index=49), rng,
         fits=lambda window: not inside[window.start : window.end].any(),
-    )
+    )  # fmt: skip
     return _task(name, [*promoters, *others], rng, folded=True)
 
 
 def _coding(name: str, rng: np.random.Generator) -> Task:
     table = _genes().table
-    cds, exon = (table[table["element"] == kind] for kind in ("CDS", "exon"))
-    exonic = _marked(exon["start"].tolist(), exon["end"].tolist())
-    coding = _distinct(
-        around((start + end) // 2, strand, 300, 150, 1)
-        for start, end, strand in zip(cds["start"].tolist(), cds["end"].tolist(), cds["strand"], strict=True)
-    )
-    make, wanted = partial(_centred, length=300), _by_block(coding)
+    exonic = _marked(table.loc[table["element"] == "exon", ["start", "end"]].itertuples(index=False))
+    cds = table.loc[table["element"] == "CDS", ["start", "end", "strand"]].values.tolist()
+    coding = _distinct(around((start + end) // 2, strand, 300, 150, 1) for start, end, strand in cds)
     introns = _drawn(
-        *_gene_positions(), wanted, make, rng, fits=lambda window: not exonic[window.start : window.end].any()
-    )
+        *_gene_positions(), _by_block(coding), partial(around, length=300, index=150), rng,
+        fits=lambda window: not exonic[window.start : window.end].any(),
+    )  # fmt: skip
     return _task(name, [*coding, *introns], rng)
 
 
 def _cpg(name: str, rng: np.random.Generator) -> Task:
+    whole = Interval(CHROM, 0, len(bases()))
     # By the limits of Takai and Jones (2002).
-    table = annotation.cpg_islands(
-        bases(), Interval(CHROM, 0, len(bases())), length=500, gc=0.55, ratio=0.65
-    ).table
-    islands = list(zip(table["start"].tolist(), table["end"].tolist(), strict=True))
-    inside = _marked(*zip(*islands, strict=True))
-    middles = [place for start, end in islands for place in range(start + 150, end - 149, 100)]
+    table = annotation.cpg_islands(bases(), whole, length=500, gc=0.55, ratio=0.65).table
+    islands = table[["start", "end"]].values.tolist()
+    inside = _marked(islands)
     raw = _raw()
-    strong = np.zeros(len(raw) + 1, dtype=np.int32)
-    np.cumsum((raw == ord("G")) | (raw == ord("C")), out=strong[1:])
+    strong = np.append(np.int32(0), np.cumsum((raw == ord("G")) | (raw == ord("C")), dtype=np.int32))
     places = rng.permutation(len(raw) - 300)[:3_000_000] + 150
     counts = strong[places + 150] - strong[places - 150]
     apart = ~inside[places - 150] & ~inside[places + 149] & ~inside[places] & (counts >= 150)
@@ -325,12 +290,12 @@ def _cpg(name: str, rng: np.random.Generator) -> Task:
         by_gc.setdefault((count, HELD_OUT[0] <= place < HELD_OUT[1]), []).append(place)
     pairs: list[Window] = []
     used: set[int] = set()
+    middles = (place for start, end in islands for place in range(start + 150, end - 149, 100))
     for window in _distinct(around(place, "+", 300, 150, 1) for place in middles):
         # A partner with as many G and C, on the same side of the split.
-        gc = int(strong[window.end] - strong[window.start])
-        choices = by_gc.get((gc, window.held_out), [])
+        choices = by_gc.get((int(strong[window.end] - strong[window.start]), window.held_out), [])
         while choices:
-            other = around(choices.pop(), "+", 300, 150, 0)
+            other = around(choices.pop(), "+", 300, 150)
             if other.usable and other.held_out == window.held_out and other.start // 300 not in used:
                 used.add(other.start // 300)
                 pairs += [window, other]
@@ -345,8 +310,8 @@ def _per_base(name: str, rng: np.random.Generator) -> Task:
         # As SpliceAI has it: both labels stand on the exon, its first base and its last.
         place = position if kind == "acceptor" else position - (1 if strand == "+" else -1)
         labels[strand][place] = 1 if kind == "acceptor" else 2
-    found = _distinct(
-        Window(start, start + length, strand, 0)
+    windows = _distinct(
+        Window(start, strand, 0, start + length)
         for strand, parts in _exons()
         for start in range(parts[0][0] // length * length, parts[-1][1], length)
     )
@@ -355,12 +320,12 @@ def _per_base(name: str, rng: np.random.Generator) -> Task:
         row = labels[window.strand][window.start : window.end]
         return row if window.strand == "+" else row[::-1]
 
-    return _task(name, [window for window in found if classes(window).any()], rng, labels=classes)
+    return _task(name, [window for window in windows if classes(window).any()], rng, labels=classes)
 
 
 def _task(
     name: str,
-    found: list[Window],
+    windows: list[Window],
     rng: np.random.Generator,
     *,
     labels: Callable[[Window], np.ndarray] | None = None,
@@ -372,50 +337,50 @@ def _task(
     """
     about = TASKS[name]
     classes = len(about["classes"]) if labels is None else 0
-    found = sorted(found, key=lambda window: window.order)
-    if folded:
-        test, groups = None, np.array([window.group for window in found])
-        keep = homology.apart_by_group([window.sequence for window in found], groups)
-        train = _balanced([window for window, good in zip(found, keep, strict=True) if good], classes, rng)
-    else:
-        test = _balanced([window for window in found if window.held_out], classes, rng)
-        rest = [window for window in found if window.end <= HELD_OUT[0] or window.start >= HELD_OUT[1]]
-        keep = homology.apart([window.sequence for window in rest], [window.sequence for window in test])
-        rest = [window for window, good in zip(rest, keep, strict=True) if good]
-        train = _balanced(rest, classes, rng, most=LARGEST)
-    held = None if test is None else _examples(test, labels)
-    removed, judged = int((~keep).sum()), len(train if test is None else test)
+    windows.sort()
+    test = [] if folded else _balanced([window for window in windows if window.held_out], classes, rng)
+    if not folded:
+        windows = [window for window in windows if window.end <= HELD_OUT[0] or window.start >= HELD_OUT[1]]
+    texts = [window.sequence for window in windows]
+    keep = (
+        homology.apart_by_group(texts, [window.group for window in windows])
+        if folded
+        else homology.apart(texts, [window.sequence for window in test])
+    )
+    kept = list(itertools.compress(windows, keep))
+    parts = {"train": _balanced(kept, classes, rng, most=None if folded else LARGEST), "test": test}
+    examples = {
+        part: Examples(
+            np.array([f"{CHROM}:{w.start}-{w.end}:{w.strand}:{w.label}" for w in chosen]),
+            [window.sequence for window in chosen],
+            np.array([window.label if labels is None else labels(window) for window in chosen]),
+            np.array([window.group for window in chosen]),
+        )
+        for part, chosen in parts.items()
+        if chosen
+    }
+    removed, judged = int((~keep).sum()), len(test or parts["train"])
     notes = [about["note"], f"{removed:,} windows were left out as homologous."]
     if judged < 1_000:
         notes.append(f"Fewer than 1,000 examples to judge by ({judged:,}): the chromosome has no more.")
     facts = {"homologous_left_out": removed, "test_region": None if folded else list(HELD_OUT)}
     return Task(
-        name, about["kind"], tuple(about["classes"]), _examples(train, labels), held, about["category"], _ABOUT["source"],
-        _ABOUT["folded" if folded else "given"], tuple(notes), facts,
+        name, about["kind"], tuple(about["classes"]), examples["train"], examples.get("test"), about["category"],
+        _ABOUT["source"], _ABOUT["folded" if folded else "given"], tuple(notes), facts,
     )  # fmt: skip
 
 
-def _examples(chosen: list[Window], labels: Callable[[Window], np.ndarray] | None) -> Examples:
-    return Examples(
-        np.array([f"{CHROM}:{w.start}-{w.end}:{w.strand}:{w.label}" for w in chosen]),
-        np.array([window.sequence for window in chosen], dtype=object),
-        np.array([window.label if labels is None else labels(window) for window in chosen]),
-        np.array([window.group for window in chosen]),
-    )
-
-
 def _balanced(
-    found: list[Window], classes: int, rng: np.random.Generator, *, most: int | None = None
+    windows: list[Window], classes: int, rng: np.random.Generator, *, most: int | None = None
 ) -> list[Window]:
     """As many windows of each class as the rarest has, drawn at random, by place; all of them without classes."""
     if not classes:
-        return found
-    by_class = [[window for window in found if window.label == label] for label in range(classes)]
+        return windows
+    by_class = [[window for window in windows if window.label == label] for label in range(classes)]
     n = min(map(len, by_class))
     if most is not None:
         n = min(n, most // classes)
-    chosen = [part[i] for part in by_class for i in rng.permutation(len(part))[:n]]
-    return sorted(chosen, key=lambda window: window.order)
+    return sorted(part[i] for part in by_class for i in rng.permutation(len(part))[:n])
 
 
 _BUILDERS: dict[str, Callable[[str, np.random.Generator], Task]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -26,19 +27,13 @@ def canonical_kmers(sequence: str, k: int = K) -> np.ndarray:
     """
     if not 1 <= k <= 31:
         raise ValueError(f"k must be from 1 to 31; received {k}.")
-    numbers = codes(sequence)
-    n = len(numbers) - k + 1
-    if n < 1:
+    bases = codes(sequence)
+    if len(bases) < k:
         return np.zeros(0, dtype=np.uint64)
-    forward, backward = np.zeros(n, dtype=np.uint64), np.zeros(n, dtype=np.uint64)
-    clean = np.ones(n, dtype=bool)
-    for offset in range(k):
-        part = numbers[offset : offset + n]
-        clean &= part < 4
-        letter = part.astype(np.uint64) & np.uint64(3)
-        forward = (forward << np.uint64(2)) | letter
-        backward |= (np.uint64(3) - letter) << np.uint64(2 * offset)
-    return np.unique(np.minimum(forward, backward)[clean])
+    kmers = np.lib.stride_tricks.sliding_window_view(bases.astype(np.uint64), k)
+    kmers = kmers[(kmers < 4).all(axis=1)]
+    powers = np.uint64(4) ** np.arange(k, dtype=np.uint64)
+    return np.unique(np.minimum(kmers @ powers[::-1], (np.uint64(3) - kmers) @ powers))
 
 
 def shared(
@@ -49,21 +44,18 @@ def shared(
     The share is that of the sequence with fewer distinct k-mers, so that a piece of a longer one counts in full. Pairs
     that share nothing are left out.
     """
-    from scipy.sparse import csr_matrix
+    from scipy.sparse import csr_array
 
-    one, two = ([canonical_kmers(text, k) for text in part] for part in (listed(first), listed(second)))
-    known, index = np.unique(np.concatenate([*one, *two, np.zeros(0, np.uint64)]), return_inverse=True)
-    sizes = [np.array([len(kmers) for kmers in part], dtype=np.int64) for part in (one, two)]
-    # 32 bits, since two sequences share more than 255 k-mers.
-    rows, columns = (
-        csr_matrix(
-            (np.ones(len(part), np.int32), part, np.concatenate([[0], np.cumsum(lengths)])),
-            shape=(len(lengths), len(known)),
-        )
-        for part, lengths in zip(np.split(index, [sizes[0].sum()]), sizes, strict=True)
+    sides = [[canonical_kmers(text, k) for text in listed(part)] for part in (first, second)]
+    known, column = np.unique(
+        np.concatenate([np.zeros(0, np.uint64), *sides[0], *sides[1]]), return_inverse=True
     )
-    counts = (rows @ columns.T).tocoo()
-    least = np.minimum(sizes[0][counts.row], sizes[1][counts.col])
+    ends = np.cumsum([0, *(len(kmers) for side in sides for kmers in side)])
+    # 32 bits, since two sequences share more than 255 k-mers.
+    held = csr_array((np.ones(len(column), np.int32), column, ends), shape=(len(ends) - 1, len(known)))
+    counts = (held[: len(sides[0])] @ held[len(sides[0]) :].T).tocoo()
+    sizes = np.diff(ends)
+    least = np.minimum(sizes[counts.row], sizes[counts.col + len(sides[0])])
     return counts.row.astype(np.int64), counts.col.astype(np.int64), counts.data / least
 
 
@@ -71,14 +63,10 @@ def apart(train: Sequence[str], test: Sequence[str], *, share: float = SHARE, k:
     """Which training sequences are homologous to no test sequence, bool [train]; see `shared`."""
     train = listed(train)
     rows, _, shares = shared(train, test, k)
-    keep = np.ones(len(train), dtype=bool)
-    keep[rows[shares >= share]] = False
-    return keep
+    return ~np.isin(np.arange(len(train)), rows[shares >= share])
 
 
-def apart_by_group(
-    sequences: Sequence[str], groups: np.ndarray, *, share: float = SHARE, k: int = K
-) -> np.ndarray:
+def apart_by_group(sequences: Sequence[str], groups: Any, *, share: float = SHARE, k: int = K) -> np.ndarray:
     """Which sequences to keep so that no two of different groups are homologous, bool [sequence].
 
     Of a pair the later one goes, unless its partner went before.
@@ -89,6 +77,5 @@ def apart_by_group(
     near = (shares >= share) & (first < second) & (groups[first] != groups[second])
     keep = np.ones(len(sequences), dtype=bool)
     for one, other in sorted(zip(first[near].tolist(), second[near].tolist(), strict=True)):
-        if keep[one] and keep[other]:
-            keep[other] = False
+        keep[other] &= not keep[one]
     return keep

@@ -1,9 +1,10 @@
-"""The matrix of tasks by models by methods: done cells are never redone, a failed cell is a row that says why."""
+"""Tasks by name, and the matrix of tasks by models by methods: done cells are never redone, a failed cell is a row that says why."""
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz import embeddings, storage
-from ntviz.benchmark import cells
-from ntviz.benchmark.methods import METHODS, Method, Settings
+from ntviz.benchmark import cells, chr20, reading, registry, tracks
+from ntviz.benchmark.methods import METHODS, Method, Settings, suggestion
 from ntviz.benchmark.methods import method as named
-from ntviz.benchmark.reading import find_task, several
 from ntviz.benchmark.task import Task
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from ntviz.models.protocol import Embedder
 
 RESULTS = "results.parquet"
+GROUP = "chr20"
+"""Stands for all tasks that come with ntviz, but for the one by base, which probes cannot do."""
 _TEXTS = (
     "task", "category", "kind", "model", "twin_of", "method", "label", "family", "status", "error", "metric", "missing_controls",
     "chosen", "note", "cell",
@@ -39,6 +41,50 @@ COLUMNS = (
 """Of the table of results; what a row does not have is missing."""
 
 
+# Tasks by name --------------------------------------------------------------------------------------------------------
+
+
+def find_task(name: str) -> Task:
+    """The task of that name: one that comes with ntviz, or a path to examples; ValueError with the nearest names where there is none.
+
+    `name`: one of `chr20.NAMES`, or a path to what `reading.read` takes, with the task behind a # if there are several, and with @revised
+    or @original where it is a published one: then it is held to the classes, length and counts that were published
+    ("downloads/promoter_tata@revised", "all.parquet#H3K9ac@original"). DeepSTARR's and DeepSEA's folders are known by their files.
+    """
+    if name in chr20.NAMES:
+        return chr20.build(name)
+    published = name.endswith(("@revised", "@original"))
+    given, _, generation = name.rpartition("@") if published else (name, "", "")
+    path, task = Path(given.partition("#")[0]), given.partition("#")[2]
+    if not path.exists():
+        raise ValueError(
+            f"A task must be one of {', '.join(chr20.NAMES)}, or a file or folder of examples; received {name!r}."
+            + (suggestion(name, chr20.NAMES) or " `ntviz benchmark tasks` lists what there is.")
+        )
+    if (path / "Sequences_Train.fa").is_file():
+        return tracks.read_deepstarr(path)
+    if (path / "test.mat").is_file():
+        return tracks.read_deepsea(path)
+    spec = registry.find(task or path.name.partition(".")[0], generation) if generation else None
+    return reading.read(path, task=task or None, spec=spec)
+
+
+def expand(names: Sequence[str] | str) -> list[str]:
+    """The names with "chr20" replaced by all tasks of chromosome 20 that have one label a sequence, each once."""
+    usual = [name for name in chr20.NAMES if "per_base" not in name]
+    return list(
+        dict.fromkeys(each for name in _several(names) for each in (usual if name == GROUP else [name]))
+    )
+
+
+def _several(given: Any) -> list[Any]:
+    """Tasks, models or methods as a list; one by itself is one."""
+    return [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+
+
+# The matrix -----------------------------------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True, eq=False)
 class _Planned:
     """One cell that is to be there."""
@@ -49,13 +95,28 @@ class _Planned:
     method: Method
     seed: int
 
+    def row(self, status: str, error: str = "") -> dict[str, Any]:
+        """Of the table of results, without what is known when it is done."""
+        method = self.method
+        return {
+            "task": self.task,
+            "model": f"random twin of {self.model}" if self.twin else self.model or "",
+            "twin_of": self.model if self.twin else "",
+            "method": method.name,
+            "label": method.label,
+            "family": method.family,
+            "seed": self.seed,
+            "status": status,
+            "error": error,
+        }
+
 
 def run(
     out: str | os.PathLike[str],
     *,
-    tasks: Sequence[str | Task],
-    models: Sequence[str | Embedder] = (),
-    methods: Sequence[str] = ("logistic", "kmer", "gc", "majority"),
+    tasks: Sequence[str | Task] | str | Task,
+    models: Sequence[str | Embedder] | str | Embedder = (),
+    methods: Sequence[str] | str = ("logistic", "kmer", "gc", "majority"),
     settings: Settings | None = None,
     seeds: Sequence[int] = (0,),
     twins: bool = True,
@@ -67,6 +128,9 @@ def run(
 ) -> pd.DataFrame:
     """The table of results, one row a cell; the same call again does only what is not done.
 
+    A cell is found by what it depends on (examples, weights, method, settings, seed), not by names. Interrupted at any moment,
+    finished cells stay.
+
     Parameters
     ----------
     out
@@ -77,20 +141,15 @@ def run(
         Models, or names that `models.load` takes. Methods without a model are done once a task.
     methods
         Names; see `benchmark.METHODS`.
-    settings
-        What is equal for all cells.
-    seeds
-        Each cell is done once a seed.
+    settings, seeds
+        What is equal for all cells; each cell is done once a seed.
     twins
-        Whether probes are done for a random twin of each model too: the control that says what is owed to the
-        architecture alone.
+        Whether probes are done for a random twin of each model too: what is owed to the architecture alone.
     shard
         (i, n): only every n-th cell, the i-th of n, counted from 1. Shards share the folder and write tables of their own;
         a call without shard then finds all cells done and writes results.parquet.
     store
         Of vectors; default: the one in ntviz's cache.
-    device, dtype
-        For models given by name.
     say
         Called with a line after each cell, and with the notes of each task.
 
@@ -98,38 +157,47 @@ def run(
     ------
     ValueError
         Names that are unknown, twice the same task or model, or nothing to do. What goes wrong later is in `error`.
-
-    Notes
-    -----
-    A cell is found by what it depends on (examples, weights, method, settings, seed), not by names. Interrupted at any
-    moment, finished cells stay.
     """
-    settings = settings or Settings()
-    tasks, models, methods = several(tasks), several(models), several(methods)
-    chosen = [named(name) for name in dict.fromkeys(methods)]
-    names = [entry if isinstance(entry, str) else entry.name for entry in tasks]
-    model_names = [entry if isinstance(entry, str) else entry.name for entry in models]
-    for what, given in (("task", names), ("model", model_names)):
-        repeated = sorted({name for name in given if given.count(name) > 1})
-        if repeated:
-            raise ValueError(f"Each {what} must be given once; received {repeated[0]!r} twice.")
+    chosen = [named(name) for name in dict.fromkeys(_several(methods))]
+    given: dict[str, dict[str, Any]] = {}
+    for what, entries in (("task", _several(tasks)), ("model", _several(models))):
+        given[what] = {}
+        for entry in entries:
+            name = entry if isinstance(entry, str) else entry.name
+            if name in given[what]:
+                raise ValueError(f"Each {what} must be given once; received {name!r} twice.")
+            given[what][name] = entry
     asking = [method for method in chosen if method.needs_model]
-    if asking and not models:
+    if asking and not given["model"]:
         raise ValueError(f"{asking[0].name} needs a model; received none. Name one, such as ntviz-mini.")
-    planned = list(_plan(names, model_names, chosen, seeds, twins))
+    planned = list(_plan(list(given["task"]), list(given["model"]), chosen, seeds, twins))
     if not planned:
         raise ValueError("There must be a task and a method; received none. Name some.")
     mine = storage.share(len(planned), shard)
     folder = Path(out)
     (folder / "cells").mkdir(parents=True, exist_ok=True)
-    store = store or embeddings.Store()
-    found_tasks = _Lazy(names, tasks, lambda given: _task(given, say))
-    found_models = _Lazy(model_names, models, lambda given: _model(given, device, dtype), keep=1)
-    rows = [_row(entry, "pending") for entry in planned]
+
+    def task_of(name: str) -> Task:
+        entry = given["task"][name]
+        task = find_task(entry) if isinstance(entry, str) else entry
+        if say is not None:
+            for note in task.notes:
+                say(f"{task.name}: {note}")
+        return task
+
+    def model_of(name: str) -> _Loaded:
+        from ntviz import models
+
+        entry = given["model"][name]
+        return _Loaded(models.load(entry, device=device, dtype=dtype) if isinstance(entry, str) else entry)
+
+    had = _once(task_of), _once(model_of, keep=1)
+    settings, store = settings or Settings(), store or embeddings.Store()
+    rows = [entry.row("pending") for entry in planned]
     place = folder / (RESULTS if shard[1] == 1 else f"results-{shard[0]}-of-{shard[1]}.parquet")
     try:
         for done, index in enumerate(mine):
-            rows[index] = _one(planned[index], found_tasks, found_models, settings, folder, store)
+            rows[index] = _done(planned[index], *had, settings, folder, store)
             _write(place, rows)
             if say is not None:
                 say(f"{done + 1} of {len(mine)}: {_sentence(rows[index])}")
@@ -139,13 +207,7 @@ def run(
 
 
 def results(out: str | os.PathLike[str]) -> pd.DataFrame:
-    """The table of results of a matrix, as `run` returned it last.
-
-    Raises
-    ------
-    FileNotFoundError
-        No matrix was run there.
-    """
+    """The table of results of a matrix, as `run` returned it last; FileNotFoundError where no matrix was run."""
     import pandas as pd
 
     path = Path(out) / RESULTS
@@ -163,55 +225,34 @@ def predictions(out: str | os.PathLike[str], row: Any) -> cells.Cell:
     return cells.load(Path(out) / "cells" / f"{row['cell']}.npz")
 
 
-# Planning -----------------------------------------------------------------------------------------------------------
-
-
 def _plan(
     tasks: list[str], models: list[str], chosen: list[Method], seeds: Sequence[int], twins: bool
 ) -> Iterator[_Planned]:
     """Cells without a model first, then model by model, its twin with it: one is in memory at a time."""
-    for task in tasks:
-        for method in chosen:
-            if not method.needs_model:
-                yield from (_Planned(task, None, False, method, seed) for seed in seeds)
-    for model in models:
-        for task in tasks:
-            for method in chosen:
-                if method.needs_model:
-                    for seed in seeds:
-                        yield _Planned(task, model, False, method, seed)
-                        if twins and method.family == "probe":
-                            yield _Planned(task, model, True, method, seed)
+    for model, task, method, seed in itertools.product([None, *models], tasks, chosen, seeds):
+        if method.needs_model == (model is not None):
+            yield _Planned(task, model, False, method, seed)
+            if twins and model is not None and method.family == "probe":
+                yield _Planned(task, model, True, method, seed)
 
 
-class _Lazy:
-    """Things by name, made when first asked for, `keep` of them kept; what could not be made raises the same error each time."""
+def _once(make: Callable[[str], Any], keep: int | None = None) -> Callable[[str], Any]:
+    """What is made of a name, made when first asked for, `keep` of them kept; what could not be made raises the same error each time."""
+    had: dict[str, Any] = {}
 
-    def __init__(
-        self, names: list[str], given: list[Any], make: Callable[[Any], Any], *, keep: int | None = None
-    ) -> None:
-        self._given, self._make, self._keep = dict(zip(names, given, strict=True)), make, keep
-        self._made: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            if len(self._made) == self._keep:
-                self._made.clear()
+    def ask(name: str) -> Any:
+        if name not in had:
+            if len(had) == keep:
+                had.clear()
             try:
-                self._made[name] = self._make(self._given[name])
+                had[name] = make(name)
             except Exception as error:  # noqa: BLE001  one task or model that cannot be had leaves the others to be done
-                self._made[name] = error
-        if isinstance(self._made[name], Exception):
-            raise self._made[name]
-        return self._made[name]
+                had[name] = error
+        if isinstance(had[name], Exception):
+            raise had[name]
+        return had[name]
 
-
-def _task(given: str | Task, say: Callable[[str], None] | None) -> Task:
-    found = find_task(given) if isinstance(given, str) else given
-    if say is not None:
-        for note in found.notes:
-            say(f"{found.name}: {note}")
-    return found
+    return ask
 
 
 class _Loaded:
@@ -223,54 +264,37 @@ class _Loaded:
         self.twin = lru_cache(lambda seed: _Loaded(model.random_twin(seed)))
 
 
-def _model(given: str | Embedder, device: str, dtype: str) -> _Loaded:
-    from ntviz import models
-
-    return _Loaded(models.load(given, device=device, dtype=dtype) if isinstance(given, str) else given)
-
-
-# Computing ----------------------------------------------------------------------------------------------------------
-
-
-def _one(
-    entry: _Planned, tasks: _Lazy, models: _Lazy, settings: Settings, folder: Path, store: Store
+def _done(
+    entry: _Planned,
+    task_of: Callable[[str], Task],
+    model_of: Callable[[str], _Loaded],
+    settings: Settings,
+    folder: Path,
+    store: Store,
 ) -> dict[str, Any]:
     """The row of a cell: from disk, computed, or failed."""
     try:
-        task = tasks[entry.task]
-        loaded = models[entry.model] if entry.model is not None else None
-        if loaded is not None and entry.twin:
-            loaded = loaded.twin(entry.seed)
-        model, weights = (loaded.model, loaded.weights) if loaded is not None else (None, None)
-        about = {"seed": entry.seed, "controlled": not entry.twin}
-        key = cells.key(task, entry.method, weights, settings, **about)
+        task, model, weights = task_of(entry.task), None, None
+        if entry.model is not None:
+            loaded = model_of(entry.model)
+            loaded = loaded.twin(entry.seed) if entry.twin else loaded
+            model, weights = loaded.model, loaded.weights
+        how = cells.How(entry.method, settings, entry.seed, controlled=not entry.twin)
+        key = cells.key(task, how, weights)
         place = folder / "cells" / f"{key}.npz"
         if place.exists():
             cell = cells.load(place)
         else:
-            cell = cells.compute(task, entry.method, model, settings, **about, store=store, weights=weights)
+            cell = cells.compute(task, how, model, weights, store)
             cells.save(cell, place)
     except Exception as error:  # noqa: BLE001  whatever it was, the other cells go on, and the row says it
-        return _row(entry, "failed", f"{type(error).__name__}: {error}")
-    done = {"category": task.category, "kind": task.kind, "cell": key}
-    return {**_row(entry, "ok"), **done, **cell.row, "task": entry.task}
-
-
-def _row(entry: _Planned, status: str, error: str = "") -> dict[str, Any]:
-    return {
-        "task": entry.task,
-        "model": f"random twin of {entry.model}" if entry.twin else entry.model or "",
-        "twin_of": entry.model if entry.twin else "",
-        "method": entry.method.name,
-        "label": entry.method.label,
-        "family": entry.method.family,
-        "seed": entry.seed,
-        "status": status,
-        "error": error,
-    }
+        return entry.row("failed", f"{type(error).__name__}: {error}")
+    about = {"category": task.category, "kind": task.kind, "cell": key}
+    return {**entry.row("ok"), **about, **cell.row, "task": entry.task}
 
 
 def _write(path: Path, rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """The table with the value of its twin beside each model's, and "random twin" among what a model's row lacks."""
     import pandas as pd
 
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
@@ -281,32 +305,26 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> pd.DataFrame:
             table[column] = table[column].astype("Int64")
         elif column != "seed":
             table[column] = pd.to_numeric(table[column])
-    table = _with_twins(table)
+    by = ["task", "model", "method", "seed"]
+    twins = table[(table["status"] == "ok") & (table["twin_of"] != "")]
+    values = twins.set_index(["task", "twin_of", "method", "seed"])["value"].to_dict()
+    table["twin"] = [values.get(key, np.nan) for key in table[by].itertuples(index=False, name=None)]
+    asks = [name for name, method in METHODS.items() if method.needs_model]
+    lacks = (
+        (table["status"] == "ok")
+        & (table["twin_of"] == "")
+        & table["method"].isin(asks)
+        & table["twin"].isna()
+    )
+    others = table.loc[lacks, "missing_controls"]
+    table.loc[lacks, "missing_controls"] = ("random twin, " + others).str.removesuffix(", ")
     with storage.atomic_write(path) as handle:
         table.to_parquet(handle, index=False)
     return table
 
 
-def _with_twins(table: pd.DataFrame) -> pd.DataFrame:
-    """The value of its twin beside each model's, and "random twin" among what a model's row lacks."""
-    by = ["task", "model", "method", "seed"]
-    twins = table[(table["twin_of"] != "") & (table["status"] == "ok")]
-    value = twins.set_index(["task", "twin_of", "method", "seed"])["value"].to_dict()
-    table = table.assign(
-        twin=[value.get(key, np.nan) for key in table[by].itertuples(index=False, name=None)]
-    )
-    asks = [name for name, method in METHODS.items() if method.needs_model]
-    mine = (table["status"] == "ok") & (table["twin_of"] == "") & table["method"].isin(asks)
-    lacks = mine & table["twin"].isna()
-    said = ["random twin" + (f", {text}" if text else "") for text in table.loc[lacks, "missing_controls"]]
-    table.loc[lacks, "missing_controls"] = said
-    return table
-
-
 def _sentence(row: dict[str, Any]) -> str:
-    who = (
-        f"{row['task']}, {row['model']}, {row['label']}" if row["model"] else f"{row['task']}, {row['label']}"
-    )
+    who = ", ".join(filter(None, (row["task"], row["model"], row["label"])))
     if row["status"] != "ok":
         return f"{who}: {row['status']}: {row['error'].partition(chr(10))[0]}"
     if row["value"] != row["value"]:

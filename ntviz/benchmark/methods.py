@@ -1,4 +1,4 @@
-"""The methods of the matrix, the settings equal for all its cells, vectors without a model, and training."""
+"""The methods of the matrix, the settings equal for all its cells, and vectors without a model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from ntviz.genome.sequence import codes, listed
 
 if TYPE_CHECKING:
     from ntviz import finetuning
-    from ntviz.benchmark.task import Examples, Task
 
 KS = (3, 4, 5, 6)
 """Lengths of k-mers that the k-mer baseline chooses from."""
@@ -21,29 +20,21 @@ LOCAL = 31
 """bp around the middle that the local baseline sees: a splice site's consensus and no more."""
 _SEQUENCES = ("binary", "multiclass", "multilabel", "regression")
 _ALL = (*_SEQUENCES, "per_base")
+TRAINED = ("tuned", "network")
+"""Families of methods with a recipe."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """One way to solve a task.
+    """One way to solve a task."""
 
-    Attributes
-    ----------
-    name, label
-        As it is typed, and as it is shown.
-    family
-        "probe" (fitted to vectors), "tuned" (a model trained on), "network" (trained from nothing) or "chance".
-    needs_model
-        Whether it is asked of each model, or once for a task.
-    kinds
-        Kinds of tasks that it can do.
-    """
-
-    name: str
-    label: str
-    family: str
-    needs_model: bool
-    kinds: tuple[str, ...]
+    name: str  # as it is typed
+    label: str  # as it is shown
+    family: (
+        str  # "probe" (fitted to vectors), "tuned" (a model trained on), "network" (from nothing) or "chance"
+    )
+    needs_model: bool  # asked of each model, or once for a task
+    kinds: tuple[str, ...]  # of tasks that it can do
 
 
 METHODS = {
@@ -85,52 +76,27 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """What is equal for all cells of a matrix.
+    """What is equal for all cells of a matrix."""
 
-    Attributes
-    ----------
-    layers
-        Layers that probes choose from; None for all, the embedding included.
-    pooling
-        "mean", "max" or "cls".
-    both_strands
-        Mean of the vectors of both strands; wrong for tasks that are stranded.
-    n_folds
-        Folds by group where a task has no split of its own, or `refold`.
-    refold
-        Pool the training and test parts and judge by folds, as the paper does.
-    permutations, draws
-        Of the controls: permuted labels, and draws a point of the learning curve; 0 leaves them out.
-    bootstrap
-        Draws of groups for intervals.
-    steps
-        Of fine-tuning and networks, at most; None for each method's own number.
-    train_cap
-        Examples to learn from at most, drawn evenly by class; None for all.
-    """
-
-    layers: tuple[int, ...] | None = None
-    pooling: str = "mean"
-    both_strands: bool = False
-    n_folds: int = 10
-    refold: bool = False
-    permutations: int = 20
-    draws: int = 10
-    bootstrap: int = 1_000
-    steps: int | None = None
-    train_cap: int | None = None
+    layers: tuple[int, ...] | None = None  # that probes choose from; None for all, the embedding included
+    pooling: str = "mean"  # "mean", "max" or "cls"
+    both_strands: bool = False  # mean of the vectors of both strands; wrong for tasks that are stranded
+    n_folds: int = 10  # by group, where a task has no split of its own, or `refold`
+    refold: bool = False  # pool the training and test parts and judge by folds, as the paper does
+    permutations: int = 20  # of labels, a control; 0 leaves it out
+    draws: int = 10  # for a point of the learning curve; 0 leaves it out
+    bootstrap: int = 1_000  # draws of groups for intervals
+    steps: int | None = None  # of fine-tuning and networks, at most; None for each method's own number
+    train_cap: int | None = None  # examples to learn from at most, drawn evenly by class; None for all
 
     def relevant(self, method: Method) -> dict[str, Any]:
         """Those that a method's result depends on: others may change without a cell being done again."""
-        keep = {"n_folds", "refold", "bootstrap", "train_cap"}
-        if method.family == "probe":
-            keep |= {"permutations", "draws"}
-            if method.needs_model:
-                keep |= {"layers", "pooling", "both_strands"}
-        if method.family in ("tuned", "network"):
-            keep |= {"steps"}
-        values = asdict(self)
-        return {name: values[name] for name in sorted(keep)}
+        without = set() if method.family == "probe" else {"permutations", "draws"}
+        if method.family not in TRAINED:
+            without.add("steps")
+        if method.family != "probe" or not method.needs_model:
+            without |= {"layers", "pooling", "both_strands"}
+        return {name: value for name, value in sorted(asdict(self).items()) if name not in without}
 
 
 # Vectors without a model: what a model must beat, as k-mers are ------------------------------------------------------
@@ -172,50 +138,9 @@ def local_bases(sequences: Sequence[str], width: int = LOCAL) -> np.ndarray:
     return result[:, :, :4].reshape(len(texts), -1)
 
 
-# Training: fine-tuned models, and networks from nothing ----------------------------------------------------------------
-
-
 def recipe(method: Method, settings: Settings) -> finetuning.Recipe:
-    """How a method is trained under these settings."""
+    """How a fine-tuned model or a network is trained under these settings."""
     from ntviz import finetuning
 
     made = finetuning.RECIPES[method.name if method.family == "tuned" else "network"]
     return made if settings.steps is None else replace(made, steps=settings.steps)
-
-
-def train(
-    task: Task,
-    method: Method,
-    model: Any,
-    settings: Settings,
-    pooled: Examples,
-    learned: np.ndarray,
-    held: np.ndarray,
-    seed: int,
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Predictions for the examples `held` after learning from `learned`, and cells of the row.
-
-    A tenth of the groups of what is learned from is set aside to choose the best state.
-    """
-    from ntviz import finetuning
-
-    part = pooled.take(learned)
-    data = part.sequences.tolist(), part.labels
-    outputs = len(task.classes)
-    about: dict[str, Any] = {"kind": task.kind, "outputs": outputs, "groups": part.groups, "seed": seed}
-    about["recipe"] = recipe(method, settings)
-    if method.family == "tuned":
-        tuned = finetuning.tune(model, *data, method=method.name, **about)
-    else:
-        import torch
-
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            network = finetuning.network(method.name, outputs=outputs, per_base=task.kind == "per_base")
-        tuned = finetuning.train_network(network, *data, **about)
-    steps = f"step {tuned.best_step:,} of {tuned.recipe.steps:,}"
-    row = {
-        "trainable": tuned.trainable,
-        "chosen": f"{steps} by {tuned.chosen_by}, ended by {tuned.stopped}",
-    }
-    return tuned.predict(pooled.sequences[held].tolist()), row

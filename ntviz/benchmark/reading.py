@@ -1,4 +1,4 @@
-"""Tasks by what a person types: one that comes with ntviz, the published layouts, and people's own FASTA, tables and BED.
+"""Tasks from the published layouts, and from people's own FASTA, tables and BED.
 
 Layouts: a folder with train.fna and test.fna, or with train and test tables, named by the words of `PARTS`; a folder of such
 folders; one table with a column `task`; a FASTA whose headers end in |label; a table with sequences and labels; a BED with labels, read from a
@@ -8,12 +8,11 @@ reference. Files may be compressed by gzip. What is changed or left out is count
 from __future__ import annotations
 
 import contextlib
-import gzip
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from ntviz.benchmark.registry import TaskSpec
     from ntviz.reference import Reference
 
-GROUP = "chr20"
-"""Stands for all tasks that come with ntviz, but for the one by base, which probes cannot do."""
 FASTA = (".fna", ".fa", ".fasta")
 TABLES = (".parquet", ".csv", ".tsv")
 BED = (".bed",)
@@ -54,125 +51,6 @@ _TRUTH = {
 _PLACE = re.compile(r"(chr)?([0-9]{1,2}[LR]?|[XYM]|MT)[:_]([0-9,]+)[-_]([0-9,]+)", re.IGNORECASE)
 
 
-# By name ------------------------------------------------------------------------------------------------------------
-
-
-def find_task(name: str) -> Task:
-    """The task of that name: one that comes with ntviz, or a path to examples.
-
-    Parameters
-    ----------
-    name
-        One of `chr20.NAMES`, or a path to what `read` takes, with the task behind a # if there are several, and with @revised
-        or @original where it is a published one: then it is held to the classes, length and counts that were published
-        ("downloads/promoter_tata@revised", "all.parquet#H3K9ac@original"). A folder with DeepSTARR's or DeepSEA's files is
-        known by them.
-
-    Raises
-    ------
-    ValueError
-        There is neither such a task nor such a file; the nearest names are given.
-    """
-    from ntviz.benchmark import chr20, registry, tracks
-
-    if name in chr20.NAMES:
-        return chr20.build(name)
-    given, _, generation = (
-        name.rpartition("@") if name.endswith(("@revised", "@original")) else (name, "", "")
-    )
-    path, task = (Path(given.partition("#")[0]), given.partition("#")[2])
-    if not path.exists():
-        raise ValueError(
-            f"A task must be one of {', '.join(chr20.NAMES)}, or a file or folder of examples; received {name!r}."
-            + (suggestion(name, chr20.NAMES) or " `ntviz benchmark tasks` lists what there is.")
-        )
-    if (path / "Sequences_Train.fa").is_file():
-        return tracks.read_deepstarr(path)
-    if (path / "test.mat").is_file():
-        return tracks.read_deepsea(path)
-    spec = registry.find(task or path.name.partition(".")[0], generation) if generation else None
-    return read(path, task=task or None, spec=spec)
-
-
-def expand(names: Sequence[str]) -> list[str]:
-    """The names with "chr20" replaced by all tasks of chromosome 20 that have one label a sequence, each once."""
-    from ntviz.benchmark import chr20
-
-    usual = [name for name in chr20.NAMES if "per_base" not in name]
-    expanded = [usual if name == GROUP else [name] for name in several(names)]
-    return list(dict.fromkeys(name for part in expanded for name in part))
-
-
-def several(given: Any) -> list[Any]:
-    """Tasks, models or methods as a list; one by itself is one."""
-    return [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
-
-
-def read(
-    path: str | os.PathLike[str],
-    *,
-    task: str | None = None,
-    spec: TaskSpec | None = None,
-    name: str | None = None,
-    reference: Reference | None = None,
-) -> Task:
-    """The task in a file or folder.
-
-    Parameters
-    ----------
-    path
-        See this module for the layouts.
-    task
-        Which, of a folder of tasks or a table with a column `task`.
-    spec
-        A published task, see `registry.find`: its classes decide which labels are right, and lengths and counts that differ are
-        noted. Without it classes are the labels found, sorted.
-    name
-        Of the task; default: that of the spec, the given task, or the file.
-    reference
-        For a BED: where bases come from. Intervals are read along their strand.
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such file, or no layout in the folder.
-    ValueError
-        A table without the columns, a task that is not there, labels or parts that are none, one class only, or no usable row.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"The examples must be in a file or folder; there is none at {path}. Check the path."
-        )
-    files, beside = _files_of(path, task)
-    parts: dict[str, list[Row]] = {part: [] for part in PARTS}
-    tally = _Tally([f"{file} was not read: its name is none of a part." for file in beside])
-    for part in PARTS:
-        together = [file.name for other, file in files if other == part]
-        if len(together) > 1:
-            tally.notes.append(f"The part {part} is {' and '.join(together)} together.")
-    for part, file in files:
-        for row in _rows_of(file, task, reference):
-            if part and row.part and part != row.part:
-                raise ValueError(
-                    f"A file must hold the part of its name; {row.where} is of the part {row.part}. Correct the column, or the name."
-                )
-            parts[row.part or part or "train"].append(row)
-    known = spec.classes if spec is not None else ()
-    rows = {part: list(_cleaned(found, part, tally, known)) for part, found in parts.items()}
-    # Published validation parts are for choosing: they are learned from here, where choosing is done inside.
-    if choosing := rows.pop("validation"):
-        tally.notes.append(
-            f"{len(choosing):,} examples of the part validation are learned from: choosing is done inside."
-        )
-        rows["train"] += choosing
-    name = name or (spec.name if spec is not None else task or path.name.partition(".")[0])
-    return _assembled(name, rows, spec, tally, {file.name: storage.sha256(file) for _, file in files}, path)
-
-
-# Rows as they stand in files ------------------------------------------------------------------------------------------
-
-
 @dataclass
 class Row:
     """A row as it stood in a file."""
@@ -183,6 +61,95 @@ class Row:
     group: str
     where: str
     part: str = ""
+
+
+_Changes = list[tuple[str, str]]  # what was changed or left out, and where
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    task: str | None = None,
+    spec: TaskSpec | None = None,
+    reference: Reference | None = None,
+) -> Task:
+    """The task in a file or folder.
+
+    Parameters
+    ----------
+    path, task
+        See this module for the layouts; which task, of a folder of tasks or a table with a column `task`.
+    spec
+        A published task, see `registry.find`: its classes decide which labels are right, and lengths and counts that differ are
+        noted. Without it classes are the labels found, sorted.
+    reference
+        For a BED: where bases come from. Intervals are read along their strand.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        There is no such file or layout, column or task; labels or parts are none, there is one class only, or no usable row.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"The examples must be in a file or folder; there is none at {path}. Check the path."
+        )
+    files, notes = _files_of(path, task)
+    rows: dict[str, list[Row]] = {part: [] for part in PARTS}
+    for part, file in files:
+        for row in _rows_of(file, task, reference):
+            if part and row.part and part != row.part:
+                raise ValueError(
+                    f"A file must hold the part of its name; {row.where} is of the part {row.part}. Correct the column, or the name."
+                )
+            rows[row.part or part or "train"].append(row)
+    known = spec.classes if spec is not None else ()
+    changes: _Changes = []
+    rows = {part: [row for row in many if _usable(row, part, known, changes)] for part, many in rows.items()}
+    # Published validation parts are for choosing: they are learned from here, where choosing is done inside.
+    if choosing := rows.pop("validation"):
+        notes.append(
+            f"{len(choosing):,} examples of the part validation are learned from: choosing is done inside."
+        )
+        rows["train"] += choosing
+    if not rows["train"]:
+        counted = " ".join(notes + _counted(changes))
+        raise ValueError(f"{path} must hold examples to learn from; no row of it could be used. {counted}")
+    every = [row for part in rows.values() for row in part]
+    kind, classes = _classes(Counter(row.label for row in every), spec, path)
+    parts = {part: _examples(many, classes, changes) for part, many in rows.items() if many}
+    notes += _counted(changes)
+    if "test" not in parts:
+        notes.append("There is no test part: folds by group are used.")
+    lengths = {len(row.sequence) for row in every}
+    if len(lengths) > 1:
+        notes.append(f"Lengths differ: {min(lengths):,} to {max(lengths):,} bp.")
+    for alike in _alike(classes):
+        notes.append(f"{' and '.join(map(repr, alike))} are probably one class: correct the labels if so.")
+    counts = np.bincount(parts["train"].labels, minlength=len(classes))
+    if counts.min() < 2:
+        notes.append(f"Class {classes[int(counts.argmin())]} has {int(counts.min())} examples to learn from.")
+    facts: dict[str, Any] = {"files": {file.name: storage.sha256(file) for _, file in files}}
+    facts["left_out"] = dict(Counter(what for what, _ in changes))
+    about = {"source": str(path), "split": "as given" if "test" in parts else "none given"}
+    if spec is not None:
+        about = {"source": spec.source, "split": spec.split, "category": spec.category}
+        facts["expected"] = {"train": spec.train, "test": spec.test, "length": spec.length}
+        for part in ("train", "test"):
+            expected, received = facts["expected"][part], len(rows[part])
+            if expected not in (None, received):
+                notes.append(f"{part} has {received:,} examples; {expected:,} were expected ({spec.grade}).")
+        odd = sum(len(row.sequence) != spec.length for row in every)
+        if odd:
+            notes.append(f"{odd:,} sequences are not {spec.length:,} bp long, as {spec.name} should be.")
+    name = spec.name if spec is not None else task or path.name.partition(".")[0]
+    return Task(
+        name, kind, classes, parts["train"], parts.get("test"), notes=tuple(notes), facts=facts, **about
+    )
+
+
+# Files and their parts ------------------------------------------------------------------------------------------------
 
 
 def part_of(name: str, *, alone: bool) -> str:
@@ -198,9 +165,9 @@ def part_of(name: str, *, alone: bool) -> str:
     text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
     text = re.sub(r"(held|hold)[\W_]*out", " holdout ", text)
     words = [re.sub(r"(?<=.)(set|split|part|data)$", "", word) for word in re.findall(r"[^\W\d_]+", text)]
-    found = {word: part for part, known in PARTS.items() for word in known}
-    parts = {found[word] for word in words if word in found}
-    others = [word for word in words if word not in found and word not in _SAY_NOTHING]
+    part_by_word = {word: part for part, known in PARTS.items() for word in known}
+    parts = {part_by_word[word] for word in words if word in part_by_word}
+    others = [word for word in words if word not in part_by_word and word not in _SAY_NOTHING]
     return parts.pop() if len(parts) == 1 and not (alone and others) else ""
 
 
@@ -209,43 +176,51 @@ def _suffix(path: Path) -> str:
 
 
 def _files_of(path: Path, task: str | None) -> tuple[list[tuple[str, Path]], list[str]]:
-    """Pairs of a part of `PARTS`, or empty where rows say it, and a file; and the names of tables and FASTA beside them."""
+    """Pairs of a part of `PARTS`, or empty where rows say it, and a file; and notes on files put together or not read."""
     if path.is_file():
         if _suffix(path) not in (*FASTA, *TABLES, *BED):
             raise ValueError(
                 f"Examples must be in {', '.join((*FASTA, *TABLES, *BED))}, or compressed as .gz; received {path.name}."
             )
         return [("", path)], []
-    found = _parts_in(path)
-    named = [(part, file) for part, file in found if part]
-    if any(part == "train" for part, _ in named):
-        return named, [file.name for part, file in found if not part]
-    if named:
+    by_part = _parts_in(path)
+    files = [(part, file) for part, file in by_part if part]
+    parts = [part for part, _ in files]
+    if files and "train" not in parts:
         raise ValueError(
-            f"A task folder must have a file of the part train; {path} holds {', '.join(file.name for _, file in found)}. Name the "
+            f"A task folder must have a file of the part train; {path} holds {', '.join(file.name for _, file in by_part)}. Name the "
             f"files by their parts ({_ALL_PARTS})."
         )
-    children = sorted(path.iterdir())
-    folders = [
-        child.name
-        for child in children
-        if child.is_dir() and any(part == "train" for part, _ in _parts_in(child))
+    if not files:
+        children = sorted(path.iterdir())
+        folders = [
+            child.name
+            for child in children
+            if child.is_dir() and any(part == "train" for part, _ in _parts_in(child))
+        ]
+        if task is not None and task in folders:
+            return _files_of(path / task, None)
+        if folders:
+            raise ValueError(_which(str(path), folders, task))
+        files = [("", file) for _, file in by_part if _suffix(file) in TABLES]
+        if not files:
+            held = ", ".join(child.name for child in children[:6]) or "nothing"
+            raise FileNotFoundError(f"A task folder must hold train.fna (or a table); {path} holds {held}.")
+        silent = [file.name for _, file in files if _split_of(_frame(file)) is None]
+        if silent and len(files) > 1:
+            raise ValueError(
+                f"Files of a task folder must be named by their parts ({_ALL_PARTS}), or have a column {SPLITS[0]}; {path} holds "
+                f"{', '.join(silent)}. Rename them."
+            )
+    read = {file for _, file in files}
+    notes = [
+        f"{file.name} was not read: its name is none of a part." for _, file in by_part if file not in read
     ]
-    if task is not None and task in folders:
-        return _files_of(path / task, None)
-    if folders:
-        raise ValueError(_which(str(path), folders, task))
-    tables = [file for _, file in found if _suffix(file) in TABLES]
-    if not tables:
-        held = ", ".join(child.name for child in children[:6]) or "nothing"
-        raise FileNotFoundError(f"A task folder must hold train.fna (or a table); {path} holds {held}.")
-    silent = [file.name for file in tables if _split_of(_frame(file)) is None]
-    if silent and len(tables) > 1:
-        raise ValueError(
-            f"Files of a task folder must be named by their parts ({_ALL_PARTS}), or have a column {SPLITS[0]}; {path} holds "
-            f"{', '.join(silent)}. Rename them."
-        )
-    return [("", file) for file in tables], [file.name for _, file in found if file not in tables]
+    for part in PARTS:
+        if parts.count(part) > 1:
+            together = " and ".join(file.name for other, file in files if other == part)
+            notes.append(f"The part {part} is {together} together.")
+    return files, notes
 
 
 def _which(where: str, tasks: list[str], task: str | None) -> str:
@@ -270,6 +245,9 @@ def _split_of(table: pd.DataFrame) -> str | None:
             if name == SPLITS[0] or any(part_of(value, alone=True) for value in values):
                 return name
     return None
+
+
+# Rows as they stand in files ------------------------------------------------------------------------------------------
 
 
 def _rows_of(file: Path, task: str | None, reference: Reference | None) -> Iterator[Row]:
@@ -304,15 +282,15 @@ def _frame(file: Path) -> pd.DataFrame:
         if _suffix(file) == ".parquet":
             table = pd.read_parquet(file)
         else:
-            encoding = encoding_of(file)
-            with (gzip.open if file.suffix == ".gz" else open)(file, "rt", encoding=encoding) as lines:
-                header = next(iter(lines), "")
+            header = next((line for _, line in lines_of(file)), "")
             # Spreadsheets of many countries write semicolons, and some programs tabs, into a .csv.
             separator = max("\t,;" if _suffix(file) == ".tsv" else ",\t;", key=header.count)
-            table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding)
+            table = pd.read_csv(
+                file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding_of(file)
+            )
+    except MemoryError:
+        raise
     except Exception as error:
-        if isinstance(error, MemoryError):
-            raise
         raise ValueError(
             f"{file} must be a table; reading it failed: {str(error).splitlines()[0]}."
         ) from error
@@ -329,26 +307,23 @@ def _table(file: Path, task: str | None) -> Iterator[Row]:
             f"{', '.join(table.columns[:8])}. Rename them."
         )
     if "task" in table.columns:
-        tasks = sorted(table["task"].astype(str).unique())
+        of_row = table["task"].astype(str)
+        tasks = sorted(of_row.unique())
         if (task is None and len(tasks) > 1) or (task is not None and task not in tasks):
             raise ValueError(_which(file.name, tasks, task))
-        if task is not None:
-            table = table[table["task"].astype(str) == task]
-    names = next((column for column in ("id", "name") if column in table.columns), None)
+        table = table if task is None else table[of_row == task]
+    identity = next((column for column in ("id", "name") if column in table.columns), None)
     split = _split_of(table)
-    wanted = table.reindex(columns=[names, "sequence", "label", "group", split])
-    texts = wanted.astype(object).where(wanted.notna(), "").astype(str)
-    for index, (identity, sequence, label, group, part) in zip(
-        table.index, texts.values.tolist(), strict=True
-    ):
-        where = f"{file.name}, row {int(index) + 1}"
-        stated = part_of(part, alone=True)
+    cells = table.reindex(columns=[identity, "sequence", "label", "group", split]).astype(object)
+    texts = cells.where(cells.notna(), "").astype(str).values.tolist()
+    for index, (name, sequence, label, group, part) in zip(table.index, texts, strict=True):
+        where, stated = f"{file.name}, row {int(index) + 1}", part_of(part, alone=True)
         if split is not None and not stated:
             raise ValueError(
                 f"The column {split} must hold parts of the task ({_ALL_PARTS}); {where} has {part!r}. Correct it, or leave out the "
                 "row or the column."
             )
-        yield Row(identity, sequence, label, "" if is_missing(group) else group, where, stated)
+        yield Row(name, sequence, label, "" if is_missing(group) else group, where, stated)
 
 
 def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:
@@ -369,102 +344,45 @@ def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:
             yield Row(line[:40], "", "", "", f"{where} ({error})")
             continue
         # 0-based half-open in the name, as in the file; a dot stands for nothing in a BED.
-        identity = f"{fields[0]}:{fields[1]}-{fields[2]}:{strand}"
-        yield Row(identity, sequence, fields[3] if len(fields) > 3 and fields[3] != "." else "", "", where)
+        label = fields[3] if len(fields) > 3 and fields[3] != "." else ""
+        yield Row(f"{fields[0]}:{fields[1]}-{fields[2]}:{strand}", sequence, label, "", where)
 
 
 # Putting together ---------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Tally:
-    """What was changed or left out, and other notes."""
-
-    notes: list[str] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    first: dict[str, str] = field(default_factory=dict)
-
-    def add(self, what: str, where: str) -> None:
-        self.counts[what] += 1
-        self.first.setdefault(what, where)
-
-    def all_notes(self) -> list[str]:
-        return self.notes + [
-            f"{n:,} {what}, the first at {self.first[what]}." for what, n in self.counts.items()
-        ]
-
-
-def _cleaned(rows: list[Row], part: str, tally: _Tally, known: Sequence[str]) -> Iterator[Row]:
-    for row in rows:
-        label = row.label.strip()
-        if is_missing(label) and label not in known:
-            what = f"rows whose label is missing ({label})" if label else "rows without a label"
-            tally.add(f"{what} were left out", row.where)
-            continue
-        try:
-            if is_missing(row.sequence):
-                raise ValueError("there is no sequence")
-            found = clean(row.sequence, typed=False)
-        except ValueError:
-            tally.add("rows whose sequence is empty or no bases were left out", row.where)
-            continue
-        if found.lowered:
-            tally.add("sequences with lower-case letters were upper-cased", row.where)
-        if found.ambiguous:
-            tally.add("sequences had IUPAC letters or gaps, which became N", row.where)
-        if found.n:
-            tally.add("sequences hold N", row.where)
-        row.sequence = found.sequence
-        # 1.0 of a table with gaps is 1.
-        row.label = label[:-2] if re.fullmatch(r"-?[0-9]+\.0", label) else label
-        row.identity = row.identity or f"{part}{row.where.rpartition(' ')[2]}"
-        yield row
-
-
-def _assembled(
-    name: str,
-    rows: Mapping[str, list[Row]],
-    spec: TaskSpec | None,
-    tally: _Tally,
-    files: dict[str, str],
-    path: Path,
-) -> Task:
-    if not rows["train"]:
-        raise ValueError(
-            f"{path} must hold examples to learn from; no row of it could be used. {' '.join(tally.all_notes())}"
-        )
-    every = [row for part in rows.values() for row in part]
-    kind, classes = _classes(Counter(row.label for row in every), spec, path)
-    code = {label: index for index, label in enumerate(classes)}
-    parts = {part: _examples(found, code, tally) for part, found in rows.items() if found}
-    notes = tally.all_notes()
-    if "test" not in parts:
-        notes.append("There is no test part: folds by group are used.")
-    lengths = {len(row.sequence) for row in every}
-    if len(lengths) > 1:
-        notes.append(f"Lengths differ: {min(lengths):,} to {max(lengths):,} bp.")
-    notes += [
-        f"{' and '.join(map(repr, alike))} are probably one class: correct the labels if so."
-        for alike in _alike(classes)
+def _counted(changes: _Changes) -> list[str]:
+    first = dict(reversed(changes))
+    return [
+        f"{n:,} {what}, the first at {first[what]}."
+        for what, n in Counter(what for what, _ in changes).items()
     ]
-    counts = np.bincount(parts["train"].labels, minlength=len(classes))
-    if counts.min() < 2:
-        notes.append(f"Class {classes[int(counts.argmin())]} has {int(counts.min())} examples to learn from.")
-    facts: dict[str, Any] = {"files": files, "left_out": dict(tally.counts)}
-    about = {"source": str(path), "split": "as given" if "test" in parts else "none given"}
-    if spec is not None:
-        about = {"source": spec.source, "split": spec.split, "category": spec.category}
-        facts["expected"] = {"train": spec.train, "test": spec.test, "length": spec.length}
-        for part, expected in (("train", spec.train), ("test", spec.test)):
-            got = len(parts[part]) if part in parts else 0
-            if expected is not None and got != expected:
-                notes.append(f"{part} has {got:,} examples; {expected:,} were expected ({spec.grade}).")
-        odd = sum(len(row.sequence) != spec.length for row in every)
-        if odd:
-            notes.append(f"{odd:,} sequences are not {spec.length:,} bp long, as {spec.name} should be.")
-    return Task(
-        name, kind, classes, parts["train"], parts.get("test"), notes=tuple(notes), facts=facts, **about
-    )
+
+
+def _usable(row: Row, part: str, known: Sequence[str], changes: _Changes) -> bool:
+    """Whether a row has a label and bases; it is cleaned in place."""
+    label = row.label.strip()
+    if is_missing(label) and label not in known:
+        what = f"rows whose label is missing ({label})" if label else "rows without a label"
+        changes.append((f"{what} were left out", row.where))
+        return False
+    try:
+        found = clean("" if is_missing(row.sequence) else row.sequence, typed=False)
+    except ValueError:
+        changes.append(("rows whose sequence is empty or no bases were left out", row.where))
+        return False
+    for what, count in (
+        ("sequences with lower-case letters were upper-cased", found.lowered),
+        ("sequences had IUPAC letters or gaps, which became N", found.ambiguous),
+        ("sequences hold N", found.n),
+    ):
+        if count:
+            changes.append((what, row.where))
+    row.sequence = found.sequence
+    # 1.0 of a table with gaps is 1.
+    row.label = label[:-2] if re.fullmatch(r"-?[0-9]+\.0", label) else label
+    row.identity = row.identity or f"{part}{row.where.rpartition(' ')[2]}"
+    return True
 
 
 def _alike(classes: Sequence[str]) -> list[list[str]]:
@@ -490,7 +408,7 @@ def _classes(labels: Counter[str], spec: TaskSpec | None, path: Path) -> tuple[s
             )
         return spec.kind, spec.classes
     numbers = all(re.fullmatch(r"-?[0-9]+", label) for label in labels)
-    names = tuple(sorted(labels, key=int) if numbers else sorted(labels))
+    names = tuple(sorted(labels, key=int if numbers else None))
     if len(names) < 2:
         raise ValueError(
             f"There must be two classes; all {labels.total():,} examples of {path} are of class {names[0]!r}."
@@ -503,20 +421,18 @@ def _classes(labels: Counter[str], spec: TaskSpec | None, path: Path) -> tuple[s
     return "binary" if len(names) == 2 else "multiclass", names
 
 
-def _examples(rows: list[Row], code: Mapping[str, int], tally: _Tally) -> Examples:
+def _examples(rows: list[Row], classes: Sequence[str], changes: _Changes) -> Examples:
     seen: Counter[str] = Counter()
     names = []
     for row in rows:
         seen[row.identity] += 1
-        if seen[row.identity] > 1:
-            tally.add("names stood before and got a number", row.where)
-        names.append(row.identity if seen[row.identity] == 1 else f"{row.identity}#{seen[row.identity]}")
-    return Examples(
-        np.array(names),
-        np.array([row.sequence for row in rows], dtype=object),
-        np.array([code[row.label] for row in rows], dtype=np.int64),
-        np.array([row.group or group_of(row.identity) for row in rows]),
-    )
+        again = seen[row.identity] > 1
+        names.append(f"{row.identity}#{seen[row.identity]}" if again else row.identity)
+        if again:
+            changes.append(("names stood before and got a number", row.where))
+    labels = np.array([classes.index(row.label) for row in rows], dtype=np.int64)
+    groups = [row.group or group_of(row.identity) for row in rows]
+    return Examples(np.array(names), [row.sequence for row in rows], labels, groups)
 
 
 def group_of(identity: str) -> str:

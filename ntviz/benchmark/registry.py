@@ -26,39 +26,26 @@ GRADES = {
     "recalled": "recalled from the paper; check before quoting",
     "unknown": "not known",
 }
+"""How well the counts of a published task are known."""
 
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """A published task.
+    """A published task."""
 
-    Attributes
-    ----------
-    name, generation
-        As in its configuration; "revised", "original" or "other".
-    kind, classes, outputs
-        See `benchmark.Task`; names of the classes, where they are few; number of classes, tracks or targets.
-    length
-        bp.
-    train, test, grade
-        Examples, None where not known; how well these counts are known, see `GRADES`.
-    metric, split, category, source, note
-        The first metric; how train and test were separated; where the labels come from; what else is to be known.
-    """
-
-    name: str
-    generation: str
-    kind: str
-    classes: tuple[str, ...]
-    outputs: int
-    length: int
-    train: int | None
+    name: str  # as in its configuration
+    generation: str  # "revised", "original" or "other"
+    kind: str  # see `benchmark.Task`
+    classes: tuple[str, ...]  # empty where they are many
+    outputs: int  # classes, tracks or targets
+    length: int  # bp
+    train: int | None  # examples; None where not known
     test: int | None
-    grade: str
-    metric: str
-    split: str
+    grade: str  # how well these counts are known, see `GRADES`
+    metric: str  # the first one
+    split: str  # how train and test were separated
     category: str
-    source: str
+    source: str  # of the labels
     note: str = ""
 
 
@@ -66,9 +53,8 @@ def _specs() -> list[TaskSpec]:
     with (_HERE / "tasks.tsv").open(encoding="utf-8", newline="") as lines:
         rows: list[dict[str, Any]] = [*csv.DictReader(lines, delimiter="\t")]
     for row in rows:
-        row |= {
-            name: int(row[name]) if row[name] else None for name in ("outputs", "length", "train", "test")
-        }
+        for name in ("outputs", "length", "train", "test"):
+            row[name] = int(row[name]) if row[name] else None
         row["classes"] = tuple(filter(None, row["classes"].split(",")))
     return [TaskSpec(**row) for row in rows]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -17,32 +16,18 @@ from ntviz.probing import labels as door
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Labelled sequences.
+    """Labelled sequences; ValueError where the four do not have one length, an id stands twice, or a label or group is missing.
 
-    Attributes
-    ----------
-    ids
-        Name of each, str [example], no two the same.
-    sequences
-        str [example], object array, upper-case A, C, G, T, N.
-    labels
-        By kind of task: class, int64 [example] (binary, multiclass); bool [example, track] (multilabel); float32
-        [example, target] (regression); class of each base, int8 [example, base], -1 where none is asked
-        (per_base; sequences then have one length). A task makes them so: see `probing.labels.checked`.
-    groups
-        What must stay on one side of any split, and is drawn as a whole by the bootstrap, str [example]: a region such as
-        "chr20:41" (the 41st million bases), a chromosome, or the id where nothing is known.
-
-    Raises
-    ------
-    ValueError
-        The four do not have one length, an id stands twice, or a label or group is missing.
+    Labels by kind of task: class, int64 [example] (binary, multiclass); bool [example, track] (multilabel); float32 [example, target]
+    (regression); class of each base, int8 [example, base], -1 where none is asked (per_base; sequences then have one length).
     """
 
-    ids: np.ndarray
-    sequences: np.ndarray
-    labels: np.ndarray
-    groups: np.ndarray
+    ids: Any  # name of each, str [example], no two the same
+    sequences: Any  # str [example], object array, upper-case A, C, G, T, N
+    labels: Any  # a task makes them so: see `probing.labels.checked`
+    # What must stay on one side of any split, and is drawn as a whole by the bootstrap, str [example]: a region such as "chr20:41" (the
+    # 41st million bases), a chromosome, or the id where nothing is known.
+    groups: Any
 
     def __post_init__(self) -> None:
         texts = self.sequences
@@ -76,52 +61,32 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A question about sequences with its training and test examples.
+    """A question about sequences with its training and test examples; ValueError for an unknown kind, or labels that do not fit it."""
 
-    Attributes
-    ----------
-    name, kind
-        Such as "promoter_all"; binary, multiclass, multilabel, regression or per_base.
-    classes
-        Names of the classes, tracks or targets, in the order of the labels.
-    train, test
-        `test` is None where no split is given: then folds by group are used.
-    category
-        What it is about, for averages: "splicing", "promoters", "enhancers", "chromatin", "coding", "other".
-    source, split
-        Where the examples come from, with the licence where one is known; how train and test were separated; in words.
-    notes, facts
-        What was changed or left out while reading, in words; numbers about it, plain data.
-
-    Raises
-    ------
-    ValueError
-        An unknown kind, or labels that do not fit it.
-    """
-
-    name: str
-    kind: str
-    classes: tuple[str, ...]
+    name: str  # such as "promoter_all"
+    kind: str  # binary, multiclass, multilabel, regression or per_base
+    classes: tuple[str, ...]  # names of the classes, tracks or targets, in the order of the labels
     train: Examples
-    test: Examples | None
-    category: str = "other"
-    source: str = "not stated"
-    split: str = "not stated"
-    notes: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    test: Examples | None  # None where no split is given: then folds by group are used
+    category: str = (
+        "other"  # for averages: "splicing", "promoters", "enhancers", "chromatin", "coding", "other"
+    )
+    source: str = "not stated"  # where the examples come from, with the licence where one is known
+    split: str = "not stated"  # how train and test were separated
+    notes: tuple[str, ...] = ()  # what was changed or left out while reading, in words
+    facts: Mapping[str, Any] = field(default_factory=dict)  # numbers about it, plain data
 
     def __post_init__(self) -> None:
         for part, examples in self.parts.items():
             what = f"Labels of {self.name}, {part},"
             labels = door.checked(self.kind, examples.labels, len(self.classes), what=what)
             object.__setattr__(self, part, replace(examples, labels=labels))
-            if self.kind == "per_base":
-                for name, text in zip(examples.ids, examples.sequences, strict=True):
-                    if len(text) != labels.shape[1]:
-                        raise ValueError(
-                            f"Sequences of a per-base task must be as long as their labels; {self.name}, {part}, has {len(text):,} bp "
-                            f"for {labels.shape[1]:,} labels at {name!s}."
-                        )
+            for name, text in zip(examples.ids, examples.sequences, strict=True):
+                if self.kind == "per_base" and len(text) != labels.shape[1]:
+                    raise ValueError(
+                        f"Sequences of a per-base task must be as long as their labels; {self.name}, {part}, has {len(text):,} bp "
+                        f"for {labels.shape[1]:,} labels at {name!s}."
+                    )
 
     def __repr__(self) -> str:
         sizes = ", ".join(f"{len(examples):,} {part}" for part, examples in self.parts.items())
@@ -148,8 +113,7 @@ class Task:
     @cached_property
     def checksum(self) -> str:
         """SHA-256 over kind, classes, parts, ids, sequences, labels and groups, in order: what tells two tasks apart."""
-        columns = [
-            (one.ids.astype(str), one.sequences, one.groups.astype(str), one.labels)
-            for one in self.parts.values()
-        ]
-        return door.digest([self.kind, *self.classes], list(self.parts), *itertools.chain(*columns))
+        columns: list[Any] = [[self.kind, *self.classes], list(self.parts)]
+        for part in self.parts.values():
+            columns += [part.ids.astype(str), part.sequences, part.groups.astype(str), part.labels]
+        return door.digest(*columns)

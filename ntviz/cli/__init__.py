@@ -14,19 +14,17 @@ from typer import Argument, Option
 
 from ntviz.cli import sharded
 from ntviz.cli.benchmark import benchmark_app
-from ntviz.cli.enrich import enrich
-from ntviz.cli.landscapes import landscape
+from ntviz.cli.elements import enrich, landscape
 from ntviz.cli.messages import (
     FAILED,
     INTERRUPTED,
-    OK,
     USAGE,
     aligned,
     failing,
     interruptible,
     note,
+    noted,
     say,
-    told,
     usage,
 )
 from ntviz.cli.pretrain import pretrain
@@ -34,12 +32,11 @@ from ntviz.cli.score import score
 from ntviz.cli.submit import submit
 
 if TYPE_CHECKING:
-    from ntviz.environment import Finding
     from ntviz.runs.manifest import Manifest
 
 
 class _Commands(typer.core.TyperGroup):
-    """Commands that end with a word when they are interrupted, wherever they are."""
+    """Commands that end in one line when they are interrupted, wherever they are."""
 
     def make_context(self, *arguments: Any, **options: Any) -> Any:
         with interruptible():
@@ -63,13 +60,10 @@ models_app = typer.Typer(
 )
 data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", invoke_without_command=True)
 kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
-for name, group in {
-    "models": models_app,
-    "data": data_app,
-    "kernel": kernel_app,
-    "benchmark": benchmark_app,
-}.items():
-    app.add_typer(group, name=name)
+app.add_typer(models_app, name="models")
+app.add_typer(data_app, name="data")
+app.add_typer(kernel_app, name="kernel")
+app.add_typer(benchmark_app, name="benchmark")
 for command in (score, enrich, landscape):
     sharded.register(app, command.__name__, command)
 app.command()(pretrain)
@@ -86,31 +80,24 @@ def _root(
     context: typer.Context,
     version: Annotated[bool, Option("--version", help="Print the version and end.")] = False,
 ) -> None:
-    context.obj = context.with_resource(told())
+    context.obj = context.with_resource(noted())
     if version:
         from ntviz.environment import versions
 
         say(f"ntviz {versions()['ntviz']}")
-        raise typer.Exit(OK)
+        raise typer.Exit
 
 
 @app.command()
 def run(
     notebook: Annotated[str, Argument(help="A notebook file, or the name of one of ntviz's own.")],
-    parameter: Annotated[
-        list[str] | None,
-        Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeat for more."),
-    ] = None,
+    parameter: Annotated[list[str] | None, Option("-p", "--parameter", metavar="NAME=VALUE", help="Set a parameter; repeat for more.")] = None,
     profile: Annotated[str | None, Option(help="ci, workshop or full: how much is computed.")] = None,
     kernel: Annotated[str | None, Option(help="A registered Jupyter kernel; default: this Python.")] = None,
     out: Annotated[Path | None, Option(help="Folder of this run; default: a new one in runs/.")] = None,
-    overwrite: Annotated[
-        bool, Option("--overwrite", help="Run again into a folder whose run ended well.")
-    ] = False,
-    help_parameters: Annotated[
-        bool, Option("--help-parameters", help="Show the notebook's parameters and end.")
-    ] = False,
-) -> None:
+    overwrite: Annotated[bool, Option("--overwrite", help="Run again into a folder whose run ended well.")] = False,
+    help_parameters: Annotated[bool, Option("--help-parameters", help="Show the notebook's parameters and end.")] = False,
+) -> None:  # fmt: skip
     """Run a notebook as a job: executed copy, offline HTML report, manifest.
 
     Exit code: 0 it ran, 1 it failed, 2 the arguments were wrong, 130 it was interrupted.
@@ -119,27 +106,23 @@ def run(
 
     if help_parameters:
         with usage(OSError, ValueError):
-            _, content = execute.load(notebook)
-            rows = [
-                (one.name, one.kind, repr(one.default), one.help) for one in parameters.read(content).values()
-            ]
+            declared = parameters.read(execute.load(notebook)[1]).values()
+            rows = [(entry.name, entry.kind, repr(entry.default), entry.help) for entry in declared]
             header = ("parameter", "type", "default", "meaning")
             say(aligned(rows, header) if rows else "This notebook has no parameters.")
         return
     with usage(OSError, ValueError):
-        job = execute.prepare(
-            notebook,
-            given=dict(_assignment(text) for text in parameter or []),
-            profile=profile,
-            kernel=kernel,
-            out=out,
-            overwrite=overwrite,
-        )
+        given = dict(_assignment(text) for text in parameter or [])
+        options: dict[str, Any] = {"profile": profile, "kernel": kernel, "out": out, "overwrite": overwrite}
+        job = execute.prepare(notebook, given=given, **options)
     note(f"{job.name}: profile {job.profile}, into {_shown(job.folder)}")
     with failing(OSError):
         facts = execute.notebook(job, log=None if sys.stderr.isatty() else note)
-    files = {"report": execute.report.FILE, "notebook": execute.EXECUTED, "manifest": "manifest.json"}
-    for label, file in files.items():
+    for label, file in (
+        ("report", "report.html"),
+        ("notebook", execute.EXECUTED),
+        ("manifest", "manifest.json"),
+    ):
         say(f"{label:<9} {_shown(job.folder / file)}")
     for text in facts.notes:
         note(text)
@@ -167,12 +150,9 @@ def _failure(facts: Manifest) -> str:
     place = f"in cell {error['cell']}" if error.get("cell") else "outside of its cells"
     if facts.status == "interrupted":
         return f"ntviz: {facts.notebook} was {error.get('message', 'stopped')} {place}"
-    lines = [f"ntviz: {facts.notebook} failed {place}"]
     code = error.get("line") or "\n".join(str(error.get("source", "")).strip().splitlines()[:5])
-    if code:
-        lines.append(textwrap.indent(code, "    "))
-    lines.append(f"{error.get('name')}: {error.get('message')}")
-    return "\n".join(lines)
+    lines = (f"ntviz: {facts.notebook} failed {place}", textwrap.indent(code, "    "))
+    return "\n".join([*filter(None, lines), f"{error.get('name')}: {error.get('message')}"])
 
 
 @app.command()
@@ -205,9 +185,16 @@ def collect(
 @app.command()
 def doctor() -> None:
     """Say what is wrong with this environment, and what to type. Exit code 1 if something must be mended."""
-    from ntviz import environment
+    from ntviz import data, environment
 
-    findings = [*environment.doctor(), *_bundle_findings()]
+    findings = environment.doctor()
+    bundled = data.known().query("kind == 'bundle'")[["name", "path", "here"]]
+    for name, path, here in bundled.itertuples(index=False):
+        try:
+            what = f"bundled data '{name}' at {path if here else data.bundle(name)}"
+            findings.append(environment.Finding("ok", what))
+        except FileNotFoundError as error:
+            findings.append(environment.Finding("warn", f"bundled data '{name}' is missing", str(error)))
     marks = {"ok": "  ok ", "note": " note", "warn": " WARN", "error": "ERROR"}
     for finding in findings:
         say(f"{marks[finding.level]}  {finding.what}")
@@ -217,24 +204,6 @@ def doctor() -> None:
     say(f"\n{counts['error']} errors, {counts['warn']} warnings")
     if counts["error"]:
         raise typer.Exit(FAILED)
-
-
-def _bundle_findings() -> list[Finding]:
-    from ntviz import data
-    from ntviz.environment import Finding
-
-    found = []
-    for name, path, here in (
-        data.known().query("kind == 'bundle'")[["name", "path", "here"]].itertuples(index=False)
-    ):
-        if here:
-            found.append(Finding("ok", f"bundled data '{name}' at {path}"))
-            continue
-        try:
-            data.bundle(name)
-        except FileNotFoundError as error:
-            found.append(Finding("warn", f"bundled data '{name}' is missing", str(error)))
-    return found
 
 
 @models_app.callback()
@@ -247,11 +216,13 @@ def models(context: typer.Context) -> None:
     rows = []
     for spec in (*registry.SPECS.values(), *registry.PEERS.values()):
         size = f"{spec.parameters / 1e6:,.{0 if spec.parameters >= 1e7 else 1}f} M" if spec.parameters else ""
-        rows.append(
-            (spec.name, _model_place(spec), size, spec.layers, spec.heads, f"{spec.max_bp:,}", spec.licence)
+        shape = (size, spec.layers, spec.heads, f"{spec.max_bp:,}")
+        rows.append((spec.name, _model_place(spec), *shape, spec.licence))
+    say(
+        aligned(
+            rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")
         )
-    header = ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")
-    say(aligned(rows, header))
+    )
     say(
         "\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load."
     )
@@ -280,8 +251,9 @@ def verify(
     with failing(OSError, ValueError):
         result = package.verify(directory, tolerance=tolerance)
     for output, difference in result.differences.items():
-        verdict = "ok" if difference <= tolerance else f"more than {tolerance:g}"
-        say(f"{output:<14} {difference:.2e}  {verdict}")
+        say(
+            f"{output:<14} {difference:.2e}  {'ok' if difference <= tolerance else f'more than {tolerance:g}'}"
+        )
     if not result.ok:
         note(f"ntviz: {directory} does not give the expected numbers within {tolerance:g}")
         raise typer.Exit(FAILED)
@@ -325,14 +297,10 @@ def path(name: Annotated[str, Argument(help="A name from `ntviz data`.")]) -> No
 
 @kernel_app.command()
 def install(
-    user: Annotated[
-        bool, Option("--user", help="For this user, where each of their servers finds it.")
-    ] = False,
+    user: Annotated[bool, Option("--user", help="For this user, where each of their servers finds it.")] = False,
     sys_prefix: Annotated[bool, Option("--sys-prefix", help="Into this environment (the default).")] = False,
-    prefix: Annotated[
-        Path | None, Option(help="Into another prefix, such as a server's environment.")
-    ] = None,
-) -> None:
+    prefix: Annotated[Path | None, Option(help="Into another prefix, such as a server's environment.")] = None,
+) -> None:  # fmt: skip
     """Register the kernels ntviz and ntviz-gpu with this Python's absolute path, so that any server can start them."""
     from ntviz.runs import kernel
 

@@ -33,43 +33,34 @@ def run(context: typer.Context, asked: Matrix) -> None:
     from ntviz import benchmark
     from ntviz.cli.benchmark_report import report
 
-    out, names = asked.out, sharded.words(asked.models)
+    out, names = asked.out, sharded.split(asked.models)
     with sharded.going_on(), usage(OSError, ValueError):
         shard = sharded.shard_of(asked.shard)
         settings = benchmark.Settings(
-            layers=tuple(int(layer) for layer in sharded.words(asked.layers)) or None,
-            pooling=asked.pooling,
+            layers=tuple(map(int, sharded.split(asked.layers))) or None,
             n_folds=asked.folds,
-            refold=asked.refold,
-            permutations=asked.permutations,
-            steps=asked.steps,
-            train_cap=asked.train_cap,
+            **{
+                name: getattr(asked, name)
+                for name in ("pooling", "refold", "permutations", "steps", "train_cap")
+            },
         )
         usual = [*(["logistic"] if names else []), "kmer", "gc", "majority"]
         table = benchmark.run(
-            out,
-            tasks=benchmark.expand(sharded.words(asked.tasks)),
-            models=names,
-            methods=sharded.words(asked.methods) or usual,
-            settings=settings,
-            seeds=[int(seed) for seed in sharded.words(asked.seeds)],
-            twins=asked.twins,
-            shard=shard,
-            device=asked.device,
-            dtype=asked.dtype,
-            say=note,
-        )
+            out, tasks=benchmark.expand(sharded.split(asked.tasks)), models=names,
+            methods=sharded.split(asked.methods) or usual, settings=settings,
+            seeds=list(map(int, sharded.split(asked.seeds))), twins=asked.twins, shard=shard,
+            device=asked.device, dtype=asked.dtype, say=note,
+        )  # fmt: skip
     failed = table[table["status"] == "failed"]
     if shard[1] == 1 and (table["status"] == "ok").any():
         with failing(OSError, ValueError):
             board = benchmark.leaderboard(out)
-            page = out / "report.html"
             command = shlex.join(["ntviz", *sys.argv[1:]])
-            pairs, by_layer = benchmark.comparisons(out), benchmark.layer_scores(out)
-            with atomic_write(page) as handle:
-                handle.write(report(board, pairs, by_layer, command).encode("utf-8"))
+            page = report(board, benchmark.comparisons(out), benchmark.layer_scores(out), command)
+            with atomic_write(out / "report.html", "w") as handle:
+                handle.write(page)
             say(shown(board.overall))
-            say(str(page))
+            say(str(out / "report.html"))
     for row in failed.itertuples(index=False):
         note(f"failed: {row.task}, {row.model or '-'}, {row.method}: {row.error}")
     if len(failed):
@@ -94,10 +85,8 @@ def tasks() -> None:
 
 @benchmark_app.command()
 def check(
-    task: Annotated[
-        str, Argument(help="A name of `ntviz benchmark tasks`, or a file or folder of examples.")
-    ],
-) -> None:
+    task: Annotated[str, Argument(help="A name of `ntviz benchmark tasks`, or a file or folder of examples.")],
+) -> None:  # fmt: skip
     """Check a task: counts, balance, duplicates on both strands, copies across the split, shortcuts, constructed negatives.
 
     Exit code: 0 nothing failed, 1 a check failed, 2 there is no such task.
@@ -128,30 +117,12 @@ def show(out: Annotated[Path, Argument(help="Folder of a matrix.")]) -> None:
         board = benchmark.leaderboard(out)
     say(shown(board.overall))
     say()
-    say(
-        shown(
-            board.tasks[
-                [
-                    "task",
-                    "entry",
-                    "value",
-                    "low",
-                    "high",
-                    "twin",
-                    "p",
-                    "selectivity",
-                    "missing_controls",
-                    "note",
-                ]
-            ]
-        )
-    )
+    columns = "task entry value low high twin p selectivity missing_controls note"
+    say(shown(board.tasks[columns.split()]))
     if len(board.failed):
         note(f"{len(board.failed)} cells failed or are not done")
 
 
 def shown(table: pd.DataFrame) -> str:
     """A table as aligned text, numbers to three places and what is missing as a dash."""
-    return aligned(
-        [[cell_text(value) for value in row] for row in table.itertuples(index=False)], list(table.columns)
-    )
+    return aligned(table.map(cell_text).to_numpy().tolist(), list(table.columns))

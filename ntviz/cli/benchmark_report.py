@@ -17,6 +17,10 @@ font:14px/1.5 Helvetica,Arial,'Liberation Sans',sans-serif}table{border-collapse
 th,td{padding:3px 10px;border-bottom:1px solid #8884;text-align:left}td{font-variant-numeric:tabular-nums}
 .wide{overflow-x:auto}p{max-width:76ch}"""
 
+_METRICS = {
+    "mcc": "Matthews' correlation (MCC)", "auroc": "AUROC", "top_k": "top-k accuracy", "pearson": "Pearson's r",
+}  # fmt: skip
+
 
 def report(board: Leaderboard, compared: pd.DataFrame, layers: pd.DataFrame, command: str) -> str:
     """The leaderboard as a page that opens offline; every text is escaped."""
@@ -62,13 +66,10 @@ def _layers(layers: pd.DataFrame) -> list[str]:
         lines = {False: str(model), True: "randomly initialised model"}
         mean = part.groupby(["layer", "twin"])["score"].mean().unstack("twin").rename(columns=str)
         figure = plot.curves(
-            mean.reset_index(),
-            x="layer",
-            y={str(twin): name for twin, name in lines.items() if str(twin) in mean},
-            title=f"{model}: inner score by layer, mean over tasks",
-            x_label="layer (0: the embedding)",
+            mean.reset_index(), x="layer", y={str(twin): name for twin, name in lines.items() if str(twin) in mean},
+            title=f"{model}: inner score by layer, mean over tasks", x_label="layer (0: the embedding)",
             y_label="first metric, inner folds",
-        )
+        )  # fmt: skip
         parts.append(show.element(figure, with_plotlyjs=False))
     about = (
         "<h2>Layers</h2><p>What logistic probes saw inside their training parts, which chose the layer; never the held-out "
@@ -89,14 +90,8 @@ def _published() -> list[str]:
 
 
 def _metric(tasks: pd.DataFrame) -> str:
-    names = {
-        "mcc": "Matthews' correlation (MCC)",
-        "auroc": "AUROC",
-        "top_k": "top-k accuracy",
-        "pearson": "Pearson's r",
-    }
     found = list(dict.fromkeys(tasks["metric"]))
-    return names.get(found[0], found[0]) if len(found) == 1 else "first metric of the task"
+    return _METRICS.get(found[0], found[0]) if len(found) == 1 else "first metric of the task"
 
 
 def _html(table: pd.DataFrame) -> str:

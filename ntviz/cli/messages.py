@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Generator, Sequence
@@ -12,22 +13,18 @@ import typer
 
 from ntviz.environment import listeners
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 
-def say(text: str = "") -> None:
-    """Writes to standard output what was asked for."""
-    typer.echo(text)
-
-
-def note(text: str) -> None:
-    """Writes to standard error what is said beside it."""
-    typer.echo(text, err=True)
+say = typer.echo
+"""Writes to standard output what was asked for."""
+note = functools.partial(typer.echo, err=True)
+"""Writes to standard error what goes beside it."""
 
 
 @contextlib.contextmanager
-def told() -> Generator[list[str]]:
-    """What is told of inputs while a command runs, each sentence once: on standard error at once, and here for its manifest."""
+def noted() -> Generator[list[str]]:
+    """Notes on inputs while a command runs, each once: on standard error at once, and here for its manifest."""
     notes: list[str] = []
 
     def hear(text: str) -> None:
@@ -63,7 +60,7 @@ def _ending(code: int, errors: tuple[type[Exception], ...]) -> Generator[None]:
 
 @contextlib.contextmanager
 def interruptible(kept: str = "") -> Generator[None]:
-    """End an interrupted command in one line, which says what is kept, with exit code 130."""
+    """End an interrupted command in one line, with what is kept, and exit code 130."""
     try:
         yield
     except KeyboardInterrupt:
@@ -75,10 +72,8 @@ def aligned(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
     """Columns of text, as wide as needed; the last one is cut at the terminal's width if that is one."""
     texts = [[str(value) for value in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in texts
-    ]
+    padded = (map(str.ljust, row, widths) for row in texts)
+    lines = ["  ".join(row).rstrip() for row in padded]
     if sys.stdout.isatty():
         wide = os.get_terminal_size().columns
         lines = [line if len(line) <= wide else line[: wide - 1] + "…" for line in lines]
@@ -86,11 +81,7 @@ def aligned(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
 
 
 def cell_text(value: object) -> str:
-    """A value as people read it in a table: numbers to three places, what is missing as a dash.
-
-    >>> cell_text(0.12345), cell_text(float("nan")), cell_text("")
-    ('0.123', '-', '-')
-    """
+    """A value as people read it in a table: numbers to three places, what is missing as a dash."""
     if isinstance(value, float):
         return "-" if value != value else f"{value:.3f}"
     return str(value) or "-"

@@ -30,11 +30,8 @@ def pretrain(
     out: Annotated[Path, Option(help="Run directory; what stands there is gone on with.")],
     device: Annotated[str, Option(help="auto, cpu, cuda or mps.")] = "auto",
     hours: Annotated[float | None, Option(help="Stop after this long, with a checkpoint.")] = None,
-    accept_changes: Annotated[
-        bool,
-        Option("--accept-changes", help="Go on although recipe, corpus or held-out regions changed."),
-    ] = False,
-) -> None:
+    accept_changes: Annotated[bool, Option("--accept-changes", help="Go on although recipe, corpus or held-out regions changed.")] = False,
+) -> None:  # fmt: skip
     """Pretrain a model, or go on: under torchrun over all its processes.
 
     What stands in OUT is gone on with if recipe, bases and held-out regions are those that it was begun with: more steps may
@@ -62,10 +59,8 @@ def pretrain(
 
         def show(row: dict[str, Any]) -> None:
             if main:
-                bar.update(
-                    row["step"] - bar.done,
-                    note=f"loss {row['loss']:.3f}, {row['tokens_per_second']:,.0f} tokens a second",
-                )
+                speed = f"{row['tokens_per_second']:,.0f} tokens a second"
+                bar.update(row["step"] - bar.done, note=f"loss {row['loss']:.3f}, {speed}")
 
         run = training.train(
             recipe, source, out, steps=steps, device=device, max_seconds=None if hours is None else 3600 * hours,
@@ -143,10 +138,8 @@ def _source(asked: Mapping[str, Any], recipe: Recipe, folder: Path) -> Source:
             )
         return corpus.read_sheet(folder / asked["genomes"], store=asked.get("store", "shards"), **cut)
     if not isinstance(asked["fastas"], list) or not asked["fastas"]:
-        got = asked["fastas"]
-        raise ValueError(
-            f'fastas of [corpus] must be a list of files; got {got!r}. Write fastas = ["hg38.fa"]'
-        )
+        hint = 'Write fastas = ["hg38.fa"]'
+        raise ValueError(f"fastas of [corpus] must be a list of files; got {asked['fastas']!r}. {hint}")
     fastas = [folder / name for name in asked["fastas"]]
     held_out = [Interval.from_str(text) for text in asked.get("held_out", [])]
     if "vcf" not in asked:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -43,14 +44,10 @@ def score(context: typer.Context, asked: Score) -> None:
 
     with usage(OSError, ValueError):
         options = variants.Options(
-            tuple(sharded.words(asked.scores)),
-            frames=asked.frames,
-            place=asked.place,
-            window=asked.window,
-            layer=asked.layer,
+            tuple(sharded.split(asked.scores)),
             region=int(asked.region) if asked.region.isdigit() else asked.region,
             both_strands=not asked.forward_only,
-            on_mismatch=asked.on_mismatch,
+            **{name: getattr(asked, name) for name in ("frames", "place", "window", "layer", "on_mismatch")},
         )
         shard = sharded.shard_of(asked.shard)
         if not asked.path.is_file():
@@ -64,17 +61,10 @@ def score(context: typer.Context, asked: Score) -> None:
     problems = usage(VcfError, FileExistsError, FileNotFoundError)
     with sharded.going_on(), failing(OSError, Mismatch), problems:
         summary = variants.score_file(
-            asked.path,
-            asked.out,
-            scorer,
-            shard=shard,
-            cache=asked.cache,
-            table=asked.table,
-            with_table=not asked.no_table,
-            piece=asked.piece,
-            overwrite=asked.overwrite,
+            asked.path, asked.out, scorer, shard=shard, cache=asked.cache, table=asked.table,
+            with_table=not asked.no_table, piece=asked.piece, overwrite=asked.overwrite,
             command=_command(asked, splicing=isinstance(scorer, variants.SpliceScorer)),
-        )
+        )  # fmt: skip
         if summary.written:
             counts = dict(summary.statuses.most_common())
             summary.written.append(write_card(asked.out, [*context.obj, *summary.warnings], alleles=counts))
@@ -93,41 +83,25 @@ def _scorer(asked: Score, options: Options) -> Scorer | SpliceScorer:
     bases = Reference(asked.reference or data.bundle("chr20"))
     loaded = models.load(asked.model, device=asked.device, dtype=asked.dtype)
     if isinstance(loaded, SplicePredictor):
-        usual = {field.name: field.default for field in fields(asked)}
-        other = sorted(
-            name
-            for name in _OF_LANGUAGE_MODELS - {"scores", "background"}
-            if getattr(asked, name) != usual[name]
-        )
-        if other:
-            raise ValueError(
-                f"a splice network takes --genes, --distance, --mask and --on-mismatch, but {', '.join(other)} came. Leave it out"
-            )
-        genes = asked.genes or data.bundle("genes")
-        return scorer_of(
-            loaded,
-            bases,
-            annotation=genes,
-            distance=asked.distance,
-            mask=asked.mask,
-            on_mismatch=asked.on_mismatch,
-        )
-    random = None
+        changed = {field.name for field in fields(asked) if getattr(asked, field.name) != field.default}
+        if other := sorted(changed & (_OF_LANGUAGE_MODELS - {"scores", "background"})):
+            takes = "--genes, --distance, --mask and --on-mismatch"
+            raise ValueError(f"a splice network takes {takes}, but {', '.join(other)} came. Leave it out")
+        given: dict[str, Any] = {
+            "distance": asked.distance,
+            "mask": asked.mask,
+            "on_mismatch": asked.on_mismatch,
+        }
+        return scorer_of(loaded, bases, annotation=asked.genes or data.bundle("genes"), **given)
+    random, shipped = None, []
+    with contextlib.suppress(FileNotFoundError):
+        shipped = [data.bundle("backgrounds")]
     if asked.background:
         try:
-            random = variants.background(loaded, bases, options, folders=_shipped())
+            random = variants.background(loaded, bases, options, folders=shipped)
         except TooFew as error:
             tell(f"no percentiles: {str(error).partition('. ')[0]}. A larger --reference gives them.")
     return variants.Scorer(loaded, bases, options, background=random, batch_tokens=asked.batch_tokens)
-
-
-def _shipped() -> list[Path]:
-    from ntviz import data
-
-    try:
-        return [data.bundle("backgrounds")]
-    except FileNotFoundError:
-        return []
 
 
 def _command(asked: Score, *, splicing: bool) -> str:

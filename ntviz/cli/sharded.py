@@ -1,28 +1,22 @@
-"""What commands that can be shared among jobs have in common: their options, their shard, their elements, how they end."""
+"""What commands that can be shared among jobs have in common: their options, their shard, how they end."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ntviz.cli.messages import interruptible, note, say
-from ntviz.environment import tell
 from ntviz.runs.commands import COMMANDS
-
-if TYPE_CHECKING:
-    from ntviz.genome import Interval
-    from ntviz.reference import Reference
 
 
 def register(app: typer.Typer, name: str, function: Callable[[typer.Context, Any], None]) -> None:
-    """Makes a function the command of that name in `COMMANDS`: its options are the fields of what it is asked."""
+    """Makes a function the command of that name in `COMMANDS`: its options are the fields of its `question`."""
     command = COMMANDS[name]
     own = command.question.__annotations__
 
@@ -57,51 +51,18 @@ def shard_of(text: str) -> tuple[int, int]:
     return int(first), int(of)
 
 
-def words(text: str) -> list[str]:
-    """The words of a list by commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+def split(text: str) -> list[str]:
+    """The items of a list by commas."""
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
-def ended(found: Any) -> None:
-    """Says what a shard or the whole came to."""
-    note(repr(found))
-    for file in getattr(found, "written", ()):
+def ended(result: Any) -> None:
+    """Shows the summary and the files of a shard or of the whole."""
+    note(repr(result))
+    for file in getattr(result, "written", ()):
         say(str(file))
 
 
 def going_on() -> contextlib.AbstractContextManager[None]:
-    """Ends an interrupted command with a word on what becomes of what was finished."""
+    """Ends an interrupted command with a line on what becomes of what was finished."""
     return interruptible("what was finished is kept, and the same command goes on from there")
-
-
-def elements(asked: Any, bases: Reference, within: Interval | None, motifs: Sequence[Any] = ()) -> Any:
-    """The elements of `--genes` and of the further files of `--beds`, as `attention.paper_elements` derives them.
-
-    Raises
-    ------
-    FileNotFoundError
-        A file is not there, or none was named for a reference that is not the bundle's.
-    ValueError
-        Nothing of the genes lies on a contig of the bases, or nothing of a further file in the region that is looked at.
-    """
-    from ntviz import annotation, attention, data
-    from ntviz.annotation.combine import require_within
-
-    if asked.genes is None and asked.reference is not None:
-        raise FileNotFoundError(
-            "--genes must name the genes of the genome that --reference is, but none came. Give a GTF, GFF3 or BED"
-        )
-    files = [asked.genes or data.bundle("genes"), *map(Path, words(asked.beds))]
-    missing = [str(file) for file in files if not file.is_file()]
-    if missing:
-        raise FileNotFoundError(
-            f"elements must be in files, but there is none at {missing[0]}. Check --genes and --beds"
-        )
-    first, *more = files
-    known = annotation.read(first)
-    contigs = [bases.whole(name) for name in bases.contigs]
-    require_within(known, contigs)
-    if within is not None and not len(known.within(within)):
-        tell(f"Nothing of {known.source} lies on {within.label()}.")
-    others = annotation.named(more, within=contigs if within is None else within).values()
-    return attention.paper_elements(known, bases, *others, motifs=motifs, within=within)

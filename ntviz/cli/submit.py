@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer import Argument, Option
 
 from ntviz.cli.messages import FAILED, INTERRUPTED, aligned, failing, note, say, usage
 
@@ -17,39 +18,20 @@ _SHOWN = 10
 
 
 def submit(
-    sheet: Annotated[
-        Path,
-        typer.Argument(
-            metavar="SHEET",
-            help="Table with tabs: sample, run, shards, memory, minutes; other columns are parameters or options.",
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="Folder of all results; the same command goes on where it stopped.")
-    ],
-    profile: Annotated[
-        str, typer.Option(help="local, slurm, or a folder with a Snakemake profile's config.yaml.")
-    ] = "local",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show the jobs, how each stands and what it asks for, and end.")
-    ] = False,
-    unlock: Annotated[
-        bool,
-        typer.Option("--unlock", help="Go on although a submission was killed here: take away its lock."),
-    ] = False,
-    jobs: Annotated[int | None, typer.Option(help="Jobs at once; default: as the profile says.")] = None,
-    cores: Annotated[int | None, typer.Option(help="Cores of a job.")] = None,
-    gpus: Annotated[int | None, typer.Option(help="GPUs of a job.")] = None,
-    partition: Annotated[str | None, typer.Option(help="Slurm partition.")] = None,
-    account: Annotated[str | None, typer.Option(help="Slurm account.")] = None,
-    memory: Annotated[
-        int | None, typer.Option(metavar="MB", help="Memory of a job whose row says nothing.")
-    ] = None,
-    minutes: Annotated[int | None, typer.Option(help="Walltime of a job whose row says nothing.")] = None,
-    kernel: Annotated[
-        str | None, typer.Option(help="Kernel of notebooks; default: this Python, on Slurm ntviz-gpu.")
-    ] = None,
-) -> None:
+    sheet: Annotated[Path, Argument(metavar="SHEET", help="Table with tabs: sample, run, shards, memory, minutes; other columns are parameters or options.")],
+    out: Annotated[Path, Option(help="Folder of all results; the same command goes on where it stopped.")],
+    profile: Annotated[str, Option(help="local, slurm, or a folder with a Snakemake profile's config.yaml.")] = "local",
+    dry_run: Annotated[bool, Option("--dry-run", help="Show the jobs, how each stands and what it asks for, and end.")] = False,
+    unlock: Annotated[bool, Option("--unlock", help="Go on although a submission was killed here: take away its lock.")] = False,
+    jobs: Annotated[int | None, Option(help="Jobs at once; default: as the profile says.")] = None,
+    cores: Annotated[int | None, Option(help="Cores of a job.")] = None,
+    gpus: Annotated[int | None, Option(help="GPUs of a job.")] = None,
+    partition: Annotated[str | None, Option(help="Slurm partition.")] = None,
+    account: Annotated[str | None, Option(help="Slurm account.")] = None,
+    memory: Annotated[int | None, Option(metavar="MB", help="Memory of a job whose row has none.")] = None,
+    minutes: Annotated[int | None, Option(help="Walltime of a job whose row has none.")] = None,
+    kernel: Annotated[str | None, Option(help="Kernel of notebooks; default: this Python, on Slurm ntviz-gpu.")] = None,
+) -> None:  # fmt: skip
     """Run every sample of a sheet: notebooks and commands, in shards, with one table and one page of all reports.
 
     Everything in the sheet is checked before a job starts. What is done is not done again; a lost shard alone is redone.
@@ -59,15 +41,9 @@ def submit(
     from ntviz.runs.jobs import BAD
 
     given = {
-        "jobs": jobs,
-        "cores": cores,
-        "gpus": gpus,
-        "partition": partition,
-        "account": account,
-        "memory_mb": memory,
-        "minutes": minutes,
-        "kernel": kernel,
-    }
+        "jobs": jobs, "cores": cores, "gpus": gpus, "partition": partition, "account": account, "memory_mb": memory,
+        "minutes": minutes, "kernel": kernel,
+    }  # fmt: skip
     with usage(OSError, ValueError), failing(submitting.EngineError):
         submission = submitting.prepare(sheet, out, profile=profile, given=given)
     if dry_run:
@@ -91,7 +67,7 @@ def submit(
             f"ntviz: {len(failed)} jobs failed; mend what is said above, and the same command runs these alone"
         )
     elif code == FAILED:
-        note("ntviz: Snakemake ended without a job that failed; it says above why")
+        note("ntviz: Snakemake ended without a job that failed; its reason is above")
     if code:
         raise typer.Exit(code)
 

@@ -20,15 +20,6 @@ __all__ = ["CATALOGUE", "External", "FetchError", "File", "bundle", "fetch", "kn
 def bundle(name: str) -> Path:
     """Path of a part of the bundle: `chr20`, `genes`, `motifs`, `motif-families`, `ntviz-mini` or `backgrounds`.
 
-    Raises
-    ------
-    ValueError
-        If there is no such part.
-    FileNotFoundError
-        If it is not in the data folder.
-
-    Examples
-    --------
     >>> bundle("genes").name
     'chr20.GRCh37.gtf.gz'
     """
@@ -40,17 +31,8 @@ def bundle(name: str) -> Path:
 def local(name: str) -> Path:
     """Path of data that are on this machine, without network: of the bundle, built, or fetched before.
 
-    Parameters
-    ----------
-    name
-        A name from `known`; `tasks-revised/H3K4me3` is one folder of an entry that has several.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown.
-    FileNotFoundError
-        If the data are not here; the message says what to type.
+    `name` is one from `known`; `tasks-revised/H3K4me3` is one folder of an entry that has several. A FileNotFoundError says what to
+    type where the data are not here.
     """
     if name in BUNDLE:
         return bundle(name)
@@ -88,8 +70,6 @@ def fetch(
         A name from `known`, one folder of it (`tasks-revised/H3K4me3`), or an entry of your own.
     dest
         Folder for the files; `external/<name>/<version>` of the cache folder when not given.
-    progress
-        Whether to show it.
     force
         Whether to fetch again what is here.
     timeout
@@ -99,18 +79,17 @@ def fetch(
 
     Raises
     ------
-    ValueError
-        If the name is unknown or an address is not http or https.
     FetchError
-        If the data cannot be fetched, differ from their checksum, or are being fetched by another process.
+        The data cannot be fetched, differ from their checksum, or are being fetched by another process.
     OSError
-        If they cannot be written; of a full disk nothing half-written is left.
+        They cannot be written; of a full disk nothing half-written is left.
     """
-    entry = name if isinstance(name, External) else None
-    name = name.name if isinstance(name, External) else name
-    if entry is None and (name in BUNDLE or name in BUILT):
+    if isinstance(name, External):
+        name, entry = name.name, name
+    elif name in BUNDLE or name in BUILT:
         return local(name)
-    entry = entry or _entry(name)
+    else:
+        entry = _entry(name)
     provided, cached = _homes(entry)
     if dest is None and not force and complete(entry, provided):
         return _result(name, entry, provided)
@@ -120,27 +99,19 @@ def fetch(
 
 
 def known() -> pd.DataFrame:
-    """Table [name, kind, here, version, files, licence, what, path] of all data that ntviz knows.
-
-    `kind` is `bundle`, `built` or `external`; `path` is where the data are, or will be.
-    """
+    """Table [name, kind, here, version, files, licence, what, path] of all data that ntviz knows, and where they are, or will be."""
     import pandas as pd
 
     rows: list[tuple] = []
-    for kind, items, folder in (
-        ("bundle", BUNDLE, environment.data_dir()),
-        ("built", BUILT, environment.cache_dir()),
-    ):
+    local_folders = (("bundle", BUNDLE, environment.data_dir()), ("built", BUILT, environment.cache_dir()))
+    for kind, items, folder in local_folders:
         for name, item in items.items():
             path = folder / item.path
             rows.append((name, kind, path.exists(), "", 1, item.licence, item.what, str(path)))
     for name, entry in CATALOGUE.items():
         here = [folder for folder in _homes(entry) if complete(entry, folder)]
-        path = here[0] if here else _homes(entry)[1]
-        files = len(entry.files)
-        rows.append(
-            (name, "external", bool(here), entry.version, files, entry.licence, entry.what, str(path))
-        )
+        path, about = str((here or _homes(entry)[1:])[0]), (entry.licence, entry.what)
+        rows.append((name, "external", bool(here), entry.version, len(entry.files), *about, path))
     return pd.DataFrame(rows, columns=["name", "kind", "here", "version", "files", "licence", "what", "path"])
 
 
@@ -166,11 +137,11 @@ def _result(name: str, entry: External, folder: Path) -> Path:
 
 
 def _present(name: str, item: Local, folder: Path) -> Path:
-    path = folder / item.path
+    path, variable = folder / item.path, "NTVIZ_DATA" if name in BUNDLE else "NTVIZ_CACHE"
     if not path.exists():
         raise FileNotFoundError(
-            f"{name} must be at {path}, and it is not. Run `{item.command}` in a clone of ntviz, or set "
-            f"{'NTVIZ_DATA' if name in BUNDLE else 'NTVIZ_CACHE'} to the folder that holds {item.path}."
+            f"{name} must be at {path}, and it is not. Run `{item.command}` in a clone of ntviz, or set {variable} to the folder "
+            f"that holds {item.path}."
         )
     return path
 

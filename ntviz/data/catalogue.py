@@ -22,16 +22,8 @@ class Local:
 class File:
     """One file at one address.
 
-    Parameters
-    ----------
-    path
-        Path of the file below the entry's folder.
-    url
-        Where it is; http or https.
-    md5, size
-        Checksum and size in bytes where the publisher's are known.
-    checksum_url
-        Where the publisher states the MD5, read at the first fetch; a list of files or a single checksum.
+    `path` is below the entry's folder; `url` is http or https. `md5` and `size` (bytes) are there where the publisher's are known;
+    `checksum_url`, a list of files or a single checksum, is read at the first fetch.
     """
 
     path: str
@@ -45,14 +37,8 @@ class File:
 class External:
     """Data to fetch: one version of one thing, in one or more files.
 
-    Parameters
-    ----------
-    name, version, what, licence
-        For people; name and version are also the folder.
-    files
-        Its files.
-    repository, revision
-        Data set of the Hugging Face Hub and its commit, where the files come from there.
+    Name and version are also the folder. `repository` and `revision` are the data set of the Hugging Face Hub and its commit, where
+    the files come from there.
     """
 
     name: str
@@ -83,12 +69,11 @@ def _external(name: str, entry: dict[str, Any]) -> External:
         ]
         files = tuple(File(path, f"{folder}/{path}") for path in paths)
         return External(name, revision[:12], what, licence, files, repository, revision)
-
-    def file(path: str, checksums: str = "", **stated: Any) -> File:
-        listed = f"{entry['folder']}/{checksums}" if checksums else None
-        return File(path, f"{entry['folder']}/{path}", checksum_url=listed, **stated)
-
-    return External(name, entry["version"], what, licence, tuple(file(**row) for row in entry["files"]))
+    files = []
+    for row in entry["files"]:
+        listed = f"{entry['folder']}/{row.pop('checksums')}" if "checksums" in row else None
+        files.append(File(**row, url=f"{entry['folder']}/{row['path']}", checksum_url=listed))
+    return External(name, entry["version"], what, licence, tuple(files))
 
 
 _LISTED = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))

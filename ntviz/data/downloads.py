@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import gzip
-import hashlib
 import json
 import os
 import re
@@ -26,10 +25,10 @@ from ntviz.data.catalogue import External, File
 _CHUNK = 1 << 20
 _HEADERS = {"User-Agent": "ntviz", "Accept-Encoding": "identity"}
 _PASSING = {408, 416, 425, 429, 500, 502, 503, 504}
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_GONE = "The publisher moved or removed it: see data/README.md for where it comes from."
 _ADVICE = {
-    404: "The publisher moved or removed it: see data/README.md for where it comes from.",
-    410: "The publisher removed it: see data/README.md for where it comes from.",
+    404: _GONE,
+    410: _GONE,
     401: "It needs a login; fetch it by hand.",
     403: "The server or a proxy refuses it; fetch it by hand, or ask your network's operator.",
 }
@@ -61,8 +60,7 @@ def home(entry: External, folder: Path) -> Path:
 
 def complete(entry: External, folder: Path) -> bool:
     """Whether all files are there, in the size that was recorded; the content is checked by `fetch_entry`."""
-    for file in entry.files:
-        target = folder / file.path
+    for target in (folder / file.path for file in entry.files):
         record = _read_record(target)
         if not target.is_file() or (record is not None and record["bytes"] != target.stat().st_size):
             return False
@@ -142,15 +140,10 @@ def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: b
                         f"nothing was kept. Try again, or see data/README.md."
                     ) from fault
             except OSError as error:
-                if error.errno not in _NO_ROOM:
-                    raise
-                part.unlink(missing_ok=True)
-                raise OSError(
-                    error.errno,
-                    f"{file.path} must fit on the disk, but writing it ended with '{os.strerror(error.errno)}'. Nothing "
-                    f"half-written is left. Free some space, or fetch to another folder",
-                    str(target.parent),
-                ) from error
+                if full := storage.full_disk(error, target):
+                    part.unlink(missing_ok=True)
+                    raise full from error
+                raise
     kept = f" {part.stat().st_size:,} bytes are kept for the next fetch." if part.exists() else ""
     raise FetchError(
         f"{file.url} must come within {how.attempts} attempts, but each failed; the last: {last}.{kept} Try again "
@@ -161,8 +154,9 @@ def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: b
 def _check_present(file: File, target: Path, record: dict[str, Any] | None) -> None:
     import pooch
 
+    sha256 = record and record["sha256"]
     for alg, stated, where in (
-        ("sha256", record and record["sha256"], "recorded when it was fetched"),
+        ("sha256", sha256, "recorded when it was fetched"),
         ("md5", file.md5, "that its publisher states"),
     ):
         if stated and (found := pooch.file_hash(str(target), alg)) != stated:
@@ -228,9 +222,8 @@ def _from_server(file: File, part: Path, how: How, *, shown: bool) -> None:
         ) from error
     except requests.RequestException as error:
         if "NameResolutionError" in repr(error):
-            raise _offline(
-                file, f"{urlsplit(file.url).hostname} must be reachable, but its name is not found"
-            ) from error
+            what = f"{urlsplit(file.url).hostname} must be reachable, but its name is not found"
+            raise _offline(file, what) from error
         raise _PassingError(f"the connection failed or broke ({error})") from error
 
 
@@ -287,12 +280,12 @@ def _wrong_kind(file: File, path: Path, *, stated: bool) -> str | None:
     size = path.stat().st_size
     if file.size not in (None, size):
         return f"it must have {file.size:,} bytes, and {size:,} came."
+    if stated:
+        return None
     with open(path, "rb") as handle:
         head = handle.read(64)
         handle.seek(max(size - 4, 0))
         tail = handle.read()
-    if stated:
-        return None
     if not head:
         return "it must be a file with content, and it is empty."
     if file.path.endswith((".gz", ".tbi")):
@@ -357,12 +350,10 @@ def _read_record(target: Path) -> dict[str, Any] | None:
 
 
 def _write_record(file: File, target: Path, made: Path, source: str | None, *, fetched: bool = True) -> None:
-    with open(made, "rb") as handle:
-        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
     record = {
         "url": file.url,
         "bytes": made.stat().st_size,
-        "sha256": sha256,
+        "sha256": storage.sha256(made),
         "checked_against": source or "nothing stated by the publisher; recorded at the first fetch",
         "fetched" if fetched else "found": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -7,24 +7,14 @@ what an eye may only believe to see in a map.
 
 from __future__ import annotations
 
-from ntviz.embeddings.maps import METHODS, Maps, by_layer, project, scaled
-from ntviz.embeddings.separation import separation
-from ntviz.embeddings.vectors import Store, Vectors, embed, fingerprint, kmer_frequencies
-from ntviz.embeddings.windows import ELEMENTS, Windows, windows
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ELEMENTS",
-    "METHODS",
-    "Maps",
-    "Store",
-    "Vectors",
-    "Windows",
-    "by_layer",
-    "embed",
-    "fingerprint",
-    "kmer_frequencies",
-    "project",
-    "scaled",
-    "separation",
-    "windows",
-]
+from ntviz.environment import lazily
+
+if TYPE_CHECKING:
+    from ntviz.embeddings.maps import METHODS, Maps, by_layer, project, scaled
+    from ntviz.embeddings.separation import separation
+    from ntviz.embeddings.vectors import Store, Vectors, embed, fingerprint, kmer_frequencies
+    from ntviz.embeddings.windows import ELEMENTS, Windows, windows
+
+__getattr__, __all__ = lazily(__name__)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ntviz import environment, storage
 from ntviz.embeddings.separation import MEASURES, NEIGHBOURS, by_class, coded, interval, measured, redrawn
 from ntviz.embeddings.vectors import Store, embed, kmer_frequencies
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ntviz.embeddings.windows import Windows
+from ntviz.embeddings.windows import Windows
+from ntviz.storage import AnyPath
 
 METHODS = ("pca", "tsne", "umap")
 SPACES = ("vectors", "map")
@@ -29,8 +26,7 @@ _TABLES, _ARRAYS = ("windows", "panels", "separation"), ("coordinates", "values"
 def scaled(vectors: np.ndarray) -> np.ndarray:
     """Vectors whose every number has mean 0 and standard deviation 1 over the windows, float64 [window, dimension].
 
-    A number that never varies becomes 0. Raises a ValueError for fewer than three windows, values that are not finite, or
-    vectors that are all the same.
+    A number that never varies becomes 0.
 
     Examples
     --------
@@ -43,8 +39,7 @@ def scaled(vectors: np.ndarray) -> np.ndarray:
             f"Vectors must be [window, dimension] with three windows or more; received the shape {list(points.shape)}. "
             "Pass Vectors.layer(…) of more windows."
         )
-    odd = int((~np.isfinite(points)).any(axis=1).sum())
-    if odd:
+    if odd := int((~np.isfinite(points)).any(axis=1).sum()):
         raise ValueError(
             f"Vectors must be finite; {odd:,} of {len(points):,} windows have others. Leave these out, or read them again."
         )
@@ -60,17 +55,12 @@ def scaled(vectors: np.ndarray) -> np.ndarray:
 
 
 def project(
-    vectors: np.ndarray,
-    *,
-    method: str = "tsne",
-    components: int = 50,
-    perplexity: float = 30.0,
-    neighbours: int = 15,
+    vectors: np.ndarray, *, method: str = "tsne", components: int = 50, perplexity: float = 30.0, neighbours: int = 15,
     seed: int = 0,
-) -> np.ndarray:
+) -> np.ndarray:  # fmt: skip
     """Coordinates of each window in a map, float32 [window, 2]; they have no unit.
 
-    Vectors are scaled (see `scaled`) and reduced to principal components first, whatever the method. In a t-SNE or UMAP
+    Vectors are scaled (see `scaled`) and reduced to principal `components` first, whatever the method. In a t-SNE or UMAP
     map neighbours mean something, distances between groups and sizes of groups do not; `separation` of the vectors says
     what the map only shows.
 
@@ -80,49 +70,32 @@ def project(
         [window, dimension].
     method
         "pca": the first two principal components; "tsne"; or "umap", which needs the extra `maps`.
-    components
-        Principal components that t-SNE and UMAP start from, at most.
-    perplexity
-        Of t-SNE: about how many neighbours count; at most a third of the other windows, as few windows ask.
-    neighbours
-        Of UMAP; at most the other windows.
+    perplexity, neighbours
+        Of t-SNE, at most a third of the other windows; of UMAP, at most the other windows.
     seed
         Of UMAP, which draws at random; t-SNE starts from the principal components. On one machine the same seed gives the
         same map.
-
-    Raises
-    ------
-    ValueError
-        The method is unknown, a number is out of range, or the vectors cannot be scaled.
-    ImportError
-        The method is UMAP, and umap-learn is not installed.
 
     References
     ----------
     van der Maaten & Hinton (2008) JMLR 9:2579. McInnes, Healy & Melville (2018) arXiv:1802.03426. Kobak & Berens (2019)
     Nature Communications 10:5416, for t-SNE that starts from principal components.
-
-    Examples
-    --------
-    >>> found = project(np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [3.0, 0.0]]), method="pca")
-    >>> found.shape, bool(found[3, 0] > found[0, 0])
-    ((4, 2), True)
     """
-    if method not in METHODS:
-        raise ValueError(
-            f"method must be one of {', '.join(METHODS)}; received {method!r}. Choose one of these."
-        )
+    _check_method(method)
     if components < 2 or perplexity <= 0 or neighbours < 2:
         raise ValueError(
             "components and neighbours must be at least 2, and perplexity above 0; received "
-            f"components={components}, neighbours={neighbours}, perplexity={perplexity:g}. Defaults are 50, 15 and 30."
+            f"components={components}, neighbours={neighbours}, perplexity={perplexity:g}."
         )
     main = _principal(scaled(vectors), components)
     if method == "pca":
         return main[:, :2].astype(np.float32)
-    if method == "tsne":
-        return _tsne(main, min(perplexity, (len(main) - 1) / 3), seed)
-    return _umap(main, min(neighbours, len(main) - 1), seed)
+    return _tsne(main, seed, perplexity) if method == "tsne" else _umap(main, seed, neighbours)
+
+
+def _check_method(method: str) -> None:
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; received {method!r}.")
 
 
 def _principal(points: np.ndarray, most: int) -> np.ndarray:
@@ -134,18 +107,18 @@ def _principal(points: np.ndarray, most: int) -> np.ndarray:
     return found if found.shape[1] > 1 else np.pad(found, ((0, 0), (0, 1)))
 
 
-def _tsne(main: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+def _tsne(main: np.ndarray, seed: int, perplexity: float) -> np.ndarray:
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    start = main[:, :2] / main[:, 0].std() * 1e-4
+    start, perplexity = main[:, :2] / main[:, 0].std() * 1e-4, min(perplexity, (len(main) - 1) / 3)
     maker = TSNE(n_components=2, perplexity=perplexity, init=start.astype(np.float32), random_state=seed)
     # On so few windows threads wait for each other; where others use the machine too, ten times as long as one needs.
     with threadpool_limits(1):
         return np.asarray(maker.fit_transform(main), dtype=np.float32)
 
 
-def _umap(main: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
+def _umap(main: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
     with warnings.catch_warnings():
         # What else could be installed, and what its compiler thinks of its code, is nothing to tell a reader of maps.
         warnings.filterwarnings("ignore", module="umap")
@@ -157,7 +130,7 @@ def _umap(main: np.ndarray, neighbours: int, seed: int) -> np.ndarray:
                 "A UMAP needs the package umap-learn, which is not installed. Install it with pip install 'ntviz[maps]', or "
                 'ask for method="tsne" or "pca".'
             ) from error
-        start = "pca" if len(main) > 3 else "random"
+        start, neighbours = "pca" if len(main) > 3 else "random", min(neighbours, len(main) - 1)
         maker = UMAP(n_components=2, n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
         return np.asarray(maker.fit_transform(main.astype(np.float32)), dtype=np.float32)
 
@@ -175,23 +148,19 @@ class Maps:
         One row a window: chrom, start, end (0-based half-open), strand, element, gene, gc.
     panels
         One row a map: panel (its name), source ("model", "twin" or "counts"), layer (-1 for counts), dimensions of its vectors.
-    coordinates
-        float32 [panel, window, 2], without unit.
     values
         float32 [panel, space, measure, window]: what `separation` averages, over `SPACES` and `MEASURES`.
     separation
         Rows of `separation` with panel and space ("vectors": scaled, all dimensions; "map": the two coordinates) before them.
     groups
         [window] name of the block of the genome that a window is of.
-    model
-        Name of the model.
     settings
         What they were made with; plain data.
     """
 
     windows: pd.DataFrame
     panels: pd.DataFrame
-    coordinates: np.ndarray
+    coordinates: np.ndarray  # float32 [panel, window, 2], without unit
     values: np.ndarray
     separation: pd.DataFrame
     groups: np.ndarray
@@ -202,20 +171,15 @@ class Maps:
         panels, windows = len(self.panels), len(self.windows)
         shapes = ((panels, windows, 2), (panels, len(SPACES), len(MEASURES), windows), (windows,))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
-            if np.shape(getattr(self, name)) != shape:
+            if (came := np.shape(getattr(self, name))) != shape:
                 raise ValueError(
-                    f"Arrays of {panels} maps of {windows:,} windows must fit them; {name} must be {list(shape)}, and is "
-                    f"{list(np.shape(getattr(self, name)))}. Make them with embeddings.by_layer."
+                    f"{name} must be {list(shape)}, and is {list(came)}. Make maps with embeddings.by_layer."
                 )
 
     def __repr__(self) -> str:
         rows = self.overview()[["panel", "value"]].itertuples(index=False)
         purities = ", ".join(f"{panel} {value:.2f}" for panel, value in rows)
         return f"Maps({len(self.windows):,} windows by {self.model}; purity of vectors: {purities})"
-
-    def coordinates_of(self, panel: str) -> np.ndarray:
-        """Coordinates in one map, float32 [window, 2]; a ValueError where there is no such map."""
-        return self.coordinates[self._row(panel)]
 
     def overview(self, measure: str = "purity", space: str = "vectors") -> pd.DataFrame:
         """One row a map: the rows of `separation` over all elements, of one measure and space."""
@@ -236,11 +200,8 @@ class Maps:
         """How much better each other map separates than a baseline such as "4-mers", window by window.
 
         Columns panel, difference (mean over elements), low, high (95 % interval by `draws` of groups; NaN for fewer than 5
-        groups). The layer that looks best was chosen by looking: its difference is an upper guess. Raises a ValueError
-        where there is no such map, measure or space.
+        groups). The layer that looks best was chosen by looking: its difference is an upper guess.
         """
-        import pandas as pd
-
         _check(measure, space)
         values = self.values[:, SPACES.index(space), MEASURES.index(measure)].astype(float)
         base, rows = self._row(baseline), []
@@ -256,53 +217,28 @@ class Maps:
     def _row(self, panel: str) -> int:
         names = self.panels["panel"].tolist()
         if panel not in names:
-            raise ValueError(
-                f"A map must be one of {', '.join(names)}; received {panel!r}. Choose one of these."
-            )
+            raise ValueError(f"A map must be one of {', '.join(names)}; received {panel!r}.")
         return names.index(panel)
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: AnyPath) -> Path:
         """The path of one .npz with all arrays, and the tables as JSON in it; it appears whole or not at all."""
-        tables = {name: _plain(getattr(self, name)) for name in _TABLES}
+        tables = {name: getattr(self, name).to_dict("list") for name in _TABLES}
         about = {"format": _FORMAT, "model": self.model, "settings": self.settings, **tables}
         arrays = {"coordinates": self.coordinates, "values": self.values, "groups": self.groups.astype(str)}
         return storage.save(path, about, arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Maps:
-        """Maps as `save` wrote them; neither torch nor the model is needed.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such file.
-        ValueError
-            It is damaged, of another version, or holds no maps.
-        """
+    def load(cls, path: AnyPath) -> Maps:
+        """Maps as `save` wrote them, without torch and the model; a ValueError where the file is damaged or holds none."""
         about, arrays = storage.load(path, _ARRAYS, version=_FORMAT)
-        fields: dict[str, Any] = {name: _table(about[name]) for name in _TABLES} | arrays
+        fields: dict[str, Any] = {name: pd.DataFrame(about[name]) for name in _TABLES} | arrays
         return cls(**fields, model=about["model"], settings=about["settings"])
 
 
 def _check(measure: str, space: str) -> None:
     if measure not in MEASURES or space not in SPACES:
-        raise ValueError(
-            f"measure must be one of {', '.join(MEASURES)}, and space one of {', '.join(SPACES)}; received {measure!r} and "
-            f"{space!r}. Choose of these."
-        )
-
-
-def _plain(table: pd.DataFrame) -> dict[Any, list[Any]]:
-    """Columns as JSON-ready lists; NaN is null."""
-    return table.astype(object).where(table.notna(), None).to_dict("list")
-
-
-def _table(columns: dict[str, list[Any]]) -> pd.DataFrame:
-    """The table of such columns; null is NaN in a column of numbers."""
-    import pandas as pd
-
-    numeric = {name for name, values in columns.items() if set(map(type, values)) <= {float, type(None)}}
-    return pd.DataFrame({n: np.array(v, float) if n in numeric else v for n, v in columns.items()})
+        choices = f"measure must be one of {', '.join(MEASURES)}, and space one of {', '.join(SPACES)}"
+        raise ValueError(f"{choices}; received {measure!r} and {space!r}.")
 
 
 def by_layer(
@@ -340,21 +276,9 @@ def by_layer(
         Seed of the randomly initialised model, or None for none: what architecture and tokens give by themselves.
     neighbours, permutations, seed
         See `separation`.
-
-    Raises
-    ------
-    ValueError
-        A number is out of range, there is one element only, or the model has no random twin and one is asked for.
-    ImportError
-        The method needs a package that is not installed.
     """
-    import pandas as pd
-
     # What can be wrong is found before anything is read.
-    if method not in METHODS:
-        raise ValueError(
-            f"method must be one of {', '.join(METHODS)}; received {method!r}. Choose one of these."
-        )
+    _check_method(method)
     if len(set(ks)) < len(tuple(ks)):
         raise ValueError(f"ks must be distinct lengths; received {list(ks)}. Name each once.")
     if twin is not None and not hasattr(model, "random_twin"):
@@ -398,11 +322,11 @@ def by_layer(
 def _vectors(
     model: Any,
     windows: Windows,
-    layers: tuple[int, ...],
+    layers: Sequence[int],
     ks: Sequence[int],
     twin: int | None,
     pooling: str,
-    store: Store | None,
+    store: Any,
 ) -> Iterator[tuple[str, str, int, np.ndarray]]:
     """Name, source, layer and vectors [window, dimension] of each map."""
     sources = [("model", "", model)]

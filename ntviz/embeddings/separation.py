@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ntviz.statistics import FEWEST, draw_weights, middles, ratio
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 MEASURES = ("silhouette", "purity")
 NEIGHBOURS = 15
@@ -22,15 +20,11 @@ HELD = 20_000_000
 
 @dataclass(frozen=True, eq=False)
 class Distances:
-    """Distances that labels are dealt out over, again and again.
+    """Distances that labels are dealt out over, again and again."""
 
-    `distance` [window, window] is 0 within a group, which is not compared; `group` [window] numbers groups; `nearest`
-    [window, neighbour] are windows of other groups, nearest first.
-    """
-
-    distance: np.ndarray
-    group: np.ndarray
-    nearest: np.ndarray
+    distance: np.ndarray  # [window, window], 0 within a group, which is not compared
+    group: np.ndarray  # [window] number
+    nearest: np.ndarray  # [window, neighbour] of other groups
 
     def others(self, labels: np.ndarray, classes: int) -> np.ndarray:
         """Windows of other groups by class, int64 [window, class]."""
@@ -41,8 +35,7 @@ class Distances:
     def silhouettes(self, dealt: np.ndarray, classes: int) -> np.ndarray:
         """(b - a) / max(a, b) of each window for each dealing of labels [deal, window], float64 [deal, window].
 
-        a is the mean distance to a window's own class, b that to the nearest other one. NaN where a window has no other
-        of its class, or none of another class, outside its group.
+        a is the mean distance to its own class, b to the nearest other one, outside its group; NaN where one is not there.
         """
         deals, n = dealt.shape
         # All dealings in one product: the table of distances is read once.
@@ -99,9 +92,8 @@ def distances(points: np.ndarray, groups: np.ndarray | None, neighbours: int = N
     same = group[:, None] == group[None]
     reachable = np.where(same, np.inf, distance)
     nearest = np.argpartition(reachable, neighbours - 1, axis=1)[:, :neighbours]
-    order = np.take_along_axis(reachable, nearest, axis=1).argsort(axis=1, kind="stable")
     distance[same] = 0.0
-    return Distances(distance, group, np.take_along_axis(nearest, order, axis=1))
+    return Distances(distance, group, nearest)
 
 
 def coded(labels: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -117,16 +109,13 @@ def coded(labels: np.ndarray, windows: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _named(values: np.ndarray, what: str, windows: int) -> np.ndarray:
     """Names of windows as an array, none of them missing: nan is no class, and no block that windows share."""
-    import pandas as pd
-
     names = np.asarray(values)
     if names.shape != (windows,):
         raise ValueError(
             f"{what} must be one for each of the {windows:,} windows; received the shape {list(names.shape)}. Pass "
             f"Windows.{what}."
         )
-    missing = np.flatnonzero(pd.isna(names))
-    if len(missing):
+    if len(missing := np.flatnonzero(pd.isna(names))):
         raise ValueError(
             f"{what} must be there for every window; {len(missing):,} are missing, the first at {missing[0]}. Leave these "
             "windows out."
@@ -149,7 +138,7 @@ def redrawn(
 
 
 def _class_means(
-    values: np.ndarray, labels: np.ndarray, classes: int, group: np.ndarray, weights: np.ndarray
+    values: np.ndarray, labels: Any, classes: int, group: Any, weights: np.ndarray
 ) -> np.ndarray:
     known = np.isfinite(values)
     cell, cells = group[known] * classes + labels[known], weights.shape[1] * classes
@@ -185,7 +174,7 @@ def separation(
         [window, dimension]: scaled vectors of a layer, or the coordinates of a map, which can flatter and can hide: ask
         for both.
     labels
-        [window] element.
+        [window] element; two or more.
     groups
         [window] name of the block that it is of. Windows of one group are never compared with each other, and come and
         go together in the intervals. None: each is its own.
@@ -195,8 +184,6 @@ def separation(
         How often labels are dealt out at random.
     draws
         Of the interval, which draws groups again and leaves what each window has as it is.
-    seed
-        Of both.
 
     Returns
     -------
@@ -205,11 +192,6 @@ def separation(
     element, windows, value, low, high (95 % interval; NaN for fewer than 5 groups), chance (purity of random neighbours;
     NaN for silhouette), null and null_high (mean and 95 % quantile under random labels), effect (value minus null), p
     ((1 + random labels that reach it) / (1 + permutations)).
-
-    Raises
-    ------
-    ValueError
-        Shapes do not fit, values are not finite, there is one element only, or a number is out of range.
 
     References
     ----------
@@ -227,18 +209,9 @@ def separation(
 
 
 def measured(
-    points: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray | None,
-    *,
-    neighbours: int,
-    permutations: int,
-    draws: int,
-    seed: int,
+    points: Any, labels: Any, groups: Any, *, neighbours: int, permutations: int, draws: int, seed: int
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """`separation`, and what it averages, float64 [measure, window]."""
-    import pandas as pd
-
     if permutations < 1 or draws < 1:
         raise ValueError(
             f"permutations and draws must be at least 1; received {permutations} and {draws}. Defaults are 200 and 1,000."
@@ -249,32 +222,22 @@ def measured(
     dealt = np.array([classes, *(rng.permutation(classes) for _ in range(permutations))])
     parts, values = [], []
     for measure in MEASURES:
-        found = near.of(measure, dealt, n)
-        value, *null = (by_class(values, given, n) for values, given in zip(found, dealt, strict=True))
+        each = near.of(measure, dealt, n)
+        value, *null = (by_class(one, given, n) for one, given in zip(each, dealt, strict=True))
         null = np.array(null)
-        low, high = interval(redrawn(found[0], classes, n, near.group, draws=draws, seed=seed), near.group)
+        low, high = interval(redrawn(each[0], classes, n, near.group, draws=draws, seed=seed), near.group)
         by_chance = near.chance(classes, n) if measure == "purity" else np.full(len(classes), np.nan)
-        mean, top = ratio(np.nansum(null, axis=0), np.isfinite(null).sum(axis=0)), np.full(n + 1, np.nan)
-        known = np.isfinite(mean)
-        if known.any():
-            top[known] = np.nanquantile(null[:, known], 0.95, axis=0)
+        mean = ratio(np.nansum(null, axis=0), np.isfinite(null).sum(axis=0))
+        top, known = np.full(n + 1, np.nan), np.isfinite(mean)
+        top[known] = np.nanquantile(null[:, known], 0.95, axis=0)
         reached = (null >= value - 1e-12).sum(axis=0)
-        parts.append(
-            pd.DataFrame(
-                {
-                    "measure": measure,
-                    "element": ["all", *names.tolist()],
-                    "windows": [len(classes), *np.bincount(classes, minlength=n).tolist()],
-                    "value": value,
-                    "low": low,
-                    "high": high,
-                    "chance": by_class(by_chance, classes, n),
-                    "null": mean,
-                    "null_high": top,
-                    "effect": value - mean,
-                    "p": np.where(np.isfinite(value), (1 + reached) / (1 + permutations), np.nan),
-                }
-            )
-        )
-        values.append(found[0])
+        columns = {
+            "measure": measure, "element": ["all", *names.tolist()],
+            "windows": [len(classes), *np.bincount(classes, minlength=n).tolist()],
+            "value": value, "low": low, "high": high, "chance": by_class(by_chance, classes, n),
+            "null": mean, "null_high": top, "effect": value - mean,
+            "p": np.where(np.isfinite(value), (1 + reached) / (1 + permutations), np.nan),
+        }  # fmt: skip
+        parts.append(pd.DataFrame(columns))
+        values.append(each[0])
     return pd.concat(parts, ignore_index=True), np.array(values)

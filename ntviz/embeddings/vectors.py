@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import numpy as np
 
 from ntviz import environment
 from ntviz.genome.sequence import codes, listed, reverse_complement
-from ntviz.storage import Pieces
+from ntviz.storage import AnyPath, Pieces
 
 if TYPE_CHECKING:
     from ntviz.models.protocol import Embedder
@@ -36,12 +35,8 @@ class Vectors:
 
     Attributes
     ----------
-    values
-        float32 [sequence, layer, hidden].
     layers
         Which layers these are: 0 is the embedding, the last is after the final LayerNorm.
-    pooling
-        "mean", "cls" or "max".
     model
         The model's `info`, plain data.
     computed, reused
@@ -50,7 +45,7 @@ class Vectors:
         [file, why] of what the store holds and could not be used.
     """
 
-    values: np.ndarray
+    values: np.ndarray  # float32 [sequence, layer, hidden]
     layers: tuple[int, ...]
     pooling: str
     model: dict[str, Any]
@@ -76,7 +71,7 @@ class Vectors:
 class Store:
     """A folder of vectors; embeddings/ in ntviz's cache (`NTVIZ_CACHE`) unless given."""
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
+    def __init__(self, folder: AnyPath | None = None) -> None:
         self.folder = Path(folder) if folder is not None else environment.cache_dir() / "embeddings"
 
     def __repr__(self) -> str:
@@ -98,27 +93,27 @@ def fingerprint(model: Any) -> str:
     vocabulary = getattr(getattr(model, "tokenizer", None), "vocabulary", None)
     shape["tokens"] = getattr(vocabulary, "tokens", None)
     digest.update(json.dumps([type(module).__name__, shape], sort_keys=True).encode())
-    if module is not None:
-        import torch
-
-        config = getattr(module, "config", None)
-        if hasattr(config, "to_dict"):
-            # Where a checkpoint lay and who wrote it says nothing about its numbers.
-            settings = {key: value for key, value in config.to_dict().items() if not key.startswith("_")}
-            settings.pop("transformers_version", None)
-            digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
-        for name, tensor in sorted(module.state_dict().items()):
-            digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-            flat = tensor.detach().to("cpu").contiguous().reshape(-1)
-            if flat.numel():
-                digest.update(flat.view(torch.uint8).numpy())
-    elif info.get("weights_sha256"):
-        digest.update(str(info["weights_sha256"]).encode())
-    else:
+    if module is None and not info.get("weights_sha256"):
         raise ValueError(
             f"A model must have a `module` or info['weights_sha256'] for its vectors to be kept; {model.name} has "
             "neither. Pass store=None."
         )
+    if module is None:
+        digest.update(str(info["weights_sha256"]).encode())
+        return digest.hexdigest()
+    import torch
+
+    config = getattr(module, "config", None)
+    if hasattr(config, "to_dict"):
+        # Where a checkpoint lay and who wrote it says nothing about its numbers.
+        settings = {key: value for key, value in config.to_dict().items() if not key.startswith("_")}
+        settings.pop("transformers_version", None)
+        digest.update(json.dumps(settings, sort_keys=True, default=str).encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
+        flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+        if flat.numel():
+            digest.update(flat.view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -135,10 +130,10 @@ def embed(
 ) -> Vectors:
     """One vector a sequence and layer; what the store has is not computed again.
 
+    Mean pooling weighs a single letter beside an N like a 6-mer. The batch of a sequence may move the last digit.
+
     Parameters
     ----------
-    model
-        See `models.Embedder`.
     sequences
         Upper-case A, C, G, T, N; lengths may differ. Equal ones are read once.
     layers
@@ -160,21 +155,26 @@ def embed(
         No sequences, one that the model does not take (it is named), an unknown pooling or layer.
     FloatingPointError
         The model gives vectors that are not finite.
-
-    Notes
-    -----
-    Mean pooling weighs a single letter beside an N like a 6-mer. The batch of a sequence may move the last digit.
     """
     sequences = listed(sequences)
     chosen = tuple(range(model.layers + 1) if layers is None else layers)
-    _check(model, sequences, chosen, pooling)
+    if not sequences:
+        raise ValueError("There must be at least one sequence; received none.")
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; received {pooling!r}.")
+    if not chosen or len(set(chosen)) < len(chosen) or not set(chosen) <= set(range(model.layers + 1)):
+        raise ValueError(
+            f"layers must be distinct numbers from 0 (the embedding) to {model.layers} for {model.name}; "
+            f"received {list(chosen)}."
+        )
     texts = list(dict.fromkeys(sequences))
     if both_strands:
         texts = list(dict.fromkeys([*texts, *map(reverse_complement, texts)]))
     place = {text: row for row, text in enumerate(texts)}
     values = np.empty((len(texts), len(chosen), model.hidden_size), dtype=np.float32)
     known = np.zeros((len(texts), len(chosen)), dtype=bool)
-    digests, shelves = _digests(texts), list[Pieces]()
+    joined = b"".join(hashlib.blake2b(text.encode("ascii"), digest_size=16).digest() for text in texts)
+    digests, shelves = np.frombuffer(joined, dtype=np.uint8).reshape(-1, 16), list[Pieces]()
     if store is not None:
         weights = weights or fingerprint(model)
         about = {"weights": weights, "pooling": pooling, "dtype": model.info.get("dtype")}
@@ -182,20 +182,20 @@ def embed(
         for column, shelf in enumerate(shelves):
             _find(shelf, digests, values[:, column], known[:, column])
     missing = np.flatnonzero(~known.all(axis=1))
-    wanted = [column for column in range(len(chosen)) if not known[missing, column].all()]
-    wanted_layers = [chosen[column] for column in wanted]
+    wanted = np.flatnonzero(~known[missing].all(axis=0))
+    asked = [chosen[column] for column in wanted]
     # From the longest down, so that too much fails at once.
     order = missing[np.argsort([-len(texts[row]) for row in missing], kind="stable")]
     with environment.progress(total=len(missing), what=f"reading with {model.name}", unit="sequences") as bar:
         for start in range(0, len(order), _FLUSH):
             block = order[start : start + _FLUSH]
             for rows, tokens in _batches(model, texts, block, batch_tokens):
-                vectors = model.embed(tokens, layers=wanted_layers, poolings=(pooling,))[:, :, 0]
+                vectors = model.embed(tokens, layers=asked, poolings=(pooling,))[:, :, 0]
                 if not np.isfinite(vectors).all():
                     raise FloatingPointError(
                         f"Vectors must be finite; {model.name} gave others for {texts[rows[0]][:20]}… Read with float32."
                     )
-                values[rows[:, None], np.array(wanted)] = vectors
+                values[rows[:, None], wanted] = vectors
                 bar.update(len(rows))
             for column in wanted if shelves else ():
                 new = block[~known[block, column]]
@@ -209,25 +209,6 @@ def embed(
     damaged = [entry for shelf in shelves for entry in shelf.damaged]
     reused = len(texts) - len(missing)
     return Vectors(result, chosen, pooling, dict(model.info), len(missing), reused, damaged)
-
-
-def _check(model: Embedder, sequences: list[str], layers: tuple[int, ...], pooling: str) -> None:
-    if not sequences:
-        raise ValueError("There must be at least one sequence; received none.")
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; received {pooling!r}.")
-    odd = [layer for layer in layers if not 0 <= layer <= model.layers]
-    if odd or not layers or len(set(layers)) < len(layers):
-        raise ValueError(
-            f"layers must be distinct numbers from 0 (the embedding) to {model.layers} for {model.name}; "
-            f"received {list(layers)}."
-        )
-
-
-def _digests(sequences: Sequence[str]) -> np.ndarray:
-    """Digest of each sequence, uint8 [sequence, 16]."""
-    joined = b"".join(hashlib.blake2b(text.encode("ascii"), digest_size=16).digest() for text in sequences)
-    return np.frombuffer(joined, dtype=np.uint8).reshape(-1, 16)
 
 
 def _find(shelf: Pieces, digests: np.ndarray, values: np.ndarray, known: np.ndarray) -> None:
@@ -264,8 +245,6 @@ def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
     k-mers with an N count nowhere; a sequence without any k-mer gets zeros. Strands are kept apart, since most tasks are
     stranded.
 
-    Examples
-    --------
     >>> kmer_frequencies(["ACAC"], 2)[0].nonzero()[0].tolist(), kmer_frequencies(["ACAC"], 2)[0].max().round(2)
     ([1, 4], np.float32(0.67))
     """

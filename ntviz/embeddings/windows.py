@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from ntviz.annotation import Annotation
+from ntviz.annotation.windows import inside
 from ntviz.genome import Interval
 from ntviz.genome.sequence import gc
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ntviz.annotation import Annotation
-    from ntviz.reference import Reference
+from ntviz.reference import Reference
 
 ELEMENTS = ("intergenic", "intron", "CDS", "five_prime_utr", "three_prime_utr")
 BLOCK = 250_000
@@ -55,7 +53,6 @@ class Windows:
             )
 
     def __len__(self) -> int:
-        """Number of windows."""
         return len(self.table)
 
     def __repr__(self) -> str:
@@ -93,20 +90,7 @@ class Windows:
         return " ".join([*notes, f"Share of G and C: {_listed(counts[counts['found'] > 0], 'gc', '.2f')}."])
 
     def gc_matched(self, *, width: float = 0.05, seed: int = 0) -> Windows:
-        """As many windows of each element in each bin of G and C: what then separates is not this share.
-
-        Parameters
-        ----------
-        width
-            Of a bin, as a share of bases.
-        seed
-            Of the choice within a bin.
-
-        Raises
-        ------
-        ValueError
-            The width is not within 0 and 1, or no bin holds every element.
-        """
+        """As many windows of each element in each bin of G and C, `width` wide: what then separates is not this share."""
         if not 0 < width <= 1:
             raise ValueError(f"The width of a bin must be above 0 and at most 1; received {width}. Try 0.05.")
         rng = np.random.default_rng(seed)
@@ -125,10 +109,14 @@ class Windows:
         kept.sort()
         each = len(kept) // len(names)
         note = f"Matched by G and C in bins of {width:g}: {each:,} of each."
-        notes = {"notes": [*self.settings.get("notes", ()), note]}
-        settings = {**self.settings, **notes, "gc_matched": {"width": width, "seed": seed}}
+        matched = {
+            "notes": [*self.settings.get("notes", ()), note],
+            "gc_matched": {"width": width, "seed": seed},
+        }
         sequences = tuple(self.sequences[row] for row in kept)
-        return Windows(self.table.iloc[kept].reset_index(drop=True), sequences, each, settings)
+        return Windows(
+            self.table.iloc[kept].reset_index(drop=True), sequences, each, {**self.settings, **matched}
+        )
 
 
 def _listed(counts: pd.DataFrame, column: str, how: str) -> str:
@@ -157,8 +145,6 @@ def windows(
 
     Parameters
     ----------
-    annotation, reference
-        Where elements are (see `Annotation.kinds`), and the bases.
     elements
         Which to draw; one or more.
     length
@@ -172,32 +158,20 @@ def windows(
     seed
         The same seed draws the same windows.
 
-    Raises
-    ------
-    ValueError
-        A number is out of range, an element is unknown, or there is no window at all.
-
     References
     ----------
     Dalla-Torre et al., Nature Methods 2025, who show embeddings of sequences by the element that they hold. Ours lie in
     one element each.
     """
-    from ntviz.annotation.windows import inside
-
     names = [elements] if isinstance(elements, str) else list(elements)
     if not names or len(set(names)) < len(names):
         raise ValueError(
             f"elements must name one or more, each once; received {names}. Pass for instance {list(ELEMENTS)}."
         )
-    if length < 1 or per_element < 1:
+    if length < 1 or per_element < 1 or not 0.5 < share <= 1:
         raise ValueError(
-            f"length and per_element must be at least 1; received length={length} and per_element={per_element}. "
-            "Defaults are 600 bp and 150 windows."
-        )
-    if not 0.5 < share <= 1:
-        raise ValueError(
-            f"share must be above 0.5 and at most 1, so that a window has one element; received {share}. Use 1 for wholly "
-            "inside."
+            "length and per_element must be at least 1, and share above 0.5 and at most 1, so that a window has one element; "
+            f"received length={length}, per_element={per_element}, share={share}."
         )
     table, regions, note = inside(
         annotation, reference, names, length=length, n=per_element, share=share, region=region, seed=seed

@@ -5,38 +5,6 @@ from __future__ import annotations
 from ntviz.environment.diagnosis import Finding, doctor
 from ntviz.environment.files import encoding_of, is_missing, lines_of, rows_of, whole_number
 from ntviz.environment.laziness import lazily
-from ntviz.environment.machine import (
-    Versions,
-    device,
-    free_memory,
-    in_jupyterlab,
-    machine,
-    versions,
-)
+from ntviz.environment.machine import Versions, device, free_memory, in_jupyterlab, machine, versions
 from ntviz.environment.paths import cache_dir, data_dir, project_dir, runs_dir
 from ntviz.environment.reporting import Progress, listeners, progress, tell
-
-__all__ = [
-    "Finding",
-    "Progress",
-    "Versions",
-    "cache_dir",
-    "data_dir",
-    "device",
-    "doctor",
-    "encoding_of",
-    "free_memory",
-    "in_jupyterlab",
-    "is_missing",
-    "lazily",
-    "lines_of",
-    "listeners",
-    "machine",
-    "progress",
-    "project_dir",
-    "rows_of",
-    "runs_dir",
-    "tell",
-    "versions",
-    "whole_number",
-]

@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ntviz.environment.machine import gpus
 from ntviz.environment.paths import cache_dir, data_dir, runs_dir
 
 _ENOUGH_DISK = 2 * 1024**3  # bytes; a run's figures and a checkpoint of the default model fit easily
+_LOCKED = "pip install -r requirements.lock"
+_INSTALL = "ntviz kernel install --sys-prefix"
 _ASK_TORCH = (
     "import torch; print(torch.__version__, torch.version.cuda or 'none', torch.cuda.is_available(),"
     " torch.cuda.device_count())"
@@ -34,10 +36,7 @@ class Finding:
 
 
 def doctor() -> list[Finding]:
-    """Findings on Python, packages, GPU, kernels, network, folders and disk, in that order.
-
-    Takes a few seconds: torch is imported in a process of its own, so that nothing is left in this one.
-    """
+    """Findings on Python, packages, GPU, kernels, network, folders and disk, in that order; takes a few seconds."""
     version = ".".join(map(str, sys.version_info[:3]))
     python = Finding("ok", f"Python {version} at {sys.executable}")
     return [python, *_packages(), _gpu(), *_kernels(), *_server(), _network(), *_folders()]
@@ -55,9 +54,8 @@ def _packages() -> Iterator[Finding]:
         return
     yield Finding("ok", f"ntviz {distribution.version}")
     # Core, which has no extra, goes first.
-    problems: dict[str, list[str]] = {
-        name: [] for name in ("", *(distribution.metadata.get_all("Provides-Extra") or []))
-    }
+    extras = ("", *(distribution.metadata.get_all("Provides-Extra") or []))
+    problems: dict[str, list[str]] = {name: [] for name in extras}
     for requirement in map(Requirement, distribution.requires or []):
         marker = requirement.marker
         needing = [extra for extra in problems if marker is None or marker.evaluate({"extra": extra})]
@@ -65,9 +63,7 @@ def _packages() -> Iterator[Finding]:
             for extra in [""] if "" in needing else needing:
                 problems[extra].append(problem)
     if core := problems.pop(""):
-        yield Finding(
-            "error", f"core packages are not as needed: {'; '.join(core)}", "pip install -r requirements.lock"
-        )
+        yield Finding("error", f"core packages are not as needed: {'; '.join(core)}", _LOCKED)
     else:
         yield Finding("ok", "all core packages are here")
     for extra, unmet in problems.items():
@@ -76,55 +72,47 @@ def _packages() -> Iterator[Finding]:
             yield Finding("note", what, f"pip install 'ntviz[{extra}]'")
 
 
-def _unmet(requirement) -> str:
+def _unmet(requirement: Any) -> str:
     try:
         version = metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
         return f"{requirement.name} is missing"
-    if not requirement.specifier.contains(version, prereleases=True):
-        return f"{requirement.name} is {version}, needed {requirement.specifier}"
-    return ""
+    fits = requirement.specifier.contains(version, prereleases=True)
+    return "" if fits else f"{requirement.name} is {version}, needed {requirement.specifier}"
 
 
 def _gpu() -> Finding:
+    asked = [sys.executable, "-c", _ASK_TORCH]  # a process of its own: nothing of torch is left in this one
     try:
-        answer = subprocess.run(
-            [sys.executable, "-c", _ASK_TORCH], capture_output=True, text=True, timeout=120, check=False
-        )
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.SubprocessError) as error:
         return Finding(
             "error", f"torch could not be asked about the GPU: {error}", "python -c 'import torch'"
         )
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["no message"])[-1]
-        return Finding("error", f"torch cannot be imported: {reason}", "pip install -r requirements.lock")
+        return Finding("error", f"torch cannot be imported: {reason}", _LOCKED)
     return judge_gpu(answer.stdout.split()[-4:], gpus())
 
 
-def judge_gpu(torch_says: list[str], driver_says: list[dict[str, str]]) -> Finding:
-    """The finding for torch's words (version, CUDA version or ``none``, available, count) and the driver's GPUs."""
-    version, cuda, available, count = torch_says
-    if not driver_says:
+def judge_gpu(from_torch: list[str], from_driver: list[dict[str, str]]) -> Finding:
+    """The finding for torch's version, CUDA version or ``none``, availability and count, and the driver's GPUs."""
+    version, cuda, available, count = from_torch
+    if not from_driver:
         if available == "True":
             return Finding("ok", f"GPU: torch {version} sees {count}; nvidia-smi is not on the path")
         build = f"is a CUDA {cuda} build and will use the CPU"
         cpu = "uses the CPU, which is enough for the default model"
         return Finding("note", f"no GPU found; torch {version} {cpu if cuda == 'none' else build}")
-    first = driver_says[0]
-    seen = f"GPU: {len(driver_says)} x {first['name']} ({first['memory']}, driver {first['driver']})"
+    first = from_driver[0]
+    seen = f"GPU: {len(from_driver)} x {first['name']} ({first['memory']}, driver {first['driver']})"
     if available == "True":
         return Finding("ok", f"{seen}; torch {version} uses {count} of them, with CUDA {cuda}")
     if cuda == "none":
-        return Finding(
-            "warn",
-            f"{seen}, but torch {version} is a CPU build",
-            f"Install the CUDA build of torch {version.split('+')[0]}, as pytorch.org's 'Get started' says",
-        )
-    return Finding(
-        "error",
-        f"{seen}, but torch {version} (CUDA {cuda}) cannot use it",
-        "Compare the driver with CUDA's minimum in `nvidia-smi`; update the driver or take an older CUDA build",
-    )
+        fix = f"Install the CUDA build of torch {version.split('+')[0]}, as pytorch.org's 'Get started' says"
+        return Finding("warn", f"{seen}, but torch {version} is a CPU build", fix)
+    fix = "Compare the driver with CUDA's minimum in `nvidia-smi`; update the driver or take an older CUDA build"
+    return Finding("error", f"{seen}, but torch {version} (CUDA {cuda}) cannot use it", fix)
 
 
 def _kernels() -> Iterator[Finding]:
@@ -136,20 +124,19 @@ def _kernels() -> Iterator[Finding]:
 
 def judge_kernels(commands: dict[str, list[str]]) -> Iterator[Finding]:
     """Findings for the registered kernels, given as name and command line."""
-    install = "ntviz kernel install --sys-prefix"
     if "ntviz" not in commands:
-        yield Finding("warn", "the Jupyter kernel 'ntviz' is not registered", install)
+        yield Finding("warn", "the Jupyter kernel 'ntviz' is not registered", _INSTALL)
     for name in sorted(commands.keys() & {"ntviz", "ntviz-gpu"}):
         interpreter = commands[name][0] if commands[name] else ""
         starts = f"kernel '{name}' starts {interpreter}"
         if not os.path.isabs(interpreter):
             # The trap: Jupyter replaces "python" by the interpreter of the *server*, whichever environment that is.
             what = f"kernel '{name}' starts '{interpreter}', which a Jupyter server of another environment takes for its own"
-            yield Finding("warn", what, install)
+            yield Finding("warn", what, _INSTALL)
         elif not os.path.exists(interpreter):
-            yield Finding("error", f"{starts}, which does not exist any more", install)
+            yield Finding("error", f"{starts}, which does not exist any more", _INSTALL)
         elif not _same_environment(interpreter):
-            yield Finding("warn", f"{starts}, not this {sys.executable}", install)
+            yield Finding("warn", f"{starts}, not this {sys.executable}", _INSTALL)
         else:
             yield Finding("ok", f"kernel '{name}' starts this Python")
 
@@ -167,16 +154,12 @@ def _server() -> Iterator[Finding]:
     except (OSError, ValueError):
         return  # Only Linux lets us look at the parent's command line.
     server = command.split(b"\0")[0].decode(errors="replace")
-    if not os.path.isabs(server):
-        return
-    if _same_environment(server):
+    if os.path.isabs(server) and _same_environment(server):
         yield Finding("ok", "this kernel and its Jupyter server share one environment")
-    else:
-        yield Finding(
-            "note",
-            f"this kernel runs {sys.executable}, its Jupyter server {server}: figures of ntviz work all the same, "
-            "widgets of other packages need their JupyterLab extension in the server's environment",
-        )
+    elif os.path.isabs(server):
+        what = f"this kernel runs {sys.executable}, its Jupyter server {server}: figures of ntviz work all the same, "
+        more = "widgets of other packages need their JupyterLab extension in the server's environment"
+        yield Finding("note", what + more)
 
 
 def _network() -> Finding:

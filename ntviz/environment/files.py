@@ -19,19 +19,13 @@ _MISSING = frozenset(
 
 
 def is_missing(text: str) -> bool:
-    """Whether a cell says that nothing is there, as R, pandas, Weka and spreadsheets write it; "none" is a class.
-
-    Examples
-    --------
-    >>> [is_missing(text) for text in (" NaN", "na", "None", "none", "-")]
-    [True, True, True, False, False]
-    """
+    """Whether a cell is empty or marks a missing value, as R, pandas, Weka and spreadsheets write it; "none" is a class."""
     text = text.strip()
     return text == "None" or text.lower() in _MISSING
 
 
 def whole_number(text: str) -> int | None:
-    """The whole number that a cell says, also with commas or as R and pandas write it; None where it says none.
+    """The integer in a cell, also with commas or as R and pandas write it; None where it is none.
 
     Examples
     --------
@@ -58,7 +52,7 @@ def _opener(path: str | os.PathLike[str]) -> Any:
 
 
 def encoding_of(path: str | os.PathLike[str]) -> str:
-    """Encoding of a text file by its byte order mark, which Windows' editors and spreadsheets write: UTF-16, else UTF-8."""
+    """Encoding of a text file by its byte order mark: UTF-16, else UTF-8."""
     with _opener(path)(path, "rb") as handle:
         return "utf-16" if handle.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
@@ -66,12 +60,7 @@ def encoding_of(path: str | os.PathLike[str]) -> str:
 def lines_of(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     r"""Number, from 1, and text of each line of a file, plain or gzip, without byte order mark and line ends (LF, CR LF, CR).
 
-    Bytes that are no text become the replacement character.
-
-    Raises
-    ------
-    ValueError
-        The gzip file is cut off or damaged.
+    Bytes that are no text become the replacement character; a gzip file that is cut off or damaged is a ValueError.
 
     Examples
     --------
@@ -88,36 +77,23 @@ def lines_of(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
                 yield number, line.rstrip("\n")
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(
-            f"{path.name} must be a whole gzip file, but reading it ended after line {number:,} with '{error}'. It is "
-            f"truncated or corrupt: fetch it again."
+            f"{path.name} must be a whole gzip file, but reading it ended after line {number:,} with '{error}'. "
+            "It is truncated or corrupt: fetch it again."
         ) from error
 
 
 def rows_of(path: str | os.PathLike[str], required: Collection[str] = ()) -> list[tuple[int, list[str]]]:
-    r"""Line, from 1, and cells of each row of a sheet with tabs, the header first; all rows are as long as the header.
+    """Line, from 1, and cells of each row of a sheet with tabs, the header first; all rows are as long as the header.
 
-    Nothing is said by empty rows, by rows that begin with #, and by columns without name and cells, as spreadsheets save them.
-    A header may begin with # if it has the columns that are required.
-
-    Raises
-    ------
-    ValueError
-        The file is no text, has a lone quote, or has a cell in a column without name.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "excel.tsv"
-    >>> _ = file.write_text("# mine\t\t\nsample\trun\t\n\na\tscore\t\n")
-    >>> rows_of(file)
-    [(2, ['sample', 'run']), (4, ['a', 'score'])]
+    Left out are empty rows, rows that begin with #, and columns without name and cells, as spreadsheets save them. A
+    header may begin with # if it has the columns that are required. No text, a lone quote, or a cell in a column
+    without name is a ValueError.
     """
     try:
         text = Path(path).read_bytes().decode(encoding_of(path))
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"it must be text in UTF-8, but byte {error.start + 1} is not. Save it as tab-separated text"
-        ) from error
+        hint = "Save it as tab-separated text"
+        raise ValueError(f"it must be text in UTF-8, but byte {error.start + 1} is not. {hint}") from error
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
     rows: list[tuple[int, list[str]]] = []
     line = 1

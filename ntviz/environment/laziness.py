@@ -21,16 +21,12 @@ class _Package(ModuleType):
 
 
 def lazily(package: str) -> tuple[Callable[[str], Any], list[str]]:
-    """`__getattr__` and `__all__` of a package whose names stand once, imported under `if TYPE_CHECKING:`.
-
-    `lazy_loader` does the same from a stub, but lets a file hide the function of its name.
-    """
+    """`__getattr__` and `__all__` of a package whose names stand once, imported under `if TYPE_CHECKING:`."""
+    # `lazy_loader` does the same from a stub, but lets a file hide the function of its name.
     module = sys.modules[package]
-    block = next(
-        statement
-        for statement in ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8")).body
-        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING"
-    )
+    tree = ast.parse(Path(str(module.__file__)).read_text(encoding="utf-8"))
+    blocks = (node for node in tree.body if isinstance(node, ast.If))
+    block = next(node for node in blocks if ast.unparse(node.test) == "TYPE_CHECKING")
     homes = {
         alias.asname or alias.name: (str(node.module), alias.name)
         for node in block.body

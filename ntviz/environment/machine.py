@@ -36,10 +36,7 @@ class Versions(dict[str, str]):
 
 
 def versions() -> Versions:
-    """Versions of Python, the system, ntviz and its core dependencies; ``"missing"`` for what is not installed.
-
-    Nothing is imported: the numbers come from the packages' metadata.
-    """
+    """Versions of Python, the system, ntviz and its core dependencies; ``"missing"`` for what is not installed."""
     found = Versions(python=platform.python_version(), system=f"{platform.system()} {platform.machine()}")
     for name in _REPORTED:
         try:
@@ -55,23 +52,9 @@ def in_jupyterlab() -> bool:
 
 
 def device(choice: str = "auto") -> str:
-    """Name of the torch device to use: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``.
+    """Name of the torch device to use: ``"cpu"``, ``"cuda"``, ``"cuda:N"`` or ``"mps"``; ValueError if it cannot be used here.
 
-    Parameters
-    ----------
-    choice
-        ``"auto"`` takes ``NTVIZ_DEVICE`` if that is set, else the best that works here: CUDA, then Apple's
-        MPS, then the CPU. Another name is returned if it can be used.
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown, or the device is not usable here; the message says why.
-
-    Examples
-    --------
-    >>> device("cpu")
-    'cpu'
+    ``"auto"`` takes ``NTVIZ_DEVICE`` if that is set, else the best that works here: CUDA, then MPS, then the CPU.
     """
     if choice == "auto":
         choice = os.environ.get("NTVIZ_DEVICE") or "auto"
@@ -93,10 +76,9 @@ def device(choice: str = "auto") -> str:
             "device 'mps' needs a Mac with Apple silicon, which is not here. Use 'auto' or 'cpu'"
         )
     if kind == "cuda" and not torch.cuda.is_available():
-        cpu_build = torch.version.cuda is None
-        why = "this torch is a CPU build" if cpu_build else "torch finds no working GPU and driver"
+        built = "torch finds no working GPU and driver" if torch.version.cuda else "this torch is a CPU build"
         raise ValueError(
-            f"device {choice!r} needs a CUDA build of torch and a GPU, but {why} (torch {torch.__version__}). "
+            f"device {choice!r} needs a CUDA build of torch and a GPU, but {built} (torch {torch.__version__}). "
             f"Use 'auto' or 'cpu', or ask `ntviz doctor` what to install"
         )
     if index and int(index) >= (count := torch.cuda.device_count()):
@@ -127,31 +109,25 @@ def _processor() -> str:
 
 
 def machine() -> dict:
-    """Host, processor, usable cores, memory in bytes (None if unknown) and GPUs of this machine."""
-    memory = None
-    with suppress(AttributeError, ValueError, OSError):
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Host, processor, usable cores, memory in bytes and GPUs of this machine."""
+    import psutil
+
     return {
         "host": platform.node(),
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_bytes": memory,
+        "memory_bytes": psutil.virtual_memory().total,
         "gpus": gpus(),
         "python": sys.executable,
     }
 
 
 def free_memory() -> int:
-    """Bytes of memory that a process could still take: what is available, or the rest of this container's limit.
+    """Bytes of memory that a process could still take: what is available, or the rest of this container's limit."""
+    import psutil
 
-    Where the system does not say what is available (macOS), half of what is installed.
-    """
-    try:
-        stated = re.search(r"^MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    except OSError:
-        stated = None
-    available = int(stated[1]) * 1024 if stated else (machine()["memory_bytes"] or 8 << 30) // 2
+    available = psutil.virtual_memory().available
     for limit, used in (
         ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
         ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),

@@ -22,22 +22,14 @@ def _named(variable: str) -> Path | None:
 
 
 def project_dir() -> Path | None:
-    """The clone of ntviz that this code or the working directory belongs to; None outside of any clone.
-
-    The folder that holds the package is tried first, so that an editable install finds its own clone from
-    everywhere; then the working directory and its parents, so that a wheel finds the clone it is used in.
-    """
+    """The clone of ntviz that holds this package or, for a wheel, the working directory; None outside of any clone."""
     here = Path.cwd()
     candidates = (Path(__file__).resolve().parents[2], here, *here.parents)
     return next((folder for folder in candidates if _is_project(folder)), None)
 
 
 def data_dir() -> Path:
-    """Folder of the data bundle and of fetched data; it need not exist yet.
-
-    ``NTVIZ_DATA`` if it is set, else ``data/`` of the clone (see `project_dir`), else the user's data folder
-    (``~/.local/share/ntviz`` on Linux).
-    """
+    """Folder of the data bundle and of fetched data: ``NTVIZ_DATA``, else the clone's data/, else the user's data folder."""
     import platformdirs
 
     if (named := _named("NTVIZ_DATA")) is not None:
@@ -47,18 +39,12 @@ def data_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """Folder for things that can be made again, such as FASTA indexes of read-only folders; it need not exist yet.
-
-    ``NTVIZ_CACHE`` if it is set, else the user's cache folder (``~/.cache/ntviz`` on Linux).
-    """
+    """Folder for what can be made again, such as FASTA indexes: ``NTVIZ_CACHE``, else the user's cache folder."""
     import platformdirs
 
     return _named("NTVIZ_CACHE") or platformdirs.user_cache_path("ntviz", appauthor=False, opinion=False)
 
 
 def runs_dir() -> Path:
-    """Folder that holds one folder a notebook, and in it one folder a run.
-
-    ``NTVIZ_RUNS`` if it is set, else ``runs/`` of the clone, else ``runs/`` of the working directory.
-    """
+    """Folder of all runs, by notebook: ``NTVIZ_RUNS``, else runs/ of the clone or of the working directory."""
     return _named("NTVIZ_RUNS") or (project_dir() or Path.cwd()) / "runs"

@@ -1,4 +1,4 @@
-"""What the person is shown: progress as a bar, a Jupyter display or lines of a batch log; and what is to be known of inputs."""
+"""What the person is shown: progress as a bar, a Jupyter display or lines of a batch log; and notes on inputs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, Generic, TextIO, TypeVar
+
+from ntviz.environment.machine import in_jupyterlab
 
 Item = TypeVar("Item")
 
@@ -17,21 +19,11 @@ BATCH_EVERY = 300.0  # ... or this many seconds, whichever comes first
 METADATA_KEY = "ntviz_progress"  # marks our displays, so that `ntviz run` can pass them on to its log
 
 listeners: list[Callable[[str], None]] = []
-"""Who is given what `tell` says: the command, and the run of a notebook. The library itself prints nothing."""
+"""Who is given the notes of `tell`: the command, and the run of a notebook. The library itself prints nothing."""
 
 
 def tell(note: str) -> None:
-    """Gives what is to be known of an input, such as lines that could not be read, to whoever listens.
-
-    Examples
-    --------
-    >>> notes = []
-    >>> listeners.append(notes.append)
-    >>> tell("1 of 3 lines of peaks.bed could not be read.")
-    >>> listeners.remove(notes.append)
-    >>> notes
-    ['1 of 3 lines of peaks.bed could not be read.']
-    """
+    """Give a note on an input, such as lines that could not be read, to all `listeners`."""
     for listener in listeners if note else ():
         listener(note)
 
@@ -49,13 +41,8 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{whole:02d}" if hours else f"{minutes}:{whole:02d}"
 
 
-def _rate(count: float, seconds: float) -> str:
-    # Of slow things the time is said already.
-    return f", {count / seconds:,.0f} a second" if seconds > 0 and count >= 10 * seconds else ""
-
-
-def _kernel() -> Any:
-    # IPython is looked up, not imported: outside of a kernel nobody pays for it.
+def kernel_shell() -> Any:
+    """The IPython shell of this kernel; None outside of one. IPython is looked up, not imported."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell if getattr(shell, "kernel", None) is not None else None
@@ -76,29 +63,16 @@ class Progress(Generic[Item]):
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if total is None and isinstance(iterable, Sized):
-            total = len(iterable)
-        self.total = total
-        self.done = 0
-        self.what = what or "progress"
-        self.unit = unit
-        self.note = ""
-        self._batch_share = batch_share
-        self._iterable = iterable
+        self.total = len(iterable) if total is None and isinstance(iterable, Sized) else total
+        self.what, self.unit, self.note, self.done = what or "progress", unit, "", 0
+        self._iterable, self._batch_share, self._clock = iterable, batch_share, clock
         self._stream = sys.stderr if stream is None else stream
-        self._clock = clock
         self._started = self._shown_at = clock()
-        self._shown_share = 0.0
-        self._shown = False
+        self._shown, self._shown_share = False, 0.0
         self._handle: Any = None
-        self.surface = surface or self._where()
-
-    def _where(self) -> str:
-        if _kernel() is not None:
-            from ntviz.environment.machine import in_jupyterlab
-
-            return "jupyter" if in_jupyterlab() else "kernel"
-        return "terminal" if self._stream.isatty() else "batch"
+        if surface is None and kernel_shell() is not None:
+            surface = "jupyter" if in_jupyterlab() else "kernel"
+        self.surface = surface or ("terminal" if self._stream.isatty() else "batch")
 
     def __iter__(self) -> Iterator[Item]:
         if self._iterable is None:
@@ -116,72 +90,63 @@ class Progress(Generic[Item]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        seconds = self._clock() - self._started
+        if seconds < PATIENCE and not self._shown:
+            return
         # A loop that is left by `break` closes the generator, which is not a failure but not the end either.
-        complete = kind is None or (kind is GeneratorExit and self.done == self.total)
-        self._finish(complete)
+        if kind is None or (kind is GeneratorExit and self.done == self.total):
+            state = f"{self._count()} in {duration(seconds)}{self._rate(seconds)}"
+        else:
+            of = f" of {self.total:,}" if self.total else ""
+            state = f"stopped at {self.done:,}{of} after {duration(seconds)}"
+        self._show(state, final=True)
 
     def update(self, n: int = 1, *, note: str = "") -> None:
         """Count `n` more as done; `note` is a few words for the end of the line, such as the current loss."""
         self.done += n
-        if note:
-            self.note = note
-        now = self._clock()
-        share = self.done / self.total if self.total else 0.0
-        since = now - self._shown_at
+        self.note = note or self.note
+        now, live = self._clock(), self.surface in ("terminal", "jupyter")
         if now - self._started < PATIENCE or self.done == self.total:
             return  # Too short to be shown, or about to be followed by the final line.
-        if self.surface in ("terminal", "jupyter"):
-            due = since >= LIVE_EVERY
+        share = self.done / self.total if self.total else 0.0
+        since = now - self._shown_at
+        if live:
+            due = since >= LIVE_EVERY or not self._shown
         else:
-            due = since >= PATIENCE and (
-                share - self._shown_share >= self._batch_share or since >= BATCH_EVERY
-            )
-        if due or (not self._shown and self.surface in ("terminal", "jupyter")):
+            enough = share - self._shown_share >= self._batch_share or since >= BATCH_EVERY
+            due = since >= PATIENCE and enough
+        if due:
             self._shown_at, self._shown_share = now, share
-            self._show(self._line(now), final=False)
+            self._show(self._state(now - self._started))
 
-    def _line(self, now: float) -> str:
-        seconds = now - self._started
-        if self.total:
-            left = seconds / self.done * (self.total - self.done) if self.done else 0.0
-            percent = 100 * self.done / self.total
-            state = f"{percent:3.0f} % ({self.done:,} of {self.total:,}), {duration(left)} left"
-        else:
-            state = f"{self._counted()} so far{_rate(self.done, seconds)}"
-        return f"{self.what}: {state}" + (f", {self.note}" if self.note else "")
+    def _state(self, seconds: float) -> str:
+        if not self.total:
+            return f"{self._count()} so far{self._rate(seconds)}"
+        left = seconds / self.done * (self.total - self.done) if self.done else 0.0
+        return (
+            f"{100 * self.done / self.total:3.0f} % ({self.done:,} of {self.total:,}), {duration(left)} left"
+        )
 
-    def _counted(self) -> str:
+    def _count(self) -> str:
         return f"{self.done:,} {self.unit}".rstrip()
 
-    def _finish(self, complete: bool) -> None:
-        seconds = self._clock() - self._started
-        if seconds < PATIENCE and not self._shown:
-            return
-        if complete:
-            state = f"{self._counted()} in {duration(seconds)}{_rate(self.done, seconds)}"
-        else:
-            of = f" of {self.total:,}" if self.total else ""
-            state = f"stopped at {self.done:,}{of} after {duration(seconds)}"
-        self._show(f"{self.what}: {state}" + (f", {self.note}" if self.note else ""), final=True)
+    def _rate(self, seconds: float) -> str:
+        # Of slow things the time is enough.
+        return f", {self.done / seconds:,.0f} a second" if seconds > 0 and self.done >= 10 * seconds else ""
 
-    def _show(self, line: str, *, final: bool) -> None:
+    def _show(self, state: str, *, final: bool = False) -> None:
         self._shown = True
+        line = f"{self.what}: {state}" + (f", {self.note}" if self.note else "")
         if self.surface in ("jupyter", "kernel"):
             self._display(line, final)
             return
         if self.surface == "terminal":
+            filled = round(20 * min(self.done / self.total, 1.0)) if self.total and not final else 0
+            bar = f"[{'#' * filled}{'.' * (20 - filled)}] " if self.total and not final else ""
             # "\x1b[K" clears what is left of a longer line before.
-            line = f"\r{'' if final else self._bar()}{line}\x1b[K" + "\n" * final
-        else:
-            line += "\n"
-        self._stream.write(line)
+            line = f"\r{bar}{line}\x1b[K"
+        self._stream.write(line + "\n" * (final or self.surface == "batch"))
         self._stream.flush()
-
-    def _bar(self) -> str:
-        if not self.total:
-            return ""
-        filled = round(20 * min(self.done / self.total, 1.0))
-        return f"[{'#' * filled}{'.' * (20 - filled)}] "
 
     def _display(self, line: str, final: bool) -> None:
         # One display that is updated leaves exactly one output in the notebook: the final state.
@@ -215,8 +180,6 @@ def progress(
 
     Examples
     --------
-    >>> [number**2 for number in progress(range(4), what="squares")]
-    [0, 1, 4, 9]
     >>> with progress(total=100, what="training", unit="tokens") as bar:
     ...     bar.update(60, note="loss 7.61")
     >>> bar.done

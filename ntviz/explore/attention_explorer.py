@@ -1,9 +1,14 @@
-"""`explore.attention`: type a gene, click a head, zoom to single tokens; the same call is a full static figure elsewhere."""
+"""`explore.attention`: type a gene, click a head, zoom to single tokens; the same call is a full static figure elsewhere.
+
+A `Look` is what is looked at: a place, its alleles, scores of all heads, tracks, and any part of any map.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, pairwise
 from typing import Any
 
 import ipywidgets
@@ -11,22 +16,153 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from ntviz import attention as attentions
 from ntviz.annotation import Annotation, Beds, named
-from ntviz.attention.scan import pooled, widened
-from ntviz.explore.places import first_gene
-from ntviz.explore.session import CONTRAST, SHUFFLES, Sources
+from ntviz.attention.scan import Scan, pooled, widened
+from ntviz.explore.places import Place, first_gene, locate
 from ntviz.explore.toolbar import Explorer, add_elements, checked_head
-from ntviz.genome import Interval, browser_contig
+from ntviz.genome import Interval, browser_contig, sequence
 from ntviz.plot.attention import SCALES
 from ntviz.plot.theme import WIDTH, colours, framed
 from ntviz.plot.tracks import Panel, View, boxes, genes_track
 from ntviz.plot.words import escaped, number, span
 from ntviz.reference import Reference
+from ntviz.tokens import Tokens
 
 TABLE, MOST, ELEMENTS, LETTERS = 500, 256, 10, 64
 """At most: pairs of a table, cells along a side of the map, elements drawn, tokens along a side whose bases the hover tells."""
 MAP, LANE, GAP, LEFT, RIGHT = 460, 17, 12, (0.0, 0.6), (0.73, 1.0)
 """Pixels of a side of the map, of an element, and between rows; of the figure's width, the map with its tracks, and the heads."""
+KINDS = ("promoter", "exon", "CDS", "enhancer", "CTCF_binding_site", "open_chromatin", "TF_binding_site", "cpg_island")  # fmt: skip
+"""Elements of an annotation that become tracks, where it has them."""
+SHUFFLES = 4
+"""Dinucleotide-shuffled sequences that heads are compared with."""
+CONTRAST = "difference from shuffled sequence"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What stays from place to place: model, `trained` and `longest` of `scan.widened`; the rest as `explore.attention` takes it."""
+
+    model: Any
+    trained: int
+    longest: int
+    window: int
+    reference: Reference
+    annotation: Annotation
+    beds: dict[str, Annotation]
+    atlas: Any = None
+
+    def at(self, what: Any) -> Look:
+        """A look at a place; ValueError as `places.locate`, or where a variant's REF is not the reference's."""
+        place = locate(what, self.reference, self.annotation, window=self.window, longest=self.longest)
+        bases = self.reference.fetch(place.interval)
+        scans, note = {"reference": Scan(self.model, self.model.tokenize(bases.sequence))}, bases.note
+        if place.variant is not None:
+            new = self.model.tokenize(sequence.apply_variant(bases.sequence, place.interval, place.variant))
+            if np.array_equal(new.spans, scans["reference"].tokens.spans):
+                scans["alternative"] = Scan(self.model, new)
+            else:
+                note += " The alternative moves every later token, so only the reference is shown."
+        return Look(self, place, scans, note)
+
+
+class Look:
+    """One place under the eyes of one model, with a `Scan` of each allele."""
+
+    def __init__(self, sources: Sources, place: Place, scans: dict[str, Scan], note: str) -> None:
+        self.sources, self.place, self.interval, self.scans = sources, place, place.interval, scans
+        self.tokens: Tokens = scans["reference"].tokens
+        self.places = self.tokens.on(self.interval)
+        """[token, 2] on the genome, 0-based half-open."""
+        self.alleles = [*scans, *(["difference"] if len(scans) > 1 else [])]
+        self.note = f"{place.how[:1].upper()}{place.how[1:]}. "
+        if len(self.interval) > sources.trained:
+            trained = f"{sources.model.name} was trained on up to {sources.trained:,} bp. "
+            self.note += f"Attention over {len(self.interval):,} bp is extrapolation: {trained}"
+        self.note = (self.note + note.strip()).strip()
+
+    def letters(self, allele: str) -> list[str]:
+        """[token] bases of each token; of a difference, those of the alternative."""
+        bases = self.scans["reference" if allele == "reference" else "alternative"].tokens.sequence
+        return [bases[start:end] for start, end in self.tokens.spans.tolist()]
+
+    @cached_property
+    def elements(self) -> dict[str, np.ndarray]:
+        """Bool [base] in reading direction, by the name of the element; only those that are here, and those of a person's files."""
+        annotation, beds = self.sources.annotation, self.sources.beds
+        here = {kind: annotation.indicator(self.interval, kind) for kind in KINDS if kind in annotation.kinds}
+        here |= {name: bed.indicator(self.interval, name) for name, bed in beds.items()}
+        return {name: inside for name, inside in here.items() if inside.any() or name in beds}
+
+    def stretches(self, name: str) -> np.ndarray:
+        """[stretch, 2] of an element on the genome, 0-based half-open, ascending."""
+        inside = self.elements[name][:: -1 if self.interval.strand == "-" else 1].astype(np.int8)
+        return self.interval.start + np.flatnonzero(np.diff(inside, prepend=0, append=0)).reshape(-1, 2)
+
+    @cached_property
+    def seen(self) -> Any:
+        """What the observers of all heads see, by name."""
+        model = self.sources.model
+        return self.scans["reference"].observe(
+            entropy=attentions.Entropy(), distance=attentions.Distance(), top=attentions.TopPairs(1),
+            received=attentions.Received(), small=attentions.Thumbnails(max(8, min(32, 256 // max(model.layers, model.heads)))),
+        )  # fmt: skip
+
+    @cached_property
+    def scores(self) -> dict[str, tuple[np.ndarray, str]]:
+        """[layer, head] and unit of each score, by name."""
+        seen, share = self.seen, "share of attention"
+        scores = {
+            CONTRAST: (self.contrast[0] - self.contrast[1], "distance less that between shuffles"),
+            "entropy": (seen.entropy.mean, "nats"),
+            "distance": (seen.distance.mean, "bp"),
+            "largest weight": (seen.top.weight[..., 0], share),
+            "attention to special tokens": (seen.received.special, share),
+        }
+        starts, ends = self.tokens.spans.T
+        for name, flags in self.elements.items():
+            count = np.append(0, np.cumsum(flags))
+            on = seen.received.on(count[ends] > count[starts])
+            scores[f"attention to {name.replace('_', ' ')}"] = (on, share)
+        if (atlas := self.sources.atlas) is not None:
+            scores |= {f"atlas: {name}": (atlas.grid(name), "") for name in atlas.scores}
+        return scores
+
+    @cached_property
+    def contrast(self) -> tuple[np.ndarray, np.ndarray]:
+        """[layer, head] mean Kolmogorov-Smirnov distance of a head's entropies here from those in shuffled sequences, and of these."""
+        model, bases = self.sources.model, self.tokens.sequence
+        shuffled = [model.tokenize(sequence.shuffle(bases, k=2, seed=seed)) for seed in range(SHUFFLES)]
+        seen = [attentions.observe(model, tokens, entropy=attentions.Entropy()) for tokens in shuffled]
+        here, *there = (one.entropy.by_query[..., ~tokens.is_special]
+                        for one, tokens in zip([self.seen, *seen], [self.tokens, *shuffled], strict=True))  # fmt: skip
+        apart = [_distance(one, other) for one, other in combinations(there, 2)]
+        return np.mean([_distance(here, one) for one in there], axis=0), np.mean(apart, axis=0)
+
+    @property
+    def telling(self) -> tuple[int, int]:
+        """The head whose attention differs most from that in shuffled sequence: where a look begins."""
+        layer, head = divmod(int(np.argmax(self.scores[CONTRAST][0])), self.sources.model.heads)
+        return layer, head
+
+    def weights(self, layer: int, head: int, query: tuple[int, int], key: tuple[int, int], allele: str = "reference") -> np.ndarray:  # fmt: skip
+        """Exact weights [query, key] of a window of tokens; of "difference", alternative minus reference."""
+        if allele == "difference":
+            before, after = (self.weights(layer, head, query, key, one) for one in self.scans)
+            return after - before
+        return self.scans[allele].weights(layer, head, query, key)
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """[...] largest difference of the cumulative distributions of values [..., n] and [..., m] (Kolmogorov, Smirnov)."""
+    n, m = one.shape[-1], other.shape[-1]
+    both = np.concatenate([one, other], -1)
+    order = np.argsort(both, -1, kind="stable")
+    ordered, steps = np.take_along_axis(both, order, -1), np.where(order < n, 1 / n, -1 / m)
+    # Equal values are one step.
+    last = np.diff(ordered, append=np.inf) != 0
+    return np.where(last, np.abs(np.cumsum(steps, -1)), 0).max(-1)
 
 
 def attention(
@@ -172,11 +308,13 @@ class AttentionExplorer(Explorer):
 
     def add_file(self, name: str, text: str) -> str:
         """Add elements from the text of a BED or GFF file; what was read, in words. ValueError where nothing of it can be read."""
-        new, look = add_elements(name, text, self.sources.annotation.kinds, self.sources.beds), self.look
-        for part in ("elements", "scores", "seen"):
-            look.__dict__.pop(part, None)
-        here = {name: f"{len(one):,} features, {look.elements[name].sum():,} bp of this window." for name, one in new.items()}  # fmt: skip
-        return " ".join([*map(": ".join, here.items()), *(one.note for one in new.values() if one.note)])
+
+        def bp(name: str) -> str:
+            for part in ("elements", "scores", "seen"):
+                self.look.__dict__.pop(part, None)
+            return f", {self.look.elements[name].sum():,} bp of this window"
+
+        return add_elements(name, text, self.sources.annotation.kinds, self.sources.beds, bp)
 
     def table(self) -> pd.DataFrame:
         """The strongest pairs of the view, at most 500: places 0-based half-open, bases, weight."""
@@ -370,8 +508,6 @@ def _alt(explorer: Any, cells: np.ndarray) -> str:
     special = f"{number(100 * float(look.scores['attention to special tokens'][0][at]))}%"
     here, apart = (number(float(part[at])) for part in look.contrast)
     most = f" Of {look.contrast[0].size} heads this one stands out most from its control." if at == look.telling else ""  # fmt: skip
-    return (
-        f"{explorer._title}. {where}, {size}. Strongest: {strongest}; {special} of all goes to special "
-        f"tokens. The entropies of its queries differ from those in {SHUFFLES} dinucleotide-shuffled sequences by "
-        f"{here} (Kolmogorov–Smirnov distance, 0 to 1), and shuffled sequences from each other by {apart}.{most} {look.note}"
-    )
+    return (f"{explorer._title}. {where}, {size}. Strongest: {strongest}; {special} of all goes to special "
+            f"tokens. The entropies of its queries differ from those in {SHUFFLES} dinucleotide-shuffled sequences by "
+            f"{here} (Kolmogorov–Smirnov distance, 0 to 1), and shuffled sequences from each other by {apart}.{most} {look.note}")  # fmt: skip

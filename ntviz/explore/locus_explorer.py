@@ -17,9 +17,18 @@ import pandas as pd
 from ntviz import plot
 from ntviz.annotation import Annotation, Beds
 from ntviz.environment import progress
-from ntviz.explore.locus_annotated import Bases, Elements, Features, Matches, Signals, file_components
-from ntviz.explore.locus_component import Component, named_one, words_track
-from ntviz.explore.locus_modelled import (
+from ntviz.explore.locus_component import (
+    Bases,
+    Component,
+    Elements,
+    Features,
+    Matches,
+    Signals,
+    file_components,
+    named_one,
+    words_track,
+)  # fmt: skip
+from ntviz.explore.locus_modelled import (  # fmt: skip
     Attributed,
     Expected,
     Hiding,
@@ -41,9 +50,7 @@ from ntviz.reference import Reference
 
 SHORTEST, LONGEST, ENLARGED = 20, 200_000, 120
 """bp of a view, and of the enlarged part of a static figure."""
-NAMES = (
-    "genes", "elements", "bases", "splice sites", "expected bases", "probability", "attention", "saturation", "attribution", "motifs",
-)  # fmt: skip
+NAMES = ("genes", "elements", "bases", "splice sites", "expected bases", "probability", "attention", "saturation", "attribution", "motifs")  # fmt: skip
 
 
 def locus(
@@ -147,8 +154,6 @@ class LocusExplorer(Explorer):
         by = f" by {self.model.name}" if self.model is not None else ""
         return f"Locus {self.place.name}{by}, {self.view.label()}: {', '.join(self.shown) or 'nothing shown'}"
 
-    # Moving -----------------------------------------------------------------------------------------------------------
-
     def _go(self, what: str | Interval | Variant) -> None:
         self.place = locate(what, self.reference, self.annotation, window=self.width, longest=LONGEST)
         self._whole()
@@ -219,8 +224,6 @@ class LocusExplorer(Explorer):
             if self.live.still.spell(seen.start, seen.end):
                 self.live.show(self.live.still)
             self.toolbar.sync()
-
-    # Computing --------------------------------------------------------------------------------------------------------
 
     def visible(self) -> list[Component]:
         """Components that are shown."""
@@ -302,8 +305,6 @@ class LocusExplorer(Explorer):
                 work = still._work()
         return still
 
-    # Reading and showing ----------------------------------------------------------------------------------------------
-
     def tables(self) -> dict[str, pd.DataFrame]:
         """Numbers of the view, by component that is shown and can be had: chrom, start, end (0-based half-open) and its own columns."""
         still = self._alone()
@@ -327,11 +328,9 @@ class LocusExplorer(Explorer):
         ]  # fmt: skip
         model = "None" if self.model is None else f"models.load({self.model.name!r})"
         source = f"Reference({str(self.reference.path)!r})"
-        return (
-            "from ntviz import annotation, explore, models\nfrom ntviz.reference import Reference\n\n"
-            f"locus = explore.locus(\n    {model}, {source}, annotation.read({str(self.annotation.source)!r}),\n    {options},\n"
-            f"    components=[{', '.join(names)}],\n)\nlocus\n"
-        )
+        return ("from ntviz import annotation, explore, models\nfrom ntviz.reference import Reference\n\n"
+                f"locus = explore.locus(\n    {model}, {source}, annotation.read({str(self.annotation.source)!r}),\n    {options},\n"
+                f"    components=[{', '.join(names)}],\n)\nlocus\n")  # fmt: skip
 
     def figure(self, *, enlarged: bool = True) -> LocusFigure:
         """The view as a static figure; `enlarged` repeats its middle beneath, where there is room for letters."""
@@ -383,8 +382,6 @@ class LocusExplorer(Explorer):
         except ERRORS as error:
             self.problems[component.name] = str(error)
         return [words_track(component.name, self.problems[component.name])]
-
-    # In JupyterLab ----------------------------------------------------------------------------------------------------
 
     def update(self, *, whole: bool = False) -> None:
         """Draw the state anew where it is live, with what there is at once, and compute the rest; the zoom stays unless `whole`."""

@@ -13,7 +13,7 @@ from ntviz import attention, attribution, landscape, plot
 from ntviz.explore.locus_component import base_table, per_base, text_of, tiles
 from ntviz.genome import Interval, Variant, browser_contig
 from ntviz.genome import sequence as dna
-from ntviz.landscape.plan import runs, whole_tokens
+from ntviz.landscape.reconstruct import runs, whole_tokens
 from ntviz.masking import Reader, Reading
 from ntviz.models.protocol import SPLICE_CLASSES
 from ntviz.plot.tracks import Track
@@ -25,12 +25,11 @@ from ntviz.variants.windows import Contig
 SHUFFLED = "shuffled sequence, dinucleotides kept"
 COMPOSITION = "shares of the bases of the window"
 METHODS = ("integrated_gradients", "gradient_times_input")
-BATCH_TOKENS = 2_048, 16_384
-"""Tokens of a forward pass on a CPU, where more leave its cache (measured: 20 % slower), and elsewhere."""
 
 
 def _batch_tokens(model: Any) -> int:
-    return BATCH_TOKENS[str(model.info.get("device", "cpu")) != "cpu"]
+    # On a CPU more leave its cache: 20 % slower.
+    return 2_048 if str(model.info.get("device", "cpu")) == "cpu" else 16_384
 
 
 class Run(NamedTuple):
@@ -49,8 +48,7 @@ class Windows:
     """How a model reads a contig: windows of so many bp that overlap, of which each answers for its middle, the core."""
 
     usual = 1_536
-    cores: float = 1
-    """Cores of a piece, or which part of one it is."""
+    cores: float = 1  # of a piece, or which part of one it is
 
     def __init__(self, model: Any, reference: Reference, window: int | None = None) -> None:
         self.model, self.reference, self.asked = model, reference, window or self.usual
@@ -65,10 +63,8 @@ class Windows:
         """Length in bp of what is read at a time, in whole tokens; ValueError if these are fewer than four."""
         chosen = min(self.asked, self.model.max_bp) // self.k * self.k
         if chosen < 4 * self.k:
-            raise ValueError(
-                f"A window must have 4 tokens, {4 * self.k} bp, or more; received {self.asked} bp, and "
-                f"{self.model.name} reads {self.model.max_bp:,} at most. Pass a longer window."
-            )
+            got = f"{self.asked} bp, and {self.model.name} reads {self.model.max_bp:,} at most. Pass a longer window"
+            raise ValueError(f"A window must have 4 tokens, {4 * self.k} bp, or more; received {got}.")
         return chosen
 
     @cached_property
@@ -114,10 +110,9 @@ class _Shuffled(Contig):
 
 
 class Hiding(Windows):
-    """Tokens hidden one at a time, each in the middle of a window of its own, on both strands.
+    """Tokens hidden one at a time, each in the middle of a window of its own, on both strands; read once for two components.
 
-    Expected bases and effects of substitutions follow from the same forward passes, which are therefore run once. The
-    numbers are those of `variants.saturation`, and of `landscape.expectation.masked` for the middle token of each window.
+    The numbers are those of `variants.saturation`, and of `landscape.expectation.masked` for the middle token of each window.
     """
 
     # What is read beyond the view is little.
@@ -128,18 +123,15 @@ class Hiding(Windows):
         self.read = lru_cache(256)(self._read)
 
     def _read(self, piece: Interval, shuffled: bool) -> np.ndarray:
-        """What the model says of a piece, or of its bases shuffled: [3, base, 4] of A, C, G, T, NaN at and beside N.
+        """Of a piece, or of its bases shuffled, [3, base, 4] of A, C, G, T, NaN at and beside N.
 
-        Probabilities, log-likelihood ratios in nats against the base that is read (means of both strands), and shares of
-        the bases in the window that was read, one added to each count.
+        Probabilities and log-likelihood ratios (nats) against the base read, means of both strands; shares of bases in the window, plus one.
         """
         model, k = self.model, self.k
         vocabulary = model.tokenize("A").vocabulary
         if not isinstance(vocabulary, Vocabulary):
             raise ValueError(f"This is for models over k-mers; {model.name} has tokens of many lengths.")
-        contig = Contig(self.reference, piece.chrom)
-        if shuffled:
-            contig = _Shuffled(self.reference, piece, self.window)
+        contig = (_Shuffled(self.reference, piece, self.window) if shuffled else Contig(self.reference, piece.chrom))  # fmt: skip
         reader = Reader(model, 0, _batch_tokens(model))
         probabilities, ratios, shares = found = np.full((3, len(piece), 4), np.nan)
         work: list[tuple[Reading, slice, slice]] = []
@@ -183,11 +175,8 @@ class Expected(_OfHiding):
     name = "expected bases"
 
     def compute(self, piece: Interval) -> pd.DataFrame:
-        columns: dict[str, np.ndarray] = {}
-        for name, shuffled in (("", False), ("shuffled_", True)):
-            values = self.hiding.read(piece, shuffled)[0].T
-            columns |= {name + base: one for base, one in zip("ACGT", values, strict=True)}
-        return base_table(piece, columns)
+        both = {"": self.hiding.read(piece, False), "shuffled_": self.hiding.read(piece, True)}
+        return base_table(piece, {name + base: made[0, :, i] for name, made in both.items() for i, base in enumerate("ACGT")})  # fmt: skip
 
     def tracks(self, table: pd.DataFrame, view: Interval) -> list[Track]:
         # On the strand "-" the complement counts.
@@ -300,10 +289,8 @@ class Attributed(Windows):
             known = {there, wanted} <= set("ACGT") and against in (None, there)
             what += f", and {self.place.label()} has {plain(there)}"
         if not known:
-            raise ValueError(
-                "A target must be one base of the reference, A, C, G or T (chr20:43,042,364), or its substitution "
-                f"(chr20:43,042,364 C>T); received {what}. Check the position, and the assembly."
-            )
+            raise ValueError("A target must be one base of the reference, A, C, G or T (chr20:43,042,364), or its substitution "
+                             f"(chr20:43,042,364 C>T); received {what}. Check the position, and the assembly.")  # fmt: skip
 
     def pieces(self, view: Interval) -> list[Interval]:
         if self.place is None:
@@ -373,8 +360,4 @@ class Splicing:
             per_base(table, [f"{name}{kind}{strand}" for kind in SPLICE_CLASSES], view)
             for name, strand in (("", own), ("", other), ("shuffled_", own))
         )
-        return [
-            plot.splice_track(
-                real, reverse=reverse, control=control, control_label=SHUFFLED, note=self.model.name
-            )
-        ]
+        return [plot.splice_track(real, reverse=reverse, control=control, control_label=SHUFFLED, note=self.model.name)]  # fmt: skip

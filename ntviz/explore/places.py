@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -23,14 +22,9 @@ _VARIANT_LIKE = re.compile(r"[>/]|^\S+[:_-][\d,]+[:_-][ACGTNacgtn]+[:_-][ACGTNac
 class Place:
     """What was asked for, and the interval that the model reads for it.
 
-    Attributes
-    ----------
-    kind, name, how
-        "gene", "region" or "variant"; as people write it, 1-based; how the interval follows from what was asked for.
-    interval, focus, variant
-        What the model reads, its strand the reading direction; the place itself, 0-based half-open; where one was asked for.
-    at
-        0-based position to look at first: where a gene's annotated transcription starts, else the middle of the place.
+    `kind` is "gene", "region" or "variant", `name` as people write it (1-based). `interval` is what the model reads, its strand the
+    reading direction, and `how` it follows; `focus` the place itself, `at` the 0-based position to look at first: where a gene's
+    annotated transcription starts, else the middle.
     """
 
     kind: str
@@ -61,9 +55,8 @@ def locate(what: str | Interval | Variant, reference: Reference, annotation: Any
         return _variant(Variant.from_str(text), reference, window)
     if _NO_CONTIG.fullmatch(text):
         first = f"{browser_contig(next(iter(reference.contigs)))}:{''.join(text.split())}"
-        raise ValueError(
-            f"A region must begin with its chromosome; received {text!r}. Type {first} if {first.partition(':')[0]} is meant."
-        )
+        what = f"Type {first} if {first.partition(':')[0]} is meant."
+        raise ValueError(f"A region must begin with its chromosome; received {text!r}. {what}")
     if ":" in text and not _is_gene(text, annotation):
         return _region(Interval.from_str(text), reference, window, longest)
     return _gene(text, reference, annotation, window)
@@ -91,50 +84,39 @@ def _is_gene(text: str, annotation: Any) -> bool:
 def _gene(text: str, reference: Reference, annotation: Any, window: int) -> Place:
     if annotation is None:
         raise ValueError(f"A gene must be looked up; received {text!r} and no annotation. Type a region, or pass annotation=.")  # fmt: skip
-    names = {name.upper(): name for name in map(str, annotation.table["gene"].unique()) if name}
-    body, name, start = _found(text, annotation, names)
-    focus, middle = _stranded(body), body.midpoint
-    how = f"the whole gene {name} and what is around it"
+    try:
+        body = annotation.gene(text)
+    except ValueError as error:
+        raise ValueError(f"{error} {_elsewhere(text, annotation.table)}{_EXAMPLES}") from error
+    # The extent of all isoforms may begin where no annotated transcript does.
+    start = body.start if body.strand == "." else annotation.tss(text)[1]
+    symbol, *identifiers = annotation.transcripts(text)[["gene", "gene_id", "transcript"]].iloc[0].astype(str)
+    # The identifier of a transcript is a place of its own.
+    gene, transcript = (one.partition(".")[0].upper() for one in identifiers)
+    own = transcript == text.upper().partition(".")[0] not in (gene, symbol.upper())
+    name = text if own else symbol or text
+    focus, middle, how = _stranded(body), body.midpoint, f"the whole gene {name} and what is around it"
     if len(body) > window:
         middle, how = start, f"around the start of {name}, whose {len(body):,} bp are more than are read"
     return Place("gene", name, _inside(focus, middle, window, reference), focus, None, how, start)
 
 
-def _found(text: str, annotation: Any, names: dict[str, str]) -> tuple[Interval, str, int]:
-    """The gene of a name or identifier, or the transcript of an identifier, whatever its version; its name; where it starts."""
-    table, unversioned = annotation.table, text.upper().partition(".")[0]
-    try:
-        body = annotation.gene(text)
-        # The extent of all isoforms may begin where no annotated transcript does.
-        start = body.start if body.strand == "." else annotation.tss(text)[1]
-        symbols = table["gene"][table["gene_id"].astype(str).str.partition(".")[0].str.upper() == unversioned]
-        return body, names.get(text.upper()) or str(next(iter(symbols), text)), start
-    except ValueError as error:
-        if "must be one of" not in str(error):
-            raise
-    why = "A gene of another chromosome needs its reference and annotation."
-    if near := difflib.get_close_matches(text.upper(), names, n=3, cutoff=0.72):
-        why = f"Nearest: {', '.join(names[name] for name in near)}."
-    lacking = [
-        name for name in table["gene"][~table["gene_id"].astype(str).str.match(_ENSEMBL)].unique() if name
-    ]
-    if _ENSEMBL.fullmatch(text) and lacking:
-        how_many = f"{len(lacking):,} of its" if len(lacking) < len(names) else "Its"
-        why = f"{how_many} genes have names and no Ensembl identifiers: type the gene's name, such as {lacking[0]}."
+def _elsewhere(text: str, table: Any) -> str:
+    """Where the genes of an annotation lie, or that they have no identifiers of Ensembl, when one of these was asked for."""
+    unnamed = table["gene"][
+        ~table["gene_id"].astype(str).str.match(_ENSEMBL) & (table["gene"] != "")
+    ].unique()
+    if _ENSEMBL.fullmatch(text) and len(unnamed):
+        return f"{len(unnamed):,} of its genes have names and no Ensembl identifiers: type a name, such as {unnamed[0]}. "
     contigs = [browser_contig(str(chrom)) for chrom in table["chrom"].unique()]
-    where = f"all on {contigs[0]}" if len(contigs) == 1 else f"on {len(contigs)} contigs"
-    raise ValueError(
-        f"A gene must be one of the {len(names):,} of {annotation.source}, {where}; received {text!r}. {why} {_EXAMPLES}"
-    )
+    return f"Its genes lie on {contigs[0] if len(contigs) == 1 else f'{len(contigs)} contigs'}. "
 
 
 def _region(region: Interval, reference: Reference, window: int, longest: int) -> Place:
     focus = _stranded(region)
     if len(region) > longest:
-        raise ValueError(
-            f"A region must be at most {longest:,} bp for this model; received {focus.label()}, which has {len(region):,} bp. "
-            f"Type a part of it, such as {Interval.around(focus.chrom, focus.midpoint, longest, focus.strand).label()}."
-        )
+        raise ValueError(f"A region must be at most {longest:,} bp for this model; received {focus.label()}, which has {len(region):,} bp. "
+                         f"Type a part of it, such as {Interval.around(focus.chrom, focus.midpoint, longest, focus.strand).label()}.")  # fmt: skip
     interval = _inside(focus, focus.midpoint, max(window, SHORTEST), reference)
     how = f"{len(interval):,} bp around the region of {len(region):,} bp"
     if len(region) >= SHORTEST:
@@ -147,10 +129,11 @@ def _variant(variant: Variant, reference: Reference, window: int) -> Place:
     # Both alleles must fit into what the model reads.
     room = max(window - max(len(variant.alt) - len(variant.ref), 0), len(variant.ref))
     interval = _inside(focus, focus.midpoint, room, reference)
-    name = f"{focus.chrom}:{variant.pos:,} {variant.ref}>{variant.alt}"
-    return Place(
-        "variant", name, interval, focus, variant, f"{len(interval):,} bp around the variant", focus.midpoint
+    name, how = (
+        f"{focus.chrom}:{variant.pos:,} {variant.ref}>{variant.alt}",
+        f"{len(interval):,} bp around the variant",
     )
+    return Place("variant", name, interval, focus, variant, how, focus.midpoint)
 
 
 def _stranded(interval: Interval) -> Interval:
@@ -163,8 +146,7 @@ def _inside(focus: Interval, position: int, width: int, reference: Reference) ->
     """`width` bp around a position, moved onto the contig; the whole contig where that is shorter."""
     whole = reference.whole(focus.chrom)
     if not whole.overlaps(focus):
-        raise ValueError(
-            f"A place must lie on its contig; received {focus.label()}, and {focus.chrom} has {len(whole):,} bp. Check the assembly."
-        )
+        has = f"and {focus.chrom} has {len(whole):,} bp"
+        raise ValueError(f"A place must lie on its contig; received {focus.label()}, {has}. Check the assembly.")  # fmt: skip
     start = max(0, min(position - width // 2, len(whole) - width))
     return Interval(focus.chrom, start, start + min(width, len(whole)), focus.strand)

@@ -37,12 +37,13 @@ def as_file(name: str, text: str) -> Generator[Path]:
         yield file
 
 
-def add_elements(name: str, text: str, kinds: Sequence[str], beds: dict[str, Annotation]) -> dict[str, Annotation]:  # fmt: skip
-    """Elements of a file by its name and text, as `annotation.named` names them beside `kinds` and `beds`; put into `beds`."""
+def add_elements(name: str, text: str, kinds: Sequence[str], beds: dict[str, Annotation], say: Callable[[str], str]) -> str:  # fmt: skip
+    """Elements of a file, named beside `kinds` and `beds` and put into `beds`; how many and what `say` adds, in words."""
     with as_file(name, text) as file:
         new = named(file, taken={*kinds, *beds})
     beds.update(new)
-    return new
+    said = [f"{name}: {len(one):,} features{say(name)}." for name, one in new.items()]
+    return " ".join([*said, *(one.note for one in new.values() if one.note)])
 
 
 def checked_head(model: Any, layer: int, head: int) -> tuple[int, int]:
@@ -56,9 +57,8 @@ def checked_head(model: Any, layer: int, head: int) -> tuple[int, int]:
 class Explorer:
     """A view that can be moved; what moves it is a method, and the toolbar calls the same methods.
 
-    Each explorer gives `figure()`, the view as a static figure whose alt sentence says what is seen; `table()`, its numbers; `code()`,
-    Python that reproduces it; `where`, the place as a person types it; `add_file(name, text)`, which adds elements and says what was
-    read; and `_go(what)`, where a ValueError leaves everything as it was. What follows here it overrides where it needs to.
+    Each explorer gives `figure()`, static, with an alt sentence; `table()`, its numbers; `code()`, Python that reproduces it; `where`,
+    the place as a person types it; `add_file(name, text)`, which says what was read; `_go(what)`, where a ValueError changes nothing.
     """
 
     _visited: tuple[Any, ...] = ()
@@ -188,7 +188,8 @@ class Explorer:
 
     def tsv(self) -> str:
         """The table as text; its first line says what it is."""
-        return f"# {plot.alt(self.figure())} Starts and ends are 0-based, half-open.\n{self.table().to_csv(sep=chr(9), index=False)}"
+        said = f"# {plot.alt(self.figure())} Starts and ends are 0-based, half-open.\n"
+        return said + self.table().to_csv(sep="\t", index=False)
 
     def _ipython_display_(self) -> None:
         from ntviz.plot.live import attended, present

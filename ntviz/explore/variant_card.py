@@ -1,4 +1,7 @@
-"""What a card says of one variant, or of a locus where one can be picked: numbers first, computed when they are asked for."""
+"""What a card says of one variant, or of a locus where one can be picked, computed when it is asked for.
+
+Numbers first; then both alleles in the same place: the bases that a model expects around them, and attention from and to them.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,19 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import rel_entr, softmax
 
 from ntviz import variants
 from ntviz.annotation import Annotation
 from ntviz.explore.places import locate
-from ntviz.explore.variant_alleles import Contexts, Shift, in_both, shift
 from ntviz.genome import Interval, Variant, browser_contig
+from ntviz.masking import Reading
 from ntviz.reference import Reference
-from ntviz.variants.alleles import SCORED
+from ntviz.tokens import Tokens
+from ntviz.variants.alleles import SCORED, Change
+from ntviz.variants.saturation import Saturation
+from ntviz.variants.scorer import Scorer
+from ntviz.variants.windows import Contig
 
 DEPENDING = 31
 """bp of the map of dependencies, which costs three forward passes a base."""
@@ -60,14 +68,12 @@ class Card:
 
     Attributes
     ----------
-    variant, name
-        None where a gene or a region was asked for; variant, gene or region as people write it (1-based).
-    where
-        The bases of the variant, or the base in the middle of a locus; None where the reference has no such place.
-    here, stretch
-        The reference's bases at the place; the locus whose substitutions are scored.
-    plan, status, scored
-        What the model reads for the variant; a key of `variants.STATUSES`, empty without a variant; whether there are scores.
+    variant, name, where
+        None where a gene or a region was asked for; as people write it (1-based); the bases of the variant, or the base in the middle
+        of a locus, None where the reference has no such place.
+    here, stretch, plan, status, scored
+        The reference's bases at the place; the locus whose substitutions are scored; what the model reads for the variant; a key of
+        `variants.STATUSES`, empty without a variant; whether there are scores.
     """
 
     def __init__(self, bench: Bench, variant: Variant | None, name: str, where: Interval | None) -> None:
@@ -198,3 +204,105 @@ class Card:
     def head(self) -> tuple[int, int]:
         """Layer and head that are shown, from 0: those that change most unless others are `chosen`; -1 without attention."""
         return (self.chosen or self.attention.order[0]) if isinstance(self.attention, Shift) else (-1, -1)
+
+
+@dataclass(frozen=True)
+class Contexts:
+    """Expected bases of a locus, each token hidden in turn, on the forward strand: [base, 4] probabilities in order ACGT.
+
+    `reference` and `alternative` are what stands around the hidden token; of both strands the geometric mean. NaN where no window
+    holds the token, and where an insertion or deletion cuts it.
+    """
+
+    reference: np.ndarray
+    alternative: np.ndarray
+
+    @property
+    def divergence(self) -> np.ndarray:
+        """[base] Jensen-Shannon divergence of the two in nats: 0 where they agree, log 2 = 0.693 at most."""
+        middle = (self.reference + self.alternative) / 2
+        total = rel_entr(self.reference, middle) + rel_entr(self.alternative, middle)
+        return np.maximum(total.sum(axis=1) / 2, 0)
+
+
+def in_both(scorer: Scorer, around: Saturation, change: Change) -> Contexts:
+    """Expected bases of a saturation's locus with the reference, as read there, and with a change on the same contig.
+
+    A token is read in the window in which the saturation read it. Hidden tokens show what the neighbours say: a model that sees
+    a base mostly repeats it. A token that holds the whole substitution is not read again: what is left to see is the same.
+    """
+    place, k = around.interval, scorer.reader.k
+    contig = Contig(scorer.reference, place.chrom)
+    # First base of the token of each base; the last token of a contig may begin earlier than the grid says.
+    tokens = np.minimum(np.arange(place.start, place.end) // k * k, contig.length - k)
+    alternative = around.probabilities.copy()
+    wanted: list[tuple[int, Reading]] = []
+    for token in np.unique(tokens[tokens >= 0]).tolist():
+        window = contig.window(token, k, scorer.window_bp // k)
+        if window is None:
+            continue
+        bases, at = window.bases[window.margin :][: window.length], token - window.start
+        changed = _with(contig, change, window.start, len(bases), token, k)
+        if changed is None:
+            alternative[tokens == token] = np.nan
+        elif (changed[:at], changed[at + k :]) != (bases[:at], bases[at + k :]):
+            strands = (False, True) if scorer.options.both_strands else (False,)
+            wanted += [(token, Reading(changed, reverse, (at // k,))) for reverse in strands]
+    log_probs: dict[int, list[np.ndarray]] = {}
+    answers = scorer.reader.masked([reading for _, reading in wanted])
+    for (token, _), (reading, logits) in zip(wanted, answers, strict=True):
+        log_probs.setdefault(token, []).append(scorer.reader.base_log_probs(reading, logits)[0])
+    for token, read in log_probs.items():
+        rows = np.flatnonzero(tokens == token)
+        alternative[rows] = softmax(np.mean(read, axis=0)[rows + place.start - token], axis=1)
+    return Contexts(around.probabilities, alternative)
+
+
+def _with(contig: Contig, change: Change, start: int, length: int, token: int, k: int) -> str | None:
+    """Bases of a window after a change, its token on the same bases of the genome; None where that cannot be."""
+    grown = len(change.alt) - len(change.ref)
+    # Tokens behind an insertion or deletion keep their bases, and move with them.
+    start += grown if token >= change.end else 0
+    if start < 0 or (grown and change.start < token + k and change.end > token):
+        return None
+    low, high = min(start, change.start), max(start + length - grown, change.end)
+    text = contig.bases(low, change.start) + change.alt + contig.bases(change.end, high)
+    bases = text[start - low :][:length]
+    return bases if len(bases) == length and "N" not in bases else None
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Attention [allele, layer, head, token] from `token` (`looks`) and to it (`seen`); allele 0 and `tokens` are the reference's.
+
+    The token is the first one that holds the variant, special tokens counted.
+    """
+
+    tokens: Tokens
+    token: int
+    looks: np.ndarray
+    seen: np.ndarray
+
+    @property
+    def moved(self) -> np.ndarray:
+        """[layer, head] share of the token's attention that goes elsewhere, 0 to 1: half the sum of all differences."""
+        return np.abs(self.looks[1] - self.looks[0]).sum(axis=-1) / 2
+
+    @property
+    def order(self) -> list[tuple[int, int]]:
+        """(layer, head) of all heads, the one that changes most first."""
+        moved = self.moved
+        return [divmod(head, moved.shape[1]) for head in np.argsort(-moved, axis=None, kind="stable").tolist()]  # fmt: skip
+
+
+def shift(model: Any, reference: str, alternative: str, token: int) -> Shift:
+    """A token's attention in two sequences of whole tokens, one observed pass each; TypeError where it cannot be observed."""
+    from ntviz import attention
+
+    at, run = list(np.ndindex(model.layers, model.heads)), (token, token + 1)
+    observers: Any = {"looks": attention.Window(query=run, at=at), "seen": attention.Window(key=run, at=at)}
+    alleles = [model.tokenize(sequence) for sequence in (reference, alternative)]
+    found = [attention.observe(model, tokens, **observers) for tokens in alleles]
+    shape = (2, model.layers, model.heads, len(alleles[0]))
+    looks, seen = (np.stack([one[name].weights for one in found]).reshape(shape) for name in observers)
+    return Shift(alleles[0], token, looks, seen)

@@ -16,8 +16,7 @@ from ntviz.explore import variant_figures as figures
 from ntviz.explore import variant_words as words
 from ntviz.explore.places import first_gene
 from ntviz.explore.toolbar import Explorer, add_elements, checked_head
-from ntviz.explore.variant_alleles import Shift
-from ntviz.explore.variant_card import Bench, Card
+from ntviz.explore.variant_card import Bench, Card, Shift
 from ntviz.genome import Variant
 from ntviz.plot import show
 from ntviz.plot.theme import framed
@@ -25,12 +24,7 @@ from ntviz.reference import Reference
 from ntviz.storage import atomic_write
 from ntviz.variants import Background, Options, Scorer, SpliceScorer
 
-PARTS = {
-    "around": "Around the variant",
-    "splicing": "Splice sites",
-    "genes": "Genes",
-    "dependencies": "Dependencies",
-}
+PARTS = {"around": "Around the variant", "splicing": "Splice sites", "genes": "Genes", "dependencies": "Dependencies"}  # fmt: skip
 
 
 def variant(
@@ -106,9 +100,7 @@ class VariantExplorer(Explorer):
         stretch = self.card.stretch
         if stretch is None or not stretch.contains(position - 1):
             shown = stretch.label() if stretch else "nothing"
-            raise ValueError(
-                f"A base must be among those shown; received position {position:,}, and {shown} is."
-            )
+            raise ValueError(f"A base must be among those shown; received position {position:,}, and {shown} is.")  # fmt: skip
         ref = self.bench.reference.fetch(f"{stretch.chrom}:{position}").sequence
         self.go(Variant(stretch.chrom, position, ref, base))
 
@@ -139,9 +131,7 @@ class VariantExplorer(Explorer):
 
     def add_file(self, name: str, text: str) -> str:
         """Add elements from the text of a BED or GFF file; what was read, in words."""
-        new = add_elements(name, text, self.bench.annotation.kinds, self.bench.beds)
-        said = [f"{name}: {len(elements):,} features; see Genes." for name, elements in new.items()]
-        return " ".join([*said, *(elements.note for elements in new.values() if elements.note)])
+        return add_elements(name, text, self.bench.annotation.kinds, self.bench.beds, lambda _: "; see Genes")
 
     def figure(self, part: str = "around") -> go.Figure:
         """The part "around" (all on one genome axis), "splicing", "genes" or "dependencies"; ValueError where the card has none."""

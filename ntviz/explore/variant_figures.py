@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from ntviz import plot
 from ntviz.explore.locus_component import words_track
-from ntviz.explore.variant_alleles import Shift
-from ntviz.explore.variant_card import Card
+from ntviz.explore.variant_card import Card, Shift
 from ntviz.genome import Interval
 from ntviz.plot.words import plain
 
@@ -64,9 +63,7 @@ def splicing(card: Card) -> go.Figure | None:
     if variant is None or card.where is None or not effects:
         return None
     effect, distance = max(effects, key=lambda effect: effect.scores.max()), card.bench.splicing.distance
-    near = Interval(
-        card.where.chrom, variant.start - distance, variant.start + distance + 1, effect.gene.strand
-    )
+    near = Interval(card.where.chrom, variant.start - distance, variant.start + distance + 1, effect.gene.strand)  # fmt: skip
     along = slice(None, None, -1) if near.strand == "-" else slice(None)
     ref, alt = plain(variant.ref, most=12), plain(variant.alt, most=12)
     bases = card.bench.reference.fetch(near).sequence

@@ -60,9 +60,7 @@ def _located(card: Card) -> list[str]:
     if about:
         texts = {"protein": ", {}", "codons": " (codon {})", "gene": " in {}", "transcript": ", transcript {}"}  # fmt: skip
         parts = "".join(text.format(about[name]) for name, text in texts.items() if name in about)
-        said.append(
-            f"Gravest consequence, by the annotation alone: {element_name(about['consequence'])}{parts}."
-        )
+        said.append(f"Gravest consequence, by the annotation alone: {element_name(about['consequence'])}{parts}.")  # fmt: skip
     names = [element_name(name) for name in card.elements if name not in ("gene", "transcript", "intergenic")]
     held = f"It lies in: {listing(names, most=8)}." if names else "No element of the annotation holds it."
     if beyond := _beyond_transcripts(card):
@@ -133,11 +131,9 @@ def splicing_said(card: Card) -> list[str]:
 
 def limits(card: Card) -> str:
     """What no score of this kind tells."""
-    return (
-        f"A score is no verdict: {plain(card.bench.model.name)} reads {card.bench.scorer.window_bp:,} bp of sequence and knows no cells, "
-        "proteins, inheritance or people; a small model mostly knows the composition, repeats and common k-mers of a genome. A low score "
-        "is no proof of harm, and a score near 0 none of its absence."
-    )
+    return (f"A score is no verdict: {plain(card.bench.model.name)} reads {card.bench.scorer.window_bp:,} bp of sequence and knows no cells, "
+            "proteins, inheritance or people; a small model mostly knows the composition, repeats and common k-mers of a genome. A low score "
+            "is no proof of harm, and a score near 0 none of its absence.")  # fmt: skip
 
 
 def as_html(card: Card, *, scores: bool = True) -> str:

@@ -14,29 +14,18 @@ from ntviz.finetuning import learners
 from ntviz.finetuning.learners import Learner, Prepared
 from ntviz.probing import metrics
 
+_BATCH = 32
+"""Sequences that are predicted at a time."""
+
 
 @dataclass(frozen=True)
 class Recipe:
     """Settings of a training run.
 
-    Attributes
-    ----------
-    learning_rate, weight_decay
-        Of AdamW; without decay it is Adam.
-    batch_size
-        Sequences a step.
-    steps, warmup
-        Steps at most; steps over which the rate rises.
-    evaluate_every
-        Steps between looks at the validation part.
-    patience
-        Looks without gain after which training stops; None: never.
-    precision
-        "float32", or "bfloat16" for autocast.
-    positive_weight
-        How much more a positive counts than a negative in multilabel tasks.
-    rank, alpha, dropout
-        Of LoRA.
+    `learning_rate` and `weight_decay` are AdamW's, which is Adam without decay; the rate rises over `warmup` steps. `batch_size` sequences
+    are a step, of at most `steps`. Every `evaluate_every` steps the validation part is looked at, and training stops after `patience`
+    looks without gain; None: never. `precision` is "float32", or "bfloat16" for autocast. `positive_weight`: how much more a
+    positive counts than a negative in multilabel tasks. `rank`, `alpha` and `dropout` are LoRA's.
     """
 
     learning_rate: float = 3e-3
@@ -72,39 +61,27 @@ RECIPES = {
 """By method; "network" for those that learn from nothing."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """How training went: rows [step, loss, validation_loss, validation], the best step, and why it ended."""
-
-    history: list[dict[str, float]]
-    best_step: int
-    stopped: str
+Part = tuple[Sequence[Prepared], np.ndarray]
+"""Prepared sequences with their labels."""
+Fit = tuple[list[dict[str, float]], int, str]
+"""How training went: rows [step, loss, validation_loss, validation], the best step, and why it ended."""
 
 
 def fit(
-    learner: Learner,
-    train: tuple[Sequence[Prepared], np.ndarray],
-    validation: tuple[Sequence[Prepared], np.ndarray],
-    *,
-    kind: str,
-    recipe: Recipe,
-    seed: int,
-    what: str,
+    learner: Learner, train: Part, validation: Part, *, kind: str, recipe: Recipe, seed: int, what: str
 ) -> Fit:
     """Trains what is trainable of a learner and leaves it in its best state, in eval mode.
 
-    The best is by the task's first metric on the validation part. A look at which that is not defined (one class, or a constant
-    guess) comes behind every other, and among such the loss decides: see `probing.metrics.preference`. FloatingPointError names the
-    step where the loss, its gradient or the loss of the validation part is not finite.
+    The best is by the task's first metric on the validation part; where that is not defined, by the loss, behind every other: see
+    `probing.metrics.preference`. FloatingPointError names the step where a loss or its gradient is not finite.
     """
-    items, labels = train
     trainable = [p for p in learner.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(trainable, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    batches = _batches(len(items), recipe.batch_size, np.random.default_rng(seed))
+    batches = _batches(len(train[0]), recipe.batch_size, np.random.default_rng(seed))
     history: list[dict[str, float]] = []
     best, best_step, since, running = (False, -np.inf), 0, 0, []
-    kept = _state(learner)
-    stopped = "steps"
+    kept, stopped = _state(learner), "steps"
+    lower = f"Lower the learning rate ({recipe.learning_rate:g})"
     with (
         torch.random.fork_rng(devices=[]),
         environment.progress(total=recipe.steps, what=what, unit="steps") as bar,
@@ -115,19 +92,18 @@ def fit(
                 learner.train()
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.learning_rate * min(1.0, step / max(1, recipe.warmup))
-                value = _loss(learner, items, labels, rows, kind, recipe)
+                loss = _loss(learner, train, rows, kind, recipe)
                 optimiser.zero_grad(set_to_none=True)
-                value.backward()
+                loss.backward()
                 # Nothing is clipped: this is the length of the gradient.
                 slope = torch.nn.utils.clip_grad_norm_(trainable, float("inf"))
-                if not torch.isfinite(value) or not torch.isfinite(slope):
+                if not torch.isfinite(loss) or not torch.isfinite(slope):
                     raise FloatingPointError(
-                        f"The loss and its gradient must be finite; at step {step} they are {float(value.detach())} and "
-                        f"{float(slope)}. Lower the learning rate ({recipe.learning_rate:g}), or load the model with "
-                        "dtype='float32' and train with precision='float32'."
+                        f"The loss and its gradient must be finite; at step {step} they are {float(loss.detach())} and "
+                        f"{float(slope)}. {lower}, or load the model with dtype='float32' and train with precision='float32'."
                     )
                 optimiser.step()
-                running.append(float(value.detach()))
+                running.append(float(loss.detach()))
                 bar.update(1)
                 if step % recipe.evaluate_every and step != recipe.steps:
                     continue
@@ -135,41 +111,31 @@ def fit(
                 if not np.isfinite(judged["validation_loss"]):
                     raise FloatingPointError(
                         f"The loss must be finite; at step {step} that of the validation part is {judged['validation_loss']}. "
-                        f"Lower the learning rate ({recipe.learning_rate:g}), or scale the targets."
+                        f"{lower}, or scale the targets."
                     )
                 history.append({"step": step, "loss": float(np.mean(running)), **judged})
                 running.clear()
+                since += 1
                 rank = metrics.preference(judged["validation"], judged["validation_loss"])
                 if rank > best:
                     best, best_step, since, kept = rank, step, 0, _state(learner)
-                else:
-                    since += 1
-                    if recipe.patience is not None and since >= recipe.patience:
-                        stopped = "patience"
-                        break
+                elif recipe.patience is not None and since >= recipe.patience:
+                    stopped = "patience"
+                    break
         finally:
             learner.load_state_dict(kept, strict=False)
             learner.eval()
-    return Fit(history, best_step, stopped)
+    return history, best_step, stopped
 
 
-def predict(
-    learner: Learner,
-    items: Sequence[Prepared],
-    *,
-    kind: str,
-    precision: str = "float32",
-    batch_size: int = 32,
-) -> list[np.ndarray]:
+def predict(learner: Learner, items: Sequence[Prepared], *, kind: str, precision: str) -> list[np.ndarray]:
     """Answers for each item, in order: [output], or [base, output] by base; see `learners.answers`."""
     learner.eval()
-    order = np.argsort([-item.length for item in items], kind="stable")
+    order = np.argsort([-item.length for item in items], kind="stable").tolist()
     found: dict[int, np.ndarray] = {}
     with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size].tolist()
-            with _autocast(learner, precision):
-                scores = learner([items[row] for row in rows])
+        for rows in (order[start : start + _BATCH] for start in range(0, len(order), _BATCH)):
+            scores = _scores(learner, items, rows, precision)
             for row, answer in zip(rows, learners.answers(kind, scores), strict=True):
                 found[row] = answer[: items[row].length] if kind == "per_base" else answer
     return [found[row] for row in range(len(items))]
@@ -179,40 +145,30 @@ def _batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray
     """Rows of each batch, every example once before any comes again, for ever."""
     while True:
         order = rng.permutation(n)
-        for start in range(0, n, size):
-            yield order[start : start + size]
+        yield from (order[start : start + size] for start in range(0, n, size))
 
 
-def _loss(
-    learner: Learner,
-    items: Sequence[Prepared],
-    labels: np.ndarray,
-    rows: np.ndarray,
-    kind: str,
-    recipe: Recipe,
-) -> torch.Tensor:
-    with _autocast(learner, recipe.precision):
-        scores = learner([items[row] for row in rows])
-    given = torch.from_numpy(np.ascontiguousarray(labels[rows])).to(scores.device)
-    return learners.loss(kind, scores, given, recipe.positive_weight)
+def _scores(learner: Learner, items: Sequence[Prepared], rows: Any, precision: str) -> torch.Tensor:
+    device = next(learner.parameters()).device.type
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        return learner([items[row] for row in rows])
 
 
-def _judged(
-    learner: Learner, validation: tuple[Sequence[Prepared], np.ndarray], kind: str, recipe: Recipe
-) -> dict[str, float]:
+def _loss(learner: Learner, part: Part, rows: np.ndarray, kind: str, recipe: Recipe) -> torch.Tensor:
+    scores = _scores(learner, part[0], rows, recipe.precision)
+    labels = torch.from_numpy(np.ascontiguousarray(part[1][rows])).to(scores.device)
+    return learners.loss(kind, scores, labels, recipe.positive_weight)
+
+
+def _judged(learner: Learner, validation: Part, kind: str, recipe: Recipe) -> dict[str, float]:
     items, labels = validation
     learner.eval()
     with torch.inference_mode():
-        parts = np.array_split(np.arange(len(items)), -(-len(items) // 32))
-        losses = [float(_loss(learner, items, labels, rows, kind, recipe)) * len(rows) for rows in parts]
+        parts = np.array_split(np.arange(len(items)), -(-len(items) // _BATCH))
+        losses = [float(_loss(learner, validation, rows, kind, recipe)) * len(rows) for rows in parts]
     predicted = np.stack(predict(learner, items, kind=kind, precision=recipe.precision))
     score = metrics.scores(kind, labels, predicted)[metrics.metric_names(kind)[0]]
     return {"validation_loss": sum(losses) / len(items), "validation": score}
-
-
-def _autocast(learner: Learner, precision: str) -> Any:
-    device = next(learner.parameters()).device.type
-    return torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _state(learner: Learner) -> dict[str, torch.Tensor]:

@@ -1,7 +1,12 @@
-"""What learns: a model with a head, or a network on one-hot bases; both take prepared sequences and give scores. And the loss of these.
+"""What learns: a model with a head and adapters by peft, or a network on one-hot bases; and the loss of their scores.
 
 References
 ----------
+Liu et al. (2022) NeurIPS, for IA3: vectors on keys, values and the hidden state of the FFN, ones at first. Dalla-Torre et al.
+(2025) tune the Nucleotide Transformer with it. In v2's gated FFN the vector acts on the gated product, which is what enters
+the last linear layer; the paper does not say, and the number of parameters, layers x (2 x hidden + ffn), is the same. Hu
+et al. (2021) arXiv:2106.09685, for LoRA.
+
 Avsec et al. (2021) Nature Genetics 53:354, for BPNet. Dalla-Torre et al. (2025) train it in two sizes, 121 thousand and 28
 million parameters; the widths here follow from these numbers: 64 and 1,024 channels, a convolution of 25 bp, and nine
 dilated ones of 3 bp.
@@ -9,9 +14,11 @@ dilated ones of 3 bp.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+import warnings
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +27,14 @@ from torch import nn
 from ntviz.genome.sequence import codes, listed
 from ntviz.tokens import Tokens
 
+if TYPE_CHECKING:
+    from ntviz.finetuning.fit import Recipe
+
+METHODS = ("ia3", "lora", "full", "head")
+_LAYER = r"(.*\.)?encoder\.layer\.\d+\."
+_KEY_VALUE, _QUERY_VALUE = (rf"{_LAYER}attention\.self\.({first}|value)" for first in ("key", "query"))
+# Not attention.output.dense: the last linear layer of the FFN alone, whose input is the hidden state.
+_FFN = rf"{_LAYER}output\.dense"
 WIDTHS = {"bpnet": 64, "bpnet-large": 1024}
 NETWORKS = (*WIDTHS, "cnn")
 DILATED = 9
@@ -58,10 +73,15 @@ class Head(nn.Module):
         """
         states = states.float()
         if places is None:
-            weights = covering.to(states.dtype)[..., None]
-            return self.linear((states * weights).sum(1) / weights.sum(1).clamp(min=1))
+            return self.linear(_mean(states, covering, 1))
         scores = self.linear(states).reshape(len(states), -1, self.outputs)
         return scores.gather(1, places[..., None].expand(-1, -1, self.outputs))
+
+
+def _mean(values: torch.Tensor, real: torch.Tensor, axis: int) -> torch.Tensor:
+    """Mean over the tokens or positions that are real, bool [sequence, position]."""
+    weights = real.to(values.dtype).unsqueeze(3 - axis)
+    return (values * weights).sum(axis) / weights.sum(axis).clamp(min=1)
 
 
 class ModelLearner(nn.Module):
@@ -113,6 +133,66 @@ def _padded(rows: Sequence[np.ndarray], fill: int, device: torch.device) -> tupl
     return torch.from_numpy(numbers).to(device), torch.from_numpy(mask).to(device)
 
 
+# Adapters ------------------------------------------------------------------------------------------------------------
+
+
+def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn.Module:
+    """The encoder of a model of that name, with adapters put in, or all ("full") or nothing of it ("head") trainable; changed in place.
+
+    What is trained is float32. The rest stays as it was loaded, but for float16, in which gradients on their way become zero: all
+    of that is float32 then.
+    """
+    if method not in METHODS:
+        raise ValueError(f"The method must be one of {', '.join(METHODS)}; received {method!r}.")
+    if method == "full" or next(encoder.parameters()).dtype == torch.float16:
+        encoder.float()
+    encoder.requires_grad_(method == "full")
+    for unused in ("contact_head", "pooler"):
+        if getattr(encoder, unused, None) is not None:
+            getattr(encoder, unused).requires_grad_(False)
+    if method in ("full", "head"):
+        return encoder
+    import peft
+
+    config: Any = (
+        peft.IA3Config(target_modules=f"({_KEY_VALUE})|({_FFN})", feedforward_modules=_FFN)
+        if method == "ia3"
+        else peft.LoraConfig(
+            r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, target_modules=_QUERY_VALUE
+        )
+    )
+    try:
+        with quiet():
+            return peft.get_peft_model(encoder, config)
+    except ValueError as error:
+        raise ValueError(
+            f"{method} needs separate key, value and FFN layers; {name} has none by the names of the Nucleotide Transformer. "
+            "Use method='full' or 'head'."
+        ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Generator[None]:
+    """Without what peft triggers in transformers: it asks for a property by its older name, which still works."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning
+        )
+        yield
+
+
+def adapter_parameters(encoder: nn.Module, method: str = "ia3") -> int:
+    """Number of trainable parameters that a method adds to an encoder, without the head; the encoder is changed, also on the meta device."""
+    from ntviz.finetuning.fit import Recipe
+
+    return trainable(adapted(encoder, method, Recipe(), name="the model"))
+
+
+def trainable(module: nn.Module) -> int:
+    """Number of parameters that are trained."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad)
+
+
 # Networks that learn a task from nothing ------------------------------------------------------------------------------
 
 
@@ -156,12 +236,10 @@ class BPNet(nn.Module):
 
     def forward(self, bases: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         real = mask[:, None].to(bases.dtype)
-        found = torch.relu(self.stem(bases)) * real
+        x = torch.relu(self.stem(bases)) * real
         for layer in self.dilated:
-            found = found + torch.relu(layer(found)) * real
-        if self.per_base:
-            return self.head(found.transpose(1, 2))
-        return self.head(found.sum(2) / real.sum(2).clamp(min=1))
+            x = x + torch.relu(layer(x)) * real
+        return self.head(x.transpose(1, 2) if self.per_base else _mean(x, mask, 2))
 
 
 class ConvolutionalNetwork(nn.Module):
@@ -189,18 +267,13 @@ class ConvolutionalNetwork(nn.Module):
 def network(name: str, *, outputs: int, per_base: bool = False) -> nn.Module:
     """A network with fresh random weights: "bpnet" (121 thousand parameters), "bpnet-large" (28 million) or "cnn" (79 thousand).
 
-    Parameters
-    ----------
-    outputs
-        Classes, tracks or targets.
-    per_base
-        One answer a base.
+    `outputs`: classes, tracks or targets; `per_base`: one answer a base.
     """
-    if name in WIDTHS:
-        return BPNet(WIDTHS[name], outputs, per_base=per_base)
+    if name not in NETWORKS:
+        raise ValueError(f"A network must be one of {', '.join(NETWORKS)}; received {name!r}.")
     if name == "cnn":
         return ConvolutionalNetwork(outputs, per_base=per_base)
-    raise ValueError(f"A network must be one of {', '.join(NETWORKS)}; received {name!r}.")
+    return BPNet(WIDTHS[name], outputs, per_base=per_base)
 
 
 # By kind of task ----------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from ntviz import storage
-from ntviz.finetuning import adapters, fit
+from ntviz.finetuning import fit, learners
 from ntviz.finetuning.fit import RECIPES, Recipe
 from ntviz.finetuning.learners import Learner, ModelLearner, NetworkLearner
 from ntviz.genome.sequence import listed
@@ -25,45 +26,26 @@ if TYPE_CHECKING:
     from torch import nn
 
 HEAD, ENCODER, ABOUT = "head.safetensors", "encoder.safetensors", "tuned.json"
+ADAPTERS = ("ia3", "lora")
 _Data = tuple[Sequence[str], Any]
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A model or network trained on a task.
+    """A model or network trained on a task, in its best state."""
 
-    Attributes
-    ----------
-    learner
-        What was trained, in its best state.
-    kind, outputs
-        Of the task: see `benchmark.Task`; number of classes, tracks or targets.
-    method
-        "ia3", "lora", "full", "head" or "network".
-    recipe
-        The settings.
-    trainable
-        Parameters that were trained, the head's included.
-    best_step, stopped
-        Step of the state that was kept, and whether training ended by "steps" or "patience".
-    rows
-        See `history`.
-    base
-        Name, weight hash, dtype, vocabulary and a digest of its tokens, of the model that was tuned; empty for a network.
-    made
-        What else decided it: seed, share set aside, and a digest of sequences, labels, groups and validation.
-    """
-
-    learner: Learner
-    kind: str
-    outputs: int
-    method: str
+    learner: Learner  # what was trained
+    kind: str  # of the task, see `benchmark.Task`
+    outputs: int  # classes, tracks or targets
+    method: str  # "ia3", "lora", "full", "head" or "network"
     recipe: Recipe
-    trainable: int
-    best_step: int
-    stopped: str
-    rows: list[dict[str, float]]
+    trainable: int  # parameters that were trained, the head's included
+    best_step: int  # of the state that was kept
+    stopped: str  # whether training ended by "steps" or "patience"
+    rows: list[dict[str, float]]  # see `history`
+    # Name, weight hash, dtype, vocabulary and a digest of its tokens, of the model that was tuned; empty for a network.
     base: dict[str, Any]
+    # What else decided it: seed, share set aside, and a digest of sequences, labels, groups and validation.
     made: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -88,10 +70,9 @@ class Tuned:
         return pd.DataFrame(self.rows, columns=["step", "loss", "validation_loss", "validation"])
 
     def predict(self, sequences: Sequence[str]) -> np.ndarray:
-        """Answers, float32.
+        """Probabilities [sequence, class] or [sequence, track], or values [sequence, target], float32.
 
-        Probabilities [sequence, class] or [sequence, track], values [sequence, target], or probabilities
-        [sequence, base, class] for sequences, which must have one length then.
+        By base: [sequence, base, class] for sequences, which must have one length then.
         """
         texts = listed(sequences)
         if not texts:
@@ -124,7 +105,7 @@ class Tuned:
         ]
         with storage.atomic_directory(folder) as made:
             parts = {HEAD: self.learner.head}
-            if self.method in ("ia3", "lora"):
+            if self.method in ADAPTERS:
                 self.learner.encoder.save_pretrained(str(made))
                 (made / "README.md").unlink(missing_ok=True)
             elif self.method == "full":
@@ -159,7 +140,7 @@ def tune(
         `models.NucleotideTransformer`, or a peer for "full" and "head"; of any dtype: the head, the loss and all that is trained are
         float32.
     sequences, labels
-        Upper-case A, C, G, T, N; by kind of task, as in `benchmark.Examples`, or as `probing.labels.checked` takes them.
+        Upper-case A, C, G, T, N; by kind of task, as `probing.labels.checked` takes them.
     outputs
         Number of classes, tracks or targets.
     method
@@ -169,23 +150,18 @@ def tune(
     validation
         Sequences and labels by which the best state is chosen. Default: `validation_share` of the groups, drawn so that every
         class is in it and in the rest, where that can be.
-    recipe
-        Default: `RECIPES[method]`.
-    seed
-        Of the validation part, the head, the order of batches and dropout.
+    recipe, seed
+        Default: `RECIPES[method]`; `seed` is that of the validation part, the head, the order of batches and dropout.
 
     Raises
     ------
-    ValueError
-        Labels that do not fit, one class only, or a method that the model has no place for.
-    FloatingPointError
-        The loss is not finite.
+    ValueError, FloatingPointError
+        Labels that do not fit, one class only, or a method that the model has no place for; the loss is not finite.
     """
     recipe = recipe or RECIPES.get(method, Recipe())
-    task = _task(kind, outputs, sequences, labels, groups, validation, validation_share, seed)
-    return _trained(
-        _learner(model, kind, outputs, method, recipe, seed), task, method, recipe, seed, _base(model)
-    )
+    given = sequences, labels, groups, validation, validation_share, seed
+    make = partial(_learner, model, kind, outputs, method, recipe, seed)
+    return _trained(make, kind, outputs, method, recipe, _base(model), *given)
 
 
 def train_network(
@@ -202,19 +178,16 @@ def train_network(
     seed: int = 0,
 ) -> Tuned:
     """A network, see `finetuning.network`, trained on a task; it is changed in place. Parameters as in `tune`."""
-    task = _task(kind, outputs, sequences, labels, groups, validation, validation_share, seed)
-    return _trained(NetworkLearner(network), task, "network", recipe or RECIPES["network"], seed, {})
+    given = sequences, labels, groups, validation, validation_share, seed
+    make = partial(NetworkLearner, network)
+    return _trained(make, kind, outputs, "network", recipe or RECIPES["network"], {}, *given)
 
 
 def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
     """What `Tuned.save` kept, on the model that it was tuned from.
 
-    Raises
-    ------
-    FileNotFoundError
-        The folder holds no tuned model.
-    ValueError
-        The model has other weights, tokens or another dtype than the one that was tuned, or a file is damaged.
+    FileNotFoundError where the folder holds no tuned model; ValueError for a model with other weights, tokens or dtype than the one that
+    was tuned, and for a damaged file.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -231,12 +204,12 @@ def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
         about["rows"] = [
             {name: np.nan if value is None else value for name, value in row.items()} for row in about["rows"]
         ]
-        plain = "head" if method in ("ia3", "lora") else method
+        plain = "head" if method in ADAPTERS else method
         learner = _learner(model, about["kind"], about["outputs"], plain, recipe, 0)
-        if method in ("ia3", "lora"):
+        if method in ADAPTERS:
             import peft
 
-            with adapters.quiet():
+            with learners.quiet():
                 learner.encoder = peft.PeftModel.from_pretrained(learner.encoder, str(folder))
         elif method == "full":
             learner.encoder.load_state_dict(load_file(folder / ENCODER))
@@ -261,41 +234,35 @@ def _check_base(folder: Path, was: dict[str, Any], comes: dict[str, Any]) -> Non
         raise ValueError(f"{folder} was tuned from {kept}; received {received}. Load that model, as it was.")
 
 
-def _learner(model: Any, kind: str, outputs: int, method: str, recipe: Recipe, seed: int) -> ModelLearner:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        learner = ModelLearner(model, outputs, per_base=kind == "per_base")
-        learner.encoder = adapters.adapted(learner.encoder, method, recipe, name=model.name)
-    return learner
-
-
 def _base(model: Any) -> dict[str, Any]:
     """What tells the model that is tuned from others."""
     known = {name: model.info.get(name) for name in ("weights_sha256", "dtype", "vocabulary")}
     return {"name": model.name, **known, "tokens_sha256": door.digest(model.tokenizer.vocabulary.tokens)}
 
 
-@dataclass(frozen=True)
-class _Task:
-    """A task as it came in, checked: examples to learn from and to choose by, and what decided them."""
-
-    kind: str
-    outputs: int
-    train: tuple[list[str], np.ndarray]
-    validation: tuple[list[str], np.ndarray]
-    made: dict[str, Any]
+def _learner(model: Any, kind: str, outputs: int, method: str, recipe: Recipe, seed: int) -> ModelLearner:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        learner = ModelLearner(model, outputs, per_base=kind == "per_base")
+        learner.encoder = learners.adapted(learner.encoder, method, recipe, name=model.name)
+    return learner
 
 
-def _task(
+def _trained(
+    make: Callable[[], Learner],
     kind: str,
     outputs: int,
+    method: str,
+    recipe: Recipe,
+    base: dict[str, Any],
     sequences: Sequence[str],
     labels: Any,
     groups: Any,
     validation: _Data | None,
     share: float,
     seed: int,
-) -> _Task:
+) -> Tuned:
+    """A learner trained on a task as it came in: what is learned from and chosen by is checked first."""
     texts = listed(sequences)
     labels = door.checked(kind, labels, outputs, n=len(texts))
     names = door.grouped(groups, len(texts))
@@ -307,8 +274,7 @@ def _task(
         )
         door.learnable(kind, train[1])
     else:
-        others = listed(validation[0])
-        what = "Labels of the validation part"
+        others, what = listed(validation[0]), "Labels of the validation part"
         train = texts, labels
         held = others, door.checked(kind, validation[1], outputs, n=len(others), what=what)
         if not others:
@@ -323,33 +289,26 @@ def _task(
             raise ValueError(
                 "The validation part must have a base with a label; all are -1. Pass other examples, or other groups."
             )
-    return _Task(kind, outputs, train, held, made)
+    learner = make()
+    trainable = learners.trainable(learner)
+    recipe = replace(recipe, evaluate_every=min(recipe.evaluate_every, recipe.steps))
+    parts = ((learner.prepare(texts), labels) for texts, labels in (train, held))
+    rows, best_step, stopped = fit.fit(
+        learner, *parts, kind=kind, recipe=recipe, seed=seed, what=f"training by {method}"
+    )
+    return Tuned(learner, kind, outputs, method, recipe, trainable, best_step, stopped, rows, base, made)
 
 
 def _labelled(texts: list[str], labels: np.ndarray) -> tuple[list[str], np.ndarray]:
     """The sequences with a base that is asked: of others there is no loss."""
-    wrong = [row for row, text in enumerate(texts) if len(text) != labels.shape[1]]
-    if wrong:
-        raise ValueError(
-            f"Labels of a per_base task must be one a base; sequence {wrong[0]} has {len(texts[wrong[0]]):,} bp and {labels.shape[1]:,} "
-            "labels. Cut sequences to one length, with -1 where no label is."
-        )
+    for row, text in enumerate(texts):
+        if len(text) != labels.shape[1]:
+            raise ValueError(
+                f"Labels of a per_base task must be one a base; sequence {row} has {len(text):,} bp and {labels.shape[1]:,} labels. "
+                "Cut sequences to one length, with -1 where no label is."
+            )
     rows = np.flatnonzero((labels >= 0).any(axis=1))
     return [texts[row] for row in rows], labels[rows]
-
-
-def _trained(
-    learner: Learner, task: _Task, method: str, recipe: Recipe, seed: int, base: dict[str, Any]
-) -> Tuned:
-    train, held = ((learner.prepare(texts), labels) for texts, labels in (task.train, task.validation))
-    trainable = sum(p.numel() for p in learner.parameters() if p.requires_grad)
-    recipe = replace(recipe, evaluate_every=min(recipe.evaluate_every, recipe.steps))
-    found = fit.fit(
-        learner, train, held, kind=task.kind, recipe=recipe, seed=seed, what=f"training by {method}"
-    )
-    return Tuned(
-        learner, task.kind, task.outputs, method, recipe, trainable, found.best_step, found.stopped, found.history, base, task.made
-    )  # fmt: skip
 
 
 def _aside(
@@ -374,22 +333,21 @@ def _aside(
     for c in range(holds.shape[1]):
         has = labels[:, c] if kind == "multilabel" else (labels == c).reshape(n, -1).any(axis=1)
         holds[which[has], c] = True
-    left, aside = holds.sum(axis=0), np.zeros(len(names), dtype=bool)
+    aside = np.zeros(len(names), dtype=bool)
 
     def take(groups: np.ndarray) -> None:
         """The first of these groups that leaves something of every class to learn from."""
-        nonlocal left
-        free = groups[~(holds[groups] & (left < 2)).any(axis=1) & ~aside[groups]]
+        last = holds[~aside].sum(axis=0) < 2
+        free = groups[~(holds[groups] & last).any(axis=1) & ~aside[groups]]
         if len(free) and aside.sum() < len(names) - 1:
             aside[free[0]] = True
-            left = left - holds[free[0]]
 
-    for c in np.argsort(left, kind="stable"):
+    for c in np.argsort(holds.sum(axis=0), kind="stable"):
         if not holds[aside, c].any() and sizes[aside].sum() < n / 2:
             take(order[holds[order, c]])
     for group in order:
         if sizes[aside].sum() < share * n:
-            take(order[order == group])
+            take(np.array([group]))
     if not aside.any():
         aside[order[0]] = True
     return aside[which]

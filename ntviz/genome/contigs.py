@@ -10,7 +10,6 @@ from collections.abc import Iterable
 _GRCH37_VERSIONS = (10, 11, 11, 11, 9, 11, 13, 10, 11, 10, 9, 11, 10, 8, 9, 9, 10, 9, 9, 10, 8, 10, 10, 9)
 ACCESSION = re.compile(r"NC_(?P<number>\d{6})\.(?P<version>\d+)")
 _PREFIXED = re.compile(r"(?:chr)?(?P<name>\d+|X|Y|MT?)", re.IGNORECASE)
-_MITOCHONDRION = "NC_012920.1"
 
 
 def canonical_contig(name: str) -> str:
@@ -21,16 +20,14 @@ def canonical_contig(name: str) -> str:
     >>> [canonical_contig(name) for name in ("chr20", "NC_000020.11", "chrM", "chrUn_gl000220")]
     ['20', '20', 'MT', 'chrUn_gl000220']
     """
-    if name == _MITOCHONDRION:
+    if name == "NC_012920.1":
         return "MT"
     if accession := ACCESSION.fullmatch(name):
         number = int(accession["number"])
         return {23: "X", 24: "Y"}.get(number, str(number)) if 1 <= number <= 24 else name
     prefixed = _PREFIXED.fullmatch(name)
-    if prefixed is None:
-        return name
-    bare = prefixed["name"].upper()
-    return "MT" if bare == "M" else bare
+    bare = prefixed["name"].upper() if prefixed else name
+    return "MT" if bare == "M" and prefixed else bare
 
 
 def browser_contig(name: str) -> str:
@@ -40,9 +37,7 @@ def browser_contig(name: str) -> str:
     ['chr20', 'chr20', 'chrM', 'scaffold_1']
     """
     bare = canonical_contig(name)
-    if _PREFIXED.fullmatch(bare) is None:
-        return name
-    return "chrM" if bare == "MT" else f"chr{bare}"
+    return f"chr{'M' if bare == 'MT' else bare}" if _PREFIXED.fullmatch(bare) else name
 
 
 def accession_assembly(name: str) -> str | None:
@@ -61,47 +56,32 @@ def accession_assembly(name: str) -> str | None:
 def resolve_contig(name: str, available: Iterable[str]) -> str:
     """The member of `available` that is the contig `name`, under whatever alias.
 
-    The same spelling wins. Otherwise the canonical names are compared, then the names without `chr`, so
-    that `2L` finds `chr2L`. Two RefSeq accessions of different versions are different sequences and never
-    match.
+    The same spelling wins. Otherwise canonical names are compared, then names without `chr`, so that `2L` finds `chr2L`. Two
+    RefSeq accessions of different versions are different sequences and never match. A ValueError says that none matches (it
+    names the nearest and lists up to ten), or more than one.
 
-    Raises
-    ------
-    ValueError
-        If none matches (the message names the nearest and lists up to ten), or more than one does.
-
-    Examples
-    --------
     >>> resolve_contig("NC_000020.10", ["chr19", "chr20"])
     'chr20'
     """
     names = list(available)
     if name in names:
         return name
-    for key in (canonical_contig, _without_prefix):
-        found = [other for other in names if key(other) == key(name) and not _other_version(name, other)]
+    others = [other for other in names if not (ACCESSION.fullmatch(name) and ACCESSION.fullmatch(other))]
+    for key in (canonical_contig, lambda contig: re.sub("^chr", "", contig, flags=re.IGNORECASE)):
+        found = [other for other in others if key(other) == key(name)]
         if len(found) == 1:
             return found[0]
         if found:
+            spellings = " and ".join(map(repr, found))
             raise ValueError(
-                f"A contig must match one name; received {name!r}, which matches "
-                f"{' and '.join(map(repr, found))}. Use one of these spellings."
+                f"A contig must match one name; received {name!r}, which matches {spellings}. Use one of these."
             )
     nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"Nearest: {', '.join(nearest)}. " if nearest else ""
     listed = ", ".join(names[:10]) + (f", and {len(names) - 10:,} more" if len(names) > 10 else "")
     raise ValueError(
-        f"A contig must be one of those present; received {name!r}. {hint}Present: {listed or 'none'}. "
-        f"Use one of these names, or the file that holds {name!r}."
+        f"A contig must be one of those present; received {name!r}. {hint}Present: {listed or 'none'}. Use one of these names."
     )
-
-
-def _without_prefix(name: str) -> str:
-    return re.sub(r"^chr", "", name, flags=re.IGNORECASE)
-
-
-def _other_version(name: str, other: str) -> bool:
-    return ACCESSION.fullmatch(name) is not None and ACCESSION.fullmatch(other) is not None
 
 
 def check_contig_name(name: str) -> None:
@@ -112,6 +92,5 @@ def check_contig_name(name: str) -> None:
         )
     if not name or any(letter.isspace() for letter in name):
         raise ValueError(
-            f"A contig name must have letters and no whitespace; received {name!r}. "
-            f"Use the first word of the FASTA header line."
+            f"A contig name must have letters and no whitespace; received {name!r}. Use the first word of the FASTA header."
         )

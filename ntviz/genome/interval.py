@@ -22,10 +22,7 @@ _REGION = re.compile(
 _REGION_ENSEMBL = re.compile(
     rf"(?P<chrom>[^:]+):(?P<start>-?{NUMBER})(?:{_DASH}|\.\.)(?P<end>-?{NUMBER}):(?P<strand>[+-]1?|1)"
 )
-_REGION_ADVICE = (
-    "Write a region as chr20:1,000-2,000 (1-based, both ends included), with (+) or (-) after it for a "
-    "strand."
-)
+_ADVICE = "Write a region as chr20:1,000-2,000 (1-based, both ends included), with (+) or (-) after it for a strand."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +32,10 @@ class Interval:
     Parameters
     ----------
     chrom
-        Contig name, without whitespace. Spellings such as `20` and `chr20` are kept as given, and compared as
-        aliases by `overlaps`, `intersect` and `contains`; `==` compares the spelling too.
+        Contig name, without whitespace, kept as it is spelt. `overlaps`, `intersect` and `contains` take `20` and `chr20` for
+        one contig; `==` compares the spelling too.
     start
-        0-based position of the first base. It may be negative: a window may hang over the end of a contig,
-        and the reference pads it with N.
+        0-based position of the first base. It may be negative: the reference pads a window over the end of a contig with N.
     end
         0-based position after the last base.
     strand
@@ -74,48 +70,34 @@ class Interval:
     def from_str(cls, text: str) -> Interval:
         """The interval of a region written for people: 1-based, both ends included.
 
-        Parameters
-        ----------
-        text
-            `chr20:1,000-2,000`, `20:1000..2000`, one position `chr20:1,000`; `(+)` or `(-)` may follow, or
-            Ensembl's `:1` and `:-1`. Spaces, and dashes as browsers paste them, are accepted. A bare contig
-            is not: its length is known to the reference only.
+        `chr20:1,000-2,000`, `20:1000..2000`, one position `chr20:1,000`; `(+)` or `(-)` may follow, or Ensembl's `:1` and
+        `:-1`. Spaces, and dashes as browsers paste them, are accepted. A bare contig is not: its length is known to the
+        reference only.
 
-        Examples
-        --------
         >>> Interval.from_str("chr20:1,000-2,000(-)")
         Interval(chrom='chr20', start=999, end=2000, strand='-')
         """
         if not isinstance(text, str):
-            raise TypeError(
-                f"A region must be text; received {type(text).__name__} {text!r}. {_REGION_ADVICE}"
-            )
+            raise TypeError(f"A region must be text; received {type(text).__name__} {text!r}. {_ADVICE}")
         compact = "".join(text.split())
         match = _REGION_ENSEMBL.fullmatch(compact) or _REGION.fullmatch(compact)
         if match is None:
-            raise ValueError(
-                f"A region must name a contig and positions; received {text!r}. {_REGION_ADVICE}"
-            )
+            raise ValueError(f"A region must name a contig and positions; received {text!r}. {_ADVICE}")
         first = int(match["start"].replace(",", ""))
-        last = first if match["end"] is None else int(match["end"].replace(",", ""))
+        last = int((match["end"] or match["start"]).replace(",", ""))
         if last < first:
             raise ValueError(
-                f"A region must end at or after its start; received {text!r}, which is empty. "
-                f"Write the smaller position first."
+                f"A region must end at or after its start; received {text!r}, which is empty. Write the smaller position first."
             )
         strand = match["strand"] or "."
-        if strand in ("1", "+1"):
-            strand = "+"
-        elif strand not in ("+", "."):
-            strand = "-"
-        return cls(match["chrom"], first - 1, last, strand)
+        return cls(
+            match["chrom"], first - 1, last, {"1": "+", "+1": "+", "+": "+", ".": "."}.get(strand, "-")
+        )
 
     @classmethod
     def around(cls, chrom: str, position0: int, width: int, strand: str = ".") -> Interval:
         """The interval of `width` bp whose midpoint is the 0-based `position0`; of an even width, the right one of two.
 
-        Examples
-        --------
         >>> Interval.around("chr20", 100, 10)
         Interval(chrom='chr20', start=95, end=105, strand='.')
         """
@@ -151,10 +133,7 @@ class Interval:
         return (self.start + self.end) // 2
 
     def expand(self, left: int, right: int | None = None) -> Interval:
-        """This interval with `left` bp more before it and `right` (else `left`) bp after it; negative numbers trim.
-
-        Left and right are those of the genome, whatever the strand.
-        """
+        """This interval with `left` bp more before it and `right` (else `left`) after it in the genome; negative ones trim."""
         left = as_position(left, "left")
         right = left if right is None else as_position(right, "right")
         return Interval(self.chrom, self.start - left, self.end + right, self.strand)
@@ -166,11 +145,8 @@ class Interval:
 
     def overlaps(self, other: Interval) -> bool:
         """Whether the two share at least one base; strands are ignored, aliases of a contig are the same contig."""
-        return (
-            self.start < other.end
-            and other.start < self.end
-            and canonical_contig(self.chrom) == canonical_contig(other.chrom)
-        )
+        same = canonical_contig(self.chrom) == canonical_contig(other.chrom)
+        return same and self.start < other.end and other.start < self.end
 
     def intersect(self, other: Interval) -> Interval | None:
         """The bases in both, with this interval's contig spelling and strand; None when there are none."""
@@ -181,11 +157,8 @@ class Interval:
     def contains(self, item: int | Interval) -> bool:
         """Whether a 0-based position, or every base of another interval, lies inside."""
         if isinstance(item, Interval):
-            return (
-                self.start <= item.start
-                and item.end <= self.end
-                and canonical_contig(self.chrom) == canonical_contig(item.chrom)
-            )
+            same = canonical_contig(self.chrom) == canonical_contig(item.chrom)
+            return same and self.start <= item.start and item.end <= self.end
         return self.start <= as_position(item, "item") < self.end
 
 
@@ -195,6 +168,5 @@ def as_position(value: SupportsIndex, what: str) -> int:
         return operator.index(value)
     except TypeError:
         raise TypeError(
-            f"{what} must be an integer number of bases; received {type(value).__name__} {value!r}. "
-            f"Round it to an int."
+            f"{what} must be an integer number of bases; received {type(value).__name__} {value!r}. Round it to an int."
         ) from None

@@ -21,10 +21,8 @@ GAPS = "-*X"
 """What files hold where a base is missing or masked: gaps of alignments, and X of RepeatMasker."""
 
 _COMPLEMENT = str.maketrans("ACGTN", "TGCAN")
-_LOWER_CASE = b"abcdefghijklmnopqrstuvwxyz"
 _NO_BASE = (IUPAC + GAPS).encode()
 _TO_N = bytes.maketrans(_NO_BASE, b"N" * len(_NO_BASE))
-
 # Row of each byte in the one-hot table: A 0, C 1, G 2, T 3, N the zero row 4.
 _BASE_INDEX = np.full(256, 4, dtype=np.uint8)
 _BASE_INDEX[np.frombuffer(BASES.encode(), dtype=np.uint8)] = np.arange(4)
@@ -35,10 +33,8 @@ _ONE_HOT = np.eye(5, 4, dtype=np.float32)
 class Cleaned:
     """A clean sequence, and how many letters were changed to get it.
 
-    Parameters
+    Attributes
     ----------
-    sequence
-        Upper-case A, C, G, T, N.
     lowered
         Lower-case letters that were upper-cased (soft-masked repeats in a FASTA).
     ambiguous
@@ -57,13 +53,7 @@ class Cleaned:
 
     @property
     def note(self) -> str:
-        """What was changed, as one line for people; empty when there is nothing to say.
-
-        Examples
-        --------
-        >>> clean("acgtRA", typed=False).note
-        '4 lower-case letters were upper-cased; 1 IUPAC letter or gap became N; 1 of 6 bases is N.'
-        """
+        """What was changed, as one line for people; empty when there is nothing to say."""
         several = self.whitespace != 1
         parts = [
             f"{self.whitespace:,} space{'s' * several} or line break{'s were' if several else ' was'} removed",
@@ -72,15 +62,13 @@ class Cleaned:
             f"{self.n:,} of {len(self.sequence):,} bases {'is' if self.n == 1 else 'are'} N",
         ]
         counts = (self.whitespace, self.lowered, self.ambiguous, self.n)
-        said = "; ".join(part for part, count in zip(parts, counts, strict=True) if count)
-        return f"{said}." if said else ""
+        note = "; ".join(part for part, count in zip(parts, counts, strict=True) if count)
+        return f"{note}." if note else ""
 
 
 def listed(sequences: Iterable[str]) -> list[str]:
     """The sequences as a list; a text by itself is one sequence. Raises ValueError when one is no text.
 
-    Examples
-    --------
     >>> listed("ACGT"), listed(("A", "C"))
     (['ACGT'], ['A', 'C'])
     """
@@ -96,32 +84,17 @@ def listed(sequences: Iterable[str]) -> list[str]:
 def clean(text: str, *, typed: bool) -> Cleaned:
     r"""The sequence in a text, upper-cased, with counts of what was changed.
 
-    Parameters
-    ----------
-    text
-        Bases in either case. Whitespace at the ends is dropped.
-    typed
-        True for text that a person typed or pasted: line breaks and spaces between bases are removed and
-        counted, IUPAC letters are refused, because the person can say which base is meant. False for text
-        from a file: IUPAC letters and gaps (-, *, X) become N and are counted, because references hold a
-        few (GRCh37 does); whitespace inside is refused.
+    `typed` is True for text that a person typed or pasted: line breaks and spaces between bases are removed and counted, IUPAC
+    letters are refused, because the person can say which base is meant. It is False for text from a file: IUPAC letters and gaps
+    (-, *, X) become N and are counted, because references hold a few; whitespace inside is refused.
 
-    Raises
-    ------
-    ValueError
-        If there is no base, or a letter is not allowed; the message names the letter and its 1-based
-        position, counted without whitespace.
-    TypeError
-        If it is not text.
+    A ValueError says that there is no base, or names the letter that is not allowed and its 1-based position, counted without
+    whitespace.
 
-    Examples
-    --------
     >>> clean("acg\nTN", typed=True)
     Cleaned(sequence='ACGTN', lowered=3, ambiguous=0, n=1, whitespace=1)
     """
-    if not isinstance(text, str):
-        raise TypeError(f"A sequence must be text; received {type(text).__name__}. Pass the bases as a str.")
-    stripped = text.strip()
+    stripped = _text(text).strip()
     if not stripped:
         raise ValueError(
             f"A sequence must hold at least one base; received {text!r}. Paste or read the bases."
@@ -129,8 +102,8 @@ def clean(text: str, *, typed: bool) -> Cleaned:
     letters = "".join(stripped.split()) if typed else stripped
     # One '?' for each letter outside ASCII, so that positions stay those of the text.
     raw = letters.encode("ascii", "replace")
-    lowered = len(raw) - len(raw.translate(None, _LOWER_CASE))
     upper = raw.upper()
+    lowered = int(np.count_nonzero(np.frombuffer(raw, np.uint8) != np.frombuffer(upper, np.uint8)))
     allowed = b"ACGTN" if typed else b"ACGTN" + _NO_BASE
     if upper.translate(None, allowed):
         position = next(index for index, byte in enumerate(upper) if byte not in allowed)
@@ -147,6 +120,12 @@ def clean(text: str, *, typed: bool) -> Cleaned:
     return Cleaned(sequence, lowered, ambiguous, sequence.count("N"), len(stripped) - len(letters))
 
 
+def _text(text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"A sequence must be text; received {type(text).__name__}. Pass the bases as a str.")
+    return text
+
+
 def _advice(letter: str) -> str:
     if letter in "Uu":
         return "Is it RNA? Write T for U."
@@ -160,26 +139,14 @@ def _advice(letter: str) -> str:
 
 
 def require(sequence: str) -> str:
-    """The sequence itself, once it is known to be clean: upper-case A, C, G, T, N, at least one base.
-
-    Raises
-    ------
-    ValueError
-        If it is empty or holds another letter; the message names the letter and its 1-based position.
-    TypeError
-        If it is not text.
-    """
-    if not isinstance(sequence, str):
-        raise TypeError(
-            f"A sequence must be text; received {type(sequence).__name__}. Pass the bases as a str."
-        )
-    if not sequence:
+    """The sequence itself, once it is known to be clean: upper-case A, C, G, T, N, at least one base."""
+    if not _text(sequence):
         raise ValueError("A sequence must hold at least one base; received an empty one. Widen the region.")
     if sequence.encode("ascii", "replace").translate(None, b"ACGTN"):
         position = next(index for index, letter in enumerate(sequence) if letter not in "ACGTN")
         raise ValueError(
-            f"A sequence must be upper-case A, C, G, T, N; received {sequence[position]!r} at position "
-            f"{position + 1:,}. Pass the text through sequence.clean first."
+            f"A sequence must be upper-case A, C, G, T, N; received {sequence[position]!r} at position {position + 1:,}. Pass "
+            f"the text through sequence.clean first."
         )
     return sequence
 
@@ -187,8 +154,6 @@ def require(sequence: str) -> str:
 def reverse_complement(sequence: str) -> str:
     """The other strand of a clean sequence, read 5' to 3'; N stays N.
 
-    Examples
-    --------
     >>> reverse_complement("AACGN")
     'NCGTT'
     """
@@ -198,8 +163,6 @@ def reverse_complement(sequence: str) -> str:
 def gc(sequence: str) -> float:
     """Fraction of G and C among the bases of a clean sequence that are not N; nan when all are N.
 
-    Examples
-    --------
     >>> gc("GCANN")
     0.6666666666666666
     """
@@ -210,8 +173,6 @@ def gc(sequence: str) -> float:
 def codes(sequence: str) -> np.ndarray:
     """Number of each base, uint8 [position]: A, C, G, T are 0 to 3, N and any other letter 4; empty text is allowed.
 
-    Examples
-    --------
     >>> codes("ACGTN").tolist()
     [0, 1, 2, 3, 4]
     """
@@ -221,8 +182,6 @@ def codes(sequence: str) -> np.ndarray:
 def one_hot(sequence: str) -> np.ndarray:
     """The clean sequence as float32 [position, base] in order ACGT; N is a row of zeros.
 
-    Examples
-    --------
     >>> one_hot("CN").tolist()
     [[0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
     """
@@ -232,19 +191,8 @@ def one_hot(sequence: str) -> np.ndarray:
 def shuffle(sequence: str, *, k: int = 2, seed: int) -> str:
     """A random sequence with exactly the same k-mer counts, drawn uniformly from all of them.
 
-    With `k` 1 the bases are permuted, with 2 the dinucleotides are kept, and so on. N stay where they are:
-    each run between N is shuffled by itself and keeps its own k-mers. For `k` of 2 and more, keeping the
-    counts also keeps the first and last `k - 1` bases of each run, and a run with a single arrangement
-    comes back unchanged.
-
-    Parameters
-    ----------
-    sequence
-        Clean sequence.
-    k
-        Length of the words whose counts are kept, in bases.
-    seed
-        Seed of the draw: the same one gives the same shuffle.
+    N stay where they are: each run between N is shuffled by itself. For `k` of 2 and more, keeping the counts also keeps the first
+    and last `k - 1` bases of each run, and a run with a single arrangement comes back unchanged.
 
     References
     ----------
@@ -258,9 +206,7 @@ def shuffle(sequence: str, *, k: int = 2, seed: int) -> str:
     'N'
     """
     if k < 1:
-        raise ValueError(
-            f"k must be at least 1 base; received {k}. Use 1 to keep bases, 2 to keep dinucleotides."
-        )
+        raise ValueError(f"k must be at least 1 base; received {k}. 1 keeps bases, 2 keeps dinucleotides.")
     rng = np.random.default_rng(seed)
     return re.sub("[^N]+", lambda run: _shuffle_run(run[0], k, rng), require(sequence))
 
@@ -308,34 +254,20 @@ def _shuffle_run(run: str, k: int, rng: np.random.Generator) -> str:
 def apply_variant(sequence: str, interval: Interval, variant: Variant) -> str:
     """The sequence of the interval with the variant's ALT in place of its REF, longer or shorter for an indel.
 
-    Parameters
-    ----------
-    sequence
-        Clean bases of `interval`, in its own direction: the reverse complement of the reference on strand `-`.
-    interval
-        Where the sequence comes from.
-    variant
-        The change, on the forward strand as in VCF. Its contig may be another alias of the interval's.
+    `sequence` is the clean text of `interval` in its own direction. The contig of the variant may be another alias. A ValueError
+    says that it does not lie wholly inside, or that its REF is not what the sequence holds there.
 
-    Raises
-    ------
-    ValueError
-        If the sequence is not clean or not as long as the interval, the variant does not lie wholly inside,
-        or its REF is not what the sequence holds there.
-
-    Examples
-    --------
     >>> apply_variant("ACGT", Interval("chr20", 1000, 1004), Variant("20", 1002, "C", "CTT"))
     'ACTTGT'
     """
     if len(require(sequence)) != len(interval):
         raise ValueError(
-            f"The sequence must be as long as its interval; received {len(sequence):,} bases for "
-            f"{interval.label()}, which has {len(interval):,}. Fetch the sequence of this interval."
+            f"The sequence must be as long as its interval; received {len(sequence):,} bases for {interval.label()}, which has "
+            f"{len(interval):,}. Fetch the sequence of this interval."
         )
     if not interval.contains(variant.interval):
-        same_contig = canonical_contig(variant.chrom) == canonical_contig(interval.chrom)
-        where = "outside" if same_contig else "another contig"
+        same = canonical_contig(variant.chrom) == canonical_contig(interval.chrom)
+        where = "outside" if same else "another contig"
         raise ValueError(
             f"The variant must lie wholly inside the interval; received {variant} for {interval.label()}: "
             f"{where}. Widen or move the interval."

@@ -25,7 +25,7 @@ _VARIANT_FORMS = (
         r"(?:\s+(?P<strand>[+-]1?|1)(?:\s.*)?)?"
     ),
 )
-_VARIANT_ADVICE = (
+_ADVICE = (
     "Write a variant as chr20:1024:A>C, 20-1024-A-C or as the VCF columns CHROM POS ID REF ALT (1-based)."
 )
 _FOREIGN = (
@@ -56,18 +56,9 @@ _ANCHOR_ADVICE = (
 class Variant:
     """A replacement of reference bases by others, on the forward strand, as one biallelic line of a VCF.
 
-    Parameters
-    ----------
-    chrom
-        Contig name, without whitespace.
-    pos
-        **1-based** position of the first base of `ref`, as in VCF. `start` and `end` are 0-based half-open.
-    ref, alt
-        Bases of the reference and of the alternative, from A, C, G, T, N; lower case is upper-cased. Neither
-        is empty: insertions and deletions carry the anchor base of VCF.
+    `pos` is the **1-based** position of the first base of `ref`, as in VCF; `start` and `end` are 0-based half-open. Alleles are of
+    A, C, G, T, N (lower case is upper-cased) and not empty: insertions and deletions carry the anchor base of VCF.
 
-    Examples
-    --------
     >>> variant = Variant.from_str("20-1024-A-C")
     >>> str(variant), variant.start, variant.kind
     ('20:1024:A>C', 1023, 'SNV')
@@ -83,8 +74,7 @@ class Variant:
         object.__setattr__(self, "pos", as_position(self.pos, "pos"))
         if self.pos < 1:
             raise ValueError(
-                f"A variant's position is 1-based and must be at least 1; received {self.pos}. "
-                f"Add 1 to a 0-based (BED) position."
+                f"A variant's position is 1-based and must be at least 1; received {self.pos}. Add 1 to a 0-based position."
             )
         object.__setattr__(self, "ref", _check_allele(self.ref, "REF"))
         object.__setattr__(self, "alt", _check_allele(self.alt, "ALT"))
@@ -98,31 +88,19 @@ class Variant:
     def from_str(cls, text: str) -> Variant:
         """The variant written in one of the common dialects; the position is 1-based in all of them.
 
-        Parameters
-        ----------
-        text
-            `chr20:1024:A>C`, `chr20:1024A>C`, `20:1024:A:C`, `20-1024-A-C`, `chr20:1024-A-C`, `20_1024_A_C` (a suffix
-            `_b37` or `_b38` is dropped), substitutions of HGVS (`chr20:g.1024A>C`, `chrM:m.1024A>C`, `m.1024A>C`), or
-            columns separated by tabs or spaces: `CHROM POS REF ALT`, the first five or more of a VCF line,
-            `CHROM POS ID REF ALT …`, or VEP's `CHROM START END REF/ALT STRAND`, where strand - means that the alleles
-            are of the reverse strand.
+        `chr20:1024:A>C`, `chr20:1024A>C`, `20:1024:A:C`, `20-1024-A-C`, `chr20:1024-A-C`, `20_1024_A_C` (a suffix `_b37` or
+        `_b38` is dropped), substitutions of HGVS (`chr20:g.1024A>C`, `chrM:m.1024A>C`, `m.1024A>C`), or columns separated by
+        tabs or spaces: `CHROM POS REF ALT`, the first five or more of a VCF line, or VEP's `CHROM START END REF/ALT STRAND`,
+        where strand - means that the alleles are of the reverse strand. A ValueError says that the text is in no dialect (an
+        rsID needs a database, HGVS's c. and p. a transcript), or in SPDI.
 
-        Raises
-        ------
-        ValueError
-            If the text is in no dialect (an rsID needs a database, HGVS's c. and p. a transcript), or in SPDI.
-
-        Examples
-        --------
         >>> Variant.from_str("chr20 1024 rs1 GA G").kind
         'deletion'
         >>> str(Variant.from_str("20 1024 1024 A/C -"))
         '20:1024:T>G'
         """
         if not isinstance(text, str):
-            raise TypeError(
-                f"A variant must be text; received {type(text).__name__} {text!r}. {_VARIANT_ADVICE}"
-            )
+            raise TypeError(f"A variant must be text; received {type(text).__name__} {text!r}. {_ADVICE}")
         stripped = re.sub(r"^m\.(?=\d)", "MT:m.", text.strip())
         fields = stripped.split()
         form = next((found for form in _VARIANT_FORMS if (found := form.fullmatch(stripped))), None)
@@ -132,17 +110,15 @@ class Variant:
             ref, alt = fields[2:4] if len(fields) == 4 else fields[3:5]
             parts = {"chrom": fields[0], "pos": fields[1], "ref": ref, "alt": alt}
         else:
-            hint = next(
-                (f"{why} " for form, why in _FOREIGN if re.fullmatch(form, stripped, re.IGNORECASE)), ""
-            )
+            reasons = (f"{why} " for form, why in _FOREIGN if re.fullmatch(form, stripped, re.IGNORECASE))
             raise ValueError(
-                f"A variant must name contig, position, REF and ALT; received {text!r}. {hint}{_VARIANT_ADVICE}"
+                f"A variant must name contig, position, REF and ALT; received {text!r}. {next(reasons, '')}{_ADVICE}"
             )
         chrom, pos, ref, alt = parts["chrom"], _number(parts["pos"]), parts["ref"], parts["alt"]
         if parts.get("sep") == ":" and ACCESSION.fullmatch(chrom):
             raise ValueError(
-                f"A position must count from 1; received {text!r}, which is SPDI and counts from 0. "
-                f"Write it with '>' and the 1-based position: {chrom}:{pos + 1}:{ref}>{alt}."
+                f"A position must count from 1; received {text!r}, which is SPDI and counts from 0. Write it with '>' and the "
+                f"1-based position: {chrom}:{pos + 1}:{ref}>{alt}."
             )
         if parts.get("end") and "-" not in (ref, alt) and _number(parts["end"]) != pos + len(ref) - 1:
             raise ValueError(
@@ -196,19 +172,16 @@ def _number(text: str) -> int:
 def _check_allele(allele: str, what: str) -> str:
     if not isinstance(allele, str):
         raise TypeError(
-            f"{what} must be text; received {type(allele).__name__} {allele!r}. Write the bases in quotes."
+            f"{what} must be text; received {type(allele).__name__} {allele!r}. Write it in quotes."
         )
     if allele in ("", "-", "."):
         raise ValueError(f"{what} must hold at least one base; received {allele!r}. {_ANCHOR_ADVICE}")
     upper = allele.upper()
-    for position, letter in enumerate(upper, start=1):
-        if letter in "ACGTN":
-            continue
+    if wrong := re.search("[^ACGTN]", upper):
         advice = "Symbolic alleles, * and IUPAC letters have no sequence to score."
-        if letter in ",/":
+        if wrong[0] in ",/":
             advice = "Split records with several alternatives first, one ALT each (bcftools norm -m -any)."
         raise ValueError(
-            f"{what} must be made of A, C, G, T, N; received {allele!r} with {letter!r} at letter "
-            f"{position}. {advice}"
+            f"{what} must be made of A, C, G, T, N; received {allele!r} with {wrong[0]!r} at letter {wrong.end()}. {advice}"
         )
     return upper

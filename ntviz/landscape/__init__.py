@@ -1,8 +1,7 @@
 """What a masked DNA language model predicts over a genome: base by base, up to a chromosome, and by genomic element.
 
-`reconstruct` hides the bases of an interval from a model and keeps the probability of each reference base; `Landscape`
-saves it and writes tracks for genome browsers; `by_element` compares splice sites, exons, introns and whatever else is
-known with all bases, with the same elements shifted at random, and with controls without order.
+`reconstruct` hides the bases of an interval from a model and keeps the probability of each reference base; `by_element`
+compares elements with all bases, with the same elements shifted at random, and with controls without order.
 """
 
 from __future__ import annotations

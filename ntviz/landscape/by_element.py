@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ntviz.annotation import Annotation, from_table
 from ntviz.genome import canonical_contig
 from ntviz.landscape.result import FLOOR, Landscape, cuts
 from ntviz.statistics import draw_weights, middle, ratio
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 ALL = "all"
 """The row of all known bases."""
@@ -37,24 +35,23 @@ def by_element(
 ) -> pd.DataFrame:
     """Means of what a model reconstructs, one row an element and measure; the element "all" is every known base.
 
-    Columns [element, measure, n, blocks, value, low, high, difference, difference_low, difference_high, null_mean,
-    null_low, null_high]. Measures are "probability" of the reference base, "accuracy" (share of bases that are the most
-    probable), "entropy" (bits), "perplexity" (geometric mean of 1 / probability), and of each control its probability,
-    such as "composition", and how far the model's is above it, "over_composition".
+    Measures are "probability" of the reference base, "accuracy" (share of bases that are the most probable), "entropy"
+    (bits), "perplexity" (geometric mean of 1 / probability), and of each control its probability, such as "composition",
+    and how far the model's is above it, "over_composition".
 
     - `n` is the number of known bases, `blocks` in how many blocks of the contig they lie. An element without a base
       has rows with n = 0 and NaN.
     - `low` and `high` hold 95 % of the values when whole blocks are drawn anew: neighbours are not independent. NaN
       with fewer than two blocks, and rough with fewer than twenty.
-    - `difference` is the value less that of all bases, its interval by the same draws.
+    - `difference`, with `difference_low` and `difference_high`, is the value less that of all bases, by the same draws.
     - The null is the element itself, shifted by a random distance around the known bases of each interval: its
-      stretches keep their lengths and distances and lose their places. A value outside null_low to null_high, which
+      stretches keep their lengths and distances and lose their places. A value outside `null_low` to `null_high`, which
       hold 95 % of the shifts, is more than a matter of size and clustering. "over_composition" rules out composition.
 
     Parameters
     ----------
     landscapes
-        One, or several over intervals that do not overlap, by one model.
+        One, or several over intervals that do not overlap, by one model and with the same controls.
     elements
         An Annotation, read whole: one read `within` the interval lacks introns that reach out of it; a table
         [chrom, start, end, element], 0-based half-open, such as motif sites or repeats of your own; or bool [base] over
@@ -63,14 +60,8 @@ def by_element(
         Elements to report, in this order; all when not given. A base counts in each that it is in.
     block
         bp of a block.
-    draws, shifts, seed
-        Of the bootstrap, of the null, and of both.
-
-    Raises
-    ------
-    ValueError
-        There is no landscape, they overlap, are by several models or have other controls; an element is unknown; an
-        array has another length; a number is too small.
+    draws, shifts
+        Of the bootstrap, and of the null.
 
     References
     ----------
@@ -82,12 +73,10 @@ def by_element(
     >>> from ntviz.genome import Interval
     >>> half = np.array([0.5, 0.5, 1.0, 1.0], np.float32)
     >>> toy = Landscape(Interval("1", 0, 4), half, half, half, "toy", 4)
-    >>> found = by_element(toy, {"end": np.array([0, 0, 1, 1], bool), "none": np.zeros(4, bool)})
+    >>> found = by_element(toy, {"end": np.array([0, 0, 1, 1], bool)})
     >>> found[found.measure == "probability"][["element", "n", "value", "difference"]].values.tolist()
-    [['all', 4, 0.75, 0.0], ['end', 2, 1.0, 0.25], ['none', 0, nan, nan]]
+    [['all', 4, 0.75, 0.0], ['end', 2, 1.0, 0.25]]
     """
-    import pandas as pd
-
     parts = _checked(landscapes)
     for name, number in (("block", block), ("draws", draws), ("shifts", shifts)):
         if number < 1:
@@ -108,7 +97,8 @@ def by_element(
 
     ones = [np.arange(circle.n + 1) for circle in circles]
     counts = {name: by_block(ones, name) for name in stretches}
-    measures, rows = measures_of(parts[0]), {}
+    controls = [name for control in parts[0].controls for name in (control, f"over_{control}")]
+    measures, rows = ["probability", "accuracy", "entropy", "perplexity", *controls], {}
     for measure in measures:
         # Of a loss the perplexity is reported.
         shown = np.exp if measure == "perplexity" else np.asarray
@@ -133,36 +123,28 @@ def by_element(
     return pd.DataFrame([rows[name, measure] for name in stretches for measure in measures], columns=COLUMNS)
 
 
-def measures_of(landscape: Landscape) -> list[str]:
-    """Names of what is reported."""
-    controls = [name for control in landscape.controls for name in (control, f"over_{control}")]
-    return ["probability", "accuracy", "entropy", "perplexity", *controls]
-
-
 def values_of(landscape: Landscape, measure: str) -> np.ndarray:
     """Values of each base [base] whose mean is reported; for the perplexity the loss in nats."""
     own = landscape.probability
     if measure == "perplexity":
         return -np.log(np.maximum(own, np.float32(FLOOR)))
-    if measure.startswith("over_"):
-        return own - landscape.controls[measure.removeprefix("over_")]
-    plain = {"probability": own, "accuracy": landscape.correct, "entropy": landscape.entropy}
-    return {**plain, **landscape.controls}[measure]
+    plain = {
+        "probability": own,
+        "accuracy": landscape.correct,
+        "entropy": landscape.entropy,
+        **landscape.controls,
+    }
+    return plain[measure] if measure in plain else own - landscape.controls[measure.removeprefix("over_")]
 
 
 class Circle:
-    """The known bases of a landscape, joined at their ends; stretches on it are [start, end) in known bases.
-
-    Blocks are of `block` bp of the contig, from its start.
-    """
+    """The known bases of a landscape, joined at their ends; stretches are [start, end) in known bases, blocks of `block` bp."""
 
     def __init__(self, landscape: Landscape, block: int) -> None:
-        self.known = np.isfinite(landscape.probability)
-        for values in landscape.controls.values():
-            # A base is counted in all measures or in none.
-            self.known &= np.isfinite(values)
-        self.before = np.zeros(len(self.known) + 1, np.int64)
-        np.cumsum(self.known, out=self.before[1:])
+        # A base is counted in all measures or in none.
+        every = [landscape.probability, *landscape.controls.values()]
+        self.known = np.logical_and.reduce([np.isfinite(values) for values in every])
+        self.before = _summed(self.known, np.int64)
         self.n = int(self.before[-1])
         start, end = landscape.interval.start, landscape.interval.end
         # Blocks without a known base say nothing.
@@ -171,14 +153,7 @@ class Circle:
         )
 
     def stretches(self, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Starts and ends of the stretches of a bool [base], without those of unknown bases only.
-
-        >>> from ntviz.genome import Interval
-        >>> values = np.array([0.5, np.nan, 0.5, 0.5], np.float32)
-        >>> toy = Circle(Landscape(Interval("1", 0, 4), values, values, values, "toy", 4), 2)
-        >>> [ends.tolist() for ends in toy.stretches(np.array([True, True, False, True]))]
-        [[0, 2], [1, 3]]
-        """
+        """Starts and ends of the stretches of a bool [base], without those of unknown bases only."""
         change = np.diff(np.asarray(inside, np.int8), prepend=0, append=0)
         starts, ends = self.before[np.flatnonzero(change == 1)], self.before[np.flatnonzero(change == -1)]
         kept = ends > starts
@@ -186,9 +161,7 @@ class Circle:
 
     def summed(self, values: np.ndarray) -> np.ndarray:
         """Sums [known + 1] of values [base] before each known base."""
-        sums = np.zeros(self.n + 1)
-        np.cumsum(values[self.known], dtype=np.float64, out=sums[1:])
-        return sums
+        return _summed(values[self.known], np.float64)
 
     def by_block(self, sums: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Sums over the stretches, cut at the edges of the blocks, [block]."""
@@ -214,19 +187,21 @@ class Circle:
         return np.array([(before(ends + move) - before(starts + move)).sum() for move in moves])
 
 
+def _summed(values: np.ndarray, dtype: type) -> np.ndarray:
+    sums = np.zeros(len(values) + 1, dtype)
+    np.cumsum(values, dtype=dtype, out=sums[1:])
+    return sums
+
+
 def _checked(landscapes: Landscape | Sequence[Landscape]) -> list[Landscape]:
     parts = [landscapes] if isinstance(landscapes, Landscape) else list(landscapes)
     if not parts:
         raise ValueError("There must be a landscape; received none. Pass what reconstruct gave.")
-    for name, values in (
-        ("be by one model", {part.model for part in parts}),
-        ("have the same controls", {tuple(sorted(part.controls)) for part in parts}),
-    ):
-        if len(values) > 1:
-            received = " and ".join(sorted(map(str, values)))
-            raise ValueError(
-                f"Landscapes in one table must {name}; received {received}. Make a table of each."
-            )
+    made = {f"{part.model} with controls {sorted(part.controls)}" for part in parts}
+    if len(made) > 1:
+        raise ValueError(
+            f"Landscapes in one table must be by one model and have the same controls; received {' and '.join(sorted(made))}."
+        )
     ordered = sorted(parts, key=lambda part: (canonical_contig(part.interval.chrom), part.interval.start))
     for one, other in pairwise(ordered):
         if one.interval.overlaps(other.interval):
@@ -238,26 +213,23 @@ def _checked(landscapes: Landscape | Sequence[Landscape]) -> list[Landscape]:
 
 
 def _indicators(
-    parts: list[Landscape],
-    elements: Annotation | pd.DataFrame | Mapping[str, np.ndarray],
-    kinds: Sequence[str] | None,
+    parts: list[Landscape], elements: Annotation | pd.DataFrame | Mapping[str, np.ndarray], kinds: Any
 ) -> dict[str, list[np.ndarray]]:
     """Which bases of each landscape are in each element, "all" first."""
-    found = {ALL: [np.ones(len(part), bool) for part in parts]}
-    if isinstance(elements, Mapping):
-        for name in elements if kinds is None else kinds:
-            if name not in elements:
-                raise ValueError(
-                    f"An element must be one of {', '.join(elements)}; received {name!r}. Pass its array too."
-                )
-            if len(parts) > 1 or np.shape(elements[name]) != (len(parts[0]),):
-                raise ValueError(
-                    f"An array of an element must cover one landscape, [{len(parts[0]):,}] bases; {name!r} has shape "
-                    f"{list(np.shape(elements[name]))} for {len(parts)}. Pass an Annotation or a table instead."
-                )
-            found[name] = [np.asarray(elements[name], bool)]
-        return found
-    known = elements if isinstance(elements, Annotation) else from_table(elements)
-    for name in known.kinds if kinds is None else kinds:
-        found[name] = [known.indicator(part.interval, name) for part in parts]
-    return found
+    every = {ALL: [np.ones(len(part), bool) for part in parts]}
+    if not isinstance(elements, Mapping):
+        known = elements if isinstance(elements, Annotation) else from_table(elements)
+        names = known.kinds if kinds is None else kinds
+        return every | {name: [known.indicator(part.interval, name) for part in parts] for name in names}
+    for name in elements if kinds is None else kinds:
+        if name not in elements:
+            raise ValueError(
+                f"An element must be one of {', '.join(elements)}; received {name!r}. Pass its array too."
+            )
+        if len(parts) > 1 or np.shape(elements[name]) != (len(parts[0]),):
+            raise ValueError(
+                f"An array of an element must cover one landscape, [{len(parts[0]):,}] bases; {name!r} has shape "
+                f"{list(np.shape(elements[name]))} for {len(parts)}. Pass an Annotation or a table instead."
+            )
+        every[name] = [np.asarray(elements[name], bool)]
+    return every

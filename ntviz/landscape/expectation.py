@@ -13,24 +13,14 @@ from ntviz.models.protocol import DNAModel
 
 @dataclass(frozen=True)
 class Expectation:
-    """Base probabilities of a sequence, each base hidden from the model together with the rest of its token.
-
-    Attributes
-    ----------
-    sequence
-        The upper-case sequence.
-    probabilities
-        [base, 4] in order ACGT: mean over frames and strands. NaN where no k-mer token covers the base.
-    readings
-        [base], how many frames and strands were averaged.
-    spread
-        [base], standard deviation over them of the probability of the reference base.
-    """
+    """Base probabilities of a sequence, each base hidden from the model together with the rest of its token."""
 
     sequence: str
-    probabilities: np.ndarray
-    readings: np.ndarray
-    spread: np.ndarray
+    probabilities: (
+        np.ndarray
+    )  # [base, 4] in order ACGT: mean over frames and strands; NaN where no k-mer token covers the base
+    readings: np.ndarray  # [base], how many frames and strands were averaged
+    spread: np.ndarray  # [base], standard deviation over them of the probability of the reference base
 
     @property
     def reference(self) -> np.ndarray:
@@ -42,9 +32,9 @@ class Expectation:
     @property
     def information(self) -> np.ndarray:
         """[base] bits: 2 minus the entropy of the four probabilities; 0 says nothing, 2 leaves no doubt."""
-        p = self.probabilities
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return 2 + np.where(p > 0, p * np.log2(p), 0 * p).sum(axis=1)
+        from scipy.special import entr
+
+        return 2 - entr(self.probabilities).sum(axis=1) / np.log(2)
 
     @property
     def loss(self) -> float:
@@ -74,23 +64,14 @@ def masked(
 
     Parameters
     ----------
-    model
-        Any model with tokens, a mask and logits.
     sequence
         Upper-case A, C, G, T, N, within the model's limit in every frame.
     frames
         Frames averaged, 1 to k; default all k. There are frames x tokens (x 2 strands) passes.
     both_strands
         Also reads the reverse complement, and averages.
-    batch_tokens
-        Tokens a forward pass holds.
     what
         Name of the progress bar; None for none.
-
-    Raises
-    ------
-    ValueError
-        The number of frames is not 1 to k, or the sequence is not one the model takes.
 
     References
     ----------
@@ -102,8 +83,8 @@ def masked(
         raise ValueError(
             f"frames must lie in 1 to {reader.k}, the bases of a token; received {frames}. Leave it out for all of them."
         )
-    strands = (False, True) if both_strands else (False,)
-    plain = [Reading(sequence, reverse, phase=phase) for reverse in strands for phase in range(count)]
+    strands = range(1 + both_strands)
+    plain = [Reading(sequence, bool(reverse), phase=phase) for reverse in strands for phase in range(count)]
     starts = list(map(reader.starts, plain))
     where = [(way, token, start) for way, of in enumerate(starts) for token, start in enumerate(of)]
     work = [plain[way]._replace(masked=(token,)) for way, token, _ in where]

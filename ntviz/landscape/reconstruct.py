@@ -3,31 +3,38 @@
 A run may be killed at any moment and go on, by itself or as many shards: the bytes are always the same.
 """
 
+# ruff: noqa: A002  bins are called bin
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ntviz import environment, storage
+from ntviz.annotation import Annotation
 from ntviz.genome import Interval, canonical_contig
 from ntviz.genome import sequence as dna
-from ntviz.landscape.plan import PIECE, Options, Plan, Stretch, plan, runs, whole_tokens
-from ntviz.landscape.result import Landscape, check_track
+from ntviz.landscape.by_element import by_element
+from ntviz.landscape.result import Landscape, check_track, cuts
 from ntviz.masking import Reader, Reading
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.statistics import ratio, seed_of
-from ntviz.storage import Finished, Output, Pieces, Unfinished
-
-if TYPE_CHECKING:
-    from ntviz.annotation import Annotation
+from ntviz.storage import AnyPath, Finished, Output, Pieces, Unfinished
+from ntviz.tokens import Vocabulary
 
 SUFFIXES = (".npz", ".bedgraph")
+CONTROLS = ("composition", "shuffled")
+LAPTOP_BP = 1_536
+"""Longest window by default: the cost of a pass grows with it, and faster than it."""
+PIECE = 250_000
+"""bp that are finished, and written, at a time."""
 
 
 def reconstruct(
@@ -35,7 +42,7 @@ def reconstruct(
     reference: Reference,
     interval: Interval | str,
     *,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     share: float | None = 0.15,
     frames: int = 1,
     both_strands: bool = False,
@@ -57,19 +64,16 @@ def reconstruct(
     ----------
     model
         Any `models.DNAModel` over k-mers with a mask.
-    reference
-        Where the bases come from.
     interval
         0-based half-open, or text such as "chr20:1-60,000"; its strand does not matter. `reference.whole(chrom)`
         is a whole chromosome.
     out
         Folder for finished pieces. A run that was killed goes on from there, and a piece that is lost or damaged is
-        made again alone. The arrays of the result are then files mapped into memory, so that memory stays flat.
+        made again alone. The arrays of the result are then files mapped into memory.
     share
-        Share of the tokens hidden at once, up to 0.5: every (1 / share)th token, rounded, in as many passes, so that
-        every token is hidden exactly once. None hides one token at a time. **The two are not the same question**: with
-        a share the model sees less around each token, as it did in training, and probabilities differ base by base.
-        One by one takes a pass a token, ten to twenty times as long with the default window.
+        Share of the tokens hidden at once, up to 0.5: every (1 / share)th token, in as many passes, so that every token is
+        hidden exactly once. None hides one token at a time, ten to twenty times as long. **The two are not the same
+        question**: with a share the model sees less around each token, as in training, and probabilities differ.
     frames
         Ways of cutting the contig into tokens that are averaged, 1 to k. With 1, tokens begin at multiples of k.
     both_strands
@@ -81,22 +85,10 @@ def reconstruct(
         the window when not given, so that each base is read in two windows and answered for by one.
     control
         Any of "composition" (free) and "shuffled" (doubles the work); see `Landscape.controls`. () for none.
-    seed
-        Of the shuffles.
-    batch_tokens
-        Tokens of a forward pass at most, unless a window has more.
     piece
         bp that are finished, and written, at a time.
     what
         Name of the progress bar; None for none.
-
-    Raises
-    ------
-    ValueError
-        The contig is unknown; the interval is not on it or holds only N; a number is out of range; the model has
-        no mask, or tokens of many lengths; the folder was made with other settings.
-    OSError
-        A piece cannot be written; those before it are kept.
 
     References
     ----------
@@ -116,16 +108,16 @@ def reconstruct(
 
 
 def reconstruct_file(
-    out: str | os.PathLike[str],
+    out: AnyPath,
     model: DNAModel,
     reference: Reference,
     interval: Interval | str,
     *,
     shard: tuple[int, int] = (1, 1),
-    cache: str | os.PathLike[str] | None = None,
+    cache: AnyPath | None = None,
     overwrite: bool = False,
     track: str = "probability",
-    bin: int = 1,  # noqa: A002
+    bin: int = 1,
     elements: Annotation | None = None,
     what: str | None = "reconstructing",
     notes: Sequence[str] = (),
@@ -140,31 +132,20 @@ def reconstruct_file(
     ----------
     out
         Where to: .npz for all arrays (`Landscape.load`), or .bedgraph for one track; 0-based half-open as bedGraph is.
-    model, reference, interval, options
-        As of `reconstruct`.
     shard
-        (i, n) from 1: only every n-th piece is made, and nothing is written but pieces. When all shards are done, the
-        run without a shard writes `out`.
+        (i, n) from 1: only every n-th piece is made. When all shards are done, the run without a shard writes `out`.
     cache
-        Folder of pieces, kept; None uses `out` + ".parts" and removes it in the end. Pieces are found by what they
-        follow from (weights, bases, options), never by names.
+        Folder of pieces, kept, and found by what they follow from; None uses `out` + ".parts", which is removed in the end.
     overwrite
         Whether `out` may be there already. That of a run which did not end may always.
     track, bin
         Of a bedGraph; see `Landscape.bedgraph`.
     elements
-        Of `x.npz` and `x.bedgraph`, `x.elements.tsv` is then `by_element` over these, and `x.json` says what it follows
-        from.
-    what
-        Name of the progress bar; None for none.
+        Of `x.npz`, `x.elements.tsv` is then `by_element` over these, and `x.json` says what it follows from.
     notes
         Sentences on the inputs, put into `x.json`.
-
-    Raises
-    ------
-    ValueError, FileExistsError
-        `out` has another ending, or is there from a run that ended; the model does not say which weights it has; or as
-        `reconstruct`.
+    options
+        As of `reconstruct`, and what it raises; a FileExistsError where `out` is there from a run that ended.
     """
     target = output(out, cache, track=track, bin=bin)
     storage.share(0, shard)
@@ -183,8 +164,6 @@ def reconstruct_file(
     found, path = _assembled(asked, folder), target.path
     written = [path]
     if elements is not None:
-        from ntviz.landscape.by_element import by_element
-
         written.append(storage.write_table(by_element(found, elements), path.with_suffix(".elements.tsv")))
         about = {"model": found.model, "interval": found.interval.label(), "settings": found.settings}
         written.append(storage.write_card(path, notes, summary=repr(found), **about))
@@ -197,16 +176,180 @@ def reconstruct_file(
     return Finished(tuple(written), repr(found))
 
 
-def output(
-    out: str | os.PathLike[str],
-    cache: str | os.PathLike[str] | None = None,
-    *,
-    track: str = "probability",
-    bin: int = 1,  # noqa: A002
-) -> Output:
+def output(out: AnyPath, cache: AnyPath | None = None, *, track: str = "probability", bin: int = 1) -> Output:
     """Where a landscape goes, by an ending that is known."""
     check_track(track, bin)
     return Output.of(out, cache, SUFFIXES, "A landscape")
+
+
+# What is asked, checked -----------------------------------------------------------------------------------------------
+
+
+class Stretch(NamedTuple):
+    """Consecutive bases on the forward strand of a contig, 0-based half-open."""
+
+    start: int
+    end: int
+
+
+def runs(sequence: str, start: int) -> list[Stretch]:
+    """The stretches without N of a sequence whose first base is at `start`."""
+    return [Stretch(start + run.start(), start + run.end()) for run in re.finditer("[^N]+", sequence)]
+
+
+def whole_tokens(run: Stretch, k: int, frame: int) -> Stretch:
+    """The part of a run that whole tokens cover, those that begin at `frame` modulo k; it may be empty.
+
+    >>> tuple(whole_tokens(Stretch(4, 20), 6, 1))
+    (7, 19)
+    """
+    start = run.start + (frame - run.start) % k
+    return Stretch(start, max(start, run.end - (run.end - frame) % k))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How tokens are hidden, in what windows, and with what controls; as of `reconstruct`."""
+
+    share: float | None = 0.15
+    frames: int = 1
+    both_strands: bool = False
+    window: int | None = None
+    flank: int | None = None
+    control: str | Sequence[str] = ("composition",)
+    seed: int = 0
+    batch_tokens: int = 16_384
+    piece: int = PIECE
+
+    def __post_init__(self) -> None:
+        if self.share is not None and not 0 < self.share <= 0.5:
+            raise ValueError(
+                f"share must lie above 0 and up to 0.5 of the tokens; received {self.share}. Use 0.15 as in training, or "
+                "None to hide one token at a time."
+            )
+        given = (self.control,) if isinstance(self.control, str) else self.control
+        if unknown := set(given) - set(CONTROLS):
+            raise ValueError(
+                f"A control must be one of {', '.join(CONTROLS)}; received {unknown.pop()!r}. Use () for none."
+            )
+        if self.batch_tokens < 1 or self.piece < 1:
+            raise ValueError(
+                f"batch_tokens and piece must be at least 1; received {self.batch_tokens} and {self.piece} bp. Leave them out."
+            )
+
+    @property
+    def apart(self) -> int | None:
+        """Every which token is hidden at once; None: one at a time."""
+        return None if self.share is None else round(1 / self.share)
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        """Names of the controls, always in the same order."""
+        return tuple(name for name in CONTROLS if name == self.control or name in tuple(self.control))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that the numbers of a landscape follow from, but for bases and weights.
+
+    Windows overlap and are anchored at the start of the contig, so that no base depends on where an interval begins. Of a
+    window `flank` bp at either end are read and not answered for; the rest, the core, is. Cores touch.
+    """
+
+    model: str  # its name
+    interval: Interval  # without strand
+    options: Options
+    window: int
+    flank: int
+    length: int  # of the contig
+    k: int
+    settings: dict[str, Any]  # the same as plain data, and which weights; batches change nothing
+
+    @property
+    def core(self) -> int:
+        return self.window - 2 * self.flank
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the arrays."""
+        return "probability", "correct", "entropy", *self.options.controls
+
+    @property
+    def pieces(self) -> list[Stretch]:
+        """Finished, and written, one at a time; cut at every multiple of whole cores."""
+        size = max(1, self.options.piece // self.core) * self.core
+        return [Stretch(*piece) for piece in cuts(self.interval.start, self.interval.end, size)]
+
+    def windows(self, start: int, end: int) -> list[tuple[Stretch, Stretch]]:
+        """The cores that hold a base of start to end, and what is read for each: it and its flanks, as far as the contig goes."""
+        cores = [Stretch(at, at + self.core) for at in range(start // self.core * self.core, end, self.core)]
+        flank, length = self.flank, self.length
+        return [(one, Stretch(max(0, one.start - flank), min(length, one.end + flank))) for one in cores]
+
+
+def plan(model: Any, reference: Reference, interval: Interval | str, options: Options) -> Plan:
+    """The plan for a model, with every number in its range; a ValueError as of `reconstruct`."""
+    place = Interval.from_str(interval) if isinstance(interval, str) else interval
+    length, k = check_place(reference, place), _bases_of_a_token(model)
+    place = Interval(place.chrom, place.start, place.end)
+    if not 1 <= options.frames <= k:
+        raise ValueError(
+            f"frames must lie in 1 to {k}, the bases of a token; received {options.frames}. Use 1 or {k}."
+        )
+    usual = min(model.max_bp, LAPTOP_BP)
+    given = usual if options.window is None else options.window
+    window = given // k * k
+    if not 3 * k <= window <= model.max_bp:
+        raise ValueError(
+            f"A window must have 3 tokens, {3 * k} bp, to the {model.max_bp:,} bp that {model.name} reads; received "
+            f"{given:,}. Leave it out for {usual:,}."
+        )
+    flank, most = (window // 4 if options.flank is None else options.flank) // k * k, (window - k) // 2
+    if not 0 <= flank <= most:
+        raise ValueError(
+            f"Two flanks must leave a token of the window of {window:,} bp; received flanks of {options.flank} bp. Use at "
+            f"most {most // k * k:,}."
+        )
+    settings = {
+        "format": 1, "model": model.name, "weights": model.info.get("weights_sha256"), "dtype": model.info.get("dtype"),
+        "contig": canonical_contig(place.chrom), "contig_length": length, "start": place.start, "end": place.end,
+        "window": window, "flank": flank, "tokens_apart": options.apart, "frames": options.frames,
+        "both_strands": options.both_strands, "controls": list(options.controls), "seed": options.seed,
+        "piece": options.piece,
+    }  # fmt: skip
+    return Plan(model.name, place, options, window, flank, length, k, settings)
+
+
+def check_place(reference: Reference, interval: Interval) -> int:
+    """The length of the contig; refuses what is not on it or holds only N, and reads no further than the first base."""
+    length = reference.whole(interval.chrom).end
+    if interval.start < 0 or interval.end > length:
+        raise ValueError(
+            f"An interval must lie on its contig; received {interval.label()}, and {interval.chrom} has "
+            f"{length:,} bp. Narrow it."
+        )
+    for start, end in cuts(interval.start, interval.end, 1_000_000):
+        if reference.fetch(Interval(interval.chrom, start, end)).sequence.strip("N"):
+            return length
+    raise ValueError(
+        f"An interval must hold a base that is known; {interval.label()} holds only N. Choose another region."
+    )
+
+
+def _bases_of_a_token(model: Any) -> int:
+    """The k of a model with a mask over k-mers; others are refused."""
+    try:
+        vocabulary = model.tokenize("A").vocabulary
+        _ = model.mask_id
+    except (AttributeError, ValueError) as error:
+        raise ValueError(
+            f"A landscape needs a model that was trained with a mask; {getattr(model, 'name', model)} has none ({error})."
+        ) from error
+    if not isinstance(vocabulary, Vocabulary):
+        raise ValueError(
+            f"A landscape needs tokens of one length, k bases each; {model.name} has {vocabulary.name}."
+        )
+    return vocabulary.k
 
 
 # Pieces ---------------------------------------------------------------------------------------------------------------
@@ -218,16 +361,16 @@ def _answer(
     asked: Plan,
     folder: Pieces | None,
     shard: tuple[int, int],
-    what: str | None,
+    what: Any,
 ) -> list[dict[str, np.ndarray]]:
     """The pieces of a shard, arrays by name, in order; with a folder they are kept there, and none is returned."""
     mine = [asked.pieces[number] for number in storage.share(len(asked.pieces), shard)]
-    total, chrom, tiling = sum(place.end - place.start for place in mine), asked.interval.chrom, asked.tiling
+    total, chrom = sum(place.end - place.start for place in mine), asked.interval.chrom
     made: list[dict[str, np.ndarray]] = []
     with nullcontext() if what is None else environment.progress(total=total, what=what, unit="bp") as bar:
         for place in mine:
-            cores = list(tiling.cores(place.start, place.end))
-            seen = Stretch(tiling.window_of(cores[0]).start, tiling.window_of(cores[-1]).end)
+            windows = [window for _, window in asked.windows(*place)]
+            seen = Stretch(windows[0].start, windows[-1].end)
             text = reference.fetch(Interval(chrom, *seen)).sequence
             # A piece is made again where it is missing, damaged, or of other bases.
             about = {"bases": hashlib.blake2b(text.encode("ascii"), digest_size=16).hexdigest()}
@@ -248,7 +391,7 @@ def _name(place: Stretch) -> str:
 
 
 def _assembled(asked: Plan, folder: Pieces) -> Landscape:
-    """The landscape from a folder in which every piece is there: its arrays are read-only files mapped into memory."""
+    """The landscape from a folder with every piece: its arrays are read-only files mapped into memory."""
     files, names = {key: folder.folder / f"{key}.npy" for key in asked.names}, list(map(_name, asked.pieces))
     first, n = asked.interval.start, len(asked.interval)
     with ExitStack() as stack:
@@ -263,9 +406,9 @@ def _assembled(asked: Plan, folder: Pieces) -> Landscape:
     return _landscape(asked, {key: np.load(path, mmap_mode="r") for key, path in files.items()})
 
 
-def _landscape(asked: Plan, found: dict[str, np.ndarray]) -> Landscape:
-    main = [found.pop(name) for name in ("probability", "correct", "entropy")]
-    return Landscape(asked.interval, *main, asked.model, asked.tiling.length, found, asked.settings)
+def _landscape(asked: Plan, arrays: dict[str, np.ndarray]) -> Landscape:
+    main = [arrays.pop(name) for name in ("probability", "correct", "entropy")]
+    return Landscape(asked.interval, *main, asked.model, asked.length, arrays, asked.settings)
 
 
 class _Sums:
@@ -299,10 +442,7 @@ class _Sums:
 def readings(
     text: str, place: Stretch, wanted: Stretch, *, k: int, apart: int | None, both_strands: bool
 ) -> Iterator[tuple[Reading, np.ndarray]]:
-    """Readings that hide every token with a wanted base exactly once a strand, and where those asked for begin on the contig.
-
-    The text is of whole tokens without N at a place; every `apart`th token is hidden at once, or one at a time.
-    """
+    """Readings that hide every token with a wanted base exactly once a strand, and where those asked for begin on the contig."""
     starts = place.start + k * np.arange(len(text) // k)
     answered = (starts < wanted.end) & (starts + k > wanted.start)
     # Numbers of tokens from the start of the contig: the same tokens are hidden together in every window.
@@ -320,9 +460,9 @@ def _piece(model: DNAModel, asked: Plan, place: Stretch, text: str, first: int) 
     plain = _Sums(place, dna.codes(text[place.start - first : place.end - first]))
     turned = _Sums(place, np.full(n, 4, np.uint8))
     composition = np.full(n, np.nan, np.float32)
+    how: dict[str, Any] = {"k": asked.k, "apart": options.apart, "both_strands": options.both_strands}
     work: list[tuple[Reading, np.ndarray, Stretch, _Sums]] = []
-    for core in asked.tiling.cores(place.start, place.end):
-        window = asked.tiling.window_of(core)
+    for core, window in asked.windows(*place):
         for run in runs(text[window.start - first : window.end - first], window.start):
             wanted = Stretch(max(core.start, place.start, run.start), min(core.end, place.end, run.end))
             if wanted.start >= wanted.end:
@@ -343,12 +483,11 @@ def _piece(model: DNAModel, asked: Plan, place: Stretch, text: str, first: int) 
                 for frame in range(options.frames):
                     part = whole_tokens(run, asked.k, frame)
                     tokens = letters[part.start - run.start : part.end - run.start]
-                    how = {"k": asked.k, "apart": asked.apart, "both_strands": options.both_strands}
                     work += [(*one, wanted, sums) for one in readings(tokens, part, wanted, **how)]
     reader = Reader(model, batch_tokens=options.batch_tokens)
     answers = reader.masked([reading for reading, *_ in work])
     for (reading, logits), (_, starts, wanted, sums) in zip(answers, work, strict=True):
         sums.add(starts, reader.base_probs(reading, logits), wanted)
-    found = dict(zip(("probability", "correct", "entropy"), plain.summary(), strict=True))
     controls = {"composition": composition, "shuffled": turned.summary()[0]}
-    return found | {name: controls[name] for name in options.controls}
+    arrays = [*plain.summary(), *(controls[name] for name in options.controls)]
+    return dict(zip(asked.names, arrays, strict=True))

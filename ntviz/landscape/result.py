@@ -1,12 +1,13 @@
 """`Landscape`: what a model reconstructs at each base of an interval, on disk and as tracks."""
 
+# ruff: noqa: A002  bins are called bin
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from importlib import import_module
-from itertools import islice, pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from ntviz import storage
 from ntviz.genome import Interval
+from ntviz.statistics import ratio
+from ntviz.storage import AnyPath
 
 TRACKS = ("probability", "entropy", "correct", "perplexity")
 FLOOR = 1e-6
@@ -30,18 +33,14 @@ class Landscape:
     Attributes
     ----------
     interval
-        Of the genome; its first base is the first of every array, as arrays are on the forward strand.
+        Of the genome; arrays are on its forward strand.
     probability
         [base] float32, of the reference base, hidden from the model with the rest of its token. NaN at N, and where no
-        whole token fits beside N or an end of the contig.
+        whole token fits beside N or an end of the contig; the others likewise.
     correct
-        [base] float32, 1 where the reference base was the most probable, 0 where not, NaN as above.
+        [base] float32, 1 where the reference base was the most probable, 0 where not.
     entropy
-        [base] float32, bits, of the four probabilities: 0 leaves no doubt, 2 says nothing. NaN as above.
-    model
-        Name of the model.
-    contig_length
-        bp of the contig, which tracks need.
+        [base] float32, bits, of the four probabilities: 0 leaves no doubt, 2 says nothing.
     controls
         [base] float32 by name: the probability of the base by what knows no order. "composition": share of this base among
         the others of the window. "shuffled": the same model on the window shuffled with its dinucleotides kept, asked for
@@ -55,7 +54,7 @@ class Landscape:
     correct: np.ndarray
     entropy: np.ndarray
     model: str
-    contig_length: int
+    contig_length: int  # bp, which tracks need
     controls: dict[str, np.ndarray] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -68,7 +67,6 @@ class Landscape:
                 )
 
     def __len__(self) -> int:
-        """Number of bases."""
         return len(self.interval)
 
     def __repr__(self) -> str:
@@ -101,30 +99,20 @@ class Landscape:
 
     # Files ------------------------------------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(self, path: AnyPath) -> Path:
         """The path of one .npz with all arrays, and the rest as JSON in it; it appears whole or not at all."""
+        place = self.interval
         about = {
-            "format": _FORMAT,
-            "interval": [self.interval.chrom, self.interval.start, self.interval.end],
-            "model": self.model,
-            "contig_length": self.contig_length,
+            **{"format": _FORMAT, "interval": [place.chrom, place.start, place.end]},
+            **{name: getattr(self, name) for name in ("model", "contig_length", "settings")},
             "controls": list(self.controls),
-            "settings": self.settings,
         }
         arrays = {f"control_{name}": values for name, values in self.controls.items()}
         return storage.save(path, about, {name: getattr(self, name) for name in _ARRAYS} | arrays)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Landscape:
-        """A landscape as `save` wrote it.
-
-        Raises
-        ------
-        FileNotFoundError
-            There is no such file.
-        ValueError
-            It is damaged, of another version, or no landscape.
-        """
+    def load(cls, path: AnyPath) -> Landscape:
+        """A landscape as `save` wrote it; a ValueError where the file is damaged, of another version, or no landscape."""
         about, arrays = storage.load(path, _ARRAYS, version=_FORMAT)
         controls = {name: arrays[f"control_{name}"] for name in about["controls"]}
         values = [arrays[name] for name in _ARRAYS]
@@ -138,21 +126,14 @@ class Landscape:
         return track_rows(getattr(self, what), self.interval.start, size)
 
     def bedgraph(
-        self,
-        path: str | os.PathLike[str],
-        what: str = "probability",
-        *,
-        bin: int = 1,  # noqa: A002
-        chrom: str | None = None,
+        self, path: AnyPath, what: str = "probability", *, bin: int = 1, chrom: str | None = None
     ) -> Path:
-        """The path of a bedGraph: 0-based half-open, sorted, without overlaps, ready for bedGraphToBigWig.
+        """The path of a bedGraph: 0-based half-open, sorted, without overlaps, whole or not at all.
 
         Stretches of one value are one line, and N have none. Values have six significant digits.
 
         Parameters
         ----------
-        path
-            File to write, whole or not at all.
         what
             "probability", "entropy" (bits), "correct" or "perplexity".
         bin
@@ -160,49 +141,32 @@ class Landscape:
             multiples of this number.
         chrom
             Name of the contig in the file, such as "chr20" for a browser; as in the interval when not given.
-
-        Raises
-        ------
-        ValueError
-            There is no such track, or the bin is below 1.
         """
-        name = chrom or self.interval.chrom
-        rows = self._rows(what, bin)
+        name, rows = chrom or self.interval.chrom, self._rows(what, bin)
         with storage.atomic_write(path, "w") as handle:
-            for start, end, value in rows:
-                handle.write(f"{name}\t{start}\t{end}\t{value:.6g}\n")
+            handle.writelines(f"{name}\t{start}\t{end}\t{value:.6g}\n" for start, end, value in rows)
         return Path(path)
 
-    def chrom_sizes(self, path: str | os.PathLike[str], *, chrom: str | None = None) -> Path:
+    def chrom_sizes(self, path: AnyPath, *, chrom: str | None = None) -> Path:
         """The path of the file of names and lengths that bedGraphToBigWig asks for: one line, of this contig."""
         with storage.atomic_write(path, "w") as handle:
             handle.write(f"{chrom or self.interval.chrom}\t{self.contig_length}\n")
         return Path(path)
 
     def bigwig(
-        self,
-        path: str | os.PathLike[str],
-        what: str = "probability",
-        *,
-        bin: int = 1,  # noqa: A002
-        chrom: str | None = None,
+        self, path: AnyPath, what: str = "probability", *, bin: int = 1, chrom: str | None = None
     ) -> Path:
-        """The path of a bigWig with the rows of `bedgraph`; an ImportError without the package pyBigWig."""
+        """The path of a bigWig with the rows of `bedgraph`; an ImportError without the extra `bigwig`."""
         rows, name = self._rows(what, bin), chrom or self.interval.chrom
         try:
-            opener = import_module("pyBigWig").open
+            from pybigtools import open as opened
         except ImportError as error:
             raise ImportError(
-                "A bigWig needs the package pyBigWig, which is not installed. Install it (pip install pyBigWig), or "
-                "write bedgraph() and chrom_sizes() and run bedGraphToBigWig."
+                "A bigWig needs the package pybigtools, which is not installed. Run `pip install 'ntviz[bigwig]'`, or write "
+                "bedgraph() and chrom_sizes() and run bedGraphToBigWig."
             ) from error
-        with storage.beside(path) as part:
-            track = opener(str(part), "w")
-            track.addHeader([(name, self.contig_length)])
-            while batch := list(islice(rows, 100_000)):
-                starts, ends, values = map(list, zip(*batch, strict=True))
-                track.addEntries([name] * len(batch), starts, ends=ends, values=values)
-            track.close()
+        with storage.beside(path, ".bw") as part:
+            opened(str(part), "w").write({name: self.contig_length}, ((name, *row) for row in rows))
             os.replace(part, path)
         return Path(path)
 
@@ -211,8 +175,7 @@ def check_track(track: str, size: int) -> None:
     """Refuses a track that there is not, and bins of no base."""
     if track not in TRACKS or size < 1:
         raise ValueError(
-            f"A track must be one of {', '.join(TRACKS)}, in bins of at least 1 bp; received {track!r} in {size}. Choose "
-            "one of these."
+            f"A track must be one of {', '.join(TRACKS)}, in bins of at least 1 bp; received {track!r} in {size}."
         )
 
 
@@ -231,36 +194,25 @@ def track_rows(values: np.ndarray, start: int, size: int = 1) -> Iterator[tuple[
     `values` [base] begin at `start`. A row is of bins of `size` bp, cut at multiples of it; its value is the mean of the
     bases that are known, and it reaches over all bases of the bin, unless all are NaN.
 
-    Examples
-    --------
-    >>> list(track_rows(np.array([0.5, 0.5, np.nan, 1.0, 0.0]), 9))
-    [(9, 11, 0.5), (12, 13, 1.0), (13, 14, 0.0)]
     >>> list(track_rows(np.array([0.5, 0.5, np.nan, 1.0, 0.5]), 9, 2))
     [(9, 12, 0.5), (12, 14, 0.75)]
     """
-    held: tuple[int, int, float] | None = None
-    for low, high in cuts(start, start + len(values), max(1, _CHUNK // size) * size):
-        for row in _rows(np.asarray(values[low - start : high - start]), low, size):
-            if held is not None and held[1:] == (row[0], row[2]):
-                held = (held[0], *row[1:])
-                continue
-            if held is not None:
-                yield held
-            held = row
-    if held is not None:
-        yield held
+    pieces = cuts(start, start + len(values), max(1, _CHUNK // size) * size)
+    bins = (one for low, high in pieces for one in _bins(values[low - start : high - start], low, size))
+    held = nothing = (start, start, math.nan)
+    for row in chain(bins, [nothing]):
+        if row[2] == held[2]:
+            held = (held[0], *row[1:])
+            continue
+        if not math.isnan(held[2]):
+            yield held
+        held = row
 
 
-def _rows(values: np.ndarray, start: int, size: int) -> Iterator[tuple[int, int, float]]:
-    """Rows of one chunk."""
-    numbers = (start + np.arange(len(values))) // size
-    firsts = np.flatnonzero(np.diff(numbers, prepend=-1))
+def _bins(values: np.ndarray, start: int, size: int) -> Iterator[tuple[int, int, float]]:
+    firsts = np.flatnonzero(np.diff((start + np.arange(len(values))) // size, prepend=-1))
     known = np.isfinite(values)
-    counts = np.add.reduceat(known.astype(np.int64), firsts)
     sums = np.add.reduceat(np.where(known, values, 0).astype(np.float64), firsts)
-    means = (sums / np.maximum(counts, 1)).round(9)
-    new = np.r_[True, (means[1:] != means[:-1]) | ((counts[1:] > 0) != (counts[:-1] > 0))]
-    heads, edges = np.flatnonzero(new), np.r_[firsts, len(values)]
-    for head, tail in pairwise([*heads.tolist(), len(firsts)]):
-        if counts[head]:
-            yield start + int(edges[head]), start + int(edges[tail]), float(means[head])
+    means = ratio(sums, np.add.reduceat(known.astype(np.int64), firsts)).round(9)
+    edges = start + np.append(firsts, len(values))
+    return zip(edges[:-1].tolist(), edges[1:].tolist(), means.tolist(), strict=True)

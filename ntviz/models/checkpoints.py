@@ -1,4 +1,4 @@
-"""Checkpoint directories: where they are, and their tensors. Reads safetensors and weights-only .bin; nothing else."""
+"""Checkpoints: where they are, their config.json and tensors, and the model that they make. Reads safetensors and weights-only .bin."""
 
 from __future__ import annotations
 
@@ -32,9 +32,57 @@ _ENDS = {"gamma": "weight", "beta": "bias"}
 """Of a LayerNorm as TensorFlow, and `save_pretrained` of transformers 5 for ESM, name it."""
 
 
+def load(
+    name_or_path: str | os.PathLike[str] = "ntviz-mini", *, device: str = "auto", dtype: str = "float32",
+    revision: str | None = None, max_tokens: int | None = None,
+) -> Any:  # fmt: skip
+    """A model ready for `forward` and `embed`, from a directory, the bundle, the Hugging Face cache or the hub.
+
+    A `NucleotideTransformer`, or a peer where config.json is that of DNABERT-2, HyenaDNA, Enformer, BPNet or SpliceAI. Never runs code
+    from the hub. Warns with `LicenceNotice` when the weights are not free for commercial use. An encoder saved without its
+    language-model head gives hidden states, attentions and `embed`.
+
+    Parameters
+    ----------
+    name_or_path
+        A checkpoint directory, a short name (`ntviz models` lists them), or a hub repository. A directory that is called as
+        a known model comes before it if it holds a checkpoint; `info["origin"]` says which was.
+    device, dtype
+        "auto" (a GPU when there is one), "cpu", "cuda", "cuda:1" or "mps"; "float32", "bfloat16" or "float16".
+    revision
+        The hub's branch, tag or commit.
+    max_tokens
+        Overrides the length limit, `<cls>` included. Rotary models run beyond the published limit; quality falls.
+
+    Raises
+    ------
+    FileNotFoundError
+        The checkpoint, its config.json, its weights or one of its shards is not there.
+    ValueError
+        An unknown name, device or dtype; a damaged file, or a pickle that holds more than tensors; a tensor that is missing,
+        unknown, not finite or of another shape than config.json implies.
+    """
+    from ntviz.models import nucleotide_transformer, peers
+    from ntviz.models.model import DTYPES
+
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
+    located = locate(name_or_path, revision=revision)
+    where, family = environment.device(device), peers.family(located.directory) or nucleotide_transformer
+    model = family.load(located, max_tokens).placed(located, where, DTYPES[dtype])
+    licence, shared = (
+        located.licence,
+        ", and so is what is derived from them (embeddings, adapters, fine-tuned models)",
+    )
+    if "-NC" in licence:
+        notice = f"The weights of {model.name} are licensed {licence}: not for commercial use{shared * ('-SA' in licence)}."
+        warnings.warn(notice, registry.LicenceNotice, stacklevel=2)
+    return model
+
+
 @dataclass(frozen=True)
 class Located:
-    """A checkpoint directory and how it was found: the folder, the named checkpoint that it is, if any, and what it is called.
+    """A checkpoint directory: the named checkpoint that it is, if any, its name, and where it comes from, in words.
 
     `revision` is the hub's commit, "local", "bundle" or the package that it comes from.
     """
@@ -43,22 +91,12 @@ class Located:
     spec: registry.ModelSpec | registry.PeerSpec | None
     revision: str
     name: str
+    origin: str = "Hugging Face hub"
 
     @property
     def licence(self) -> str:
         """Licence of the weights, as far as it is known."""
         return self.spec.licence if self.spec is not None else "not stated"
-
-    @property
-    def origin(self) -> str:
-        """Where it was taken from, in words."""
-        if self.revision == "local":
-            known = registry.find(str(self.directory))
-            before = f", which comes before the known model {known.name}" if known is not None else ""
-            return f"folder {self.directory}{before}"
-        if self.revision == "bundle":
-            return "bundle of ntviz"
-        return self.revision if self.revision.startswith("package ") else "Hugging Face hub"
 
 
 def local(directory: Path) -> Located:
@@ -66,14 +104,15 @@ def local(directory: Path) -> Located:
     if (directory / _UNPACKED / _KERAS).is_file():
         directory = directory / _UNPACKED
     spec = registry.find("spliceai-10k" if (directory / _KERAS).is_file() else directory.name)
-    return Located(directory, spec, "local", spec.name if spec is not None else directory.name)
+    known = registry.find(str(directory))
+    before = f", which comes before the known model {known.name}" if known is not None else ""
+    return Located(
+        directory, spec, "local", spec.name if spec else directory.name, f"folder {directory}{before}"
+    )
 
 
 def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -> Located:
-    """The checkpoint's directory: a local one, the bundle's, the Hugging Face cache's, or freshly downloaded; see `models.load`.
-
-    A directory called as a known model is taken before it where it holds a checkpoint.
-    """
+    """The checkpoint's directory: a local one, the bundle's, the Hugging Face cache's, or freshly downloaded; see `models.load`."""
     name = os.fspath(name_or_path)
     path, spec = Path(name).expanduser(), registry.find(name)
     holds = any((path / held).is_file() for held in ("config.json", _KERAS, _UNPACKED / _KERAS))
@@ -85,20 +124,19 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
             # The package is not imported.
             directory = Path(str(importlib.metadata.distribution(package).locate_file(inside)))
             if directory.is_dir():
-                return Located(directory, spec, f"package {package} {version}", spec.name)
+                origin = f"package {package} {version}"
+                return Located(directory, spec, origin, spec.name, origin)
         raise FileNotFoundError(
             f"{spec.name} is read from the package {package} {version}, which is not installed. Run `pip install --no-deps "
-            f"{package}=={version} h5py`, or pass a folder with its files. Licence of the weights: {spec.licence}. ntviz ships "
-            "none of them."
+            f"{package}=={version} h5py`, or pass a folder with its files. Licence of the weights: {spec.licence}."
         )
     if spec is not None and "/" not in spec.repository:
         directory = environment.data_dir() / spec.repository
         if not (directory / "config.json").is_file():
             raise FileNotFoundError(
-                f"The bundled model {spec.name} must be in {directory}, but there is no config.json there. "
-                "Set NTVIZ_DATA to a clone's data/ folder."
+                f"{directory} must hold the bundled model {spec.name}: set NTVIZ_DATA to a clone's data/ folder."
             )
-        return Located(directory, spec, "bundle", spec.name)
+        return Located(directory, spec, "bundle", spec.name, "bundle of ntviz")
     if spec is None and not re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
         near = registry.suggestions(name)
         raise ValueError(
@@ -106,63 +144,56 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
             + (f"Did you mean {' or '.join(near)}? " if near else "")
             + "`ntviz models` lists the names."
         )
-    beside = f"The folder {path} holds no config.json and was passed over. " if path.is_dir() else ""
-    return _from_hub(spec.repository if spec is not None else name, spec, revision, beside)
+    repository = spec.repository if spec is not None else name
+    passed_over = f"The folder {path} holds no config.json and was passed over. " if path.is_dir() else ""
+    directory = _from_hub(repository, revision, passed_over)
+    return Located(
+        directory, spec, directory.name, spec.name if spec is not None else name.rpartition("/")[2]
+    )
 
 
-def _from_hub(
-    repository: str, spec: registry.ModelSpec | registry.PeerSpec | None, revision: str | None, beside: str
-) -> Located:
+def _from_hub(repository: str, revision: str | None, passed_over: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
-    def snapshot(*patterns: str, **options: Any) -> Path:
+    def snapshot(*patterns: str, offline: bool = False) -> Path:
         wanted = [*_WANTED, *patterns]
-        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted, **options))
+        return Path(
+            snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=offline)
+        )
 
     def weighted(directory: Path) -> bool:
         with suppress(FileNotFoundError):
             return bool(weight_files(directory))
         return False
 
-    called = spec.name if spec is not None else repository.rpartition("/")[2]
     with suppress(LocalEntryNotFoundError, OfflineModeIsEnabled, FileNotFoundError):
-        cached = snapshot("*.safetensors*", "pytorch_model*", local_files_only=True)
+        cached = snapshot("*.safetensors*", "pytorch_model*", offline=True)
         if (cached / "config.json").is_file() and weighted(cached):
-            return Located(cached, spec, cached.name, called)
+            return cached
     try:
         # Safetensors first: a repository that holds both formats is not downloaded twice.
         fresh = snapshot("model*.safetensors", SAFE_INDEX)
-        if not weighted(fresh):
-            fresh = snapshot("pytorch_model*.bin", BIN_INDEX)
+        return fresh if weighted(fresh) else snapshot("pytorch_model*.bin", BIN_INDEX)
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         raise FileNotFoundError(
             f"The checkpoint {repository} is not in the Hugging Face cache and could not be downloaded "
-            f"({type(error).__name__}). {beside}Connect once and run "
+            f"({type(error).__name__}). {passed_over}Connect once and run "
             f"`python -c \"from ntviz import models; models.load('{repository}')\"`, copy the "
             "directory here and pass its path, or set HF_HOME to a cache that has it."
         ) from error
-    return Located(fresh, spec, fresh.name, called)
 
 
 def read_config(directory: Path, needed: Collection[str] = ()) -> dict[str, Any]:
     """The checkpoint's config.json, which must give the keys that are needed."""
     path = directory / "config.json"
     if not path.is_file():
-        raise _absent(
-            directory, "config.json", "Pass the folder that `save_pretrained` wrote or that the hub shows."
-        )
+        raise _absent(directory, "config.json", "Pass the folder that `save_pretrained` wrote.")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path} must be JSON, but reading it failed: {error}. Download the file again."
-        ) from error
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"{path} must be a JSON object; it is a {type(config).__name__}. Download the file again."
-        )
-    missing = [key for key in needed if key not in config]
+        missing = [key for key in needed if config.get(key) is None]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"{path} must be JSON, an object: {error}. Download the file again.") from error
     if missing:
         raise ValueError(f"{path} must give {', '.join(needed)}; {', '.join(missing)} is missing.")
     return config
@@ -175,11 +206,8 @@ def weight_files(directory: Path) -> list[Path]:
             return [directory / single]
         if (directory / index).is_file():
             return _shards(directory, index)
-    raise _absent(
-        directory,
-        f"{SAFE} or {BIN} (or their sharded forms)",
-        "Other pickles (.pt, .pth, .joblib) are not read, because loading them can run code.",
-    )
+    advice = "Other pickles (.pt, .pth, .joblib) are not read, because loading them can run code."
+    raise _absent(directory, f"{SAFE} or {BIN} (or their sharded forms)", advice)
 
 
 def _shards(directory: Path, index: str) -> list[Path]:
@@ -191,59 +219,49 @@ def _shards(directory: Path, index: str) -> list[Path]:
             f"{directory / index} must be JSON with a weight_map from tensors to files; reading it "
             f"failed: {type(error).__name__}: {error}. Download it again."
         ) from error
-    for name in names:
-        if Path(name).name != name:
-            raise ValueError(
-                f"{directory / index} must name files beside it; it names {name!r}. Do not use this checkpoint."
-            )
+    elsewhere = [name for name in names if Path(name).name != name]
+    if elsewhere:
+        raise ValueError(
+            f"{directory / index} must name files beside it; it names {elsewhere[0]!r}. Do not use this checkpoint."
+        )
     absent = [name for name in names if not (directory / name).is_file()]
     if absent:
         raise FileNotFoundError(
-            f"{index} names {len(names)} shards; {', '.join(absent)} not in {directory}. "
-            "Download the missing shards."
+            f"{index} names {len(names)} shards; {', '.join(absent)} not in {directory}. Download the missing shards."
         )
     return [directory / name for name in names]
 
 
 def _absent(directory: Path, what: str, advice: str) -> FileNotFoundError:
-    """The error, with what to pass instead: trainers write several checkpoints into one folder, and PEFT adapters alone."""
+    """The error, with what to pass instead: trainers write several checkpoints into a folder, and PEFT adapters alone."""
     held = ", ".join(sorted(p.name for p in directory.iterdir())[:8]) or "nothing"
     inside = sorted(path.parent.name for path in directory.glob("*/config.json"))
     if (directory / "adapter_config.json").is_file():
-        advice = (
-            "These are adapters of PEFT without the model they belong to: load that by peft and save merge_and_unload(), or pass a "
-            "folder of Tuned.save to finetuning.load."
-        )
+        advice = "These are adapters of PEFT without the model they belong to: save merge_and_unload(), or see finetuning.load."
     elif inside:
         advice = f"Pass one of the checkpoints in it: {', '.join(inside[:8])}."
     return FileNotFoundError(f"A model directory must hold {what}; {directory} holds {held}. {advice}")
 
 
 def read_tensors(directory: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of the checkpoint by name, on the CPU.
+    """Every tensor of the checkpoint on the CPU, by the name of the model's own module.
 
-    Safetensors are memory-mapped. A .bin is read with `weights_only=True`, which builds tensors and plain containers
-    and runs nothing. Names are those of the model's own modules: what DataParallel, torch.compile and the like put before
-    or between is left out, and `gamma` and `beta` are `weight` and `bias`.
+    Safetensors are memory-mapped; of a .bin `weights_only=True` builds tensors and plain containers and runs nothing.
     """
     import torch
 
     tensors: dict[str, torch.Tensor] = {}
     for path in weight_files(directory):
-        part = _read(path)
-        for name, value in part.items() if isinstance(part, dict) else [(None, part)]:
+        content = _read(path)
+        for name, value in content.items() if isinstance(content, dict) else [(None, content)]:
             if not isinstance(name, str) or not isinstance(value, torch.Tensor):
                 raise ValueError(
-                    f"{directory} must map names to tensors; {name!r} is a {type(value).__name__}. "
-                    "Is this an optimiser's state? Pass the model's directory."
+                    f"{directory} must map names to tensors; {name!r} is a {type(value).__name__}."
                 )
             parts = [part for part in name.split(".") if part not in _WRAPPERS] or [name]
             plain = ".".join((*parts[:-1], _ENDS.get(parts[-1], parts[-1])))
             if plain in tensors:
-                raise ValueError(
-                    f"Each tensor must be there once; {plain} is there twice in {directory}. "
-                    "Download the checkpoint again."
-                )
+                raise ValueError(f"Each tensor must be there once; {plain} is there twice in {directory}.")
             tensors[plain] = value
     return tensors
 
@@ -267,36 +285,31 @@ def _read(path: Path) -> Any:
         ) from error
     except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(
-            f"{path} must be a whole file of tensors; reading it failed: {str(error).partition(chr(10))[0]}. "
-            "It is truncated or corrupt: download it again."
+            f"{path} must be a whole file of tensors; it is truncated or corrupt: download it again "
+            f"({str(error).partition(chr(10))[0]})."
         ) from error
 
 
 def assign(
-    module: torch.nn.Module, tensors: dict[str, torch.Tensor], *, origin: str, optional: Collection[str] = (), unused: str = "",
-    in_place: bool = True,
+    module: torch.nn.Module, tensors: dict[str, torch.Tensor], *, origin: str, optional: Collection[str] = (), unused: str = ""
 ) -> None:  # fmt: skip
-    """Copies a checkpoint's tensors, named as the module names them: every one, or an error that says which does not fit.
+    """Puts a checkpoint's tensors, named as the module names them, into the module, which need not have memory yet.
 
-    `optional` are tensors of the module that a checkpoint may lack, `unused` is a pattern of names that may stand in it. Where not
-    `in_place`, the tensors themselves are put into the module, which need not have memory yet.
+    Every one, or an error that says which does not fit. `optional` are tensors of the module that a checkpoint may lack, `unused`
+    is a pattern of names that may stand in it.
     """
     own = module.state_dict()
-    shapes = [(name, own[name].shape, tensors[name].shape) for name in own if name in tensors]
-    wrong = [shape for shape in shapes if shape[1] != shape[2]]
-    if wrong:
-        name, expected, received = wrong[0]
-        raise ValueError(
-            f"{len(wrong)} tensors of {origin} do not have the shape that its config.json implies, first {name}: "
-            f"expected {tuple(expected)}, got {tuple(received)}. Nothing was loaded."
-        )
     given = {name: tensors[name] for name in own if name in tensors}
+    wrong = [name for name in given if given[name].shape != own[name].shape]
+    if wrong:
+        raise ValueError(
+            f"{len(wrong)} tensors of {origin} do not have the shape that its config.json implies, first {wrong[0]}: "
+            f"expected {tuple(own[wrong[0]].shape)}, got {tuple(given[wrong[0]].shape)}. Nothing was loaded."
+        )
     real = [name for name in given if own[name].is_floating_point()]
     faults = {
         "missing": [name for name in own if name not in given and name not in optional],
-        "unknown": [
-            name for name in tensors if name not in own and not (unused and re.fullmatch(unused, name))
-        ],
+        "unknown": [name for name in tensors if name not in own and not re.fullmatch(unused, name)],
         "quantised": [name for name in real if not given[name].is_floating_point()],
     }
     if any(faults.values()):
@@ -314,9 +327,9 @@ def assign(
     if infinite:
         raise ValueError(
             f"Weights must be finite; {len(infinite)} tensors of {origin} hold nan or infinity, first {infinite[0]}: training "
-            "diverged, or numbers were too large for float16. Take an earlier checkpoint, or save it in float32."
+            "diverged, or numbers were too large for float16."
         )
-    module.load_state_dict(given, strict=False, assign=not in_place)
+    module.load_state_dict(given, strict=False, assign=True)
 
 
 def weight_hash(directory: Path) -> str:

@@ -49,7 +49,7 @@ def attended(
     attention: Any, rows: tuple[Any, Any], real: torch.Tensor | None, states: torch.Tensor, *,
     position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None, **_: Any,
 ) -> torch.Tensor:  # fmt: skip
-    """What transformers' `EsmAttention` gives for the tokens `rows` of its states; `real` [sequence, token] are no padding."""
+    """As transformers' `EsmAttention`, for the tokens `rows` of its states; `real` [sequence, token] are no padding."""
     own, normed = attention.self, attention.LayerNorm(states)
     query, key, value = (
         part(tokens).unflatten(-1, (-1, own.attention_head_size))
@@ -79,7 +79,7 @@ class NoHead(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> NoReturn:
         raise ValueError(
             "Logits, scores and expectations need a language-model head; this checkpoint was saved without one. Ask for "
-            "hidden_states, attentions or embed, or load a checkpoint saved as a masked language model (EsmForMaskedLM)."
+            "hidden_states, attentions or embed, or load an EsmForMaskedLM."
         )
 
 
@@ -93,33 +93,25 @@ def named(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def completed(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> dict[str, Any]:
     """A config.json with what the tensors tell: a gated FFN where it says nothing, an output layer that is tied, no head.
 
-    As in transformers, `tie_word_embeddings` is true unless it is said, and does not count where both tensors are there
-    and differ.
+    As in transformers, `tie_word_embeddings` is true by default, and does not count where both tensors are there and differ.
     """
     up, fused = tensors.get(f"{_UP}weight"), 2 * config["intermediate_size"]
     gated = up is not None and f"{_UP}bias" not in tensors and up.shape[:1] == (fused,)
     head = any(name.startswith("lm_head.") for name in tensors)
     tied = head and bool(config.get("tie_word_embeddings", True))
     if tied and _EMBEDDING in tensors and _DECODER in tensors:
-        one, other = tensors[_EMBEDDING], tensors[_DECODER]
-        tied = one.shape == other.shape and bool((one == other).all())
+        tied = torch.equal(tensors[_EMBEDDING], tensors[_DECODER])
     return {"add_bias_fnn": not gated, **config, "tie_word_embeddings": tied, "lm_head": head}
 
 
 def build(config: dict[str, Any]) -> EsmForMaskedLM:
-    """The encoder with its masked-language-model head, randomly initialised, as config.json describes it.
-
-    The config of the module keeps all that it was built from: `build(module.config.to_dict())` has the same shape.
-    """
+    """The encoder with its masked-language-model head, randomly initialised, as config.json, or `module.config.to_dict()`, has it."""
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
     if hidden % heads:
-        raise ValueError(
-            f"hidden_size must be a multiple of num_attention_heads; got {hidden} and {heads}. Check config.json."
-        )
+        raise ValueError(f"hidden_size must be a multiple of num_attention_heads; got {hidden} and {heads}.")
     if config.get("position_embedding_type", "absolute") not in ("absolute", "rotary"):
         raise ValueError(
-            "position_embedding_type must be 'absolute' or 'rotary'; got "
-            f"{config['position_embedding_type']!r}. This is not a Nucleotide Transformer encoder."
+            f"position_embedding_type must be 'absolute' or 'rotary'; got {config['position_embedding_type']!r}."
         )
     known: dict[str, Any] = {
         "pad_token_id": 1, "mask_token_id": 2, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
@@ -129,6 +121,7 @@ def build(config: dict[str, Any]) -> EsmForMaskedLM:
     known |= {key: float(config[key]) for key in _FRACTIONS if config.get(key) is not None}
     # Ids of ESM's own protein vocabulary would otherwise be assumed for the end of a sequence.
     module = EsmForMaskedLM(EsmConfig(**known, eos_token_id=None))
+    module.layers, module.heads, module.width = config["num_hidden_layers"], heads, hidden
     if not known["lm_head"]:
         module.lm_head = NoHead()
     # The gated FFN (v2).
@@ -162,7 +155,7 @@ def assign(
     if up is not None and len(up) in (2 * len(expected), len(expected) / 2):
         raise ValueError(
             f"{origin} holds a gated (v2) checkpoint with a v1 config, or the reverse: {_UP}weight has {len(up):,} rows, "
-            f'{len(expected):,} are implied. v2\'s config.json says "add_bias_fnn": false. Nothing was loaded.'
+            f'{len(expected):,} are implied. v2\'s config.json says "add_bias_fnn": false.'
         )
     # Without a language-model head, that of another task is none of the encoder's tensors.
     other_task = ("base_model.", "classifier.") if module.config.lm_head else ("base_model.",)
@@ -173,16 +166,11 @@ def assign(
             "alone (`model.esm.save_pretrained`)."
         )
     contact = [name for name in own if name.startswith("esm.contact_head.")]
-    checkpoints.assign(
-        module, given, origin=origin, optional=[*contact, _TABLE], unused=_UNUSED, in_place=False
-    )  # fmt: skip
-    if (
-        _TABLE in given
-        and _TABLE in own
-        and not torch.allclose(given[_TABLE].float(), own[_TABLE], rtol=2e-2)
-    ):
+    checkpoints.assign(module, given, origin=origin, optional=[*contact, _TABLE], unused=_UNUSED)
+    table = _inverse_frequencies(module) if _TABLE in own else None
+    if table is not None and not torch.allclose(given.get(_TABLE, table).float(), table, rtol=2e-2):
         raise ValueError(
-            f"{origin}'s rotary frequencies must be {rope:g}^(-2i/d); the first differ: expected {own[_TABLE][:3].tolist()}, "
+            f"{origin}'s rotary frequencies must be {rope:g}^(-2i/d); the first differ: expected {table[:3].tolist()}, "
             f"got {given[_TABLE][:3].tolist()}. It uses a rescaled context: not supported."
         )
     if tied:
@@ -190,24 +178,20 @@ def assign(
 
 
 def placed(module: EsmForMaskedLM, device: str | torch.device, dtype: torch.dtype) -> EsmForMaskedLM:
-    """The module, ready to run. Half precision would round the angles: the rotary table stays in float32."""
+    """The module, ready to run, with what a checkpoint does not hold. Half precision would round angles: they stay in float32."""
+    embeddings, rotary, contact = module.esm.embeddings, module.esm.rotary_embeddings, module.esm.contact_head
+    embeddings.position_ids = torch.arange(embeddings.position_ids.shape[-1]).expand((1, -1))
+    if contact.regression.weight.is_meta:
+        for parameter in contact.to_empty(device="cpu").parameters():
+            nn.init.zeros_(parameter)
+    if rotary is not None:
+        rotary.inv_freq = _inverse_frequencies(module)
     module = module.to(device, dtype).eval()
-    if module.esm.rotary_embeddings is not None:
-        module.esm.rotary_embeddings.inv_freq = _inverse_frequencies(module).to(module.device)
+    if rotary is not None:
+        rotary.inv_freq = _inverse_frequencies(module).to(module.device)
     return module
 
 
 def _inverse_frequencies(module: EsmForMaskedLM) -> torch.Tensor:
     """The rotary table [head size / 2] in float32: rope_theta^(-2i/d), 10000 in all published models."""
     return module.esm.rotary_embeddings.compute_default_rope_parameters(module.config)[0]
-
-
-def fill_buffers(module: EsmForMaskedLM) -> None:
-    """Gives a module that was built without memory its computed buffers; a checkpoint holds weights only."""
-    embeddings = module.esm.embeddings
-    embeddings.position_ids = torch.arange(embeddings.position_ids.shape[-1]).expand((1, -1))
-    if module.esm.rotary_embeddings is not None:
-        module.esm.rotary_embeddings.inv_freq = _inverse_frequencies(module)
-    module.esm.contact_head.to_empty(device="cpu")
-    for parameter in module.esm.contact_head.parameters():
-        nn.init.zeros_(parameter)

@@ -1,4 +1,4 @@
-"""What all loaded models do alike: check what is asked, pass batches through the network, pool vectors, make a random twin."""
+"""What all loaded models do alike: check what is asked, pass batches through the network, pool vectors, randomise weights."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ntviz.models import checkpoints
-from ntviz.models.corpus import corpus
 from ntviz.models.protocol import OUTPUTS, Forward
+from ntviz.models.registry import corpus
 from ntviz.tokens import Tokenizer, Tokens
 from ntviz.tokens.tokens import padded
 
@@ -20,10 +20,9 @@ POOLINGS = ("mean", "cls", "max")
 
 
 class States(NamedTuple):
-    """What a network computes: hidden states [sequence, token, hidden], one a layer and the embedding first.
+    """Hidden states [sequence, token, hidden], the embedding first, and attentions [sequence, head, query, key], one a layer.
 
-    `attentions` are [sequence, head, query, key], one a layer, or None where they were not asked for. `narrowed` says that the last
-    hidden states are those of the tokens `at` alone.
+    `narrowed` says that the last hidden states are those of the tokens `at` alone.
     """
 
     hidden: Sequence[torch.Tensor]
@@ -35,12 +34,7 @@ class States(NamedTuple):
 class Model:
     """A loaded model; implements `models.DNAModel` and `models.Embedder`.
 
-    Attributes
-    ----------
-    module
-        The network, in eval mode; public, for hooks and training.
-    tokenizer
-        Called with a sequence, gives `Tokens`; see `ntviz.tokens`.
+    `module` is the network, in eval mode; public, for hooks and training. `tokenizer`, called with a sequence, gives `Tokens`.
     """
 
     module: Any
@@ -93,45 +87,30 @@ class Model:
     def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
         """Tokens of an upper-case sequence, with their spans in bp; no more than the model takes."""
         if phase and not isinstance(self.tokenizer, Tokenizer):
-            raise ValueError(
-                f"{self.name} has no frame of k-mers to shift; got phase={phase}. Leave it at 0."
-            )
+            raise ValueError(f"{self.name} has no frame of k-mers: phase must be 0; got {phase}.")
         options = {"phase": phase} if phase else {}
         return self.tokenizer(sequence, max_tokens=self.max_tokens, **options)
 
     def forward(
-        self,
-        batch: Tokens | Sequence[Tokens] | np.ndarray,
-        *,
-        outputs: Sequence[str] = ("logits",),
-        at: np.ndarray | None = None,
-        layers: Sequence[int] | None = None,
-    ) -> Forward:
+        self, batch: Tokens | Sequence[Tokens] | np.ndarray, *, outputs: Sequence[str] = ("logits",),
+        at: np.ndarray | None = None, layers: Sequence[int] | None = None,
+    ) -> Forward:  # fmt: skip
         """The outputs asked for, as float32 arrays; see `models.Forward` for their axes.
 
-        Parameters
-        ----------
-        batch
-            One tokenised sequence, several (padded here), or ids [sequence, token] that end in padding ids.
-        outputs
-            Of "logits", "hidden_states", "attentions". Attentions are layers x heads x tokens x tokens numbers a sequence, by a
-            slower kernel: ask for windows of long sequences only.
-        at
-            [sequence, n] token positions: logits are computed there only.
-        layers
-            Which hidden states to return, 0 (the embedding) to `layers`; None for all.
+        `batch` is one tokenised sequence, several (padded here), or ids [sequence, token] that end in padding ids. Attentions are
+        layers x heads x tokens x tokens numbers a sequence, by a slower kernel: ask for windows of long sequences only. Logits are
+        computed at the tokens `at` [sequence, n] only; of the hidden states, 0 (the embedding) to `layers`, those of `layers` return.
         """
         unknown = [name for name in outputs if name not in OUTPUTS]
         if unknown:
             raise ValueError(f"outputs must be among {', '.join(OUTPUTS)}; got {unknown[0]!r}.")
         if self.without_logits and ("logits" in outputs or at is not None):
             raise ValueError(
-                f"Logits need a vocabulary; {self.name} has none, it {self.without_logits}. Ask for hidden_states, or for that."
+                f"Logits need a vocabulary; {self.name} has none, it {self.without_logits}, or ask for hidden_states."
             )
         if "attentions" in outputs and not self.heads:
             raise ValueError(
-                f"{self.name} has no attention: its layers mix positions by convolution. "
-                "Ask for hidden_states, or look at its dependency map."
+                f"{self.name} has no attention. Ask for hidden_states, or look at its dependency map."
             )
         chosen = self._chosen(range(self.layers + 1) if layers is None else layers)
         batch = batch if isinstance(batch, Tokens | np.ndarray) else list(batch)
@@ -168,15 +147,8 @@ class Model:
     ) -> np.ndarray:
         """One vector a sequence, layer and pooling, float32 [sequence, layer, pooling, hidden]; no logits are computed.
 
-        Parameters
-        ----------
-        batch
-            Tokenised sequences; padded here.
-        layers
-            0 (the embedding) to `layers`, as in `Forward.hidden_states`.
-        poolings
-            Of "mean" and "max" over the tokens that cover bases (padding and special tokens are out), and "cls", the first token
-            where it is a special one.
+        `layers` count from 0, the embedding. `poolings` are "mean" and "max" over the tokens that cover bases (padding and special
+        tokens are out), and "cls", the first token where it is a special one.
         """
         chosen = self._chosen(layers)
         unknown = [how for how in poolings if how not in POOLINGS]
@@ -191,54 +163,46 @@ class Model:
         covering = mask.copy()
         for row, tokens in enumerate(batch):
             covering[row, : len(tokens)] = ~tokens.is_special
-        found = np.zeros((len(batch), len(chosen), len(poolings), self.hidden_size), dtype=np.float32)
+        vectors = np.zeros((len(batch), len(chosen), len(poolings), self.hidden_size), dtype=np.float32)
         with torch.inference_mode():
             for rows, states in self._passes(batch, ids, mask, ("hidden_states",), None):
-                where = torch.from_numpy(covering[rows, : states.hidden[0].shape[1]]).to(
-                    states.hidden[0].device
-                )
+                first = states.hidden[0]
+                where = torch.from_numpy(covering[rows, : first.shape[1]]).to(first.device)
                 for column, layer in enumerate(chosen):
                     for place, how in enumerate(poolings):
-                        found[rows, column, place] = float32(_pooled(states.hidden[layer], where, how))
-        return found
+                        vectors[rows, column, place] = float32(_pooled(states.hidden[layer], where, how))
+        return vectors
 
     def random_twin(self, seed: int = 0) -> Self:
-        """The same architecture and tokenizer with fresh random weights: what a result owes to the shape alone.
-
-        Its `info` says so: weights_sha256 is "random weights, seed N".
-        """
+        """The same architecture and tokenizer, randomly initialised: what a result owes to the shape alone."""
         one = next(self.module.parameters())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            module = self._fresh(one.device, one.dtype).eval()
+            module = self._ready(self._fresh(), one.device, one.dtype)
         name = f"random twin of {self.name}"
         info = {**self.info, "name": name, "revision": None, "weights_sha256": f"random weights, seed {seed}"}
         return replace(self, module=module, name=name, info=info)
 
-    def described(self, located: checkpoints.Located, dtype: str, weights: str = "", **more: Any) -> Self:
-        """The model with `info` filled in; `weights` is the SHA-256 where it is not that of the files."""
-        spec = located.spec
-        self.info.update(
-            name=self.name,
-            revision=located.revision,
-            weights_sha256=weights or checkpoints.weight_hash(located.directory),
-            licence=located.licence,
-            training=corpus(located.directory, spec.repository if spec is not None else ""),
-            parameters=sum(p.numel() for p in self.module.parameters()),
-            layers=self.layers,
-            heads=self.heads,
-            hidden_size=self.hidden_size,
-            max_tokens=self.max_tokens,
-            vocabulary=self.tokenizer.vocabulary.name,
-            dtype=dtype,
-            device=str(next(self.module.parameters()).device),
-            **more,
-        )
-        return self
+    def placed(self, located: checkpoints.Located, device: str, dtype: torch.dtype) -> Self:
+        """The model where it shall run, with `info` filled in."""
+        module = self._ready(self.module, torch.device(device), dtype)
+        repository = located.spec.repository if located.spec is not None else ""
+        info = {
+            "name": self.name, "revision": located.revision, "origin": located.origin, "licence": located.licence,
+            "weights_sha256": self.info.get("weights_sha256") or checkpoints.weight_hash(located.directory),
+            "training": corpus(located.directory, repository),
+            "parameters": sum(p.numel() for p in module.parameters()), "layers": self.layers, "heads": self.heads,
+            "hidden_size": self.hidden_size, "max_tokens": self.max_tokens, "vocabulary": self.tokenizer.vocabulary.name,
+            "dtype": str(dtype).removeprefix("torch."), "device": str(next(module.parameters()).device),
+        }  # fmt: skip
+        return replace(self, module=module, info=self.info | info)
 
-    def _fresh(self, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
+    def _fresh(self) -> torch.nn.Module:
         """A network of the same shape with random weights."""
         raise NotImplementedError
+
+    def _ready(self, module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+        return module.to(device, dtype).eval()
 
     def _passes(
         self, batch: Any, ids: np.ndarray, mask: np.ndarray, outputs: Sequence[str], at: np.ndarray | None
@@ -254,8 +218,7 @@ class Model:
         missing = [layer for layer in layers if not 0 <= layer <= self.layers]
         if missing:
             raise ValueError(
-                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}. "
-                "Ask for some of these."
+                f"layers must lie in 0 (the embedding) to {self.layers} for {self.name}; got {missing[0]}."
             )
         return layers
 
@@ -265,37 +228,26 @@ class Model:
         if isinstance(batch, np.ndarray):
             if batch.ndim not in (1, 2) or not batch.size or not np.issubdtype(batch.dtype, np.integer):
                 raise ValueError(
-                    f"Ids must be integers [sequence, token], at least one; got {batch.dtype} of shape {batch.shape}. "
-                    "Pass Tokens, or the input_ids of Tokenizer.batch."
+                    f"Ids must be integers [sequence, token], at least one; got {batch.dtype} of shape {batch.shape}."
                 )
             ids = np.array(np.atleast_2d(batch), dtype=np.int64)
             mask = ids != vocabulary.pad_id
             if not mask[:, 0].all() or (mask[:, 1:] & ~mask[:, :-1]).any():
                 raise ValueError(
-                    f"Padding (id {vocabulary.pad_id}) must come after the last token; a row begins with padding "
-                    "or has tokens behind it. Pass Tokens, which are padded here."
+                    f"Padding (id {vocabulary.pad_id}) must come after the last token; a row begins with padding or has tokens behind it."
                 )
         else:
             ids, mask = padded([batch] if isinstance(batch, Tokens) else batch, vocabulary)
         if ids.shape[1] > self.max_tokens:
             raise ValueError(
-                f"{self.name} takes up to {self.max_tokens:,} tokens ({self.max_bp:,} bp without N); got "
-                f"{ids.shape[1]:,} tokens. Take a shorter interval or tile it."
+                f"{self.name} takes up to {self.max_tokens:,} tokens ({self.max_bp:,} bp without N); got {ids.shape[1]:,} tokens."
             )
         size = vocabulary.n_logits or vocabulary.n_ids
         if ids.min() < 0 or ids.max() >= size:
             raise ValueError(
-                f"Token ids must lie in 0 to {size - 1} for {self.name}; got {int(ids.min())} to {int(ids.max())}. "
-                "Were they made with another model's vocabulary?"
+                f"Token ids must lie in 0 to {size - 1} for {self.name}; got {int(ids.min())} to {int(ids.max())}."
             )
         return ids, mask.astype(bool)
-
-
-def torch_dtype(name: str) -> torch.dtype:
-    """The dtype of that name."""
-    if name not in DTYPES:
-        raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {name!r}. Choose one of these.")
-    return DTYPES[name]
 
 
 def float32(tensor: torch.Tensor) -> np.ndarray:

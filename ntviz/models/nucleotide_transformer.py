@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ import numpy as np
 import torch
 from transformers import EsmForMaskedLM
 
-from ntviz import environment, tokens
+from ntviz import storage, tokens
 from ntviz.models import checkpoints, encoder, registry
-from ntviz.models.model import Model, States, torch_dtype
+from ntviz.models.model import Model, States
+from ntviz.models.protocol import OUTPUTS
 
 _NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 
@@ -27,23 +29,11 @@ class NucleotideTransformer(Model):
     module: EsmForMaskedLM
     tokenizer: tokens.Tokenizer
 
-    @property
-    def layers(self) -> int:
-        """Number of blocks."""
-        return self.module.config.num_hidden_layers
+    def _fresh(self) -> torch.nn.Module:
+        return encoder.build(self.module.config.to_dict())
 
-    @property
-    def heads(self) -> int:
-        """Attention heads per block."""
-        return self.module.config.num_attention_heads
-
-    @property
-    def hidden_size(self) -> int:
-        """Width of the residual stream."""
-        return self.module.config.hidden_size
-
-    def _fresh(self, device: torch.device, dtype: torch.dtype) -> torch.nn.Module:
-        return encoder.placed(encoder.build(self.module.config.to_dict()), device, dtype)
+    def _ready(self, module: Any, device: torch.device, dtype: torch.dtype) -> Any:
+        return encoder.placed(module, device, dtype)
 
     def _logits(self, last: torch.Tensor) -> torch.Tensor:
         return self.module.lm_head(last)
@@ -51,13 +41,15 @@ class NucleotideTransformer(Model):
     def _passes(
         self, batch: Any, ids: np.ndarray, mask: np.ndarray, outputs: Sequence[str], at: np.ndarray | None
     ) -> Iterator[tuple[Any, States]]:
-        device = self.module.device
+        device, kernel = self.module.device, self.module.config._attn_implementation
         # Without padding no mask: fused attention takes its fastest kernel.
         real = None if mask.all() else torch.from_numpy(mask).to(device)
         with ExitStack() as stack:
             narrowed = at is not None and set(outputs) == {"logits"} and not self._watched()
             if "attentions" in outputs:
-                stack.enter_context(self._eager())
+                # Fused attention returns no maps, without an error.
+                stack.callback(self.module.set_attn_implementation, kernel)
+                self.module.set_attn_implementation("eager")
             if narrowed:
                 stack.enter_context(self._narrowed(at, real))
             result = self.module.esm(
@@ -66,28 +58,14 @@ class NucleotideTransformer(Model):
                 output_hidden_states="hidden_states" in outputs,
                 output_attentions="attentions" in outputs,
             )
-            for name, expected in (("hidden_states", self.layers + 1), ("attentions", self.layers)):
-                received = len(getattr(result, name, None) or ())
-                if name in outputs and received != expected:
-                    raise RuntimeError(
-                        f"transformers must return {expected} layers; it returned {received}. This version of transformers "
-                        "captures outputs differently: install the one in requirements.lock."
-                    )
+        for name, expected in (("hidden_states", self.layers + 1), ("attentions", self.layers)):
+            received = len(getattr(result, name, None) or ())
+            if name in outputs and received != expected:
+                raise RuntimeError(
+                    f"transformers must return {expected} layers; it returned {received}. Install the version in requirements.lock."
+                )
         hidden = result.hidden_states if "hidden_states" in outputs else (result.last_hidden_state,)
         yield slice(None), States(hidden, result.attentions, narrowed)
-
-    @contextmanager
-    def _eager(self) -> Generator[None]:
-        """Fused attention returns no maps, without an error; only the eager kernel has them."""
-        before = self.module.config._attn_implementation
-        if before == "eager":
-            yield
-            return
-        self.module.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            self.module.set_attn_implementation(before)
 
     def _watched(self) -> bool:
         """Whether somebody observes or changes attention: by a function of their own in its place, or by hooks."""
@@ -116,33 +94,25 @@ def _vocabulary(directory: Path, size: int, spec: registry.ModelSpec | None) -> 
     by_size = {known.n_logits: known for known in tokens.VOCABULARIES.values()}
     if path.is_file():
         vocabulary = tokens.Vocabulary.from_file(path)
-    elif spec is not None:
-        vocabulary = tokens.VOCABULARIES[spec.vocabulary]
-    elif size in by_size:
-        vocabulary = by_size[size]
     else:
+        vocabulary = tokens.VOCABULARIES[spec.vocabulary] if spec is not None else by_size.get(size)
+    if vocabulary is None:
         raise ValueError(
-            f"{directory} has no vocab.txt, and no known vocabulary has {size} logits "
-            f"(known: {', '.join(map(str, sorted(by_size)))}). Put the checkpoint's vocab.txt there."
+            f"{directory} has no vocab.txt, and no known vocabulary has {size} logits. Put the checkpoint's vocab.txt there."
         )
     if vocabulary.n_logits != size:
         raise ValueError(
-            f"vocab_size in config.json must be {vocabulary.n_logits} for the vocabulary {vocabulary.name}; "
-            f"got {size}. The files belong to different checkpoints."
+            f"vocab_size in config.json must be {vocabulary.n_logits} for the vocabulary {vocabulary.name}; got {size}."
         )
     return vocabulary
 
 
-def load(
-    located: checkpoints.Located, *, device: str = "auto", dtype: str = "float32", max_tokens: int | None = None
-) -> NucleotideTransformer:  # fmt: skip
+def load(located: checkpoints.Located, max_tokens: int | None) -> NucleotideTransformer:
     """Loads a located checkpoint; `models.load` is the front door."""
-    precision = torch_dtype(dtype)
     directory, spec = located.directory, located.spec
     if isinstance(spec, registry.PeerSpec):
         raise ValueError(
-            f"{directory} must hold a checkpoint of {spec.name}, as it is called so; its config.json is of no family of "
-            "peers. Download it again, or give the folder another name."
+            f"{directory} must hold a checkpoint of {spec.name}, as it is called so, or have another name."
         )
     config = checkpoints.read_config(directory, _NEEDED)
     vocabulary = _vocabulary(directory, config["vocab_size"], spec)
@@ -150,16 +120,66 @@ def load(
     config = encoder.completed(config, tensors)
     with torch.device("meta"):
         module = encoder.build(config)
-    encoder.fill_buffers(module)
     encoder.assign(module, tensors, origin=str(directory))
     # glibc hands large blocks back after each pass, and the system zeroes them anew, until it has seen one of this size.
     torch.empty(31 << 20, dtype=torch.uint8)
-    module = encoder.placed(module, environment.device(device), precision)
     positions = config.get("max_position_embeddings", 1026) - 2
     limit = max_tokens or positions
     if limit > positions and config.get("position_embedding_type") != "rotary":
         raise ValueError(
             f"{directory.name} has learned positions for {positions:,} tokens; max_tokens={limit:,} is beyond them."
         )
-    model = NucleotideTransformer(module, tokens.Tokenizer(vocabulary), located.name, limit, {})
-    return model.described(located, dtype, language_model_head=module.config.lm_head)
+    info = {"language_model_head": module.config.lm_head}
+    return NucleotideTransformer(module, tokens.Tokenizer(vocabulary), located.name, limit, info)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """By output the largest absolute difference from an expected.npz, padding aside, and what was allowed."""
+
+    differences: dict[str, float]
+    tolerance: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether every difference is a number and within the tolerance."""
+        return all(np.isfinite(d) and d <= self.tolerance for d in self.differences.values())
+
+
+def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Verification:
+    """Largest differences of logits, hidden states and attentions from the expected.npz beside a config.json.
+
+    It holds `input_ids` [sequence, token], and any of `logits` [sequence, token, vocab], `hidden_states` [sequence, layer, token,
+    hidden] (after each block, the last after the final LayerNorm) and `attentions` [sequence, layer, head, query, key]. `tolerance` is
+    the largest absolute difference that passes.
+    """
+    path = Path(directory) / "expected.npz"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"expected.npz must lie beside config.json in {directory}. Write it where the original model runs."
+        )
+    try:
+        # numpy leaves the file open when it is no zip archive, hence a handle of our own; one array has no names.
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            expected = {name: stored[name] for name in stored.files}
+    except (OSError, *storage.DAMAGED) as error:
+        raise ValueError(f"{path} must be an npz of plain arrays; reading it failed: {error}.") from error
+    names = [name for name in OUTPUTS if name in expected]
+    if "input_ids" not in expected or not names:
+        raise ValueError(
+            f"{path} must hold input_ids and at least one of {', '.join(OUTPUTS)}; it holds "
+            f"{', '.join(sorted(expected)) or 'nothing'}."
+        )
+    located = checkpoints.local(Path(directory))
+    model = load(located, None).placed(located, "cpu", torch.float32)
+    forward = model.forward(expected["input_ids"].astype(np.int64), outputs=names)
+    differences = {}
+    for name in names:
+        ours = getattr(forward, name)
+        ours = ours[:, 1:] if name == "hidden_states" else ours
+        if ours.shape != expected[name].shape:
+            raise ValueError(f"{name} in {path} must have shape {ours.shape}; it has {expected[name].shape}.")
+        # The token axis, or the query axis of attentions, is last but one everywhere.
+        keep = np.moveaxis(np.abs(ours - expected[name]), -2, 1)[forward.attention_mask]
+        differences[name] = float(keep.max())
+    return Verification(differences, tolerance)

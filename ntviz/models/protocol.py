@@ -19,19 +19,11 @@ OUTPUTS = ("logits", "hidden_states", "attentions")
 class Forward:
     """What one forward pass gave, as float32 numpy arrays; an output that was not asked for is None.
 
-    Attributes
-    ----------
-    input_ids
-        [sequence, token], padded on the right.
-    attention_mask
-        [sequence, token], True where a token is real.
-    logits
-        [sequence, token, vocab], or [sequence, n, vocab] where `at` named n tokens. Values at padding mean nothing.
-    hidden_states
-        [sequence, layer + 1, token, hidden], or [sequence, n, token, hidden] where `layers` named n of them. Index 0 is the embedding; index i, for 0 < i < last, the residual
-        stream after block i - 1; the last is after the final LayerNorm, so it is on another scale than the one before.
-    attentions
-        [sequence, layer, head, query, key], zero-based; each row over keys sums to one.
+    `input_ids` and `attention_mask` (True where a token is real) are [sequence, token], padded on the right. `logits` are [sequence,
+    token, vocab], or [sequence, n, vocab] where `at` named n tokens; at padding they mean nothing. `attentions` are [sequence, layer,
+    head, query, key], zero-based; each row over keys sums to one. `hidden_states` are [sequence, layer + 1, token, hidden], or of the
+    `layers` asked for: index 0 is the embedding; i, for 0 < i < last, the residual stream after block i - 1; the last is after the
+    final LayerNorm, so it is on another scale than the one before.
     """
 
     input_ids: np.ndarray
@@ -72,32 +64,24 @@ class DNAModel(_Model, Protocol):
     def heads(self) -> int: ...
 
     def forward(
-        self,
-        batch: Tokens | Sequence[Tokens] | np.ndarray,
-        *,
-        outputs: Sequence[str] = ("logits",),
-        at: np.ndarray | None = None,
-        layers: Sequence[int] | None = None,
-    ) -> Forward:
+        self, batch: Tokens | Sequence[Tokens] | np.ndarray, *, outputs: Sequence[str] = ("logits",),
+        at: np.ndarray | None = None, layers: Sequence[int] | None = None,
+    ) -> Forward:  # fmt: skip
         """One forward pass over one or several token sequences, or over ids [sequence, token].
 
-        With `at` [sequence, n], logits are given at those tokens only: over thousands of words the output layer is a large part
-        of the work. With `layers`, hidden states are those of these layers only.
+        With `at` [sequence, n] logits are given at those tokens only, with `layers` hidden states of these layers only.
         """
         ...
 
 
 @runtime_checkable
 class Embedder(_Model, Protocol):
-    """What turning sequences into vectors asks of a model; one without attention or a vocabulary of words fits too.
-
-    `layers` is the number of blocks: hidden states are counted from 0, the embedding, to `layers`.
-    """
+    """What turning sequences into vectors asks of a model; one without attention or a vocabulary fits too."""
 
     def embed(
         self, batch: Sequence[Tokens], *, layers: Sequence[int], poolings: Sequence[str] = ("mean",)
     ) -> np.ndarray:
-        """One vector a sequence, layer and pooling, float32 [sequence, layer, pooling, hidden].
+        """One vector a sequence, layer (0, the embedding, to `layers`) and pooling, float32 [sequence, layer, pooling, hidden].
 
         "mean" and "max" go over the tokens that cover bases: padding and special tokens are out.
         """

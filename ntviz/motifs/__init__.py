@@ -15,11 +15,10 @@ from ntviz.environment import lazily
 if TYPE_CHECKING:
     from ntviz.motifs.detector import Detector
     from ntviz.motifs.discover import Discovery, Pattern, discover
-    from ntviz.motifs.insertion import Insertion, insertion
+    from ntviz.motifs.insertion import Insertion, Planted, insertion, plant
     from ntviz.motifs.matrix import Motif
     from ntviz.motifs.meme import Motifs, read
     from ntviz.motifs.names import Family, Names, families, name
-    from ntviz.motifs.plant import Planted, plant
     from ntviz.motifs.scans import composition, hits, scan, scan_many
     from ntviz.motifs.seqlets import seqlets
 

@@ -24,6 +24,12 @@ class Cluster(NamedTuple):
     shift: np.ndarray
     flipped: np.ndarray
 
+    def columns(self, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Own column of each member at each column of the axis [member, column], and whether there is one."""
+        at = np.arange(width) - self.shift[:, None]
+        at = np.where(self.flipped[:, None], width - 1 - at, at)
+        return at.clip(0, width - 1), (at >= 0) & (at < width)
+
 
 class Clusters(NamedTuple):
     """What was found, the similarity that it took, and how many clusters shuffled seqlets make."""
@@ -94,12 +100,6 @@ def _owners(
     return np.where(fit.similarity.max(axis=1) >= similarity, fit.similarity.argmax(axis=1), -1), fit
 
 
-def _member(rows: np.ndarray, fit: Fits, number: int, at: np.ndarray | None = None) -> Cluster:
-    """The cluster of rows of the values, which stand in rows `at` of the fits to the average of this number."""
-    at = rows if at is None else at
-    return Cluster(rows, fit.shift[at, number].astype(np.int64), fit.flipped[at, number])
-
-
 def _distributed(
     values: np.ndarray, averages: np.ndarray, similarity: float, reach: int, fewest: int
 ) -> list[Cluster]:
@@ -107,7 +107,8 @@ def _distributed(
     rounds, last = 0, np.zeros(0, dtype=np.int64)
     while True:
         owner, fit = _owners(values, averages, similarity, reach)
-        found = [_member(np.flatnonzero(owner == number), fit, number) for number in range(len(averages))]
+        members = [np.flatnonzero(owner == number) for number in range(len(averages))]
+        found = [Cluster(rows, fit.shift[rows, at], fit.flipped[rows, at]) for at, rows in enumerate(members)]
         sizes = np.array([len(group.members) for group in found])
         if len(found) and sizes.min() < fewest:
             # The smallest alone, so that what it had can make another large enough.
@@ -128,7 +129,7 @@ def _settled(
     for _ in range(_ROUNDS):
         fit = fits(values[candidates], axis[None], reach=reach)
         kept = np.flatnonzero(fit.similarity[:, 0] >= similarity)
-        group = _member(candidates[kept], fit, 0, kept)
+        group = Cluster(candidates[kept], fit.shift[kept, 0], fit.flipped[kept, 0])
         if not len(kept) or np.array_equal(kept, last):
             break
         axis, last = average(values, group), kept
@@ -137,13 +138,10 @@ def _settled(
 
 def average(values: np.ndarray, cluster: Cluster) -> np.ndarray:
     """Mean [position, base] of members on their axis, each with the same weight in all."""
-    members = unit(values[cluster.members])
-    members = np.where(cluster.flipped[:, None, None], turned(members), members)
-    width = values.shape[1]
-    at = np.arange(width) - cluster.shift[:, None]
-    inside = (at >= 0) & (at < width)
-    moved = np.take_along_axis(members, at.clip(0, width - 1)[:, :, None], axis=1)
-    return (moved * inside[:, :, None]).mean(0)
+    at, inside = cluster.columns(values.shape[1])
+    members = np.take_along_axis(unit(values[cluster.members]), at[:, :, None], axis=1)
+    members = np.where(cluster.flipped[:, None, None], members[..., ::-1], members)
+    return (members * inside[:, :, None]).mean(0)
 
 
 def _distinct(averages: np.ndarray, values: np.ndarray, similarity: float, reach: int) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import nn
 
-from ntviz.motifs.matrix import PSEUDOCOUNT, Motif
+from ntviz.motifs.matrix import Motif
 from ntviz.motifs.scans import scorings
 
 
@@ -19,28 +19,8 @@ class Detector(nn.Module):
     it has above the threshold, other places next to nothing. It is called as the networks of `finetuning` are, and here
     the right answer is known: in a site, the gradient times the input is close to the log odds of its bases, elsewhere 0.
 
-    Parameters
-    ----------
-    motifs
-        A motif, or several.
-    p
-        Chance of a random place on one strand to reach the threshold, see `scan`.
-    background
-        Base probabilities ACGT; 0.25 each when not given. Averaged with its complement, so that strands count alike.
-    pseudocount
-        Sites to add to each motif.
-
-    Attributes
-    ----------
-    names
-        Identifiers of the motifs, in the order of the scores.
-    widths, thresholds
-        Of the motifs, in bp and in bits.
-
-    Raises
-    ------
-    ValueError
-        If p is not between 0 and 1, or a motif is too short to have a match that is so improbable.
+    `p` is the chance of a random place on one strand to reach the threshold; a motif that is too short to have a match that is
+    so improbable is a ValueError. `names`, `widths` (bp) and `thresholds` (bits) are those of the motifs, in order.
 
     Examples
     --------
@@ -57,16 +37,9 @@ class Detector(nn.Module):
     covers: torch.Tensor
     bits: torch.Tensor
 
-    def __init__(
-        self,
-        motifs: Motif | Iterable[Motif],
-        *,
-        p: float = 1e-4,
-        background: Sequence[float] | None = None,
-        pseudocount: float = PSEUDOCOUNT,
-    ) -> None:
+    def __init__(self, motifs: Motif | Iterable[Motif], *, p: float = 1e-4) -> None:
         super().__init__()
-        scored = scorings(motifs, p, background, True, pseudocount)
+        scored = scorings(motifs, p, None, True)
         self.names = tuple(scoring.motif.id for scoring in scored)
         self.widths = tuple(len(scoring.motif) for scoring in scored)
         widest = max(self.widths)

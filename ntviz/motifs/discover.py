@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,18 +27,10 @@ _NARROWEST = 4
 
 @dataclass(frozen=True, eq=False)
 class Pattern:
-    """A motif that recurs where bases contribute.
+    """A motif that recurs where bases contribute, its identifier P and a number, or N and a number where they are against.
 
-    Attributes
-    ----------
-    motif
-        Of the sites; its identifier is P and a number for what contributes, N and a number for what contributes against.
-    contributions
-        Mean over sites, float64 [position], in the direction of the motif and the unit of what was given.
-    sites
-        Columns [sequence, start, end, strand], 0-based half-open, by place.
-    sign
-        1 or -1.
+    `contributions` are means over sites, float64 [position], in the direction of the motif; `sites` has the columns
+    [sequence, start, end, strand], 0-based half-open, by place; `sign` is 1 or -1.
     """
 
     motif: Motif
@@ -57,18 +49,11 @@ class Pattern:
 
 @dataclass(frozen=True, eq=False)
 class Discovery:
-    """Patterns, and what to hold them against.
+    """Patterns, by sign, then by number of sites, most first, and what to hold them against.
 
-    Attributes
-    ----------
-    patterns
-        By sign, then by number of sites, most first.
-    seqlets
-        The table of `motifs.seqlets`, with the column pattern: identifier of the motif, or "" of what is in none.
-    similarity
-        What seqlets had to have in common with a pattern, by sign.
-    null_patterns
-        Patterns made in the same way of the same seqlets with bases in random order: what clustering finds in nothing.
+    `seqlets` is the table of `motifs.seqlets` with the column pattern: identifier of the motif, or "" of what is in none;
+    `similarity` what seqlets had to have in common with a pattern, by sign; `null_patterns` how many are made in the same
+    way of the same seqlets with bases in random order.
     """
 
     patterns: tuple[Pattern, ...]
@@ -99,47 +84,29 @@ class Discovery:
 
 
 def discover(
-    sequences: Sequence[str],
-    contributions: Contributions,
-    *,
-    found: pd.DataFrame | None = None,
-    null: Contributions | None = None,
-    outputs: Sequence[int] | np.ndarray | None = None,
-    fewest: int = FEWEST,
-    similarity: float | None = None,
-    seed: int = 0,
-) -> Discovery:
+    sequences: Sequence[str], contributions: Contributions, *, fewest: int = FEWEST, similarity: float | None = None,
+    seed: int = 0, **options: Any,
+) -> Discovery:  # fmt: skip
     """Motifs that recur where bases contribute, without asking any collection of motifs.
 
     Parameters
     ----------
-    sequences, contributions
-        As in `seqlets`.
-    found
-        Seqlets of these; by default those of `seqlets` with `null`, `outputs` and `seed`.
-    null, outputs
-        For the seqlets, unless they are given.
+    sequences, contributions, options
+        As in `seqlets`, such as `null`, `outputs` and `q`.
     fewest
         Sites that a pattern must have.
     similarity
-        Cosine that a seqlet must have with a pattern, 0 to 1. By default what 1 of 1,000 pairs of shuffled seqlets
-        have, or fewer where seqlets are so many that each would have one like it by chance; longer seqlets need less.
+        Cosine that a seqlet must have with a pattern, 0 to 1. By default what 1 of 1,000 pairs of shuffled seqlets have, or
+        fewer where seqlets are so many that each would have one like it by chance.
     seed
         Of what is shuffled; the rest is not random.
 
-    Raises
-    ------
-    ValueError
-        If sequences and contributions do not fit, seqlets are not of these sequences, or a setting is out of range.
-
     Notes
     -----
-    Bases of seqlets, weighted by their contributions, are compared at all shifts on both strands. The seqlet with most
-    like it leads; those that are like it are aligned and averaged, and the rest is compared with the average, until
-    nothing changes. The clearest patterns are made first; in the end each seqlet goes to the pattern that it is most
-    like, and of patterns that are like each other the larger stays. Ends that few seqlets reach, or whose bases say less
-    than a quarter bit beyond chance, are cut off. What runs over the end of a sequence is no site. Memory grows with the
-    square of the number of seqlets: 0.4 GB for 5,000.
+    Bases of seqlets, weighted by their contributions, are compared at all shifts on both strands. The seqlet with most like
+    it leads; those like it are aligned and averaged, and the rest is compared with the average, until nothing changes. In the
+    end each seqlet goes to the pattern that it is most like. Ends that few seqlets reach, or whose bases say less than a
+    quarter bit beyond chance, are cut off. Memory grows with the square of the number of seqlets: 0.4 GB for 5,000.
 
     Measured on ten JASPAR motifs, each planted into 60 shuffled windows of 300 bp, with gradients of a `Detector`: with
     shuffles as `null` and `outputs` given, all ten named by their family; without `outputs` nine. In 20 sets of windows
@@ -147,8 +114,8 @@ def discover(
 
     References
     ----------
-    TF-MoDISco (Shrikumar et al., arXiv:1811.00416) also aligns seqlets by contributions; it needs those of bases that are
-    not there, and finds communities in a graph of neighbours.
+    TF-MoDISco (Shrikumar et al., arXiv:1811.00416), which needs contributions of bases that are not there, and finds
+    communities in a graph of neighbours.
 
     Examples
     --------
@@ -164,19 +131,12 @@ def discover(
     if fewest < 2:
         raise ValueError(f"A pattern must have 2 sites or more; received fewest={fewest}. Take {FEWEST}.")
     if similarity is not None and not 0 < similarity <= 1:
-        raise ValueError(
-            f"similarity must be a cosine above 0, at most 1; received {similarity}. Leave it out."
-        )
+        raise ValueError(f"similarity must be a cosine above 0, at most 1; received {similarity}.")
     values = matched(sequences, contributions)
-    if found is None:
-        table = seqlets(sequences, values, null=null, outputs=outputs, seed=seed)
-    else:
-        table = _of(found, sequences)
-    table = table.assign(pattern="")
+    table = seqlets(sequences, values, seed=seed, **options).assign(pattern="")
     rng = np.random.default_rng(seed)
     background = composition("".join(sequences)) if len(table) else None
-    patterns: list[Pattern] = []
-    needed, null_patterns = {}, 0
+    patterns, needed, null_patterns = [], {}, 0
     for sign in SIGNS:
         rows = np.flatnonzero(table["sign"].to_numpy() == sign)
         if len(rows) < fewest:
@@ -192,28 +152,6 @@ def discover(
             patterns.append(replace(pattern, motif=replace(pattern.motif, id=name, name=name)))
             table.iloc[rows[members], table.columns.get_loc("pattern")] = name
     return Discovery(tuple(patterns), table, needed, null_patterns)
-
-
-def _of(found: pd.DataFrame, sequences: Sequence[str]) -> pd.DataFrame:
-    """A table of seqlets, once it is known to be of these sequences."""
-    missing = [name for name in ("sequence", "start", "end", "sign") if name not in found]
-    if missing or "n_tests" not in found.attrs:
-        raise ValueError(
-            f"Seqlets must be a table of motifs.seqlets with its attrs; received one without "
-            f"{', '.join(missing) or 'attrs'}. Pass it as it came, or rows of it with attrs kept."
-        )
-    lengths = np.array([len(text) for text in sequences], dtype=np.int64)
-    row = found["sequence"].to_numpy()
-    outside = (row < 0) | (row >= len(lengths))
-    if not outside.any():
-        outside = (found["start"] < 0).to_numpy() | (found["end"].to_numpy() > lengths[row])
-    if outside.any():
-        first = found.iloc[int(outside.argmax())]
-        raise ValueError(
-            f"Seqlets must lie in the {len(lengths):,} sequences; received {first['start']}-{first['end']} of sequence "
-            f"{first['sequence']}. Pass the sequences that they were found in."
-        )
-    return found.reset_index(drop=True)
 
 
 class Windows(NamedTuple):
@@ -239,9 +177,7 @@ class Windows(NamedTuple):
         place = ((start + end) // 2 - half)[:, None] + np.arange(2 * half)
         ends = np.cumsum([0, *map(len, sequences)])
         known = (place >= 0) & (place < np.diff(ends)[sequence][:, None])
-        at = np.where(
-            known, place + ends[sequence][:, None], ends[-1]
-        )  # what is last stands for what is beyond
+        at = np.where(known, place + ends[sequence][:, None], ends[-1])  # the last stands for what is beyond
         return cls(
             sequence,
             np.where(known, place, -1),
@@ -257,11 +193,8 @@ class Windows(NamedTuple):
 
     def aligned(self, group: Cluster) -> Windows:
         """Members on the axis of a pattern: turned if they are to be, so that positions fall, then moved by the shift."""
-        width, row, flipped = self.codes.shape[1], group.members[:, None], group.flipped[:, None]
-        at = np.arange(width) - group.shift[:, None]
-        at = np.where(flipped, width - 1 - at, at)
-        inside = (at >= 0) & (at < width)
-        at = at.clip(0, width - 1)
+        row, flipped = group.members[:, None], group.flipped[:, None]
+        at, inside = group.columns(self.codes.shape[1])
         letters = np.where(inside, self.codes[row, at], 4)
         return Windows(
             self.sequence[group.members],
@@ -285,9 +218,9 @@ def _pattern(
     odds = np.log2(share / background, where=share > 0, out=np.zeros_like(share))
     # What as many sites of no motif have on average: 3 degrees of freedom.
     bias = 3 / (2 * np.log(2) * known.clip(min=1))
-    said = (share * odds).sum(1) - bias - _INFORMATION
-    said[placed.covered.mean(0) < _COVERED] = -np.inf
-    best = maximal([said])
+    beyond = (share * odds).sum(1) - bias - _INFORMATION
+    beyond[placed.covered.mean(0) < _COVERED] = -np.inf
+    best = maximal([beyond])
     if not len(best):
         return None
     first, last = best[best["score"].argmax()][["start", "end"]].item()

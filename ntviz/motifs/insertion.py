@@ -1,9 +1,9 @@
-"""Whether a model answers to a motif: its site put into real sequences, against the same bases in another order."""
+"""Sites put into sequences: whether a model answers to a motif, and where a method that finds motifs should find some."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ntviz import environment
 from ntviz.genome.sequence import require, reverse_complement
-from ntviz.motifs.matrix import Motif
+from ntviz.motifs.matrix import Motif, listed
 from ntviz.statistics import draw_groups, middle
 
 if TYPE_CHECKING:
@@ -28,18 +28,10 @@ _ALL_SIGNS = 14  # backgrounds up to which every pattern of signs is counted
 class Insertion:
     """What `insertion` measured; every number has the unit of `ask`.
 
-    Attributes
-    ----------
-    effect, low, high
-        Mean over backgrounds of what the site adds to the mean of its shuffles; its 95 % interval by bootstrap over
-        backgrounds, nan for a single one.
-    p
-        Chance of a mean as far from 0 if each background's effect were as likely to have the other sign.
-    with_site, with_shuffles
-        Means over backgrounds of the answers themselves.
-    table
-        One row a background: its site, answer to the site and to its shuffles (means over strands and over shuffles),
-        effect, and effect of the site on each strand, `plus` and `minus` (nan where it was not asked for).
+    `effect` is the mean over backgrounds of what the site adds to the mean of its shuffles, `low` and `high` its 95 % interval
+    by bootstrap over backgrounds (nan for a single one), and `p` the chance of a mean as far from 0 if each background's effect
+    were as likely to have the other sign; `with_site` and `with_shuffles` are means of the answers. `table` has a row a
+    background: site, with_site, with_shuffles, effect, and that on each strand, `plus` and `minus` (nan where not asked for).
     """
 
     effect: float
@@ -51,56 +43,33 @@ class Insertion:
     table: pd.DataFrame
 
     def __repr__(self) -> str:
-        return (
-            f"Insertion(effect {self.effect:.3g} [{self.low:.3g}, {self.high:.3g}], p {self.p:.2g}, "
-            f"{len(self.table):,} backgrounds)"
-        )
+        effect = f"effect {self.effect:.3g} [{self.low:.3g}, {self.high:.3g}], p {self.p:.2g}"
+        return f"Insertion({effect}, {len(self.table):,} backgrounds)"
 
 
 def insertion(
-    ask: Ask,
-    motif: Motif,
-    backgrounds: Sequence[str],
-    *,
-    site: Literal["best", "drawn"] = "best",
-    shuffles: int = 10,
-    both_strands: bool = True,
-    bootstrap: int = 2_000,
-    batch: int = 64,
-    seed: int = 0,
-) -> Insertion:
+    ask: Ask, motif: Motif, backgrounds: Sequence[str], *, site: Literal["best", "drawn"] = "best", shuffles: int = 10,
+    both_strands: bool = True, bootstrap: int = 2_000, batch: int = 64, seed: int = 0,
+) -> Insertion:  # fmt: skip
     """Effect of a motif's site on a model's answer, over that of the same bases in another order.
+
+    As in Avsec et al., Nature Genetics 2021 (BPNet), with controls of the same composition.
 
     Parameters
     ----------
     ask
         Takes a list of sequences, gives one number for each. It should answer to the middle of a sequence, or to all of it.
-    motif
-        Its site takes the place of as many bases in the middle of each background, so that lengths stay.
-    backgrounds
-        Upper-case A, C, G, T, N, as long as the motif or longer: independent sequences of the kind that the model reads.
+    motif, backgrounds
+        Its site takes the place of as many bases in the middle of each background: independent sequences of the kind that
+        the model reads, upper-case A, C, G, T, N, as long as the motif or longer.
     site
         ``best`` is the most probable base at each position; ``drawn`` a site by the motif's probabilities a background.
     shuffles
         Copies of the site with its positions in another order; none is the site itself or, on both strands, its reverse.
     both_strands
-        Whether to ask for the site and its shuffles as reverse complements too, and take the mean.
-    bootstrap, batch, seed
-        Resamples of the backgrounds; sequences passed to `ask` at a time; of sites, shuffles and resamples.
-
-    Raises
-    ------
-    ValueError
-        If a background is not clean or is shorter than the motif, or `ask` does not give one finite number a sequence.
-
-    Notes
-    -----
-    A shuffle may be a good site by chance, of this or of another protein; more shuffles make that matter less. An effect
-    says that the model answers to the site where it was put, and not that it would elsewhere in a sequence.
-
-    References
-    ----------
-    Insertion into backgrounds as in Avsec et al., Nature Genetics 2021 (BPNet), with controls of the same composition.
+        Whether to ask for reverse complements of the site and its shuffles too, and take the mean.
+    bootstrap, batch
+        Resamples of the backgrounds; sequences passed to `ask` at a time.
 
     Examples
     --------
@@ -111,7 +80,26 @@ def insertion(
     """
     import pandas as pd
 
-    _check(motif, backgrounds, site, shuffles, bootstrap, batch)
+    if isinstance(backgrounds, str) or not len(backgrounds):
+        received = "one text" if isinstance(backgrounds, str) else "none"
+        raise ValueError(
+            f"Backgrounds must be one or more sequences; received {received}. Pass a list, such as windows around elements."
+        )
+    if site not in ("best", "drawn"):
+        raise ValueError(f"site must be 'best' or 'drawn'; received {site!r}. Use one of them.")
+    if min(shuffles, bootstrap, batch) < 1:
+        raise ValueError(
+            f"shuffles, bootstrap and batch must be at least 1; received {shuffles}, {bootstrap} and {batch}."
+        )
+    for number, background in enumerate(backgrounds):
+        try:
+            require(background)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"Background {number}: {error}") from None
+        if len(background) < len(motif):
+            raise ValueError(
+                f"A background must be as long as the motif; number {number} has {len(background)} bp, and {motif.id} {len(motif)}."
+            )
     rng = np.random.default_rng(seed)
     count = len(backgrounds)
     sites = _sites(motif, site, count, rng)
@@ -128,28 +116,19 @@ def insertion(
     low = high = np.nan
     if count > 1:
         low, high = middle(effects[draw_groups(count, bootstrap, rng)].mean(axis=1))
+    with_site, with_shuffles = answers[:, :, 0].mean(axis=1), answers[:, :, 1:].mean(axis=(1, 2))
     table = pd.DataFrame(
-        {
-            "site": pd.Series(sites, dtype=str),
-            "with_site": answers[:, :, 0].mean(axis=1),
-            "with_shuffles": answers[:, :, 1:].mean(axis=(1, 2)),
-            "effect": effects,
-            "plus": differences[:, 0],
-            "minus": differences[:, 1] if both_strands else np.nan,
-        }
+        {"site": pd.Series(sites, dtype=str), "with_site": with_site, "with_shuffles": with_shuffles}
     )
-    p, means = sign_flip(effects, rng), table[["with_site", "with_shuffles"]].mean()
-    return Insertion(float(effects.mean()), low, high, p, *means.tolist(), table)
+    table = table.assign(
+        effect=effects, plus=differences[:, 0], minus=differences[:, 1] if both_strands else np.nan
+    )
+    means = float(with_site.mean()), float(with_shuffles.mean())
+    return Insertion(float(effects.mean()), low, high, sign_flip(effects, rng), *means, table)
 
 
 def sign_flip(effects: np.ndarray, rng: np.random.Generator, draws: int = 10_000) -> float:
-    """Share of sign patterns whose mean is as far from 0: of all up to 14 effects, else of those drawn and the one that came.
-
-    Examples
-    --------
-    >>> sign_flip(np.array([1.0, 2.0, 3.0]), np.random.default_rng(0))
-    0.25
-    """
+    """Share of sign patterns whose mean is as far from 0: of all up to 14 effects, else of those drawn and the one that came."""
     exact = len(effects) <= _ALL_SIGNS
     if exact:
         signs = np.array(list(itertools.product((-1.0, 1.0), repeat=len(effects))))
@@ -195,36 +174,72 @@ def _asked(ask: Ask, sequences: list[str], batch: int) -> np.ndarray:
             if not fits or not np.isfinite(answer).all():
                 received = "some that are not finite" if fits else f"shape {list(answer.shape)}"
                 raise ValueError(
-                    f"ask must give one finite number for each sequence; received {received} for {len(some)} sequences. "
-                    f"Reduce its answer to [sequence], and leave out what it cannot read."
+                    f"ask must give one finite number for each sequence; received {received} for {len(some)} sequences."
                 )
             answers[first : first + len(some)] = answer
             bar.update(len(some))
     return answers
 
 
-def _check(
-    motif: Motif, backgrounds: Sequence[str], site: str, shuffles: int, bootstrap: int, batch: int
-) -> None:
-    if isinstance(backgrounds, str) or not len(backgrounds):
+# Sites at known places --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Planted:
+    """Backgrounds with a site each, and where these are.
+
+    `sites` has a row a sequence: sequence (number from 0), motif (identifier), start and end (0-based half-open) and strand.
+    `labels` int64 [sequence, motif] are 1 for the motif that was planted, in the order of the motifs.
+    """
+
+    sequences: list[str]
+    sites: pd.DataFrame
+    labels: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"Planted({len(self.sequences):,} sequences with sites of {self.labels.shape[1]:,} motifs)"
+
+    @property
+    def motif(self) -> np.ndarray:
+        """Number of the motif of each sequence, from 0: [sequence]."""
+        return self.labels.argmax(axis=1)
+
+
+def plant(backgrounds: Sequence[str], motifs: Motif | Iterable[Motif], *, seed: int) -> Planted:
+    """Sequences with one site each, of each motif in turn, at random places and on random strands.
+
+    Sites are drawn base by base, so weak ones are among them; see `Motif.drawn`. No background, no motif, or a background
+    shorter than its motif is a ValueError.
+
+    Examples
+    --------
+    >>> planted = plant(["CCCCCCCCCC"] * 2, Motif.from_sites("toy", ["GATTACA"]), seed=0)
+    >>> [planted.sequences[row][start:end] for row, start, end in planted.sites[["sequence", "start", "end"]].values]
+    ['TGTAATC', 'GATTACA']
+    """
+    import pandas as pd
+
+    chosen = listed(motifs)
+    if not chosen or not len(backgrounds):
         raise ValueError(
-            f"Backgrounds must be one or more sequences; received {'one text' if isinstance(backgrounds, str) else 'none'}. "
-            f"Pass a list, such as windows around elements."
+            f"There must be a motif and a background; received {len(chosen)} and {len(backgrounds)}."
         )
-    if site not in ("best", "drawn"):
-        raise ValueError(f"site must be 'best' or 'drawn'; received {site!r}. Use one of them.")
-    if min(shuffles, bootstrap, batch) < 1:
-        raise ValueError(
-            f"shuffles, bootstrap and batch must be at least 1; received {shuffles}, {bootstrap} and {batch}. 10, 2000 and "
-            f"64 are usual."
-        )
+    rng = np.random.default_rng(seed)
+    sequences, rows = [], []
     for number, background in enumerate(backgrounds):
-        try:
-            require(background)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"Background {number}: {error}") from None
-        if len(background) < len(motif):
+        motif = chosen[number % len(chosen)]
+        room = len(require(background)) - len(motif)
+        if room < 0:
             raise ValueError(
-                f"A background must be as long as the motif or longer; number {number} has {len(background)} bp, and {motif.id} "
-                f"{len(motif)}. Take longer ones, or motif.trimmed()."
+                f"A background must be as long as its site; received {len(background):,} bp for the {len(motif):,} bp of {motif.id}."
             )
+        (site,) = motif.drawn(1, seed=int(rng.integers(1 << 31)))
+        strand = "+-"[int(rng.integers(2))]
+        start = int(rng.integers(room + 1))
+        end = start + len(motif)
+        site = site if strand == "+" else reverse_complement(site)
+        sequences.append(background[:start] + site + background[end:])
+        rows.append((number, motif.id, start, end, strand))
+    labels = np.eye(len(chosen), dtype=np.int64)[np.arange(len(sequences)) % len(chosen)]
+    columns = ["sequence", "motif", "start", "end", "strand"]
+    return Planted(sequences, pd.DataFrame(rows, columns=columns), labels)

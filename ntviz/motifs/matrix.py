@@ -19,21 +19,8 @@ _TWO = dict(zip(map(frozenset, ("AG", "CT", "CG", "AT", "GT", "AC")), "RYSWKM", 
 class Motif:
     """A motif: how probable each base is at each of its positions.
 
-    Parameters
-    ----------
-    id
-        Identifier, such as ``MA0139.2``.
-    probabilities
-        [position, base] in the order ACGT; each row sums to one, and is made to exactly.
-    name
-        Name of the protein; the identifier when not given.
-    nsites
-        Number of aligned sites that the probabilities are from, where it is known.
-
-    Raises
-    ------
-    ValueError
-        If the probabilities are not [position, 4] with a position, or a row is negative or does not sum to one.
+    `id` is such as ``MA0139.2``; `probabilities` [position, base] are in the order ACGT, and each row sums to one; `name` is
+    that of the protein, or the identifier; `nsites` is the number of aligned sites, where it is known.
 
     Examples
     --------
@@ -52,16 +39,13 @@ class Motif:
     def __post_init__(self) -> None:
         values = _by_position(self.probabilities, "probabilities", self.id)
         sums = values.sum(axis=1)
-        wrong = np.flatnonzero(~np.isclose(sums, 1, atol=0.01) | ~(values >= 0).all(axis=1))
-        if len(wrong):
-            raise ValueError(
-                f"The base probabilities at each position of a motif must sum to one and not be negative; received "
-                f"{values[wrong[0]].tolist()} at position {wrong[0] + 1} of {self.id}. Divide counts by their sum."
-            )
+        _refuse(
+            ~np.isclose(sums, 1, atol=0.01) | ~(values >= 0).all(axis=1), values, self.id,
+            "base probabilities at each position of a motif must sum to one and not be negative", "Divide counts by their sum",
+        )  # fmt: skip
         if self.nsites is not None and self.nsites < 1:
             raise ValueError(
-                f"A motif must be of one site or more; received nsites={self.nsites} for {self.id}. Leave it out where "
-                f"it is not known."
+                f"A motif must be of one site or more; received nsites={self.nsites} for {self.id}."
             )
         values /= sums[:, None]
         values.flags.writeable = False
@@ -96,22 +80,13 @@ class Motif:
 
     @classmethod
     def from_counts(cls, id: str, counts: Sequence[Sequence[float]] | np.ndarray, *, name: str = "") -> Motif:  # noqa: A002
-        """The motif of counted bases [position, base] in the order ACGT; its sites are those of the fullest position.
-
-        Examples
-        --------
-        >>> motif = Motif.from_counts("toy", [[8, 0, 0, 0], [2, 2, 2, 2]])
-        >>> motif.probabilities[1].tolist(), motif.nsites
-        ([0.25, 0.25, 0.25, 0.25], 8)
-        """
+        """The motif of counted bases [position, base] in the order ACGT; its sites are those of the fullest position."""
         values = _by_position(counts, "counts", id)
         sums = values.sum(axis=1)
-        wrong = np.flatnonzero(~np.isfinite(sums) | ~(sums > 0) | ~(values >= 0).all(axis=1))
-        if len(wrong):
-            raise ValueError(
-                f"The counts at each position of a motif must be finite, not negative, and some; received "
-                f"{values[wrong[0]].tolist()} at position {wrong[0] + 1} of {id}. Leave this position out."
-            )
+        _refuse(
+            ~np.isfinite(sums) | ~(sums > 0) | ~(values >= 0).all(axis=1), values, id,
+            "counts at each position of a motif must be finite, not negative, and some", "Leave this position out",
+        )  # fmt: skip
         return cls(id, values / sums[:, None], name=name, nsites=max(round(sums.max()), 1))
 
     @property
@@ -121,41 +96,22 @@ class Motif:
 
     @property
     def consensus(self) -> str:
-        """One IUPAC letter a position: a base of 50 % that is twice the next, else two of 75 % together, else N.
-
-        References
-        ----------
-        Cavener, Nucleic Acids Research 1987; three-base letters are not used. A base or two of exactly the limit count.
-
-        Examples
-        --------
-        >>> Motif("toy", [[0.6, 0.2, 0.1, 0.1], [0.4, 0.0, 0.4, 0.2], [0.3, 0.3, 0.2, 0.2]]).consensus
-        'ARN'
-        """
+        """One IUPAC letter a position: a base of 50 % that is twice the next, else two of 75 % together, else N (Cavener 1987)."""
         letters = []
         for row in self.probabilities:
             first, second, *_ = np.argsort(-row, kind="stable").tolist()
-            if row[first] >= 0.5 and row[first] >= 2 * row[second]:
-                letters.append(BASES[first])
-            elif row[first] + row[second] >= 0.75:
-                letters.append(_TWO[frozenset((BASES[first], BASES[second]))])
-            else:
-                letters.append("N")
+            one = row[first] >= 0.5 and row[first] >= 2 * row[second]
+            two = row[first] + row[second] >= 0.75
+            pair = frozenset((BASES[first], BASES[second]))
+            letters.append(BASES[first] if one else _TWO[pair] if two else "N")
         return "".join(letters)
 
     def trimmed(self, min_information: float = 0.25) -> Motif:
-        """The motif without the positions at both ends of less information, in bits; a ValueError where no position has it.
-
-        Examples
-        --------
-        >>> Motif.from_sites("toy", ["AGATC", "CGTTG", "GGAAT", "TGTTA"]).trimmed()
-        Motif(toy, 3 bp)
-        """
+        """The motif without the positions at both ends of less information, in bits."""
         start, end = self.core(min_information)
         if start == end:
             raise ValueError(
-                f"A motif must say {min_information:g} bits at a position to be trimmed to it; {self.id} says "
-                f"{self.information.max():.2g} at most. Lower min_information, or leave this motif out."
+                f"A motif must say {min_information:g} bits at a position to be trimmed to it; {self.id} does not."
             )
         return replace(self, probabilities=self.probabilities[start:end])
 
@@ -165,13 +121,7 @@ class Motif:
         return (int(informative[0]), int(informative[-1]) + 1) if len(informative) else (0, 0)
 
     def drawn(self, count: int, *, seed: int) -> list[str]:
-        """So many sites, 1 or more, whose bases are drawn position by position from the probabilities.
-
-        Examples
-        --------
-        >>> Motif.from_sites("toy", ["GATTACA"]).drawn(2, seed=0)
-        ['GATTACA', 'GATTACA']
-        """
+        """So many sites, 1 or more, whose bases are drawn position by position from the probabilities."""
         if count < 1:
             raise ValueError(f"There must be a site to draw; received count={count}. Ask for 1 or more.")
         cumulative = np.cumsum(self.probabilities, axis=1)
@@ -196,11 +146,6 @@ class Motif:
         """Log of probability over background [position, base] in bits; always finite.
 
         The probabilities are those after `pseudocount` more sites, above 0, whose bases are those of the background.
-
-        Examples
-        --------
-        >>> Motif("toy", np.array([[0.5, 0.5, 0, 0]]), nsites=1).log_odds(pseudocount=1).round(2).tolist()
-        [[0.58, 0.58, -1.0, -1.0]]
         """
         if not pseudocount > 0:
             raise ValueError(
@@ -235,7 +180,15 @@ def _by_position(values: Sequence[Sequence[float]] | np.ndarray, what: str, id: 
     array = np.array(values, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 4 or not len(array):
         raise ValueError(
-            f"The {what} of a motif must be [position, 4], in the order ACGT; received {list(array.shape)} for {id}. Put "
-            f"positions first."
+            f"The {what} of a motif must be [position, 4], in the order ACGT; received {list(array.shape)} for {id}."
         )
     return array
+
+
+def _refuse(wrong: np.ndarray, values: np.ndarray, id: str, rule: str, advice: str) -> None:  # noqa: A002
+    """A ValueError for the first position that is wrong."""
+    if wrong.any():
+        at = int(wrong.argmax())
+        raise ValueError(
+            f"The {rule}; received {values[at].tolist()} at position {at + 1} of {id}. {advice}."
+        )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,21 +19,9 @@ from ntviz.motifs.matrix import UNIFORM, Motif, as_background
 
 
 class Motifs:
-    """Several motifs, in order, found by identifier or by name.
+    """Several motifs with identifiers that differ, in order, found by identifier or by name.
 
-    Parameters
-    ----------
-    motifs
-        With identifiers that differ.
-    background
-        Base probabilities ACGT that the file states; 0.25 each when it states none.
-    source
-        Name of the file, for messages.
-
-    Raises
-    ------
-    ValueError
-        If an identifier is there twice.
+    `background` holds the base probabilities ACGT that the file states; `source` is its name.
     """
 
     def __init__(
@@ -77,8 +67,7 @@ class Motifs:
         nearest = [known[text] for text in difflib.get_close_matches(name.upper(), known, n=3, cutoff=0.6)]
         hint = f"Nearest: {', '.join(nearest)}. " if nearest else ""
         raise ValueError(
-            f"A motif must be one of the {len(self):,} of {self.source}; received {name!r}. {hint}Use an identifier or a "
-            f"name that is there."
+            f"A motif must be one of the {len(self):,} of {self.source}; received {name!r}. {hint}Use one that is there."
         )
 
     def named(self, name: str) -> list[Motif]:
@@ -87,136 +76,109 @@ class Motifs:
 
 
 def read(path: str | Path) -> Motifs:
-    r"""The motifs of a file, plain or gzip: MEME, JASPAR, HOMER or TRANSFAC, told by what it holds.
+    r"""The motifs of a file, plain or gzip: MEME, JASPAR, HOMER or TRANSFAC, recognised by what it holds.
 
     MEME is version 4 or later: minimal, or the text that MEME, DREME and STREME write. JASPAR is four rows of counts under a
-    line `>identifier name`, with or without the letters A, C, G, T; HOMER is a row a position.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is none of these, is truncated, is not of DNA or holds a broken motif; the message names the line.
+    line `>identifier name`, with or without the letters A, C, G, T; HOMER is a row a position; TRANSFAC is as JASPAR writes
+    it. A file that is none of these, is truncated, is not of DNA or holds a broken motif is a ValueError that names the line.
 
     References
     ----------
     https://meme-suite.org/meme/doc/meme-format.html, https://jaspar.elixir.no/docs/,
-    http://homer.ucsd.edu/homer/motif/creatingCustomMotifs.html; TRANSFAC as JASPAR writes it.
+    http://homer.ucsd.edu/homer/motif/creatingCustomMotifs.html
 
     Examples
     --------
     >>> import tempfile
     >>> file = Path(tempfile.mkdtemp()) / "toy.meme"
-    >>> _ = file.write_text(
-    ...     "MEME version 4\n\nMOTIF M1 toy\nletter-probability matrix: alength= 4 w= 2 nsites= 8\n 1 0 0 0\n 0 0 0.5 0.5\n"
-    ... )
+    >>> matrix = "letter-probability matrix: alength= 4 w= 2 nsites= 8\n 1 0 0 0\n 0 0 0.5 0.5\n"
+    >>> _ = file.write_text(f"MEME version 4\n\nMOTIF M1 toy\n{matrix}")
     >>> motifs = read(file)
     >>> list(motifs), motifs["toy"].nsites
     ([Motif(M1 toy, 2 bp)], 8)
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"A motif file must exist; received {path}, and there is none. Check the path."
-        )
+        raise FileNotFoundError(f"A motif file must exist; received {path}, and there is none.")
     lines = [line for _, line in lines_of(path)]
     if any(line.startswith("MEME version") for line in lines):
-        return _Meme(path.name, lines).motifs()
+        return _meme(path.name, lines)
     return Motifs(_of_matrices(path.name, lines), source=path.name)
 
 
-class _Meme:
-    """Lines of a MEME file, taken one by one; errors name the line, counted from 1."""
+def _meme(source: str, lines: list[str]) -> Motifs:
+    """The motifs of the lines of a MEME file; errors name the line, counted from 1."""
 
-    def __init__(self, source: str, lines: list[str]) -> None:
-        self.source, self.lines, self.at = source, lines, 0
-
-    def motifs(self) -> Motifs:
-        found: list[Motif] = []
-        background = UNIFORM
-        names: list[str] = []
-        while self.at < len(self.lines):
-            line = self.lines[self.at].strip()
-            self.at += 1
-            if line.startswith("ALPHABET"):
-                self._alphabet(line)
-            elif line.startswith("Background letter frequencies"):
-                background = self._background()
-            elif line.startswith("MOTIF"):
-                # MEME's own output goes on with width, sites and E-value.
-                names = line.partition("width =")[0].split()[1:]
-                if not names:
-                    raise self._error("a motif must have an identifier")
-            elif line.startswith("letter-probability matrix"):
-                found.append(self._motif(names, line))
-        if not found:
-            raise ValueError(
-                f"A motif file must hold a motif; {self.source} holds none with a letter-probability matrix. Check that it "
-                f"is whole."
-            )
-        return Motifs(found, background=background, source=self.source)
-
-    def _alphabet(self, line: str) -> None:
-        """Refuse what is not DNA: `ALPHABET= ACGT`, or lines that define each letter, a pair by a line, and END ALPHABET."""
-        given, begin = re.match(r"ALPHABET\s*=\s*(\S+)", line), self.at
-        letters = set(given[1]) if given else set()
-        while given is None and self.at < len(self.lines):
-            bare = re.sub('"[^"]*"', "", self.lines[self.at])
-            self.at += 1
-            if bare.startswith("END ALPHABET"):
-                break
-            if "=" not in bare:  # as in N = ACGT
-                letters |= {part.split()[0] for part in bare.split("~") if part.strip()}
-        if letters != set(BASES) or (given and given[1] != BASES):
-            self.at = begin
-            raise self._error(f"the alphabet must be {BASES}")
-
-    def _background(self) -> tuple[float, ...]:
-        letters: dict[str, float] = {}
-        while self.at < len(self.lines) and len(letters) < len(BASES):
-            fields = self.lines[self.at].split()
-            self.at += 1
-            if len(fields) % 2 or not fields:
-                raise self._error("background frequencies must be letters with numbers")
-            letters |= dict(zip(fields[::2], map(self._number, fields[1::2]), strict=True))
-        if sorted(letters) != sorted(BASES):
-            raise self._error(f"background frequencies must be of {BASES}")
-        return tuple(letters[base] for base in BASES)
-
-    def _motif(self, names: list[str], header: str) -> Motif:
-        if not names:
-            raise self._error("a matrix must follow a line MOTIF")
-        sites, width = (re.search(rf"\b{key}\s*=\s*(\S+)", header) for key in ("nsites", "w"))
-        nsites = None if sites is None else round(self._number(sites[1]))
-        rows: list[list[float]] = []
-        while self.at < len(self.lines) and re.match(r"\s*[-+]?[.\d]", self.lines[self.at]):
-            fields = self.lines[self.at].split()
-            self.at += 1
-            if len(fields) != len(BASES):
-                raise self._error(f"a row of a matrix must have {len(BASES)} numbers")
-            rows.append([self._number(field) for field in fields])
-        if width is not None and len(rows) != self._number(width[1]):
-            raise self._error(f"{names[0]} must have w= {width[1]} rows and has {len(rows)}")
-        try:
-            return Motif(names[0], np.array(rows), name=" ".join(names[1:]), nsites=nsites or None)
-        except ValueError as error:
-            raise ValueError(f"Line {self.at} of {self.source}: {error}") from None
-
-    def _number(self, text: str) -> float:
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
-            raise self._error(f"{text[:20]!r} must be a number")
-        return number
-
-    def _error(self, what: str) -> ValueError:
-        line = self.lines[min(self.at, len(self.lines)) - 1]
+    def error(at: int, what: str) -> ValueError:
+        line = lines[at - 1][:80]
         return ValueError(
-            f"Line {self.at} of {self.source} must be MEME format, but {what}: {line[:80]!r}. Correct the line."
+            f"Line {at} of {source} must be MEME format, but {what}: {line!r}. Correct the line."
         )
+
+    def number(text: str, at: int) -> float:
+        with suppress(ValueError):
+            if math.isfinite(value := float(text)):
+                return value
+        raise error(at, f"{text[:20]!r} must be a number")
+
+    motifs: list[Motif] = []
+    background: tuple[float, ...] = UNIFORM
+    names: list[str] = []
+    for at, line in enumerate(map(str.strip, lines), start=1):
+        if line.startswith("ALPHABET"):
+            # `ALPHABET= ACGT`, or lines that define each letter, a pair by a line, and END ALPHABET
+            given = re.match(r"ALPHABET\s*=\s*(\S+)", line)
+            letters = set(given[1]) if given else set()
+            block = itertools.takewhile(lambda text: not text.startswith("END ALPHABET"), lines[at:])
+            for bare in () if given else (re.sub('"[^"]*"', "", text) for text in block):
+                if "=" not in bare:  # as in N = ACGT
+                    letters |= {part.split()[0] for part in bare.split("~") if part.strip()}
+            if letters != set(BASES) or (given and given[1] != BASES):
+                raise error(at, f"the alphabet must be {BASES}")
+        elif line.startswith("Background letter frequencies"):
+            stated: dict[str, float] = {}
+            last = at
+            for last, text in enumerate(lines[at : at + len(BASES)], start=at + 1):
+                fields = text.split()
+                if len(fields) % 2 or not fields:
+                    raise error(last, "background frequencies must be letters with numbers")
+                stated |= dict(zip(fields[::2], (number(field, last) for field in fields[1::2]), strict=True))
+                if len(stated) >= len(BASES):
+                    break
+            if sorted(stated) != sorted(BASES):
+                raise error(last, f"background frequencies must be of {BASES}")
+            background = tuple(stated[base] for base in BASES)
+        elif line.startswith("MOTIF"):
+            names = line.partition("width =")[0].split()[
+                1:
+            ]  # MEME's own output goes on with width, sites and E-value
+            if not names:
+                raise error(at, "a motif must have an identifier")
+        elif line.startswith("letter-probability matrix"):
+            if not names:
+                raise error(at, "a matrix must follow a line MOTIF")
+            sites, width = (re.search(rf"\b{key}\s*=\s*(\S+)", line) for key in ("nsites", "w"))
+            nsites = None if sites is None else round(number(sites[1], at))
+            rows: list[list[float]] = []
+            for text in itertools.takewhile(lambda text: re.match(r"\s*[-+]?[.\d]", text), lines[at:]):
+                last, fields = at + len(rows) + 1, text.split()
+                if len(fields) != len(BASES):
+                    raise error(last, f"a row of a matrix must have {len(BASES)} numbers")
+                rows.append([number(field, last) for field in fields])
+            last = at + len(rows)
+            if width is not None and len(rows) != number(width[1], at):
+                raise error(last, f"{names[0]} must have w= {width[1]} rows and has {len(rows)}")
+            try:
+                motifs.append(
+                    Motif(names[0], np.array(rows), name=" ".join(names[1:]), nsites=nsites or None)
+                )
+            except ValueError as wrong:
+                raise ValueError(f"Line {last} of {source}: {wrong}") from None
+    if not motifs:
+        raise ValueError(
+            f"A motif file must hold a motif; {source} holds none with a letter-probability matrix. Check that it is whole."
+        )
+    return Motifs(motifs, background=background, source=source)
 
 
 class _Matrix(NamedTuple):
@@ -247,7 +209,7 @@ def _of_matrices(source: str, lines: Sequence[str]) -> Iterator[Motif]:
         free = [name for name in matrix.names[:2] if name not in taken] or matrix.names
         taken.add(free[0])
         try:
-            yield _motif(free[0], "".join(matrix.names[1:2]), _oriented(matrix))
+            yield _motif(matrix, free[0])
         except ValueError as error:
             raise ValueError(f"Line {matrix.line or 1} of {source}: {error}") from None
 
@@ -280,7 +242,7 @@ def _transfac(source: str, lines: Sequence[str]) -> Iterator[_Matrix]:
         elif key in ("P0", "PO"):
             if [cell.upper() for cell in cells[:4]] != list(BASES):
                 raise ValueError(
-                    f"Line {number} of {source} must name the columns A, C, G, T; received {line[:40]!r}."
+                    f"Line {number} of {source} must name the columns A, C, G, T; received {line[:30]!r}."
                 )
             matrix = _Matrix(number, [], [])
         elif key.isdigit() and matrix.line:
@@ -291,8 +253,8 @@ def _transfac(source: str, lines: Sequence[str]) -> Iterator[_Matrix]:
             names, matrix = {}, _Matrix(0, [], [])
 
 
-def _oriented(matrix: _Matrix) -> np.ndarray:
-    """Numbers [position, base] in the order ACGT."""
+def _motif(matrix: _Matrix, identifier: str) -> Motif:
+    """The motif of a matrix that lies either way; counts or probabilities."""
     name = matrix.names[0]
     try:
         values = np.array([[float(cell) for cell in row] for row in matrix.rows])
@@ -303,8 +265,8 @@ def _oriented(matrix: _Matrix) -> np.ndarray:
             raise ValueError(
                 f"a matrix must have one row for each of A, C, G, T; {name} has {matrix.letters}."
             )
-        return values[[matrix.letters.index(base) for base in BASES]].T
-    if values.shape == (4, 4) and len(matrix.names) < 3:
+        values = values[[matrix.letters.index(base) for base in BASES]].T
+    elif values.shape == (4, 4) and len(matrix.names) < 3:
         # Four positions of four bases: each position has the same sites, so its sum tells which way it lies.
         across, down = (np.allclose(sums := values.sum(axis=axis), sums[0], rtol=0.01) for axis in (1, 0))
         if across == down:
@@ -312,15 +274,12 @@ def _oriented(matrix: _Matrix) -> np.ndarray:
                 f"a matrix must say where its bases are; the four rows of four of {name} can be read both ways. "
                 f"Write A, C, G and T before them."
             )
-        return values if across else values.T
-    return values.T if values.ndim == 2 and values.shape[1] != 4 else values
-
-
-def _motif(identifier: str, name: str, values: np.ndarray) -> Motif:
+        values = values if across else values.T
+    elif values.ndim == 2 and values.shape[1] != 4:
+        values = values.T
     if (values < 0).any():
         raise ValueError(
             f"a matrix must hold counts or probabilities; {identifier} holds scores below 0. Take its counts."
         )
-    if values.ndim == 2 and values.shape[1] == 4 and np.allclose(values.sum(axis=1), 1, atol=0.01):
-        return Motif(identifier, values, name=name)
-    return Motif.from_counts(identifier, values, name=name)
+    probable = values.ndim == 2 and values.shape[1] == 4 and np.allclose(values.sum(axis=1), 1, atol=0.01)
+    return (Motif if probable else Motif.from_counts)(identifier, values, name="".join(matrix.names[1:2]))

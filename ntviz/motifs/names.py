@@ -37,10 +37,7 @@ _OF_BEST = ["target", "name", "strand", "offset", "overlap", "class", "family"]
 
 
 class Family(NamedTuple):
-    """Structural class and family of the DNA-binding domain of a protein, as TFClass names them.
-
-    Of a complex, the different ones of its proteins are joined by ``::``; either is empty where it is not known.
-    """
+    """Structural class and family of a protein's DNA-binding domain; of a complex joined by ``::``, empty if not known."""
 
     group: str
     family: str
@@ -52,24 +49,10 @@ class Family(NamedTuple):
 
 
 def families(path: str | Path | None = None) -> dict[str, Family]:
-    """Class and family of motifs, by identifier.
+    """Class and family of motifs, by identifier, as TFClass (Wingender et al., Nucleic Acids Research 2018) names them.
 
-    Parameters
-    ----------
-    path
-        A table separated by tabs with the columns motif, name, class and family, in UTF-8; that of the bundle's JASPAR
-        2026 motifs when not given, which is ``data.bundle("motif-families")``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is no such table, or a motif is there twice; the message names the line, counted from 1.
-
-    References
-    ----------
-    TFClass (Wingender et al., Nucleic Acids Research 2018), as JASPAR annotates its matrices with it.
+    `path` is a table separated by tabs with the columns motif, name, class and family, in UTF-8; that of the bundle's
+    JASPAR 2026 motifs when not given. What is no such table is a ValueError that names the line.
 
     Examples
     --------
@@ -89,20 +72,18 @@ def families(path: str | Path | None = None) -> dict[str, Family]:
         lines = path.read_text(encoding=environment.encoding_of(path)).splitlines() or [""]
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"A table of families must be text in UTF-8; {path.name} is not ({error}). Save it again as plain text."
+            f"A table of families must be text in UTF-8; {path.name} is not ({error})."
         ) from error
     if tuple(lines[0].split("\t")) != _COLUMNS:
         raise ValueError(
-            f"A table of families must begin with the columns {', '.join(_COLUMNS)}, separated by tabs; {path.name} begins "
-            f"with {lines[0][:60]!r}. Correct its first line."
+            f"A table of families must begin with the columns {', '.join(_COLUMNS)}; {path.name} begins with {lines[0][:60]!r}."
         )
     found: dict[str, Family] = {}
     for number, line in enumerate(lines[1:], start=2):
         fields = [field.strip() for field in line.split("\t")]
         if len(fields) != len(_COLUMNS) or not fields[0]:
             raise ValueError(
-                f"Line {number} of {path.name} must hold {len(_COLUMNS)} fields, the first of which names a motif; received "
-                f"{line[:60]!r}. Correct the line."
+                f"Line {number} of {path.name} must hold {len(_COLUMNS)} fields, the first a motif; received {line[:60]!r}."
             )
         if fields[0] in found:
             raise ValueError(
@@ -116,16 +97,11 @@ def families(path: str | Path | None = None) -> dict[str, Family]:
 class Names:
     """What `name` found.
 
-    Attributes
-    ----------
-    table
-        One row a query, in order. `status` says ``named``; ``no match``, where nothing is alike enough; ``uninformative``
-        or ``too wide``, where nothing was compared. Of what is named: target, name, strand, offset and overlap of the
-        best match, its class and family, `significant` (how many matches are), and `consensus` with `agreeing`: the
-        family that most of the best significant ones have, and how many. p, e, q and p_shuffled are those of the
-        nearest motif, also where it is no match.
-    matches
-        The nearest few of each query that was compared, best first, significant or not.
+    `table` has a row a query. `status` is ``named``; ``no match``, where nothing is alike enough; ``uninformative`` or ``too
+    wide``, where nothing was compared. Of what is named: target, name, strand, offset, overlap, class and family of the best
+    match, `significant` (how many matches are), and `consensus` with `agreeing`: the family that most of the best significant
+    ones have, and how many. p, e, q and p_shuffled are those of the nearest motif in any case. `matches` holds the nearest
+    few of each query that was compared, best first, significant or not.
     """
 
     table: pd.DataFrame
@@ -133,28 +109,15 @@ class Names:
 
 
 def name(
-    motifs: Motif | Iterable[Motif],
-    targets: Motifs,
-    *,
-    families: Mapping[str, Family] | None = None,
-    q: float = 0.1,
-    top: int = 5,
-    min_information: float = 0.25,
-    min_mean_information: float = 0.8,
-    shuffles: int = 100,
-    seed: int = 0,
-) -> Names:
-    """Names of motifs by TOMTOM: the known motif that each is most like, or that there is none.
-
-    The first call on a machine compiles for a minute or two. Then it is 1 ms a motif against a thousand, and `shuffles`
-    times as much for the control.
+    motifs: Motif | Iterable[Motif], targets: Motifs, *, families: Mapping[str, Family] | None = None, q: float = 0.1,
+    top: int = 5, min_information: float = 0.25, min_mean_information: float = 0.8, shuffles: int = 100, seed: int = 0,
+) -> Names:  # fmt: skip
+    """Names of motifs by TOMTOM, of ``ntviz[motifs]``: the known motif that each is most like, or that there is none.
 
     Parameters
     ----------
-    motifs
-        A motif, or several with different identifiers; none give empty tables.
-    targets
-        Known motifs, 25 or more, such as ``motifs.read(data.bundle("motifs"))``.
+    motifs, targets
+        A motif, or several with different identifiers; known motifs, 25 or more, such as those of the bundle.
     families
         Class and family by identifier of target, such as ``motifs.families()``; another version of a matrix serves as well.
     q
@@ -169,59 +132,40 @@ def name(
 
     Returns
     -------
-    Names. For each query and target, p is the probability that random columns of the targets align as well as they do,
-    somewhere, on either strand; e = p times the number of targets is how many targets as good chance gives. A query's q
-    is Benjamini and Hochberg's over the queries, from the e of its nearest target (1 at most), and it is named where that
-    is at most `q`. Then as many matches are significant as have e of at most `q` times the share of queries that are
+    Names. For each query and target, p is the probability that random columns of the targets align as well, somewhere, on
+    either strand; e = p times the number of targets. A query's q is Benjamini and Hochberg's over the queries, from the e of
+    its nearest target (1 at most). Matches are significant that have e of at most `q` times the share of queries that are
     named. `p_shuffled` is the control: the share of the query's shuffles, itself among them, that are as much like
-    something; it cannot be below 1 / (shuffles + 1), and is large for a motif that is much the same in any order. offset
-    is the position of the query's first column, as given, in the target, turned where strand is ``-``.
-
-    Raises
-    ------
-    ImportError
-        If memelite is not installed; it comes with ``ntviz[motifs]``.
-    ValueError
-        If there are fewer than 25 targets, two queries share an identifier, or a number is out of its range.
+    something. offset is the position of the query's first column, as given, in the target, turned where strand is ``-``.
 
     Notes
     -----
-    One q over all pairs of queries and targets would be no rate of wrong names: the motifs of JASPAR are many times the
-    same, so true queries raise the limit for all others. Of 200 column-shuffled matrices, each 2 among 18 true ones, 133
-    would have got a name at 0.1 in that way, and 21 get one in this.
-
-    Measured against JASPAR 2026 (1,019 matrices), with e of at most 0.05:
-
-    - of its own matrices with columns shuffled, 7 in 100 are like something; of random ones of 1 bit a column, 4 in 100.
-      Of 0.65 bits a column 9 to 35 in 100 are, of 0.3 bits up to 98: columns that say little lie beside each other in
-      many known motifs, which TOMTOM's null does not know. Hence `min_mean_information`.
-    - resampled from 20 sites, with their own matrix taken out, 77 in 100 find something (45 of C2H2 zinc fingers). The
-      nearest has a family of the query's in 77 of 100; a vote of the nearest 3, 5 or 10 that are significant gets 76 to
-      77. So the vote is a second opinion, and not a better one; of zinc fingers it says little.
-
-    A name says which known motif looks alike, and nothing of which protein binds.
+    Measured against JASPAR 2026 (1,019 matrices), with e of at most 0.05: of its own matrices with columns shuffled, 7 in
+    100 are like something; of random ones of 0.65 bits a column 9 to 35, of 0.3 bits up to 98, hence
+    `min_mean_information`. Resampled from 20 sites, with their own matrix taken out, 77 in 100 find something (45 of C2H2
+    zinc fingers); the nearest has the query's family in 77 of 100, and so has the vote. A name says which known motif looks
+    alike, and nothing of which protein binds.
 
     References
     ----------
     Gupta et al., Genome Biology 2007 (TOMTOM, with complete scores, as in Tanaka et al., Bioinformatics 2011), as memelite
-    computes it: scores in 100 bins, medians in 1,000 bins, like target columns merged. Benjamini & Bogomolov, J R Stat
-    Soc B 2014, for tests within the groups that were selected.
+    computes it. Benjamini & Bogomolov, J R Stat Soc B 2014, for tests within the groups that were selected.
     """
     import pandas as pd
 
     if not 0 < q <= 1:
         raise ValueError(f"q must be above 0 and at most 1; received {q}. 0.1 is usual.")
     if top < 1 or shuffles < 0:
-        raise ValueError(
-            f"top must be at least 1 and shuffles at least 0; received {top} and {shuffles}. 5 and 100 are usual."
-        )
+        raise ValueError(f"top must be at least 1 and shuffles at least 0; received {top} and {shuffles}.")
     chosen = list(motifs if isinstance(motifs, Motifs) else Motifs(listed(motifs)))
     known = list(targets)
     cores = [motif.core(min_information) for motif in chosen]
-    statuses = [
-        _status(motif, *core, min_mean_information) for motif, core in zip(chosen, cores, strict=True)
-    ]
-    table = pd.DataFrame({"query": [motif.id for motif in chosen], "status": statuses})
+    table = pd.DataFrame({"query": [motif.id for motif in chosen], "status": "no match"})
+    for row, (motif, (start, end)) in enumerate(zip(chosen, cores, strict=True)):
+        if end - start < _SHORTEST or motif.information[start:end].mean() < min_mean_information:
+            table.loc[row, "status"] = "uninformative"
+        elif end - start > WIDEST:
+            table.loc[row, "status"] = "too wide"
     places = np.flatnonzero(table["status"] == "no match")
     if not len(places):
         return Names(_typed(table), pd.DataFrame(columns=list(_MATCHED)))
@@ -234,49 +178,40 @@ def name(
     rate = false_discovery(np.minimum(nearest, 1))
     named = rate <= q
     significant = (e <= q * named.mean()) & named[:, None]
-    kinds = _kinds(known, families or {})
+    families = families or {}
+    unversioned = {identifier.partition(".")[0]: family for identifier, family in families.items()}
+    kinds = [
+        families.get(motif.id, unversioned.get(motif.id.partition(".")[0], Family("", ""))) for motif in known
+    ]
     row, which = np.repeat(np.arange(len(places)), order.shape[1]), order.ravel()
     lefts = np.array([cores[place][0] for place in places])
-    values = (
-        table["query"].to_numpy()[places[row]],
-        np.tile(np.arange(1, order.shape[1] + 1), len(places)),
-        [known[target].id for target in which],
-        [known[target].name for target in which],
-        like.p[row, which],
-        e[row, which],
-        significant[row, which],
-        np.where(like.turned[row, which], "-", "+"),
-        like.offset[row, which] - lefts[row],
-        like.overlap[row, which],
-        [kinds[target].group for target in which],
-        [kinds[target].family for target in which],
+    matches = pd.DataFrame(
+        {
+            "query": table["query"].to_numpy()[places[row]],
+            "rank": np.tile(np.arange(1, order.shape[1] + 1), len(places)),
+            "target": [known[target].id for target in which],
+            "name": [known[target].name for target in which],
+            "p": like.p[row, which],
+            "e": e[row, which],
+            "significant": significant[row, which],
+            "strand": np.where(like.turned[row, which], "-", "+"),
+            "offset": like.offset[row, which] - lefts[row],
+            "overlap": like.overlap[row, which],
+            "class": [kinds[target].group for target in which],
+            "family": [kinds[target].family for target in which],
+        }
     )
-    matches = pd.DataFrame(dict(zip(_MATCHED, values, strict=True)))
     first = matches[matches["rank"] == 1].set_index("query")
     control = _shuffled(columns, known, nearest / len(known), shuffles, seed)
     votes = [
-        _vote([kinds[j] for j in near if mine[j]]) for near, mine in zip(order, significant, strict=True)
+        Counter(family for j in near if mine[j] for family in kinds[j].families).most_common(1) or [("", 0)]
+        for near, mine in zip(order, significant, strict=True)
     ]
     best = first[_OF_BEST].assign(significant=significant.sum(axis=1))
-    best["consensus"], best["agreeing"] = zip(*votes, strict=True)
+    best["consensus"], best["agreeing"] = zip(*(vote for (vote,) in votes), strict=True)
     table.loc[places[named], "status"] = "named"
     table = table.join(first[["p", "e"]].assign(q=rate, p_shuffled=control), on="query")
     return Names(_typed(table.join(best[named], on="query")), matches)
-
-
-def _status(motif: Motif, start: int, end: int, min_mean_information: float) -> str:
-    """Whether the columns of a query that are left can be compared."""
-    if end - start < _SHORTEST or motif.information[start:end].mean() < min_mean_information:
-        return "uninformative"
-    return "no match" if end - start <= WIDEST else "too wide"
-
-
-def _kinds(known: list[Motif], families: Mapping[str, Family]) -> list[Family]:
-    """Class and family of each motif; those of another version of its matrix where its own are not there."""
-    unversioned = {identifier.partition(".")[0]: family for identifier, family in families.items()}
-    return [
-        families.get(motif.id, unversioned.get(motif.id.partition(".")[0], Family("", ""))) for motif in known
-    ]
 
 
 def _shuffled(
@@ -291,12 +226,6 @@ def _shuffled(
     return (1 + (nearest <= p[:, None]).sum(axis=1)) / (1 + shuffles)
 
 
-def _vote(voters: list[Family]) -> tuple[str, int]:
-    """The family that most have and how many do; of equals that of the nearest, and none where none is known."""
-    votes = Counter(family for voter in voters for family in voter.families)
-    return votes.most_common(1)[0] if votes else ("", 0)
-
-
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     """All columns of `Names.table`, with what is missing as "", nan or <NA>."""
     table = table.reindex(columns=list(_KINDS)).astype(object)
@@ -308,10 +237,9 @@ def _typed(table: pd.DataFrame) -> pd.DataFrame:
 class Likeness(NamedTuple):
     """The best alignment of each query with each target, arrays [query, target].
 
-    `p` is the probability that columns drawn at random from all targets, as many as this target has, align as well
-    somewhere on either strand; `turned` says whether the target is turned around; `offset` is the position of the
-    query's first column in the target, turned where it is, negative where the query begins before; `overlap` counts the
-    columns that lie on each other.
+    `p` is the probability that as many columns drawn from all targets align as well somewhere on either strand; `turned`
+    says whether the target is turned around; `offset` is the position of the query's first column in the target, negative
+    where the query begins before; `overlap` counts the columns that lie on each other.
     """
 
     p: np.ndarray
@@ -330,17 +258,13 @@ def compare(queries: Sequence[np.ndarray], targets: Sequence[Motif], what: str =
     try:
         tomtom = importlib.import_module("memelite").tomtom
     except ImportError as error:
-        raise ImportError(
-            "Naming motifs needs the package memelite, which is not installed. Run `pip install 'ntviz[motifs]'`."
-        ) from error
+        raise ImportError("Naming motifs needs memelite. Run `pip install 'ntviz[motifs]'`.") from error
     # Columns last. Both directions of each target are passed as targets, so that a tie is the one as given.
     ways = [np.ascontiguousarray(motif.probabilities.T) for motif in targets]
     ways += [np.ascontiguousarray(way[::-1, ::-1]) for way in ways]
     found = []
-    with (
-        environment.progress(total=len(queries), what=what, unit="motifs") as bar,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    progress = environment.progress(total=len(queries), what=what, unit="motifs")
+    with progress as bar, ThreadPoolExecutor(1) as pool:
         for first in range(0, len(queries), _BATCH):
             some = [np.ascontiguousarray(query.T) for query in queries[first : first + _BATCH]]
             answer = pool.submit(tomtom, some, ways, reverse_complement=False)
@@ -354,8 +278,6 @@ def compare(queries: Sequence[np.ndarray], targets: Sequence[Motif], what: str =
     p = np.where(np.isnan(p), 1.0, p)  # what cannot be computed is no likeness
     half = len(targets)
     turned = p[:, half:] < p[:, :half]
-    best, offset, overlap = (
-        np.where(turned, each[:, half:], each[:, :half]) for each in (p, offset, overlap)
-    )
+    best, offset, overlap = (np.where(turned, x[:, half:], x[:, :half]) for x in (p, offset, overlap))
     # Of two directions, as if independent.
     return Likeness(best * (2 - best), turned, offset.astype(np.int64), overlap.astype(np.int64))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntviz import environment
 from ntviz.genome import Interval
 from ntviz.genome.sequence import codes, require
-from ntviz.motifs.matrix import PSEUDOCOUNT, UNIFORM, Motif, as_background, listed
+from ntviz.motifs.matrix import UNIFORM, Motif, as_background, listed
+from ntviz.statistics import false_discovery
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,27 +22,10 @@ STEP = 0.01  # bits between two scores
 _PIECE = 1 << 21  # bases looked at at a time
 # Long k-mers leave fewer places to look at, and a table of 4 ** 8 scores pays off in many bases only.
 _LONG, _K, _SHORT_K = 1 << 16, 8, 5
-_MATCH = np.dtype([("start", "i8"), ("end", "i8"), ("strand", "i1"), ("score", "f8"), ("p", "f8"), ("motif", "i4")])  # fmt: skip
-
-
-class _Bases(Protocol):
-    @property
-    def sequence(self) -> str: ...
-
-
-class Genome(Protocol):
-    """What `hits` asks of a genome; a `Reference` is one."""
-
-    def fetch(self, interval: Interval, /) -> _Bases: ...
 
 
 def composition(sequence: str) -> tuple[float, float, float, float]:
-    """Base probabilities ACGT of both strands of a sequence, N left out: a background of its own GC content.
-
-    Raises
-    ------
-    ValueError
-        If the sequence is not clean, or lacks A and T or C and G.
+    """Base probabilities ACGT of both strands of a sequence, N left out; a ValueError where A and T or C and G lack.
 
     Examples
     --------
@@ -53,40 +36,28 @@ def composition(sequence: str) -> tuple[float, float, float, float]:
     weak, strong = (sum(map(text.count, pair)) for pair in ("AT", "CG"))
     if not weak or not strong:
         raise ValueError(
-            f"A background must hold A or T, and C or G; received a sequence with {weak:,} and {strong:,} of them. Take a "
-            f"longer sequence, or 0.25 each."
+            f"A background must hold A or T, and C or G; received a sequence with {weak:,} and {strong:,} of them."
         )
     at, cg = weak / (weak + strong) / 2, strong / (weak + strong) / 2
     return at, cg, cg, at
 
 
 def scan(
-    sequence: str,
-    motifs: Motif | Iterable[Motif],
-    *,
-    p: float = 1e-4,
-    background: Sequence[float] | None = None,
+    sequence: str, motifs: Motif | Iterable[Motif], *, p: float = 1e-4, background: Sequence[float] | None = None,
     both_strands: bool = True,
-    pseudocount: float = PSEUDOCOUNT,
-) -> pd.DataFrame:
+) -> pd.DataFrame:  # fmt: skip
     """Matches of one or more motifs in a sequence, with exact p-values.
 
     Parameters
     ----------
     sequence
         Upper-case A, C, G, T, N. A stretch with N never matches.
-    motifs
-        A motif, or several.
     p
         Largest p-value of a match: the probability that a random site of the background scores as much or more, at one
         place on one strand; of L bp, scanned on both, expect 2 p L matches by chance.
     background
-        Base probabilities ACGT, averaged with their complement for both strands; 0.25 each when not given, so that matches
-        in a part of a sequence are those in the whole. `composition` gives a sequence's own.
-    both_strands
-        Whether to look on the strand "-" too. A palindrome matches on both.
-    pseudocount
-        Sites to add to each motif, with the bases of the background.
+        Base probabilities ACGT, averaged with their complement for both strands; 0.25 each when not given. `composition`
+        gives a sequence's own.
 
     Returns
     -------
@@ -94,16 +65,9 @@ def scan(
     bits, each base's rounded to 0.01), p, motif (its identifier) and name. `attrs["too_short"]` names the motifs of
     several whose best match is more probable than `p`.
 
-    Raises
-    ------
-    ValueError
-        If `p` is not between 0 and 1, the sequence or the background cannot be used, there is no motif, or no motif can
-        have a match that is so improbable.
-
     References
     ----------
-    FIMO (Grant, Bailey & Noble, Bioinformatics 2011), which also computes p-values by dynamic programming over log odds
-    in whole steps: exact for the rounded scores, which are within 0.005 bits a position of the unrounded.
+    FIMO (Grant, Bailey & Noble, Bioinformatics 2011), which also computes p by dynamic programming over rounded log odds.
 
     Examples
     --------
@@ -111,37 +75,21 @@ def scan(
     >>> found[["start", "end", "strand"]].values.tolist(), float(found["p"].iloc[0] * 4**7)
     ([[2, 9, '+']], 1.0)
     """
-    search = Search(motifs, p, background, both_strands, pseudocount)
-    found = search.matches(Kmers(require(sequence)))
-    table = search.table(found[np.lexsort((found["strand"], found["motif"], found["end"], found["start"]))])
-    table.attrs["too_short"] = search.too_short
-    return table
+    able, too_short = _able(scorings(motifs, p, background, both_strands), p)
+    table, _ = _matches([require(sequence)], able, both_strands)
+    table.attrs["too_short"] = too_short
+    return table.drop(columns="sequence")
 
 
 def hits(
-    reference: Genome,
-    interval: Interval | str,
-    motifs: Motif | Iterable[Motif],
-    *,
-    p: float = 1e-4,
+    reference: Any, interval: Interval | str, motifs: Motif | Iterable[Motif], *, p: float = 1e-4,
     background: Sequence[float] | None = None,
-    pseudocount: float = PSEUDOCOUNT,
-) -> pd.DataFrame:
-    """Matches of motifs on both strands of a region of a genome, as a table of elements.
+) -> pd.DataFrame:  # fmt: skip
+    """Matches of motifs on both strands of a region of a genome, as `annotation.from_table` takes them.
 
-    Parameters
-    ----------
-    reference
-        A `Reference`, or whatever fetches the bases of an Interval.
-    interval
-        An Interval, or text such as `chr20:1,000-2,000` (1-based closed). Its strand says nothing here.
-    motifs, p, background, pseudocount
-        As in `scan`, errors too.
-
-    Returns
-    -------
-    Columns [chrom, start, end, strand, element, name, score, p, motif], in genome coordinates, 0-based half-open. The
-    element of the motif CTCF is ``CTCF motif``. `annotation.from_table` takes the table as it is.
+    `reference` fetches the bases of an Interval, as a `Reference` does; `interval` is an Interval, or text such as
+    `chr20:1,000-2,000` (1-based closed), whose strand says nothing here; the others are as in `scan`. Columns [chrom, start,
+    end, strand, element, name, score, p, motif], 0-based half-open; the element of the motif CTCF is ``CTCF motif``.
     """
     import pandas as pd
 
@@ -149,59 +97,41 @@ def hits(
         interval = Interval.from_str(interval)
     chosen = listed(motifs)
     overlap = max((len(motif) for motif in chosen), default=1) - 1
-    scanned = partial(scan, motifs=chosen, p=p, background=background, pseudocount=pseudocount)
-    found = []
+    pieces = []
     for start in range(interval.start, interval.end, _PIECE):
-        end = min(start + _PIECE + overlap, interval.end)
-        piece = scanned(reference.fetch(Interval(interval.chrom, start, end)).sequence)
+        bases = reference.fetch(
+            Interval(interval.chrom, start, min(start + _PIECE + overlap, interval.end))
+        ).sequence
+        piece = scan(bases, chosen, p=p, background=background)
         piece[["start", "end"]] += start
         # What begins in the overlap belongs to the next piece.
-        found.append(piece[piece["start"] < start + _PIECE])
-    table = pd.concat(found, ignore_index=True).assign(chrom=interval.chrom)
+        pieces.append(piece[piece["start"] < start + _PIECE])
+    table = pd.concat(pieces, ignore_index=True).assign(chrom=interval.chrom)
     table["element"] = table["name"] + " motif"
-    table.attrs["too_short"] = found[0].attrs["too_short"]
+    table.attrs["too_short"] = pieces[0].attrs["too_short"]
     return table[["chrom", "start", "end", "strand", "element", "name", "score", "p", "motif"]]
 
 
 def scan_many(
-    sequences: Mapping[str, str] | Sequence[str],
-    motifs: Motif | Iterable[Motif],
-    *,
-    p: float = 1e-4,
-    background: Sequence[float] | None = None,
-    both_strands: bool = True,
-    pseudocount: float = PSEUDOCOUNT,
-) -> pd.DataFrame:
-    """Matches of motifs in many sequences, with exact p-values and one correction for all that was looked at.
+    sequences: Mapping[str, str] | Sequence[str], motifs: Motif | Iterable[Motif], *, p: float = 1e-4,
+    background: Sequence[float] | None = None, both_strands: bool = True,
+) -> pd.DataFrame:  # fmt: skip
+    """Matches of motifs in many sequences, with exact p-values and one correction for all places.
 
-    Parameters
-    ----------
-    sequences
-        Upper-case A, C, G, T, N, by name or in order. One that is shorter than a motif, or all N, has no match of it.
-    motifs, p, background, both_strands, pseudocount
-        As in `scan`, errors too; the background is one for all sequences.
+    `sequences` are upper-case A, C, G, T, N, by name or in order; the background is one for all. The rest is as in `scan`.
 
     Returns
     -------
     One row a match, by sequence (in the order given) and place: `sequence` (its name, or its number from 0) and the
-    columns of `scan`, with q after p: the smallest false discovery rate at which Benjamini and Hochberg's rule calls
-    this match, over all tests of the call; a test is one place on one strand for one motif. `attrs` holds
-
-    - ``n_tests``: a place with N is no test, nor is one that reaches out of its sequence. A motif that is too short for
-      `p` was not looked for.
-    - ``expected``: how many matches random bases of the background give; compare it with the number of rows.
-    - ``too_short``: as in `scan`.
+    columns of `scan`, with q after p: Benjamini and Hochberg's, over all tests of the call. `attrs` holds `n_tests` (a test
+    is one place without N on one strand for one motif that is long enough for `p`), `expected` (how many matches random
+    bases of the background give; compare it with the number of rows) and `too_short`, as in `scan`.
 
     Notes
     -----
-    Tests that are not listed could lower a q, never raise it: down to about ``expected`` over the number of rows. So no
-    q is too small, and those well below that ratio are exact. p and q are those of random bases. Genomes are not random:
-    repeats and CpG islands are full of matches. Other sequences of the same kind, or shuffled ones, are the better
-    control.
-
-    References
-    ----------
-    Benjamini & Hochberg, J R Stat Soc B 1995. FIMO's q-values estimate the share of true nulls on top; these do not.
+    Tests that are not listed could lower a q, never raise it: down to about `expected` over the number of rows. p and q are
+    those of random bases. Genomes are not random: repeats and CpG islands are full of matches. Other sequences of the same
+    kind, or shuffled ones, are the better control.
 
     Examples
     --------
@@ -212,8 +142,6 @@ def scan_many(
     >>> bool(found["q"][0] == found["p"][0] * 10)
     True
     """
-    import pandas as pd
-
     if isinstance(sequences, str):
         raise TypeError("Sequences must be several; received one text. Pass [sequence], or use scan.")
     by_name = dict(sequences) if isinstance(sequences, Mapping) else dict(enumerate(sequences))
@@ -224,58 +152,30 @@ def scan_many(
             require(text)
         except (TypeError, ValueError) as error:
             raise type(error)(f"Sequence {name!r}: {error}") from None
-    texts = list(by_name.values())
-    search = Search(motifs, p, background, both_strands, pseudocount)
-    begins = np.cumsum([0, *(len(text) + 1 for text in texts)])
-    tables, tests = [], np.zeros(len(search.scorings), dtype=np.int64)
-    with environment.progress(total=len(texts), what="motifs", unit="sequences") as bar:
-        for _, piece in itertools.groupby(range(len(texts)), key=lambda row: begins[row] // _PIECE):
-            rows = list(piece)
-            # Joined by an N, which nothing matches across.
-            kmers, within = Kmers("N".join(texts[row] for row in rows)), begins[rows] - begins[rows[0]]
-            found = search.matches(kmers)
-            tests += search.tests(kmers)
-            which = np.searchsorted(within, found["start"], side="right") - 1
-            found["start"] -= within[which]
-            found["end"] -= within[which]
-            order = np.lexsort((found["strand"], found["motif"], found["end"], found["start"], which))
-            table = search.table(found[order])
-            table.insert(0, "sequence", which[order] + rows[0])
-            tables.append(table)
-            bar.update(len(rows))
-    table = pd.concat(tables, ignore_index=True)
+    able, too_short = _able(scorings(motifs, p, background, both_strands), p)
+    with environment.progress(total=len(by_name), what="motifs", unit="sequences") as bar:
+        table, tests = _matches(list(by_name.values()), able, both_strands, bar.update)
     if isinstance(sequences, Mapping):
         table["sequence"] = _taken(list(sequences), table["sequence"].to_numpy())
     n_tests = int(tests.sum())
-    table.insert(table.columns.get_loc("p") + 1, "q", adjusted(table["p"].to_numpy(), n_tests))
-    expected = float(tests @ [scoring.tail[scoring.least] for scoring in search.scorings])
-    table.attrs = {"n_tests": n_tests, "expected": expected, "too_short": search.too_short}
+    table.insert(list(table).index("p") + 1, "q", adjusted(table["p"].to_numpy(), n_tests))
+    expected = float(tests @ [scoring.tail[scoring.least] for scoring in able])
+    table.attrs = {"n_tests": n_tests, "expected": expected, "too_short": too_short}
     return table
 
 
 def adjusted(p: np.ndarray, n_tests: int) -> np.ndarray:
-    """Benjamini and Hochberg's adjusted p-values of the smallest p-values of so many tests.
-
-    Examples
-    --------
-    >>> adjusted(np.array([0.02, 0.001, 0.03]), 10).round(4).tolist()
-    [0.1, 0.01, 0.1]
-    """
-    order = np.argsort(p)
-    raw = p[order] * n_tests / np.arange(1, len(p) + 1)
-    q = np.empty(len(p))
-    # From the largest p down: a larger rank may have the smaller value, which holds for all before it.
-    q[order] = np.minimum(np.minimum.accumulate(raw[::-1])[::-1], 1)
-    return q
+    """Benjamini and Hochberg's adjusted p-values of the smallest p-values of so many tests."""
+    return np.minimum(false_discovery(p) * (n_tests / max(len(p), 1)), 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Scoring:
     """A motif's log odds, the same in whole steps of `STEP` bits, and the chance of each score.
 
-    `steps` int64 [position, base] are above the smallest of the position, so 0 or more; `lowest` is the smallest score.
-    `tail` [score] is the probability that a random site scores so many steps above `lowest` or more. `least` is the
-    smallest score whose probability is at most p; -1 where even the best is more probable.
+    `steps` int64 [position, base] are above the smallest of the position; `lowest` is the smallest score. `tail` [score] is
+    the probability that a random site scores so many steps above `lowest` or more. `least` is the smallest score whose
+    probability is at most p; -1 where even the best is more probable.
     """
 
     motif: Motif
@@ -286,9 +186,9 @@ class Scoring:
     least: int
 
     @classmethod
-    def of(cls, motif: Motif, background: np.ndarray, pseudocount: float, p: float = 1) -> Scoring:
+    def of(cls, motif: Motif, background: np.ndarray, p: float = 1) -> Scoring:
         """The scoring of one motif on the forward strand."""
-        odds = motif.log_odds(background, pseudocount)
+        odds = motif.log_odds(background)
         rounded = np.rint(odds / STEP).astype(np.int64)
         smallest = rounded.min(axis=1)
         steps = rounded - smallest[:, None]
@@ -311,11 +211,7 @@ class Scoring:
 
 
 def scorings(
-    motifs: Motif | Iterable[Motif],
-    p: float,
-    background: Sequence[float] | None,
-    both_strands: bool,
-    pseudocount: float,
+    motifs: Motif | Iterable[Motif], p: float, background: Sequence[float] | None, both_strands: bool
 ) -> list[Scoring]:
     """The scoring of each motif at p; a background for both strands is averaged with its complement."""
     chosen = listed(motifs)
@@ -325,60 +221,67 @@ def scorings(
         raise ValueError("There must be a motif to look for; received none. Pass a Motif or several.")
     base = as_background(UNIFORM if background is None else background)
     base = (base + base[::-1]) / 2 if both_strands else base
-    return [Scoring.of(motif, base, pseudocount, p) for motif in chosen]
+    return [Scoring.of(motif, base, p) for motif in chosen]
 
 
-class Search:
-    """Motifs to look for, by identifier, and the identifiers of those that are too short to match; arguments of `scan`."""
+def _able(scored: list[Scoring], p: float) -> tuple[list[Scoring], tuple[str, ...]]:
+    """The scorings that can match at p, by identifier, and the identifiers of the others."""
+    able = sorted((scoring for scoring in scored if scoring.least >= 0), key=lambda scoring: scoring.motif.id)
+    if not able:
+        best = min(scored, key=lambda scoring: scoring.tail[-1])
+        others = "" if len(scored) == 1 else f", and that of the {len(scored) - 1:,} others is no better"
+        raise ValueError(
+            f"A motif must be able to match with p of at most {p:g}; the best match of {best.motif.id} has "
+            f"{best.tail[-1]:.2g}{others}. Raise p, or take a longer motif."
+        )
+    return able, tuple(dict.fromkeys(scoring.motif.id for scoring in scored if scoring.least < 0))
 
-    def __init__(
-        self,
-        motifs: Motif | Iterable[Motif],
-        p: float,
-        background: Sequence[float] | None,
-        both_strands: bool,
-        pseudocount: float,
-    ) -> None:
-        scored = scorings(motifs, p, background, both_strands, pseudocount)
-        self.scorings = sorted((one for one in scored if one.least >= 0), key=lambda one: one.motif.id)
-        self.too_short = tuple(dict.fromkeys(one.motif.id for one in scored if one.least < 0))
-        self.strands = 1 + both_strands
-        if not self.scorings:
-            best = min(scored, key=lambda one: one.tail[-1])
-            others = "" if len(scored) == 1 else f", and that of the {len(scored) - 1:,} others is no better"
-            raise ValueError(
-                f"A motif must be able to match with p of at most {p:g}; the best match of {best.motif.id} has "
-                f"{best.tail[-1]:.2g}{others}. Raise p, or take a longer motif."
-            )
 
-    def matches(self, kmers: Kmers) -> np.ndarray:
-        """Matches [match] of dtype `_MATCH`, motif by motif: strand is 0 or 1, motif a place in `scorings`."""
-        found = []
-        for index, scoring in enumerate(self.scorings):
-            for strand, steps in enumerate((scoring.steps, scoring.steps[::-1, ::-1])[: self.strands]):
+def _matches(
+    texts: list[str],
+    scored: list[Scoring],
+    both_strands: bool,
+    done: Callable[[int], object] = lambda sequences: None,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Matches by sequence (its number) and place, and how many stretches without N each motif was compared with [motif]."""
+    import pandas as pd
+
+    widths = np.array([len(scoring.motif) for scoring in scored])
+    begins = np.cumsum([0, *(len(text) + 1 for text in texts)])
+    tables, tests = [], np.zeros(len(scored), dtype=np.int64)
+    for _, piece in itertools.groupby(range(len(texts)), key=lambda row: begins[row] // _PIECE):
+        rows = list(piece)
+        # Joined by an N, which nothing matches across.
+        kmers, within = Kmers("N".join(texts[row] for row in rows)), begins[rows] - begins[rows[0]]
+        known = {width: int(kmers.known(width).sum()) for width in set(widths.tolist())}
+        tests += [(1 + both_strands) * known[width] for width in widths.tolist()]
+        parts = []
+        for index, scoring in enumerate(scored):
+            for strand, steps in enumerate((scoring.steps, scoring.steps[::-1, ::-1])[: 1 + both_strands]):
                 starts, scores = kmers.matches(steps, scoring.least)
-                some: np.ndarray[Any, Any] = np.empty(len(starts), dtype=_MATCH)
-                some["start"], some["end"], some["strand"] = starts, starts + len(steps), strand
-                some["score"], some["p"], some["motif"] = scoring.bits(scores), scoring.tail[scores], index
-                found.append(some)
-        return np.concatenate(found)
-
-    def tests(self, kmers: Kmers) -> np.ndarray:
-        """How many stretches without N, on its strands, each motif was compared with; int64 [motif]."""
-        widths = [len(scoring.motif) for scoring in self.scorings]
-        known = {width: int(kmers.known(width).sum()) for width in set(widths)}
-        return np.array([known[width] for width in widths]) * self.strands
-
-    def table(self, found: np.ndarray) -> pd.DataFrame:
-        """Matches as a table [start, end, strand, score, p, motif, name]."""
-        import pandas as pd
-
-        motifs = [scoring.motif for scoring in self.scorings]
-        columns: dict[str, Any] = {name: np.ascontiguousarray(found[name]) for name in _MATCH.names or ()}
-        columns["strand"] = _taken(["+", "-"], found["strand"])
-        columns["motif"] = _taken([motif.id for motif in motifs], found["motif"])
-        columns["name"] = _taken([motif.name for motif in motifs], found["motif"])
-        return pd.DataFrame(columns)
+                where = np.full((2, len(starts)), [[strand], [index]])
+                parts.append((starts, *where, scoring.bits(scores), scoring.tail[scores]))
+        start, strand, motif, score, p = map(np.concatenate, zip(*parts, strict=True))
+        which = np.searchsorted(within, start, side="right") - 1
+        start = start - within[which]
+        end = start + widths[motif]
+        order = np.lexsort((strand, motif, end, start, which))
+        columns = {
+            "sequence": which + rows[0],
+            "start": start,
+            "end": end,
+            "strand": strand,
+            "score": score,
+            "p": p,
+        }
+        tables.append(pd.DataFrame({**columns, "motif": motif}).take(order))
+        done(len(rows))
+    table = pd.concat(tables, ignore_index=True)
+    motif = table["motif"].to_numpy()
+    table["strand"] = _taken(["+", "-"], table["strand"].to_numpy())
+    table["motif"] = _taken([scoring.motif.id for scoring in scored], motif)
+    table["name"] = _taken([scoring.motif.name for scoring in scored], motif)
+    return table, tests
 
 
 def _taken(texts: Sequence[str], places: np.ndarray) -> pd.Series:
@@ -422,9 +325,7 @@ class Kmers:
         starts = scores = np.zeros(0, dtype=np.int64)
         for index, (begin, block) in enumerate(blocks):
             rest -= int(block.max(axis=1).sum())
-            table = np.zeros(
-                1, dtype=np.int32
-            )  # score of each k-mer; half the memory of int64, where the time goes
+            table = np.zeros(1, dtype=np.int32)  # score of each k-mer; half the memory of int64
             for row in block.astype(np.int32):
                 table = (table[:, None] + row).ravel()
             if index == 0:

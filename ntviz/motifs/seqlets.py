@@ -18,32 +18,25 @@ SIGNS = (1, -1)
 _AT_A_TIME = 1 << 19  # bases of copies of the null
 _PADDED = 1 << 20  # numbers of padded rows
 _ROUNDING = 1e-9  # of the largest number: sums below it are no sums
+_PLACE = ["sequence", "start", "end"]
 _STRETCH = np.dtype([("row", "i8"), ("start", "i8"), ("end", "i8"), ("score", "f8")])
 Contributions = Sequence[np.ndarray] | np.ndarray
 
 
 def seqlets(
-    sequences: Sequence[str],
-    contributions: Contributions,
-    *,
-    null: Contributions | None = None,
-    outputs: Sequence[int] | np.ndarray | None = None,
-    q: float = 0.05,
-    drift: float = 0.5,
-    widths: tuple[int, int] = (4, 40),
-    together: int = 1,
-    permutations: int = 50,
-    seed: int = 0,
-) -> pd.DataFrame:
+    sequences: Sequence[str], contributions: Contributions, *, null: Contributions | None = None,
+    outputs: Sequence[int] | np.ndarray | None = None, q: float = 0.05, drift: float = 0.5, widths: tuple[int, int] = (4, 40),
+    together: int = 1, permutations: int = 50, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """Stretches whose contributions add up to more than stretches of the null do, with p and q.
 
-    What chance expects of a base is taken off each contribution, so that sums of nothing fall. A seqlet is a stretch
-    of the largest sum of what is left, then of the largest beside it, and so on. Its length comes of that.
+    What chance expects of a base is taken off each contribution. A seqlet is a stretch of the largest sum of what is left,
+    then of the largest beside it, and so on.
 
     Parameters
     ----------
     sequences
-        Upper-case A, C, G, T, N. No stretch spans an N, whatever contributes there.
+        Upper-case A, C, G, T, N. No stretch spans an N.
     contributions
         Float [base] of each sequence, or [sequence, base], in any unit. Above 0 and below it are looked at apart.
     null
@@ -51,33 +44,23 @@ def seqlets(
         null to prefer, since a model answers to chance matches in them too. When not given, contributions are permuted
         within their sequence, which takes neighbours for independent: false of tokens of several bases, see `together`.
     outputs
-        What was asked of each sequence, [sequence] numbers, where it was not the same of all, such as an output of a
-        network: contributions are divided by the standard deviation of those of their output (of the null's, where there
-        is one, which must hold whole copies of the sequences). Numbering each sequence by itself calls what chance gives.
-    q
-        Largest false discovery rate.
+        Number of the output that was asked of each sequence, where it was not the same of all: contributions are divided by
+        the standard deviation of those of their output (of the null's, where there is one: whole copies of the sequences).
+        Numbering each sequence by itself calls what chance gives.
     drift
         What is taken off: the null's mean, where it has the same sign, and so many of its standard deviations.
     widths
         Fewest and most bases. What is shorter is not tested; what is longer is parted at its own mean.
-    together
-        Bases that are permuted as one: 6 where tokens of 6 bases share their contribution evenly among them.
-    permutations, seed
-        How often, and with which seed. The smallest p is one in the number of stretches that all of them hold.
+    together, permutations
+        Bases that are permuted as one (6 where tokens of 6 bases share their contribution evenly), and how often.
 
     Returns
     -------
     One row a seqlet, by place: sequence (number from 0), start and end (0-based half-open, in the sequence), sign (1
     above 0, -1 below), sum (of the contributions), score (what they have beyond the drift), p (share of the null's
-    stretches of this sign with as high a score) and q (false discovery rate, by sign: how many stretches of the null are
-    as high in as many bases, one more counted in all, for each that is; the least over lower limits). Where seqlets of
-    both signs overlap, the one of the smaller p stays. `attrs`: q, n_tests and n_null (stretches), smallest_q (of all),
-    and expected: how many seqlets the null has in as many bases by the same limits.
-
-    Raises
-    ------
-    ValueError
-        If sequences and contributions do not fit, a contribution is not finite, or a setting is out of range.
+    stretches of this sign with as high a score) and q (by sign: stretches of the null as high in as many bases, one more
+    counted, for each that is). Where seqlets of both signs overlap, the one of the smaller p stays. `attrs`: q, n_tests and
+    n_null (stretches), smallest_q (of all), and expected: seqlets that the null has in as many bases by the same limits.
 
     References
     ----------
@@ -88,8 +71,7 @@ def seqlets(
     --------
     >>> values = np.tile([0.0, 0.1], 50)
     >>> values[40:48] = 2
-    >>> found = seqlets(["ACGT" * 25], [values])
-    >>> found[["start", "end", "sign", "sum"]].values.tolist()
+    >>> seqlets(["ACGT" * 25], [values])[["start", "end", "sign", "sum"]].values.tolist()
     [[40.0, 48.0, 1.0, 16.0]]
     """
     import pandas as pd
@@ -116,31 +98,35 @@ def seqlets(
         copies, times, at_a_time = iter([of_null]), 1, 1
     pooled = np.concatenate([*of_null, np.zeros(0)])
     if null is not None and not len(pooled):
-        raise ValueError(
-            "A null must hold a number; received none. Leave it out, and contributions are permuted."
-        )
+        raise ValueError("A null must hold a number; received none. Leave it out.")
     mean, above = (float(pooled.mean()), drift * float(pooled.std())) if len(pooled) else (0.0, 0.0)
+
+    def stretches(rows: Sequence[np.ndarray], sign: int) -> np.ndarray:
+        # Where the mean is of the other sign, chance is 0: less than usual is not against. NaN is a wall.
+        expected = max(sign * mean, 0) + above
+        beyond = [np.where(np.isnan(row), -np.inf, sign * row - expected) for row in rows]
+        return maximal(beyond, shortest=widths[0], longest=widths[1])
+
     scores: dict[int, list[np.ndarray]] = {sign: [] for sign in SIGNS}
     with environment.progress(total=times, what="stretches of the null", unit="copies") as bar:
         while some := list(itertools.islice(copies, at_a_time)):
             rows = [each for copy in some for each in copy]
             for sign in SIGNS:
-                scores[sign].append(_stretches(rows, sign, mean, above, widths)["score"])
+                scores[sign].append(stretches(rows, sign)["score"])
             bar.update(len(some))
     share = sum(int(real.sum()) for real in known) / (max(len(pooled), 1) * times)
     walled = [np.where(real, each, np.nan) for each, real in zip(values, known, strict=True)]
     tables, chance = [], {}
     for sign in SIGNS:
-        found = _stretches(walled, sign, mean, above, widths)
+        table = pd.DataFrame(stretches(walled, sign)).rename(columns={"row": "sequence"})
+        score = table["score"].to_numpy()
         chance[sign] = np.sort(np.concatenate(scores[sign]))
-        p = (1 + _as_high(chance[sign], found["score"])) / (1 + len(chance[sign]))
-        rate = rates_of_false(chance[sign], found["score"], share)
-        place = {"sequence": found["row"], "start": found["start"], "end": found["end"], "sign": sign}
-        tables.append(pd.DataFrame({**place, "sum": 0.0, "score": found["score"], "p": p, "q": rate}))
-    table = pd.concat(tables, ignore_index=True)
+        table["p"] = (1 + _as_high(chance[sign], score)) / (1 + len(chance[sign]))
+        tables.append(table.assign(sign=sign, sum=0.0, q=rates_of_false(chance[sign], score, share)))
+    table = pd.concat(tables, ignore_index=True)[[*_PLACE, "sign", "sum", "score", "p", "q"]]
     passing = _apart(table[table["q"] <= q])
-    sums = [given[row][start:end].sum() for row, start, end in _places(passing)]
-    passing["sum"] = np.array(sums, dtype=np.float64)
+    places = passing[_PLACE].itertuples(index=False, name=None)
+    passing["sum"] = np.array([given[row][start:end].sum() for row, start, end in places], dtype=np.float64)
     limits = passing.groupby("sign")["score"].min()
     expected = sum(int(_as_high(chance[sign], limit)) for sign, limit in limits.items())
     passing.attrs = {
@@ -157,8 +143,8 @@ def matched(sequences: Sequence[str], contributions: Contributions) -> list[np.n
     """Contributions as float64 [base] each, once it is known that they are finite and of these clean sequences."""
     if len(sequences) != len(contributions):
         raise ValueError(
-            f"There must be contributions for each sequence; received {len(sequences):,} sequences and "
-            f"{len(contributions):,} arrays. Pass one array a sequence, in the same order."
+            "There must be an array of contributions for each sequence; received "
+            f"{len(sequences):,} sequences and {len(contributions):,} arrays."
         )
     values = [_finite(each, row, "contributions") for row, each in enumerate(contributions)]
     for row, (text, each) in enumerate(zip(sequences, values, strict=True)):
@@ -194,8 +180,7 @@ def _on_one_scale(
     if outputs.shape != (n,) or (null is not None and len(null) % max(1, n)):
         raise ValueError(
             f"There must be an output for each of {n:,} sequences, and a null of whole copies of them; received outputs of "
-            f"shape {list(outputs.shape)} and {0 if null is None else len(null):,} arrays of a null. Number what was asked "
-            f"of each sequence."
+            f"shape {list(outputs.shape)} and {0 if null is None else len(null):,} arrays of a null."
         )
     base = [each[real] for each, real in zip(values, known, strict=True)] if null is None else null
     spread = np.ones(n)
@@ -224,23 +209,13 @@ def _permuted(
         yield copy
 
 
-def _stretches(
-    values: Sequence[np.ndarray], sign: int, mean: float, above: float, widths: tuple[int, int]
-) -> np.ndarray:
-    """Maximal stretches of what is beyond the drift; NaN is a wall."""
-    # Where the mean is of the other sign, chance is 0: less than usual is not against.
-    expected = max(sign * mean, 0) + above
-    beyond = [np.where(np.isnan(each), -np.inf, sign * each - expected) for each in values]
-    return maximal(beyond, shortest=widths[0], longest=widths[1])
-
-
 def _as_high(chance: np.ndarray, score: np.ndarray | float) -> np.ndarray:
     """How many of the sorted scores are as high, up to rounding."""
     return len(chance) - np.searchsorted(chance, np.asarray(score) * (1 - 1e-9), side="left")
 
 
 def rates_of_false(chance: np.ndarray, score: np.ndarray, share: float) -> np.ndarray:
-    """Rate of false ones among all scores that are as high: what the null has in as many bases, one more in all, at most 1."""
+    """Rate of false ones among all scores as high: what the null has in as many bases, one more in all, at most 1."""
     order = np.argsort(score, kind="stable")
     rate = np.minimum((1 + _as_high(chance, score)) * share / np.maximum(_as_high(score[order], score), 1), 1)
     # The limit that lets a score in may be any that is not above it.
@@ -248,16 +223,12 @@ def rates_of_false(chance: np.ndarray, score: np.ndarray, share: float) -> np.nd
     return rate
 
 
-def _places(table: pd.DataFrame) -> zip[tuple[int, int, int]]:
-    return zip(*(table[name].tolist() for name in ("sequence", "start", "end")), strict=True)
-
-
 def _apart(table: pd.DataFrame) -> pd.DataFrame:
     """Rows that do not overlap: the best first, then what it leaves; by place."""
     best = table.sort_values(["p", "score"], ascending=[True, False], kind="stable")
     taken: dict[int, set[int]] = {}
     kept = []
-    for index, (row, start, end) in zip(best.index, _places(best), strict=True):
+    for index, row, start, end in best[_PLACE].itertuples(name=None):
         used = taken.setdefault(row, set())
         if used.isdisjoint(range(start, end)):
             used.update(range(start, end))
@@ -269,11 +240,11 @@ def _apart(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def maximal(rows: Sequence[np.ndarray], *, shortest: int = 1, longest: int | None = None) -> np.ndarray:
-    """Of each row the stretch of the largest sum, then the largest on either side of it, and so on while sums are positive.
+    """Of each row [base] the stretch of the largest sum, then the largest on either side of it, while sums are positive.
 
-    Fields row, start and end (0-based half-open) and score, the sum; by row and start. No stretch of the rows, float
-    [base] each, reaches over -inf. What has fewer numbers than `shortest` is left out; from what has more than
-    `longest` its own mean is taken off, and it is searched again.
+    Fields row, start and end (0-based half-open) and score, the sum; by row and start. No stretch reaches over -inf. What has
+    fewer numbers than `shortest` is left out; from what has more than `longest` its own mean is taken off, and it is searched
+    again.
 
     Examples
     --------
@@ -326,9 +297,7 @@ def _parted(table: np.ndarray, longest: int | None) -> np.ndarray:
 
 def _upto(table: np.ndarray) -> np.ndarray:
     """Sum [row, base + 1] of what is before each place."""
-    sums = np.zeros((len(table), table.shape[1] + 1))
-    np.cumsum(table, axis=1, out=sums[:, 1:])
-    return sums
+    return np.pad(np.cumsum(table, axis=1), ((0, 0), (1, 0)))
 
 
 def _peaks(table: np.ndarray, least: float) -> np.ndarray:

@@ -170,8 +170,6 @@ def attention_map(
         [token, 2] on the genome, 0-based half-open, as of `tokens.on(interval)`; empty for special tokens, whose share is told.
     interval, assembly, sequence
         Window of the map; its genome assembly; its bases in reading direction, for the hover.
-    title, label, control_label, unit
-        Says what the figure shows; names of the head, of the control and of the weights.
     genes, elements, scale
         Annotation whose genes stand along the top; names of its elements that do; "linear", "sqrt" or "log" (three powers of ten).
     """
@@ -294,8 +292,6 @@ def thumbnails(
     ----------
     maps
         [layer, head, query bin, key bin] largest weights, of `attention.Thumbnails`; shades are even steps of their square root.
-    title, unit, interval
-        Says what the figure shows; of the weights; window of the tokens, for the subtitle.
     scores
         [layer, head] numbers by name and unit, such as {"entropy, nats": ...}, for the hover.
     """
@@ -338,8 +334,6 @@ def head_atlas(
     ----------
     grid, control
         [layer, head] score, NaN where there is none; the same of a control, drawn beside on the same scale.
-    label, unit, title, control_label
-        What the score is, and its unit; what the figure shows; what the control is.
     labels, diverging
         [layer, head] text instead of the number, such as what the head looks at; whether the sign matters: two hues around zero.
     limits, chosen
@@ -414,14 +408,8 @@ def enrichment(table: pd.DataFrame, *, title: str, control: str | None = "auto")
     """A figure of ratios: the share of a head's attention on an element over the element's share of positions.
 
     Elements by heads, as log2 of the ratio, those with the most heads that pass first; a control in low rows below. A filled
-    mark passes the shift null; a hollow one the published z-test only, which calls nearly everything significant.
-
-    Parameters
-    ----------
-    table, title
-        Of `attention.enrichment`, a row for each layer, head and element; what is shown.
-    control
-        On the same colours: "shuffle", "twin", "auto" for the first in the table, or None.
+    mark passes the shift null; a hollow one the published z-test only, which calls nearly everything significant. The table is of
+    `attention.enrichment`, and the control "shuffle", "twin", "auto" for the first in it, or None.
     """
     known = [key for key in CONTROLS if f"{key}_ratio" in table]
     if control not in (None, "auto", *known):

@@ -95,8 +95,6 @@ def curves(
     ----------
     table, x, y
         One row a point, NaN where not measured; column of the horizontal axis; columns to draw, perhaps with names, or `Panel`s, stacked.
-    title, x_label, y_label
-        What is shown; of the axes, with units, the column's name when empty.
     """
     names = y if isinstance(y, Mapping) else {name: name for name in y if isinstance(name, str)}
     panels = [Panel(names, y_label or next(iter(names.values())))] if names else list(y)
@@ -276,13 +274,7 @@ def leaderboard(
 
 
 def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str) -> go.Figure:
-    """A figure of a short sequence above its tokens, each with its text and id where there is room, and in the hover.
-
-    Parameters
-    ----------
-    tokens, title
-        A tokenized sequence of at most 240 bp, or several tokenizations of it by name, drawn beneath each other; what is shown.
-    """
+    """A figure of a sequence of at most 240 bp above its tokens, with text and id, or above several tokenizations of it by name."""
     rows = dict(tokens) if isinstance(tokens, Mapping) else {tokens.vocabulary.name: tokens}
     sequences = list({made.sequence for made in rows.values()})
     n = max(map(len, sequences), default=0)
@@ -320,12 +312,8 @@ def embedding_map(maps: Any, panels: Sequence[str] | None = None, *, title: str 
     """A figure of windows as points, coloured and shaped by element, a panel a layer or baseline; the legend hides elements in all.
 
     Numbers over a panel say how well elements keep together in the vectors, which is what counts, with what 95 % of random
-    labels reach at most, and in the map, which is what is seen.
-
-    Parameters
-    ----------
-    maps, panels, title
-        Of `embeddings.by_layer`; names of some, the first, middle and last layer and the controls when None; of the figure.
+    labels reach at most, and in the map, which is what is seen. `maps` are of `embeddings.by_layer`, `panels` names of some: the
+    first, middle and last layer and the controls when None.
     """
     names = maps.panels["panel"].astype(str).tolist()
     if panels is None:

@@ -76,12 +76,9 @@ def _codes(sequence: str, what: str) -> np.ndarray:
 
 
 def sequence_track(sequence: str, *, label: str = "Sequence", over: Interval | None = None, texts: Sequence[str] = ()) -> Track:  # fmt: skip
-    """A track of the bases themselves: coloured cells, with their letters where there is room.
+    """A track of the bases themselves (A, C, G, T, N, in reading direction): coloured cells, with their letters where there is room.
 
-    Parameters
-    ----------
-    sequence, over, label, texts
-        A letter a base, A, C, G, T or N, in reading direction; its interval, when not the figure's; name; of each base for the hover.
+    `over` is their interval, when not the figure's, and `texts` what the hover says of each.
     """
     given, texts = np.append(_codes(sequence, "A sequence track"), 4).astype(np.int8), [*(texts or sequence), "N"]  # fmt: skip
 
@@ -148,8 +145,6 @@ def contribution_track(
     ----------
     values, sequence, over
         [base] in reading direction, finite or NaN, and a letter each, A, C, G, T or N; the interval of both, when not the figure's.
-    label, unit, note, height
-        Name of the track, the unit on its axis, text after the name, pixels.
     control, control_sequence, control_label
         [base] the same for a control, a grey line; its bases, which the hover names; what the control is.
     """

@@ -71,13 +71,8 @@ def _shown(ax: Axes) -> tuple[dict[str, str], dict[str, Any]]:
 def splice_logo(matrix: np.ndarray, kind: str, *, title: str = "", unit: str = "log-odds (nats)", ax: Axes | None = None) -> Axes:  # fmt: skip
     """The matplotlib axes of a logo in splice coordinates: numbers count from the junction, which is named, and there is no 0.
 
-    Parameters
-    ----------
-    matrix
-        [position, 4] heights of A, C, G, T, such as mean contributions over many sites: a donor's from -3 to +6 (3 bases of the exon, 6
-        of the intron), an acceptor's from -20 to +3 (20 of the intron, 3 of the exon).
-    kind, title, unit, ax
-        "acceptor" or "donor"; over the logo; of its heights; axes to draw on.
+    The matrix has [position, 4] heights of A, C, G, T, such as mean contributions over many sites: of a "donor" from -3 to +6 (3 bases
+    of the exon, 6 of the intron), of an "acceptor" from -20 to +3 (20 of the intron, 3 of the exon).
     """
     if kind not in ("acceptor", "donor"):
         raise ValueError(f"A splice site must be an acceptor or a donor; received {kind!r}. Choose one of the two.")  # fmt: skip

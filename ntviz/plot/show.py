@@ -129,12 +129,9 @@ def page(*figures: go.Figure, title: str = "", before: str = "") -> str:
 
 
 def save(figure: go.Figure, path: str | os.PathLike[str]) -> Path:
-    """The path that a figure was written to, whole or not at all, in the format that the ending names.
+    """The path that any plotly figure was written to, whole or not at all.
 
-    Parameters
-    ----------
-    figure, path
-        Any plotly figure; .html (opens offline, zooms), .json (plotly), .tsv (its `table`), .svg, .png or .pdf (by kaleido).
+    The ending is .html (opens offline, zooms), .json (plotly), .tsv (its `table`), or .svg, .png or .pdf (by kaleido).
     """
     path = Path(path)
     kind = path.suffix.lower()
@@ -173,10 +170,8 @@ def picture(figure: go.Figure, kind: str) -> bytes:
         size = {"width": figure.layout.width or 960, "height": figure.layout.height or 500}
         return kaleido.calc_fig_sync(as_json(figure), opts={"format": kind, "scale": 2 if kind == "png" else 1, **size})  # fmt: skip
     except (ValueError, RuntimeError) as error:
-        raise NoPicture(
-            f"A .{kind} must be drawn by kaleido in a Chromium; received {str(error).strip().splitlines()[0]}. Run pip install "
-            "'ntviz[export]' and install Chromium or Chrome; or save as .html, or use the figure's camera."
-        ) from error
+        raise NoPicture(f"A .{kind} must be drawn by kaleido in a Chromium; received {str(error).strip().splitlines()[0]}. Run pip install "
+                        "'ntviz[export]' and install Chromium or Chrome; or save as .html, or use the figure's camera.") from error  # fmt: skip
 
 
 def table(figure: go.Figure) -> pd.DataFrame:

@@ -215,8 +215,6 @@ def signal_track(
     ----------
     values, over
         [base] in reading direction, finite or NaN; the interval that they cover, when it is not the figure's.
-    label, unit, note, height
-        Name of the track, the unit on its axis, text after the name, pixels.
     control, control_label, diverging
         [base] the same for a control, a grey line on the same scale; what it is; whether the sign matters: two colours around zero.
     """
@@ -414,12 +412,7 @@ def _features_track(
 def genes_track(annotation: Annotation, *, label: str = "Genes", most_lanes: int = 6) -> Track:
     """A track of genes as browsers draw them: coding parts thick, chevrons along introns, an arrow at each transcription start.
 
-    Parameters
-    ----------
-    annotation
-        What `annotation.read` returns. Features without a transcript (BED) are drawn as boxes with their name.
-    label, most_lanes
-        Name of the track; lines of transcripts at most, 1 or more: the alt sentence says how many are left out.
+    Features without a transcript (BED) are boxes with their name. The alt sentence says how many do not fit on `most_lanes` lines.
     """
     if most_lanes < 1:
         raise ValueError(f"A gene track must have at least one line; received most_lanes={most_lanes}. Pass 1 or more.")  # fmt: skip
@@ -440,13 +433,8 @@ def genes_track(annotation: Annotation, *, label: str = "Genes", most_lanes: int
 def regions_track(table: pd.DataFrame, *, label: str, score_label: str = "score") -> Track:
     """A track of regions: boxes shaded by score, with their names where these fit; beyond six lines, the number over each base.
 
-    Parameters
-    ----------
-    table
-        Columns [chrom, start, end], 0-based half-open, and of name, strand (+, - or .) and score those that are known: the lines
-        of a BED file, `motifs.hits(...)`, `annotation.read(path).table`. Contig aliases match.
-    label, score_label
-        Name of the track; what the score is, with its unit.
+    The table has [chrom, start, end], 0-based half-open, and of name, strand (+, - or .) and score those that are known: the lines
+    of a BED file, `motifs.hits(...)`, `annotation.read(path).table`. Contig aliases match.
     """
     rows = from_table(table, element="region", source=plain(label)).table
     given = table["score"].replace(".", np.nan) if "score" in table else pd.Series(np.nan, table.index)
@@ -488,8 +476,6 @@ def splice_track(
     probabilities, reverse, control, control_label
         [base, 3] none, acceptor and donor, as `predict` of a splice network gives them, in the reading direction of the interval;
         the same of the other strand, drawn below zero; of a control, in grey on the same axis; what it is.
-    label, note, over, height
-        As in `signal_track`.
     """
     given = checked(probabilities, label, ["base", 3], control)
     below = {} if reverse is None else checked(reverse, f"{label}, other strand", given[label].shape)
@@ -515,17 +501,13 @@ def splice_track(
                     # The stem: an error bar as long as the value.
                     error_y={"type": "percent", "symmetric": False, "value": 100 * (sign < 0), "valueminus": 100 * (sign > 0),
                              "color": colour, "thickness": 1.5, "width": 0}))  # fmt: skip
-                sites = [
-                    f"{int(view.positions[i]):,} ({values[i]:.2f})" for i in np.flatnonzero(values >= 0.5)
-                ]
+                sites = [f"{int(view.positions[i]):,} ({values[i]:.2f})" for i in np.flatnonzero(values >= 0.5)]  # fmt: skip
                 none = f"no {kind} of 0.5 or more, the highest is {number(np.fmax.reduce(values, initial=0))}"
                 words = f"{kind}{'s' * (len(sites) > 1)} at {listing(sites)}" if sites else none
                 said += [f"in the control ({plain(control_label)}) " * grey + words] * (name in given)
         panel.yaxis(range=[-1.1 if below else 0, 1.1], zeroline=True, nticks=4)
         return "; ".join(said[-2:] + said[:-2])
 
-    marks = "▸ acceptor (first base of an exon), ◂ donor (last base)" + "; below 0: the other strand" * bool(
-        below
-    )
+    marks = "▸ acceptor (first base of an exon), ◂ donor (last base)" + "; below 0: the other strand" * bool(below)  # fmt: skip
     notes = [plain(note, most=90), marks, f"grey: {plain(control_label)}" * (len(given) > 1)]
     return Track(plain(label, most=90), height, draw, "probability", note="; ".join(filter(None, notes)))

@@ -44,8 +44,6 @@ def saturation(
         the reference base, NaN without a score), `probabilities`, perhaps `llr_fwd`, `llr_rev`; the same by a control; what that is.
     annotation, tracks, variant
         Whose genes stand on top; more tracks below; a small variant to mark, or its text, 1-based on the forward strand.
-    title, assembly, zoom
-        What is shown; of the genome, written on the axis; a part drawn once more below, enlarged.
     """
     strands = [np.asarray(getattr(result, name, None), dtype=float) for name in ("llr_fwd", "llr_rev")]
     strands = strands if all(np.isfinite(strand).any() for strand in strands) else []
@@ -164,13 +162,8 @@ def dependency(
 
     Rows run from top to bottom and columns from left to right in the reading direction of the interval's strand.
 
-    Parameters
-    ----------
-    result, null, null_label
-        Of `variants.dependency`: `interval`, `sequence`, [substituted, read] `values` in log2 odds ratios, at least 0, NaN where there
-        is none, and `same_token`; the same of a control, beside on the same colours, and what that is; the two zoom together.
-    title, assembly
-        What is shown; of the genome, under the title.
+    The result is of `variants.dependency`: `interval`, `sequence`, [substituted, read] `values` in log2 odds ratios, at least 0, NaN
+    where there is none, and `same_token`. A `null` of a control stands beside on the same colours; the two zoom together.
     """
     results = {"result": result} if null is None else {"result": result, "null": null}
     maps, hidden = zip(*(_read(part, what, square=True) for what, part in results.items()), strict=True)

@@ -16,13 +16,11 @@ from ntviz.genome import Interval
 from ntviz.genome.sequence import codes as encode
 from ntviz.reference import Reference
 from ntviz.storage import AnyPath
-from ntviz.tokens import VOCABULARIES, Tokenizer
+from ntviz.tokens import VOCABULARIES, Tokenizer, Vocabulary
 
 _LETTERS = np.frombuffer(b"ACGTN", dtype=np.uint8)
-N = 4
-"""Code of an unknown base; A, C, G, T are 0 to 3."""
-_PIECE = 1 << 22
-_FORMAT = 1
+N = 4  # code of an unknown base; A, C, G, T are 0 to 3
+_PIECE, _FORMAT = 1 << 22, 1
 _TRACK, _CONTENTS = "track.npy", "contigs.json"
 
 
@@ -55,18 +53,16 @@ def _mapped(folder: Path) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Indexed:
-    """Base codes of a contig that stay in the FASTA until they are sliced."""
+    """Base codes of a contig that stay in the FASTA until they are sliced: uint8 [base], in steps of 1."""
 
     path: Path
     chrom: str
     length: int
 
     def __len__(self) -> int:
-        """Bases of the contig."""
         return self.length
 
     def __getitem__(self, part: slice, /) -> np.ndarray:
-        """Codes of a part without step, uint8 [base]."""
         start, end, step = part.indices(self.length)
         if step != 1:
             raise ValueError(f"Bases of a FASTA are read in steps of 1; got {step}. Slice what comes back.")
@@ -77,9 +73,9 @@ class Indexed:
 
 @dataclass(frozen=True)
 class Track:
-    """The k-mer that begins at each base of a contig, on disk; sliced, it gives base codes.
+    """The k-mer that begins at each base of a contig, two bytes a base on disk; sliced, it gives base codes, uint8 [base].
 
-    Tokens of any frame on either strand are then a strided slice, and equal tokenising the FASTA. Two bytes a base.
+    Tokens of any frame on either strand are then a strided slice, and equal tokenising the FASTA.
     """
 
     folder: Path
@@ -88,11 +84,9 @@ class Track:
     k: int
 
     def __len__(self) -> int:
-        """Bases of the contig."""
         return self.length
 
     def __getitem__(self, part: slice, /) -> np.ndarray:
-        """Codes of a part, uint8 [base]; A C G T N are 0 to 4."""
         numbers = self._numbers[part]
         leading = numbers >> (2 * (self.k - 1))
         return np.where(numbers < 4**self.k, leading, numbers - 4**self.k).astype(np.uint8)
@@ -128,43 +122,31 @@ def token_ids(codes: np.ndarray, backwards: bool, tokenizer: Tokenizer) -> np.nd
 def shards(fasta: AnyPath, folder: AnyPath | None = None, *, k: int = 6) -> dict[str, Track]:
     """The contigs of a FASTA (plain or bgzip) as k-mers on disk, made once and found again by the file's content.
 
-    Parameters
-    ----------
-    folder
-        Where such genomes are kept; default: the cache folder.
-    k
-        Letters of a token, at most 7: a number must fit in two bytes.
+    They are kept in `folder`, the cache folder when None. Tokens have `k` letters, at most 7, as a number has two bytes.
 
     Raises
     ------
-    ValueError
-        A k that does not fit, a FASTA without bases, or what was made before is damaged.
-    OSError
-        The disk is full; nothing half-written is left.
+    ValueError, OSError
+        A k that does not fit, a FASTA without bases, or what was made before is damaged; the disk is full, and nothing is left.
     """
     if not 1 <= k <= 7:
         raise ValueError(f"k must be 1 to 7, so that a k-mer fits in two bytes; got {k}.")
-    fasta = Path(fasta)
-    kept = Path(folder) if folder is not None else environment.cache_dir() / "pretraining"
+    fasta, kept = Path(fasta), Path(folder) if folder is not None else environment.cache_dir() / "pretraining"
     target = kept / f"{storage.sha256(fasta)[:32]}-k{k}-{_FORMAT}"
     if not (target / _CONTENTS).is_file():
         _write(fasta, target, k)
     try:
         contents = json.loads((target / _CONTENTS).read_text(encoding="utf-8"))["contigs"]
         contigs = {str(name): int(length) for name, length in contents.items()}
-        if len(_mapped(target)) != sum(contigs.values()):
-            raise ValueError(
-                f"it holds {len(_mapped(target)):,} bases, its contigs {sum(contigs.values()):,}"
-            )
+        if len(_mapped(target)) != (total := sum(contigs.values())):
+            raise ValueError(f"it holds {len(_mapped(target)):,} bases, its contigs {total:,}")
     except (*storage.DAMAGED, OSError, AttributeError) as error:
-        raise ValueError(
-            f"{target} must be a genome tokenised by ntviz; reading it failed: {type(error).__name__}: {error}. "
-            "Delete the folder: it is made anew."
-        ) from error
-    ends = itertools.accumulate(contigs.values())
+        raise ValueError(f"{target} must be a genome tokenised by ntviz; reading it failed: {type(error).__name__}: {error}. "
+                         "Delete the folder: it is made anew.") from error  # fmt: skip
+    firsts = itertools.accumulate(contigs.values(), initial=0)
     return {
-        chrom: Track(target, end - length, length, k)
-        for (chrom, length), end in zip(contigs.items(), ends, strict=True)
+        name: Track(target, first, size, k)
+        for (name, size), first in zip(contigs.items(), firsts, strict=False)
     }
 
 
@@ -183,8 +165,10 @@ def _write(fasta: Path, target: Path, k: int) -> None:
             codes = Indexed(fasta, chrom, length)
             for start in range(0, length, _PIECE):
                 end = min(start + _PIECE, length)
-                numbers = _kmers(codes[start : min(end + k - 1, length)], k)
-                track[first + start : first + end] = numbers[: end - start]
+                # Where a k-mer has N or the contig ends: 4**k + the base's code.
+                padded = np.concatenate([codes[start : end + k - 1], np.full(k - 1, N, np.uint8)])[: end - start + k - 1]  # fmt: skip
+                number, clean = kmer_numbers(padded, k, np.uint16)
+                track[first + start : first + end] = np.where(clean, number, np.uint16(4**k) + padded[: end - start])  # fmt: skip
                 bar.update(end - start)
             first += length
         track.flush()
@@ -203,21 +187,16 @@ def kmer_numbers(codes: np.ndarray, k: int, dtype: type = np.int64) -> tuple[np.
     return number, clean
 
 
-def _kmers(codes: np.ndarray, k: int) -> np.ndarray:
-    """Base-4 number of the k-mer at each base, uint16; where it has N or runs out, 4**k + the base's code."""
-    number, clean = kmer_numbers(np.concatenate([codes, np.full(k - 1, N, np.uint8)]), k, np.uint16)
-    return np.where(clean, number, np.uint16(4**k) + codes).astype(np.uint16)
+def token_numbers(vocabulary: Vocabulary, backwards: bool = False) -> np.ndarray:
+    """Base-4 number of each k-mer token, in the order of their ids, or of its reverse complement."""
+    letters = vocabulary.kmer_base_codes
+    return (3 - letters[:, ::-1] if backwards else letters) @ (4 ** np.arange(vocabulary.k - 1, -1, -1))
 
 
 @lru_cache(maxsize=8)
 def _ids(name: str, backwards: bool) -> np.ndarray:
     """Token id of each k-mer's number, or of its reverse complement's."""
-    vocabulary = VOCABULARIES[name]
-    letters = vocabulary.kmer_base_codes
-    numbers = (3 - letters[:, ::-1] if backwards else letters) @ (4 ** np.arange(vocabulary.k - 1, -1, -1))
-    ids = np.empty(4**vocabulary.k, np.int64)
-    ids[numbers] = np.arange(vocabulary.kmer_ids.start, vocabulary.kmer_ids.stop)
-    return ids
+    return VOCABULARIES[name].kmer_ids.start + np.argsort(token_numbers(VOCABULARIES[name], backwards))
 
 
 def fingerprint(content: bytes) -> str:
@@ -245,9 +224,7 @@ def unknown_before(runs: np.ndarray, positions: np.ndarray) -> np.ndarray:
     >>> unknown_before(np.array([[2, 4], [6, 7]]), np.array([0, 3, 5, 9])).tolist()
     [0, 1, 2, 3]
     """
-    if not len(runs):
-        return np.zeros(len(positions), np.int64)
     # The count grows by one a base inside of a run and stays between two.
-    total = np.concatenate([[0], np.cumsum(runs[:, 1] - runs[:, 0])])
+    total = np.append(0, np.cumsum(runs[:, 1] - runs[:, 0]))
     count = np.stack([total[:-1], total[1:]], axis=1)
-    return np.interp(positions, runs.ravel(), count.ravel()).astype(np.int64)
+    return np.interp(positions, np.append(-1, runs), np.append(0, count)).astype(np.int64)

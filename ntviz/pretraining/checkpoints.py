@@ -32,14 +32,12 @@ from ntviz.pretraining.haplotypes import Source
 from ntviz.pretraining.recipe import Recipe
 from ntviz.tokens import VOCABULARIES
 
-LAST, BEFORE, _NEXT = "checkpoint", "checkpoint.before", "checkpoint.next"
-_SUMS = "checksums.sha256"
+LAST, BEFORE, _NEXT, _SUMS = "checkpoint", "checkpoint.before", "checkpoint.next", "checksums.sha256"
 _DAMAGED = (OSError, ValueError, KeyError, RuntimeError, EOFError, SafetensorError, UnpicklingError)
 _FREE = ("micro_tokens", "precision", "cooldown_steps", "recompute", "compiled", "sharded")
 """What may change unasked: memory, the device's arithmetic, and what is counted back from the last step."""
 _SHAPE = ("layers", "heads", "hidden", "ffn", "vocabulary", "max_tokens", "optimiser")
 _HELD_OUT, _CHUNKS = "held out", "chunks (chunk_bp, overlap_bp, tokens_bp, max_n)"
-_SHOWN = 3
 Optimisers = list[torch.optim.Optimizer]
 State = tuple[int, float, float, dict[str, Any]]
 
@@ -89,37 +87,29 @@ def resume(
 ) -> State:
     """Steps done, seconds used, best held-out loss and what decides the run, of the last good checkpoint, which is loaded.
 
-    Where one is damaged and the one before is whole, the run goes on from that, with a warning; where none is whole a
-    ValueError is raised. `now` and `accept`: see `agreed`.
+    Where one is damaged it is the one before, with a warning; where none is whole a ValueError. `now`, `accept`: see `agreed`.
     """
     folders = [directory / name for name in (_NEXT, LAST, BEFORE) if (directory / name).is_dir()]
-    problem: Exception | None = None
+    problem, why = None, ""
     for folder in folders:
         try:
             state = _load(folder, now, module, optimisers, accept)
         except Changed:
             raise
         except _DAMAGED as error:
-            problem = problem or error
+            problem, why = problem or error, why or f"{type(error).__name__}: {error}"
             continue
-        if problem is not None:
-            warnings.warn(
-                f"{folders[0]} is damaged ({type(problem).__name__}: {problem}); the run goes on from {folder.name}, "
-                f"step {state[0]:,}.",
-                stacklevel=2,
-            )
+        if why:
+            damaged = f"{folders[0]} is damaged ({why})"
+            warnings.warn(f"{damaged}; the run goes on from {folder.name}, step {state[0]:,}.", stacklevel=2)
         return state
-    if problem is None:
+    if not why:
         return 0, 0.0, math.inf, now
-    raise ValueError(
-        f"{folders[0]} must be a whole checkpoint to go on from; reading it failed: {type(problem).__name__}: {problem}. "
-        "It was damaged after it was written: delete it to begin anew, or train in another directory."
-    ) from problem
+    raise ValueError(f"{folders[0]} must be a whole checkpoint to go on from; reading it failed: {why}. It was damaged after it was written: "
+                     "delete it to begin anew, or train in another directory.") from problem  # fmt: skip
 
 
-def _load(
-    folder: Path, now: dict[str, Any], module: EsmForMaskedLM, optimisers: Optimisers, accept: bool
-) -> State:
+def _load(folder: Path, now: dict[str, Any], module: EsmForMaskedLM, optimisers: Optimisers, accept: bool) -> State:  # fmt: skip
     sums = folder / _SUMS
     # Checkpoints from before there were checksums have none.
     for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
@@ -130,11 +120,9 @@ def _load(
     kept, comparable = agreed(state, now, accept=accept, place=str(folder.parent))
     # Both are read before either is loaded: half of a damaged one must not stay in the model.
     weights = load_file(folder / "weights.safetensors")
-    states = [
-        # A GPU's checkpoint goes on elsewhere, too: each optimiser moves its state to where its parameters are.
-        torch.load(folder / f"optimiser{index}.pt", weights_only=True, map_location="cpu")
-        for index in range(len(optimisers))
-    ]
+    # A GPU's checkpoint goes on elsewhere, too: each optimiser moves its state to where its parameters are.
+    files = [folder / f"optimiser{index}.pt" for index in range(len(optimisers))]
+    states = [torch.load(file, weights_only=True, map_location="cpu") for file in files]
     own = module.state_dict()
     module.load_state_dict({name: _shared_out(value, own[name]) for name, value in weights.items()})
     for optimiser, whole in zip(optimisers, states, strict=True):
@@ -176,30 +164,25 @@ def _shared_out(whole: Any, like: torch.Tensor) -> Any:
 def decided(source: Source, recipe: Recipe, judged: pd.DataFrame) -> dict[str, Any]:
     """What decides a run, as plain data: recipe, corpus (facts), learned and held_out (stretches), changes (none so far).
 
-    Of the corpus each fact is a list of [fingerprint, words]. `judged` are the rows of `source.judged_on.held_out` on which
-    the run is judged.
+    Of the corpus each fact is a list of [fingerprint, words]. `judged` are the held-out rows on which the run is judged.
     """
     corpus, vocabulary = source.judged_on, VOCABULARIES[recipe.vocabulary]
-    held_out = _stretches(corpus, corpus.held_out)
-    marks = [
-        str([corpus.report["fingerprint"][row.contig], row.start, row.end]) for row in judged.itertuples()
-    ]
-    places = _shown([Interval(chrom, start, end).label() for _, chrom, start, end in held_out])
+    held_out, marks = _stretches(corpus, corpus.held_out), corpus.report["fingerprint"]
+    sequences = "".join(str([marks[row.contig], row.start, row.end]) for row in judged.itertuples())
+    places = _shown([Interval(chrom, start, end).label() for _, chrom, start, end in held_out]) or "no region"
     cut = pd.concat([corpus.chunks, corpus.held_out])[["contig", "start", "end"]].to_numpy("int64").tobytes()
     facts = {
         "tokenizer": [[fingerprint(vocabulary.to_text().encode()), vocabulary.name]],
-        _HELD_OUT: [[fingerprint("".join(marks).encode()), f"{len(judged):,} sequences of {places or 'no region'}"]],
+        _HELD_OUT: [[fingerprint(sequences.encode()), f"{len(judged):,} sequences of {places}"]],
         _CHUNKS: [[fingerprint(cut), f"{len(corpus.chunks):,}"]],
-    }  # fmt: skip
+    }
     return {
         "recipe": recipe.as_dict(), "corpus": source.facts | facts, "learned": _stretches(corpus, corpus.chunks),
         "held_out": held_out, "changes": [],
     }  # fmt: skip
 
 
-def agreed(
-    before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, place: str
-) -> tuple[dict[str, Any], bool]:
+def agreed(before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, place: str) -> tuple[dict[str, Any], bool]:  # fmt: skip
     """What to keep from here on, and whether held-out losses stay those of the same sequences.
 
     `before` is the state of a checkpoint. `accept` goes on with what changed, where the weights fit and no base that was
@@ -209,38 +192,36 @@ def agreed(
     theirs, ours = Recipe().as_dict() | before["recipe"], now["recipe"]
     keys = [key for key in ours if ours[key] != theirs.get(key) and key not in _FREE]
     changed = [f"{key} was {theirs.get(key)!r} and is now {ours[key]!r}" for key in keys]
-    facts = before.get("corpus", {})
-    names = [
-        name for name in {**facts, **now["corpus"]}
-        if [mark for mark, _ in facts.get(name, [])] != [mark for mark, _ in now["corpus"].get(name, [])]
+    facts, marks = before.get("corpus", {}), {}
+    for name in {**facts, **now["corpus"]}:
+        pairs = facts.get(name, []), now["corpus"].get(name, [])
+        if [mark for mark, _ in pairs[0]] != [mark for mark, _ in pairs[1]]:
+            marks[name] = _words(name, *pairs)
+    # Other bases or regions are cut into other chunks: that says nothing more.
+    changed += [words for name, words in marks.items() if name != _CHUNKS or len(marks) == 1] if facts else [
+        "the corpus of its checkpoint, which an earlier version wrote, is not known"
     ]  # fmt: skip
-    if not facts:
-        changed.append("the corpus of its checkpoint, which an earlier version wrote, is not known")
-    else:
-        # Other bases or regions are cut into other chunks: that says nothing more.
-        telling = [name for name in names if name != _CHUNKS] or names
-        changed += [_words(name, facts.get(name, []), now["corpus"].get(name, [])) for name in telling]
-    learned, log = before.get("learned", []), before.get("changes", [])
+    learned, log, comparable = before.get("learned", []), before.get("changes", []), _HELD_OUT not in marks
     if not changed:
         return now | {"learned": learned, "changes": log}, True
     what = f"{place} must go on with what it was begun with, but {'; '.join(changed)}."
-    shape = [key for key in keys if key in _SHAPE]
-    leak = _leak(now["held_out"], before.get("held_out", []), learned)
+    shape, leak = (
+        [key for key in keys if key in _SHAPE],
+        _leak(now["held_out"], before.get("held_out", []), learned),
+    )
     if shape or leak:
         why = f"its weights are of another {shape[0]}" if shape else f"it was trained on {leak}, now held out"
         raise Changed(f"{what} This cannot be accepted, as {why}: train in another directory (--out).")
     if not accept:
-        raise Changed(
-            f"{what} For a new run, train in another directory (--out). To go on with this on purpose, pass "
-            "accept_changes=True (--accept-changes)."
-        )
-    anew = " Held-out losses are of other sequences now: best/ begins anew." if _HELD_OUT in names else ""
-    warnings.warn(
-        f"{place} goes on after step {before['step']:,}, but {'; '.join(changed)}.{anew}", stacklevel=2
-    )
+        raise Changed(f"{what} For a new run, train in another directory (--out). To go on with this on purpose, pass "
+                      "accept_changes=True (--accept-changes).")  # fmt: skip
+    anew = "" if comparable else " Held-out losses are of other sequences now: best/ begins anew."
+    warnings.warn(f"{place} goes on after step {before['step']:,}, but {'; '.join(changed)}.{anew}", stacklevel=2)  # fmt: skip
     both = list({tuple(stretch): stretch for stretch in [*learned, *now["learned"]]}.values())
-    log = [*log, {"step": before["step"], "changed": changed}]
-    return now | {"learned": both, "changes": log}, _HELD_OUT not in names
+    return now | {
+        "learned": both,
+        "changes": [*log, {"step": before["step"], "changed": changed}],
+    }, comparable
 
 
 def _stretches(corpus: Corpus, table: pd.DataFrame) -> list[list[Any]]:
@@ -250,9 +231,10 @@ def _stretches(corpus: Corpus, table: pd.DataFrame) -> list[list[Any]]:
 
 
 def _words(name: str, before: Sequence[Sequence[str]], now: Sequence[Sequence[str]]) -> str:
-    marks, theirs = {mark for mark, _ in now}, {mark for mark, _ in before}
-    gone = [words for mark, words in before if mark not in marks]
-    new = [words for mark, words in now if mark not in theirs]
+    gone, new = (
+        [words for mark, words in pairs if mark not in {mark for mark, _ in others}]
+        for pairs, others in ((before, now), (now, before))
+    )
     if gone == new != []:
         return f"{name}: {_shown(new)} is of other content"
     if len(gone) == len(new) == 1:
@@ -262,22 +244,18 @@ def _words(name: str, before: Sequence[Sequence[str]], now: Sequence[Sequence[st
 
 
 def _shown(words: Sequence[str]) -> str:
-    rest = len(words) - _SHOWN
-    return ", ".join(words[:_SHOWN]) + (f" and {rest:,} more" if rest > 0 else "")
+    return ", ".join(words[:3]) + f" and {len(words) - 3:,} more" * (len(words) > 3)
 
 
-def _leak(
-    held_out: Sequence[Sequence[Any]], before: Sequence[Sequence[Any]], learned: Sequence[Sequence[Any]]
-) -> str:
+def _leak(held_out: Sequence[Sequence[Any]], before: Sequence[Sequence[Any]], learned: Sequence[Sequence[Any]]) -> str:  # fmt: skip
     """The first stretch that is newly held out and was learned from; empty if there is none.
 
     A contig of other bases is taken for the one that had its name, such as a masked or mended version of it.
     """
     known = {stretch[0] for stretch in (*before, *learned)}
     for mark, chrom, start, end in (stretch for stretch in held_out if stretch not in before):
-        for their_mark, their_chrom, their_start, their_end in learned:
-            alike = canonical_contig(chrom) == canonical_contig(their_chrom)
-            same = mark == their_mark if mark in known else alike
-            if same and start < their_end and their_start < end:
-                return Interval(their_chrom, max(start, their_start), min(end, their_end)).label()
+        for other, name, low, high in learned:
+            same = mark == other if mark in known else canonical_contig(chrom) == canonical_contig(name)
+            if same and start < high and low < end:
+                return Interval(name, max(start, low), min(end, high)).label()
     return ""

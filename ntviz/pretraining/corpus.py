@@ -33,10 +33,9 @@ class Corpus:
     ----------
     codes
         One uint8 array [base] a contig, A C G T N as 0 to 4, or what reads one when sliced.
-    chunks
-        One row a chunk: contig (index into `codes`), source (stem or name), chrom, start, end; 0-based half-open.
-    held_out
-        Same columns: the chunks of the held-out regions, without overlap.
+    chunks, held_out
+        One row a chunk: contig (index into `codes`), source (stem or name), chrom, start, end; 0-based half-open. Those of the
+        held-out regions do not overlap.
     report
         One row a contig: source, chrom, bases, n, chunks, skipped (too much N), held_out (bases), fingerprint.
     weights
@@ -61,12 +60,11 @@ class Corpus:
     @property
     def bases(self) -> int:
         """Bases that training chunks cover, overlaps counted once."""
-        return sum(len(run) for run in self.runs())
+        return sum(end - start for _, start, end in self.covered(self.chunks))
 
     def runs(self) -> Iterator[np.ndarray]:
         """Stretches that training chunks cover, as base codes [base], each base once."""
-        for contig, start, end in self.covered(self.chunks):
-            yield self.codes[contig][start:end]
+        return (self.codes[contig][start:end] for contig, start, end in self.covered(self.chunks))
 
     def covered(self, chunks: pd.DataFrame) -> list[tuple[int, int, int]]:
         """Stretches that chunks cover, each base once: contig, start, end (0-based half-open)."""
@@ -88,35 +86,22 @@ class Corpus:
 
 
 def read(
-    fastas: Sequence[AnyPath] | Mapping[str, AnyPath],
-    *,
-    held_out: Sequence[Interval] | Mapping[str, Sequence[Interval]] = (),
-    chunk_bp: int = 6100,
-    overlap_bp: int = 50,
-    tokens_bp: int = 5994,
-    max_n: float = 0.1,
-    store: str = "memory",
-    folder: AnyPath | None = None,
-    k: int = 6,
-) -> Corpus:
+    fastas: Sequence[AnyPath] | Mapping[str, AnyPath], *, held_out: Sequence[Interval] | Mapping[str, Sequence[Interval]] = (),
+    chunk_bp: int = 6100, overlap_bp: int = 50, tokens_bp: int = 5994, max_n: float = 0.1, store: str = "memory",
+    folder: AnyPath | None = None, k: int = 6,
+) -> Corpus:  # fmt: skip
     """Chunks of every contig of the FASTA files, but for the held-out regions.
 
     Parameters
     ----------
-    fastas
-        FASTA files (plain or bgzip), one or several species; by name when file stems would not tell them apart.
-    held_out
-        Regions for evaluation, of the first file that has the contig, or by source; no training chunk touches one.
-    chunk_bp, overlap_bp
-        Length of a chunk, and how much of it the next repeats, in bp.
-    tokens_bp
-        Bases of a chunk that become tokens: the start inside the chunk is drawn anew each epoch.
-    max_n
-        Chunks with a larger share of N are skipped.
-    store
-        All bases in "memory", by the FASTA's "index", or as "shards" tokenised once. What is read is the same.
-    folder, k
-        Of "shards": see `bases.shards`.
+    fastas, held_out
+        FASTA files (plain or bgzip), by name where stems would not tell them apart; regions for evaluation, of the first file that
+        has the contig, or by source: no training chunk touches one.
+    chunk_bp, overlap_bp, tokens_bp, max_n
+        bp of a chunk, and how many of them the next repeats; bp that become tokens, from a start inside the chunk that is drawn anew
+        each epoch; share of N in a chunk at most.
+    store, folder, k
+        All bases in "memory", by the FASTA's "index", or as "shards" tokenised once: what is read is the same; see `bases.shards`.
 
     Raises
     ------
@@ -128,61 +113,45 @@ def read(
     Dalla-Torre et al., Nature Methods 2025, Methods: chunks of 6,100 nt that overlap, with a random start.
     """
     if not tokens_bp <= chunk_bp or not 0 <= overlap_bp < chunk_bp:
-        raise ValueError(
-            f"A chunk must hold its tokens and be longer than its overlap; got chunk_bp={chunk_bp}, "
-            f"tokens_bp={tokens_bp}, overlap_bp={overlap_bp}."
-        )
+        got = f"chunk_bp={chunk_bp}, tokens_bp={tokens_bp}, overlap_bp={overlap_bp}"
+        raise ValueError(f"A chunk must hold its tokens and be longer than its overlap; got {got}.")
     if store not in STORES:
         raise ValueError(f"store must be one of {', '.join(STORES)}; got {store!r}.")
-    pairs = (
-        fastas.items()
-        if isinstance(fastas, Mapping)
-        else ((Path(path).name.split(".")[0], path) for path in fastas)
-    )
-    files = [(name, Path(path)) for name, path in pairs]
+    pairs = [(name, Path(fastas[name])) for name in fastas] if isinstance(fastas, Mapping) else None
+    files = pairs or [(Path(path).name.split(".")[0], Path(path)) for path in fastas]
     by_source = held_out if isinstance(held_out, Mapping) else {None: held_out}
     pending = [(name, region) for name, regions in by_source.items() for region in regions]
     codes: list[Codes] = []
     train, test, report = [], [], []
     for name, path in files:
         for chrom, contig in _contigs(path, store, folder, k):
-            taken = [
-                (owner, region) for owner, region in pending
-                if owner in (None, name) and canonical_contig(region.chrom) == canonical_contig(chrom)
-            ]  # fmt: skip
+            own, alias = [entry for entry in pending if entry[0] in (None, name)], canonical_contig(chrom)
+            taken = [entry for entry in own if canonical_contig(entry[1].chrom) == alias]
             pending = [entry for entry in pending if entry not in taken]
-            regions = [region for _, region in taken]
-            unknown, mark = unknown_runs(contig)
-            starts = np.arange(0, max(1, len(contig) - chunk_bp + 1), chunk_bp - overlap_bp)
-            ends = np.minimum(starts + chunk_bp, len(contig))
+            (unknown, mark), length = unknown_runs(contig), len(contig)
+            starts = np.arange(0, max(1, length - chunk_bp + 1), chunk_bp - overlap_bp)
+            ends = np.minimum(starts + chunk_bp, length)
             n = unknown_before(unknown, ends) - unknown_before(unknown, starts)
             clean = (n <= max_n * (ends - starts)) & (ends - starts >= min(tokens_bp, 60))
-            free = np.ones(len(starts), bool)
-            for region in regions:
+            free, place = np.ones(len(starts), bool), {"contig": len(codes), "source": name, "chrom": chrom}
+            for _, region in taken:
                 free &= (ends <= region.start) | (starts >= region.end)
-                begin = _whole_sequences(region, path, chrom, len(contig), unknown, tokens_bp)
-                test.append(_rows(len(codes), name, chrom, begin, begin + tokens_bp))
-            train.append(_rows(len(codes), name, chrom, starts[clean & free], ends[clean & free]))
-            report.append(
-                {
-                    "source": path.name, "chrom": chrom, "bases": len(contig),
-                    "n": int((unknown[:, 1] - unknown[:, 0]).sum()),
-                    "chunks": int((clean & free).sum()), "skipped": int((~clean & free).sum()),
-                    "held_out": sum(len(region) for region in regions), "fingerprint": mark,
-                }
-            )  # fmt: skip
+                begin = _whole_sequences(region, path, chrom, length, unknown, tokens_bp)
+                test.append(pd.DataFrame({**place, "start": begin, "end": begin + tokens_bp}))
+            train.append(pd.DataFrame({**place, "start": starts[clean & free], "end": ends[clean & free]}))
+            report.append({
+                "source": path.name, "chrom": chrom, "bases": length, "n": int(np.diff(unknown).sum()),
+                "chunks": int((clean & free).sum()), "skipped": int((~clean & free).sum()),
+                "held_out": sum(len(region) for _, region in taken), "fingerprint": mark,
+            })  # fmt: skip
             codes.append(contig)
     if pending:
-        raise ValueError(
-            f"Each held-out region must lie on a contig of the corpus; {pending[0][1]} does not "
-            f"(contigs: {', '.join(str(r['chrom']) for r in report[:10])})."
-        )
+        known = ", ".join(str(row["chrom"]) for row in report[:10])
+        raise ValueError(f"Each held-out region must lie on a contig of the corpus; {pending[0][1]} does not ({known}).")  # fmt: skip
     chunks = pd.concat(train, ignore_index=True) if train else pd.DataFrame()
     if chunks.empty:
-        raise ValueError(
-            f"The corpus must have a chunk of {chunk_bp:,} bp outside the held-out regions with at most "
-            f"{max_n:.0%} N; {', '.join(str(path) for _, path in files)} has none. Use shorter chunks or another FASTA."
-        )
+        raise ValueError(f"The corpus must have a chunk of {chunk_bp:,} bp outside the held-out regions with at most {max_n:.0%} N; "
+                         f"{', '.join(str(path) for _, path in files)} has none. Use shorter chunks or another FASTA.")  # fmt: skip
     tests = pd.concat(test, ignore_index=True) if test else chunks.iloc[:0]
     return Corpus(codes, chunks, tests, pd.DataFrame(report))
 
@@ -200,10 +169,8 @@ def read_sheet(sheet: AnyPath, *, store: str = "shards", **options: Any) -> Corp
 
     Raises
     ------
-    ValueError
-        The sheet is not as above, with the number of the line, or a genome gives no chunk.
-    FileNotFoundError
-        A FASTA is not there.
+    ValueError, FileNotFoundError
+        The sheet is not as above, with the number of the line, or a genome gives no chunk; a FASTA is not there.
 
     References
     ----------
@@ -218,9 +185,7 @@ def read_sheet(sheet: AnyPath, *, store: str = "shards", **options: Any) -> Corp
         name = row["name"]
         files[name] = path.parent / row["fasta"]
         if not files[name].is_file():
-            raise FileNotFoundError(
-                f"Each fasta of {path} must be there; line {number} names {files[name]}. Mend the path."
-            )
+            raise FileNotFoundError(f"Each fasta of {path} must be there; line {number} names {files[name]}. Mend the path.")  # fmt: skip
         try:
             if text := row.get("weight"):
                 weights[name] = float(text)
@@ -230,25 +195,17 @@ def read_sheet(sheet: AnyPath, *, store: str = "shards", **options: Any) -> Corp
             held_out[name] = [Interval.from_str(text) for text in regions]
         except ValueError as error:
             raise ValueError(f"Line {number} of {path}: {error}") from error
-    if weights and len(weights) < len(rows):
-        bare = next(number for number, row in rows if row["name"] not in weights)
-        raise ValueError(
-            f"Weights of {path} must be on all rows or on none; line {bare} has none. Add it, or empty the column."
-        )
+    if bare := [number for number, row in rows if weights and row["name"] not in weights]:
+        raise ValueError(f"Weights of {path} must be on all rows or on none; line {bare[0]} has none. Add it, or empty the column.")  # fmt: skip
     whole = read(files, held_out=held_out, store=store, **options)
     chunks = whole.chunks["source"].value_counts()
-    empty = [name for name in files if name not in chunks.index]
-    if empty:
-        raise ValueError(
-            f"Each genome of {path} must give a chunk; {empty[0]!r} gives none: its contigs are too short, held out or "
-            "unknown. Remove it, or use shorter chunks."
-        )
+    if empty := [name for name in files if name not in chunks.index]:
+        raise ValueError(f"Each genome of {path} must give a chunk; {empty[0]!r} gives none: its contigs are too short, held out or "
+                         "unknown. Remove it, or use shorter chunks.")  # fmt: skip
     return dataclasses.replace(whole, weights=weights or {name: float(chunks[name]) for name in files})
 
 
-def sheet_rows(
-    path: AnyPath, required: Sequence[str], optional: Sequence[str] = ()
-) -> list[tuple[int, dict[str, str]]]:
+def sheet_rows(path: AnyPath, required: Sequence[str], optional: Sequence[str] = ()) -> list[tuple[int, dict[str, str]]]:  # fmt: skip
     """Number of the line and cells of each row of a sheet whose first column names it; see `environment.rows_of`."""
     try:
         lines = rows_of(path, required)
@@ -256,51 +213,36 @@ def sheet_rows(
         raise ValueError(f"{path}: {error}") from error
     header, columns = lines[0] if lines else (1, [])
     wrong = [f"lacks {name!r}" for name in required if name not in columns]
-    for name in columns:
-        if name not in (*required, *optional) or columns.count(name) > 1:
-            wrong.append(f"has {name!r}, unknown or twice")
+    known = {*required, *optional}
+    wrong += [f"has {name!r}, unknown or twice" for name in columns if name not in known or columns.count(name) > 1]  # fmt: skip
     if wrong:
-        raise ValueError(
-            f"{path} must have the tab-separated columns {', '.join(required)}"
-            f"{' and may have ' + ', '.join(optional) if optional else ''}; it {wrong[0]}. Mend its line {header}."
-        )
-    rows, seen = [], {}
-    for number, cells in lines[1:]:
-        row = dict(zip(columns, cells, strict=True))
+        may = f" and may have {', '.join(optional)}" if optional else ""
+        what = f"{', '.join(required)}{may}; it {wrong[0]}"
+        raise ValueError(f"{path} must have the tab-separated columns {what}. Mend its line {header}.")
+    rows = [(number, dict(zip(columns, cells, strict=True))) for number, cells in lines[1:]]
+    seen: dict[str, int] = {}
+    for number, row in rows:
         if empty := [name for name in required if not row[name]]:
             raise ValueError(f"Each row of {path} must have a {empty[0]}; line {number} has none. Add it.")
         name = row[required[0]]
         if (first := seen.setdefault(name, number)) != number:
-            raise ValueError(
-                f"A {required[0]} of {path} must be there once; {name!r} is on lines {first} and {number}. Remove one."
-            )
-        rows.append((number, row))
+            raise ValueError(f"A {required[0]} of {path} must be there once; {name!r} is on lines {first} and {number}. Remove one.")  # fmt: skip
     if not rows:
         raise ValueError(f"{path} must have a row below its column names; it has none. Add one.")
     return rows
 
 
-def _whole_sequences(
-    region: Interval, path: Path, chrom: str, length: int, unknown: np.ndarray, tokens_bp: int
-) -> np.ndarray:
+def _whole_sequences(region: Interval, path: Path, chrom: str, length: int, unknown: np.ndarray, tokens_bp: int) -> np.ndarray:  # fmt: skip
     """Starts of the held-out sequences of a region: end to end, free of N."""
-    where = f"{chrom} of {path.name}"
     if region.start < 0 or region.end > length:
-        raise ValueError(
-            f"A held-out region must lie in its contig; {region} leaves {where}, which has {length:,} bp."
-        )
+        where = f"{chrom} of {path.name}, which has {length:,} bp"
+        raise ValueError(f"A held-out region must lie in its contig; {region} leaves {where}.")
     begin = np.arange(region.start, region.end - tokens_bp + 1, tokens_bp)
     known = unknown_before(unknown, begin + tokens_bp) == unknown_before(unknown, begin)
     if not known.any():
-        raise ValueError(
-            f"A held-out region must hold a sequence of {tokens_bp:,} bp without N; {region.label()} of {path.name} has "
-            f"{len(region):,} bp and none. Choose another region, or shorter sequences."
-        )
+        raise ValueError(f"A held-out region must hold a sequence of {tokens_bp:,} bp without N; {region.label()} of {path.name} has "
+                         f"{len(region):,} bp and none. Choose another region, or shorter sequences.")  # fmt: skip
     return begin[known]
-
-
-def _rows(contig: int, source: str, chrom: str, starts: np.ndarray, ends: np.ndarray) -> pd.DataFrame:
-    return pd.DataFrame({"contig": contig, "source": source, "chrom": chrom, "start": starts, "end": ends})
 
 
 def _contigs(path: Path, store: str, folder: AnyPath | None, k: int) -> Iterator[tuple[str, Codes]]:
@@ -315,18 +257,10 @@ def _contigs(path: Path, store: str, folder: AnyPath | None, k: int) -> Iterator
 
 
 def held_out_table(corpus: Corpus, *, limit: int | None = None) -> pd.DataFrame:
-    """The held-out chunks, evenly spaced when there are more than `limit`: contig, source, chrom, start, end (0-based).
-
-    Raises
-    ------
-    ValueError
-        Nothing was held out.
-    """
+    """The held-out chunks, evenly spaced when there are more than `limit`; ValueError where nothing was held out."""
     table = corpus.held_out
     if table.empty:
-        raise ValueError(
-            "The corpus must have held-out chunks free of N; it has none. Pass held_out= as long as a sequence."
-        )
+        raise ValueError("The corpus must have held-out chunks free of N; it has none. Pass held_out= as long as a sequence.")  # fmt: skip
     if limit is not None and len(table) > limit:
         table = table.iloc[np.linspace(0, len(table) - 1, limit).astype(int)]
     return table.reset_index(drop=True)
@@ -341,13 +275,8 @@ class Order:
     Every chunk of a group comes once before any comes again. Groups are mixed by their shares: in each cycle of at
     least 20,000 positions each has the slots nearest to its share, and at least one.
 
-    Parameters
-    ----------
-    sizes, shares
-        Chunks of each group, numbered through the groups in turn, and its share of the positions.
+    `sizes` are the chunks of each group, numbered through the groups in turn, `shares` those of the positions.
 
-    Examples
-    --------
     >>> order = Order([2, 8], [0.5, 0.5], seed=0)
     >>> sum(order.chunk(position) < 2 for position in range(20_000))
     10000
@@ -355,34 +284,32 @@ class Order:
 
     def __init__(self, sizes: Sequence[int], shares: Sequence[float], *, seed: int) -> None:
         self.seed, self.sizes = seed, np.asarray(sizes, np.int64)
-        self._first = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        self._first = np.cumsum(self.sizes) - self.sizes
         cycle, parts = max(_CYCLE, 20 * len(self.sizes)), np.asarray(shares, float)
         # Largest remainders, at least one slot each.
         exact = parts / parts.sum() * cycle
         slots = np.floor(exact).astype(np.int64)
-        left = cycle - int(slots.sum())
-        slots[np.argsort(slots - exact, kind="stable")[:left]] += 1
+        slots[np.argsort(slots - exact, kind="stable")[: cycle - int(slots.sum())]] += 1
         self.slots = np.maximum(slots, 1)
+        # The groups of a cycle and the visits of each group, and the order of a group in an epoch: each of the last asked for.
         self._cycle: tuple[int, np.ndarray, np.ndarray] = (-1, np.zeros(0, np.int64), np.zeros(0, np.int64))
         self._epochs: dict[int, tuple[int, np.ndarray]] = {}
 
     def chunk(self, position: int) -> int:
         """Number of the chunk at a position."""
-        if len(self.sizes) == 1:
-            return self._of_group(0, position)
-        cycle, slot = divmod(position, int(self.slots.sum()))
-        if self._cycle[0] != cycle:
-            rng = np.random.default_rng((self.seed, 5, cycle))
-            groups = rng.permutation(np.repeat(np.arange(len(self.slots)), self.slots))
-            self._cycle = (cycle, groups, pd.Series(groups).groupby(groups).cumcount().to_numpy())
-        group = int(self._cycle[1][slot])
-        return self._of_group(group, cycle * int(self.slots[group]) + int(self._cycle[2][slot]))
-
-    def _of_group(self, group: int, visit: int) -> int:
-        epoch, index = divmod(visit, int(self.sizes[group]))
+        group, visit = 0, position
+        if len(self.sizes) > 1:
+            cycle, slot = divmod(position, int(self.slots.sum()))
+            if self._cycle[0] != cycle:
+                rng = np.random.default_rng((self.seed, 5, cycle))
+                groups = rng.permutation(np.repeat(np.arange(len(self.slots)), self.slots))
+                self._cycle = (cycle, groups, pd.Series(groups).groupby(groups).cumcount().to_numpy())
+            group = int(self._cycle[1][slot])
+            visit = cycle * int(self.slots[group]) + int(self._cycle[2][slot])
+        epoch, index = divmod(visit, size := int(self.sizes[group]))
         if self._epochs.get(group, (-1,))[0] != epoch:
             key = (self.seed, 0, epoch) if len(self.sizes) == 1 else (self.seed, 0, epoch, group)
-            self._epochs[group] = (epoch, np.random.default_rng(key).permutation(int(self.sizes[group])))
+            self._epochs[group] = (epoch, np.random.default_rng(key).permutation(size))
         return int(self._first[group] + self._epochs[group][1][index])
 
 

@@ -12,7 +12,7 @@ from transformers import EsmForMaskedLM
 
 from ntviz.genome import Interval
 from ntviz.pretraining import masking
-from ntviz.pretraining.bases import decode, kmer_numbers, reverse
+from ntviz.pretraining.bases import decode, kmer_numbers, reverse, token_numbers
 from ntviz.pretraining.corpus import Corpus
 from ntviz.statistics import draw_groups, middle, ratio
 from ntviz.tokens import Tokenizer, Vocabulary
@@ -20,13 +20,10 @@ from ntviz.tokens import Tokenizer, Vocabulary
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Held-out results.
+    """Held-out results, in `table` one row a masked token.
 
-    Attributes
-    ----------
-    table
-        One row a masked token: sequence (row of the held-out table), chrom, start, end (0-based half-open, bp),
-        target (id of the original), loss (nats), correct (the most probable token is the original).
+    Columns: sequence (row of the held-out table), chrom, start, end (0-based half-open, bp), target (id of the original), loss (nats),
+    correct (the most probable token is the original).
     """
 
     table: pd.DataFrame
@@ -43,37 +40,19 @@ class Evaluation:
 
 
 def by_element(
-    result: Evaluation,
-    region: Interval,
-    indicators: Mapping[str, np.ndarray],
-    *,
-    columns: Sequence[str] = ("loss",),
-) -> pd.DataFrame:
+    result: Evaluation, region: Interval, indicators: Mapping[str, np.ndarray], *, columns: Sequence[str] = ("loss",)
+) -> pd.DataFrame:  # fmt: skip
     """Means by genomic element: element, measure, value, low, high (95 % interval over sequences), tokens.
 
-    A token belongs to an element when any of its bases does, so one token may count in several; the first row of each
-    measure, "all", counts every token once.
+    A token belongs to each element that any of its bases is in; the first row of each measure, "all", counts every token once.
 
-    Parameters
-    ----------
-    result, region
-        Predictions, and where the indicators lie; tokens outside are left out.
-    indicators
-        By element: bool [base] over the region, as `Annotation.indicator` gives.
-    columns
-        Columns of `result.table` to average.
-
-    Raises
-    ------
-    ValueError
-        An indicator has another length than the region.
+    Tokens outside of `region` are left out. `indicators` are bool [base] over it, by element, as `Annotation.indicator` gives: others
+    are a ValueError. `columns` of `result.table` are averaged.
     """
     for name, inside in indicators.items():
         if len(inside) != len(region):
-            raise ValueError(
-                f"Each indicator must cover the {len(region):,} bp of {region}; {name!r} covers {len(inside):,}. "
-                f"Make it with annotation.indicator(region, {name!r})."
-            )
+            raise ValueError(f"Each indicator must cover the {len(region):,} bp of {region}; {name!r} covers {len(inside):,}. "
+                             f"Make it with annotation.indicator(region, {name!r}).")  # fmt: skip
     table = result.table[(result.table["start"] >= region.start) & (result.table["end"] <= region.end)]
     start, end = table["start"].to_numpy() - region.start, table["end"].to_numpy() - region.start
     members = {"all": np.ones(len(table), bool)}
@@ -83,8 +62,7 @@ def by_element(
     rows = []
     for column in columns:
         for name, chosen in members.items():
-            part = table[chosen]
-            low, high = np.nan, np.nan
+            part, low, high = table[chosen], np.nan, np.nan
             if len(part):
                 # Whole sequences are drawn: tokens of one are not independent.
                 grouped = part.groupby("sequence")[column].agg(["sum", "count"]).to_numpy(float)
@@ -95,21 +73,11 @@ def by_element(
 
 
 def evaluate(
-    module: EsmForMaskedLM,
-    corpus: Corpus,
-    held_out: pd.DataFrame,
-    tokenizer: Tokenizer,
-    *,
-    batch_tokens: int = 32_000,
-) -> Evaluation:
+    module: EsmForMaskedLM, corpus: Corpus, held_out: pd.DataFrame, tokenizer: Tokenizer, *, batch_tokens: int = 32_000
+) -> Evaluation:  # fmt: skip
     """Predictions at masked positions of held-out chunks: 15 % of their tokens, always the same, become `<mask>`.
 
-    Parameters
-    ----------
-    held_out
-        Rows of `corpus.held_out`, all of one length and free of N.
-    batch_tokens
-        Tokens a forward pass.
+    `held_out` are rows of `corpus.held_out`, all of one length and free of N; `batch_tokens` are read in a forward pass.
     """
     sequences = [tokenizer(decode(corpus.codes[r.contig][r.start : r.end])) for r in held_out.itertuples()]
     ids = np.stack([s.ids for s in sequences])
@@ -117,8 +85,7 @@ def evaluate(
     selected = masking.predictable(tokenizer.vocabulary)[ids] & (rng.random(ids.shape) < 0.15)
     masked_ids = np.where(selected, tokenizer.vocabulary.mask_id, ids)
     size = max(1, batch_tokens // ids.shape[1])
-    losses, correct = [], []
-    training = module.training
+    losses, correct, training = [], [], module.training
     module.eval()
     try:
         # No inference mode: parameters in shards are gathered into tensors that training uses again.
@@ -134,21 +101,14 @@ def evaluate(
         module.train(training)
     sequence, token = np.nonzero(selected)
     spans = np.stack([s.spans for s in sequences])[sequence, token]
-    start = held_out["start"].to_numpy()[sequence]
-    return Evaluation(
-        pd.DataFrame(
-            {
-                "sequence": sequence, "chrom": held_out["chrom"].to_numpy()[sequence],
-                "start": start + spans[:, 0], "end": start + spans[:, 1], "target": ids[selected],
-                "loss": np.concatenate(losses).astype(np.float64), "correct": np.concatenate(correct),
-            }
-        )
-    )  # fmt: skip
+    start, chrom = held_out["start"].to_numpy()[sequence], held_out["chrom"].to_numpy()[sequence]
+    return Evaluation(pd.DataFrame({
+        "sequence": sequence, "chrom": chrom, "start": start + spans[:, 0], "end": start + spans[:, 1], "target": ids[selected],
+        "loss": np.concatenate(losses).astype(np.float64), "correct": np.concatenate(correct),
+    }))  # fmt: skip
 
 
-def masked_logits(
-    module: EsmForMaskedLM, attention_mask: np.ndarray, masked: masking.Masked
-) -> tuple[torch.Tensor, torch.Tensor]:
+def masked_logits(module: EsmForMaskedLM, attention_mask: np.ndarray, masked: masking.Masked) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Logits [selected, vocab] and targets [selected]; the output layer runs at the masked positions only."""
     device = module.device
     everything = bool(attention_mask.all())
@@ -165,19 +125,14 @@ def masked_logits(
 # What counting alone predicts -----------------------------------------------------------------------------------------
 
 
-def baselines(
-    corpus: Corpus, *, k: int = 6, orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11)
-) -> pd.DataFrame:
+def baselines(corpus: Corpus, *, k: int = 6, orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11)) -> pd.DataFrame:  # fmt: skip
     """Loss of each counting model on the held-out chunks: model, order, nats (per k-mer), trained_on (bases).
 
-    A unigram over k-mers sees no context, a Markov chain the whole left one. Counts are of the training chunks on both strands, plus one.
-
-    `orders` are those of the Markov chains, in bases of left context: 0 to 12. Nothing held out is a ValueError.
+    A unigram over k-mers sees no context, a Markov chain the whole left one, of `orders` bases, 0 to 12. Counts are of the
+    training chunks on both strands, plus one. Nothing held out is a ValueError.
     """
     if corpus.held_out.empty:
-        raise ValueError(
-            "Baselines need held-out chunks; the corpus has none. Pass held_out=[...] to corpus.read."
-        )
+        raise ValueError("Baselines need held-out chunks; the corpus has none. Pass held_out=[...] to corpus.read.")  # fmt: skip
     if min(orders, default=0) < 0 or max(orders, default=0) > 12:
         raise ValueError(f"Markov orders must lie in 0 to 12; got {list(orders)}.")
     train = list(corpus.runs())
@@ -190,29 +145,28 @@ def baselines(
 
 def unigram(train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, k: int = 6) -> float:
     """Mean negative log-likelihood, in nats per k-mer, of the test runs cut in k-mers; counts are of all frames."""
-    counts = _counts(train, k)
-    loss = -np.log(counts / counts.sum())
+    loss = _losses(_counts(train, k))
     return float(np.concatenate([loss[_kmers(run, k, step=k)] for run in test]).mean())
 
 
 def unigram_losses(corpus: Corpus, vocabulary: Vocabulary) -> np.ndarray:
-    """Negative log-likelihood [id], in nats, of each k-mer token under the unigram of the training chunks.
+    """Negative log-likelihood [id], in nats, of each k-mer token under the unigram of the training chunks; NaN for other ids.
 
-    NaN for other ids. Beside a model's loss it says how much of a difference between elements is composition alone.
+    Beside a model's loss it says how much of a difference between elements is composition alone.
     """
-    k = vocabulary.k
-    counts = _counts(corpus.runs(), k)
     out = np.full(vocabulary.n_ids, np.nan)
-    numbers = vocabulary.kmer_base_codes @ (4 ** np.arange(k - 1, -1, -1))
-    out[vocabulary.kmer_ids] = -np.log(counts / counts.sum())[numbers]
+    out[vocabulary.kmer_ids] = _losses(_counts(corpus.runs(), vocabulary.k))[token_numbers(vocabulary)]
     return out
 
 
 def markov(train: Iterable[np.ndarray], test: Iterable[np.ndarray], *, order: int) -> float:
     """Mean negative log-likelihood, in nats per base, of each base given the `order` bases to its left."""
-    table = _counts(train, order + 1, np.float32).reshape(-1, 4)
-    loss = -np.log(table / table.sum(axis=1, keepdims=True)).ravel()
+    loss = _losses(_counts(train, order + 1, np.float32).reshape(-1, 4)).ravel()
     return float(np.concatenate([loss[_kmers(run, order + 1)] for run in test]).mean(dtype=np.float64))
+
+
+def _losses(counts: np.ndarray) -> np.ndarray:
+    return -np.log(counts / counts.sum(axis=-1, keepdims=True))
 
 
 def _counts(train: Iterable[np.ndarray], k: int, dtype: type = np.float64) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Individual genomes on the fly: a phased VCF over a reference, each window with one haplotype's variants put in.
 
 No genome is ever written out: what a window needs is fetched through the two indexes, so memory does not grow with the
-number of samples. Such a corpus is masked without random k-mers (`Recipe.random_replacement`), which would look like
-variants.
+number of samples. Such a corpus is masked without random k-mers (`Recipe.random_replacement`), which would look like variants.
 
 An allele of A, C, G, T, N is put in. Missing and symbolic alleles, breakends, "*", and unphased heterozygous genotypes (unless
 asked for as written) stay the reference. Of records that overlap the first one counts, as in `bcftools consensus`; an insertion
@@ -37,7 +36,8 @@ from ntviz.storage import AnyPath
 
 UNPHASED = ("reference", "written")
 """What an unphased heterozygous genotype becomes: the reference on both haplotypes, or its alleles in their order."""
-_LETTERS = frozenset("ACGTN")
+_COUNTED = ("applied", "overlapping", "unphased", "missing", "other")
+_Change = tuple[int, str, str]  # start (0-based), REF and allele of a record
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,9 @@ class Haplotype:
 
     Attributes
     ----------
-    interval, codes
-        The stretch of the reference, and the haplotype's bases, uint8 [base], A C G T N as 0 to 4.
-    positions
-        Where each base stands on the reference, int64 [base], 0-based; -1 for inserted ones. Ascending but for those.
+    interval, codes, positions
+        The stretch of the reference; the haplotype's bases, uint8 [base], A C G T N as 0 to 4; where each stands on the reference,
+        int64 [base], 0-based and ascending but for inserted ones, which have -1.
     counts
         Genotypes that are not the reference: applied, overlapping, unphased, missing, other (symbolic, "*").
     """
@@ -87,54 +86,35 @@ class Haplotypes:
     @property
     def facts(self) -> dict[str, list[list[str]]]:
         """What decides which bases are read how often: also the VCF as it lies there, and who is drawn from it."""
-        mark = storage.sha256(self.vcf)[:16]
-        drawn = [
-            [fingerprint("\t".join(samples).encode()), f"{name} ({len(samples):,} samples, {', '.join(samples[:2])} ...)"]
-            for name, samples in self.samples.items()
-        ]  # fmt: skip
-        return self.reference.facts | {
-            "VCF": [[mark, f"{self.vcf.name} (sha256 {mark})"]],
-            "population": drawn,
-            "unphased": [[self.unphased, repr(self.unphased)]],
-        }
+        mark, drawn = storage.sha256(self.vcf)[:16], []
+        for name, samples in self.samples.items():
+            words = f"{name} ({len(samples):,} samples, {', '.join(samples[:2])} ...)"
+            drawn.append([fingerprint("\t".join(samples).encode()), words])
+        own = {"VCF": [[mark, f"{self.vcf.name} (sha256 {mark})"]], "population": drawn}
+        return self.reference.facts | own | {"unphased": [[self.unphased, repr(self.unphased)]]}
 
     def sampler(self, recipe: Recipe) -> HaplotypeSampler:
         """Training sequences as token ids."""
         return HaplotypeSampler(self, recipe)
 
     def fetch(self, sample: str, haplotype: int, interval: Interval) -> Haplotype:
-        """A haplotype over a stretch of the reference.
+        """A haplotype, 0 left of the bar or 1, over a stretch of the reference's forward strand, within its contig.
 
-        Neighbouring stretches join to what one fetch over both gives: an insertion belongs to the base before it.
-
-        Parameters
-        ----------
-        haplotype
-            0 for the allele left of the bar, 1 for the one right of it.
-        interval
-            0-based half-open, within its contig; the strand must not be "-".
-
-        Raises
-        ------
-        ValueError
-            Sample, haplotype or interval is not there, or a REF is not the reference's.
+        Neighbouring stretches join to what one fetch over both gives: an insertion belongs to the base before it. A ValueError says
+        that sample, haplotype or interval is not there, or that a REF is not the reference's.
         """
         vcf, reference, contigs = self._files()
         if sample not in vcf.header.samples:
-            raise ValueError(
-                f"A sample must be one of the {len(vcf.header.samples):,} of {self.vcf.name}; got {sample!r}. Check its spelling."
-            )
+            known = f"{len(vcf.header.samples):,} of {self.vcf.name}"
+            raise ValueError(f"A sample must be one of the {known}; got {sample!r}. Check its spelling.")
         if haplotype not in (0, 1):
             raise ValueError(f"haplotype must be 0 (left of the bar) or 1; got {haplotype!r}.")
+        length, place = len(reference.whole(interval.chrom)), interval.label()
         if interval.strand == "-":
-            raise ValueError(
-                f"A haplotype is read on the forward strand; got {interval}. Turn what comes back around."
-            )
-        length = len(reference.whole(interval.chrom))
+            raise ValueError(f"A haplotype is read on the forward strand; got {place}. Turn what comes back.")
         if not 0 <= interval.start < interval.end <= length:
-            raise ValueError(
-                f"A stretch must lie on its contig, {interval.chrom} of {length:,} bp; got {interval.label()}. Narrow it."
-            )
+            contig = f"{interval.chrom} of {length:,} bp"
+            raise ValueError(f"A stretch must lie on its contig, {contig}; got {place}. Narrow it.")
         chrom = contigs.get(resolve_contig(interval.chrom, reference.contigs))
         left, changes, counts = interval.start, [], Counter()
         # What reaches in from the left may itself have been overlapped by what stands further left, and so on.
@@ -144,17 +124,13 @@ class Haplotypes:
             if first >= left:
                 break
             left = first
-        end = max((start + len(ref) for start, ref, _ in changes), default=interval.end)
-        end = min(max(end, interval.end), length)
+        end = min(max([interval.end, *(start + len(ref) for start, ref, _ in changes)]), length)
         codes = encode(reference.fetch(Interval(interval.chrom, left, end)).sequence)
         return _put_in(interval, left, codes, changes, counts, self.vcf.name)
 
-    def _changes(
-        self, vcf: Any, chrom: str, left: int, end: int, sample: str, haplotype: int
-    ) -> tuple[list[tuple[int, str, str]], Counter[str]]:
-        """Start (0-based), REF and allele of the records that change a haplotype, and counts of what else there is."""
-        changes: list[tuple[int, str, str]] = []
-        counts: Counter[str] = Counter()
+    def _changes(self, vcf: Any, chrom: str, left: int, end: int, sample: str, haplotype: int) -> tuple[list[_Change], Counter[str]]:  # fmt: skip
+        """The records that change a haplotype, and counts of what else there is."""
+        changes, counts = list[_Change](), Counter[str]()
         for record in vcf.fetch(chrom, left, end):
             call = record.samples[sample]
             alleles = call.allele_indices or (None,)
@@ -165,7 +141,7 @@ class Haplotypes:
                 counts["unphased"] += 1
             elif number:
                 allele = record.alleles[number].upper()
-                if _LETTERS.issuperset(allele):
+                if set(allele) <= set("ACGTN"):
                     changes.append((record.start, record.ref.upper(), allele))
                 else:
                     counts["other"] += 1
@@ -185,14 +161,9 @@ Source = Corpus | Haplotypes
 
 
 def read(
-    vcf: AnyPath,
-    fasta: AnyPath,
-    *,
-    sheet: AnyPath | None = None,
-    held_out: Sequence[Interval] = (),
-    unphased: str = "reference",
+    vcf: AnyPath, fasta: AnyPath, *, sheet: AnyPath | None = None, held_out: Sequence[Interval] = (), unphased: str = "reference",
     **options: Any,
-) -> Haplotypes:
+) -> Haplotypes:  # fmt: skip
     """The haplotypes of a VCF's samples over a reference, as a source for `training.train`.
 
     Parameters
@@ -201,19 +172,15 @@ def read(
         VCF (bgzip) or, faster, BCF with an index and genotypes, and the reference that it was called on.
     sheet
         Tab-separated sample and population: these alone are read, each population equally often. None: all, as one.
-    held_out
-        Regions of the reference for evaluation.
+    held_out, options
+        Regions of the reference for evaluation; chunk_bp, overlap_bp, tokens_bp, max_n of `corpus.read`.
     unphased
         An unphased heterozygous genotype: "reference" on both haplotypes, or "written", as if phased.
-    options
-        chunk_bp, overlap_bp, tokens_bp, max_n of `corpus.read`.
 
     Raises
     ------
-    ValueError
-        No index, samples or contig of the reference; a sample that is not there; or an option not as above.
-    FileNotFoundError
-        A file is not there.
+    ValueError, FileNotFoundError
+        No index, samples or contig of the reference; a sample that is not there; an option not as above; a file is not there.
     """
     vcf, fasta = Path(vcf), Path(fasta)
     if unphased not in UNPHASED:
@@ -226,16 +193,13 @@ def read(
     known, populations = set(named), {} if sheet else {"all": named}
     for number, row in corpus.sheet_rows(sheet, ("sample", "population")) if sheet else ():
         if row["sample"] not in known:
-            raise ValueError(
-                f"Each sample of {sheet} must be in {vcf.name}; line {number} names {row['sample']!r}. Remove that line."
-            )
+            what = f"line {number} names {row['sample']!r}. Remove that line."
+            raise ValueError(f"Each sample of {sheet} must be in {vcf.name}; {what}")
         populations.setdefault(row["population"], []).append(row["sample"])
     whole = corpus.read([fasta], held_out=held_out, store="index", **options)
     chunks = whole.chunks[whole.chunks["chrom"].isin(list(contigs))].reset_index(drop=True)
     if chunks.empty:
-        raise ValueError(
-            f"{vcf.name} must have records on a contig of {fasta.name} with chunks; it has none. Check the assembly."
-        )
+        raise ValueError(f"{vcf.name} must have records on a contig of {fasta.name} with chunks; it has none. Check the assembly.")  # fmt: skip
     samples = {name: tuple(members) for name, members in populations.items()}
     return Haplotypes(dataclasses.replace(whole, chunks=chunks), samples, vcf, fasta, unphased)
 
@@ -248,8 +212,7 @@ class HaplotypeSampler(Sampler):
 
     def __init__(self, source: Haplotypes, recipe: Recipe) -> None:
         super().__init__(source.reference, recipe)
-        self.source = source
-        self._populations = list(source.samples.values())
+        self.source, self._populations = source, list(source.samples.values())
         self._chroms = source.reference.chunks["chrom"].to_numpy()
 
     def _ids(self, chunk: int, rng: np.random.Generator) -> np.ndarray:
@@ -270,13 +233,10 @@ def _opened(path: Path) -> Any:
     try:
         opened = pysam.VariantFile(str(path))
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} must be a VCF or BCF; opening it failed: {error}. Check the file."
-        ) from error
+        raise ValueError(f"{path} must be a VCF or BCF; opening it failed: {error}. Check the file.") from error  # fmt: skip
     if opened.index is None:
-        raise ValueError(
-            f"{path} must have an index; it has none. Make one with `bcftools index {path.name}`, on a bgzipped file."
-        )
+        how = f"Make one with `bcftools index {path.name}`, on a bgzipped file."
+        raise ValueError(f"{path} must have an index; it has none. {how}")
     return opened
 
 
@@ -290,13 +250,8 @@ def _shared_contigs(vcf: Any, reference: Reference) -> dict[str, str]:
 
 
 def _put_in(
-    interval: Interval,
-    left: int,
-    codes: np.ndarray,
-    changes: Sequence[tuple[int, str, str]],
-    counts: Counter[str],
-    name: str,
-) -> Haplotype:
+    interval: Interval, left: int, codes: np.ndarray, changes: Sequence[_Change], counts: Counter[str], name: str
+) -> Haplotype:  # fmt: skip
     """The haplotype of an interval from the reference's codes, which begin at `left` and cover all changes."""
     # Bases, where each stands on the reference, and the reference's base that decides whether it lies in the interval.
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
@@ -307,33 +262,26 @@ def _put_in(
 
     frozen, inserted = left - 1, False
     for start, ref, allele in changes:
-        _same_reference(interval.chrom, start, ref, codes[start - left : start - left + len(ref)], name)
+        theirs, ours, new = encode(ref), codes[start - left : start - left + len(ref)], encode(allele)
+        if len(theirs) != len(ours) or ((theirs != ours) & (theirs < N) & (ours < N)).any():
+            raise ValueError(f"A REF of {name} must be the reference's; {interval.chrom}:{start + 1:,} has {ref[:20]} there and "
+                             f"{decode(ours)[:20] or 'no base'} in the FASTA. Use the FASTA that the VCF was called on.")  # fmt: skip
         longer = len(allele) - len(ref)
         behind = start == frozen and longer != 0 and allele[0] == ref[0] and not inserted
         if start <= frozen and not behind:
             counts["overlapping"] += interval.start <= start
             continue
         paired = np.arange(start, start + min(len(ref), len(allele)))
-        where = np.concatenate([paired, np.full(max(longer, 0), -1)])
-        anchor = np.concatenate([paired, np.full(max(longer, 0), paired[-1])])
+        where, anchor = (np.append(paired, np.full(max(longer, 0), base)) for base in (-1, paired[-1]))
         if not behind:
             keep(frozen + 1, start)
         # The anchor of one behind another record is written already.
         begin = int(behind)
-        parts.append((encode(allele)[begin:], where[begin:], anchor[begin:]))
+        parts.append((new[begin:], where[begin:], anchor[begin:]))
         counts["applied"] += interval.start <= start
         frozen, inserted = max(frozen, start + len(ref) - 1), longer > 0
     keep(frozen + 1, max(frozen + 1, interval.end))
     whole, where, anchor = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     inside = (anchor >= interval.start) & (anchor < interval.end)
-    total = {key: int(counts[key]) for key in ("applied", "overlapping", "unphased", "missing", "other")}
+    total = {key: int(counts[key]) for key in _COUNTED}
     return Haplotype(interval, whole[inside].astype(np.uint8), where[inside].astype(np.int64), total)
-
-
-def _same_reference(chrom: str, start: int, ref: str, codes: np.ndarray, name: str) -> None:
-    theirs = encode(ref)
-    if len(theirs) != len(codes) or ((theirs != codes) & (theirs < N) & (codes < N)).any():
-        raise ValueError(
-            f"A REF of {name} must be the reference's; {chrom}:{start + 1:,} has {ref[:20]} there and "
-            f"{decode(codes)[:20] or 'no base'} in the FASTA. Use the FASTA that the VCF was called on."
-        )

@@ -11,17 +11,7 @@ from ntviz.tokens import Vocabulary
 
 @dataclass(frozen=True)
 class Masked:
-    """Inputs with hidden tokens.
-
-    Attributes
-    ----------
-    input_ids
-        [sequence, token] with replacements in place.
-    selected
-        [sequence, token], True where the original token is to be predicted.
-    targets
-        [selected], original ids in row-major order of `selected`.
-    """
+    """Inputs [sequence, token] with hidden tokens, which of them are to be predicted, and targets [selected], their original ids."""
 
     input_ids: np.ndarray
     selected: np.ndarray
@@ -29,28 +19,12 @@ class Masked:
 
 
 def mask(
-    input_ids: np.ndarray,
-    vocabulary: Vocabulary,
-    *,
-    rng: np.random.Generator,
-    rate: float = 0.15,
-    random_replacement: bool = True,
-) -> Masked:
+    input_ids: np.ndarray, vocabulary: Vocabulary, *, rng: np.random.Generator, rate: float = 0.15, random_replacement: bool = True
+) -> Masked:  # fmt: skip
     """Selects tokens at random: 80 % become `<mask>`, 10 % another k-mer, 10 % stay.
 
-    Parameters
-    ----------
-    input_ids
-        [sequence, token].
-    rate
-        Share of the tokens with letters A, C, G, T that is selected. `<cls>`, padding and N never are.
-    random_replacement
-        False gives the random tenth to `<mask>`: among individual genomes a wrong k-mer would look like a variant.
-
-    Raises
-    ------
-    ValueError
-        The rate is not between 0 and 1.
+    `rate` is the share of tokens with letters A, C, G, T that is selected, between 0 and 1; `<cls>`, padding and N never are. Without
+    `random_replacement` the random tenth becomes `<mask>`: among individual genomes a wrong k-mer would look like a variant.
 
     References
     ----------
@@ -66,9 +40,8 @@ def mask(
     other = kmers[0] + rng.integers(0, len(kmers) - 1, len(targets))
     other += (other >= targets) & (targets <= kmers[-1])
     hidden = 0.8 if random_replacement else 0.9
-    replacement = np.where(draw < hidden, vocabulary.mask_id, np.where(draw < 0.9, other, targets))
     masked = input_ids.copy()
-    masked[selected] = replacement
+    masked[selected] = np.where(draw < hidden, vocabulary.mask_id, np.where(draw < 0.9, other, targets))
     return Masked(masked, selected, targets)
 
 

@@ -14,11 +14,9 @@ from ntviz.models import registry
 from ntviz.tokens import VOCABULARIES
 
 _CHOICES = {
-    "optimiser": ("adam", "adamw", "muon"),
-    "schedule": ("inverse-sqrt", "constant"),
-    "precision": ("auto", "float32", "bfloat16"),
-    "vocabulary": ("nt-v1", "nt-v2"),
-}
+    "optimiser": ("adam", "adamw", "muon"), "schedule": ("inverse-sqrt", "constant"),
+    "precision": ("auto", "float32", "bfloat16"), "vocabulary": ("nt-v1", "nt-v2"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,30 +25,23 @@ class Recipe:
 
     Attributes
     ----------
-    layers, heads, hidden, ffn
-        Shape of the encoder. Default: v2-50m.
-    vocabulary
-        "nt-v2" for rotary positions and the gated FFN, "nt-v1" for learned positions, GELU and token dropout.
-    max_tokens, step_tokens
-        Tokens a sequence, `<cls>` included, and an optimiser step, over all processes (the effective batch).
-    micro_tokens
-        Tokens a forward pass on one device: what memory allows. Gradients are accumulated up to `step_tokens`.
+    layers, heads, hidden, ffn, vocabulary
+        Shape of the encoder, v2-50m's by default; "nt-v2" for rotary positions and the gated FFN, "nt-v1" for learned positions,
+        GELU and token dropout.
+    max_tokens, step_tokens, micro_tokens
+        Tokens a sequence, `<cls>` included; an optimiser step, over all processes (the effective batch); and a forward pass on
+        one device, which memory limits: gradients are accumulated.
     mask_rate, random_replacement, both_strands
         See `masking.mask`; chunks are read from either strand.
-    optimiser
-        "adam" (the paper's), "adamw", or "muon" (matrices by Muon, the rest by AdamW).
-    learning_rate, first_learning_rate, warmup_steps
-        Linear warm-up from the first to the peak.
-    schedule, cooldown_steps
-        "inverse-sqrt" decay (the paper's) or "constant", and linear decay to zero over the last so many of `steps`.
-    weight_decay, clip
-        Weight decay of adamw and muon; largest norm of the gradient, 0 for none (the paper's).
-    precision
-        "auto" (bfloat16 where the hardware has it, else float32), "float32" or "bfloat16".
-    recompute, compiled
-        Computes each layer again on the way back, which saves memory; compiles the layers.
-    sharded
-        Each of several processes holds a share of parameters, gradients and optimiser state.
+    optimiser, weight_decay, clip
+        "adam" (the paper's), "adamw", or "muon" (matrices by Muon, the rest by AdamW); decay of the last two; largest norm of the
+        gradient, 0 for none (the paper's).
+    learning_rate, first_learning_rate, warmup_steps, schedule, cooldown_steps
+        Linear warm-up from the first to the peak; then "inverse-sqrt" decay (the paper's) or "constant"; and linear decay to zero
+        over the last so many of `steps`.
+    precision, recompute, compiled, sharded
+        "auto" (bfloat16 where the hardware has it), "float32" or "bfloat16"; compute each layer again on the way back, which saves
+        memory; compile the layers; each of several processes holds a share of parameters, gradients and optimiser state.
     seed
         Of initial weights, chunk order, strands and masks.
 
@@ -89,11 +80,9 @@ class Recipe:
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
                 raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}.")
-        if self.max_tokens < 2 or self.step_tokens < self.max_tokens or self.micro_tokens < self.max_tokens:
-            raise ValueError(
-                "step_tokens and micro_tokens must hold at least one sequence of max_tokens (2 or more); got "
-                f"step_tokens={self.step_tokens}, micro_tokens={self.micro_tokens}, max_tokens={self.max_tokens}."
-            )
+        if not 2 <= self.max_tokens <= min(self.step_tokens, self.micro_tokens):
+            got = f"step_tokens={self.step_tokens}, micro_tokens={self.micro_tokens}, max_tokens={self.max_tokens}"
+            raise ValueError(f"step_tokens and micro_tokens must hold at least one sequence of max_tokens (2 or more); got {got}.")  # fmt: skip
 
     @property
     def sequences(self) -> int:
@@ -116,15 +105,12 @@ class Recipe:
         >>> [Recipe().learning_rate_at(s, 10**6) for s in (0, 16_000, 64_000)]
         [5e-05, 0.0001, 5e-05]
         """
-        if step < self.warmup_steps:
-            share = step / self.warmup_steps
-            rate = self.first_learning_rate + share * (self.learning_rate - self.first_learning_rate)
+        rate, warm = self.learning_rate, self.warmup_steps
+        if step < warm:
+            rate = self.first_learning_rate + step / warm * (rate - self.first_learning_rate)
         elif self.schedule == "inverse-sqrt":
-            rate = self.learning_rate * math.sqrt(max(1, self.warmup_steps) / max(1, step))
-        else:
-            rate = self.learning_rate
-        left = steps - step
-        return rate * min(1.0, left / self.cooldown_steps) if self.cooldown_steps else rate
+            rate *= math.sqrt(max(1, warm) / max(1, step))
+        return rate * min(1.0, (steps - step) / self.cooldown_steps) if self.cooldown_steps else rate
 
     def config(self) -> dict[str, Any]:
         """The config.json of the model, in the published layout of its generation."""
@@ -140,10 +126,7 @@ class Recipe:
         }  # fmt: skip
 
     def flops_per_token(self) -> float:
-        """Floating-point operations to train on one token: three times those forward, as Kaplan et al. 2020 count.
-
-        Linears, attention over `max_tokens`, and the output layer for the masked share of tokens.
-        """
+        """Floating-point operations to train on one token: three times those forward, as Kaplan et al. 2020 count."""
         linears = 4 * self.hidden**2 + (3 if self.rotary else 2) * self.hidden * self.ffn
         attention = 2 * self.max_tokens * self.hidden
         head = self.mask_rate * (self.hidden**2 + self.hidden * self.n_ids)
@@ -154,13 +137,9 @@ class Recipe:
         return dataclasses.asdict(self)
 
 
-_LARGE = 400_000_000
-"""Parameters from which a copy, its gradients and Adam's two moments crowd a device: shards and recomputing instead."""
-
-
 def _published(spec: registry.ModelSpec) -> Recipe:
-    big = (spec.parameters or 0) > _LARGE
-    v2 = spec.vocabulary == "nt-v2"
+    # From here on a copy, its gradients and Adam's two moments crowd a device: shards and recomputing instead.
+    big, v2 = (spec.parameters or 0) > 400_000_000, spec.vocabulary == "nt-v2"
     return Recipe(
         layers=spec.layers, heads=spec.heads, hidden=spec.hidden, ffn=spec.ffn, vocabulary=spec.vocabulary,
         max_tokens=spec.max_tokens, step_tokens=512 * 2048 if v2 else 1_000_000,
@@ -172,21 +151,17 @@ _SMALL = Recipe(
     layers=4, heads=8, hidden=256, ffn=512, max_tokens=256, step_tokens=8192, micro_tokens=8192,
     optimiser="muon", learning_rate=2e-3, first_learning_rate=1e-4, warmup_steps=100, schedule="constant",
 )  # fmt: skip
-
 RECIPES: dict[str, Recipe] = {
     "paper": Recipe(),
     "small": _SMALL,
-    "mini": dataclasses.replace(
-        _SMALL, step_tokens=32_768, micro_tokens=32_768, warmup_steps=300, compiled=True
-    ),
+    "mini": dataclasses.replace(_SMALL, step_tokens=32_768, micro_tokens=32_768, warmup_steps=300, compiled=True),
     **{
         name: _published(spec)
         for name, spec in registry.SPECS.items()
         if spec.repository.startswith("InstaDeepAI/nucleotide-transformer") and spec.vocabulary in _CHOICES["vocabulary"]
     },
 }  # fmt: skip
-"""By name: the published one with the shape of v2-50m; that of ntviz-mini for small budgets, and as it was trained on a GPU; the
-eight published models. v1 reads 1,000 tokens, v2 2,048 of 512 sequences a step."""
+"""By name: the published one, of v2-50m's shape; ntviz-mini's for small budgets, and as it was trained on a GPU; eight published models."""
 
 
 def named(name: str, **changes: Any) -> Recipe:
@@ -200,19 +175,10 @@ def named(name: str, **changes: Any) -> Recipe:
     return dataclasses.replace(RECIPES[name], **changes)
 
 
-def matmul_flops(
-    device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5
-) -> float:
-    """Floating-point operations a second of a square matrix product, the best of some repeats.
+def matmul_flops(device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5) -> float:  # fmt: skip
+    """Floating-point operations a second of a product of `size` by `size` matrices, the best of some after one that warms up.
 
-    Measured rather than looked up: a shared or throttled machine does not reach its data sheet.
-
-    Parameters
-    ----------
-    dtype
-        "float32", "bfloat16" or "float16".
-    size, repeats
-        Rows and columns of the matrices, and products timed after a first one that warms up.
+    Measured, as a shared machine does not reach its data sheet. `dtype` is "float32", "bfloat16" or "float16".
     """
     import torch
 

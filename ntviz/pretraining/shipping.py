@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
@@ -52,24 +51,17 @@ out, and nothing else: do not use it to rank variants of patients or to call ele
 
 
 def ship(
-    trained: AnyPath,
-    target: AnyPath,
-    *,
-    history: pd.DataFrame,
-    held_out: pd.DataFrame,
-    baselines: pd.DataFrame,
+    trained: AnyPath, target: AnyPath, *, history: pd.DataFrame, held_out: pd.DataFrame, baselines: pd.DataFrame,
     facts: Mapping[str, Any],
-) -> Path:
+) -> Path:  # fmt: skip
     """The folder written: weights in float16, config, vocabulary, training.json, curve.csv and the card README.md.
 
     A checksums.sha256 beside the folder is brought up to date.
 
     Parameters
     ----------
-    trained, target
-        A model directory that `training.train` wrote, such as its best/; the folder, replaced as a whole.
-    history
-        One row a step; the evaluated steps are kept.
+    trained, target, history
+        A model directory of `training.train`, such as its best/; the folder, replaced as a whole; rows, of which the evaluated are kept.
     held_out, baselines
         As `evaluation.by_element` (measures loss, correct and unigram) and `evaluation.baselines` give.
     facts
@@ -77,23 +69,17 @@ def ship(
 
     Raises
     ------
-    FileNotFoundError
-        `trained` is no model directory.
-    ValueError
-        Its training.json is damaged or was not written by a run, or a fact for the card is missing.
+    FileNotFoundError, ValueError
+        `trained` is no model directory, or its training.json was not written by a run; a fact for the card is missing.
     OSError
         The disk is full; what was at `target` stays.
     """
     trained, target = Path(trained), Path(target)
     training = _training_of(trained / "training.json")
     _require(facts, _FACTS, "facts", "Add them.")
-    curve = history[history["held_out_loss"].notna()]
-    record = training | {
-        "held_out": _records(held_out), "facts": dict(facts), "baselines": _records(baselines)
-    }  # fmt: skip
-    tensors = {
-        name: value.to(torch.float16) for name, value in load_file(trained / "model.safetensors").items()
-    }
+    record = training | {"held_out": _records(held_out), "facts": dict(facts), "baselines": _records(baselines)}  # fmt: skip
+    weights = load_file(trained / "model.safetensors")
+    tensors = {name: value.to(torch.float16) for name, value in weights.items()}
     with storage.atomic_directory(target) as folder:
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         # safetensors writes for the owner alone; a shipped file is for everybody.
@@ -102,45 +88,36 @@ def ship(
             (folder / name).write_bytes((trained / name).read_bytes())
         text = json.dumps(record, indent=1, allow_nan=False)
         (folder / "training.json").write_text(text + "\n", encoding="utf-8")
-        curve.round(6).to_csv(folder / "curve.csv", index=False, lineterminator="\n")
-        text = card(training, held_out, baselines, facts, tensors)
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        curve = history[history["held_out_loss"].notna()].round(6)
+        curve.to_csv(folder / "curve.csv", index=False, lineterminator="\n")
+        (folder / "README.md").write_text(card(training, held_out, baselines, facts, tensors), encoding="utf-8")  # fmt: skip
     _update_checksums(target)
     return target
 
 
 def card(
-    training: Mapping[str, Any],
-    held_out: pd.DataFrame,
-    baselines: pd.DataFrame,
-    facts: Mapping[str, Any],
+    training: Mapping[str, Any], held_out: pd.DataFrame, baselines: pd.DataFrame, facts: Mapping[str, Any],
     tensors: Mapping[str, torch.Tensor],
-) -> str:
+) -> str:  # fmt: skip
     """The model card as Markdown: what it is, how it was made, how good it is beside counting, what not to expect."""
     recipe = Recipe(**training["recipe"])
     measures = {name: rows.set_index("element") for name, rows in held_out.groupby("measure", sort=False)}
     loss, accuracy, counted = measures["loss"], measures["correct"]["value"], measures["unigram"]["value"]
     seconds = float(training["seconds"])
+    rows = [
+        f"| {name} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {counted[name]:.3f} | {accuracy[name]:.1%} | "
+        f"{int(row['tokens']):,} |"
+        for name, row in loss[loss["tokens"] > 0].iterrows()
+    ]  # fmt: skip
     return _CARD.format(
         # Contig and file names come from users' files, and Markdown passes HTML on.
         **{name: html.escape(str(facts[name]), quote=False) for name in _FACTS},
-        size=sum(t.numel() for t in tensors.values()) / 1e6,
-        recipe=recipe,
-        bases=(recipe.max_tokens - 1) * 6,
-        steps=int(training["step"]),
-        step_tokens=recipe.sequences * recipe.max_tokens,
-        tokens=int(training["tokens"]) / 1e6,
-        took=f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min",
-        overall=loss.loc["all"],
-        accuracy=accuracy["all"],
-        unigram=float(baselines.loc[baselines["model"] == "unigram", "nats"].iloc[0]),
-        verdict=_verdict(loss.loc["all"], baselines),
-        elements="\n".join(
-            f"| {name} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {counted[name]:.3f} | "
-            f"{accuracy[name]:.1%} | {int(row['tokens']):,} |"
-            for name, row in loss[loss["tokens"] > 0].iterrows()
-        ),
-    )
+        size=sum(t.numel() for t in tensors.values()) / 1e6, recipe=recipe, bases=(recipe.max_tokens - 1) * 6,
+        steps=int(training["step"]), step_tokens=recipe.sequences * recipe.max_tokens, tokens=int(training["tokens"]) / 1e6,
+        took=f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min", overall=loss.loc["all"],
+        accuracy=accuracy["all"], unigram=float(baselines.loc[baselines["model"] == "unigram", "nats"].iloc[0]),
+        verdict=_verdict(loss.loc["all"], baselines), elements="\n".join(rows),
+    )  # fmt: skip
 
 
 def _verdict(overall: pd.Series, baselines: pd.DataFrame) -> str:
@@ -150,18 +127,17 @@ def _verdict(overall: pd.Series, baselines: pd.DataFrame) -> str:
     if overall["high"] < counted:
         return f"It beats the best counting model (Markov order {order}, {counted:.2f}) by {-gap:.2f} nats."
     clearly, amount = ("clearly ", f"{-gap:.2f} nats higher, which lies within the 95 % interval") if gap < 0 else ("", f"{gap:.2f} nats lower")  # fmt: skip
-    return (
-        f"It does not {clearly}beat the best counting model: Markov of order {order} reaches {counted:.2f}, {amount}. "
-        "Read its predictions as those of a small model that has learned local composition and frequent repeats."
-    )
+    return (f"It does not {clearly}beat the best counting model: Markov of order {order} reaches {counted:.2f}, {amount}. "
+            "Read its predictions as those of a small model that has learned local composition and frequent repeats.")  # fmt: skip
 
 
 def _training_of(path: Path) -> dict[str, Any]:
-    advice = "Pass the best/ folder of a run that ended well."
+    advice, what = (
+        "Pass the best/ folder of a run that ended well.",
+        "A trained model must have a training.json",
+    )
     if not path.is_file():
-        raise FileNotFoundError(
-            f"A trained model must have a training.json; {path.parent} has none. {advice}"
-        )
+        raise FileNotFoundError(f"{what}; {path.parent} has none. {advice}")
     try:
         training = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -178,10 +154,7 @@ def _require(given: Any, names: tuple[str, ...], what: str, advice: str) -> None
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     # JSON has no NaN: an element without tokens gets null.
-    return [
-        {str(k): None if isinstance(v, float) and np.isnan(v) else v for k, v in row.items()}
-        for row in table.to_dict(orient="records")
-    ]
+    return table.astype(object).where(table.notna(), None).to_dict(orient="records")
 
 
 def _update_checksums(target: Path) -> None:

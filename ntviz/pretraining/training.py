@@ -34,21 +34,19 @@ from ntviz import environment, storage
 from ntviz.models import encoder
 from ntviz.pretraining import checkpoints, evaluation, masking
 from ntviz.pretraining import recipe as recipes
+from ntviz.pretraining.checkpoints import Optimisers
 from ntviz.pretraining.corpus import Sampler, held_out_table
 from ntviz.pretraining.haplotypes import Source
 from ntviz.pretraining.recipe import Recipe
 from ntviz.storage import AnyPath
 from ntviz.tokens import VOCABULARIES
 
+# Exit code of a run that was asked to stop and can go on: "temporary failure" in the list of sysexits.
 REQUEUE = 75
-"""Exit code of a run that was asked to stop and can go on: "temporary failure" in the list of sysexits."""
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1", "SIGUSR2") if hasattr(signal, name))
 """What batch systems send before they kill."""
 _HISTORY = "history.jsonl"
-_COLUMNS = [
-    "step", "tokens", "loss", "learning_rate", "seconds", "tokens_per_second", "utilisation", "held_out_loss",
-    "held_out_accuracy",
-]  # fmt: skip
+_COLUMNS = ["step", "tokens", "loss", "learning_rate", "seconds", "tokens_per_second", "utilisation", "held_out_loss", "held_out_accuracy"]  # fmt: skip
 _Batch = tuple[np.ndarray, masking.Masked]
 
 
@@ -58,14 +56,13 @@ class Run:
 
     Attributes
     ----------
-    directory
-        Holds checkpoint/, checkpoint.before/, history.jsonl and best/ (the lowest held-out loss, a model directory).
+    directory, stopped
+        Holds checkpoint/, checkpoint.before/, history.jsonl and best/ (the lowest held-out loss, a model directory); the signal that
+        ended the run before its last step, else empty.
     history
-        One row a step: step (1 = after the first), tokens (so far), loss (nats per masked token), learning_rate, seconds
-        (pauses left out), tokens_per_second (all processes together), utilisation (the step's FLOPs as a share of what
-        the devices reach in a matrix product), held_out_loss and held_out_accuracy where evaluated.
-    stopped
-        The signal that ended it before its last step; empty otherwise. The same call goes on.
+        One row a step: step (1 = after the first), tokens (so far), loss (nats per masked token), learning_rate, seconds (without
+        pauses), tokens_per_second (of all processes), utilisation (FLOPs as a share of what the devices reach in a matrix product),
+        held_out_loss and held_out_accuracy where evaluated.
     """
 
     directory: Path
@@ -85,44 +82,27 @@ class Run:
 
 
 def train(
-    recipe: Recipe,
-    corpus: Source,
-    directory: AnyPath,
-    *,
-    steps: int,
-    device: str = "auto",
-    evaluate_every: int = 200,
-    evaluate_sequences: int = 256,
-    checkpoint_every: int = 200,
-    max_seconds: float | None = None,
-    heed_signals: bool = False,
-    accept_changes: bool = False,
-    on_step: Callable[[dict[str, Any]], None] | None = None,
-) -> Run:
+    recipe: Recipe, corpus: Source, directory: AnyPath, *, steps: int, device: str = "auto", evaluate_every: int = 200,
+    evaluate_sequences: int = 256, checkpoint_every: int = 200, max_seconds: float | None = None, heed_signals: bool = False,
+    accept_changes: bool = False, on_step: Callable[[dict[str, Any]], None] | None = None,
+) -> Run:  # fmt: skip
     """Trains, or goes on training, a model in a directory, up to `steps` steps.
 
-    When the directory holds a checkpoint, the run continues from it: its losses are those of a run that was never
-    interrupted (exactly on one CPU or GPU with deterministic kernels). Recipe, tokenizer, bases, sampling and held-out
-    sequences must be those that it was made with; more steps alone go on, and so does the same FASTA elsewhere.
+    Where the directory holds a checkpoint the run goes on from it, with the losses of one that was never interrupted (exactly on one
+    CPU or GPU with deterministic kernels). Recipe, tokenizer, bases, sampling and held-out sequences must be the same.
 
     Parameters
     ----------
-    corpus
-        Chunks to train on and held-out chunks: a `Corpus`, or `Haplotypes`.
-    directory
-        Made when missing. See `Run`.
-    steps
-        Optimiser steps in all, those of an earlier part included.
-    device
-        "auto", "cpu", "cuda", or "mps".
-    evaluate_every, evaluate_sequences
-        Held-out loss after so many steps, on so many evenly spaced sequences.
-    checkpoint_every
-        Steps between checkpoints; one is also written at the end. An interruption loses what came after the last.
-    max_seconds
-        Evaluates, writes a checkpoint and stops when this much time has gone in this call.
-    heed_signals
-        SIGTERM, SIGUSR1 and SIGUSR2, in any process, end the run after the step that is going on, with a checkpoint.
+    corpus, directory
+        A `Corpus`, or `Haplotypes`; made when missing, see `Run`.
+    steps, device
+        Optimiser steps in all, those of an earlier part included; "auto", "cpu", "cuda", or "mps".
+    evaluate_every, evaluate_sequences, checkpoint_every
+        Steps between held-out losses, on so many evenly spaced sequences, and between checkpoints, of which one is written at
+        the end, too. An interruption loses what came after the last.
+    max_seconds, heed_signals
+        End the run after the step that is going on, with a checkpoint: after so much time in this call; at SIGTERM, SIGUSR1
+        or SIGUSR2 in any process.
     accept_changes
         Goes on with another recipe, corpus or held-out region all the same, with a warning, and keeps what changed. Never
         with weights of another shape, nor with a region held out that was trained on.
@@ -131,14 +111,10 @@ def train(
 
     Raises
     ------
-    checkpoints.Changed
-        The directory holds a run of another recipe or corpus.
-    ValueError
-        The directory holds no whole checkpoint among damaged ones; or a corpus that does not fit the recipe.
-    FloatingPointError
-        The loss or the gradient is not finite. The last checkpoint stays: from it the loss of its batch is finite.
-    OSError
-        The disk is full; the last checkpoint stays, and the same call goes on from it.
+    checkpoints.Changed, ValueError
+        The directory holds a run of another recipe or corpus; or no whole checkpoint among damaged ones.
+    FloatingPointError, OSError
+        The loss or the gradient is not finite; the disk is full. The last checkpoint stays, and the same call goes on from it.
     """
     directory = Path(directory)
     with noted(heed_signals) as asked:
@@ -149,19 +125,20 @@ def train(
         sampler = corpus.sampler(recipe)
         module = encoder.build(recipe.config())
         objective, optimisers, prepared = _prepared(accelerator, module, recipe)
-        judged = corpus.judged_on
-        held_out = judged.held_out
+        judged, held_out = corpus.judged_on, corpus.judged_on.held_out
         if len(held_out):
             held_out = held_out_table(judged, limit=evaluate_sequences)
         decided = checkpoints.decided(corpus, recipe, held_out)
         resumed = checkpoints.resume(directory, decided, module, optimisers, accept=accept_changes)
         done, seconds, best, kept = resumed
         if main:
-            _cut_history(directory / _HISTORY, done)
+            with storage.atomic_write(directory / _HISTORY, "w") as handle:
+                rows = _rows(directory / _HISTORY)
+                handle.writelines(json.dumps(row) + "\n" for row in rows if row["step"] <= done)
         precision = "bfloat16" if accelerator.mixed_precision == "bf16" else "float32"
         peak = accelerator.num_processes * recipes.peak_flops(accelerator.device.type, precision)
         tokens = recipe.sequences * recipe.max_tokens
-        before, told, saved = time.monotonic(), False, done
+        before, asked_to, saved = time.monotonic(), False, done
         with ThreadPoolExecutor(1) as reader:
             upcoming = reader.submit(_micro_batches, sampler, done, accelerator)
             for step in range(done, steps):
@@ -180,19 +157,18 @@ def train(
                     "utilisation": tokens / (now - before) * recipe.flops_per_token() / peak,
                 }  # fmt: skip
                 # One message for both questions: every process must leave the loop at the same step.
-                out_of_time = max_seconds is not None and now - began > max_seconds
-                told, out_of_time = _anywhere(accelerator, bool(asked), out_of_time)
-                last = told or out_of_time or step + 1 == steps
+                late = max_seconds is not None and now - began > max_seconds
+                asked_to, out_of_time = _anywhere(accelerator, bool(asked), late)
+                last = asked_to or out_of_time or step + 1 == steps
                 keeping = last or (step + 1) % checkpoint_every == 0
                 scheduled = (step + 1) % evaluate_every == 0
-                judging = len(held_out) > 0 and (scheduled or (last and not told))
+                judging = len(held_out) > 0 and (scheduled or (last and not asked_to))
                 # A step can leave weights with which nothing can be read any more: they are not kept.
                 if (keeping or judging) and not _readable(accelerator, objective, batches):
                     raise broken("the loss on the same sequences is not finite after it")
                 if judging:
-                    result = evaluation.evaluate(
-                        module, judged, held_out, sampler.tokenizer, batch_tokens=recipe.micro_tokens
-                    )
+                    size = {"batch_tokens": recipe.micro_tokens}
+                    result = evaluation.evaluate(module, judged, held_out, sampler.tokenizer, **size)
                     if not math.isfinite(result.loss):
                         raise broken(f"the held-out loss is {result.loss:g} after it")
                     row |= {"held_out_loss": result.loss, "held_out_accuracy": result.accuracy}
@@ -213,22 +189,16 @@ def train(
                     break
                 before = time.monotonic()
         accelerator.wait_for_everyone()
-        stopped = (asked[-1] if asked else "told") if told else ""
+        stopped = (asked[-1] if asked else "told") if asked_to else ""
         return Run(directory, read_history(directory), recipe, stopped)
 
 
 def save(
-    module: EsmForMaskedLM,
-    recipe: Recipe,
-    directory: AnyPath,
-    *,
-    extra: dict[str, Any] | None = None,
-    main: bool = True,
-) -> None:
+    module: EsmForMaskedLM, recipe: Recipe, directory: AnyPath, *, extra: dict[str, Any] | None = None, main: bool = True
+) -> None:  # fmt: skip
     """Writes a model directory in the published layout, whole or not at all; `models.load` reads it.
 
-    `extra` is plain data to keep beside the recipe in training.json. Where parameters are sharded every process must
-    call, and the main one writes.
+    `extra` is plain data beside the recipe in training.json. Where parameters are sharded every process must call; the main one writes.
     """
     whole = checkpoints.gathered(dict(module.state_dict()), keep=main)
     if not main:
@@ -241,26 +211,17 @@ def save(
         }
         save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
         (folder / "vocab.txt").write_text(VOCABULARIES[recipe.vocabulary].to_text(), encoding="utf-8")
-        tokenizer = {
-            "eos_token": None, "model_max_length": recipe.max_tokens, "tokenizer_class": "EsmTokenizer"
+        contents = {
+            "config": recipe.config(), "training": {"recipe": recipe.as_dict(), **(extra or {})},
+            "tokenizer_config": {"eos_token": None, "model_max_length": recipe.max_tokens, "tokenizer_class": "EsmTokenizer"},
         }  # fmt: skip
-        training = {"recipe": recipe.as_dict(), **(extra or {})}
-        contents = {"config": recipe.config(), "tokenizer_config": tokenizer, "training": training}
         for name, content in contents.items():
             (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-# The history: one row a step, appended whole, cut back to a checkpoint when a run goes on -----------------------------
 
 
 def read_history(directory: AnyPath) -> pd.DataFrame:
     """The history of a run directory, one row a step; see `Run`."""
     return pd.DataFrame(_rows(Path(directory) / _HISTORY), columns=_COLUMNS)
-
-
-def _cut_history(path: Path, keep: int) -> None:
-    with storage.atomic_write(path, "w") as handle:
-        handle.writelines(json.dumps(row) + "\n" for row in _rows(path) if row["step"] <= keep)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -272,10 +233,8 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
             if number < len(lines):
-                raise ValueError(
-                    f"Each line of {path} must be a JSON row; line {number} is not ({error}). "
-                    "Remove that line, or train in another directory."
-                ) from error
+                what = f"Each line of {path} must be a JSON row; line {number} is not ({error})"
+                raise ValueError(f"{what}. Remove that line, or train in another directory.") from error
     return rows
 
 
@@ -284,10 +243,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def noted(enabled: bool = True) -> Generator[list[str]]:
-    """Names of the signals that asked to stop, which do not end the process; what stood before returns afterwards.
-
-    Only the main thread can have handlers: elsewhere, and where not enabled, nothing is ever noted.
-    """
+    """Names of the signals that asked to stop, which do not end the process; nothing outside the main thread, or if not enabled."""
     asked: list[str] = []
     if not enabled or threading.current_thread() is not threading.main_thread():
         yield asked
@@ -320,9 +276,7 @@ def _accelerator(recipe: Recipe, device: str) -> Accelerator:
     return Accelerator(cpu=chosen == "cpu", mixed_precision="bf16" if half else "no")
 
 
-def _prepared(
-    accelerator: Accelerator, module: EsmForMaskedLM, recipe: Recipe
-) -> tuple[torch.nn.Module, list[torch.optim.Optimizer], list[Any]]:
+def _prepared(accelerator: Accelerator, module: EsmForMaskedLM, recipe: Recipe) -> tuple[torch.nn.Module, Optimisers, list[Any]]:  # fmt: skip
     """The objective to call, the optimisers to keep and those to step, over one process or several."""
     # Layer by layer: all are alike, so one is compiled, and not as many as there are.
     for layer in module.esm.encoder.layer:
@@ -336,21 +290,18 @@ def _prepared(
         # Encoder and output layer are called one by one, so each gathers its own.
         for part in (*module.esm.encoder.layer, module.esm, module.lm_head):
             fully_shard(part, mesh=mesh)
-        optimisers = _optimisers(module, recipe)
-        return _Objective(module), optimisers, optimisers
+        return _Objective(module), (optimisers := _optimisers(module, recipe)), optimisers
     optimisers = _optimisers(module, recipe)
     objective, *prepared = accelerator.prepare(_Objective(module), *optimisers)
     return objective, optimisers, prepared
 
 
-def _optimisers(module: EsmForMaskedLM, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimisers(module: EsmForMaskedLM, recipe: Recipe) -> Optimisers:
     # Muon orthogonalises the updates of matrices inside the blocks; embedding and output rows stay with AdamW.
-    matrices, rest = [], []
-    for name, p in module.named_parameters():
-        if p.requires_grad:
-            matrix = recipe.optimiser == "muon" and p.ndim == 2 and ".encoder.layer." in name
-            (matrices if matrix else rest).append(p)
-    rate, decay = recipe.learning_rate, recipe.weight_decay
+    named = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    inside = [name for name, p in named.items() if p.ndim == 2 and ".encoder.layer." in name]
+    matrices = [named.pop(name) for name in inside] if recipe.optimiser == "muon" else []
+    rest, rate, decay = list(named.values()), recipe.learning_rate, recipe.weight_decay
     if recipe.optimiser == "adam":
         return [torch.optim.Adam(rest, lr=rate, betas=(0.9, 0.999), eps=1e-8, fused=True)]
     adamw = torch.optim.AdamW(rest, lr=rate, betas=(0.9, 0.98), weight_decay=decay, fused=True)
@@ -362,21 +313,17 @@ def _optimisers(module: EsmForMaskedLM, recipe: Recipe) -> list[torch.optim.Opti
 def _micro_batches(sampler: Sampler, step: int, accelerator: Accelerator) -> list[_Batch]:
     """This process's rows of a step as masked micro-batches. Masks follow from seed, step and row alone."""
     recipe, vocabulary = sampler.recipe, sampler.tokenizer.vocabulary
+    how = {"rate": recipe.mask_rate, "random_replacement": recipe.random_replacement}
     rows = range(accelerator.process_index, recipe.sequences, accelerator.num_processes)
     size = max(1, recipe.micro_tokens // recipe.max_tokens)
     batches = []
-    for begin in range(0, len(rows), size):
-        part = rows[begin : begin + size]
-        ids = sampler.rows(step, part)
-        masked = [
-            masking.mask(
-                ids[i : i + 1], vocabulary, rng=np.random.default_rng((recipe.seed, 2, step, row)),
-                rate=recipe.mask_rate, random_replacement=recipe.random_replacement,
-            )
-            for i, row in enumerate(part)
-        ]  # fmt: skip
-        names = ("input_ids", "selected", "targets")
-        joined = masking.Masked(*(np.concatenate([getattr(m, name) for m in masked]) for name in names))
+    for part in (rows[begin : begin + size] for begin in range(0, len(rows), size)):
+        ids, masked = sampler.rows(step, part), []
+        for sequence, row in zip(ids[:, None], part, strict=True):
+            rng = np.random.default_rng((recipe.seed, 2, step, row))
+            made = masking.mask(sequence, vocabulary, rng=rng, **how)
+            masked.append((made.input_ids, made.selected, made.targets))
+        joined = masking.Masked(*map(np.concatenate, zip(*masked, strict=True)))
         batches.append((ids != vocabulary.pad_id, joined))
     return batches
 
@@ -394,13 +341,8 @@ class _Objective(torch.nn.Module):
 
 
 def _step(
-    accelerator: Accelerator,
-    objective: torch.nn.Module,
-    optimisers: list[Any],
-    batches: list[_Batch],
-    rate: float,
-    clip: float,
-) -> tuple[float, float]:
+    accelerator: Accelerator, objective: torch.nn.Module, optimisers: list[Any], batches: list[_Batch], rate: float, clip: float
+) -> tuple[float, float]:  # fmt: skip
     """Mean loss over the masked tokens of all processes, in nats, and norm of the gradient, of one optimiser step.
 
     Where they or the rate are not finite no weight is changed.
@@ -441,14 +383,12 @@ def _readable(accelerator: Accelerator, objective: torch.nn.Module, batches: lis
     return not _anywhere(accelerator, not finite)[0]
 
 
-def _not_finite(
-    directory: Path, saved: int, step: int, rate: float, sampler: Sampler, what: str
-) -> FloatingPointError:
+def _not_finite(directory: Path, saved: int, step: int, rate: float, sampler: Sampler, what: str) -> FloatingPointError:  # fmt: skip
     stays = f"The checkpoint of step {saved:,} in {directory} stays" if saved else "No checkpoint yet"
     return FloatingPointError(
-        f"Loss and gradient must be finite; at step {step + 1:,}, with learning rate {rate:g}, {what}. The batch: "
-        f"{sampler.batch(step)}. {stays}. Lower learning_rate, raise warmup_steps or set clip: in another directory "
-        "(--out), or going on from a checkpoint with accept_changes=True (--accept-changes)."
+        f"Loss and gradient must be finite; at step {step + 1:,}, with learning rate {rate:g}, {what}. The batch: {sampler.batch(step)}. "
+        f"{stays}. Lower learning_rate, raise warmup_steps or set clip: in another directory (--out), or going on from a checkpoint "
+        "with accept_changes=True (--accept-changes)."
     )
 
 

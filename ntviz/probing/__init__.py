@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from ntviz.environment import lazily
 
 if TYPE_CHECKING:
-    from ntviz.probing.comparison import Comparison, compare
+    from ntviz.probing.comparison import Comparison, Interval95, bootstrap, compare, redrawn
     from ntviz.probing.control import Controls, control_labels, controls
     from ntviz.probing.estimators import METHODS, Fitted, Setting
-    from ntviz.probing.intervals import Interval95, bootstrap, redrawn
     from ntviz.probing.metrics import metric_names, scores
     from ntviz.probing.probes import Probed, fit, folds, probe, splits
 

@@ -58,12 +58,13 @@ class Fitted:
         self._mean = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
         spread = vectors.std(axis=0, dtype=np.float64).astype(np.float32)
         self._spread = np.where(spread > 1e-8, spread, np.float32(1))
-        self._constant: dict[int, float] = {}
+        self._outputs = np.arange(self.classes)
         if self.kind == "multilabel":
-            shares = labels.mean(axis=0)
-            self._constant = {int(t): float(shares[t]) for t in np.flatnonzero((shares == 0) | (shares == 1))}
-            labels = np.delete(labels, list(self._constant), axis=1).astype(np.int64)
-            if labels.shape[1] == 0:
+            # A track of one value is not fitted: its share is the answer.
+            self._shares = labels.mean(axis=0)
+            self._outputs = np.flatnonzero((self._shares > 0) & (self._shares < 1))
+            labels = labels[:, self._outputs].astype(np.int64)
+            if not len(self._outputs):
                 return self
         if self.kind == "regression":
             # The penalty must mean the same whatever the unit of the target.
@@ -78,33 +79,31 @@ class Fitted:
             # Both stop after a number of steps by design; the held-out score judges what came.
             warnings.simplefilter("ignore", ConvergenceWarning)
             self._estimator.fit(self._scaled(vectors), labels)
+        if self.kind in ("binary", "multiclass"):
+            self._outputs = np.asarray(self._estimator.classes_, dtype=np.int64)
         return self
 
     def predict(self, vectors: np.ndarray) -> np.ndarray:
         """Probabilities [example, class] or [example, track], or values [example, target]; float64."""
         scaled = self._scaled(np.asarray(vectors, dtype=np.float32))
         if self.kind == "regression":
-            found = np.asarray(self._estimator.predict(scaled)).reshape(len(scaled), -1)
-            return found * self._scale + self._offset
-        if self.kind == "multilabel":
-            rest = [track for track in range(self.classes) if track not in self._constant]
-            result = np.empty((len(scaled), self.classes))
-            for track, share in self._constant.items():
-                result[:, track] = share
-            if rest and self.setting.method == "logistic":
-                tracks = [one.predict_proba(scaled)[:, 1] for one in self._estimator.estimators_]
-                result[:, rest] = np.stack(tracks, axis=1)
-            elif rest:
-                # One track is taken for two classes.
-                result[:, rest] = self._estimator.predict_proba(scaled)[:, -len(rest) :]
-            return result
+            return self._estimator.predict(scaled).reshape(len(scaled), -1) * self._scale + self._offset
         result = np.zeros((len(scaled), self.classes))
-        result[:, self._estimator.classes_] = self._estimator.predict_proba(scaled)
+        if self.kind != "multilabel":
+            result[:, self._outputs] = self._estimator.predict_proba(scaled)
+            return result
+        result[:] = self._shares
+        if len(self._outputs):
+            found = self._estimator.predict_proba(scaled)
+            if self.setting.method == "logistic":
+                found = np.stack([track[:, 1] for track in found], axis=1)
+            # A network takes one track for two classes.
+            result[:, self._outputs] = found[:, -len(self._outputs) :]
         return result
 
     def layers(self) -> Layers:
         """What was fitted, as weights: the same scores without scikit-learn, to be differentiated."""
-        if self.kind == "multilabel" and len(self._constant) == self.classes:
+        if not len(self._outputs):
             raise ValueError(
                 f"A probe must have a track that varies; all {self.classes} have one value in training. Fit it to other examples."
             )
@@ -114,22 +113,16 @@ class Fitted:
             parts = self._estimator.estimators_ if self.kind == "multilabel" else [self._estimator]
             weights = [np.concatenate([np.atleast_2d(one.coef_) for one in parts]).T]
             biases = [np.concatenate([np.atleast_1d(one.intercept_) for one in parts])]
-        if self.kind in ("binary", "multiclass"):
-            outputs = np.asarray(self._estimator.classes_, dtype=np.int64)
-            if weights[-1].shape[1] == 1:
-                # Of two classes scikit-learn keeps the second one's score, against none of the first.
-                weights[-1] = np.pad(weights[-1], ((0, 0), (1, 0)))
-                biases[-1] = np.pad(biases[-1], (1, 0))
-        elif self.kind == "multilabel":
-            outputs = np.array([track for track in range(self.classes) if track not in self._constant])
-        else:
-            outputs = np.arange(self.classes)
+        if self.kind == "regression":
             weights[-1], biases[-1] = weights[-1] * self._scale, biases[-1] * self._scale + self._offset
+        elif self.kind != "multilabel" and weights[-1].shape[1] == 1:
+            # Of two classes scikit-learn keeps the second one's score, against none of the first.
+            weights[-1], biases[-1] = np.pad(weights[-1], ((0, 0), (1, 0))), np.pad(biases[-1], (1, 0))
         weights, biases = (
             [np.asarray(part, dtype=np.float64) for part in parts] for parts in (weights, biases)
         )
         first = weights[0] / self._spread[:, None]
-        return Layers((first, *weights[1:]), (biases[0] - self._mean @ first, *biases[1:]), outputs)
+        return Layers((first, *weights[1:]), (biases[0] - self._mean @ first, *biases[1:]), self._outputs)
 
     def _scaled(self, vectors: np.ndarray) -> np.ndarray:
         return (vectors - self._mean) / self._spread
@@ -149,21 +142,6 @@ class Fitted:
         made = MLPRegressor if self.kind == "regression" else MLPClassifier
         # Too few examples to set a tenth aside: then a fixed number of rounds.
         return made(
-            hidden_layer_sizes=setting.hidden,
-            alpha=1e-3,
-            batch_size=min(128, n),
-            learning_rate_init=1e-3,
-            max_iter=60,
-            early_stopping=n >= 200,
-            n_iter_no_change=6,
-            random_state=self.seed,
-        )
-
-
-def candidates(method: str, features: list[Any]) -> list[Setting]:
-    """The settings that are compared first: every set of vectors, or every one with every network."""
-    if method == "logistic":
-        return [Setting(method, name) for name in features]
-    if method == "mlp":
-        return [Setting(method, name, hidden=hidden) for name in features for hidden in NETWORKS]
-    raise ValueError(f"The method of a probe must be one of {', '.join(METHODS)}; received {method!r}.")
+            hidden_layer_sizes=setting.hidden, alpha=1e-3, batch_size=min(128, n), learning_rate_init=1e-3, max_iter=60, early_stopping=n >= 200,
+            n_iter_no_change=6, random_state=self.seed,
+        )  # fmt: skip

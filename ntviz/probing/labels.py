@@ -15,6 +15,8 @@ SHAPES = {
     "regression": "[example, target]",
     "per_base": "[example, base]",
 }
+BY_CLASS = ("binary", "multiclass")
+"""Kinds with one class a sequence."""
 _NUMBER = "Number them from 0, as np.unique(labels, return_inverse=True)[1] does."
 
 
@@ -33,14 +35,7 @@ def checked(
     where none is asked. One column may be one-dimensional. ValueError for text, a missing or infinite value, a class that is not
     there, or another shape or number.
 
-    Parameters
-    ----------
-    outputs
-        Number of classes, tracks or targets.
-    n
-        Number of examples, where it is known.
-    what
-        How they are called in messages.
+    `outputs`: number of classes, tracks or targets; `n`: of examples, where it is known; `what`: how they are called in messages.
 
     Examples
     --------
@@ -50,63 +45,64 @@ def checked(
     known(kind)
     if kind == "binary" and outputs != 2:
         raise ValueError(f"A binary task must have two classes; received {outputs}.")
-    found = array(labels, what)
-    by_column = kind in ("multilabel", "regression")
-    if by_column and found.ndim == 1:
-        found = found[:, None]
-    elif kind in ("binary", "multiclass") and found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    if found.ndim != SHAPES[kind].count(",") + 1 or (by_column and found.shape[1] != outputs):
+    values, by_column = array(labels, what), kind in ("multilabel", "regression")
+    if by_column and values.ndim == 1:
+        values = values[:, None]
+    elif kind in BY_CLASS and values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != SHAPES[kind].count(",") + 1 or (by_column and values.shape[1] != outputs):
         columns = f", with {outputs} of the last" if by_column else ""
         raise ValueError(
-            f"{what} of a {kind} task must be {SHAPES[kind]}{columns}; received shape {list(found.shape)}."
+            f"{what} of a {kind} task must be {SHAPES[kind]}{columns}; received shape {list(values.shape)}."
         )
-    if n is not None and len(found) != n:
-        raise ValueError(f"{what} must be one for each of {n:,} sequences; received {len(found):,}.")
-    if found.dtype.kind not in "biuf":
-        some = ", ".join(repr(value) for value in np.unique(found)[:3].tolist())
-        numbers = (
-            "numbers" if kind == "regression" else f"numbers from 0 to {1 if by_column else outputs - 1}"
-        )
-        raise ValueError(
-            f"{what} of a {kind} task must be {numbers}; received {_dtype(found)} such as {some}. "
-            + ("Convert them." if kind == "regression" else _NUMBER)
-        )
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
-        rows = np.unique(np.nonzero(~np.isfinite(found))[0])
-        raise ValueError(
-            f"{what} must be finite; those of {len(rows):,} of {len(found):,} examples are missing (nan) or infinite, the first at "
-            f"index {rows[0]}. Leave these examples out."
-        )
-    if kind == "regression":
-        return found if found.dtype in (np.float32, np.float64) else found.astype(np.float64)
+    if n is not None and len(values) != n:
+        raise ValueError(f"{what} must be one for each of {n:,} sequences; received {len(values):,}.")
     low, high = -1 if kind == "per_base" else 0, 1 if by_column else outputs - 1
-    wrong = (found < low) | (found > high)
-    if found.dtype.kind == "f":
-        wrong |= found % 1 != 0
+    if values.dtype.kind not in "biuf":
+        some = ", ".join(map(repr, np.unique(values)[:3].tolist()))
+        numbers, advice = f"numbers from 0 to {high}", _NUMBER
+        if kind == "regression":
+            numbers, advice = "numbers", "Convert them."
+        raise ValueError(
+            f"{what} of a {kind} task must be {numbers}; received {_dtype(values)} such as {some}. {advice}"
+        )
+    finite(values, what, " are missing (nan) or infinite", " Leave these examples out.")
+    if kind == "regression":
+        return values if values.dtype in (np.float32, np.float64) else values.astype(np.float64)
+    wrong = (values < low) | (values > high) | (values % 1 != 0 if values.dtype.kind == "f" else False)
     if wrong.any():
-        some = ", ".join(f"{value:g}" for value in np.unique(found[wrong])[:5].tolist())
-        from_one = found.min() == 1 and found.max() == outputs and not by_column
+        some = ", ".join(f"{value:g}" for value in np.unique(values[wrong])[:5].tolist())
+        from_one = values.min() == 1 and values.max() == outputs and not by_column
         raise ValueError(
             f"{what} of a {kind} task must be numbers from {low} to {high}; received {some}. "
             + ("Pass labels - 1." if from_one else _NUMBER)
         )
     if by_column:
-        return found.astype(bool)
-    return found.astype(np.int8 if kind == "per_base" and outputs <= 128 else np.int64)
+        return values.astype(bool)
+    return values.astype(np.int8 if kind == "per_base" and outputs <= 128 else np.int64)
+
+
+def finite(values: np.ndarray, what: str, why: str = " are not", advice: str = "") -> None:
+    """Raises where an example has a number that is not finite."""
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        rows = _rows(wrong)
+        raise ValueError(
+            f"{what} must be finite; those of {len(rows):,} of {len(values):,} examples{why}, the first at index {rows[0]}.{advice}"
+        )
 
 
 def learnable(kind: str, labels: np.ndarray) -> None:
     """Raises where labels in their form leave nothing to learn: no label, or one class only."""
     if not len(labels):
         raise ValueError("There must be examples to learn from; received none.")
-    if kind in ("binary", "multiclass", "per_base"):
-        known = np.unique(labels[labels >= 0])
-        if len(known) < 2:
+    if kind in (*BY_CLASS, "per_base"):
+        classes = np.unique(labels[labels >= 0])
+        if len(classes) < 2:
             of = "bases" if kind == "per_base" else "training examples"
-            which = f"all {labels.size:,} {of} are of class {known[0]}" if len(known) else "none has a label"
+            all_one = f"all {labels.size:,} {of} are of class {classes[0]}" if len(classes) else ""
             raise ValueError(
-                f"There must be two classes to learn from; {which}. Check the labels, or split another way."
+                f"There must be two classes to learn from; {all_one or 'none has a label'}. Check the labels, or split another way."
             )
 
 
@@ -114,15 +110,12 @@ def grouped(groups: Any, n: int) -> np.ndarray:
     """The group of each of n examples, [example]; None: each is its own."""
     if groups is None:
         return np.arange(n)
-    found = array(groups, "Groups")
-    if found.shape != (n,):
-        raise ValueError(f"There must be a group for each of {n:,} examples; received {_told(found)}.")
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
-        first = int(np.flatnonzero(~np.isfinite(found))[0])
-        raise ValueError(
-            f"Groups must be there for every example; the one at index {first} is missing. Name one."
-        )
-    return found
+    values = array(groups, "Groups")
+    if values.shape != (n,):
+        raise ValueError(f"There must be a group for each of {n:,} examples; received {_received(values)}.")
+    if values.dtype.kind == "f":
+        _complete("Groups", ~np.isfinite(values))
+    return values
 
 
 def learned(train: Any, n: int) -> np.ndarray:
@@ -133,15 +126,15 @@ def learned(train: Any, n: int) -> np.ndarray:
     >>> learned([0, 2], 3).tolist(), learned([True, False, True], 3).tolist()
     ([True, False, True], [True, False, True])
     """
-    found = array(train, "train")
-    if found.dtype == bool and found.shape == (n,):
-        return found
-    if found.dtype.kind in "iu" and found.ndim == 1:
-        inside = found[(found >= 0) & (found < n)]
-        if len(np.unique(inside)) == len(found):
-            return np.isin(np.arange(n), inside)
+    values = array(train, "train")
+    if values.dtype == bool and values.shape == (n,):
+        return values
+    if values.dtype.kind in "iu" and values.ndim == 1:
+        inside = np.isin(np.arange(n), values)
+        if inside.sum() == len(values):
+            return inside
     raise ValueError(
-        f"train must be a mask of {n:,} booleans, or indices from 0 to {n - 1:,}, each once; received {_told(found)}. "
+        f"train must be a mask of {n:,} booleans, or indices from 0 to {n - 1:,}, each once; received {_received(values)}. "
         "Of a column of words or numbers pass a comparison, such as split == 'train'."
     )
 
@@ -162,23 +155,17 @@ def digest(*columns: Any) -> str:
 
 def array(values: Any, what: str) -> np.ndarray:
     """Values as one array of booleans, numbers or text; ValueError where one is missing."""
-    found = _array(values)
-    if found.dtype == object and found.ndim:
+    made = _array(values)
+    if made.dtype == object and made.ndim:
         import pandas as pd
 
-        missing = pd.isna(found)
-        found = found if missing.any() else _array(found.tolist())
-    else:
-        missing = np.ma.getmaskarray(values) if np.ma.is_masked(values) else np.zeros(found.shape, dtype=bool)
-    if missing.any():
-        rows = np.unique(np.nonzero(missing)[0])
-        raise ValueError(
-            f"{what} must be there for every example; {len(rows):,} of {len(found):,} are missing, the first at index "
-            f"{rows[0]}. Leave these examples out."
-        )
-    if not found.ndim or found.dtype == object:
+        _complete(what, pd.isna(made))
+        made = _array(made.tolist())
+    elif np.ma.is_masked(values):
+        _complete(what, np.ma.getmaskarray(values))
+    if not made.ndim or made.dtype == object:
         raise ValueError(f"{what} must be an array or a list of one shape; received {type(values).__name__}.")
-    return found
+    return made
 
 
 def _array(values: Any) -> np.ndarray:
@@ -189,10 +176,23 @@ def _array(values: Any) -> np.ndarray:
         return np.array(None)
 
 
-def _dtype(found: np.ndarray) -> str:
-    return "text" if found.dtype.kind in "US" else str(found.dtype)
+def _complete(what: str, missing: np.ndarray) -> None:
+    if missing.any():
+        rows = _rows(missing)
+        raise ValueError(
+            f"{what} must be there for every example; {len(rows):,} of {len(missing):,} are missing, the first at index {rows[0]}. "
+            "Leave these examples out."
+        )
 
 
-def _told(found: np.ndarray) -> str:
-    some = ", ".join(map(str, found.ravel()[:4].tolist()))
-    return f"{_dtype(found)} of shape {list(found.shape)}: {some}{', …' if found.size > 4 else ''}"
+def _rows(where: np.ndarray) -> np.ndarray:
+    return np.unique(np.nonzero(where)[0])
+
+
+def _dtype(values: np.ndarray) -> str:
+    return "text" if values.dtype.kind in "US" else str(values.dtype)
+
+
+def _received(values: np.ndarray) -> str:
+    some = ", ".join(map(str, values.ravel()[:4].tolist()))
+    return f"{_dtype(values)} of shape {list(values.shape)}: {some}{', …' if values.size > 4 else ''}"

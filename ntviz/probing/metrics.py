@@ -34,23 +34,12 @@ def metric_names(kind: str) -> tuple[str, ...]:
 def scores(kind: str, labels: Any, predicted: Any) -> dict[str, float]:
     """Every metric of a kind of task, by name; nan where it is not defined, such as the MCC of one class: see `undefined`.
 
-    Parameters
-    ----------
-    kind, labels
-        See `labels.checked`.
-    predicted
-        Probabilities [example, class], [example, track] or [example, base, class]; values [example, target].
+    F1, AUROC and AUPRC of several classes are means over classes, each against the rest (macro); F1 of two classes too. Top-k of a
+    class: of the k bases with its highest probabilities, as many as bear it, the share that do. Class 0 of a per-base task is
+    "none" and has no part in the means.
 
-    Raises
-    ------
-    ValueError
-        Labels that are none of the kind, see `labels.checked`, or predictions of another shape or not finite.
-
-    Notes
-    -----
-    F1, AUROC and AUPRC of several classes are means over classes, each against the rest (macro); F1 of two classes too.
-    Top-k of a class: of the k bases with its highest probabilities, as many as bear it, the share that do. Class 0 of
-    a per-base task is "none" and has no part in the means.
+    `predicted`: probabilities [example, class], [example, track] or [example, base, class]; values [example, target]. ValueError for labels
+    that are none of the kind, see `labels.checked`, or predictions of another shape or not finite.
 
     Examples
     --------
@@ -64,12 +53,11 @@ def scores(kind: str, labels: Any, predicted: Any) -> dict[str, float]:
 def paired(kind: str, labels: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
     """Labels in the form of their kind and predictions float64, once they are known to fit each other."""
     door.known(kind)
-    predicted = door.array(predicted, "Predictions")
-    if kind in ("multilabel", "regression"):
-        shape = door.SHAPES[kind]
-        predicted = predicted[:, None] if predicted.ndim == 1 else predicted
-    else:
-        shape = door.SHAPES[kind].replace("]", ", class]")
+    predicted, shape = door.array(predicted, "Predictions"), door.SHAPES[kind]
+    if kind not in ("multilabel", "regression"):
+        shape = shape.replace("]", ", class]")
+    elif predicted.ndim == 1:
+        predicted = predicted[:, None]
     if predicted.dtype.kind not in "biuf" or predicted.ndim != shape.count(",") + 1:
         raise ValueError(
             f"Predictions of a {kind} task must be numbers {shape}; received {predicted.dtype} of shape {list(predicted.shape)}."
@@ -80,11 +68,7 @@ def paired(kind: str, labels: Any, predicted: Any) -> tuple[np.ndarray, np.ndarr
             f"There must be one prediction an example; received {len(predicted)} for {len(labels)}, of shapes {list(predicted.shape)} "
             f"and {list(labels.shape)}."
         )
-    if not np.isfinite(predicted).all():
-        rows = np.unique(np.nonzero(~np.isfinite(predicted))[0])
-        raise ValueError(
-            f"Predictions must be finite; those of {len(rows):,} of {len(predicted):,} examples are not, the first at index {rows[0]}."
-        )
+    door.finite(predicted, "Predictions")
     return labels, predicted
 
 
@@ -93,11 +77,11 @@ def measured(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, 
     if kind == "regression":
         # A target that does not vary has no part in the mean; a prediction that does not leaves it undefined.
         pairs = [pair for pair in zip(labels.T, predicted.T, strict=True) if len(pair[0]) and np.ptp(pair[0])]
-        return {
-            "pearson": float(np.mean([pearson(*pair) for pair in pairs] or [np.nan])),
-            "spearman": float(np.mean([spearman(*pair) for pair in pairs] or [np.nan])),
-            "mse": float(np.mean((labels - predicted) ** 2)),
+        found = {
+            measure.__name__: float(np.mean([measure(*pair) for pair in pairs] or [np.nan]))
+            for measure in (pearson, spearman)
         }
+        return {**found, "mse": float(np.mean((labels - predicted) ** 2))}
     if kind == "multilabel":
         columns = list(zip(labels.T, predicted.T, strict=True))
         return {"auroc": _mean(auroc, columns), "auprc": _mean(_auprc, columns)}
@@ -106,18 +90,29 @@ def measured(kind: str, labels: np.ndarray, predicted: np.ndarray) -> dict[str, 
         columns = [(labels == c, predicted[:, c]) for c in range(1, predicted.shape[1])]
         return {"top_k": _mean(top_k, columns), "auprc": _mean(_auprc, columns)}
     classes = predicted.shape[1]
-    table = np.zeros((classes, classes))
-    np.add.at(table, (labels, predicted.argmax(axis=1)), 1)
-    hits, both = table.diagonal(), table.sum(axis=1) + table.sum(axis=0)
+    table = tables(labels, predicted, np.zeros(len(labels), dtype=np.int64), 1)
+    hits, both = table[0].diagonal(), table[0].sum(axis=1) + table[0].sum(axis=0)
     f1 = ratio(2 * hits, both)[both > 0]
     columns = [(labels == c, predicted[:, c]) for c in ([1] if classes == 2 else range(classes))]
     return {
-        "mcc": float(mcc(table[None])[0]),
+        "mcc": float(mcc(table)[0]),
         "accuracy": float(ratio(hits.sum(), len(labels))),
         "f1": float(f1.mean()) if len(f1) else float("nan"),
         "auroc": _mean(auroc, columns),
         "auprc": _mean(_auprc, columns),
     }
+
+
+def first(kind: str, labels: np.ndarray, predicted: np.ndarray) -> float:
+    """The metric that decides, of what `paired` gives."""
+    return measured(kind, labels, predicted)[NAMES[kind][0]]
+
+
+def tables(labels: np.ndarray, predicted: np.ndarray, group: np.ndarray, n: int) -> np.ndarray:
+    """Confusion table of each of n groups, float64 [group, truth, guess]."""
+    made = np.zeros((n, *2 * predicted.shape[1:]))
+    np.add.at(made, (group, labels, predicted.argmax(axis=1)), 1)
+    return made
 
 
 def undefined(kind: str, labels: np.ndarray, predicted: np.ndarray, names: Sequence[str] = ()) -> str:
@@ -129,15 +124,14 @@ def undefined(kind: str, labels: np.ndarray, predicted: np.ndarray, names: Seque
     'all 2 judged examples are of class yes'
     """
     labels, predicted = paired(kind, labels, predicted)
-    if np.isfinite(measured(kind, labels, predicted)[NAMES[kind][0]]):
+    if np.isfinite(first(kind, labels, predicted)):
         return ""
     if not len(labels):
         return "nothing was judged"
-    if kind in ("binary", "multiclass"):
-        name = dict(enumerate(names))
-        first, guess = int(labels[0]), int(predicted[0].argmax())
-        if (labels == first).all():
-            return f"all {len(labels):,} judged examples are of class {name.get(first, first)}"
+    if kind in door.BY_CLASS:
+        name, label, guess = dict(enumerate(names)), int(labels[0]), int(predicted[0].argmax())
+        if (labels == label).all():
+            return f"all {len(labels):,} judged examples are of class {name.get(label, label)}"
         return f"every guess is class {name.get(guess, guess)}"
     if kind == "regression":
         return "the targets do not vary" if not np.ptp(labels, axis=0).any() else "predictions do not vary"
@@ -167,9 +161,7 @@ def preference(score: float, loss: float) -> tuple[bool, float]:
 
 
 def top_k(positive: np.ndarray, values: np.ndarray) -> float:
-    """Share of positives among the k highest values, where k is the number of positives; nan without any.
-
-    Equal values at the threshold count by their chance to be taken.
+    """Share of positives among the k highest values, k being the number of positives; ties by their chance; nan without any.
 
     Examples
     --------
@@ -192,5 +184,5 @@ def _auprc(positive: np.ndarray, values: np.ndarray) -> float:
 
 def _mean(measure: Callable[..., float], columns: list[tuple[np.ndarray, np.ndarray]]) -> float:
     """Mean of a measure over the columns for which it is defined; nan if it is for none."""
-    known = [value for value in (measure(*column) for column in columns) if np.isfinite(value)]
-    return float(np.mean(known)) if known else float("nan")
+    values = np.array([measure(*column) for column in columns])
+    return float(values[np.isfinite(values)].mean()) if np.isfinite(values).any() else float("nan")

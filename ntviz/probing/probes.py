@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntviz.probing import labels as door
 from ntviz.probing import metrics
-from ntviz.probing.estimators import STRENGTHS, Fitted, Setting, candidates
+from ntviz.probing.estimators import METHODS, NETWORKS, STRENGTHS, Fitted, Setting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,9 +38,8 @@ def folds(kind: str, labels: Any, groups: Any, n: int, *, seed: int) -> np.ndarr
             f"There must be 2 folds or more and a group for each; received {n} folds and {len(names)} groups "
             f"({', '.join(map(str, names[:3]))}{', …' if len(names) > 3 else ''}). Ask for fewer folds."
         )
-    result = np.empty(len(groups), dtype=np.int64)
-    by_class = kind in ("binary", "multiclass")
-    classes, counts = np.unique(labels, return_counts=True) if by_class else (np.zeros(0), np.zeros(0))
+    by_class = kind in door.BY_CLASS
+    classes, counts = np.unique(labels, return_counts=True)
     if by_class and (len(classes) < 2 or counts.min() < n):
         found = ", ".join(f"{c}: {k}" for c, k in zip(classes.tolist(), counts.tolist(), strict=True))
         raise ValueError(
@@ -48,17 +47,17 @@ def folds(kind: str, labels: Any, groups: Any, n: int, *, seed: int) -> np.ndarr
             "Ask for fewer folds, or leave out the rare class."
         )
     splitter = (StratifiedGroupKFold if by_class else GroupKFold)(n, shuffle=True, random_state=seed)
+    result = np.empty(len(groups), dtype=np.int64)
     blank = np.zeros((len(groups), 1), dtype=np.int8)
-    for fold, (_, judged) in enumerate(splitter.split(blank, labels if by_class else None, groups)):
-        result[judged] = fold
-    for fold, judge in itertools.product(range(n if by_class else 0), (False, True)):
-        missing = np.setdiff1d(classes, labels[(result == fold) == judge])
-        if len(missing):
-            raise ValueError(
-                f"Each of {n} folds must hold every class; fold {fold} has no example of class {missing[0]} to "
-                f"{'judge by' if judge else 'learn from'}: it lies in too few groups "
-                f"({len(np.unique(groups[labels == missing[0]]))}). Ask for fewer folds."
-            )
+    for fold, parts in enumerate(splitter.split(blank, labels if by_class else None, groups)):
+        result[parts[1]] = fold
+        for part, use in zip(parts, ("learn from", "judge by"), strict=True):
+            missing = np.setdiff1d(classes, labels[part]) if by_class else ()
+            if len(missing):
+                raise ValueError(
+                    f"Each of {n} folds must hold every class; fold {fold} has no example of class {missing[0]} to {use}: it lies in "
+                    f"too few groups ({len(np.unique(groups[labels == missing[0]]))}). Ask for fewer folds."
+                )
     return result
 
 
@@ -81,44 +80,23 @@ def splits(
 
 @dataclass(frozen=True, eq=False)
 class Probed:
-    """What a probe predicted for examples that it did not learn from.
+    """What a probe predicted for examples that it did not learn from."""
 
-    Attributes
-    ----------
-    kind
-        Of the task.
-    judged
-        Indices of the examples that were judged, int64 [judged], ascending.
-    predicted
-        Probabilities or values for those, float64 [judged, class]; see `probing.scores`.
-    fold
-        By which fold each was judged, int64 [judged]; 0 where the split was given.
-    chosen
-        The setting that won inside the training part, one a fold.
-    inner
-        Columns [fold, features, strength, hidden, score, loss, chosen]: the mean first metric and loss over inner folds of each
-        setting that was tried. From it comes the curve over layers; it never saw what was judged. The metric chooses; nan, not
-        defined in a fold, comes behind every number, and among such the loss does.
-    """
-
-    kind: str
-    judged: np.ndarray
-    predicted: np.ndarray
-    fold: np.ndarray
-    chosen: tuple[Setting, ...]
+    kind: str  # of the task
+    judged: np.ndarray  # indices of the examples that were judged, int64 [judged], ascending
+    predicted: np.ndarray  # probabilities or values for those, float64 [judged, class]; see `probing.scores`
+    fold: np.ndarray  # by which fold each was judged, int64 [judged]; 0 where the split was given
+    chosen: tuple[Setting, ...]  # the setting that won inside the training part, one a fold
+    # [fold, features, strength, hidden, score, loss, chosen]: the mean first metric and loss over inner folds of each setting that was
+    # tried; it never saw what was judged. The metric chooses; nan comes behind every number, and among such the loss does.
     inner: pd.DataFrame
 
     @property
     def chosen_by(self) -> str:
         """What chose the settings: the first metric, "the loss" where it is not defined, or nothing: there was no choice."""
-        won = self.inner[self.inner["chosen"]]
-        by = {self.metric: won["score"].notna().any(), "the loss": won["score"].isna().any()}
+        won = self.inner.loc[self.inner["chosen"], "score"]
+        by = {metrics.metric_names(self.kind)[0]: won.notna().any(), "the loss": won.isna().any()}
         return " and ".join(name for name, some in by.items() if some)
-
-    @property
-    def metric(self) -> str:
-        """The first metric of the kind of task."""
-        return metrics.metric_names(self.kind)[0]
 
     def scores(self, labels: Any) -> dict[str, float]:
         """Every metric over all that was judged; `labels` of all examples."""
@@ -126,7 +104,7 @@ class Probed:
 
 
 def probe(
-    features: Mapping[Hashable, np.ndarray],
+    features: Mapping[Hashable, Any],
     labels: Any,
     groups: Any,
     *,
@@ -139,24 +117,21 @@ def probe(
 ) -> Probed:
     """Predictions for held-out examples, with everything chosen where they are not.
 
+    Layers are compared at one strength first, and the strength is chosen for the best one: both by `INNER` folds by group inside the
+    training part. Then the setting is fitted to all of it.
+
     Parameters
     ----------
-    features
-        Sets of vectors to choose from by name, such as layers: each [example, feature], widths may differ.
-    labels
-        By kind of task, as in `benchmark.Examples`, or as `labels.checked` takes them.
+    features, labels
+        Sets of vectors to choose from by name, such as layers: each [example, feature]; see `labels.checked`.
     groups
         [example]; what must stay together, in outer and inner folds; None: each example is its own.
-    kind
-        binary, multiclass, multilabel or regression.
-    classes
-        Number of classes, tracks or targets.
+    kind, classes
+        binary, multiclass, multilabel or regression; number of classes, tracks or targets.
     method
         "logistic" (ridge for regression) or "mlp" (one or two hidden layers).
     train
         The given split: bool [example], learned from where true, or indices. Default: `n_folds` by group, each judged once.
-    seed
-        Of folds and networks.
 
     Raises
     ------
@@ -164,26 +139,24 @@ def probe(
         Vectors that are not finite or not one an example, labels that are none of the kind, one class to learn from, or too few
         groups for the folds.
 
-    Notes
-    -----
-    Layers are compared at one strength first, and the strength is chosen for the best one: both by `INNER` folds by group
-    inside the training part. Then the setting is fitted to all of it.
-
     References
     ----------
     Dalla-Torre et al. (2025): logistic regression and networks of up to two hidden layers on mean embeddings of several
-    layers, in ten splits; theirs are random splits with hyperparameters from 100 trials of a search, ours are by region
-    with a grid.
+    layers, in ten random splits with hyperparameters from 100 trials of a search; ours are splits by region with a grid.
     """
+    import pandas as pd
+
     if kind == "per_base":
         raise ValueError(
             "A probe needs one label a sequence; a per-base task has one a base. Fine-tune with method='head': "
             "it is the linear probe of tokens."
         )
-    candidates(method, [])
+    if method not in METHODS:
+        raise ValueError(f"The method of a probe must be one of {', '.join(METHODS)}; received {method!r}.")
     labels = door.checked(kind, labels, classes)
     groups = door.grouped(groups, len(labels))
     features = _vectors(features, len(labels))
+    fitted = partial(fit, features, labels, kind=kind, classes=classes, seed=seed)
     judged, predicted, of_fold, chosen, tried = [], [], [], [], []
     outer = splits(kind, labels, groups, train=train, n_folds=n_folds, seed=seed)
     for fold, (learned, held) in enumerate(outer):
@@ -192,23 +165,16 @@ def probe(
                 f"There must be examples to learn from and to judge by; received {len(learned):,} and {len(held):,}."
             )
         door.learnable(kind, labels[learned])
-        about = {"kind": kind, "classes": classes, "seed": seed}
-        setting, rows = _choose(features, labels, groups, learned, method=method, **about)
-        fitted = fit(features, labels, learned, setting, **about)
+        setting, rows = _choose(fitted, features, labels, groups, learned, kind, method, seed)
         judged.append(held)
-        predicted.append(fitted.predict(features[setting.features][held]))
+        predicted.append(fitted(learned, setting).predict(features[setting.features][held]))
         of_fold.append(np.full(len(held), fold))
         chosen.append(setting)
         tried += [{"fold": fold, **row} for row in rows]
     order = np.argsort(np.concatenate(judged), kind="stable")
-    import pandas as pd
-
-    return Probed(
-        kind,
-        *(np.concatenate(part)[order] for part in (judged, predicted, of_fold)),
-        tuple(chosen),
-        pd.DataFrame(tried, columns=["fold", "features", "strength", "hidden", "score", "loss", "chosen"]),
-    )
+    arrays = (np.concatenate(part)[order] for part in (judged, predicted, of_fold))
+    columns = ["fold", "features", "strength", "hidden", "score", "loss", "chosen"]
+    return Probed(kind, *arrays, tuple(chosen), pd.DataFrame(tried, columns=columns))
 
 
 def fit(
@@ -228,13 +194,12 @@ def fit(
 
 
 def _choose(
+    fitted: Callable[[np.ndarray, Setting], Fitted],
     features: Mapping[Hashable, np.ndarray],
     labels: np.ndarray,
     groups: np.ndarray,
     learned: np.ndarray,
-    *,
     kind: str,
-    classes: int,
     method: str,
     seed: int,
 ) -> tuple[Setting, list[dict]]:
@@ -242,7 +207,8 @@ def _choose(
 
     With fewer than two groups a class nothing can be compared: then the first setting, and no rows.
     """
-    settings = candidates(method, list(features))
+    sizes = NETWORKS if method == "mlp" else NETWORKS[:1]
+    settings = [Setting(method, name, hidden=hidden) for name in features for hidden in sizes]
     n = min(INNER, len(np.unique(groups[learned])))
     try:
         inner = folds(kind, labels[learned], groups[learned], n, seed=seed)
@@ -250,34 +216,39 @@ def _choose(
         if len(settings) > 1:
             raise
         return settings[0], []
-    tried: list[tuple[Setting, tuple, dict]] = []
+    tried: dict[Setting, tuple[float, float]] = {}
 
-    def compare(settings: list[Setting]) -> None:
+    def best(settings: list[Setting]) -> Setting:
+        """The first of equals: a lower layer, a stronger penalty, a smaller network."""
         for setting in settings:
-            scores, losses = [], []
-            for fold in range(n):
-                inside, outside = learned[inner != fold], learned[inner == fold]
-                fitted = fit(features, labels, inside, setting, kind=kind, classes=classes, seed=seed)
-                predicted = fitted.predict(features[setting.features][outside])
-                scores.append(metrics.measured(kind, labels[outside], predicted)[metrics.NAMES[kind][0]])
-                losses.append(metrics.loss(kind, labels[outside], predicted))
-            row = {
-                "features": setting.features,
-                "strength": setting.strength if method == "logistic" else np.nan,
-                "hidden": " x ".join(map(str, setting.hidden)) if method == "mlp" else "",
-                "score": float(np.mean(scores)),
-                "loss": float(np.mean(losses)),
-            }
-            tried.append((setting, metrics.preference(row["score"], row["loss"]), row))
+            if setting not in tried:
+                worth = []
+                for fold in range(n):
+                    outside = learned[inner == fold]
+                    predicted = fitted(learned[inner != fold], setting).predict(
+                        features[setting.features][outside]
+                    )
+                    measures = metrics.first, metrics.loss
+                    worth.append([measure(kind, labels[outside], predicted) for measure in measures])
+                score, loss = np.mean(worth, axis=0).tolist()
+                tried[setting] = score, loss
+        return max(settings, key=lambda setting: metrics.preference(*tried[setting]))
 
-    # The first of equals: a lower layer, a stronger penalty, a smaller network.
-    compare(settings)
-    winner = max(tried, key=lambda one: one[1])[0]
+    winner = best(settings)
     if method == "logistic":
-        compare([replace(winner, strength=s) for s in STRENGTHS if s != winner.strength])
-        of_layer = [one for one in tried if one[0].features == winner.features]
-        winner = max(sorted(of_layer, key=lambda one: one[0].strength), key=lambda one: one[1])[0]
-    return winner, [{**row, "chosen": setting == winner} for setting, _, row in tried]
+        winner = best([replace(winner, strength=strength) for strength in STRENGTHS])
+    rows = [
+        {
+            "features": setting.features,
+            "strength": setting.strength if method == "logistic" else np.nan,
+            "hidden": " x ".join(map(str, setting.hidden)) if method == "mlp" else "",
+            "score": score,
+            "loss": loss,
+            "chosen": setting == winner,
+        }
+        for setting, (score, loss) in tried.items()
+    ]
+    return winner, rows
 
 
 def _vectors(features: Mapping[Hashable, Any], n: int) -> dict[Hashable, np.ndarray]:
@@ -292,10 +263,7 @@ def _vectors(features: Mapping[Hashable, Any], n: int) -> dict[Hashable, np.ndar
             raise ValueError(
                 f"Vectors must be [example, feature] with {n:,} rows; {name} is {list(vectors.shape)}."
             )
-        if not np.isfinite(vectors).all():
-            rows = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
-            raise ValueError(
-                f"Vectors must be finite; {len(rows):,} of {name} are not, the first at {rows[0]}. "
-                "Leave these examples out, or read them with float32."
-            )
+        door.finite(
+            vectors, f"Vectors of {name}", advice=" Leave these examples out, or read them with float32."
+        )
     return result

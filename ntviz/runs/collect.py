@@ -25,18 +25,10 @@ def runs(*folders: str | Path) -> pd.DataFrame:
     """Table of all runs below `folders`, one row a run, oldest first.
 
     Columns: status, notebook, run (name of its folder), profile, started (UTC), seconds, device, peak_memory_mb, model
-    (names), error, answer (the report's first line), path, report (its page, if there is one), then ``param.NAME`` and ``metric.NAME``. Besides the
-    statuses of a manifest there are ``broken``, whose manifest cannot be read, and ``lost``, which says "running"
-    while its process is gone.
-
-    A folder of `ntviz submit` has one row a sample of its sheet: `notebook` is the notebook or command, `run` the
-    sample, ``param.NAME`` its filled cells. Of a sample that is not done, the status is ``failed``, ``interrupted``,
-    ``running`` or ``to do``; seconds and memory are of the jobs that ended well.
-
-    Raises
-    ------
-    FileNotFoundError
-        If one of the folders does not exist.
+    (names), error, answer (the report's first line), path, report (its page, if there is one), ``param.NAME`` and
+    ``metric.NAME``. Besides the statuses of a manifest there are ``broken``, whose manifest cannot be read, and
+    ``lost``: "running" without its process. A folder of `ntviz submit` has one row a sample of its sheet, with its
+    filled cells as ``param.NAME``; one that is not done is ``failed``, ``interrupted``, ``running`` or ``to do``.
     """
     import pandas as pd
     import yaml
@@ -44,9 +36,8 @@ def runs(*folders: str | Path) -> pd.DataFrame:
     rows: dict[Path, dict[str, Any]] = {}
     for folder in map(Path, folders):
         if not folder.is_dir():
-            raise FileNotFoundError(
-                f"runs are collected from folders, but {folder} is not one. Give a folder such as runs/"
-            )
+            hint = "Give a folder such as runs/"
+            raise FileNotFoundError(f"runs are collected from folders, but {folder} is not one. {hint}")
         submissions = {}
         for path in sorted(folder.rglob(jobs.CONFIG)):
             # Others name their files so, too; theirs have another schema.
@@ -60,7 +51,7 @@ def runs(*folders: str | Path) -> pd.DataFrame:
                 rows.setdefault((place / name / manifest.FILE).resolve(), row)
         for path in sorted(folder.rglob(manifest.FILE)):
             if not submissions.keys() & set(path.parents):
-                rows.setdefault(path.resolve(), _row(path))
+                rows.setdefault(path.resolve(), _row(path.parent))
     table = pd.DataFrame(list(rows.values()))
     extra = sorted(column for column in table.columns if column.startswith(("param.", "metric.")))
     table = table.reindex(columns=[*_COLUMNS, *extra])
@@ -68,13 +59,13 @@ def runs(*folders: str | Path) -> pd.DataFrame:
 
 
 def _sample_row(place: Path, sample: dict[str, Any], own: list[jobs.Job]) -> dict[str, Any]:
-    """One sample of a submission: what its jobs say and, of a notebook, its manifest."""
+    """One sample of a submission, from the files of its jobs and, of a notebook, its manifest."""
     import pandas as pd
 
     states = {job.state for job in own}
     row: dict[str, Any] = {}
     if sample["notebook"] and (place / manifest.FILE).is_file():
-        row = _row(place / manifest.FILE)
+        row = _row(place)
     measured = [job.benchmark for job in own if job.benchmark.is_file()]
     if measured and not sample["notebook"]:
         table = pd.concat([pd.read_csv(file, sep="\t") for file in measured], ignore_index=True)
@@ -82,27 +73,26 @@ def _sample_row(place: Path, sample: dict[str, Any], own: list[jobs.Job]) -> dic
         started = pd.Timestamp(min(ended - table["s"]), unit="s", tz="UTC")
         row["started"] = started.isoformat(timespec="seconds")
         row["seconds"] = round(float(table["s"].sum()), 2)
-        # Snakemake counts in MiB, and sees nothing of a job of milliseconds.
+        # Snakemake counts in MiB, and misses a job of milliseconds.
         row["peak_memory_mb"] = pd.to_numeric(table["max_rss"], errors="coerce").max() * 2**20 / 1e6
-    row["status"] = next((state for state in _WORST if state in states), "ok")
-    # What the manifest says is of an earlier try where no job failed.
+    # The manifest's error is of an earlier try where no job failed.
     known, lines = row.get("error") or "", []
     for job in own:
         if text := job.failure():
             lines.append(f"log: {job.log}" if text in known else f"{job.name}: {text} (log: {job.log})")
-    row["error"] = "\n".join([known, *lines]).strip() if lines else None
     row |= {f"param.{column}": text for column, text in sample["given"].items()}
-    shown = [place / file for file in (sample["report"], sample["result"]) if file]
+    pages = [place / file for file in (sample["report"], sample["result"]) if file]
     return row | {
+        "status": next((state for state in _WORST if state in states), "ok"),
+        "error": "\n".join([known, *lines]).strip() if lines else None,
         "run": sample["name"],
         "notebook": Path(sample["words"][1]).stem if sample["notebook"] else sample["run"],
         "path": str(place),
-        "report": next((str(file) for file in shown if file.exists()), None),
+        "report": next((str(file) for file in pages if file.exists()), None),
     }
 
 
-def _row(path: Path) -> dict[str, Any]:
-    folder = path.parent
+def _row(folder: Path) -> dict[str, Any]:
     row: dict[str, Any] = {"run": folder.name, "notebook": folder.parent.name, "path": str(folder)}
     try:
         facts = manifest.read(folder)
@@ -115,11 +105,7 @@ def _row(path: Path) -> dict[str, Any]:
     row |= {
         "report": str(page) if page.is_file() else None,
         "status": "lost" if facts.status == "running" and facts.alive is False else facts.status,
-        "notebook": facts.notebook,
-        "profile": facts.profile,
-        "started": facts.started,
-        "seconds": facts.seconds,
-        "device": facts.device,
+        **{name: getattr(facts, name) for name in ("notebook", "profile", "started", "seconds", "device")},
         "peak_memory_mb": facts.peak_memory_bytes / 1e6 if facts.peak_memory_bytes else None,
         "model": ", ".join(str(model.get("name", "?")) for model in facts.models),
         "error": None if error is None else f"{place}{error['name']}: {error['message']}",
@@ -131,21 +117,19 @@ def _row(path: Path) -> dict[str, Any]:
 
 
 def brief(table: pd.DataFrame) -> pd.DataFrame:
-    """What tells runs apart, as text for a terminal: metrics, errors, and the parameters that differ."""
-    import pandas as pd
-
+    """What differs between runs, as text for a terminal: metrics, parameters, and errors as the last column."""
     shown = ["status", "notebook", "run", "seconds"]
-    for column in table.columns:
+    for column in table.columns.drop("error"):
         values = table[column].dropna().astype(str)
-        if column.startswith("metric.") or column == "error":
-            shown += [column] if len(values) else []
-        elif column.startswith("param.") or column in ("profile", "model"):
-            shown += [column] if values.nunique() > 1 else []
+        asked = column.startswith("param.") or column in ("profile", "model")
+        shown += [column] * (
+            len(values) > 0 if column.startswith("metric.") else asked and values.nunique() > 1
+        )
+    shown += ["error"] * bool(table["error"].notna().any())
     text = table[shown].map(_text)
     if "error" in text:
         text["error"] = text["error"].str.split("\n").str[0].str.slice(0, 100)
-        text = text[[*(column for column in text.columns if column != "error"), "error"]]
-    return pd.DataFrame(text)
+    return text
 
 
 def _text(value: Any) -> str:
@@ -161,13 +145,10 @@ def save(table: pd.DataFrame, path: str | Path) -> Path:
         with atomic_write(path, "w") as handle:
             table.to_csv(handle, index=False)
     elif path.suffix == ".parquet":
-        mixed = {
-            column: table[column].map(lambda value: None if value is None or value != value else str(value))
-            for column in table.columns
-            if table[column].dropna().map(type).nunique() > 1
-        }
+        mixed = [name for name in table if table[name].dropna().map(type).nunique() > 1]
+        texts = {name: table[name].map(str, na_action="ignore") for name in mixed}
         with atomic_write(path) as handle:
-            table.assign(**mixed).to_parquet(handle, index=False)
+            table.assign(**texts).to_parquet(handle, index=False)
     else:
         raise ValueError(
             f"a table of runs is saved as .csv or .parquet, but {path.name!r} came. Change the ending"
@@ -176,10 +157,10 @@ def save(table: pd.DataFrame, path: str | Path) -> Path:
 
 
 def save_index(table: pd.DataFrame, path: str | Path, *, title: str) -> Path:
-    """Path of a page with a row for each run of the table and links to their reports; see `index.page`."""
-    from ntviz.runs import index
+    """Path of a page with a row for each run of the table and links to their reports; see `report.index`."""
+    from ntviz.runs import report
 
     path = Path(path)
     with atomic_write(path, "w") as handle:
-        handle.write(index.page(table, path.parent, title=title))
+        handle.write(report.index(table, path.parent, title=title))
     return path

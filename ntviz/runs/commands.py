@@ -131,7 +131,7 @@ class Matrix(Shard):
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a command; an argument has a `metavar`, and MISSING is the default of what must be given."""
+    """One option of a command; an argument has a `metavar`, and MISSING is the default of what is required."""
 
     name: str
     kind: Any
@@ -151,14 +151,14 @@ class Option:
         return Path in (self.kind, *typing.get_args(self.kind))
 
     def typed(self, text: str) -> list[str]:
-        """The words of a command line that give this option the value in `text`; ValueError where it does not fit."""
+        """The words of a command line that give this option the value in `text`."""
         try:
             value = parameters.fit(text, self.kind)
         except ValueError as error:
-            kind = self.kind.__name__ if isinstance(self.kind, type) else str(self.kind)
-            raise ValueError(
-                f"{self.name!r} must be {kind.replace('typing.', '')}, but {text!r} came"
-            ) from error
+            kind = (
+                self.kind.__name__ if isinstance(self.kind, type) else str(self.kind).replace("typing.", "")
+            )
+            raise ValueError(f"{self.name!r} must be {kind}, but {text!r} came") from error
         if isinstance(value, bool):
             return list(self.words[:1] if value else self.words[1:])
         return [text] if self.metavar else [self.words[0], text]
@@ -168,14 +168,8 @@ class Option:
 class Command:
     """A command of `ntviz` that computes in shards and merges without ``--shard``.
 
-    Attributes
-    ----------
-    words
-        What is typed after ``ntviz``.
-    question
-        Dataclass of its options.
-    result, report
-        Where ``--out`` points to, and a page that it writes, below the sample's folder; empty if it writes none.
+    `question` is the dataclass of its options; `result` and `report` are where ``--out`` points to, and a page that it
+    writes, below the sample's folder.
     """
 
     words: tuple[str, ...]
@@ -201,13 +195,7 @@ class Command:
         }
 
     def typed(self, given: Mapping[str, str]) -> list[str]:
-        """The words after ``ntviz`` that run the command with the values in `given`, by column of a sheet.
-
-        Raises
-        ------
-        ValueError
-            If a column is no option of the command, one that must be there is missing, or a value does not fit.
-        """
+        """The words after ``ntviz`` that run the command with the values in `given`, by column; ValueError if one does not fit."""
         options = self.options()
         words = list(self.words)
         for column, text in given.items():
@@ -220,10 +208,7 @@ class Command:
         return words
 
     def result_of(self, given: Mapping[str, str]) -> str:
-        """Where the result goes for these values: tables come out as the kind of table that went in.
-
-        A landscape of which one track or a bin is asked for is a bedGraph, as only that has them.
-        """
+        """Where the result goes: a table comes out as the kind that went in; only a bedGraph has a track or bin."""
         suffix = Path(given.get(POSITIONAL, "")).suffix
         if self.question is Score and suffix in _TABLES:
             return f"scored{suffix}"
@@ -250,7 +235,7 @@ def _known(column: str, options: Mapping[str, Option], command: str) -> Option:
         raise ValueError(f"{column!r} of {command} is set by the workflow, but its cell is filled. Empty it")
     near = difflib.get_close_matches(column, options, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
+    hint += f"It has: {', '.join(options)}"
     raise ValueError(
-        f"a column must be an option of {command} where its cell is filled, but {column!r} is not. "
-        f"{hint}It has: {', '.join(options)}"
+        f"a column must be an option of {command} where its cell is filled, but {column!r} is not. {hint}"
     )

@@ -40,7 +40,7 @@ class Job:
 
     path: Path
     notebook: NotebookNode
-    declared: dict[str, parameters.Parameter]
+    values: dict[str, Any]
     given: dict[str, Any]
     profile: str
     kernel: str
@@ -51,18 +51,12 @@ class Job:
         """Name of the notebook file without its ending."""
         return self.path.stem
 
-    @property
-    def values(self) -> dict[str, Any]:
-        """All parameters with the values that the notebook will use."""
-        return {name: entry.default for name, entry in self.declared.items()} | self.given
-
 
 def load(path: str | Path) -> tuple[Path, NotebookNode]:
     """Path and content of a notebook, given as a path or as the name of one of ntviz's own."""
     import nbformat
 
-    path = Path(path)
-    project = project_dir()
+    path, project = Path(path), project_dir()
     ours = project / "notebooks" if project else None
     if ours is not None and path.parent == Path() and not path.exists():
         own = ours / f"{path.name.removesuffix('.ipynb')}.ipynb"
@@ -79,10 +73,8 @@ def load(path: str | Path) -> tuple[Path, NotebookNode]:
         nbformat.validate(notebook)
     except (ValueError, AttributeError, KeyError, TypeError, nbformat.ValidationError) as error:
         # nbformat has no common error: broken JSON, JSON that is no notebook, and unknown versions all differ.
-        raise ValueError(
-            f"{path} must be a Jupyter notebook, but it cannot be read as one ({type(error).__name__}). "
-            "Open it in JupyterLab and save it again"
-        ) from error
+        why = f"it cannot be read as one ({type(error).__name__}). Open it in JupyterLab and save it again"
+        raise ValueError(f"{path} must be a Jupyter notebook, but {why}") from error
     return path, notebook
 
 
@@ -99,8 +91,6 @@ def prepare(
 
     Parameters
     ----------
-    path
-        A notebook, or the name of one of ntviz's own.
     given
         Parameters by name; text is coerced to the notebook's annotations.
     profile
@@ -120,55 +110,38 @@ def prepare(
     values = parameters.assign(declared, given or {})
     if "profile" in declared:
         if profile and values.setdefault("profile", check_profile(profile)) != profile:
-            raise ValueError(
-                f"the profile must be given once, but --profile {profile} and profile={values['profile']} came. "
-                "Leave one of them out"
-            )
+            both = f"--profile {profile} and profile={values['profile']}"
+            raise ValueError(f"the profile must be given once, but {both} came. Leave one of them out")
         profile = values.get("profile", declared["profile"].default)
     profile = check_profile(profile or "workshop")
-    chosen = kernels.check(kernel) if kernel else kernels.HERE
-    if out is None:
-        folder = manifest.new_folder(path.stem)
-    else:
-        folder = Path(out)
+    kernel = kernels.check(kernel) if kernel else kernels.HERE
+    if out is not None:
         # A manifest that cannot be read, or none, belongs to no run that ended well.
         with contextlib.suppress(ValueError, FileNotFoundError):
-            if manifest.read(folder).status == "ok" and not overwrite:
+            if manifest.read(out).status == "ok" and not overwrite:
+                hint = "Choose another --out, or add --overwrite"
                 raise FileExistsError(
-                    f"the folder of a new run must not hold one that ended well, but {folder} does. "
-                    "Choose another --out, or add --overwrite"
+                    f"the folder of a new run must not hold one that ended well, but {out} does. {hint}"
                 )
-        folder.mkdir(parents=True, exist_ok=True)
-    return Job(path, notebook, declared, values, profile, chosen, folder)
+        Path(out).mkdir(parents=True, exist_ok=True)
+    folder = manifest.new_folder(path.stem) if out is None else Path(out)
+    defaults = {name: entry.default for name, entry in declared.items()}
+    return Job(path, notebook, defaults | values, values, profile, kernel, folder)
 
 
 def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
     """The manifest of `job`, after running it; the folder then holds manifest, executed notebook and report.
 
     A failing cell, a dead kernel, Ctrl-C and SIGTERM end the run, not this function: they are the manifest's
-    `status` and `error`. A folder that cannot be written raises OSError; the manifest, where it could be, says so.
-
-    Parameters
-    ----------
-    job
-        From `prepare`.
-    log
-        Takes each line of progress that the notebook shows, while it runs; without it they are left out.
+    `status` and `error`. A folder that cannot be written raises OSError; the manifest records it where it can.
+    `log` takes each line of progress that the notebook shows while it runs.
     """
     facts = Manifest(
-        "running",
-        job.name,
-        notebook_sha256=hashlib.sha256(job.path.read_bytes()).hexdigest(),
-        title=report.title_of(job.notebook) or job.name,
-        profile=job.profile,
-        kernel=job.kernel,
-        parameters=manifest.plain(job.values),
-        given=sorted(job.given),
-        started=manifest.now(),
-        machine=machine(),
-        versions=versions(),
-        git=manifest.git_state(job.path.resolve().parent),
-    )
+        "running", job.name, notebook_sha256=hashlib.sha256(job.path.read_bytes()).hexdigest(),
+        title=report.title_of(job.notebook) or job.name, profile=job.profile, kernel=job.kernel,
+        parameters=manifest.plain(job.values), given=sorted(job.given), started=manifest.now(), machine=machine(),
+        versions=versions(), git=manifest.git_state(job.path.resolve().parent),
+    )  # fmt: skip
     for stale in (manifest.RECORDS, EXECUTED, report.FILE):
         (job.folder / stale).unlink(missing_ok=True)
     facts.write(job.folder)
@@ -182,7 +155,7 @@ def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
         facts.ended = manifest.now()
         facts.merge(manifest.records(job.folder))
         if facts.status == "running":
-            # Something outside of the notebook's cells ended it, such as a full disk: say so before it is raised.
+            # Something outside of the notebook's cells ended it, such as a full disk: said before it is raised.
             _fail(facts, sys.exc_info()[1])
         _write(job, facts, finished)
     return facts
@@ -190,12 +163,12 @@ def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
 
 def _write(job: Job, facts: Manifest, finished: NotebookNode) -> None:
     try:
-        _save(finished, job.folder / EXECUTED)
+        _save(finished, job.folder)
         with atomic_write(job.folder / report.FILE, "w") as handle:
             handle.write(report.render(finished, facts))
     except OSError as error:
         _fail(facts, error)
-        # On a full disk there may be no room for this either; then the manifest still says "running" and names
+        # On a full disk there may be no room for this either; then the manifest still has "running" and
         # the process, which `ntviz collect` finds gone.
         with contextlib.suppress(OSError):
             facts.write(job.folder)
@@ -204,10 +177,10 @@ def _write(job: Job, facts: Manifest, finished: NotebookNode) -> None:
     (job.folder / manifest.RECORDS).unlink(missing_ok=True)
 
 
-def _save(finished: NotebookNode, path: Path) -> None:
+def _save(finished: NotebookNode, folder: Path) -> None:
     import nbformat
 
-    with atomic_write(path, "w") as handle:
+    with atomic_write(folder / EXECUTED, "w") as handle:
         handle.write(nbformat.writes(finished))
 
 
@@ -262,39 +235,33 @@ def _run(job: Job, finished: NotebookNode, facts: Manifest, log: Callable[[str],
 
         from ntviz.runs import engine
 
-        # In a log the notebook's own loops tell where it is; of the cells one line at the end is enough.
-        bar = Progress(total=len(finished.cells), what=job.name, unit="cells", batch_share=1.0)
-        watch = engine.Watch(
-            save=lambda: _save(finished, job.folder / EXECUTED),
-            advance=bar.update,
-            log=log,
-            environment=environment,
-        )
-        with bar:
+        # A log has the notebook's own loops; of the cells one line at the end is enough.
+        with Progress(total=len(finished.cells), what=job.name, unit="cells", batch_share=1.0) as bar:
+            watch = engine.Watch(lambda: _save(finished, job.folder), bar.update, log, environment)
             engine.execute(finished, job.kernel, watch)
         facts.status = "ok"
     except KeyboardInterrupt as stop:
         _fail(facts, stop)
     except engine.CellError as failure:
-        if failure.name == "SystemExit" and failure.message in ("", "0", "None", "False"):
-            facts.status = "ok"
-        else:
+        facts.status = "ok"
+        if failure.name != "SystemExit" or failure.message not in ("", "0", "None", "False"):
             facts.status = "failed"
             facts.error = {"cell": None, "name": failure.name, "message": strip_ansi(failure.message)}
     except engine.KernelError as death:
         _fail(facts, death)
     if watch is not None:
-        facts.peak_memory_bytes = watch.peak_memory
+        facts.peak_memory_bytes = watch.peak_memory or None
         if facts.error is not None:
             facts.error |= _place(finished, watch.cell)
 
 
 def _fail(facts: Manifest, failure: BaseException | None) -> None:
     """Put `failure` into `facts`; one that is there already stays."""
-    stopped = isinstance(failure, KeyboardInterrupt)
-    facts.status = "interrupted" if stopped else "failed"
-    signalled = f"stopped by {'SIGTERM' if isinstance(failure, Stopped) else 'Ctrl-C'}"
-    message = signalled if stopped else str(failure)
+    message = str(failure)
+    facts.status = "failed"
+    if isinstance(failure, KeyboardInterrupt):
+        facts.status = "interrupted"
+        message = f"stopped by {'SIGTERM' if isinstance(failure, Stopped) else 'Ctrl-C'}"
     facts.error = facts.error or {"cell": None, "name": type(failure).__name__, "message": message}
 
 

@@ -32,29 +32,19 @@ _current: Run | None = None
 def check_profile(profile: str) -> str:
     """`profile`, if it is one; ValueError if not."""
     if profile not in PROFILES:
-        raise ValueError(
-            f"profile must be one of {', '.join(PROFILES)}, but {profile!r} came. Choose one of these"
-        )
+        raise ValueError(f"profile must be one of {', '.join(PROFILES)}, but {profile!r} came. Choose one")
     return profile
 
 
 class Run:
-    """The run that this kernel belongs to; made by `current`.
-
-    Attributes
-    ----------
-    profile
-        ``ci``, ``workshop`` or ``full``.
-    job
-        True under ``ntviz run``, False where a person runs the cells.
-    """
+    """The run that this kernel belongs to, made by `current`; `job` is True under ``ntviz run``."""
 
     def __init__(self, profile: str, folder: Path | None = None, name: str = "live") -> None:
         self.profile = check_profile(profile)
         self.job = folder is not None
-        self._name = name
-        self._folder = folder
+        self._name, self._folder = name, folder
         self._live: manifest.Manifest | None = None
+        self._memory: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"Run(profile={self.profile!r}, {'job' if self.job else 'live'}, dir={str(self._folder or 'none yet')!r})"
@@ -83,17 +73,11 @@ class Run:
     def answer(self, text: str, chips: Mapping[str, str] | None = None) -> str:
         """`text`, which becomes the first line of the report: the notebook's answer, with number, control and unit.
 
-        Parameters
-        ----------
-        text
-            A sentence or two. The last answer of a run counts.
-        chips
-            The few numbers that matter, by name in words: each text with its unit and control. What `record` keeps is
-            then folded.
+        `chips` are the few numbers that matter, by name: each text with its unit and control. The last answer counts.
         """
         if not text.strip():
             raise ValueError(
-                "an answer must be a sentence, but no text came. Say what was found, or that nothing was"
+                "an answer must be a sentence, but no text came. Write the result, or that there is none"
             )
         self._record("answer", manifest.plain({"text": text, "chips": chips or {}}))
         return text
@@ -102,19 +86,17 @@ class Run:
         """Put a model's `info` (name, revision, weight hash and what else it says) into the manifest."""
         info = getattr(model, "info", None)
         if not isinstance(info, dict):
-            raise TypeError(
-                f"a model must have an `info` dict to be recorded, but {type(model).__name__} has {info!r}. "
-                "Load it with models.load, or record its facts with run.record(...)"
-            )
+            hint = "Load it with models.load, or record its facts with run.record(...)"
+            has = f"{type(model).__name__} has {info!r}"
+            raise TypeError(f"a model must have an `info` dict to be recorded, but {has}. {hint}")
         self._record("models", manifest.plain(info))
 
     def record_data(self, path: str | Path) -> None:
         """Put a file's name, size in bytes and SHA-256 into the manifest."""
         path = Path(path)
         if not path.is_file():
-            raise FileNotFoundError(
-                f"a file must exist to be recorded, but {path} does not. Check the path; record a folder's files one by one"
-            )
+            hint = "Check the path; record a folder's files one by one"
+            raise FileNotFoundError(f"a file must exist to be recorded, but {path} does not. {hint}")
         shown = path.resolve()
         with contextlib.suppress(ValueError):
             shown = Path("data") / shown.relative_to(data_dir().resolve())
@@ -133,10 +115,10 @@ class Run:
         return path
 
     def save_figure(self, figure: Any, name: str) -> Path:
-        """Path of `figure` as ``figures/NAME.html`` (opens offline, zooms), or ``.png`` for one of matplotlib.
+        """Path of `figure` as ``figures/NAME.html``, or ``.png`` for a figure or axes of matplotlib.
 
-        A plotly figure is also written as ``.json``, and as ``.svg`` where kaleido and a Chromium are there; a figure or axes
-        of matplotlib, such as `plot.logo` gives, also as ``.svg``; the labels of its axes are the description in both files.
+        A plotly figure is also written as ``.json``, and as ``.svg`` where kaleido and a Chromium are there; one of
+        matplotlib also as ``.svg``, and the labels of its axes are the description in both files.
         """
         if hasattr(figure, "to_plotly_json"):
             from ntviz import plot
@@ -149,25 +131,22 @@ class Run:
                 plot.save(figure, path.with_suffix(".svg"))
         elif hasattr(drawing := getattr(figure, "figure", figure), "savefig"):
             path = self._path("figures", name, ".png")
-            described = {
-                "Description": " ".join(filter(None, (str(axes.get_label()) for axes in drawing.axes)))
-            }
+            words = " ".join(filter(None, (str(axes.get_label()) for axes in drawing.axes)))
+            options = {"dpi": 150, "bbox_inches": "tight", "metadata": {"Description": words}}
             for kind in ("png", "svg"):
                 with atomic_write(path.with_suffix(f".{kind}")) as handle:
-                    drawing.savefig(handle, format=kind, dpi=150, bbox_inches="tight", metadata=described)
+                    drawing.savefig(handle, format=kind, **options)
         else:
-            raise TypeError(
-                f"a figure must come from ntviz.plot, plotly or matplotlib, but {type(figure).__name__} came. "
-                "Write other files into run.dir yourself"
-            )
+            came = f"{type(figure).__name__} came. Write other files into run.dir yourself"
+            raise TypeError(f"a figure must come from ntviz.plot, plotly or matplotlib, but {came}")
         self._record("figures", f"figures/{path.name}")
         return path
 
     def _path(self, kind: str, name: str, ending: str) -> Path:
         if not _NAME.fullmatch(name):
+            hint = f"Leave out folders, spaces and the ending; the file goes to {kind}/"
             raise ValueError(
-                f"a name must consist of letters, digits, '.', '_' and '-', but {name!r} came. "
-                f"Leave out folders, spaces and the ending; the file goes to {kind}/"
+                f"a name must consist of letters, digits, '.', '_' and '-', but {name!r} came. {hint}"
             )
         return self.dir / kind / f"{name}{ending}"
 
@@ -178,34 +157,30 @@ class Run:
         if self.job:
             return  # The runner reads the records when the kernel is done, or dead.
         if self._live is None:
-            self._live = manifest.Manifest(
-                "live", self._name, profile=self.profile, started=manifest.now(), versions=versions()
-            )
+            about: dict[str, Any] = {
+                "profile": self.profile,
+                "started": manifest.now(),
+                "versions": versions(),
+            }
+            self._live = manifest.Manifest("live", self._name, **about)
         self._live.merge([{"kind": kind, "value": value}])
         self._live.write(folder)
 
-
-class _MemoryWatch:
-    """After each cell of a job: which device torch used so far, and the most memory it held there."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._last: dict[str, Any] | None = None
-
-    def __call__(self, *_: object) -> None:
+    def _record_memory(self, *_: object) -> None:
+        """After each cell of a job: which device torch used so far, and the most memory it held there."""
         torch, device, peak = sys.modules.get("torch"), "cpu", None
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             device = f"cuda ({torch.cuda.get_device_name()})"
             peak = sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count())))
         elif torch is not None and torch.backends.mps.is_available() and torch.mps.current_allocated_memory():
             device, peak = "mps", torch.mps.driver_allocated_memory()
-        if (seen := {"device": device, "gpu_peak_bytes": peak}) != self._last:
-            self._last = seen
-            self._run._record("memory", seen)
+        if (memory := {"device": device, "gpu_peak_bytes": peak}) != self._memory:
+            self._memory = memory
+            self._record("memory", memory)
 
 
 def _hear(text: str) -> None:
-    """Shows what is told of an input in the cell that is running, and records it."""
+    """Shows a note on an input in the cell that is running, and records it."""
     sys.stdout.write(f"{text}\n")
     if _current is not None:
         _current._record("notes", text)
@@ -214,21 +189,11 @@ def _hear(text: str) -> None:
 def current(*, profile: str | None = None) -> Run:
     """The run that this kernel belongs to: the job of ``ntviz run``, or a live one with a folder made when needed.
 
-    Parameters
-    ----------
-    profile
-        The notebook's own `profile` parameter. Under ``ntviz run`` and without the parameter it is
-        ``NTVIZ_PROFILE``, else ``workshop``.
-
-    Examples
-    --------
-    >>> current(profile="ci").profile
-    'ci'
+    `profile` is the notebook's own parameter; without it ``NTVIZ_PROFILE`` is taken, else ``workshop``.
     """
     global _current
     profile = check_profile(profile or os.environ.get(PROFILE_VARIABLE) or "workshop")
-    named = os.environ.get(DIR_VARIABLE)
-    folder = Path(named) if named else None
+    folder = Path(named) if (named := os.environ.get(DIR_VARIABLE)) else None
     if _current and _current.profile == profile and (folder is None or _current._folder == folder):
         return _current
     # JupyterLab gives the path of the notebook that a kernel was started for.
@@ -239,5 +204,5 @@ def current(*, profile: str | None = None) -> Run:
     if shell is not None and _hear not in listeners:
         listeners.append(_hear)
     if _current.job and shell is not None:
-        shell.events.register("post_run_cell", _MemoryWatch(_current))
+        shell.events.register("post_run_cell", _current._record_memory)
     return _current

@@ -23,10 +23,7 @@ _ENDED = re.compile(r"ended with code (\d+)")
 
 @dataclass(frozen=True)
 class Job:
-    """One job of a sample: ``merge``, ``notebook`` or ``shard i of n``, with the words after ``ntviz``.
-
-    `inputs` are files that it reads, and marks of the jobs that come before.
-    """
+    """One job of a sample: ``merge``, ``notebook`` or ``shard i of n``; `inputs` include the marks of the jobs before it."""
 
     folder: Path
     sample: str
@@ -46,7 +43,7 @@ class Job:
 
     @property
     def log(self) -> Path:
-        """What its last start said, and with which code it ended if that was not 0."""
+        """Output of its last start, and the code with which it ended if that was not 0."""
         return self.folder / self.sample / "logs" / f"{self.stem}.log"
 
     @property
@@ -65,11 +62,9 @@ class Job:
     @property
     def state(self) -> str:
         """``done``, ``running``, ``failed``, ``interrupted`` (with the submission that ran it) or ``to do``."""
-        if self.finished:
-            return "done"
-        if not self.log.is_file():
-            return "to do"
-        # Snakemake notes what it starts, and crosses it out when it knows how that ended.
+        if self.finished or not self.log.is_file():
+            return "done" if self.finished else "to do"
+        # Snakemake notes what it starts, and removes the note when it knows how that ended.
         key = base64.urlsafe_b64encode(str(self.mark.relative_to(self.folder)).encode()).decode()
         if (self.folder / ".snakemake" / "incomplete" / key).is_file():
             return "running" if locked(self.folder) else "interrupted"
@@ -79,21 +74,18 @@ class Job:
 
     def failure(self) -> str:
         """Why it failed: the last thing that its log says; empty if it did not fail."""
-        state, lines = self.state, self._said()
+        state = self.state
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
         if state not in BAD:
             return ""
         ended = _ENDED.fullmatch(lines[-1]) if lines else None
-        if ended is None and state == "interrupted":
-            return "the submission that ran it has ended"
         if ended is None:
-            return "it ended without a word: killed, cancelled, out of memory, or out of time"
-        # Our own commands end with one sentence, also after Ctrl-C (130); what a signal ended has no last words.
+            silent = "it ended without a word: killed, cancelled, out of memory, or out of time"
+            return "the submission that ran it has ended" if state == "interrupted" else silent
+        # Our own commands end with one sentence, also after Ctrl-C (130); a signal leaves no last words.
         spoke = len(lines) > 1 and (int(ended[1]) < 128 or int(ended[1]) == 130)
         return lines[-2].removeprefix("ntviz: ") if spoke else f"it {lines[-1]}"
-
-    def _said(self) -> list[str]:
-        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.is_file() else ""
-        return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def digest(words: tuple[str, ...]) -> str:

@@ -36,22 +36,19 @@ class Specs(KernelSpecManager):
 
 def check(name: str) -> str:
     """`name`, if such a kernel is registered; ValueError, which lists those that are, if not."""
-    specs = Specs()
     try:
-        specs.get_kernel_spec(name)
+        Specs().get_kernel_spec(name)
     except NoSuchKernel as error:
-        known = ", ".join(sorted({HERE, *specs.find_kernel_specs()}))
-        raise ValueError(
-            f"a kernel must be registered to be used, but {name!r} is not. "
-            f"Choose one of {known}, or register ours with `ntviz kernel install`"
-        ) from error
+        known = ", ".join(sorted({HERE, *Specs().find_kernel_specs()}))
+        hint = f"Choose one of {known}, or register ours with `ntviz kernel install`"
+        raise ValueError(f"a kernel must be registered to be used, but {name!r} is not. {hint}") from error
     return name
 
 
 def spec(name: str) -> dict[str, Any]:
     """The content of kernel.json for our kernel called `name`, bound to this interpreter and environment."""
     label, device = NAMES[name]
-    environment = {variable: os.environ[variable] for variable in _PASSED_ON if os.environ.get(variable)}
+    environment = {name: os.environ[name] for name in _PASSED_ON if os.environ.get(name)}
     return {
         "argv": command(),
         "display_name": f"ntviz (Python {sys.version_info.major}.{sys.version_info.minor}, {label})",
@@ -62,28 +59,19 @@ def spec(name: str) -> dict[str, Any]:
 
 
 def install(*, user: bool = False, prefix: str | Path | None = None) -> list[Path]:
-    """Folders of our two kernels, registered for this interpreter by its absolute path.
-
-    Parameters
-    ----------
-    user
-        Register for this user, where every Jupyter server of theirs finds them.
-    prefix
-        Register under this prefix, such as a server's environment; without it and `user`, this environment.
-    """
+    """Folders of our two kernels, registered for this interpreter: for this user, under `prefix`, or in this environment."""
     place = str(prefix) if prefix is not None else None if user else sys.prefix
     found = []
     for name in NAMES:
         with tempfile.TemporaryDirectory() as source:
             Path(source, "kernel.json").write_text(json.dumps(spec(name), indent=1) + "\n", encoding="utf-8")
             try:
-                target = KernelSpecManager().install_kernel_spec(
-                    source, kernel_name=name, user=user, prefix=place
-                )
+                target = KernelSpecManager().install_kernel_spec(source, name, user=user, prefix=place)
             except PermissionError as error:
+                hint = "Use --user, or --prefix with a folder of your own"
+                place = error.filename
                 raise PermissionError(
-                    f"the kernels' folder must be writable, but {error.filename} is not. "
-                    "Use --user, or --prefix with a folder of your own"
+                    f"the kernels' folder must be writable, but {place} is not. {hint}"
                 ) from error
         found.append(Path(target))
     return found

@@ -25,22 +25,10 @@ STATUSES = ("running", "ok", "failed", "interrupted", "live")
 
 @dataclass
 class Manifest:
-    """Everything that is known of one run.
+    """Everything that is known of one run; status ``live`` is a notebook that a person runs.
 
-    Attributes
-    ----------
-    status
-        One of `STATUSES`; ``live`` is a notebook that a person runs.
-    parameters, given
-        All parameters with their values, and the names of those that were set for this run.
-    started, ended, seconds
-        UTC times in ISO 8601, and the seconds between them.
-    peak_memory_bytes, gpu_peak_memory_bytes
-        Largest resident memory of the kernel, and largest memory that torch held on the GPU; None if unknown.
-    notes
-        What is to be known of the inputs, such as lines of a file that could not be read.
-    error
-        None, or `cell` (counted from 1), `cell_id`, `name`, `message`, the failing `line` and the cell's `source`.
+    `given` names the parameters that were set for this run. Times are UTC in ISO 8601. `notes` are on the inputs, such as
+    lines of a file that could not be read. `error` has `cell` (from 1), `cell_id`, `name`, `message`, `line`, `source`.
     """
 
     status: str
@@ -76,13 +64,9 @@ class Manifest:
     @property
     def alive(self) -> bool | None:
         """Whether the run's process is there; None for one of another machine, of which nothing is known."""
-        if self.host != platform.node() or os.name != "posix":
-            return None
-        try:
-            os.kill(self.pid, 0)
-        except OSError as error:
-            return isinstance(error, PermissionError)
-        return True
+        import psutil
+
+        return psutil.pid_exists(self.pid) if self.host == platform.node() else None
 
     def merge(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Take over what a notebook recorded; of several values for one thing the last counts."""
@@ -117,42 +101,31 @@ def read(folder: str | Path) -> Manifest:
     path = Path(folder) / FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        schema = content.get("schema") if isinstance(content, dict) else None
-        if schema != SCHEMA:
+        if (schema := content.get("schema") if isinstance(content, dict) else None) != SCHEMA:
             raise ValueError(f"its schema is {schema!r}")
         if missing := {"status", "notebook"} - content.keys():
             raise ValueError(f"it has no {' and no '.join(sorted(missing))}")
         if content["status"] not in STATUSES:
             raise ValueError(f"its status is {content['status']!r}")
     except ValueError as error:
-        raise ValueError(
-            f"{path} must be JSON of schema {SCHEMA!r}, but {error}. Run the notebook again, or read it with the "
-            "version of ntviz that wrote it"
-        ) from error
+        hint = "Run the notebook again, or read it with the version of ntviz that wrote it"
+        raise ValueError(f"{path} must be JSON of schema {SCHEMA!r}, but {error}. {hint}") from error
     known = {entry.name for entry in fields(Manifest)}
     return Manifest(**{name: value for name, value in content.items() if name in known})
 
 
 def records(folder: str | Path) -> list[dict[str, Any]]:
     """What the notebook has recorded into `folder` so far, in order; a last line that was cut off is left out."""
-    path = Path(folder) / RECORDS
-    if not path.exists():
-        return []
     found = []
     # Only a kernel that was killed while writing leaves half a line, and only as the last one.
-    with contextlib.suppress(json.JSONDecodeError):
-        for line in path.read_text(encoding="utf-8").splitlines():
+    with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
+        for line in (Path(folder) / RECORDS).read_text(encoding="utf-8").splitlines():
             found.append(json.loads(line))
     return found
 
 
 def plain(value: Any) -> Any:
-    """`value` as JSON can hold it: arrays and tensors as lists, paths and dates as text, NaN and infinity as None.
-
-    >>> import numpy as np
-    >>> plain({"loss": np.float32(0.5), "gap": float("nan"), "shape": (2, 3)})
-    {'loss': 0.5, 'gap': None, 'shape': [2, 3]}
-    """
+    """`value` as JSON can hold it: arrays and tensors as lists, paths and dates as text, NaN and infinity as None."""
     from pydantic_core import to_jsonable_python
 
     return to_jsonable_python(value, inf_nan_mode="null", fallback=_listed)
@@ -163,9 +136,9 @@ def _listed(value: Any) -> Any:
     for method in ("tolist", "item"):
         if hasattr(value, method):
             return getattr(value, method)()
+    hint = "Record its numbers, and save tables and figures with save_table and save_figure"
     raise TypeError(
-        f"a recorded value must be a number, text, list or dict, but {type(value).__name__} came. "
-        "Record its numbers, and save tables and figures with save_table and save_figure"
+        f"a recorded value must be a number, text, list or dict, but {type(value).__name__} came. {hint}"
     )
 
 
@@ -173,15 +146,12 @@ def git_state(folder: str | Path) -> dict[str, Any] | None:
     """Commit of the repository that holds `folder`, and whether tracked files differ from it; None without one."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=20, check=True
-        ).stdout.strip()
+        words = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
 
     try:
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "modified": bool(git("status", "--porcelain", "--untracked-files=no")),
-        }
+        changes = git("status", "--porcelain", "--untracked-files=no")
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(changes)}
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -193,7 +163,10 @@ def now() -> str:
 
 def new_folder(name: str, start: str = "") -> Path:
     """A new folder for a run of the notebook called `name`; its own name is a time in UTC with `start` before it."""
-    stamp = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    folder = runs_dir() / name / f"{start}{stamp}-{secrets.token_hex(3)}"
+    folder = (
+        runs_dir()
+        / name
+        / f"{start}{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+    )
     folder.mkdir(parents=True)
     return folder

@@ -7,7 +7,7 @@ import contextlib
 import difflib
 import io
 import json
-import math
+import re
 import tokenize
 import types
 import typing
@@ -67,71 +67,54 @@ def parse(source: str) -> dict[str, Parameter]:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        raise ValueError(
-            f"the parameters cell must be plain Python, but line {error.lineno} reads {(error.text or '').strip()!r}. "
-            "Keep magics and shell commands in another cell"
-        ) from error
-    comments = _comments(source)
-    found = {}
+        line = f"line {error.lineno} reads {(error.text or '').strip()!r}"
+        hint = "Keep magics and shell commands in another cell"
+        raise ValueError(f"the parameters cell must be plain Python, but {line}. {hint}") from error
+    comments, found = _comments(source), {}
     for statement in tree.body:
-        if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
-            continue  # a docstring
-        if isinstance(statement, ast.AnnAssign) and statement.value is not None:
-            target, annotation = statement.target, ast.unparse(statement.annotation).strip("'\"")
-        elif isinstance(statement, ast.Assign) and len(statement.targets) == 1:
-            target, annotation = statement.targets[0], ""
-        else:
-            target, annotation = None, ""
-        line = ast.get_source_segment(source, statement) or ""
-        if not isinstance(target, ast.Name) or not isinstance(statement, ast.Assign | ast.AnnAssign):
-            raise ValueError(
-                f"the parameters cell must hold lines 'name: type = literal', but line {statement.lineno} is {line!r}. "
-                "Move it to a cell of its own"
-            )
+        line = f"line {statement.lineno} is {ast.get_source_segment(source, statement)!r}"
+        annotation = ""
+        match statement:
+            case ast.Expr(value=ast.Constant()):
+                continue  # a docstring
+            case ast.AnnAssign(target=ast.Name(id=name), annotation=kind, value=ast.expr() as value):
+                annotation = ast.unparse(kind).strip("'\"")
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                pass
+            case _:
+                form = "hold lines 'name: type = literal'"
+                raise ValueError(f"the parameters cell must {form}, but {line}. Move it to a cell of its own")
         try:
-            default = ast.literal_eval(statement.value)  # ty: ignore[invalid-argument-type]
+            default = ast.literal_eval(value)
         except ValueError as error:
-            raise ValueError(
-                f"a parameter must be a literal, but line {statement.lineno} is {line!r}. "
-                "Write the value itself, and compute in a later cell"
-            ) from error
+            hint = "Write the value itself, and compute in a later cell"
+            raise ValueError(f"a parameter must be a literal, but {line}. {hint}") from error
         last = statement.end_lineno or statement.lineno
-        found[target.id] = Parameter(
-            target.id, annotation, default, comments.get(last) or _above(comments, statement)
+        found[name] = Parameter(
+            name, annotation, default, comments.get(last) or _above(comments, statement.lineno)
         )
     return found
 
 
 def _comments(source: str) -> dict[int, str]:
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    own_lines = source.splitlines()
+    """Comments by line; one on a line of its own stands under the negative number."""
     found: dict[int, str] = {}
-    for token in tokens:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            text = token.string.lstrip("#").strip()
-            # A line of its own is stored under its negative number, so that it is not taken for a trailing one.
-            alone = own_lines[token.start[0] - 1].lstrip().startswith("#")
-            found[-token.start[0] if alone else token.start[0]] = text
+            alone = not token.line[: token.start[1]].strip()
+            found[-token.start[0] if alone else token.start[0]] = token.string.lstrip("#").strip()
     return found
 
 
-def _above(comments: dict[int, str], statement: ast.stmt) -> str:
-    lines: list[str] = []
-    number = statement.lineno - 1
-    while -number in comments:
-        lines.insert(0, comments[-number])
-        number -= 1
-    return " ".join(lines)
+def _above(comments: Mapping[int, str], line: int) -> str:
+    first = line
+    while 1 - first in comments:
+        first -= 1
+    return " ".join(comments[-number] for number in range(first, line))
 
 
 def assign(declared: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Values of the parameters in `given`, by name, coerced to what the notebook declares; see `read` and `coerce`.
-
-    Examples
-    --------
-    >>> assign(parse("chrom: str = '20'"), {"chrom": "7"})
-    {'chrom': '7'}
-    """
+    """Values of the parameters in `given`, by name, coerced to what the notebook declares; see `read` and `coerce`."""
     return {name: coerce(value, _known(name, declared)) for name, value in given.items()}
 
 
@@ -158,10 +141,9 @@ def coerce(value: Any, parameter: Parameter) -> Any:
     try:
         return fit(value, _type(ast.parse(parameter.kind, mode="eval").body))
     except (ValueError, SyntaxError, LookupError) as error:
-        raise ValueError(
-            f"parameter {parameter.name!r} must be {parameter.kind}, but {value!r} came. "
-            f"Give a value like its default, {parameter.default!r}"
-        ) from error
+        hint = f"Give a value like its default, {parameter.default!r}"
+        name = f"parameter {parameter.name!r}"
+        raise ValueError(f"{name} must be {parameter.kind}, but {value!r} came. {hint}") from error
 
 
 def fit(value: Any, kind: Any) -> Any:
@@ -209,12 +191,13 @@ def _types() -> dict[str, Any]:
         """1e6 is a whole number, too."""
         return float(value) if isinstance(value, str) and not value.lstrip("+-").isdecimal() else value
 
-    names = {kind.__name__: kind for kind in (str, float, bool, list, tuple, dict)}
-    special = {
-        name: getattr(typing, name)
-        for name in ("Literal", "Optional", "Union", "Sequence", "List", "Tuple", "Dict")
+    special = ("Literal", "Optional", "Union", "Sequence", "List", "Tuple", "Dict")
+    return {
+        **{kind.__name__: kind for kind in (str, float, bool, list, tuple, dict)},
+        **{name: getattr(typing, name) for name in special},
+        "int": typing.Annotated[int, BeforeValidator(whole)],
+        "Path": str,
     }
-    return names | special | {"int": typing.Annotated[int, BeforeValidator(whole)], "Path": str}
 
 
 def _read(text: str, kind: Any) -> Any:
@@ -235,9 +218,8 @@ def _read(text: str, kind: Any) -> Any:
         with contextlib.suppress(ValueError, SyntaxError):
             return adapter.validate_python(_literal(stripped))
         stripped = stripped[1:-1]  # [a, b] without quotes, or numbers that are meant as text
-    return adapter.validate_python(
-        [item for part in stripped.split(",") if (item := part.strip().strip("'\""))]
-    )
+    items = (part.strip().strip("'\"") for part in stripped.split(","))
+    return adapter.validate_python([item for item in items if item])
 
 
 def _literal(text: str) -> Any:
@@ -254,21 +236,10 @@ def source_of(values: Mapping[str, Any]) -> str:
     --------
     >>> print(source_of({"chrom": "7", "rate": float("inf")}))
     # set by `ntviz run`
+    from math import inf, nan
     chrom = '7'
-    rate = float('inf')
+    rate = inf
     """
-    return "\n".join(
-        ["# set by `ntviz run`", *(f"{name} = {_source(value)}" for name, value in values.items())]
-    )
-
-
-def _source(value: Any) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"float({str(value)!r})"  # repr would be a name that is not defined
-    if isinstance(value, list):
-        return f"[{', '.join(map(_source, value))}]"
-    if isinstance(value, tuple):
-        return f"({''.join(f'{_source(item)}, ' for item in value).rstrip(' ')})"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{_source(key)}: {_source(item)}' for key, item in value.items())}}}"
-    return repr(value)
+    lines = [f"{name} = {value!r}" for name, value in values.items()]
+    special = ["from math import inf, nan"] if re.search(r"\b(inf|nan)\b", "\n".join(lines)) else []
+    return "\n".join(["# set by `ntviz run`", *special, *lines])

@@ -1,17 +1,20 @@
-"""The HTML report of a run: one file that needs no network, with the code folded and the manifest's facts on top."""
+"""The HTML report of a run, with the code folded and the manifest's facts on top, and the page over many runs; no network."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ntviz.environment.reporting import duration
 from ntviz.runs.manifest import Manifest
 
 if TYPE_CHECKING:
+    import pandas as pd
     from bs4 import BeautifulSoup
     from nbformat import NotebookNode
 
@@ -32,7 +35,8 @@ _PICTURES = ["image/svg+xml", "image/png", "image/jpeg"]
 _SHOWN = ["text/html", "text/markdown", *_PICTURES, "text/latex", "text/plain"]
 _LABELS = {"parameters": "Parameters", "injected-parameters": "Set by this run"}
 WORDS = {
-    "ok": "Finished", "failed": "Failed", "interrupted": "Interrupted", "running": "Still running", "live": "Run by hand",
+    "failed": "Failed", "broken": "Broken", "lost": "Lost", "interrupted": "Interrupted", "running": "Still running",
+    "live": "Run by hand", "to do": "Not done", "ok": "Finished",
 }  # fmt: skip
 _HEADING = re.compile(r"^(#{1,6})\s+(.+?)\s*#*\s*$", re.MULTILINE)
 _MARKUP = re.compile(r"[*_`]")
@@ -50,6 +54,52 @@ def title_of(notebook: NotebookNode) -> str:
     return ""
 
 
+def index(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
+    """The table of `collect.runs` as an HTML page in the folder `root` that links to all reports; all text is escaped.
+
+    Runs that did not end well come first.
+    """
+    import jinja2
+
+    order = list(WORDS)
+    rows = table.sort_values("status", kind="stable", key=lambda column: column.map(order.index))
+    counts = rows["status"].value_counts().reindex(order, fill_value=0)
+    kinds = {}
+    for column in rows:
+        values = rows[column].dropna()
+        asked = column.startswith("param.") or column in ("profile", "model", "device")
+        if column.startswith("metric.") or (asked and values.map(str).nunique() > 1):
+            numbers = values.map(lambda value: isinstance(value, int | float) and not isinstance(value, bool))
+            kinds[column] = "n" if numbers.all() else "set"
+    # What was asked stands before what was found, and numbers before words.
+    columns = sorted(kinds.items(), key=lambda pair: (pair[0].startswith("metric."), pair[1] == "set"))
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATE), autoescape=True)
+    return environment.get_template("runs.html.j2").render(
+        title=title, policy=POLICY, css=(TEMPLATE / "report.css").read_text(encoding="utf-8"), words=WORDS,
+        counts=[(status, int(count)) for status, count in counts.items() if count],
+        columns=[(column.partition(".")[2] or column, kind) for column, kind in columns],
+        rows=[_index_row(row, columns, Path(root)) for row in rows.to_dict("records")],
+    )  # fmt: skip
+
+
+def _index_row(row: dict[str, Any], columns: list[tuple[str, str]], root: Path) -> dict[str, Any]:
+    row = {name: None if value != value or value == "" else value for name, value in row.items()}
+    target, memory, seconds = row["report"], row["peak_memory_mb"], row["seconds"]
+    link = os.path.relpath(Path(target).resolve(), root.resolve()) if target else ""
+    return {
+        **{name: row[name] for name in ("status", "run", "notebook")},
+        "link": quote(link.replace(os.sep, "/")),
+        "time": "–" if seconds is None else _time(seconds),
+        "memory": "–" if memory is None else f"{memory:,.0f}",
+        "cells": [(kind, "–" if row[column] is None else _figure(row[column])) for column, kind in columns],
+        "error": row["error"] or "",
+    }
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 60 else duration(seconds)
+
+
 def render(notebook: NotebookNode, facts: Manifest) -> str:
     """The report of a notebook, executed as far as it got, as one HTML document; `facts` is its manifest."""
     from nbconvert import HTMLExporter
@@ -62,17 +112,12 @@ def render(notebook: NotebookNode, facts: Manifest) -> str:
         config=Config(NbConvertBase={"display_data_priority": _SHOWN}),
         log=_LOG,
     )
+    metrics = [(n, _figure(v)) for n, v in facts.metrics.items() if not isinstance(v, list | dict)]
     resources = {
-        "run": facts,
-        "title": facts.title or facts.notebook,
-        "status": WORDS[facts.status],
-        "glance": _glance(facts),
-        "error": _error(facts),
-        "metrics": [(n, _figure(v)) for n, v in facts.metrics.items() if not isinstance(v, list | dict)],
-        "facts": _facts(facts),
+        "run": facts, "title": facts.title or facts.notebook, "status": WORDS[facts.status], "glance": _glance(facts),
+        "error": _error(facts), "metrics": metrics, "facts": _facts(facts), "policy": POLICY,
         "css": (TEMPLATE / "report.css").read_text(encoding="utf-8"),
-        "policy": POLICY,
-    }
+    }  # fmt: skip
     html, _ = exporter.from_notebook_node(_annotated(notebook, facts), resources)
     return _finished(html)
 
@@ -94,33 +139,28 @@ def _annotated(notebook: NotebookNode, facts: Manifest) -> NotebookNode:
         failed = facts.error is not None and facts.error.get("cell_id") == cell.get("id")
         label = next((_LABELS[tag] for tag in cell.metadata.get("tags", []) if tag in _LABELS), "Code")
         cell.metadata["ntviz"] = {"number": number, "label": label, "failed": failed}
-        for output in cell.get("outputs", []):
-            if "data" in output:
-                _represent(output, f"{section}: figure of cell {number}")
+        for output in (output for output in cell.get("outputs", []) if "data" in output):
+            if not any(kind in output.data for kind in _SHOWN):
+                kinds = ", ".join(output.data) or "no data"
+                output.data["text/plain"] = f"(an output that cannot be shown in a report: {kinds})"
+            declared = [output.metadata.get(kind) for kind in _PICTURES]
+            alts = [about["alt"] for about in declared if isinstance(about, dict) and about.get("alt")]
+            # matplotlib's own text, <Figure size ...>, describes nothing.
+            text = re.sub("^<.*", "", output.data.get("text/plain", ""), flags=re.DOTALL)
+            output.metadata["ntviz_alt"] = (*alts, text or f"{section}: figure of cell {number}")[0]
     return shown
-
-
-def _represent(output: NotebookNode, otherwise: str) -> None:
-    if not any(kind in output.data for kind in _SHOWN):
-        kinds = ", ".join(output.data) or "no data"
-        output.data["text/plain"] = f"(an output that cannot be shown in a report: {kinds})"
-    declared = [output.metadata.get(kind) for kind in _PICTURES]
-    alt = next((one["alt"] for one in declared if isinstance(one, dict) and one.get("alt")), "")
-    words = output.data.get("text/plain", "")
-    # matplotlib's own words say nothing about the picture.
-    output.metadata["ntviz_alt"] = alt or (words if not words.startswith("<") else "") or otherwise
 
 
 def _glance(facts: Manifest) -> list[str]:
     seconds, memory, gpu = facts.seconds, facts.peak_memory_bytes, facts.gpu_peak_memory_bytes
-    known = [
-        f"profile {facts.profile}" if facts.profile else "",
-        "" if seconds is None else f"{seconds:.1f} s" if seconds < 60 else duration(seconds),
-        facts.device or "",
-        f"{_size(memory)} of memory at the peak" if memory else "",
-        f"{_size(gpu)} on the GPU" if gpu else "",
-    ]
-    return [text for text in known if text]
+    known = (
+        facts.profile and f"profile {facts.profile}",
+        seconds is not None and _time(seconds),
+        facts.device,
+        memory and f"{_size(memory)} of memory at the peak",
+        gpu and f"{_size(gpu)} on the GPU",
+    )
+    return [str(text) for text in known if text]
 
 
 def _error(facts: Manifest) -> dict[str, str] | None:
@@ -139,8 +179,9 @@ def _facts(facts: Manifest) -> list[tuple[str, str]]:
     rows = [("started", facts.started), ("ended", facts.ended or "")]
     for model in facts.models:
         keys = ("origin", "revision", "sha256", "weights_sha256", "licence", "dtype", "device")
-        said = {key: str(model[key]) for key in keys if model.get(key)}
-        parts = [f"{key} {text[:16] if 'sha256' in key else text}" for key, text in said.items()]
+        parts = [
+            f"{key} {str(model[key])[: 16 if 'sha256' in key else None]}" for key in keys if model.get(key)
+        ]
         rows.append(("model", ", ".join([str(model.get("name", "?")), *parts])))
     for file in facts.data:
         rows.append(("data", f"{file['path']}, {_size(file['bytes'])}, sha256 {file['sha256'][:16]}"))
@@ -152,9 +193,12 @@ def _facts(facts: Manifest) -> list[tuple[str, str]]:
         rows.append(("machine", f"{machine.get('processor')}, {machine.get('cores')} cores{memory}"))
         for gpu in machine.get("gpus", []):
             rows.append(("GPU", f"{gpu['name']}, {gpu['memory']}, driver {gpu['driver']}"))
-    rows.append(("kernel", facts.kernel))
-    rows.append(("versions", ", ".join(f"{name} {version}" for name, version in facts.versions.items())))
-    rows.append(("notebook sha256", facts.notebook_sha256[:16]))
+    versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    rows += [
+        ("kernel", facts.kernel),
+        ("versions", versions),
+        ("notebook sha256", facts.notebook_sha256[:16]),
+    ]
     return [(name, value) for name, value in rows if value]
 
 

@@ -32,32 +32,19 @@ class SheetError(ValueError):
     """What is wrong with a sheet, one line a fault; rows are counted as an editor counts lines, the header being 1."""
 
     def __init__(self, path: Path, faults: Sequence[str]) -> None:
-        rest = len(faults) - _SHOWN
-        lines = [f"  {fault}" for fault in faults[:_SHOWN]] + ([f"  and {rest} more"] if rest > 0 else [])
-        super().__init__(
-            f"{path.name} must hold samples that can all be run, but of it this cannot:\n"
-            + "\n".join(lines)
-            + "\nNothing was submitted. Mend the sheet and submit it again"
-        )
+        lines = [f"{path.name} must hold samples that can all be run, but of it this cannot:"]
+        lines += [f"  {fault}" for fault in faults[:_SHOWN]]
+        lines += [f"  and {len(faults) - _SHOWN} more"] if len(faults) > _SHOWN else []
+        super().__init__("\n".join([*lines, "Nothing was submitted. Mend the sheet and submit it again"]))
         self.faults = list(faults)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One row of a sheet, which is line `row` of the file: a notebook or a command, and what it is to be given.
+    """One row of a sheet, which is line `row` of the file: a notebook or a command, and its parameters or options.
 
-    Attributes
-    ----------
-    words
-        What is typed after ``ntviz`` to run it, without folder, kernel and shard.
-    inputs
-        Files that it reads, absolute: when one changes, the sample is run anew.
-    given
-        Filled cells of the columns that are its own, by column.
-    result, report
-        What it writes below its folder: of a command the file or folder of ``--out``; a page, if there is one.
-    shards, memory_mb, minutes
-        As in its columns; None: as the profile says.
+    `words` are typed after ``ntviz``, without folder, kernel and shard; when one of the `inputs` changes, the sample is
+    run anew. `result` and `report` lie below its folder. Without `memory_mb` and `minutes` the profile decides.
     """
 
     name: str
@@ -80,15 +67,8 @@ def read(path: str | Path) -> list[Sample]:
     A sheet is a table with tabs between its columns and a header. `sample` (letters, digits, ``. _ -``, each once) and
     `run` (a notebook's name or file, or score, enrich, landscape, benchmark) must be there; `shards`, `memory` (MB of a
     job) and `minutes` (its walltime) may be; each other column is a parameter of the notebook or an option of the
-    command, `in` being the command's argument. An empty cell means the default; rows that begin with # and empty
-    columns say nothing. Paths start at the sheet's own folder.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    SheetError
-        If anything in it cannot be run; all faults are named, each with its row.
+    command, `in` being the command's argument. An empty cell means the default. Paths start at the sheet's own folder.
+    What cannot be run is a `SheetError`, which has all faults, each with its row.
 
     Examples
     --------
@@ -122,9 +102,8 @@ def read(path: str | Path) -> list[Sample]:
             # Where file names know no case, Liver and liver would share a folder.
             other = samples.setdefault(sample.name.lower(), sample)
             if other is not sample:
-                raise ValueError(
-                    f"a sample must have a name of its own, but {sample.name!r} is that of row {other.row}. Rename one"
-                )
+                name = f"{sample.name!r} is that of row {other.row}"
+                raise ValueError(f"a sample must have a name of its own, but {name}. Rename one")
         except (ValueError, OSError) as error:
             faults.append(f"row {row}: {error}")
     if faults:
@@ -150,21 +129,15 @@ def _header_faults(row: int, columns: list[str]) -> list[str]:
 def _sample(base: Path, row: int, cells: dict[str, str]) -> Sample:
     name, run = cells.pop("sample"), cells.pop("run")
     if not _NAME.fullmatch(name) or name.lower() in _TAKEN:
-        raise ValueError(
-            f"a sample's name must be of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and be no "
-            f"file of the workflow, but {name!r} came. Rename it"
-        )
+        form = "of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and be no file of the workflow"
+        raise ValueError(f"a sample's name must be {form}, but {name!r} came. Rename it")
     if not run:
         raise ValueError(
             f"sample {name!r} must say what to run, but its cell is empty. Name a notebook or command"
         )
     asked = {column: _whole(column, cells.pop(column, "")) for column in _WHOLE}
-    # Jobs start without a shell that would know what ~ means.
-    given = {
-        column: str(Path(text).expanduser()) if text.startswith("~/") else text
-        for column, text in cells.items()
-        if text
-    }
+    # Jobs start without a shell that would expand ~.
+    given = {column: re.sub("^~(?=/)", str(Path.home()), text) for column, text in cells.items() if text}
     _check_models(base, given)
     if run in COMMANDS:
         command = COMMANDS[run]
@@ -184,9 +157,8 @@ def _sample(base: Path, row: int, cells: dict[str, str]) -> Sample:
 def _whole(column: str, text: str) -> int | None:
     least, most = _WHOLE[column]
     if text and not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise ValueError(
-            f"{column} must be a number from {least} to {most:,}, but {text!r} came. Leave it empty for the default"
-        )
+        hint = "Leave it empty for the default"
+        raise ValueError(f"{column} must be a number from {least} to {most:,}, but {text!r} came. {hint}")
     return int(text) if text else None
 
 
@@ -201,33 +173,33 @@ def _notebook_words(base: Path, run: str, shards: int | None, given: Mapping[str
     parameters.assign(parameters.read(content), given)
     if "profile" in given:
         check_profile(given["profile"])
-    words = ["run", str(path.resolve())]
-    for column, text in given.items():
-        words += ["-p", f"{column}={text}"]
-    return words
+    return [
+        "run",
+        str(path.resolve()),
+        *(word for name, text in given.items() for word in ("-p", f"{name}={text}")),
+    ]
 
 
 def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]) -> tuple[str, ...]:
     """The files that cells name; all of them, and folders, must be there."""
     files: dict[str, None] = {}
-    for column, part in ((c, p) for c, text in given.items() for p in text.strip("[]").split(",")):
-        part = part.strip(" '\"")
+    parts = [
+        (name, part.strip(" '\"")) for name, text in given.items() for part in text.strip("[]").split(",")
+    ]
+    for column, part in parts:
         # A task may be FILE#NAME@GENERATION.
         plain = part if (base / part).exists() else re.split(r"[#@]", part)[0]
-        if (
-            column in _OUTPUTS
-            or not plain
-            or "://" in plain
-            or not (is_path(column) or _PATH.fullmatch(plain))
-        ):
+        named = plain and "://" not in plain and (is_path(column) or _PATH.fullmatch(plain))
+        if column in _OUTPUTS or not named:
             continue
-        if not (base / plain).exists():
+        path = base / plain
+        if not path.exists():
+            hint = "Check the path; it starts at the sheet's folder"
             raise FileNotFoundError(
-                f"what {column!r} names must be there, but {plain!r} is not ({base / plain}). "
-                "Check the path; it starts at the sheet's folder"
+                f"what {column!r} names must be there, but {plain!r} is not ({path}). {hint}"
             )
-        if (base / plain).is_file():
-            files[str((base / plain).resolve())] = None
+        if path.is_file():
+            files[str(path.resolve())] = None
     return tuple(files)
 
 
@@ -240,7 +212,7 @@ def _check_models(base: Path, given: Mapping[str, str]) -> None:
             continue
         near = registry.suggestions(name)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
+        form = "a name, a hub repository or a checkpoint directory"
         raise ValueError(
-            f"a model must be a name, a hub repository or a checkpoint directory, but {name!r} is none. {hint}"
-            "`ntviz models` lists the names"
+            f"a model must be {form}, but {name!r} is none. {hint}`ntviz models` lists the names"
         )

@@ -44,13 +44,13 @@ class Submission:
 
 def workflow_dir() -> Path:
     """Folder of the Snakefile and its profiles: in the package of a wheel, else beside the package in a clone."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "workflow", package.parent / "workflow"):
+    inside, beside = (folder / "workflow" for folder in Path(__file__).resolve().parents[1:3])
+    for folder in (inside, beside):
         if (folder / SNAKEFILE).is_file():
             return folder
+    where = "in the package or beside it"
     raise FileNotFoundError(
-        f"the workflow must lie in the package or beside it, but {package.parent / 'workflow'} has no {SNAKEFILE}. "
-        "Install ntviz again"
+        f"the workflow must lie {where}, but {beside} has no {SNAKEFILE}. Install ntviz again"
     )
 
 
@@ -61,22 +61,16 @@ def prepare(
 
     Parameters
     ----------
-    path, out
-        The sheet, see `sheet.read`; folder of the submission.
     profile
         ``local``, ``slurm``, or a folder with config.yaml of Snakemake and, if wanted, job.yaml.
     given
-        What each job asks for, over the profile's job.yaml; None stands for what the profile says. Jobs use as many
+        What each job asks for, over the profile's job.yaml; None stands for what the profile has. Jobs use as many
         threads as cores, and another number of threads may change the last digit of a score.
 
     Raises
     ------
-    FileNotFoundError
-        If there is no such sheet or profile.
-    SheetError
-        If a sample cannot be run.
-    ValueError
-        If a number, the kernel or the partition is not right.
+    SheetError, ValueError
+        If a sample cannot be run; if a number, the kernel or the partition is not right.
     EngineError
         If Snakemake, or the cluster that the profile wants, is not there.
     """
@@ -85,8 +79,9 @@ def prepare(
     executor = _executor(folder)
     for module in ["snakemake"] + [f"snakemake_executor_plugin_{executor}"] * (executor != "local"):
         if importlib.util.find_spec(module.replace("-", "_")) is None:
+            name = module.replace("_", "-")
             raise EngineError(
-                f"jobs are run by {module.replace('_', '-')}, but it is not installed. Type: pip install 'ntviz[hpc]'"
+                f"jobs are run by {name}, but it is not installed. Type: pip install 'ntviz[hpc]'"
             )
     samples = sheet.read(path)
     path, out = Path(path).resolve(), Path(out).resolve()
@@ -94,12 +89,13 @@ def prepare(
         kernel.check(settings["kernel"])
     if executor == "slurm":
         _check_partition(settings["partition"])
+    made = {sample.name: _sample(sample, out, settings) for sample in samples}
     config = {
         "schema": jobs.SCHEMA,
         "sheet": str(path),
         "base": str(path.parent),
         "job": settings,
-        "samples": {sample.name: _sample(sample, out, settings) for sample in samples},
+        "samples": made,
     }
     return Submission(out, config, folder)
 
@@ -107,41 +103,26 @@ def prepare(
 def start(submission: Submission, *, unlock: bool = False) -> int:
     """Run the jobs of a submission that are not done: 0 if all are done then, 130 after Ctrl-C, else 1.
 
-    Snakemake says on standard error how it goes. Whatever ends this process, what is finished stays, and the same
-    submission goes on from there. Ctrl-C ends the jobs, SIGTERM waits for those that run.
-
-    Parameters
-    ----------
-    submission
-        From `prepare`.
-    unlock
-        Take away the lock of a submission that was killed, and end the jobs that it left in Slurm.
-
-    Raises
-    ------
-    EngineError
-        If Snakemake's lock is in the folder, or a notebook of a killed submission still runs.
-    OSError
-        If the folder cannot be written.
+    Whatever ends this process, what is finished stays, and the same submission goes on from there. Ctrl-C ends the
+    jobs, SIGTERM waits for those that run. `unlock` takes away the lock of a submission that was killed, and ends the
+    jobs that it left in Slurm. EngineError if the lock is there, or a notebook of a killed submission still runs.
     """
     import yaml
 
-    folder = submission.folder
+    folder, asked = submission.folder, submission.config["job"]
     executor = _executor(submission.profile)
     command = ["--snakefile", str(workflow_dir() / SNAKEFILE), "--directory", str(folder)]
     # A mark is there whole or not at all, whatever became of the head that asked for it.
     command += ["--profile", str(submission.profile), "--workflow-profile", "none", "--ignore-incomplete"]
     if jobs.locked(folder):
         if not unlock:
-            raise EngineError(
-                f"a folder must have one submission at a time, but {folder} is locked by Snakemake: another one works "
-                "there, or was killed. Wait for it or, if it is gone, add --unlock"
-            )
+            why = "locked by Snakemake: another one works there, or was killed"
+            hint = "Wait for it or, if it is gone, add --unlock"
+            raise EngineError(f"a folder must have one submission at a time, but {folder} is {why}. {hint}")
         _unlock(folder, command, executor)
     with atomic_write(folder / jobs.CONFIG, "w") as handle:
         yaml.safe_dump(submission.config, handle, sort_keys=False, allow_unicode=True)
     jobs.sweep(folder, submission.config)
-    asked = submission.config["job"]
     # Snakemake counts cores of this machine, of which each job takes its own number, but jobs of a cluster.
     local = executor == "local"
     command += ["--cores", str(asked["jobs"] * asked["cores"])] if local else ["--jobs", str(asked["jobs"])]
@@ -163,17 +144,14 @@ def _snakemake(arguments: Sequence[str]) -> int:
         interrupted.append(True)
         raise KeyboardInterrupt
 
-    before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, stop),
-        signal.SIGTERM: signal.getsignal(signal.SIGTERM),
-    }
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, stop)
     code: object = 1
     try:
-        main(list(arguments))
+        with contextlib.suppress(KeyboardInterrupt):
+            main(list(arguments))
     except SystemExit as end:
         code = end.code
-    except KeyboardInterrupt:
-        pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -186,19 +164,15 @@ def _unlock(folder: Path, command: Sequence[str], executor: str) -> None:
         logs = (folder / ".snakemake" / "log").glob("*.log")
         ours = {number for log in logs for number in re.findall(r"SLURM jobid (\d+)", log.read_text())}
         queue = ["squeue", "--noheader", "--format=%A", f"--user={os.getuid()}"]
-        while left := ours & set(
-            subprocess.run(queue, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-        ):
+        while left := ours & set(subprocess.check_output(queue, text=True).split()):
             subprocess.run(["scancel", *left], check=True)
             time.sleep(1)
     for file in folder.glob(f"*/{manifest.FILE}"):
         with contextlib.suppress(ValueError):
             facts = manifest.read(file.parent)
             if facts.status == "running" and facts.alive:
-                raise EngineError(
-                    f"a notebook must run once at a time, but {file.parent.name} still runs in process {facts.pid}. "
-                    "Wait for it, or stop it"
-                )
+                still = f"{file.parent.name} still runs in process {facts.pid}"
+                raise EngineError(f"a notebook must run once at a time, but {still}. Wait for it, or stop it")
     subprocess.run([sys.executable, "-m", "snakemake", *command, "--unlock", "--quiet", "all"], check=True)
 
 
@@ -212,7 +186,7 @@ def _profile(name: str) -> Path:
     if not (folder / "config.yaml").is_file():
         known = ", ".join(sorted(path.name for path in (workflow_dir() / "profiles").iterdir()))
         raise FileNotFoundError(
-            f"a profile must be one of {known}, or a folder with config.yaml, but {name!r} came. Choose one"
+            f"a profile must be one of {known}, or a folder with config.yaml, but {name!r} came"
         )
     return folder.resolve()
 
@@ -234,15 +208,15 @@ def _settings(profile: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     import jsonschema
 
     settings = _yaml(workflow_dir() / "profiles" / "local" / _DEFAULTS)
-    settings |= _yaml(profile / _DEFAULTS) if (profile / _DEFAULTS).is_file() else {}
+    if (profile / _DEFAULTS).is_file():
+        settings |= _yaml(profile / _DEFAULTS)
     settings |= {name: value for name, value in given.items() if value is not None}
     schema = _yaml(workflow_dir() / "config.schema.yaml")["properties"]["job"]
     fault = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(settings)), None)
     if fault is not None:
         place = ".".join(map(str, fault.absolute_path)) or _DEFAULTS
-        raise ValueError(
-            f"{place} must fit config.schema.yaml, but {fault.message}. Change it in the profile or the call"
-        )
+        hint = "Change it in the profile or the call"
+        raise ValueError(f"{place} must fit config.schema.yaml, but {fault.message}. {hint}")
     settings["cores"] = settings["cores"] or max(1, (os.cpu_count() or 1) // settings["jobs"])
     return settings
 
@@ -266,27 +240,20 @@ def _sample(sample: sheet.Sample, out: Path, settings: Mapping[str, Any]) -> dic
 def _check_partition(name: str) -> None:
     """Refuses a partition that the cluster does not have, and none where it has no default."""
     if shutil.which("sinfo") is None:
-        raise EngineError(
-            "the profile 'slurm' needs Slurm's commands, but sinfo is not on the PATH. Submit from a login node, or "
-            "with --profile local"
-        )
-    answer = subprocess.run(
-        ["sinfo", "--noheader", "--format=%P"], capture_output=True, text=True, timeout=60, check=False
-    )
+        hint = "Submit from a login node, or with --profile local"
+        raise EngineError(f"the profile 'slurm' needs Slurm's commands, but sinfo is not on the PATH. {hint}")
+    words = ["sinfo", "--noheader", "--format=%P"]
+    answer = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     if answer.returncode:
-        raise EngineError(
-            f"Slurm must answer, but sinfo said {answer.stderr.strip()!r}. Ask whoever runs the cluster"
-        )
-    # The default has a star behind its name.
-    shown = list(dict.fromkeys(answer.stdout.split()))
-    names = ", ".join(entry.rstrip("*") for entry in shown)
+        hint = "Ask whoever runs the cluster"
+        raise EngineError(f"Slurm must answer, but sinfo said {answer.stderr.strip()!r}. {hint}")
+    known = list(dict.fromkeys(answer.stdout.replace("*", "").split()))
+    names = ", ".join(known)
     for asked in filter(None, name.split(",")):
-        if asked not in names.split(", "):
-            raise ValueError(
-                f"the partition must be one of this cluster, but {asked!r} is not. It has {names}: "
-                "choose with --partition"
-            )
-    if not name and not any(entry.endswith("*") for entry in shown):
-        raise ValueError(
-            f"this cluster has no default partition, but none was named. Choose of {names} with --partition"
-        )
+        if asked not in known:
+            where = f"It has {names}: choose with --partition"
+            raise ValueError(f"the partition must be one of this cluster, but {asked!r} is not. {where}")
+    # The default has a star behind its name.
+    if not name and "*" not in answer.stdout:
+        hint = f"Choose of {names} with --partition"
+        raise ValueError(f"this cluster has no default partition, but none was named. {hint}")

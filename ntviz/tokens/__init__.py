@@ -1,7 +1,7 @@
 """Sequence to tokens as the Nucleotide Transformer family cuts it, and the exact map between token and base.
 
-Every token but the special ones covers a span of bases, and the spans tile the sequence. Spans are 0-based
-half-open in bp within the sequence; `Tokens.on` puts them on the genome.
+Every token but the special ones covers a span of bases, 0-based half-open in bp within the sequence, and the spans tile it;
+`Tokens.on` puts them on the genome.
 
 References
 ----------
@@ -12,18 +12,14 @@ first, and no `<eos>` last. The ids equal those of transformers' EsmTokenizer on
 
 from __future__ import annotations
 
-from ntviz.tokens.marginals import base_log_probs, kmer_base_log_probs, kmer_base_probs
-from ntviz.tokens.tokenizer import Tokenizer
-from ntviz.tokens.tokens import Batch, Tokens
-from ntviz.tokens.vocabulary import VOCABULARIES, Vocabulary
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "VOCABULARIES",
-    "Batch",
-    "Tokenizer",
-    "Tokens",
-    "Vocabulary",
-    "base_log_probs",
-    "kmer_base_log_probs",
-    "kmer_base_probs",
-]
+from ntviz.environment import lazily
+
+if TYPE_CHECKING:
+    from ntviz.tokens.marginals import base_log_probs, kmer_base_log_probs, kmer_base_probs
+    from ntviz.tokens.tokenizer import Tokenizer
+    from ntviz.tokens.tokens import Batch, Tokens
+    from ntviz.tokens.vocabulary import VOCABULARIES, Vocabulary
+
+__getattr__, __all__ = lazily(__name__)

@@ -1,7 +1,6 @@
-"""`BPETokenizer`: sequence to tokens of a learned vocabulary of words of many lengths, with the bases of each.
+"""`BPETokenizer`: sequence to tokens of many lengths that were frequent in training, with the bases of each.
 
-Byte-pair encoding (BPE) cuts a sequence into words that were frequent where it was trained. A base more or less can move the borders
-of the words that follow, so tokens of two alleles need not correspond.
+A base more or less can move the borders of the tokens that follow, so tokens of two alleles need not correspond.
 
 References
 ----------
@@ -25,9 +24,9 @@ SPECIALS = ("[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]")
 
 
 class BPEVocabulary(Vocabulary):
-    """The words of a byte-pair encoding, in the order of their ids; `k` is the shortest, 1 bp, and special words stand in brackets.
+    """The tokens of a byte-pair encoding, in the order of their ids; `k` is the shortest, 1 bp, and special ones stand in brackets.
 
-    `name` is made of the number of words and of a hash over words and merges: two that cut alike have one name.
+    `name` holds a hash over tokens and merges: two that cut alike have one name.
     """
 
     def _special(self, name: str) -> int:
@@ -37,8 +36,7 @@ class BPEVocabulary(Vocabulary):
         """The id of a word, such as `TATA` or `[MASK]`."""
         if token not in self._id_of:
             raise ValueError(
-                f"A token of {self.name} must be one of its {len(self.tokens):,} words or {', '.join(SPECIALS)}; "
-                f"received {token!r}. Tokenize it with BPETokenizer."
+                f"A token of {self.name} must be one of its {len(self.tokens):,} words or {', '.join(SPECIALS)}; received {token!r}."
             )
         return self._id_of[token]
 
@@ -46,23 +44,16 @@ class BPEVocabulary(Vocabulary):
     def kmer_ids(self) -> slice:
         """Refused: what sums over all k-mers would give wrong probabilities of bases here."""
         raise ValueError(
-            "Probabilities of bases must come from a vocabulary of k-mers; received the words of a byte-pair "
-            f"encoding ({self.name}), of many lengths. Use a model with k-mers or single bases."
+            f"Probabilities of bases must come from a vocabulary of k-mers; received the words of a byte-pair encoding ({self.name})."
         )
 
 
 class BPETokenizer:
-    """Cuts sequences into the words of a tokenizer.json, as the library `tokenizers` reads it.
+    """Cuts sequences into the tokens of a tokenizer.json, as the library `tokenizers` reads it.
 
-    Parameters
-    ----------
-    text
-        What a tokenizer.json holds: byte-pair encoding of the raw text, an unknown word, `[CLS]` first and `[SEP]` last.
-    origin
-        Where it comes from, for messages.
+    `text` is its content: byte-pair encoding of the raw text, an unknown token, `[CLS]` first and `[SEP]` last. `origin` is where it
+    comes from, for messages.
 
-    Examples
-    --------
     >>> from tokenizers import Tokenizer, models, processors
     >>> words = [*SPECIALS, "A", "C", "G", "T", "TA", "TATA"]
     >>> merges = [("T", "A"), ("TA", "TA")]
@@ -83,8 +74,7 @@ class BPETokenizer:
             self._tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # the library raises plain Exception
             raise ValueError(
-                f"{origin} must be a tokenizer.json of the library tokenizers; reading it failed: {error}. "
-                "Download the file again."
+                f"{origin} must be a tokenizer.json of the library tokenizers; reading it failed: {error}."
             ) from error
         # A file saved after use may cut or pad; bases would go missing.
         self._tokenizer.no_truncation()
@@ -94,8 +84,7 @@ class BPETokenizer:
         if ends[:1] != [self.vocabulary.cls_id] or ends[-1:] != [self.vocabulary.sep_id] or len(ends) != 3:
             held = " ".join(self.vocabulary.tokens[index] for index in ends)
             raise ValueError(
-                f"{origin} must put [CLS] before and [SEP] behind a sequence; {BASES[0]} becomes {held}. "
-                "Use the tokenizer.json of the published model."
+                f"{origin} must put [CLS] before and [SEP] behind a sequence; {BASES[0]} becomes {held}."
             )
 
     @classmethod
@@ -104,8 +93,7 @@ class BPETokenizer:
         path = Path(path)
         if not path.is_file():
             raise FileNotFoundError(
-                f"A byte-pair encoding must be read from a tokenizer.json; there is no file {str(path)!r}. "
-                "Copy tokenizer.json from the model's repository into its directory."
+                f"there is no file {str(path)!r}. Copy tokenizer.json from the model's repository into its directory."
             )
         return cls(path.read_text(encoding="utf-8", errors="replace"), origin=str(path))
 
@@ -113,10 +101,7 @@ class BPETokenizer:
         return f"BPETokenizer({self.vocabulary.name!r})"
 
     def __call__(self, sequence: str, *, max_tokens: int | None = None) -> Tokens:
-        """The tokens of a clean sequence, upper-case A, C, G, T, N: `[CLS]` first, `[SEP]` last, at most `max_tokens`.
-
-        Where no word has an N, each N is one `[UNK]`, or each run of N where the file fuses unknowns.
-        """
+        """The tokens, at most `max_tokens`, of a clean sequence; each N is one `[UNK]`, or each run of N where the file fuses unknowns."""
         cut = self._tokenizer.encode(require(sequence))
         spans = np.array(cut.offsets, dtype=np.int64)
         is_special = np.array(cut.special_tokens_mask, dtype=bool)
@@ -151,7 +136,7 @@ def _vocabulary(content: dict[str, Any], origin: str) -> BPEVocabulary:
         what = f"{', '.join(missing)} missing" if missing else "ids with gaps"
         raise ValueError(
             f"{origin} must number its words from 0 without gaps, with {', '.join((*SPECIALS, *BASES))} among them; "
-            f"received {len(words):,} words, {what}. Use the tokenizer.json of the published model."
+            f"received {len(words):,} words, {what}."
         )
     # Files write a merge as "A B" or as ["A", "B"], by the version of the library.
     merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in model["merges"]]

@@ -14,32 +14,13 @@ _LETTER_OF_ACGT = np.array([LETTERS.index(base) for base in BASES])
 
 
 def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
-    """The log probability of each base at each position, in nats, float64 [base, 4] in order ACGT.
+    """The log probability of each base at each position, in nats, float64 [base, 4] in order ACGT; N is nan.
 
-    For a k-mer token the distribution over the k-mers is summed over all k-mers with a given base at a
-    given place. A single letter uses the four single-letter ids. Each is normalised over those ids alone,
-    so that logits do as well as log probabilities, and what the model gives to special tokens or other
-    lengths is left out. N is nan.
+    `log_probs` are log probabilities or logits [token, n_logits], `<cls>` included, without padding. For a k-mer token they are summed
+    over all k-mers with a given base at a given place; a single letter uses the four single-letter ids. Each is normalised over those
+    ids alone, so that what the model gives to special tokens or other lengths is left out. For single-letter tokens these are the
+    masked marginals of Meier et al. (2021, NeurIPS).
 
-    Parameters
-    ----------
-    tokens
-        The tokenized sequence. Mask a token before the forward pass to ask what a model expects there.
-    log_probs
-        Log probabilities or logits [token, n_logits], `<cls>` included, without padding.
-
-    Raises
-    ------
-    ValueError
-        If the shape is not [token, n_logits].
-
-    References
-    ----------
-    Marginals as in masked-marginal scoring (Meier et al. 2021, NeurIPS), which is stated for single-letter
-    tokens; ours sum over the other bases of a k-mer.
-
-    Examples
-    --------
     >>> from ntviz.tokens import VOCABULARIES, Tokenizer
     >>> tokens = Tokenizer("nt-3mer")("ATTC")
     >>> log_probs = np.full((3, 75), -np.inf)
@@ -53,7 +34,7 @@ def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
     if scores.shape != (len(tokens), vocabulary.n_logits):
         raise ValueError(
             f"Log probabilities must have shape [token, logit] = [{len(tokens):,}, {vocabulary.n_logits:,}] "
-            f"for {vocabulary.name}; received {list(scores.shape)}. Pass one sequence without padding."
+            f"for {vocabulary.name}; received {list(scores.shape)}. Leave padding out."
         )
     result = np.full((len(tokens.sequence), 4), np.nan)
     k = vocabulary.k
@@ -71,10 +52,7 @@ def base_log_probs(tokens: Tokens, log_probs: np.ndarray) -> np.ndarray:
 
 
 def kmer_base_log_probs(scores: np.ndarray, k: int) -> np.ndarray:
-    """The log probability of each base at each place of k-mer tokens, in nats, [token, place, base] in order ACGT.
-
-    From log probabilities or logits of the k-mers alone, [token, 4 ** k], in the order of their ids.
-    """
+    """Log probabilities of bases at each place of k-mers, in nats, [token, place, base] in order ACGT, of scores [token, 4 ** k]."""
     left = k // 2
     halves = scores.reshape(len(scores), 4**left, 4 ** (k - left))
     result = np.empty((len(scores), k, 4))

@@ -1,4 +1,4 @@
-"""`Tokenizer`: sequence to tokens, by the published rule, without a loop over bases."""
+"""`Tokenizer`: sequence to tokens, by the published rule, without a loop over bases; `BinTokenizer`: bins of equal width."""
 
 from __future__ import annotations
 
@@ -17,15 +17,8 @@ _CODE[np.frombuffer((LETTERS + "N").encode("ascii"), dtype=np.uint8)] = np.arang
 
 
 class Tokenizer:
-    """Cuts sequences into the tokens of a vocabulary.
+    """Cuts sequences into the tokens of a `Vocabulary`, or of the one of that name in `VOCABULARIES`.
 
-    Parameters
-    ----------
-    vocabulary
-        A `Vocabulary`, or the name of one in `VOCABULARIES`.
-
-    Examples
-    --------
     >>> Tokenizer("nt-v1")("ATTCCGATTCCGATTCCG").ids.tolist()
     [3, 367, 367, 367]
     >>> Tokenizer("nt-v2")("ATTCCGANATTCCGC").strings
@@ -36,8 +29,7 @@ class Tokenizer:
         if isinstance(vocabulary, str):
             if vocabulary not in VOCABULARIES:
                 raise ValueError(
-                    f"A vocabulary must be one of {', '.join(VOCABULARIES)}; received {vocabulary!r}. "
-                    f"Use one of these, or Vocabulary.from_file on a vocab.txt."
+                    f"A vocabulary must be one of {', '.join(VOCABULARIES)}; received {vocabulary!r}."
                 )
             vocabulary = VOCABULARIES[vocabulary]
         self.vocabulary = vocabulary
@@ -48,24 +40,14 @@ class Tokenizer:
         return f"Tokenizer({self.vocabulary.name!r})"
 
     def __call__(self, sequence: str, *, max_tokens: int | None = None, phase: int = 0) -> Tokens:
-        """The tokens of a clean sequence.
+        """The tokens of a clean sequence, upper-case A, C, G, T, N, at most `max_tokens`, special ones included.
 
-        Parameters
-        ----------
-        sequence
-            Upper-case A, C, G, T, N. Other text goes through `sequence.clean` first: the published
-            tokenizers turn a lower-case run into one `<unk>` and lose its coordinates.
-        max_tokens
-            Limit of the model, special tokens included; None for no limit.
-        phase
-            Number of bases, 0 to k - 1, cut as single letters before the k-mers begin: it shifts the frame.
-            The published tokenizer is phase 0.
+        Other text goes through `sequence.clean` first: the published tokenizers turn a lower-case run into one `<unk>`. `phase` bases,
+        0 to k - 1, are cut as single letters before the k-mers begin; the published tokenizer is phase 0.
         """
         vocabulary, k = self.vocabulary, self.vocabulary.k
         if not 0 <= phase < k:
-            raise ValueError(
-                f"The phase of {vocabulary.name} must be in 0 to {k - 1}; received {phase}. Take it modulo {k}."
-            )
+            raise ValueError(f"The phase of {vocabulary.name} must be in 0 to {k - 1}; received {phase}.")
         codes = _CODE[np.frombuffer(require(sequence).encode("ascii"), dtype=np.uint8)]
         sizes = _token_sizes(codes, k, min(phase, len(codes)))
         ends = np.cumsum(sizes)
@@ -74,15 +56,11 @@ class Tokenizer:
         if k > 1:
             full = np.flatnonzero(sizes == k)
             ids[full] = vocabulary.kmer_ids.start + _kmer_codes(codes, starts[full], k)
-        around = [vocabulary.cls_id], [vocabulary.sep_id]
-        before, after = ([index for index in side if index is not None] for side in around)
-        first, last = len(before), len(before) + len(ids)
-        all_ids = np.empty(last + len(after), dtype=np.int64)
-        all_ids[:first], all_ids[first:last], all_ids[last:] = before, ids, after
-        spans = np.zeros((len(all_ids), 2), dtype=np.int64)
-        spans[first:last, 0], spans[first:last, 1] = starts, ends
-        is_special = np.ones(len(all_ids), dtype=bool)
-        is_special[first:last] = False
+        cls, sep = ([] if index is None else [index] for index in (vocabulary.cls_id, vocabulary.sep_id))
+        covering = slice(len(cls), len(cls) + len(ids))
+        all_ids = np.concatenate((np.array(cls, np.int64), ids, np.array(sep, np.int64)))
+        spans, is_special = np.zeros((len(all_ids), 2), dtype=np.int64), np.ones(len(all_ids), dtype=bool)
+        spans[covering, 0], spans[covering, 1], is_special[covering] = starts, ends, False
         return Tokens.within(max_tokens, vocabulary, sequence, all_ids, spans, is_special)
 
     def batch(self, sequences: Sequence[Tokens]) -> Batch:
@@ -118,6 +96,37 @@ def _kmer_codes(codes: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
     """The k bases from each start as a number in base 4, the first base leading, int64 [start]."""
     result = np.zeros(len(starts), dtype=np.int64)
     for offset in range(k):
-        result *= 4
-        result += codes[starts + offset]
+        result = 4 * result + codes[starts + offset]
     return result
+
+
+class Bins(Tokens):
+    """A sequence in bins: tokens of one width, the last one shorter where the sequence ends within it.
+
+    All ids are 0, as a bin is no k-mer: a model reads the bases of `sequence`.
+    """
+
+    @property
+    def strings(self) -> list[str]:
+        """The bases of each bin."""
+        return [self.sequence[start:end] for start, end in self.spans.tolist()]
+
+
+class BinTokenizer:
+    """Cuts sequences into bins of a width in bp, for models that read bases and answer by bin.
+
+    >>> BinTokenizer(4)("ACGTACGTAN").spans.tolist()
+    [[0, 4], [4, 8], [8, 10]]
+    """
+
+    def __init__(self, width: int) -> None:
+        self.vocabulary = Vocabulary(f"enformer-{width}bp", width, ("<bin>", "<pad>"), None, n_logits=0)
+
+    def __repr__(self) -> str:
+        return f"BinTokenizer({self.vocabulary.k})"
+
+    def __call__(self, sequence: str, *, max_tokens: int | None = None) -> Bins:
+        """The bins, at most `max_tokens`, of a clean sequence, upper-case A, C, G, T, N."""
+        edges = np.append(np.arange(0, len(require(sequence)), self.vocabulary.k), len(sequence))
+        spans, none = np.stack((edges[:-1], edges[1:]), axis=1), np.zeros(len(edges) - 1, bool)
+        return Bins.within(max_tokens, self.vocabulary, sequence, none.astype(np.int64), spans, none)

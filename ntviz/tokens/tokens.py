@@ -14,11 +14,7 @@ from ntviz.tokens.vocabulary import Vocabulary, frozen
 
 
 class Batch(NamedTuple):
-    """Padded inputs of a model: `input_ids` and `attention_mask`, both int64 [sequence, token].
-
-    The mask is 1 on tokens and 0 on padding, which is on the right. Always pass it on: without it the model
-    attends to the padding, and no error says so.
-    """
+    """Padded inputs of a model, both int64 [sequence, token]; the mask is 1 on tokens and 0 on padding, on the right."""
 
     input_ids: np.ndarray
     attention_mask: np.ndarray
@@ -28,19 +24,8 @@ class Batch(NamedTuple):
 class Tokens:
     """A tokenized sequence, with the exact map between its tokens and its bases. Made by a `Tokenizer`.
 
-    Parameters
-    ----------
-    vocabulary
-        Where the ids come from.
-    sequence
-        The clean sequence, upper-case A, C, G, T, N.
-    ids
-        int64 [token].
-    spans
-        int64 [token, 2], bp within the sequence, 0-based half-open. Special tokens have the empty span (0,
-        0); the spans of the others tile the sequence from left to right.
-    is_special
-        bool [token], true for `<cls>` and the like.
+    `ids` are int64 [token] of the `vocabulary`, `is_special` bool [token], true for `<cls>` and the like. `spans` are int64 [token, 2],
+    bp within the clean `sequence`, 0-based half-open: special tokens have the empty span (0, 0), the others tile the sequence.
     """
 
     vocabulary: Vocabulary
@@ -58,8 +43,7 @@ class Tokens:
         if max_tokens is not None and len(ids) > max_tokens:
             raise ValueError(
                 f"A sequence must fit into {max_tokens:,} tokens ({vocabulary.max_bases(max_tokens):,} bp at "
-                f"{vocabulary.k} bp a token); received {len(ids):,} tokens ({len(sequence):,} bp). "
-                f"Narrow the interval, or cut it into windows."
+                f"{vocabulary.k} bp a token); received {len(ids):,} tokens ({len(sequence):,} bp). Narrow the interval."
             )
         return cls(vocabulary, sequence, frozen(ids), frozen(spans), frozen(is_special))
 
@@ -76,20 +60,24 @@ class Tokens:
         return [self.vocabulary.tokens[index] for index in self.ids.tolist()]
 
     @cached_property
+    def _n(self) -> np.ndarray:
+        """How many bases of a token are N, int64 [token]."""
+        letters = np.frombuffer(self.sequence.encode("ascii"), dtype=np.uint8)
+        return self.from_bases(letters == ord("N"), reduce="sum")
+
+    @cached_property
     def is_kmer(self) -> np.ndarray:
         """Where a token covers k bases, none of them N, bool [token]."""
-        full = (self.spans[:, 1] - self.spans[:, 0]) == self.vocabulary.k
-        return frozen(full & ~self.is_n) if self.vocabulary.k == 1 else frozen(full)
+        return frozen((np.diff(self.spans)[:, 0] == self.vocabulary.k) & (self._n == 0))
 
     @cached_property
     def is_n(self) -> np.ndarray:
-        """Where a token is an N of the sequence, whatever id it has been given, bool [token]."""
-        letters = np.frombuffer(self.sequence.encode("ascii"), dtype=np.uint8)
-        return frozen((letters[self.spans[:, 0]] == ord("N")) & ~self.is_special)
+        """Where a token covers N alone, whatever id it has been given, bool [token]."""
+        return frozen((np.diff(self.spans)[:, 0] == self._n) & ~self.is_special)
 
     @cached_property
     def _token_of_base(self) -> np.ndarray:
-        return frozen(np.repeat(np.arange(len(self.ids)), self.spans[:, 1] - self.spans[:, 0]))
+        return frozen(np.repeat(np.arange(len(self.ids)), np.diff(self.spans)[:, 0]))
 
     def token_at(self, base: int | np.ndarray) -> int | np.ndarray:
         """The index of the token that covers a base, 0-based in the sequence; int64 of the same shape for an array of bases.
@@ -100,23 +88,19 @@ class Tokens:
         """
         bases = np.asarray(base)
         if not np.issubdtype(bases.dtype, np.integer):
-            raise TypeError(f"A base must be a 0-based integer; received {bases.dtype}. Round it to an int.")
+            raise TypeError(f"A base must be a 0-based integer; received {bases.dtype}.")
         outside = (bases < 0) | (bases >= len(self.sequence))
         if outside.any():
             raise ValueError(
-                f"A base must lie in the sequence, 0 to {len(self.sequence) - 1:,}; received "
-                f"{int(bases[outside][0]):,}. Subtract the interval's start from a genome position."
+                f"A base must lie in the sequence, 0 to {len(self.sequence) - 1:,}; received {int(bases[outside][0]):,}."
             )
-        found = self._token_of_base[bases]
-        return int(found) if bases.ndim == 0 else found
+        tokens = self._token_of_base[bases]
+        return int(tokens) if bases.ndim == 0 else tokens
 
     def bases_of(self, token: int) -> tuple[int, int]:
         """The bases that a token covers, 0-based half-open within the sequence; (0, 0) for a special token."""
         if not 0 <= token < len(self.ids):
-            raise ValueError(
-                f"A token index must be in 0 to {len(self.ids) - 1:,}; received {token}. Count tokens from "
-                "0, <cls> included."
-            )
+            raise ValueError(f"A token index must be in 0 to {len(self.ids) - 1:,}; received {token}.")
         start, end = self.spans[token].tolist()
         return start, end
 
@@ -131,8 +115,7 @@ class Tokens:
         if values.ndim == 0 or len(values) != len(self.ids):
             raise ValueError(
                 f"Values must have one row for each of the {len(self.ids):,} tokens, special ones included; "
-                f"received shape {list(values.shape)}. Pass the model's output of this sequence, without "
-                "padding."
+                f"received shape {list(values.shape)}. Leave padding out."
             )
         return values[self._token_of_base]
 
@@ -141,16 +124,8 @@ class Tokens:
     ) -> np.ndarray:
         """Values of bases [base, ...] reduced over each token, [token, ...].
 
-        Parameters
-        ----------
-        values
-            [base, ...], one row for each base of the sequence.
-        reduce
-            `any` gives bool, `sum` keeps integers, `mean` and `max` give floats. Special tokens, which
-            cover no base, get False, 0, nan and nan.
+        `any` gives bool, `sum` keeps integers, `mean` and `max` give floats. Special tokens get False, 0, nan and nan.
 
-        Examples
-        --------
         >>> from ntviz.tokens import Tokenizer
         >>> Tokenizer("nt-3mer")("ATTCA").from_bases([0, 0, 1, 0, 1], reduce="any").tolist()
         [False, True, False, True]
@@ -158,8 +133,7 @@ class Tokens:
         values = np.asarray(values)
         if values.ndim == 0 or len(values) != len(self.sequence):
             raise ValueError(
-                f"Values must have one row for each of the {len(self.sequence):,} bases; received shape "
-                f"{list(values.shape)}. Use to_bases for values of tokens."
+                f"Values must have one row for each of the {len(self.sequence):,} bases; received shape {list(values.shape)}."
             )
         if reduce not in ("any", "mean", "sum", "max"):
             raise ValueError(f"reduce must be 'any', 'mean', 'sum' or 'max'; received {reduce!r}.")
@@ -183,11 +157,8 @@ class Tokens:
     def on(self, interval: Interval) -> np.ndarray:
         """The span of each token on the genome, int64 [token, 2], 0-based half-open on the interval's contig.
 
-        On strand `-` the sequence is read from the right end of the interval, so spans run from right to
-        left. Special tokens get an empty span at the end where reading starts.
+        On strand `-` the spans run from right to left. Special tokens get an empty span at the end where reading starts.
 
-        Examples
-        --------
         >>> from ntviz.tokens import Tokenizer
         >>> Tokenizer("nt-3mer")("ATTCA").on(Interval("chr20", 100, 105, "-")).tolist()
         [[105, 105], [102, 105], [101, 102], [100, 101]]
@@ -195,8 +166,7 @@ class Tokens:
         if len(interval) != len(self.sequence):
             raise ValueError(
                 f"The interval must be as long as the sequence; received {interval.label()} with "
-                f"{len(interval):,} bp for {len(self.sequence):,} bases. Pass the interval that the sequence "
-                "was fetched from."
+                f"{len(interval):,} bp for {len(self.sequence):,} bases."
             )
         if interval.strand == "-":
             return interval.end - self.spans[:, ::-1]
@@ -206,12 +176,11 @@ class Tokens:
 def padded(sequences: Sequence[Tokens], vocabulary: Vocabulary) -> Batch:
     """The ids of sequences of a vocabulary, padded on the right to the longest, and their mask."""
     if not sequences:
-        raise ValueError("A batch must hold at least one sequence; received none. Tokenize one first.")
+        raise ValueError("A batch must hold at least one sequence; received none.")
     for index, tokens in enumerate(sequences):
         if tokens.vocabulary.name != vocabulary.name:
             raise ValueError(
-                f"All sequences of a batch must be tokenized by {vocabulary.name}; received "
-                f"{tokens.vocabulary.name} at index {index}. Tokenize them with this model or tokenizer."
+                f"All sequences of a batch must be tokenized by {vocabulary.name}; received {tokens.vocabulary.name} at index {index}."
             )
     lengths = np.array([len(tokens) for tokens in sequences])
     mask = np.arange(lengths.max()) < lengths[:, None]

@@ -24,18 +24,12 @@ def frozen(array: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens of a model family, in the order of their ids.
-
-    Use one of `VOCABULARIES`, or `Vocabulary.from_file` on the vocab.txt of a checkpoint.
+    """The tokens of a model family, in the order of their ids: one of `VOCABULARIES`, or `from_file` of a checkpoint's vocab.txt.
 
     Parameters
     ----------
-    name
-        `nt-v1` (AgroNT too), `nt-v2`, `nt-3mer`, `single-base` or a peer's.
     k
         Bases in a full token.
-    tokens
-        Text of each token; its place is its id.
     cls_id, sep_id
         Ids of the tokens that every input starts and ends with; None when the model takes none.
     n_logits
@@ -60,23 +54,22 @@ class Vocabulary:
         if not path.is_file():
             raise FileNotFoundError(
                 f"A vocabulary must be a vocab.txt with one token a line; there is no file {str(path)!r}. "
-                f"Copy vocab.txt from the model's repository into its directory."
+                "Copy vocab.txt from the model's repository into its directory."
             )
         lines = tuple(path.read_text(encoding="utf-8", errors="replace").split())
 
         def agreeing(known: Vocabulary) -> int:
             """How many tokens are the same, counted from the first until one differs."""
-            pairs = itertools.takewhile(
-                lambda pair: pair[0] == pair[1], zip(known.tokens, lines, strict=False)
-            )
-            return sum(1 for _ in pairs)
+            return [*(a == b for a, b in zip(known.tokens, lines, strict=False)), False].index(False)
 
         nearest = max(VOCABULARIES.values(), key=agreeing)
         if nearest.tokens == lines:
             return nearest
         index = agreeing(nearest)
-        here = repr(lines[index][:20]) if index < len(lines) else "no more tokens"
-        there = repr(nearest.tokens[index]) if index < len(nearest) else "no more tokens"
+        here, there = (
+            repr(tokens[index][:20]) if index < len(tokens) else "no more tokens"
+            for tokens in (lines, nearest.tokens)
+        )
         raise ValueError(
             f"A vocabulary must be one of {', '.join(VOCABULARIES)}; received {str(path)!r} with "
             f"{len(lines):,} tokens. The nearest is {nearest.name} with {len(nearest):,}: at id {index:,} it "
@@ -112,8 +105,7 @@ class Vocabulary:
         if token not in self._id_of:
             raise ValueError(
                 f"A token of {self.name} must be a {self.k}-mer or single letter of A, C, G, T, or one of N, "
-                f"{', '.join(t for t in self.tokens if t.startswith('<'))}; received {token!r}. "
-                f"Tokenize longer text with Tokenizer."
+                f"{', '.join(t for t in self.tokens if t.startswith('<'))}; received {token!r}."
             )
         return self._id_of[token]
 
@@ -125,14 +117,13 @@ class Vocabulary:
         """
         if not 0 <= token_id < len(self.tokens):
             raise ValueError(
-                f"An id of {self.name} must be in 0 to {len(self.tokens) - 1:,}; received {token_id}. "
-                f"Check that the ids come from the same vocabulary."
+                f"An id of {self.name} must be in 0 to {len(self.tokens) - 1:,}; received {token_id}."
             )
         return self.tokens[token_id]
 
     @property
     def unk_id(self) -> int:
-        """Id of `<unk>`; no tokenized sequence of k-mers holds it, since letters it would stand for are refused."""
+        """Id of `<unk>`."""
         return self._special("unk")
 
     @property
@@ -147,7 +138,7 @@ class Vocabulary:
 
     @property
     def n_special(self) -> int:
-        """Number of special tokens in front of a tokenized sequence: 1 where `<cls>` comes first, else 0."""
+        """Number of special tokens in front of a sequence: 1 where `<cls>` comes first, else 0."""
         return 0 if self.cls_id is None else 1
 
     @cached_property
@@ -173,15 +164,11 @@ class Vocabulary:
         >>> VOCABULARIES["nt-3mer"].kmer_base_codes[:3].tolist()
         [[0, 0, 0], [0, 0, 3], [0, 0, 1]]
         """
-        letters = "".join(self.tokens[self.kmer_ids])
-        return frozen(
-            np.array([BASES.index(letter) for letter in letters], dtype=np.int64).reshape(-1, self.k)
-        )
+        codes = [BASES.index(letter) for token in self.tokens[self.kmer_ids] for letter in token]
+        return frozen(np.array(codes, dtype=np.int64).reshape(-1, self.k))
 
     def max_bases(self, max_tokens: int) -> int:
-        """The longest sequence, in bp, that fits into `max_tokens` tokens: whole k-mers without N.
-
-        Each N, and each base left over beside the k-mers, takes a token of its own, so shorter ones may not fit.
+        """The longest sequence, in bp, that fits into `max_tokens` tokens: whole k-mers without N, each of which takes a token.
 
         >>> VOCABULARIES["nt-v1"].max_bases(1000), VOCABULARIES["nt-v2"].max_bases(2048)
         (5994, 12282)

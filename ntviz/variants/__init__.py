@@ -9,8 +9,7 @@ from ntviz.environment import lazily
 if TYPE_CHECKING:
     from ntviz.variants.alleles import STATUSES, Allele
     from ntviz.variants.backgrounds import Background, background
-    from ntviz.variants.consequences import SEVERITY, consequence
-    from ntviz.variants.dependencies import Dependency, dependency
+    from ntviz.variants.consequences import SEVERITY, Markov, baselines, consequence
     from ntviz.variants.evaluation import (
         HARM,
         auprc,
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
     from ntviz.variants.files import Summary, score, score_file
     from ntviz.variants.options import SCORES, Options
     from ntviz.variants.plan import Mismatch
-    from ntviz.variants.saturation import Saturation, saturation
+    from ntviz.variants.saturation import Dependency, Saturation, dependency, saturation
     from ntviz.variants.scorer import Scored, Scorer
     from ntviz.variants.simulation import intron_controls, simulate
     from ntviz.variants.splice import MASKS, SpliceScorer
-    from ntviz.variants.without_model import Markov, baselines
 
 __getattr__, __all__ = lazily(__name__)

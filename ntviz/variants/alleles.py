@@ -84,10 +84,8 @@ def letters_status(ref: str, alt: str) -> str:
 
     Examples
     --------
-    >>> letters_status("A", "<DEL>"), letters_status("A", "R"), letters_status("AC", "A")
-    ('symbolic', 'ambiguous_base', '')
-    >>> letters_status("AC", "-"), letters_status("-", "A")
-    ('', 'malformed')
+    >>> [letters_status(*alleles) for alleles in (("A", "<DEL>"), ("A", "R"), ("AC", "-"), ("-", "A"))]
+    ['symbolic', 'ambiguous_base', '', 'malformed']
     """
     if alt in ("", "."):
         return "missing"
@@ -109,26 +107,21 @@ def smallest(start: int, ref: str, alt: str) -> Change:
     >>> smallest(100, "CTT", "CT")
     Change(start=101, end=102, ref='T', alt='')
     """
-    shared = 0
-    while shared < min(len(ref), len(alt)) and ref[-1 - shared] == alt[-1 - shared]:
-        shared += 1
-    if shared:
-        ref, alt = ref[:-shared], alt[:-shared]
-    lead = 0
-    while lead < min(len(ref), len(alt)) and ref[lead] == alt[lead]:
-        lead += 1
+    shared = _shared(ref[::-1], alt[::-1])
+    ref, alt = ref[: len(ref) - shared], alt[: len(alt) - shared]
+    lead = _shared(ref, alt)
     return Change(start + lead, start + len(ref), ref[lead:], alt[lead:])
 
 
+def _shared(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def left_aligned(change: Change, before: Callable[[int], str]) -> Change:
-    """The same insertion or deletion as far left as it goes; other changes come back as they are.
+    """The same insertion or deletion as far left as it goes (Tan et al. 2015); other changes come back as they are.
 
     `before` gives the base at a 0-based position of the contig, and empty text before its start.
-
-    References
-    ----------
-    Tan A, Abecasis GR, Kang HM (2015) Bioinformatics 31:2202-2204. They extend by a base whenever an allele runs
-    empty; here the moving bases are rotated, which is the same.
 
     Examples
     --------

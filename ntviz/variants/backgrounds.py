@@ -28,11 +28,11 @@ CLASSES = ("A>C", "A>G", "A>T", "C>A", "C>G", "C>T", "CpG>ApG", "CpG>GpG", "CpG>
 """Substitutions, both strands folded together; a C before G apart, because it changes ten times as often."""
 
 
+_ROUND = 20_000  # positions drawn at once
+
+
 class TooFew(ValueError):
     """A reference has too few bases of a class for a background."""
-
-
-_ROUND = 20_000  # positions drawn at once
 
 
 def substitution_class(before: str, ref: str, alt: str, after: str) -> str:
@@ -53,8 +53,9 @@ def substitution_class(before: str, ref: str, alt: str, after: str) -> str:
 class Background:
     """Scores of random substitutions of a reference, by class."""
 
-    # What the scores follow from, as `Scorer.about`, and `random`: how the substitutions were drawn.
-    about: dict[str, Any]
+    about: dict[
+        str, Any
+    ]  # what the scores follow from, as `Scorer.about`, and `random`: how the substitutions were drawn
     scores: tuple[str, ...]
     classes: np.ndarray  # [substitution] index into `CLASSES`
     values: np.ndarray  # [substitution, score]
@@ -77,7 +78,7 @@ class Background:
         )
 
     def check(self, scorer: Scorer) -> None:
-        """Refuses a background that was scored in another way than `scorer` scores, with a ValueError that says in what."""
+        """Refuses, with a ValueError, a background that was scored in another way than `scorer` scores."""
         ignored = {"scores", "on_mismatch", "background", "random", "model", "revision"}
         differ = [
             f"{name} is {self.about.get(name)!r} there and {value!r} here"
@@ -107,20 +108,17 @@ class Background:
 
         The share of the background below, and half of what is equal, in per cent.
         """
-        places = [options.columns.index(name) for name in options.scores]
         kinds = np.array([self.kind_of(plan) for plan in plans], dtype=str)
-        result = np.full((len(plans), len(places)), np.nan)
-        for column, (name, place) in enumerate(zip(options.scores, places, strict=True)):
+        result = np.full((len(plans), len(options.scores)), np.nan)
+        for column, name in enumerate(options.scores):
+            scored = values[:, options.columns.index(name)]
             for number, kind in enumerate(CLASSES):
-                rows = np.flatnonzero(kinds == kind)
+                rows = np.flatnonzero((kinds == kind) & np.isfinite(scored))
                 known = self.values[self.classes == number, self.scores.index(name)]
                 known = np.sort(known[np.isfinite(known)])
                 if len(rows) and len(known):
-                    scored = values[rows, place]
-                    below, upto = (np.searchsorted(known, scored, side=side) for side in ("left", "right"))
-                    result[rows, column] = np.where(
-                        np.isfinite(scored), 50 * (below + upto) / len(known), np.nan
-                    )
+                    ends = [np.searchsorted(known, scored[rows], side=side) for side in ("left", "right")]
+                    result[rows, column] = 50 * sum(ends) / len(known)
         return result
 
     def table(self) -> pd.DataFrame:
@@ -144,32 +142,16 @@ class Background:
 
 
 def background(
-    model: DNAModel,
-    reference: Reference,
-    options: Options | None = None,
-    *,
-    per_class: int = 200,
-    seed: int = 0,
-    folders: Iterable[str | Path] = (),
-    what: str | None = "random substitutions",
-) -> Background:
+    model: DNAModel, reference: Reference, options: Options | None = None, *, per_class: int = 200, seed: int = 0,
+    folders: Iterable[str | Path] = (), what: str | None = "random substitutions",
+) -> Background:  # fmt: skip
     """Scores of random substitutions of a reference, drawn evenly over its bases, as many of each class.
 
     All scores are made, once, and kept: a file named by the content that they follow from is looked for in `folders` and
     in ntviz's cache folder, and written to the latter.
 
-    Parameters
-    ----------
-    model, reference, options
-        As in `Scorer`; `scores` and `on_mismatch` make no difference.
-    per_class
-        Substitutions of each of the nine `CLASSES`.
-    seed
-        Of the draw.
-    folders
-        Where else to look for the file.
-    what
-        Name of the progress bar; None for none.
+    `scores` and `on_mismatch` of the options make no difference; `folders` are where else to look for the file; `per_class` are
+    substitutions of each of the nine `CLASSES`.
     """
     # All scores, so that one file serves every choice of them.
     options = replace(options or Options(), scores=tuple(SCORES), on_mismatch="skip")
@@ -196,32 +178,28 @@ def draw(reference: Reference, *, per_class: int, seed: int) -> tuple[list[Allel
     contigs = {name: Contig(reference, name) for name in names}
     ends = np.cumsum(lengths)
     wanted = dict.fromkeys(CLASSES, per_class)
-    found: list[tuple[str, str, int, str, str]] = []
-    seen: set[int] = set()
+    found: dict[int, tuple[str, Allele]] = {}  # by place, all contigs one after the other
     before = -1
     # A round without a find means that the reference has no more of what is wanted.
     while any(wanted.values()) and len(found) > before:
         before = len(found)
         # In the order of the genome, so that each block of it is fetched once a round.
-        for place in np.sort(rng.integers(ends[-1], size=_ROUND)):
+        for place in np.sort(rng.integers(ends[-1], size=_ROUND)).tolist():
             which = int(np.searchsorted(ends, place, side="right"))
-            name, at = names[which], int(place - (ends[which] - lengths[which]))
+            name, at = names[which], place - int(ends[which] - lengths[which])
             around = contigs[name].bases(at - 1, at + 2)
-            if at == 0 or len(around) < 3 or "N" in around or int(place) in seen:
+            if at == 0 or len(around) < 3 or "N" in around or place in found:
                 continue
-            ref = around[1]
-            alt = "ACGT".replace(ref, "")[int(rng.integers(3))]
-            kind = substitution_class(around[0], ref, alt, around[2])
+            alt = "ACGT".replace(around[1], "")[int(rng.integers(3))]
+            kind = substitution_class(around[0], around[1], alt, around[2])
             if wanted[kind]:
                 wanted[kind] -= 1
-                seen.add(int(place))
-                found.append((kind, name, at + 1, ref, alt))
+                found[place] = kind, Allele(name, at + 1, around[1], alt)
     if any(wanted.values()):
         short = ", ".join(f"{kind} ({per_class - left})" for kind, left in wanted.items() if left)
         raise TooFew(
             f"A background must have {per_class} substitutions of each class; {reference.path.name} gives fewer of "
             f"{short}. Lower per_class, or use a larger reference."
         )
-    found.sort(key=lambda one: (names.index(one[1]), one[2], one[4]))
-    classes = np.array([CLASSES.index(kind) for kind, *_ in found])
-    return [Allele(name, pos, ref, alt) for _, name, pos, ref, alt in found], classes
+    drawn = [found[place] for place in sorted(found)]
+    return [allele for _, allele in drawn], np.array([CLASSES.index(kind) for kind, _ in drawn])

@@ -1,4 +1,4 @@
-"""What a variant does to the transcripts it lies in, from exons and CDS alone: from intergenic to a lost splice site."""
+"""What says something about a variant without any model: its consequence from exons and CDS alone, and baselines of composition."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ntviz.annotation import Annotation
 from ntviz.annotation.transcripts import joined
 from ntviz.genome import Interval, Variant, canonical_contig
-from ntviz.genome.sequence import reverse_complement
+from ntviz.genome.sequence import codes, reverse_complement
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Change, smallest
+from ntviz.variants.windows import Contig
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,11 +31,10 @@ SEVERITY = (
 intragenic (SO:0002011): within a gene and outside of all of its transcripts that the annotation has, as at another promoter.
 """
 
-_CORE, _EXON_SIDE, _INTRON_SIDE = (
-    2,
-    3,
-    8,
-)  # bp of a splice site's core, of its region in the exon and the intron
+_CORE, _EXON_SIDE, _INTRON_SIDE = 2, 3, 8  # bp of a splice site's core, and of its region in exon and intron
+GC_WINDOW = 101
+"""bp around a variant whose G and C are counted."""
+_BLOCK = 1 << 22  # bp whose k-mers are counted at once
 _AMINO_ACIDS = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"
 CODE = dict(zip(map("".join, product("TCAG", repeat=3)), _AMINO_ACIDS, strict=True))
 """The standard genetic code; * is a stop."""
@@ -49,9 +49,7 @@ class Transcript:
     chrom: str
     strand: str
     exons: tuple[tuple[int, int], ...]
-    cds: tuple[
-        tuple[int, int, int], ...
-    ] = ()  # (start, end, phase) of each piece; none if it codes for nothing
+    cds: tuple[tuple[int, int, int], ...] = ()  # (start, end, phase) of each piece
     stop: tuple[tuple[int, int], ...] = ()  # the stop codon, where the annotation states it
     incomplete: str = ""  # ends of the CDS, 5 and 3, that the annotation says are missing
     stop_in_cds: bool = False  # whether the CDS holds the stop codon, where `stop` does not say
@@ -126,10 +124,6 @@ class _Found(NamedTuple):
     protein: str = ""
     codons: str = ""
 
-    @property
-    def rank(self) -> int:
-        return SEVERITY.index(self.consequence)
-
 
 def consequence(
     variants: Iterable[Variant] | pd.DataFrame, annotation: Annotation, reference: Reference
@@ -138,26 +132,14 @@ def consequence(
 
     Columns [consequence, rank, gene, transcript, protein, codons]. `rank` is the place in `SEVERITY`, 0 the gravest;
     `protein` says what becomes of which residue (R175H, counted from 1 at the first whole codon, * is a stop), `codons` from
-    which triplet to which. Codons begin where the phase of the CDS says. Where that is not known and the CDS is not whole
-    codons, "coding_unknown" is given, not a guess. The stop codon is that of the annotation; where it states none, the bases say
-    whether it is the last of the CDS or follows it. What lies in a gene and in none of its
-    transcripts is "intragenic", with the gene and no transcript: an isoform that the annotation does not have may be
-    changed. Tools that read transcripts alone, such as ``bcftools csq``, call it intergenic. Promoters and enhancers are
-    no consequence here: no such variant is told from any other outside of genes.
+    which triplet to which. Codons begin where the phase of the CDS says; where that is not known and the CDS is not whole codons,
+    "coding_unknown" is given, not a guess. Where the annotation states no stop codon, the bases say whether it is the last of the
+    CDS or follows it. What lies in a gene and in none of its transcripts is "intragenic", with the gene and no transcript; tools
+    that read transcripts alone, such as ``bcftools csq``, call it intergenic. Promoters and enhancers are no consequence here.
 
-    Parameters
-    ----------
-    variants
-        `Variant`s, or a table with chrom, pos (1-based), ref and alt.
-    annotation
-        With exons and CDS by transcript, as a GTF has them; rows of genes tell intragenic from intergenic.
-    reference
-        Of the same assembly.
-
-    References
-    ----------
-    Terms and their order: Sequence Ontology as in Ensembl's Variant Effect Predictor (McLaren et al. 2016). Theirs know
-    more: regulatory regions, UTR starts, incomplete transcripts, nonsense-mediated decay.
+    `variants` are `Variant`s, or a table with chrom, pos (1-based), ref and alt; the annotation has exons and CDS by transcript, as
+    a GTF has them, and rows of genes tell intragenic from intergenic. Terms and their order: Sequence Ontology as in Ensembl's
+    Variant Effect Predictor (McLaren et al. 2016), which knows more: regulatory regions, UTR starts, nonsense-mediated decay.
     """
     return Index(annotation, reference).consequences(listed(variants))
 
@@ -178,28 +160,23 @@ def listed(variants: Iterable[Variant] | pd.DataFrame) -> list[Variant]:
 
 def transcripts(annotation: Annotation) -> list[Transcript]:
     """The transcripts of an annotation that have exons; a ValueError says that there are none."""
-    parts: dict[tuple[str, ...], dict[str, list[tuple[int, int, int, str]]]] = {}
-    names: dict[tuple[str, ...], str] = {}
+    parts: dict[tuple[str, ...], dict[str, Any]] = {}
     chosen = annotation.table[annotation.table["element"].isin(("exon", "CDS", "stop_codon"))]
     columns = ("chrom", "strand", "gene_id", "transcript", "gene", "element", "start", "end", "phase", "incomplete")  # fmt: skip
     for *key, gene, element, start, end, phase, lacking in zip(
         *(chosen[name].tolist() for name in columns), strict=True
     ):
-        own = parts.setdefault(tuple(key), {"exon": [], "CDS": [], "stop_codon": []})
-        own[element].append((start, end, phase, lacking))
-        names.setdefault(tuple(key), gene)
+        pieces = parts.setdefault(tuple(key), {"gene": gene, "exon": [], "CDS": [], "stop_codon": []})
+        pieces[element].append((start, end, phase, lacking))
     found = []
-    for key, own in parts.items():
-        if not own["exon"]:
-            continue
-        chrom, strand, _, name = key
-        exons, stop = (tuple(joined(piece[:2] for piece in own[kind])) for kind in ("exon", "stop_codon"))
+    for (chrom, strand, _, name), pieces in parts.items():
+        exons, stop = (tuple(joined(piece[:2] for piece in pieces[kind])) for kind in ("exon", "stop_codon"))
         # The same line twice is one piece; pieces that overlap otherwise are read one after the other, as ribosomes do.
-        cds = tuple(sorted({piece[:3] for piece in own["CDS"]}))
-        lacking = "".join({piece[3] for piece in own["CDS"]})
-        found.append(
-            Transcript(name, names[key], chrom, strand, exons, cds, stop, lacking, annotation.stop_in_cds)
-        )
+        cds = tuple(sorted({piece[:3] for piece in pieces["CDS"]}))
+        lacking = "".join({piece[3] for piece in pieces["CDS"]})
+        if exons:
+            place = name, pieces["gene"], chrom, strand
+            found.append(Transcript(*place, exons, cds, stop, lacking, annotation.stop_in_cds))
     if not found:
         raise ValueError(
             f"An annotation must have exons to say what a variant does; {annotation.source} has none. Read a GTF or GFF3."
@@ -211,32 +188,30 @@ class _Places:
     """Transcripts, or genes as transcripts of one exon, found by place."""
 
     def __init__(self, several: Iterable[Transcript]) -> None:
-        by_contig: dict[str, list[Transcript]] = {}
+        self._by_contig: dict[str, list[Transcript]] = {}
         for one in sorted(several, key=lambda one: one.exons[0][0]):
-            by_contig.setdefault(canonical_contig(one.chrom), []).append(one)
-        self._by_contig = {}
-        for chrom, group in by_contig.items():
-            starts = np.array([one.exons[0][0] for one in group])
-            # The largest end so far, so that bisection finds those that may reach this far.
-            reached = np.maximum.accumulate([one.exons[-1][1] for one in group])
-            self._by_contig[chrom] = group, starts, reached
+            self._by_contig.setdefault(canonical_contig(one.chrom), []).append(one)
+        self._ends = {
+            chrom: np.array([(one.exons[0][0], one.exons[-1][1]) for one in group]).T
+            for chrom, group in self._by_contig.items()
+        }
 
     def touched(self, chrom: str, low: int, high: int) -> list[Transcript]:
         """Those that have a base of [low, high), by their starts."""
-        if canonical_contig(chrom) not in self._by_contig:
+        chrom = canonical_contig(chrom)
+        if chrom not in self._ends:
             return []
-        group, starts, reached = self._by_contig[canonical_contig(chrom)]
-        first, last = np.searchsorted(reached, low, side="right"), np.searchsorted(starts, high, side="left")
-        return [one for one in group[first:last] if one.exons[-1][1] > low]
+        starts, ends = self._ends[chrom]
+        return [self._by_contig[chrom][row] for row in np.flatnonzero((starts < high) & (ends > low))]
 
 
 class Index:
-    """Transcripts and genes by place, with coding bases once they are asked for; for many questions."""
+    """Transcripts and genes by place, for many questions."""
 
     def __init__(self, annotation: Annotation, reference: Reference) -> None:
         self.reference, self.transcripts = reference, transcripts(annotation)
         self._read: dict[int, tuple[Transcript, str]] = {}
-        self._transcripts = _Places(self.transcripts)
+        self.places = _Places(self.transcripts)
         table = annotation.table[annotation.table["element"] == "gene"]
         columns = (table[name].tolist() for name in ("gene", "chrom", "strand", "start", "end"))
         self._genes = _Places(
@@ -248,32 +223,29 @@ class Index:
         """The table of `consequence`."""
         import pandas as pd
 
-        found = [self._gravest(one) for one in variants]
-        table = pd.DataFrame(found, columns=list(_Found._fields))
-        table.insert(1, "rank", [one.rank for one in found])
+        table = pd.DataFrame([self._gravest(one) for one in variants], columns=list(_Found._fields))
+        table.insert(1, "rank", [SEVERITY.index(name) for name in table["consequence"]])
         return table
 
     def _gravest(self, variant: Variant) -> _Found:
         change = smallest(variant.start, variant.ref, variant.alt)
         # An insertion lies between two bases: it touches both.
         low, high = (change.start, change.end) if change.ref else (change.start - 1, change.start + 1)
-        if inside := self._transcripts.touched(variant.chrom, low, high):
-            return min((self._in(one, change, low, high) for one in inside), key=lambda one: one.rank)
+        if inside := self.places.touched(variant.chrom, low, high):
+            return min(
+                (self._in(one, change, low, high) for one in inside), key=lambda one: SEVERITY.index(one[0])
+            )
         genes = self._genes.touched(variant.chrom, low, high)
         return _Found("intragenic", genes[0].gene) if genes else _Found("intergenic")
 
     def _in(self, one: Transcript, change: Change, low: int, high: int) -> _Found:
-        names = set()
-        protein = codons = ""
+        names, protein, codons = set(), "", ""
         for donor, acceptor in one.introns:
             names |= _splicing(donor, acceptor, one.strand, low, high, inserted=not change.ref)
-        exonic = any(start < high and end > low for start, end in one.exons)
-        if exonic:
+        name = "intron"
+        if any(start < high and end > low for start, end in one.exons):
             name, protein, codons = self._exonic(one, change, low, high)
-            names.add(name)
-        if not exonic or not names:
-            names.add("intron")
-        return _Found(min(names, key=SEVERITY.index), one.gene, one.name, protein, codons)
+        return _Found(min({*names, name}, key=SEVERITY.index), one.gene, one.name, protein, codons)
 
     def _exonic(self, one: Transcript, change: Change, low: int, high: int) -> tuple[str, str, str]:
         if not one.cds:
@@ -284,8 +256,7 @@ class Index:
         one, bases = self._read[id(one)]
         first, last = int(one.coding.min()), int(one.coding.max())
         touched = np.flatnonzero((one.coding >= low) & (one.coding < high))
-        inside = len(touched) >= (1 if change.ref else 2)
-        if not inside:
+        if len(touched) < (1 if change.ref else 2):
             if first <= low and high <= last + 1:
                 return "coding_unknown", "", ""
             early = high <= first + (not change.ref) if one.strand == "+" else low >= last - (not change.ref)
@@ -308,20 +279,18 @@ def _translated(one: Transcript, bases: str, change: Change, touched: np.ndarray
         return "coding_unknown", "", ""  # part of a codon, the rest of which is not annotated
     old, new = bases[begin:end], "".join(letters[begin:end])
     before, after = (_translate(text) for text in (old, new))
-    protein = f"{before}{begin // 3 + 1}{after}" if before != after else ""
-    codons = f"{old}>{new}"
+    protein, codons = f"{before}{begin // 3 + 1}{after}", f"{old}>{new}"
     if "X" in before + after:
         return "coding_unknown", "", codons
     whole = one.first == 0 and "5" not in one.incomplete
+    name = "missense"
     if whole and begin == 0 and old.startswith("ATG") and not new.startswith("ATG"):
-        return "start_lost", protein, codons
-    if before == after:
-        return "synonymous", "", codons
-    if "*" in after and "*" not in before:
-        return "stop_gained", protein, codons
-    if "*" in before and "*" not in after:
-        return "stop_lost", protein, codons
-    return "missense", protein, codons
+        name = "start_lost"
+    elif before == after:
+        name = "synonymous"
+    elif ("*" in after) != ("*" in before):
+        name = "stop_gained" if "*" in after else "stop_lost"
+    return name, protein if before != after else "", codons
 
 
 def _splicing(donor: int, acceptor: int, strand: str, low: int, high: int, *, inserted: bool) -> set[str]:
@@ -334,16 +303,115 @@ def _splicing(donor: int, acceptor: int, strand: str, low: int, high: int, *, in
         return low >= start and high <= end if inserted else low < end and high > start
 
     left, right = ("splice_donor", "splice_acceptor")[:: 1 if strand == "+" else -1]
-    found = set()
-    if touches(donor, donor + _CORE):
-        found.add(left)
-    if touches(acceptor - _CORE, acceptor):
-        found.add(right)
     near = ((donor - _EXON_SIDE, donor + _INTRON_SIDE), (acceptor - _INTRON_SIDE, acceptor + _EXON_SIDE))
-    if any(touches(*stretch) for stretch in near):
-        found.add("splice_region")
-    return found
+    names = {
+        left: touches(donor, donor + _CORE),
+        right: touches(acceptor - _CORE, acceptor),
+        "splice_region": any(touches(*stretch) for stretch in near),
+    }
+    return {name for name, holds in names.items() if holds}
 
 
 def _translate(bases: str) -> str:
     return "".join(CODE.get(bases[at : at + 3], "X") for at in range(0, len(bases), 3))
+
+
+@dataclass(frozen=True)
+class Markov:
+    """A Markov chain over bases, both strands counted together."""
+
+    order: int  # bases that the next one depends on
+    log_probs: np.ndarray  # [4 ** order, 4] of the next base, in nats
+
+    @classmethod
+    def fit(
+        cls,
+        reference: Reference,
+        *,
+        order: int = 8,
+        leave_out: Interval | None = None,
+        pseudocount: float = 0.5,
+    ) -> Markov:
+        """Counts all k-mers of `order` + 1 bases of a reference, on both strands, but for a stretch that is left out."""
+        if not 1 <= order <= 11:
+            raise ValueError(f"order must be 1 to 11 bases; received {order}. Choose one of these.")
+        counts = np.zeros(4 ** (order + 1))
+        for name, length in reference.contigs.items():
+            contig = Contig(reference, name)
+            skipped = leave_out is not None and leave_out.overlaps(Interval(name, 0, length))
+            for start in range(0, length, _BLOCK):
+                bases = codes(contig.bases(start, start + _BLOCK + order)).astype(np.int64)
+                if skipped and leave_out is not None:
+                    bases[max(leave_out.start - start, 0) : max(leave_out.end - start, 0)] = 4
+                kmers, known = _kmers(bases, order + 1)
+                counts += np.bincount(kmers[known], minlength=len(counts))
+        # The same k-mers read on the other strand.
+        counts = counts.reshape((4,) * (order + 1))
+        counts += np.flip(counts, axis=tuple(range(order + 1))).transpose(range(order, -1, -1))
+        counts = counts.reshape(-1, 4) + pseudocount
+        return cls(order, np.log(counts / counts.sum(axis=1, keepdims=True)))
+
+    def llr(self, before: str, ref: str, alt: str, after: str) -> float:
+        """Log p(alternative) - log p(reference) of all k-mers that hold the change, in nats; NaN beside N.
+
+        `before` and `after` are at least `order` bases on either side.
+        """
+        left, right = before[-self.order :], after[: self.order]
+        scores = []
+        for allele in (alt, ref):
+            kmers, known = _kmers(codes(left + allele + right).astype(np.int64), self.order + 1)
+            if not known.all() or not len(kmers):
+                return float("nan")
+            scores.append(self.log_probs.reshape(-1)[kmers].sum())
+        return float(scores[0] - scores[1])
+
+
+def _kmers(bases: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Number of each k-mer of `size` bases, and whether it holds no N."""
+    count = max(len(bases) - size + 1, 0)
+    kmers, known = np.zeros(count, np.int64), np.ones(count, bool)
+    for place in range(size):
+        part = bases[place : place + count]
+        kmers = kmers * 4 + np.minimum(part, 3)
+        known &= part < 4
+    return kmers, known
+
+
+def baselines(
+    table: pd.DataFrame, reference: Reference, annotation: Annotation, *, markov: Markov | None = None
+) -> pd.DataFrame:
+    """Numbers that need no model, one row a variant of the table, higher where harm or change is more likely.
+
+    Columns: the six of `consequence`; `severity`, minus its rank; `transition` and `cpg_transition`, 0 or 1; `gc`, the
+    share of G and C in 101 bp around; and `markov_llr`, with the sign of `llr`, from 9-mers of the reference if `markov` is
+    None. `table` has chrom, pos (1-based), ref and alt that agree with the reference.
+    """
+    import pandas as pd
+
+    chain = markov if markov is not None else Markov.fit(reference)
+    result = consequence(table, annotation, reference).set_index(table.index)
+    contigs = {name: Contig(reference, str(name)) for name in table["chrom"].unique()}
+    rows = []
+    for row in table[["chrom", "pos", "ref", "alt"]].itertuples(index=False):
+        contig = contigs[row.chrom]
+        change = smallest(int(row.pos) - 1, row.ref.upper(), row.alt.upper())
+        before = contig.bases(change.start - chain.order, change.start)
+        after = contig.bases(change.end, change.end + chain.order)
+        around = contig.bases(change.start - GC_WINDOW // 2, change.end + GC_WINDOW // 2)
+        known = len(around) - around.count("N")
+        transition = {change.ref, change.alt} in ({"A", "G"}, {"C", "T"})
+        cpg = (change.ref == "C" and after[:1] == "G") or (change.ref == "G" and before[-1:] == "C")
+        rows.append((
+            float(transition), float(transition and cpg), (around.count("G") + around.count("C")) / known if known else np.nan,
+            chain.llr(before, change.ref, change.alt, after),
+        ))  # fmt: skip
+    result["severity"] = -result["rank"].astype(float)
+    return pd.concat(
+        [
+            result,
+            pd.DataFrame(
+                rows, table.index, ["transition", "cpg_transition", "gc", "markov_llr"], dtype=float
+            ),
+        ],
+        axis=1,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ntviz import statistics
 from ntviz.environment import encoding_of
+from ntviz.variants.options import check
 from ntviz.variants.vcf import VcfFile
 
 if TYPE_CHECKING:
@@ -24,19 +25,13 @@ HARM = {
     **dict.fromkeys(("transition", "cpg_transition"), -1),
 }
 """What a higher value of a score or baseline is held to mean: 1 graver, -1 less grave. Decided before looking."""
-_EVALUATED = (
-    *("stratum", "score", "statistic", "value", "low", "high", "null_low", "null_high"),
-    *("difference", "difference_low", "difference_high", "n", "positives", "groups", "missing", "note"),
-)
+_EVALUATED = "stratum score statistic value low high null_low null_high difference difference_low difference_high n positives groups missing note"
 _BY_CLASS = (
-    *("score", "consequence", "n", "case_q1", "case_median", "case_q3"),
-    *("control_q1", "control_median", "control_q3", "difference", "low", "high", "auroc"),
-    *("raw", "raw_low", "raw_high", "matched", "matched_low", "matched_high", "note"),
+    "score consequence n case_q1 case_median case_q3 control_q1 control_median control_q3 difference low high auroc raw raw_low "
+    "raw_high matched matched_low matched_high note"
 )
-SMALLEST = 30
-"""Variants of a stratum; smaller ones are not shown."""
-FEWEST = 10
-"""Variants of the rarer label of a stratum; fewer are not shown."""
+SMALLEST, FEWEST = 30, 10
+"""Variants of a stratum, and of the rarer label in it; smaller ones are not shown."""
 
 
 def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -67,11 +62,9 @@ def _numbers(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarra
     """Both float64 of one length, without missing values. Text is none, not even "0", as bool("0") is True."""
     arrays = np.asarray(first), np.asarray(second)
     try:
-        if any(
-            values.dtype.kind in "US" or isinstance(values.flat[0], str) for values in arrays if values.size
-        ):
+        if any(part.dtype.kind in "US" or isinstance(part.flat[0], str) for part in arrays if part.size):
             raise ValueError("text")
-        one, other = (values.astype(float) for values in arrays)
+        one, other = (part.astype(float) for part in arrays)
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Labels and scores must be numbers or booleans, none missing; received {error}. Convert them, such as by label == 'pathogenic'."
@@ -90,17 +83,9 @@ def _numbers(first: ArrayLike, second: ArrayLike) -> tuple[np.ndarray, np.ndarra
 
 
 def evaluate(
-    table: pd.DataFrame,
-    label: str,
-    scores: Mapping[str, int],
-    *,
-    groups: str = "gene",
-    strata: str | None = None,
-    baseline: str | None = None,
-    bootstrap: int = 1_000,
-    permutations: int = 200,
-    seed: int = 0,
-) -> pd.DataFrame:
+    table: pd.DataFrame, label: str, scores: Mapping[str, int], *, groups: str = "gene", strata: str | None = None,
+    baseline: str | None = None, bootstrap: int = 1_000, permutations: int = 200, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """How well scores order a label, one row a stratum, score and statistic.
 
     All scores of a stratum are compared on the same variants: those that have every one of them. Intervals are of a
@@ -113,8 +98,6 @@ def evaluate(
 
     Parameters
     ----------
-    table
-        One row a variant.
     label
         Column: 0 and 1 for AUROC and AUPRC; other numbers, such as a measured effect, for a rank correlation. Rows
         without are left out.
@@ -126,39 +109,68 @@ def evaluate(
         Column whose values are looked at one by one, beside all rows together.
     baseline
         One of the scores.
-    bootstrap, permutations
-        Draws.
     """
     import pandas as pd
 
     wanted = [label, *scores, *([groups] if groups in table else []), *([strata] if strata else [])]
-    missing = [name for name in wanted if name not in table]
-    if missing or (baseline is not None and baseline not in scores):
-        raise ValueError(
-            f"Label, scores, strata and baseline must be columns of the table, the baseline one of the scores; received "
-            f"{(missing or [baseline])[0]!r} among {', '.join(map(str, table.columns))}. Name one of these."
-        )
-    if any(direction not in (1, -1) for direction in scores.values()):
-        raise ValueError(
-            f"A direction must be 1 or -1; received {dict(scores)}. Decide it before looking at labels."
-        )
+    missing = [name for name in wanted if name not in table] or [baseline] * (baseline not in (None, *scores))
+    columns = ", ".join(map(str, table.columns))
+    check(
+        (not missing, "Label, scores, strata and baseline must be columns of the table, the baseline one of the scores", (missing or [""])[0],
+         f"Name one of {columns}."),
+        (set(scores.values()) <= {1, -1}, "A direction must be 1 or -1", dict(scores), "Decide it before looking at labels."),
+    )  # fmt: skip
     labelled = table[table[label].notna()]
     try:
-        known = np.isfinite(labelled[label].to_numpy(float))
+        infinite = ~np.isfinite(labelled[label].to_numpy(float))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"Labels must be numbers, 0 and 1 or a measured effect; column {label!r} holds text ({error}). Convert it, such as by == 'pathogenic'."
         ) from error
-    if not known.all():
+    if infinite.any():
         raise ValueError(
-            f"Labels must be finite; {int((~known).sum()):,} of column {label!r} are infinite. Leave these rows out."
+            f"Labels must be finite; {int(infinite.sum()):,} of column {label!r} are infinite. Leave these rows out."
         )
     parts = {"all": labelled}
     if strata:
         parts |= {str(name): part for name, part in labelled.groupby(strata, sort=True)}
-    options = (label, scores, groups, baseline, bootstrap, permutations, seed)
-    rows = [row for name, part in parts.items() for row in _stratum(name, part, *options)]
-    return pd.DataFrame(rows, columns=list(_EVALUATED))
+
+    def stratum(name: str, part: pd.DataFrame) -> Iterator[dict[str, Any]]:
+        values = np.stack([part[score].to_numpy(float) * direction for score, direction in scores.items()])
+        given = np.asarray(np.isfinite(values).all(axis=0))
+        labels, values = part[label].to_numpy(float)[given], values[:, given]
+        binary = set(np.unique(part[label].to_numpy(float))) <= {0.0, 1.0}
+        positives = int(labels.sum()) if binary else 0
+        counts = {"n": len(labels), "positives": positives, "missing": len(part) - len(labels)}
+        rarer = min(positives, len(labels) - positives) if binary else len(labels)
+        if len(labels) < SMALLEST or rarer < FEWEST:
+            note = f"not shown: {len(labels)} variants" + (f", {rarer} of the rarer label" if binary else "")
+            yield {"stratum": name, "score": "", "statistic": "", **counts, "note": note}
+            return
+        measures = (
+            {"AUROC": statistics.auroc, "AUPRC": statistics.auprc}
+            if binary
+            else {"Spearman": statistics.spearman}
+        )
+        rng = np.random.default_rng(seed)
+        named = part[groups].fillna("").to_numpy()[given] if groups in part else [""] * len(labels)
+        draws, known = _draws(named, bootstrap, rng)
+        shuffles = [rng.permutation(len(labels)) for _ in range(permutations)]
+        against = None if baseline is None else list(scores).index(baseline)
+        for statistic, measure in measures.items():
+            value = [measure(labels, one) for one in values]
+            again = np.array([[measure(labels[draw], one[draw]) for draw in draws] for one in values])
+            for place, score in enumerate(scores):
+                null = [measure(labels[shuffle], values[place]) for shuffle in shuffles]
+                row = {"stratum": name, "score": score, "statistic": statistic, "value": value[place]}
+                row |= _ends("", again[place]) | _ends("null_", null)
+                if against is not None and place != against:
+                    row["difference"] = value[place] - value[against]
+                    row |= _ends("difference_", again[place] - again[against])
+                yield row | counts | {"groups": known, "note": ""}
+
+    rows = [row for one in parts.items() for row in stratum(*one)]
+    return pd.DataFrame(rows, columns=_EVALUATED.split())
 
 
 def brief(evaluated: pd.DataFrame) -> pd.DataFrame:
@@ -170,65 +182,15 @@ def brief(evaluated: pd.DataFrame) -> pd.DataFrame:
 
     columns: dict[str, dict[str, str]] = {}
     for row in evaluated[evaluated["note"].eq("") & evaluated["statistic"].ne("AUPRC")].to_dict("records"):
-        known = row["value"] == row["value"]
-        said = f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})" if known else "does not vary"
-        columns.setdefault(f"{row['stratum']} ({row['n']:,})", {})[row["score"]] = said
+        interval = f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        text = interval if row["value"] == row["value"] else "does not vary"
+        columns.setdefault(f"{row['stratum']} ({row['n']:,})", {})[row["score"]] = text
     table = pd.DataFrame(columns)
     small = evaluated[evaluated["note"].ne("")]
     table.attrs["not_shown"] = [
         f"{row.stratum} {row.note.removeprefix('not shown: ')}" for row in small.itertuples()
     ]
     return table
-
-
-def _stratum(
-    name: str,
-    part: pd.DataFrame,
-    label: str,
-    scores: Mapping[str, int],
-    groups: str,
-    baseline: str | None,
-    bootstrap: int,
-    permutations: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    values = np.stack([part[score].to_numpy(float) * direction for score, direction in scores.items()])
-    given = np.asarray(np.isfinite(values).all(axis=0))
-    labels = part[label].to_numpy(float)[given]
-    values = values[:, given]
-    binary = set(np.unique(part[label].to_numpy(float))) <= {0.0, 1.0}
-    measures = (
-        {"AUROC": statistics.auroc, "AUPRC": statistics.auprc}
-        if binary
-        else {"Spearman": statistics.spearman}
-    )
-    counts = {
-        "n": len(labels),
-        "positives": int(labels.sum()) if binary else 0,
-        "missing": len(part) - len(labels),
-    }
-    rarer = min(counts["positives"], len(labels) - counts["positives"]) if binary else len(labels)
-    if len(labels) < SMALLEST or rarer < FEWEST:
-        note = f"not shown: {len(labels)} variants" + (f", {rarer} of the rarer label" if binary else "")
-        return [{"stratum": name, "score": "", "statistic": "", **counts, "note": note}]
-    rng = np.random.default_rng(seed)
-    named = part[groups].fillna("").to_numpy()[given] if groups in part else [""] * len(labels)
-    draws, known = _draws(named, bootstrap, rng)
-    shuffles = [rng.permutation(len(labels)) for _ in range(permutations)]
-    against = None if baseline is None else list(scores).index(baseline)
-    rows = []
-    for statistic, measure in measures.items():
-        own = [measure(labels, one) for one in values]
-        again = np.array([[measure(labels[draw], one[draw]) for draw in draws] for one in values])
-        for place, score in enumerate(scores):
-            null = [measure(labels[shuffle], values[place]) for shuffle in shuffles]
-            row = {"stratum": name, "score": score, "statistic": statistic, "value": own[place]}
-            row |= _ends("", again[place]) | _ends("null_", null)
-            if against is not None and place != against:
-                row["difference"] = own[place] - own[against]
-                row |= _ends("difference_", again[place] - again[against])
-            rows.append(row | counts | {"groups": known, "note": ""})
-    return rows
 
 
 def _draws(groups: Iterable[object], draws: int, rng: np.random.Generator) -> tuple[list[np.ndarray], int]:
@@ -252,14 +214,8 @@ def severity(
     its interval over genes, and `auroc` of cases against controls in the score's direction. The row "rank correlation"
     of each score holds Spearman's correlation with severity over the cases, `raw`, and of `case - control`, `matched`.
 
-    Parameters
-    ----------
-    table
-        As from `variants.simulate`, with the scores added.
-    scores
-        Columns, and their direction: 1 if higher is held to be graver.
-    bootstrap
-        Draws of genes.
+    `table` is as from `variants.simulate`, with the scores added; `scores` are columns, and their direction: 1 if higher
+    is held to be graver.
     """
     import pandas as pd
 
@@ -300,10 +256,8 @@ def severity(
             row[name] = statistics.spearman(values, rank)
             row |= _ends(f"{name}_", [statistics.spearman(values[draw], rank[draw]) for draw in draws])
         rows.append(row)
-    return pd.DataFrame(rows, columns=list(_BY_CLASS))
+    return pd.DataFrame(rows, columns=_BY_CLASS.split())
 
-
-# Known effects --------------------------------------------------------------------------------------------------------
 
 _CODES = dict(zip("02345", ("uncertain_significance", "benign", "likely_benign", "likely_pathogenic", "pathogenic"), strict=True))  # fmt: skip
 """Verdicts of ClinVar's VCFs before October 2017."""

@@ -9,7 +9,8 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     from ntviz.variants.splice import SpliceScorer
 
+    AnyScorer = Scorer | SpliceScorer
+
 PIECE = 500
 """Records that are scored, and kept, at once."""
 AGREEMENT = 0.95
@@ -40,57 +43,38 @@ AGREEMENT = 0.95
 _CHUNK = 2_000  # rows of a notebook's table at once
 _MANY = 20  # REF compared; of fewer, each row says it
 _ROWS = 25_000  # of the parquet, held before they are written
+_UNSORTED = "the records are not sorted by position, or those of a contig not side by side"
+_FAR = "htslib cannot index it: a line is no record, or a POS or END beyond what an index reaches"
 _OTHER = {"GRCh37": "GRCh38", "GRCh38": "GRCh37"}
 
 
-# A table --------------------------------------------------------------------------------------------------------------
-
-
 def score(
-    model: DNAModel,
-    reference: Reference,
-    what: Variant | str | Path | Iterable[Variant | str] | pd.DataFrame,
-    *,
-    background: Any = None,
-    progress: str | None = "variants",
-    **options: Any,
-) -> pd.DataFrame:
+    model: DNAModel, reference: Reference, what: Variant | str | Path | Iterable[Variant | str] | pd.DataFrame, *,
+    background: Any = None, progress: str | None = "variants", **options: Any,
+) -> pd.DataFrame:  # fmt: skip
     """One row an allele, in the order given: chrom, pos (1-based), id, ref, alt, status, kind, method, note, and scores.
 
     Parameters
     ----------
     model
         Any `models.DNAModel` with a mask, or a splice network.
-    reference
-        Bases.
     what
         A variant or several, as `Variant` or text ("chr20:43042364 C>T"); a DataFrame with the columns chrom, pos
         (1-based), ref, alt and perhaps id, whose other columns are kept; or the path of a .tsv, .csv or .parquet
         with these. A VCF keeps its form in `variants.score_file`.
     background
         From `variants.background`; adds percentiles.
-    progress
-        Name of the progress bar; None for none.
     options
         Of `Options`: scores, frames, place, window, layer, region, both_strands, on_mismatch. Of `SpliceScorer` for a splice network:
         annotation (an `Annotation`, or the path of one), distance, mask, on_mismatch.
 
-    Raises
-    ------
-    ValueError, TypeError
-        The table lacks a column, the file is of another kind, an option is unknown, or a single variant given as text
-        is none. What is wrong with one row of many is its status.
-
-    Warns
-    -----
-    UserWarning
-        REF, or names of variants or contigs, speak for another assembly than the reference's.
+    A ValueError or TypeError is of the table, an option, or a single variant given as text; what is wrong with one row of many is
+    its status. A UserWarning says that REF, or names of variants or contigs, speak for another assembly than the reference's.
 
     Examples
     --------
     The llr of a deletion of 1 bp by hand: in windows of 15 tokens, ceil(1/6) + 1 = 2 of them, each masked by itself.
 
-    >>> import numpy as np
     >>> from dataclasses import replace
     >>> from ntviz import data, models
     >>> from ntviz.genome import Interval
@@ -113,19 +97,18 @@ def score(
     >>> by_hand = (pll(same_begin, 7) - pll(ref, 7) + pll(same_end, 6) - pll(ref, 6)) / 2
     >>> text = f"chr20:{at}:{bases(at - 1, at + 1)}>{bases(at - 1, at)}"
     >>> row = score(model, reference, text, scores="llr", window=90, both_strands=False, progress=None).iloc[0]
-    >>> text, row["kind"], row["method"], bool(abs(row["llr"] - by_hand) < 1e-4), round(float(by_hand), 2)
-    ('chr20:43042360:AG>A', 'deletion', 'pll', True, -0.77)
+    >>> text, row["method"], bool(abs(row["llr"] - by_hand) < 1e-4), round(float(by_hand), 2)
+    ('chr20:43042360:AG>A', 'pll', True, -0.77)
     """
     scorer = scorer_of(model, reference, background=background, **options)
     table = Table.of(what)
-    summary = Summary(Path(), Path(), (1, 1), survey(table), reference.assembly)
-    made = [(one, scorer.score(one.alleles, what=progress)) for one in pieces(table, _CHUNK)]
-    for one, scored in made:
-        summary.count(one, scored)
+    summary = Summary(Path(), (1, 1), survey(table), reference.assembly)
+    scored = ((one, scorer.score(one.alleles, what=progress)) for one in pieces(table, _CHUNK))
+    made = [(one, summary.count(one, result)) for one, result in scored]
     for doubt in summary.doubts if summary.checked >= _MANY or summary.survey.assemblies else []:
         environment.tell(doubt)
         warnings.warn(doubt, stacklevel=2)
-    result = _filled(table, scorer, summary.survey, made)
+    result = _filled(table, scorer, made)
     result.attrs.update(scoring=scorer.about, sequences=scorer.sequences)
     return result
 
@@ -137,7 +120,7 @@ def scorer_of(
     background: Any = None,
     batch_tokens: int = BATCH_TOKENS,
     **options: Any,
-) -> Scorer | SpliceScorer:
+) -> AnyScorer:
     """The scorer that fits a model; see `score` for the options."""
     if not isinstance(model, SplicePredictor):
         return Scorer(model, reference, Options(**options), background=background, batch_tokens=batch_tokens)
@@ -146,24 +129,18 @@ def scorer_of(
 
     genes = options.pop("annotation", None)
     if genes is None:
-        raise ValueError(
-            "A splice network must be told the genes; received no annotation=. Pass a GTF or GFF3, or "
-            "annotation.read(data.bundle('genes'))."
-        )
+        advice = "Pass a GTF or GFF3, or annotation.read(data.bundle('genes'))."
+        raise ValueError(f"A splice network must be told the genes; received no annotation=. {advice}")
     if not isinstance(genes, annotation.Annotation):
         options.setdefault("annotation_name", Path(genes).name)
         genes = annotation.read(genes)
     return SpliceScorer(model, reference, genes, **options)
 
 
-# What became of it ----------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class Summary:
-    """What became of a file, for the person who asked: `text` says it in words, `warnings` what is to be known of it."""
+    """What became of a file: `text` says it in words, `warnings` what is to be known of it."""
 
-    path: Path
     out: Path
     shard: tuple[int, int]
     survey: Survey
@@ -176,8 +153,7 @@ class Summary:
     long: int = 0  # insertions and deletions above 50 bp that have a score
     written: list[Path] = field(default_factory=list)  # none of a shard
     reason: str = ""  # why there is no index
-    elsewhere: int = 0  # pieces of other shards that are there
-    missing: int = 0  # and that are not
+    missing: int = 0  # pieces of other shards that are not there yet
     sequences: int = 0  # that the model read in this run
     seconds: float = 0.0
 
@@ -191,19 +167,23 @@ class Summary:
         """Share of REF that are the reference's; nan where none could be compared."""
         return self.agree / self.checked if self.checked else float("nan")
 
-    def count(self, one: Piece, scored: Scored) -> None:
-        """Adds a piece."""
-        self.statuses.update(_statuses(one, scored, self.survey))
-        at = 0
+    def count(self, one: Piece, scored: Scored) -> Scored:
+        """Adds a piece, and gives it back with the duplicates of the whole file among its statuses."""
+        places, duplicates = one.places, self.survey.duplicates
+        statuses = [
+            "duplicate" if status == "ok" and place in duplicates else status
+            for status, place in zip(scored.statuses, places, strict=True)
+        ]
+        self.statuses.update(statuses)
         for record in one.records:
             if record.problem or not record.alts:
                 self.statuses["malformed" if record.problem else "missing"] += 1
-            elif (agrees := scored.ref_agrees[at]) is not None:
-                self.checked += 1
-                self.agree += agrees
-            at += len(record.alts)
+        first = (agree for agree, (_, number) in zip(scored.ref_agrees, places, strict=True) if number == 0)
+        agrees = [agree for agree in first if agree is not None]
+        self.checked, self.agree = self.checked + len(agrees), self.agree + sum(agrees)
         self.scored += int(np.isfinite(scored.values).any(axis=1).sum())
         self.long += sum(f"above {LONG_INDEL} bp" in note for note in scored.notes)
+        return replace(scored, statuses=statuses)
 
     @property
     def text(self) -> str:
@@ -227,124 +207,70 @@ class Summary:
     @property
     def doubts(self) -> list[str]:
         """What speaks for another assembly than the reference's."""
-        said = []
+        doubts = []
         if self.checked and self.agreement < AGREEMENT:
             here = f" ({self.assembly})" if self.assembly else ""
             other = f" ({_OTHER[self.assembly]})" if self.assembly in _OTHER else ""
-            said.append(
+            doubts.append(
                 f"{100 * self.agreement:.0f} % of REF agree with the reference{here}, {self.agree:,} of {self.checked:,}: is "
                 f"this another assembly{other}?"
             )
-        for other, (count, first) in self.survey.assemblies.items():
-            if self.assembly not in (None, other):
-                said.append(
-                    f"{_count(count, 'record')} of {other} by ID or contig, such as {first}, and the reference is "
-                    f"{self.assembly}: take a reference of {other}, or convert the positions."
-                )
-        return said
+        return doubts + [
+            f"{_count(count, 'record')} of {other} by ID or contig, such as {first}, and the reference is "
+            f"{self.assembly}: take a reference of {other}, or convert the positions."
+            for other, (count, first) in self.survey.assemblies.items()
+            if self.assembly not in (None, other)
+        ]
 
     @property
     def warnings(self) -> list[str]:
         """What is to be known of the file and its scores, such as lines that cannot be read."""
-        said = self.doubts
-        if lines := self.survey.malformed_lines:
-            shown = "; ".join(f"line {line:,}: {why}" for line, why in self.survey.malformed)
-            more = lines - len(self.survey.malformed)
-            also = f"; and {more:,} more" if more else ""
-            said.append(f"{_count(lines, 'line')} that cannot be read, passed on unchanged: {shown}{also}")
+        notes, surveyed = self.doubts, self.survey
+        if lines := surveyed.malformed_lines:
+            shown = "; ".join(f"line {line:,}: {why}" for line, why in surveyed.malformed)
+            more = f"; and {more:,} more" if (more := lines - len(surveyed.malformed)) else ""
+            notes.append(f"{_count(lines, 'line')} that cannot be read, passed on unchanged: {shown}{more}")
         if self.long:
-            count = _count(self.long, "insertion or deletion", "insertions or deletions")
-            said.append(f"{count} above {LONG_INDEL} bp: read their scores with caution.")
-        if self.survey.blank_lines:
-            said.append(f"{_count(self.survey.blank_lines, 'blank line')} left out.")
-        if self.survey.crlf:
-            said.append("Lines ended in CR LF; they end in LF now.")
+            notes.append(
+                f"{self.long:,} insertions or deletions above {LONG_INDEL} bp: read their scores with caution."
+            )
+        if surveyed.blank_lines:
+            notes.append(f"{_count(surveyed.blank_lines, 'blank line')} left out.")
+        if surveyed.crlf:
+            notes.append("Lines ended in CR LF; they end in LF now.")
         if self.reason:
-            said.append(f"{self.out.name} has no index: {self.reason}.")
-        return said
+            notes.append(f"{self.out.name} has no index: {self.reason}.")
+        return notes
 
 
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _statuses(one: Piece, scored: Scored, surveyed: Survey) -> list[str]:
-    """The statuses of a piece's alleles, as the whole file has them."""
-    places = [
-        (row, alternative)
-        for row, record in enumerate(one.records, one.first)
-        for alternative in range(len(record.alts))
-    ]
-    return [
-        "duplicate" if status == "ok" and place in surveyed.duplicates else status
-        for status, place in zip(scored.statuses, places, strict=True)
-    ]
-
-
-def _rows(one: Piece, scored: Scored, surveyed: Survey) -> pd.DataFrame:
-    """One row an allele of a piece: where it stands, what became of it, and its scores."""
-    import pandas as pd
-
-    places = [
-        (record.chrom, record.pos, record.id, record.ref, alt, row, record.line, alternative)
-        for row, record in enumerate(one.records, one.first)
-        for alternative, alt in enumerate(record.alts)
-    ]
-    # Bytes that are no UTF-8 become question marks here; the VCF keeps them.
-    places = [
-        [cell.encode("utf-8", "replace").decode() if isinstance(cell, str) else cell for cell in row]
-        for row in places
-    ]
-    columns = ["chrom", "pos", "id", "ref", "alt", "record", "line", "alternative"]
-    words = {
-        "status": _statuses(one, scored, surveyed),
-        "kind": scored.kinds,
-        "method": scored.methods,
-        "note": scored.notes,
-    }
-    tables = [
-        pd.DataFrame(places, columns=columns),
-        pd.DataFrame(words),
-        pd.DataFrame(scored.values, columns=list(scored.columns)),
-    ]
-    return pd.concat(tables, axis=1)
-
-
-def _filled(
-    table: Table, scorer: Scorer | SpliceScorer, surveyed: Survey, made: Iterable[tuple[Piece, Scored]]
-) -> pd.DataFrame:
+def _filled(table: Table, scorer: AnyScorer, made: Iterable[tuple[Piece, Scored]]) -> pd.DataFrame:
     """The rows of a table with statuses and scores, from its pieces."""
     import pandas as pd
 
-    words = pd.DataFrame("", index=range(table.records), columns=["status", "kind", "method", "note"])
+    words = np.full((table.records, 4), "", object)
     values = np.full((table.records, len(scorer.columns)), np.nan)
     for one, scored in made:
-        rows = _rows(one, scored, surveyed)
-        words.iloc[rows["record"]] = rows[words.columns].to_numpy()
-        values[rows["record"]] = scored.values
-        for number, record in enumerate(one.records, one.first):
+        rows = [row for row, _ in one.places]
+        texts = scored.statuses, scored.kinds, scored.methods, scored.notes
+        words[rows], values[rows] = np.array(texts, object).T, scored.values
+        for row, record in enumerate(one.records, one.first):
             if record.problem:
-                words.loc[number, ["status", "note"]] = "malformed", record.problem
-    return table.scored(words, pd.DataFrame(values, columns=list(scorer.columns)))
-
-
-# A file ---------------------------------------------------------------------------------------------------------------
+                words[row] = "malformed", "", "", record.problem
+    return table.scored(
+        pd.DataFrame(words, columns=["status", "kind", "method", "note"], dtype=str),
+        pd.DataFrame(values, columns=list(scorer.columns)),
+    )
 
 
 def score_file(
-    path: str | Path,
-    out: str | Path,
-    scorer: Scorer | SpliceScorer,
-    *,
-    shard: tuple[int, int] = (1, 1),
-    cache: str | Path | None = None,
-    table: str | Path | None = None,
-    with_table: bool = True,
-    piece: int = PIECE,
-    overwrite: bool = False,
-    what: str | None = "variants",
-    command: str = "",
-) -> Summary:
+    path: str | Path, out: str | Path, scorer: AnyScorer, *, shard: tuple[int, int] = (1, 1), cache: str | Path | None = None,
+    table: str | Path | None = None, with_table: bool = True, piece: int = PIECE, overwrite: bool = False,
+    what: str | None = "variants", command: str = "",
+) -> Summary:  # fmt: skip
     """Scores a VCF: the same records in the same order with scores in their INFO, an index, and a parquet of alleles.
 
     Of a table (.tsv, .csv, .parquet) the same rows come out, in the same order, with the columns of `variants.score`.
@@ -358,24 +284,16 @@ def score_file(
         A VCF: plain, gzip or bgzip; or a table.
     out
         Where to; bgzip and an index if the name ends in .gz, plain text otherwise. Tables become tables, of any of the three kinds.
-    scorer
-        What is scored, and how.
     shard
         (i, n) from 1: only every n-th piece is scored, and nothing is written but pieces. When all shards are done, the
-        run without a shard writes `out`. With 1 of 1 everything is done at once.
+        run without a shard writes `out`.
     cache
         Folder of pieces, kept; None uses `out` + ".parts" and removes it in the end. Pieces are found by what they
         follow from (weights, tokens, bases, options), never by names.
-    table
-        Where the parquet of alleles goes; None puts that of a VCF beside `out`, and makes none of a table.
-    with_table
-        Whether there is one.
-    piece
-        Records of a piece.
+    table, with_table
+        Where the parquet of alleles goes, and whether there is one; None puts that of a VCF beside `out`, and makes none of a table.
     overwrite
         Whether `out` may be there already. That of a run which did not end may always.
-    what
-        Name of the progress bar; None for none.
     command
         Put into the header.
 
@@ -390,58 +308,53 @@ def score_file(
     check_output(path, out, table, overwrite=overwrite)
     storage.share(0, shard)
     surveyed = survey(path)
-    summary = Summary(path, out, shard, surveyed, scorer.reference.assembly)
+    summary = Summary(out, shard, surveyed, scorer.reference.assembly)
     target = Output(out, None if cache is None else Path(cache))
     target.begin(overwrite=overwrite)
-    kept = target.pieces()
-    total = -(-surveyed.records // piece)
-    mine = storage.share(total, shard)
+    kept, mine = target.pieces(), storage.share(-(-surveyed.records // piece), shard)
     records = sum(min(piece, surveyed.records - number * piece) for number in mine)
     progress = nullcontext() if what is None else environment.progress(total=records, what=what)
-    with opened(path) as file, progress as bar:
-        for one in pieces(file, piece):
-            if one.number in mine:
-                try:
-                    summary.count(one, _scored(kept, scorer, one))
-                except Mismatch:
-                    # Asked to fail: nothing is to be there then.
-                    shutil.rmtree(target.work, ignore_errors=True)
-                    raise
-                if bar is not None:
-                    bar.update(len(one.records))
-            elif kept.file(_name(scorer, one)).exists():
-                summary.elsewhere += 1
-    summary.sequences = scorer.sequences
-    if shard == (1, 1):
-        stem = out.name.removesuffix(".gz").removesuffix(".vcf")
-        beside = None if path.suffix in TABLES else out.with_name(f"{stem}.parquet")
-        parquet = (Path(table) if table is not None else beside) if with_table else None
-        with opened(path) as file, _parquet(parquet, scorer.columns) as add:
+    stem = out.name.removesuffix(".gz").removesuffix(".vcf")
+    beside = None if path.suffix in TABLES else out.with_name(f"{stem}.parquet")
+    parquet = (Path(table) if table is not None else beside) if with_table and shard == (1, 1) else None
+    alleles = nullcontext(None) if parquet is None else _parquet(parquet, scorer.columns)
+    try:
+        with opened(path) as file, alleles as add, progress as bar:
 
             def made() -> Iterator[tuple[Piece, Scored]]:
-                """The pieces as they were kept, whose alleles go into the parquet on the way."""
+                """The pieces of this shard, scored; what is missing of others is counted."""
                 for one in pieces(file, piece):
-                    scored = _scored(kept, scorer, one)
-                    if parquet is not None:
-                        add(_rows(one, scored, surveyed))
+                    if one.number not in mine:
+                        summary.missing += not kept.file(_name(scorer, one)).exists()
+                        continue
+                    scored = summary.count(one, _scored(kept, scorer, one))
+                    if add is not None:
+                        add(one, scored)
+                    if bar is not None:
+                        bar.update(len(one.records))
                     yield one, scored
 
-            if isinstance(file, Table):
-                summary.written = [storage.write_table(_filled(file, scorer, surveyed, made()), out)]
+            if shard != (1, 1):
+                for _ in made():
+                    pass
+            elif isinstance(file, Table):
+                summary.written = [storage.write_table(_filled(file, scorer, made()), out)]
             else:
-                header = file.header.with_info(
-                    scorer.info_lines(),
-                    _meta_lines(scorer, command),
-                    {name: _length(scorer.reference, name) for name in surveyed.contigs},
-                )
-                written = vcf.write(out, header, _annotated(made(), scorer, surveyed))
-                summary.written = [out, *([written.index] if written.index else [])]
-                summary.reason = written.reason
+                contigs = {name: _length(scorer.reference, name) for name in surveyed.contigs}
+                header = file.header.with_info(scorer.info_lines(), _meta_lines(scorer, command), contigs)
+                index = vcf.write(out, header, _annotated(made(), scorer))
+                summary.written = [out] if index is None else [out, index]
+                if index is None:
+                    why = _FAR if surveyed.is_sorted else _UNSORTED
+                    summary.reason = why if out.suffix == ".gz" else "plain text has no index"
+    except Mismatch:
+        # Asked to fail: nothing is to be there then.
+        shutil.rmtree(target.work, ignore_errors=True)
+        raise
+    if shard == (1, 1):
         summary.written += [parquet] if parquet else []
         target.end()
-    else:
-        summary.missing = total - len(mine) - summary.elsewhere
-    summary.seconds = time.monotonic() - begun
+    summary.sequences, summary.seconds = scorer.sequences, time.monotonic() - begun
     return summary
 
 
@@ -449,59 +362,49 @@ def check_output(path: Path, out: Path, table: str | Path | None = None, *, over
     """Refuses an output that is the input, of another kind, or there already from a run that ended."""
     if (path.suffix in TABLES) != (out.suffix in TABLES):
         kind, ends = ("A table", TABLES) if path.suffix in TABLES else ("A VCF", (".vcf", ".vcf.gz"))
-        raise ValueError(
-            f"{kind} of variants must go to {' or '.join(ends)}; received {out.name} for {path.name}. Choose another name."
-        )
-    if table is not None and Path(table).absolute() in (out.absolute(), path.absolute()):
-        raise ValueError(
-            f"The parquet of alleles must be a file of its own; received {table} twice. Choose another name."
-        )
-    if out.exists() and path.exists() and out.samefile(path):
-        raise ValueError(
-            f"The output must be another file than the input; received {out} for both. Choose another name."
-        )
-    Output(out).check(overwrite=overwrite)
+        must, came = f"{kind} of variants must go to {' or '.join(ends)}", f"{out.name} for {path.name}"
+    elif table is not None and Path(table).absolute() in (out.absolute(), path.absolute()):
+        must, came = "The parquet of alleles must be a file of its own", f"{table} twice"
+    elif out.exists() and path.exists() and out.samefile(path):
+        must, came = "The output must be another file than the input", f"{out} for both"
+    else:
+        Output(out).check(overwrite=overwrite)
+        return
+    raise ValueError(f"{must}; received {came}. Choose another name.")
 
 
-def _name(scorer: Scorer | SpliceScorer, one: Piece) -> str:
+def _name(scorer: AnyScorer, one: Piece) -> str:
     """Of a piece: what its numbers follow from; raised in front when the way of keeping them changes."""
     return f"2-{scorer.identity(one.alleles)}"
 
 
-def _scored(kept: Pieces, scorer: Scorer | SpliceScorer, one: Piece) -> Scored:
+def _scored(kept: Pieces, scorer: AnyScorer, one: Piece) -> Scored:
     """The piece as it was kept, or scored now and kept."""
     name = _name(scorer, one)
-    if found := kept.read(name, ["values"]):
-        texts, arrays = found
-        return Scored(**texts | {"columns": tuple(texts["columns"])} | arrays)
+    if known := kept.read(name, ["values"]):
+        return Scored(**known[0] | {"columns": tuple(known[0]["columns"])} | known[1])
     scored = scorer.score(one.alleles)
     kept.write(name, {**vars(scored), "values": None}, {"values": scored.values})
     return scored
 
 
-def _annotated(
-    made: Iterable[tuple[Piece, Scored]], scorer: Scorer | SpliceScorer, surveyed: Survey
-) -> Iterator[str]:
+def _annotated(made: Iterable[tuple[Piece, Scored]], scorer: AnyScorer) -> Iterator[str]:
     """The lines of a VCF with scores in their INFO."""
     for one, scored in made:
-        statuses, at = _statuses(one, scored, surveyed), 0
+        at = 0
         for record in one.records:
             where = slice(at, at + len(record.alts))
             at = where.stop
-            yield (
-                record.raw
-                if record.problem
-                else record.annotated(scorer.info(scored, where, statuses[where]))
-            )
+            yield record.annotated({} if record.problem else scorer.info(scored, where))
 
 
-def _meta_lines(scorer: Scorer | SpliceScorer, command: str) -> list[str]:
+def _meta_lines(scorer: AnyScorer, command: str) -> list[str]:
     """The `##ntviz_` lines: what the scores were made with. No dates and no folders, so that bytes can be compared."""
     about, reference = dict(scorer.about), scorer.reference
     model, revision, weights = (about.pop(name) or "" for name in ("model", "revision", "weights_sha256"))
     assembly, digest = reference.assembly or "unknown", storage.sha256(reference.path)
     lines = [
-        f"##ntviz_version={environment.versions()['ntviz']}",
+        f"##ntviz_version={metadata.version('ntviz')}",
         f'##ntviz_model=<Name="{model}",Revision="{revision}",WeightsSHA256="{weights}",Tokens={about["vocabulary"]}>',
         f'##ntviz_reference=<File="{reference.path.name}",Assembly={assembly},SHA256={digest}>',
         f"##ntviz_window={about['window_bp']} bp around the variant",
@@ -518,12 +421,8 @@ def _length(reference: Reference, name: str) -> int | None:
 
 
 @contextmanager
-def _parquet(path: Path | None, columns: tuple[str, ...]) -> Generator[Callable[[pd.DataFrame], None]]:
-    """What takes `_rows` for the table of alleles; the file appears when all are there."""
-    if path is None:
-        yield lambda rows: None
-        return
-    import pandas as pd
+def _parquet(path: Path, columns: tuple[str, ...]) -> Generator[Callable[[Piece, Scored], None]]:
+    """What takes pieces for the table of alleles, one row each; the file appears when all are there."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -533,18 +432,26 @@ def _parquet(path: Path | None, columns: tuple[str, ...]) -> Generator[Callable[
         "alternative": whole, "status": text, "kind": text, "method": text, "note": text,
         **dict.fromkeys(columns, pa.float64()),
     })  # fmt: skip
-    held: list[pd.DataFrame] = []
+    held: list[pa.Table] = []
     with storage.atomic_write(path) as handle, parquet.ParquetWriter(handle, schema) as writer:
 
-        def flush() -> None:
-            rows = pd.concat(held) if held else pd.DataFrame(columns=schema.names)
-            writer.write_table(pa.Table.from_pandas(rows, schema, preserve_index=False))
-            held.clear()
-
-        def add(rows: pd.DataFrame) -> None:
-            held.append(rows)
+        def add(one: Piece, scored: Scored) -> None:
+            rows = [
+                (record.chrom, record.pos, record.id, record.ref, alt, row, record.line, number)
+                for row, record in enumerate(one.records, one.first)
+                for number, alt in enumerate(record.alts)
+            ]
+            cells: list[Any] = [*zip(*rows, strict=True)] or [()] * 8
+            cells += [scored.statuses, scored.kinds, scored.methods, scored.notes, *scored.values.T]
+            # Bytes that are no UTF-8 become question marks here; the VCF keeps them.
+            arrays = [
+                pa.array([c.encode("utf-8", "replace").decode() for c in cell] if kind == text else cell, kind, from_pandas=True)
+                for cell, kind in zip(cells, schema.types, strict=True)
+            ]  # fmt: skip
+            held.append(pa.Table.from_arrays(arrays, schema=schema))
             if sum(map(len, held)) >= _ROWS:
-                flush()
+                writer.write_table(pa.concat_tables(held))
+                held.clear()
 
         yield add
-        flush()
+        writer.write_table(pa.concat_tables([schema.empty_table(), *held]))

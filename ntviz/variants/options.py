@@ -81,9 +81,8 @@ class Options:
         1, or the bases of a token (6): the variant then stands at each place of its token in turn; the scores are means
         over these, and their standard deviation is reported.
     place
-        With one frame, the place of the variant's first base in its token, from 0: 3 is what others use for 6-mers
-        and gives each position a reading of its own. None puts tokens on a grid that starts at the contig's first
-        base, so that neighbours share a reading.
+        With one frame, the place of the variant's first base in its token, from 0. None puts tokens on a grid that starts at
+        the contig's first base, so that neighbours share a reading.
     window
         bp read around a token, made an odd number of tokens; None takes what the model reads, at most 6,000.
     layer
@@ -112,53 +111,34 @@ class Options:
         for name in ("frames", "place", "window", "layer"):
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
         if not isinstance(self.both_strands, bool):
-            raise TypeError(
-                f"both_strands must be True or False; received {self.both_strands!r}. Pass one of these."
-            )
+            raise TypeError(f"both_strands must be True or False; received {self.both_strands!r}. Pass one of these.")  # fmt: skip
         scores = (self.scores,) if isinstance(self.scores, str) else tuple(self.scores)
         scores = tuple(SCORES) if scores == ("all",) else tuple(dict.fromkeys(scores))
         object.__setattr__(self, "scores", scores)
-        unknown = [name for name in scores if name not in SCORES]
-        if unknown or not scores:
-            raise ValueError(
-                f"scores must be among {', '.join(SCORES)}, or all; received {unknown[0] if unknown else 'none'!r}. "
-                "Name at least one of these."
-            )
-        if self.on_mismatch not in ON_MISMATCH:
-            raise ValueError(
-                f"on_mismatch must be one of {', '.join(ON_MISMATCH)}; received {self.on_mismatch!r}. Use one of these."
-            )
-        if self.region not in ("token", "window") and not (type(self.region) is int and self.region >= 0):
-            raise ValueError(
-                f"region must be 'token', 'window' or a number of tokens to each side; received {self.region!r}."
-            )
-        if self.place is not None and self.frames != 1:
-            raise ValueError(
-                f"place goes with frames=1 only; received frames={self.frames} and place={self.place}. Leave place out: "
-                "all of them are read."
-            )
+        unknown = [name for name in scores if name not in SCORES] or ["none"] * (not scores)
+        number = type(self.region) is int and self.region >= 0
+        check(
+            (not unknown, f"scores must be among {', '.join(SCORES)}, or all", (unknown or [""])[0], "Name at least one of these."),
+            (self.on_mismatch in ON_MISMATCH, f"on_mismatch must be one of {', '.join(ON_MISMATCH)}", self.on_mismatch,
+             "Use one of these."),
+            (number or self.region in ("token", "window"), "region must be 'token', 'window' or a number of tokens to each side",
+             self.region, "Use one of these."),
+            (self.place is None or self.frames == 1, "place goes with frames=1 only", {"frames": self.frames, "place": self.place},
+             "Leave place out: all of them are read."),
+        )  # fmt: skip
 
     def fit(self, k: int, max_bp: int, layers: int, name: str) -> tuple[int, int]:
         """Tokens of a window, an odd number, and the layer, for a model of these sizes; refuses what does not fit it."""
-        if self.frames not in (1, k):
-            raise ValueError(
-                f"frames must be 1 or {k}, the bases of a token of {name}; received {self.frames}. Use one of these."
-            )
-        if self.place is not None and not 0 <= self.place < k:
-            raise ValueError(
-                f"place must be in 0 to {k - 1} for tokens of {k} bp; received {self.place}. Use one of these, or None."
-            )
         bp = min(max_bp, PAPER_WINDOW) if self.window is None else self.window
-        if not 3 * k <= bp <= max_bp:
-            raise ValueError(
-                f"window must be {3 * k} to {max_bp:,} bp for {name}; received {bp:,}. Choose one in between."
-            )
         layer = layers if self.layer is None else self.layer
-        if not 0 <= layer <= layers:
-            raise ValueError(
-                f"layer must be 0 (the embedding) to {layers} (after the last block) for {name}; received {layer}. "
-                "Use one of these."
-            )
+        check(
+            (self.frames in (1, k), f"frames must be 1 or {k}, the bases of a token of {name}", self.frames, "Use one of these."),
+            (self.place is None or 0 <= self.place < k, f"place must be in 0 to {k - 1} for tokens of {k} bp", self.place,
+             "Use one of these, or None."),
+            (3 * k <= bp <= max_bp, f"window must be {3 * k} to {max_bp:,} bp for {name}", bp, "Choose one in between."),
+            (0 <= layer <= layers, f"layer must be 0 (the embedding) to {layers} (after the last block) for {name}", layer,
+             "Use one of these."),
+        )  # fmt: skip
         return (bp // k - 1) // 2 * 2 + 1, layer
 
     @property
@@ -186,3 +166,10 @@ def _whole(name: str, value: Any) -> int | None:
         raise TypeError(
             f"{name} must be a whole number; received {value!r}. Pass an int{'' if name == 'frames' else ', or None'}."
         ) from None
+
+
+def check(*rules: tuple[bool, str, Any, str]) -> None:
+    """Refuses what breaks a rule: (whether it holds, what must hold, what came, what to do)."""
+    for holds, must, came, advice in rules:
+        if not holds:
+            raise ValueError(f"{must}; received {came!r}. {advice}")

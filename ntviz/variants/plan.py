@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from ntviz.reference import Reference
@@ -33,18 +35,14 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of an allele: its status, and the pairs of windows that are read for it if it has scores.
-
-    `ref_agrees` is None where that could not be asked; `method` is "masked" or "pll" (pseudo-log-likelihood); `note` is what
-    a reader of the score should know, mostly empty.
-    """
+    """What becomes of an allele: its status, and the pairs of windows that are read for it if it has scores."""
 
     status: str
-    ref_agrees: bool | None = None
+    ref_agrees: bool | None = None  # None where that could not be asked
     change: Change | None = None
     pairs: tuple[Pair, ...] = ()
-    method: str = ""
-    note: str = ""
+    method: str = ""  # "masked", or "pll" (pseudo-log-likelihood)
+    note: str = ""  # what a reader of the score should know
 
     @property
     def kind(self) -> str:
@@ -53,11 +51,11 @@ class Plan:
 
 
 class Contigs:
-    """Contigs of a reference, a few of them kept open, and what it says of alleles before anything is read for a model."""
+    """Contigs of a reference, a few of them kept open, and the status of alleles before anything is read by a model."""
 
     def __init__(self, reference: Reference, on_mismatch: str) -> None:
         self._reference, self._on_mismatch = reference, on_mismatch
-        self._open: dict[str, Contig | None] = {}
+        self._contig = lru_cache(_CONTIGS)(self._opened)
 
     def check(self, allele: Allele) -> tuple[Contig | None, str, bool | None]:
         """The contig of an allele, None where it ends here; its status so far; whether REF agrees, None where unknown."""
@@ -67,9 +65,9 @@ class Contigs:
             return None, "contig_missing", None
         if start < 0 or start + len(ref) > contig.length:
             return None, "out_of_bounds", None
-        here = contig.bases(start, start + len(ref))
+        bases = contig.bases(start, start + len(ref))
         # A reference that is unknown here neither agrees nor disagrees.
-        agrees = here == ref if ref and set(ref) <= set("ACGT") and "N" not in here else None
+        agrees = bases == ref if ref and set(ref) <= set("ACGT") and "N" not in bases else None
         status = letters_status(ref, alt)
         if status or agrees is None:
             return None, status or "n_in_window", agrees
@@ -78,22 +76,18 @@ class Contigs:
         if self._on_mismatch == "fail":
             raise Mismatch(
                 f"REF must be what the reference has; received {allele.chrom}:{allele.pos} {allele.ref}>{allele.alt}, "
-                f"where the reference has {here[:50]}. Check that both are of the same assembly, or choose another "
+                f"where the reference has {bases[:50]}. Check that both are of the same assembly, or choose another "
                 "--on-mismatch (on_mismatch=)."
             )
-        if self._on_mismatch == "swap" and here == alt:
+        if self._on_mismatch == "swap" and bases == alt:
             return contig, "swapped", agrees
         return contig if self._on_mismatch == "flag" else None, "ref_mismatch", agrees
 
-    def _contig(self, name: str) -> Contig | None:
-        if name not in self._open:
-            if len(self._open) >= _CONTIGS:
-                self._open.clear()
-            try:
-                self._open[name] = Contig(self._reference, name)
-            except (ValueError, TypeError):
-                self._open[name] = None
-        return self._open[name]
+    def _opened(self, name: str) -> Contig | None:
+        try:
+            return Contig(self._reference, name)
+        except (ValueError, TypeError):
+            return None
 
 
 @dataclass
@@ -115,60 +109,49 @@ class Planner:
         contig, status, agrees = self._contigs.check(allele)
         if contig is None:
             return Plan(status, agrees)
-        (ref, alt), start = allele.bases, allele.pos - 1
-        patched = _Patched(contig, start, ref)
-        change = left_aligned(smallest(start, ref, alt), lambda at: patched.bases(at, at + 1))
-        if change.length > self.tokens * self.k // 2 or len(ref) > self.tokens * self.k // 2:
+        (ref, alt), start, reach = allele.bases, allele.pos - 1, self.tokens * self.k
+        contig = contig.with_bases(start, ref)
+        change = left_aligned(smallest(start, ref, alt), lambda at: contig.bases(at, at + 1))
+        if max(change.length, len(ref)) > reach // 2:
             return Plan("too_long", agrees, change)
-        pairs, moved = self._pairs(patched, change)
+        pairs, moved = self._pairs(contig, change)
         if not pairs:
-            reach = self.tokens * self.k
             near = contig.bases(change.start - reach, change.end + reach)
             return Plan("n_in_window" if "N" in near else "out_of_bounds", agrees, change)
         method = "masked" if len(change.ref) == len(change.alt) else "pll"
         return Plan(status, agrees, change, pairs, method, self._note(change, pairs, moved))
 
     def _note(self, change: Change, pairs: tuple[Pair, ...], moved: int) -> str:
-        said = []
-        read = len({pair.frame for pair in pairs})
-        if read < self.frames:
-            said.append(f"{read} of {self.frames} frames fit")
-        substituted = pairs[0].changed != (0, 0)
-        if self.place is not None and substituted and pairs[0].changed[0] % self.k != self.place:
-            said.append(f"place {pairs[0].changed[0] % self.k} of the token, off an end")
-        if moved:
-            said.append(f"window moved {moved:+,} bp, off an end or N")
-        if len(pairs[0].reference) < self.tokens * self.k:
-            said.append(f"contig shorter than the window: {len(pairs[0].reference):,} bp read")
-        if len(change.ref) != len(change.alt):
-            if len({pair.alignment for pair in pairs}) < 2:
-                said.append("one boundary alignment only")
-            if change.length > LONG_INDEL:
-                said.append(f"{change.length} bp, above {LONG_INDEL} bp: read with caution")
-        return "; ".join(said)
+        frames, indel = len({pair.frame for pair in pairs}), len(change.ref) != len(change.alt)
+        place, bp = pairs[0].changed[0] % self.k, len(pairs[0].reference)
+        one_side = len({pair.alignment for pair in pairs}) < 2
+        notes = {
+            f"{frames} of {self.frames} frames fit": frames < self.frames,
+            f"place {place} of the token, off an end": not indel and self.place not in (None, place),
+            f"window moved {moved:+,} bp, off an end or N": moved,
+            f"contig shorter than the window: {bp:,} bp read": bp < self.tokens * self.k,
+            "one boundary alignment only": indel and one_side,
+            f"{change.length} bp, above {LONG_INDEL} bp: read with caution": indel and change.length > LONG_INDEL,
+        }  # fmt: skip
+        return "; ".join(note for note, holds in notes.items() if holds)
 
-    def _pairs(self, patched: _Patched, change: Change) -> tuple[tuple[Pair, ...], int]:
+    def _pairs(self, contig: Contig, change: Change) -> tuple[tuple[Pair, ...], int]:
         """Pairs of every frame, and how far the first window lies off the middle, in bp."""
-        k, length = self.k, patched.contig.length
-        first = min(change.start, length - 1)
-        if not change.ref and first and patched.bases(first, first + 1) == "N":
+        k = self.k
+        first = min(change.start, contig.length - 1)
+        if not change.ref and first and contig.bases(first, first + 1) == "N":
             # Something put in before N can be read from its left.
             first -= 1
+        middle = min(first + max(change.end - first - 1, 0) // 2, contig.length - k)
         pairs: list[Pair] = []
         moved = 0
-        for frame, token in enumerate(self._frame_tokens(first, max(change.end, first + 1), length)):
-            middle = first + max(change.end - first - 1, 0) // 2
-            at = min(token + (middle - token) // k * k, token + (length - token) // k * k - k)
-            grown = max(len(change.ref) - len(change.alt), 0)
+        for frame, token in enumerate(self._frame_tokens(first, max(change.end, first + 1), contig.length)):
+            at = token + (middle - token) // k * k
             keep = (min(at, change.start), max(at + k, change.end))
-            window = patched.contig.window(at, k, self.tokens, grown, keep)
-            if window is None:
-                continue
-            if not pairs:
-                moved = window.moved
-            bases = patched.over(window)
-            build = _substitution if len(change.ref) == len(change.alt) else _indel
-            pairs += build(frame, window, bases, change, k)
+            window = contig.window(at, k, self.tokens, max(len(change.ref) - len(change.alt), 0), keep)
+            if window is not None:
+                moved = moved if pairs else window.moved
+                pairs += _pairs_in(frame, window, change, k)
         return tuple(pairs), moved
 
     def _frame_tokens(self, first: int, end: int, length: int) -> list[int]:
@@ -186,66 +169,30 @@ class Planner:
         return [first // k * k]
 
 
-class _Patched:
-    """Bases of a contig with a record's REF in place of its own."""
-
-    def __init__(self, contig: Contig, start: int, ref: str) -> None:
-        self.contig, self.start, self.ref = contig, start, ref
-
-    def bases(self, start: int, end: int) -> str:
-        return self._put(self.contig.bases(start, end), max(start, 0))
-
-    def over(self, window: Window) -> str:
-        return self._put(window.bases, window.start - window.margin)
-
-    def _put(self, bases: str, start: int) -> str:
-        low, high = max(self.start, start), min(self.start + len(self.ref), start + len(bases))
-        if low >= high:
-            return bases
-        return bases[: low - start] + self.ref[low - self.start : high - self.start] + bases[high - start :]
-
-
-def _substitution(frame: int, window: Window, bases: str, change: Change, k: int) -> list[Pair]:
-    reference = bases[window.margin : window.margin + window.length]
+def _pairs_in(frame: int, window: Window, change: Change, k: int) -> Iterator[Pair]:
+    """The pair of a substitution; of another change windows of one length that begin, and that end, at the same base."""
+    margin, length, reference = window.margin, window.length, window.inside
     low, high = change.start - window.start, change.end - window.start
-    if low < 0 or high > len(reference):
-        return []
-    alternative = reference[:low] + change.alt + reference[high:]
-    tokens = (low // k, (high - 1) // k + 1)
-    left, right = tokens[0] * k, tokens[1] * k
-    shared = ((0, 0, left), (right, right, len(reference) - right))
-    return [Pair(frame, 0, reference, alternative, tokens, (low, high), shared)]
-
-
-def _indel(frame: int, window: Window, bases: str, change: Change, k: int) -> list[Pair]:
-    """Windows of the same length that begin, and that end, at the same base; a side that lacks bases is left out."""
-    length, total = window.length, window.length // k
-    reference = bases[window.margin : window.margin + length]
-    low, high = change.start - window.start + window.margin, change.end - window.start + window.margin
-    if low < window.margin or high > window.margin + length:
-        return []
-    other = bases[:low] + change.alt + bases[high:]
+    if low < 0 or high > length:
+        return
+    changed = window.bases[: margin + low] + change.alt + window.bases[margin + high :]
+    first, last = low // k, (high - 1) // k + 1
     grown = len(change.alt) - len(change.ref)
-    count = -(-change.length // k) + 1
-    pairs = []
-    # Beginning at the same base: tokens before the change stay, those from it on are scored.
-    first = (low - window.margin) // k
-    if len(other) >= window.margin + length and first < total:
-        last = min(first + count, total)
-        end = last * k
-        shift = max(0, -grown)
-        rest = max(0, length - end - max(grown, 0) - shift)
-        shared = ((0, 0, first * k), (end + shift, end + shift + grown, rest))
-        alternative = other[window.margin : window.margin + length]
-        pairs.append(Pair(frame, 0, reference, alternative, (first, last), (0, 0), shared))
-    # Ending at the same base: tokens after the change stay, those up to it are scored.
-    begin = window.margin + grown
-    last = (high - window.margin - 1) // k + 1
-    if begin >= 0 and len(other) >= begin + length and last > 0:
+    if not grown:
+        shared = ((0, 0, first * k), (last * k, last * k, length - last * k))
+        yield Pair(frame, 0, reference, changed[margin:][:length], (first, last), (low, high), shared)
+        return
+    gained, lost, count = max(grown, 0), max(-grown, 0), -(-change.length // k) + 1
+    # A side that lacks bases is left out. Tokens before the change stay, those from it on are scored;
+    if len(changed) >= margin + length and first < length // k:
+        end = min(first + count, length // k)
+        behind = (end * k + lost, end * k + gained, max(0, length - end * k - abs(grown)))
+        tokens, shared = (first, end), ((0, 0, first * k), behind)
+        yield Pair(frame, 0, reference, changed[margin:][:length], tokens, (0, 0), shared)
+    # or tokens after it stay, and those up to it are scored.
+    begin = margin + grown
+    if begin >= 0 and len(changed) >= begin + length and last > 0:
         first = max(last - count, 0)
-        left = first * k - max(0, -grown)
-        skip = max(0, grown)
-        shared = ((skip, skip - grown, max(0, left - skip)), (last * k, last * k, length - last * k))
-        alternative = other[begin : begin + length]
-        pairs.append(Pair(frame, 1, reference, alternative, (first, last), (0, 0), shared))
-    return pairs
+        before = (gained, lost, max(0, first * k - abs(grown)))
+        shared = (before, (last * k, last * k, length - last * k))
+        yield Pair(frame, 1, reference, changed[begin:][:length], (first, last), (0, 0), shared)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ntviz.annotation import Annotation
-from ntviz.genome import Interval, Variant, canonical_contig
+from ntviz.genome import Interval, Variant
 from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
 from ntviz.variants.consequences import SEVERITY, Index, Transcript, listed
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 _NEVER = ("frameshift", "inframe_indel", "coding_unknown", "non_coding_exon", "intragenic")
 CLASSES = tuple(name for name in SEVERITY if name not in _NEVER)
 """Consequences that a single base can have, the gravest first, where the annotation has all transcripts of its genes."""
+_COLUMNS = ("chrom", "pos", "ref", "alt", "consequence", "rank", "gene", "protein", "context", "pair", "role")
 _ROUNDS = 60
 _NEAREST = 40  # places that are asked for their consequence in each gene; nearly all are in introns
 
@@ -37,34 +37,24 @@ def simulate(
 ) -> pd.DataFrame:
     """Random substitutions, as many of each consequence, each with a control: intergenic, with the same three bases.
 
-    Scores follow the bases of a change (a C before G above all), and consequences differ in their bases: stop codons
-    and splice sites are made of few words. So each substitution has a partner outside of genes whose trinucleotide and
-    substitution are the same, strands folded. No position is there twice.
+    Scores follow the bases of a change (a C before G above all), and consequences differ in their bases. So each substitution
+    has a partner outside of genes whose trinucleotide and substitution are the same, strands folded. No position is there twice.
 
     Columns [chrom, pos (1-based), ref, alt, consequence, rank, gene, protein, context, pair, role]: `role` is "case" or
     "control", which share a number in `pair`. `attrs["short"]` says which consequences have fewer than asked for, and
     how many.
 
-    Parameters
-    ----------
-    annotation, reference
-        Genes, with exons and CDS; bases.
-    per_class
-        Substitutions of each of `CLASSES`.
-    interval
-        Where; the whole contig that has the most exons if None.
-    seed
-        Of the draw.
+    The annotation has genes with exons and CDS; `per_class` are substitutions of each of `CLASSES`; `interval` is the whole contig
+    that has the most exons if None.
     """
     import pandas as pd
 
     rng = np.random.default_rng(seed)
     index = Index(annotation, reference)
-    place = interval or _busiest(index.transcripts, reference)
+    exons = Counter(one.chrom for one in index.transcripts for _ in one.exons)
+    place = interval or reference.whole(exons.most_common(1)[0][0])
     inside = [
-        one
-        for one in index.transcripts
-        if place.contains(Interval(one.chrom, one.exons[0][0], one.exons[-1][1]))
+        t for t in index.transcripts if place.contains(Interval(t.chrom, t.exons[0][0], t.exons[-1][1]))
     ]
     if not inside:
         raise ValueError(
@@ -77,16 +67,14 @@ def simulate(
         lacking = [name for name in CLASSES if len(found[name]) < per_class]
         if not lacking:
             break
-        for one in draw.told(draw.random(strata, 4 * per_class)):
+        for one in draw.known(draw.random(strata, 4 * per_class)):
             name = one["consequence"]
             if name in lacking and len(found[name]) < per_class and draw.is_new(one):
                 found[name].append(one)
     rows = _with_controls(found, draw)
-    result = pd.DataFrame(rows, columns=["chrom", "pos", "ref", "alt", "consequence", "rank", "gene", "protein", "context", "pair", "role"])  # fmt: skip
-    counts = result[result["role"] == "case"]["consequence"].value_counts()
-    result.attrs["short"] = {
-        name: int(counts.get(name, 0)) for name in CLASSES if counts.get(name, 0) < per_class
-    }
+    result = pd.DataFrame(rows, columns=list(_COLUMNS))
+    counts = Counter(result.loc[result["role"] == "case", "consequence"])
+    result.attrs["short"] = {name: counts[name] for name in CLASSES if counts[name] < per_class}
     return result
 
 
@@ -103,14 +91,8 @@ def intron_controls(
     an intron by every transcript, outside of splice regions. Without one `pos` is missing, and `status` says why: "no_gene" (no
     transcript holds the change), "no_intron" (or none with these bases), "ref_mismatch" (REF is not the reference's single base).
 
-    Parameters
-    ----------
-    changes
-        `Variant`s, or a table with chrom, pos, ref and alt.
-    annotation, reference
-        With exons by transcript; of the same assembly.
-    apart
-        bp from the change, at least: splice scores look 50 bp to each side.
+    `changes` are `Variant`s, or a table with chrom, pos, ref and alt. `apart` is the least distance from the change in bp: splice
+    scores look 50 bp to each side.
     """
     import pandas as pd
 
@@ -118,8 +100,7 @@ def intron_controls(
     places: list[tuple[int, Variant]] = []
     status = []
     for row, change in enumerate(changes):
-        chrom = canonical_contig(change.chrom)
-        inside = [t for t in index.transcripts if canonical_contig(t.chrom) == chrom and t.exons[0][0] <= change.start < t.exons[-1][1]]  # fmt: skip
+        inside = index.places.touched(change.chrom, change.start, change.start + 1)
         status.append("no_intron" if inside else "no_gene")
         if not inside:
             continue
@@ -140,24 +121,13 @@ def intron_controls(
         if fits_all:
             chosen.setdefault(row, place)
     pos = [chosen[row].pos if row in chosen else None for row in range(len(changes))]
-    result = pd.DataFrame(
-        {
-            "chrom": [change.chrom for change in changes],
-            "pos": pd.array(pos, dtype="Int64"),
-            "ref": [change.ref for change in changes],
-            "alt": [change.alt for change in changes],
-            "status": ["ok" if row in chosen else why for row, why in enumerate(status)],
-        }
-    )
+    result = pd.DataFrame({
+        "chrom": [change.chrom for change in changes], "pos": pd.array(pos, dtype="Int64"),
+        "ref": [change.ref for change in changes], "alt": [change.alt for change in changes],
+        "status": ["ok" if row in chosen else why for row, why in enumerate(status)],
+    })  # fmt: skip
     result.insert(4, "apart", (result["pos"] - pd.Series([change.pos for change in changes])).abs())
     return result
-
-
-def _busiest(known: list[Transcript], reference: Reference) -> Interval:
-    count: dict[str, int] = defaultdict(int)
-    for one in known:
-        count[one.chrom] += len(one.exons)
-    return reference.whole(max(count, key=count.__getitem__))
 
 
 def _strata(inside: list[Transcript]) -> list[np.ndarray]:
@@ -171,20 +141,17 @@ def _strata(inside: list[Transcript]) -> list[np.ndarray]:
     return [np.unique(np.concatenate(part)) for part in (coding, exons, sites, cores, ends) if part]
 
 
-@dataclass
 class _Draw:
     """Random substitutions of a stretch, no position twice, and what they do."""
 
-    rng: np.random.Generator
-    contig: Contig
-    place: Interval
-    index: Index
-    seen: set[int] = field(default_factory=set)  # 1-based
+    def __init__(self, rng: np.random.Generator, contig: Contig, place: Interval, index: Index) -> None:
+        self.rng, self.contig, self.place, self.index = rng, contig, place, index
+        self.seen = set[int]()  # 1-based
 
-    def random(self, strata: list[np.ndarray], each: int) -> list[tuple[int, str, str]]:
+    def random(self, strata: list[np.ndarray], count: int) -> list[tuple[int, str, str]]:
         """(1-based position, three bases, alternative) in the order of the genome."""
-        chosen = [self.rng.choice(part, min(each, len(part)), replace=False) for part in strata]
-        chosen.append(self.rng.integers(self.place.start, self.place.end, each))
+        chosen = [self.rng.choice(part, min(count, len(part)), replace=False) for part in strata]
+        chosen.append(self.rng.integers(self.place.start, self.place.end, count))
         drawn = []
         for at in np.unique(np.concatenate(chosen)).tolist():
             around = self.contig.bases(at - 1, at + 2)
@@ -193,13 +160,13 @@ class _Draw:
                 drawn.append((at + 1, around, alt))
         return drawn
 
-    def told(self, drawn: list[tuple[int, str, str]]) -> Iterator[dict[str, Any]]:
+    def known(self, drawn: list[tuple[int, str, str]]) -> Iterator[dict[str, Any]]:
         """These with their consequences, in any order: what is taken first must not be what lies first on the contig."""
         drawn = [drawn[row] for row in self.rng.permutation(len(drawn))]
-        changes = [Variant(self.place.chrom, pos, around[1], alt) for pos, around, alt in drawn]
-        table = self.index.consequences(changes)
+        chrom = self.place.chrom
+        table = self.index.consequences(Variant(chrom, pos, around[1], alt) for pos, around, alt in drawn)
         for (pos, around, alt), row in zip(drawn, table.to_dict("records"), strict=True):
-            place = {"chrom": self.place.chrom, "pos": pos, "ref": around[1], "alt": alt}
+            place = {"chrom": chrom, "pos": pos, "ref": around[1], "alt": alt}
             yield place | {"context": context_of(around, alt)} | row
 
     def is_new(self, one: dict[str, Any]) -> bool:
@@ -225,9 +192,8 @@ def context_of(around: str, alt: str) -> str:
 def _with_controls(found: dict[str, list[dict[str, Any]]], draw: _Draw) -> list[dict[str, Any]]:
     """Cases with a control each; a case for which none was found is left out."""
     wanted: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for name in CLASSES:
-        for case in found[name]:
-            wanted[case["context"]].append(case)
+    for case in (case for name in CLASSES for case in found[name]):
+        wanted[case["context"]].append(case)
     pairs = []
     for _ in range(_ROUNDS):
         if not any(wanted.values()):
@@ -238,7 +204,7 @@ def _with_controls(found: dict[str, list[dict[str, Any]]], draw: _Draw) -> list[
             fits = [alt for alt in "ACGT" if alt != around[1] and wanted.get(context_of(around, alt))]
             if fits:
                 useful.append((pos, around, fits[int(draw.rng.integers(len(fits)))]))
-        for one in draw.told(useful):
+        for one in draw.known(useful):
             if one["consequence"] == "intergenic" and wanted[one["context"]] and draw.is_new(one):
                 pairs.append((wanted[one["context"]].pop(), one))
     pairs.sort(key=lambda pair: (pair[0]["rank"], pair[0]["pos"]))

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,9 @@ from ntviz.genome.sequence import one_hot
 from ntviz.models.protocol import SplicePredictor
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele, smallest
+from ntviz.variants.options import check
 from ntviz.variants.plan import Contigs, Plan
-from ntviz.variants.scorer import AlleleScorer, Scored, status_line
+from ntviz.variants.scorer import AlleleScorer, Scored, listed, status_line
 from ntviz.variants.vcf import info_line
 
 MASKS = {
@@ -39,19 +40,15 @@ _KEPT = 32  # predictions: alternatives and genes of one site have those of the 
 
 
 class Gene(NamedTuple):
-    """A gene as splicing knows it; positions are 0-based, spans half-open.
-
-    `acceptors` and `donors` are the first and last bases of exons at introns; `ends` are both ends of every exon, of transcripts
-    too, or of the gene where it has no exons.
-    """
+    """A gene as splicing knows it; positions are 0-based, spans half-open."""
 
     name: str
     strand: str
     start: int
     end: int
-    acceptors: np.ndarray
-    donors: np.ndarray
-    ends: np.ndarray
+    acceptors: np.ndarray  # first bases of exons behind introns
+    donors: np.ndarray  # last bases of exons before introns
+    ends: np.ndarray  # both ends of every exon, of transcripts too, or of the gene where it has no exons
 
 
 class Effect(NamedTuple):
@@ -74,9 +71,7 @@ class Effect(NamedTuple):
         """`ALT|GENE|AG|AL|DG|DL|places of these`, as SpliceAI writes it."""
         scores, places = (self.masked, self.masked_places) if masked else (self.scores, self.places)
         name = "".join("_" if letter in "|,;= \t" else letter for letter in self.gene.name)
-        return "|".join(
-            [alt, name, *(f"{value:z.2f}" for value in scores), *(f"{place:d}" for place in places)]
-        )
+        return "|".join([alt, name, *(f"{value:z.2f}" for value in scores), *map(str, places)])
 
 
 @dataclass(frozen=True)
@@ -95,19 +90,12 @@ class SpliceScorer(AlleleScorer):
     ----------
     model
         Of `models.load("ci-spliceai")` or `models.load("spliceai-10k")`.
-    reference, annotation
-        Bases and genes, of one assembly.
     distance
-        Positions that are looked at on each side of POS, in bp.
+        Positions that are looked at on each side of POS, in bp: 1 to 5,000.
     mask
         One of `MASKS`, for the second score; the first is always without.
     on_mismatch
         A REF that is not the reference's: "skip" or "fail".
-
-    Raises
-    ------
-    ValueError
-        An unknown mask or rule, or a distance that is not 1 to 5,000.
     """
 
     background = None
@@ -118,15 +106,13 @@ class SpliceScorer(AlleleScorer):
         self, model: SplicePredictor, reference: Reference, annotation: Annotation, *, distance: int = 50, mask: str = "position",
         on_mismatch: str = "skip", annotation_name: str = "",
     ) -> None:  # fmt: skip
-        if mask not in MASKS or on_mismatch not in ("skip", "fail"):
-            raise ValueError(
-                f"mask must be one of {', '.join(MASKS)}, and on_mismatch skip or fail; received {mask!r} and {on_mismatch!r}. Choose of these."
-            )
-        if not 1 <= distance <= model.context:
-            raise ValueError(
-                f"distance must be 1 to {model.context:,} bp; received {distance:,}. SpliceAI's is 50, CI-SpliceAI's 1,000."
-            )
-        self.model, self.reference, self.distance, self.mask = model, reference, distance, mask
+        rules = ("skip", "fail")
+        check(
+            (mask in MASKS, f"mask must be one of {', '.join(MASKS)}", mask, "Choose one of these."),
+            (on_mismatch in rules, "on_mismatch must be skip or fail", on_mismatch, "Choose one of these."),
+            (1 <= distance <= model.context, f"distance must be 1 to {model.context:,} bp", distance, "SpliceAI's is 50, CI-SpliceAI's 1,000."),
+        )  # fmt: skip
+        self.model, self.distance, self.mask = model, distance, mask
         self.sequences = 0
         self._contigs = Contigs(reference, on_mismatch)
         self._read = lru_cache(_KEPT)(self._predict)
@@ -135,30 +121,21 @@ class SpliceScorer(AlleleScorer):
             "splice", "splice_masked", *(f"splice_{event}" for event in EVENTS), *(f"splice_{event}_at" for event in EVENTS),
             *(f"splice_masked_{event}" for event in EVENTS), *(f"splice_masked_{event}_at" for event in EVENTS),
         )  # fmt: skip
-        self.about: dict[str, Any] = {
-            "method": _METHOD,
-            "model": model.name,
-            "revision": model.info.get("revision"),
-            "weights_sha256": model.info.get("weights_sha256"),
-            "dtype": model.info.get("dtype", "float32"),
-            "licence": model.info.get("licence"),
-            "vocabulary": "single-base",
-            "window_bp": 2 * (model.context + distance) + 1,
-            "distance": distance,
-            "mask": mask,
-            "annotation": annotation_name,
-            "genes": hashlib.sha256(repr([(c, g.name, g.strand, g.start, g.end, g.ends.tolist(), g.donors.tolist()) for c, gs in sorted(self._genes.items()) for g in gs]).encode()).hexdigest()[:16],
-        }  # fmt: skip
+        sites = [
+            (chrom, gene.name, gene.strand, gene.start, gene.end, gene.ends.tolist(), gene.donors.tolist())
+            for chrom, genes in sorted(self._genes.items())
+            for gene in genes
+        ]
+        digest = hashlib.sha256(repr(sites).encode()).hexdigest()[:16]
+        super().__init__(
+            model, reference, _METHOD, licence=model.info.get("licence"), vocabulary="single-base", distance=distance, mask=mask,
+            window_bp=2 * (model.context + distance) + 1, annotation=annotation_name, genes=digest,
+        )  # fmt: skip
 
     def score(self, alleles: Sequence[Allele], *, what: str | None = None) -> Scored:
         """Statuses and scores of alleles; whatever is wrong with one costs only that one.
 
         The columns are those of the gene with the largest change; what is said of each gene is in `Scored.entries`.
-
-        Raises
-        ------
-        Mismatch
-            A REF is not the reference's, and `on_mismatch` is "fail".
         """
         plans = self.plan(alleles)
         values = np.full((len(alleles), len(self.columns)), np.nan)
@@ -166,7 +143,7 @@ class SpliceScorer(AlleleScorer):
         for row in environment.progress(range(len(alleles)), what=what) if what else range(len(alleles)):
             effects, alt = self._effects(alleles[row], plans[row]), alleles[row].alt
             entries.append(
-                [",".join(one.text(alt, masked=masked) for one in effects) for masked in (False, True)]
+                [",".join(one.text(alt, masked=mask) for one in effects) for mask in (False, True)]
             )
             if effects:
                 top = max(effects, key=lambda effect: effect.scores.max())
@@ -180,8 +157,6 @@ class SpliceScorer(AlleleScorer):
         """The status of an allele, and what it does to each gene that holds it."""
         (plan,) = self.plan([allele])
         return plan.status, self._effects(allele, plan)
-
-    # One allele --------------------------------------------------------------------------------------------------------
 
     def _content(self, allele: Allele, plan: _Plan) -> str:
         names = [gene.name for gene in plan.genes]
@@ -227,8 +202,6 @@ class SpliceScorer(AlleleScorer):
         found.setflags(write=False)
         return found
 
-    # A VCF's lines -----------------------------------------------------------------------------------------------------
-
     def info_lines(self) -> list[str]:
         """The `##INFO` lines of what `info` gives."""
         about = self.about
@@ -244,15 +217,14 @@ class SpliceScorer(AlleleScorer):
             status_line(),
         ]
 
-    def info(self, scored: Scored, where: slice, statuses: Sequence[str]) -> Mapping[str, str]:
+    def info(self, scored: Scored, where: slice) -> Mapping[str, str]:
         """INFO values of a record."""
         found = {}
         for column, key in enumerate(("NTV_SPLICE", "NTV_SPLICE_MASKED")):
             if texts := [entry[column] for entry in scored.entries[where] if entry[column]]:
                 found[key] = ",".join(texts)
-                largest = (f"{value:.4g}".replace("nan", ".") for value in scored.values[where, column])
-                found[f"{key}_MAX"] = ",".join(largest)
-        return found | {"NTV_STATUS": ",".join(statuses) or "missing"}
+                found[f"{key}_MAX"] = listed(scored.values[where, column], ".4g")
+        return found | {"NTV_STATUS": ",".join(scored.statuses[where]) or "missing"}
 
 
 def genes_of(annotation: Annotation) -> dict[str, list[Gene]]:
@@ -269,19 +241,18 @@ def genes_of(annotation: Annotation) -> dict[str, list[Gene]]:
         parts.setdefault((element, transcript), set()).add((int(start), int(end)))
     found: dict[str, list[Gene]] = {}
     for (chrom, name, _, strand), parts in genes.items():
-        start = min(a for spans in parts.values() for a, _ in spans)
-        end = max(b for spans in parts.values() for _, b in spans)
-        exons = [sorted(spans) for (element, _), spans in parts.items() if element == "exon"]
-        left = {b - 1 for spans in exons for _, b in spans[:-1]}
-        right = {a for spans in exons for a, _ in spans[1:]}
-        ends = {place for spans in exons for a, b in spans for place in (a, b - 1)} or {start, end - 1}
+        spans = [span for part in parts.values() for span in part]
+        start, end = min(a for a, _ in spans), max(b for _, b in spans)
+        exons = [sorted(part) for (element, _), part in parts.items() if element == "exon"]
+        left = {b - 1 for part in exons for _, b in part[:-1]}
+        right = {a for part in exons for a, _ in part[1:]}
+        ends = {place for part in exons for a, b in part for place in (a, b - 1)} or {start, end - 1}
         sites = (left, right, ends) if strand == "-" else (right, left, ends)
         gene = Gene(name, strand, start, end, *(np.array(sorted(part), dtype=np.int64) for part in sites))
         found.setdefault(canonical_contig(chrom), []).append(gene)
-    return {
-        chrom: sorted(genes, key=lambda gene: (gene.start, gene.end, gene.name))
-        for chrom, genes in found.items()
-    }
+    for group in found.values():
+        group.sort(key=lambda gene: (gene.start, gene.end, gene.name))
+    return found
 
 
 def aligned(alternative: np.ndarray, before: int, ref: int, alt: int) -> np.ndarray:

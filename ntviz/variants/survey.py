@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -38,19 +38,12 @@ _SAYS = re.compile(r"(?:^|[_:.|-])(?:b|hg|GRCh)(37|19|38)(?:$|[_:.|-])", re.IGNO
 _MEANT = {"37": "GRCh37", "19": "GRCh37", "38": "GRCh38"}
 
 
-# Tables ---------------------------------------------------------------------------------------------------------------
-
-
 class Table:
     """The rows of a table, read as `vcf.VcfFile` reads a VCF.
 
-    Parameters
-    ----------
-    given
-        Columns chrom, pos (1-based), ref, alt and perhaps id, under these or other usual names, and any others. ALT "-" is a
-        deletion of all of REF. Numbers may be floats (20.0), as pandas has them beside a gap.
-    line
-        Of the file that holds the first row; 1 where there is none.
+    `given` has columns chrom, pos (1-based), ref, alt and perhaps id, under these or other usual names, and any others; `line` is
+    that of the file that holds the first row. ALT "-" is a deletion of all of REF. Numbers may be floats (20.0), as pandas has
+    them beside a gap.
     """
 
     blank_lines, crlf = 0, False
@@ -58,23 +51,23 @@ class Table:
     def __init__(self, given: pd.DataFrame, line: int = 1) -> None:
         by_name = {str(name).strip().lower(): name for name in given.columns}
         self.given, self._line, self.records = given, line, len(given)
-        self._taken = []
-        self.texts = {}
-        for wanted, names in _NAMES.items():
-            known = next((by_name[name] for name in names if name in by_name), None)
-            if known is not None:
-                self._taken.append(known)
-                self.texts[wanted] = [_text(value) for value in given[known]]
-            elif wanted == "id":
-                self.texts[wanted] = [""] * len(given)
-            else:
-                columns, advice = ", ".join(map(str, given.columns)), "Rename the column"
-                if len(by_name) < 2:
-                    advice = "Put tabs between columns in .tsv, commas in .csv"
-                raise VcfError(
-                    f"A table of variants must have the columns chrom, pos, ref, alt (id if there is one); it lacks {wanted} "
-                    f"among {columns}. {advice}; positions count from 1, as in VCF."
-                )
+        names = {
+            wanted: next((by_name[one] for one in usual if one in by_name), None)
+            for wanted, usual in _NAMES.items()
+        }
+        if lacking := [wanted for wanted, name in names.items() if name is None and wanted != "id"]:
+            columns, advice = ", ".join(map(str, given.columns)), "Rename the column"
+            if len(by_name) < 2:
+                advice = "Put tabs between columns in .tsv, commas in .csv"
+            raise VcfError(
+                f"A table of variants must have the columns chrom, pos, ref, alt (id if there is one); it lacks {lacking[0]} "
+                f"among {columns}. {advice}; positions count from 1, as in VCF."
+            )
+        self._taken = [name for name in names.values() if name is not None]
+        self.texts = {
+            wanted: [""] * len(given) if name is None else [_text(value) for value in given[name]]
+            for wanted, name in names.items()
+        }
         self.texts["id"] = [name or "." for name in self.texts["id"]]
 
     @classmethod
@@ -100,14 +93,12 @@ class Table:
         """The table of a .parquet, .tsv or .csv."""
         import pandas as pd
 
+        must = "A table of variants must"
         if path.suffix not in TABLES:
-            raise ValueError(
-                f"A table of variants must end in {', '.join(TABLES)}; received {path.name}. Use variants.score_file for VCF."
-            )
+            ends = ", ".join(TABLES)
+            raise ValueError(f"{must} end in {ends}; received {path.name}. Use variants.score_file for VCF.")
         if not path.is_file():
-            raise FileNotFoundError(
-                f"A table of variants must exist; there is no file {str(path)!r}. Check the path."
-            )
+            raise FileNotFoundError(f"{must} exist; there is no file {str(path)!r}. Check the path.")
         try:
             if path.suffix == ".parquet":
                 given, line = pd.read_parquet(path), 1
@@ -121,7 +112,7 @@ class Table:
                 )  # fmt: skip
         except (ValueError, OSError) as error:
             raise VcfError(
-                f"A table of variants must be {path.suffix[1:]} that can be read, with names of columns first; {path.name} is "
+                f"{must} be {path.suffix[1:]} that can be read, with names of columns first; {path.name} is "
                 f"not: {str(error).splitlines()[0][:120]}. Write it again, or correct that line."
             ) from error
         return cls(given, line)
@@ -147,9 +138,8 @@ class Table:
         """The columns of a variant, these words, whatever else was given, and scores; all row by row as they came."""
         import pandas as pd
 
-        place = pd.DataFrame(
-            self.texts | {"pos": np.array([_position(text) for text in self.texts["pos"]], np.int64)}
-        )
+        pos = np.array([_position(text) for text in self.texts["pos"]], np.int64)
+        place = pd.DataFrame(self.texts | {"pos": pos})
         result = pd.concat([place, words], axis=1).set_axis(self.given.index)
         taken = {*self._taken, *result, *scores}
         others = self.given.loc[:, [name not in taken for name in self.given]]
@@ -172,21 +162,16 @@ def _position(text: str) -> int:
     return number if number is not None and 0 <= number < 10**18 else -1
 
 
-# All records ----------------------------------------------------------------------------------------------------------
-
-
 @dataclass
 class Survey:
     """What a VCF or a table holds."""
 
     records: int = 0
-    alleles: int = 0  # alternatives on them
     contigs: list[str] = field(default_factory=list)  # in the order of their first record
     is_sorted: bool = True  # contigs stand side by side and positions rise
     # (record, alternative) from 0 of each allele that stands earlier in the file as well.
     duplicates: set[tuple[int, int]] = field(default_factory=set)
-    # Line and reason of the first lines that cannot be read, and how many there are.
-    malformed: list[tuple[int, str]] = field(default_factory=list)
+    malformed: list[tuple[int, str]] = field(default_factory=list)  # line and reason of the first
     malformed_lines: int = 0
     blank_lines: int = 0
     crlf: bool = False
@@ -195,7 +180,7 @@ class Survey:
 
 
 def opened(what: str | Path | Table) -> VcfFile | Table:
-    """The records of a file, told by its name: tables end in .tsv, .csv or .parquet, everything else is a VCF."""
+    """The records of a file, by its name: tables end in .tsv, .csv or .parquet, everything else is a VCF."""
     if isinstance(what, Table):
         return what
     return Table.read(Path(what)) if Path(what).suffix in TABLES else VcfFile(what)
@@ -204,10 +189,7 @@ def opened(what: str | Path | Table) -> VcfFile | Table:
 def survey(path: str | Path | Table) -> Survey:
     """Reads a VCF or table through once, twice if it is not sorted; memory does not grow with a VCF, but for duplicates.
 
-    Raises
-    ------
-    vcf.VcfError
-        The file cannot be read, or none of its lines can.
+    A `VcfError` says that it cannot be read, or that none of its lines can.
     """
     found = Survey()
     contigs: dict[str, None] = {}
@@ -236,7 +218,6 @@ def survey(path: str | Path | Table) -> Survey:
                 place = (record.chrom, record.pos)
                 here.clear()
             for alternative, key in enumerate(_keys(record)):
-                found.alleles += 1
                 if key in here:
                     found.duplicates.add((number, alternative))
                 here.add(key)
@@ -263,34 +244,40 @@ def _far_duplicates(path: str | Path | Table) -> set[tuple[int, int]]:
     found: set[tuple[int, int]] = set()
     with tempfile.TemporaryDirectory() as folder, opened(path) as file:
         table = sqlite3.connect(Path(folder) / "alleles.sqlite")
-        table.execute("PRAGMA synchronous = OFF")
-        table.execute("PRAGMA journal_mode = OFF")
+        table.executescript("PRAGMA synchronous = OFF; PRAGMA journal_mode = OFF")
         table.execute("CREATE TABLE seen (allele TEXT PRIMARY KEY) WITHOUT ROWID")
         for number, record in enumerate(file):
-            for alternative, (ref, alt) in enumerate(_keys(record)):
-                key = f"{canonical_contig(record.chrom)}:{record.pos}:{ref}:{alt}".encode(
-                    "utf-8", "surrogateescape"
-                )
+            for alternative, alleles in enumerate(_keys(record)):
+                key = ":".join((canonical_contig(record.chrom), str(record.pos), *alleles))
+                key = key.encode("utf-8", "surrogateescape")
                 if not table.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount:
                     found.add((number, alternative))
         table.close()
     return found
 
 
-@dataclass(frozen=True)
-class Piece:
-    """Consecutive records of a file, numbered from 0, and the alternatives of those that can be read, in order."""
+class Piece(NamedTuple):
+    """Consecutive records of a file, and the alternatives of those that can be read, in order."""
 
-    number: int  # of the piece
+    number: int  # of the piece, from 0
     first: int  # number of its first record
     records: list[Record]
-    alleles: list[Allele]
+
+    @property
+    def alleles(self) -> list[Allele]:
+        """Each alternative of each record."""
+        return [Allele(one.chrom, one.pos, one.ref, alt) for one in self.records for alt in one.alts]
+
+    @property
+    def places(self) -> list[tuple[int, int]]:
+        """(record of the file, alternative of the record) of each allele, from 0."""
+        rows = enumerate(self.records, self.first)
+        return [(row, alternative) for row, record in rows for alternative in range(len(record.alts))]
 
 
 def pieces(file: VcfFile | Table, size: int) -> Iterator[Piece]:
     """The records of a file, `size` at a time."""
     records, number = iter(file), 0
     while part := list(islice(records, size)):
-        alleles = [Allele(one.chrom, one.pos, one.ref, alt) for one in part for alt in one.alts]
-        yield Piece(number, number * size, part, alleles)
+        yield Piece(number, number * size, part)
         number += 1

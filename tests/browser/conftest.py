@@ -35,9 +35,7 @@ class Opened:
 
     def clean(self) -> None:
         """Fail if the page asked the network for anything, or wrote an error to the console."""
-        assert self.refused == []
-        assert self.failed == []
-        assert self.errors == []
+        assert self.refused == [] and self.failed == [] and self.errors == []
 
 
 @pytest.fixture
@@ -72,9 +70,6 @@ def open_offline(browser: Browser) -> Iterator[Callable[..., Opened]]:
     yield open_
     for context in contexts:
         context.close()
-
-
-# JupyterLab -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -122,9 +117,7 @@ def lab_of_others(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[La
 
 def _other_anywidget(folder: Path) -> None:
     """The browser's part of anywidget under an older version's number; it stands before that of the environment."""
-    shutil.copytree(
-        Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget"
-    )
+    shutil.copytree(Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget")  # fmt: skip
     for file in folder.rglob("*.js*"):
         file.write_text(file.read_text("utf-8").replace(version("anywidget"), "0.9.13"), "utf-8")
 
@@ -142,37 +135,22 @@ def _started(home: Path) -> Iterator[Lab]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {
-        key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "JPY_", "NTVIZ"))
-    }
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "JPY_", "NTVIZ"))}  # fmt: skip
     environment |= {
-        "HOME": str(home),
-        "IPYTHONDIR": str(home / "ipython"),
-        "JUPYTER_CONFIG_DIR": str(home / "config"),
-        "JUPYTER_DATA_DIR": str(home / "data"),
-        "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
-        "JUPYTER_PATH": str(home / "share"),
-        "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-        "PYTHONPATH": str(ROOT),
+        "HOME": str(home), "IPYTHONDIR": str(home / "ipython"), "JUPYTER_CONFIG_DIR": str(home / "config"),
+        "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
+        "JUPYTER_PATH": str(home / "share"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"), "PYTHONPATH": str(ROOT),
         "MPLCONFIGDIR": str(home / "matplotlib"),
-    }
+    }  # fmt: skip
     options = [
-        "--no-browser",
-        "--allow-root",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={folder}",
-        "--IdentityProvider.token=",
-        "--LabApp.expose_app_in_browser=True",
-        "--LabApp.extension_manager=readonly",
-    ]
+        "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0", f"--ServerApp.root_dir={folder}", "--IdentityProvider.token=",
+        "--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly",
+    ]  # fmt: skip
     log = home / "server.log"
     with log.open("w") as sink:
-        server = subprocess.Popen(
-            [sys.executable, "-c", SERVER, *options], env=environment, cwd=folder, stdout=sink, stderr=sink
-        )
+        server = subprocess.Popen([sys.executable, "-c", SERVER, *options], env=environment, cwd=folder, stdout=sink, stderr=sink)  # fmt: skip
     try:
         url = f"http://127.0.0.1:{port}"
         _wait_for(f"{url}/api/status", server, log)

@@ -57,8 +57,7 @@ def test_each_run_leads_to_its_report_and_failures_say_why(page, open_offline, s
     # What was asked stands before what was found.
     assert seen.locator("thead th").all_inner_texts()[-2:] == ["gene", "heads"]
     why = seen.locator("tr.why")
-    assert why.count() == 1
-    assert why.inner_text() == f"cell 4: ValueError: no kidney {HOSTILE}"
+    assert why.count() == 1 and why.inner_text() == f"cell 4: ValueError: no kidney {HOSTILE}"
     assert seen.evaluate("window.planted") is None
     # Wide as it is, the page itself does not scroll sideways.
     assert seen.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -86,9 +85,7 @@ def _bright(colour: str) -> bool:
 def test_a_narrow_screen_shows_it_whole(page, open_offline):
     opened = open_offline(page, viewport={"width": 390, "height": 800})
     assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert opened.page.locator("tr.why pre").evaluate(
-        "node => node.getBoundingClientRect().right <= innerWidth"
-    )
+    assert opened.page.locator("tr.why pre").evaluate("node => node.getBoundingClientRect().right <= innerWidth")  # fmt: skip
     opened.clean()
 
 

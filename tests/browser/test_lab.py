@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 
 import nbformat
 import numpy as np
 import pytest
-from lab_pages import book, choose_theme, live_of, opened, pixel, restored, run_all, show
+from lab_pages import (
+    SETUP,
+    book,
+    choose_theme,
+    here,
+    live_of,
+    message,
+    opened,
+    parts,
+    pixel,
+    place,
+    restored,
+    run_all,
+    running,
+    says,
+    show,
+    visit,
+)  # fmt: skip
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from ntviz import annotation, data, explore, models, plot
+from ntviz import explore, plot
 from ntviz.plot.theme import DARK, LIGHT
-from ntviz.reference import Reference
 
-SETUP = """
-from ntviz import annotation, data, explore, models
-from ntviz.reference import Reference
-explorer = explore.attention(
-    models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), annotation.read(data.bundle("genes")), at="HNF4A"
-)
-"""
 BUSY = "import pathlib, time\nwhile not pathlib.Path('{}').exists(): time.sleep(0.05)"
 REGION = "chr20:43,029,000-43,034,999"
 
@@ -31,43 +39,24 @@ REGION = "chr20:43,029,000-43,034,999"
 @pytest.fixture(scope="module")
 def twin() -> explore.AttentionExplorer:
     """The same explorer in this process, to compare with what the page shows."""
-    parts = Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
-    return explore.attention(models.load("ntviz-mini", device="cpu"), *parts, at="HNF4A")
+    return explore.attention(*parts(), at="HNF4A")
 
 
 @pytest.fixture(scope="module")
-def errors() -> list[str]:
-    """What the page complained about."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser, lab, errors) -> Iterator[Page]:
+def page(browser: Browser, lab) -> Iterator[Page]:
     """JupyterLab with the explorer's notebook, run in a row in a kernel of another environment; the last cell keeps it busy."""
-    nbformat.write(
-        book(SETUP, "explorer", BUSY.format("first"), kernel="elsewhere"), lab.folder / "explorer.ipynb"
-    )
-    page = opened(browser, lab.url)
-    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    run_all(page, "explorer.ipynb", wait=False)
-    yield page
-    page.context.close()
+    cells = SETUP + 'explorer = explore.attention(*parts, at="HNF4A")', "explorer", BUSY.format("first")
+    with running(browser, lab, "explorer.ipynb", *cells, kernel="elsewhere", wait=False) as page:
+        page.errors = []
+        page.on(
+            "console", lambda message: page.errors.append(message.text) if message.type == "error" else None
+        )
+        yield page
 
 
 @pytest.fixture
 def live(page: Page) -> Locator:
-    return live_of(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)"))
-
-
-def visit(live: Locator, text: str) -> None:
-    place = live.page.get_by_placeholder("a gene, a region or a variant")
-    place.fill(text)
-    place.press("Enter")
-
-
-def says(live: Locator, text: str) -> None:
-    expect(live).to_have_attribute("aria-label", re.compile(re.escape(text)), timeout=20_000)
+    return live_of(here(page))
 
 
 def seen(panel: Locator) -> None:
@@ -75,19 +64,13 @@ def seen(panel: Locator) -> None:
     panel.locator(".jp-RenderedPlotly img:visible, .js-plotly-plot:visible").first.wait_for(timeout=20_000)
 
 
-def message(live: Locator) -> Locator:
-    return live.page.locator(".ntviz-message")
-
-
 def cells(live: Locator) -> np.ndarray:
     """Weights that the page draws."""
-    return np.array(
-        live.evaluate("node => node._fullData.find(trace => trace.name === 'weight').z.map(row => [...row])")
-    )
+    return np.array(live.evaluate("node => node._fullData.find(trace => trace.name === 'weight').z.map(row => [...row])"))  # fmt: skip
 
 
 def test_all_cells_in_a_row_give_the_still_figure_then_the_live_one(page, twin, lab):
-    panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
+    panel = here(page)
     panel.locator(".js-plotly-plot .main-svg").first.wait_for(timeout=90_000)
     assert panel.locator(".ntviz-live").count() == 0
     (lab.folder / "first").touch()
@@ -96,17 +79,10 @@ def test_all_cells_in_a_row_give_the_still_figure_then_the_live_one(page, twin, 
     # The still one stays in the notebook, out of sight.
     expect(panel.locator(".js-plotly-plot:visible")).to_have_count(1)
     np.testing.assert_allclose(cells(live), twin.weights, rtol=5e-4)
-    values = panel.locator(".jp-OutputArea select").evaluate_all(
-        "lists => lists.map(one => one.options[one.selectedIndex].text)"
-    )
+    values = panel.locator(".jp-OutputArea select").evaluate_all("lists => lists.map(one => one.options[one.selectedIndex].text)")  # fmt: skip
     assert [value.replace("\xa0", " ") for value in values] == [
-        "Save as …",
-        str(twin.layer),
-        str(twin.head),
-        "reference",
-        "sqrt",
-        twin.score,
-    ]
+        "Save as …", str(twin.layer), str(twin.head), "reference", "sqrt", twin.score,
+    ]  # fmt: skip
 
 
 def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
@@ -136,9 +112,7 @@ def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
     )
     shown = cells(live)
     assert shown.shape[1] == key[1] - key[0]
-    first = int(
-        np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0]
-    )
+    first = int(np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0])  # fmt: skip
     np.testing.assert_allclose(shown, twin.look.weights(3, 2, (first, first + len(shown)), key), rtol=5e-4)
     token = int(np.flatnonzero((places[:, 0] <= 43_030_199) & (places[:, 1] > 43_030_199))[0])
     page.mouse.click(*pixel(live, 43_030_203, 43_030_203, ("", "3")))
@@ -152,9 +126,7 @@ def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
         arg=[live.element_handle(), low],
     )
     page.keyboard.press("0")
-    live.page.wait_for_function(
-        "node => Math.min(...node._fullLayout.xaxis.range) < 43029010", arg=live.element_handle()
-    )
+    live.page.wait_for_function("node => Math.min(...node._fullLayout.xaxis.range) < 43029010", arg=live.element_handle())  # fmt: skip
     assert live.evaluate("node => node === document.activeElement")
 
 
@@ -165,7 +137,7 @@ def test_bad_text_is_answered_in_place(live):
     ):
         visit(live, text)
         expect(message(live)).to_contain_text(answer)
-        expect(live.page.get_by_placeholder("a gene, a region or a variant")).to_have_value(REGION)
+        expect(place(live)).to_have_value(REGION)
     visit(live, "SNAP25")
     says(live, "SNAP25")
     expect(message(live)).to_have_text("")
@@ -197,15 +169,13 @@ def test_an_open_figure_follows_the_theme(live):
         assert live.evaluate("node => node._fullLayout.title.font.color") in (None, colours.ink)
 
 
-def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free(live, lab, errors):
+def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free(live, lab):
     page = live.page
     # The still figure in the notebook has followed, and stays out of sight.
     cells = "JSON.stringify(window.jupyterapp.shell.currentWidget.model.toJSON().cells)"
-    page.wait_for_function(
-        f"alt => {cells}.includes(JSON.stringify(alt))", arg=live.get_attribute("aria-label"), timeout=20_000
-    )
+    page.wait_for_function(f"alt => {cells}.includes(JSON.stringify(alt))", arg=live.get_attribute("aria-label"), timeout=20_000)  # fmt: skip
     page.wait_for_function(f"() => {cells}.includes('Attention to')", timeout=20_000)
-    expect(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .js-plotly-plot:visible")).to_have_count(1)
+    expect(here(page).locator(".js-plotly-plot:visible")).to_have_count(1)
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
     saved = json.loads((lab.folder / "explorer.ipynb").read_text())
     for output in (output for cell in saved["cells"] for output in cell.get("outputs", ())):
@@ -224,22 +194,17 @@ def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free
     assert panel.locator(".ntviz-live").count() == 0
     (lab.folder / "again").touch()
     says(live_of(panel), "HNF4A")
-    assert panel.locator(".jp-RenderedPlotly img:visible").count() == 0
-    assert errors == []
+    assert panel.locator(".jp-RenderedPlotly img:visible").count() == 0 and page.errors == []
 
 
 def test_a_copy_without_its_kernel_keeps_the_figure(page, lab):
     shutil.copy(lab.folder / "explorer.ipynb", lab.folder / "copy.ipynb")
     panel = show(page, "copy.ipynb")
     seen(panel)
-    expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(
-        1
-    )
+    expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(1)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"]
-)
+@pytest.mark.parametrize("lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"])  # fmt: skip
 def test_servers_that_others_look_after(browser, lab_of_others, request):
     source = "import plotly.graph_objects as go\nfrom ntviz.plot.live import Live\nLive(go.Figure(go.Scatter(y=[1, 3, 2], name='toy')))"
     nbformat.write(book(source, kernel="elsewhere"), lab_of_others.folder / "toy.ipynb")

@@ -85,15 +85,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def plain(run: Path) -> Path:
     """The executed notebook as `jupyter nbconvert --to html` makes it."""
     command = [
-        sys.executable,
-        "-m",
-        "nbconvert",
-        "--to",
-        "html",
-        "--output",
-        "plain.html",
-        str(run / "executed.ipynb"),
-    ]
+        sys.executable, "-m", "nbconvert", "--to", "html", "--output", "plain.html", str(run / "executed.ipynb"),
+    ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
     return run / "plain.html"
 
@@ -205,13 +198,9 @@ def test_a_big_map_is_exact_to_the_pixel_and_zooms(run, open_offline):
         }"""
     )
     width, height, diagonal, shifted, empty, beside = sizes
-    assert (width, height) == (1000, 1000)
-    assert len({diagonal, shifted, empty}) == 3
-    assert empty == beside
+    assert (width, height) == (1000, 1000) and len({diagonal, shifted, empty}) == 3 and empty == beside
     figure.scroll_into_view_if_needed()
-    figure.evaluate(
-        "node => Plotly.relayout(node, {'xaxis.range': [3001, 3121], 'yaxis.range': [3121, 3001]})"
-    )
+    figure.evaluate("node => Plotly.relayout(node, {'xaxis.range': [3001, 3121], 'yaxis.range': [3121, 3001]})")  # fmt: skip
     # 20 tokens now fill the width that 1,000 had.
     wide = image.evaluate("node => node.getBoundingClientRect().width")
     axes = figure.evaluate("node => node._fullLayout.xaxis._length")

@@ -5,50 +5,33 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-import nbformat
 import pytest
-from lab_pages import book, live_of, opened, pixel, run_all
+from lab_pages import SETUP, here, live_of, message, parts, pixel, place, running, visit
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from ntviz import annotation, data, explore, models, plot
+from ntviz import explore, plot
 from ntviz.explore.variant_explorer import PARTS
 from ntviz.plot.words import number
-from ntviz.reference import Reference
 
 AT = "chr20:43042364 C>T"
-SOURCE = f"""
-from ntviz import annotation, data, explore, models
-from ntviz.reference import Reference
-card = explore.variant(
-    models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), annotation.read(data.bundle("genes")),
-    at="{AT}", around=20,
-)
-card
-"""
 
 
 @pytest.fixture(scope="module")
 def twin() -> explore.VariantExplorer:
     """The same card in this process, to compare with what the page shows."""
-    parts = Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
-    return explore.variant(models.load("ntviz-mini", device="cpu"), *parts, at=AT, around=20)
+    return explore.variant(*parts(), at=AT, around=20)
 
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, lab) -> Iterator[Page]:
-    nbformat.write(book(SOURCE), lab.folder / "variant.ipynb")
-    page = opened(browser, lab.url)
-    page.errors = []
-    page.on("pageerror", lambda error: page.errors.append(str(error)))
-    run_all(page, "variant.ipynb")
-    yield page
-    assert page.errors == []
-    page.context.close()
+    source = f"{SETUP}card = explore.variant(*parts, at={AT!r}, around=20)\ncard"
+    with running(browser, lab, "variant.ipynb", source) as page:
+        yield page
 
 
 @pytest.fixture
 def live(page: Page) -> Locator:
-    return live_of(page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)"))
+    return live_of(here(page))
 
 
 def check(live: Locator, twin: explore.VariantExplorer, part: str = "around") -> None:
@@ -59,7 +42,7 @@ def check(live: Locator, twin: explore.VariantExplorer, part: str = "around") ->
     expect(card.locator('[data-ntviz="title"]')).to_have_text(f"{twin.card.name} by ntviz-mini")
     values = card.locator('table[data-ntviz="scores"] tbody tr td:nth-child(2)').all_inner_texts()
     assert values == [number(value) for value in twin.table()["value"]]
-    expect(live.page.get_by_placeholder("a gene, a region or a variant")).to_have_value(twin.where)
+    expect(place(live)).to_have_value(twin.where)
 
 
 def test_a_click_on_a_cell_turns_to_that_substitution_and_back(live, twin):
@@ -71,9 +54,7 @@ def test_a_click_on_a_cell_turns_to_that_substitution_and_back(live, twin):
     )
     here = twin.bench.reference.fetch("20:43042356").sequence
     base = next(base for base in "TGCA" if base != here)
-    row = live.evaluate(
-        "node => node._fullData.find(trace => trace.type === 'heatmap' && trace.name.startsWith('LLR')).yaxis"
-    )
+    row = live.evaluate("node => node._fullData.find(trace => trace.type === 'heatmap' && trace.name.startsWith('LLR')).yaxis")  # fmt: skip
     live.scroll_into_view_if_needed()
     live.page.mouse.click(*pixel(live, 43_042_356, "ACGT".index(base), ("", row[1:])))
     twin.change(43_042_356, base)
@@ -92,8 +73,6 @@ def test_parts_are_chosen_and_bad_text_is_answered_in_place(live, twin):
     live.page.locator(".jp-OutputArea select").last.select_option(index=twin.card.attention.moved.size - 1)
     twin.choose(layer, head)
     check(live, twin)
-    box = live.page.get_by_placeholder("a gene, a region or a variant")
-    box.fill("HNF4B")
-    box.press("Enter")
-    expect(live.page.locator(".ntviz-message")).to_contain_text("Nearest: HNF4A")
-    expect(box).to_have_value(twin.where)
+    visit(live, "HNF4B")
+    expect(message(live)).to_contain_text("Nearest: HNF4A")
+    expect(place(live)).to_have_value(twin.where)

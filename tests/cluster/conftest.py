@@ -10,14 +10,12 @@ from pathlib import Path
 import pysam
 import pytest
 from cluster import slurm
-from cluster.submission import ENRICHING, SCORING, Submission, alone
+from cluster.submission import SCORING, Submission, alone
 
 from ntviz import data
 
 if sys.platform != "linux":
-    collect_ignore_glob = [
-        "test_*.py"
-    ]  # Slurm's daemons exist for Linux only; there, without them, the tests fail
+    collect_ignore_glob = ["test_*.py"]  # Slurm's daemons exist for Linux only
 
 
 @pytest.fixture(scope="session")
@@ -46,11 +44,11 @@ def submission(cluster: slurm.Cluster, tmp_path: Path) -> Iterator[Callable[...,
 
 @pytest.fixture(scope="session")
 def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A VCF of 64 substitutions on the bundle's chromosome."""
+    """A VCF of 24 substitutions on the bundle's chromosome."""
     path = tmp_path_factory.mktemp("vcf") / "in.vcf"
     lines = ["##fileformat=VCFv4.3", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
     with pysam.FastaFile(str(data.bundle("chr20"))) as bases:
-        for position in range(5_000_000, 5_064_000, 1_000):
+        for position in range(5_000_000, 5_024_000, 1_000):
             letter = bases.fetch("20", position - 1, position).upper()
             lines.append(f"20\t{position}\t.\t{letter}\t{'ACGT'['ACGT'.index(letter) - 1]}\t.\tPASS\t.")
     path.write_text("\n".join(lines) + "\n")
@@ -60,14 +58,6 @@ def variants(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def scored_alone(tmp_path_factory: pytest.TempPathFactory, variants: Path) -> dict[str, bytes]:
     """The same variants scored without a cluster: the VCF, its index and the table."""
-    found = alone(tmp_path_factory.mktemp("scored"), {"in": variants, **SCORING}, "scored.vcf.gz")
-    assert set(found) == {"scored.vcf.gz", "scored.vcf.gz.tbi", "scored.parquet", "scored.json"}
-    return found
-
-
-@pytest.fixture(scope="session")
-def enriched_alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """The same enrichment without a cluster: its table, its windows, and what was asked."""
-    found = alone(tmp_path_factory.mktemp("enriched"), ENRICHING, "enrichment.parquet")
-    assert set(found) == {"enrichment.parquet", "enrichment.windows.parquet", "enrichment.json"}
-    return found
+    files = alone(tmp_path_factory.mktemp("scored"), {"in": variants, **SCORING}, "scored.vcf.gz")
+    assert set(files) == {"scored.vcf.gz", "scored.vcf.gz.tbi", "scored.parquet", "scored.json"}
+    return files

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -51,9 +50,8 @@ class Cluster:
     """A controller and `nodes` nodes in `folder`, from `start` to `stop`."""
 
     def __init__(self, folder: Path, nodes: int = 4) -> None:
-        self.folder = folder
+        self.folder, self.file = folder, folder / "slurm.conf"
         self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
-        self.file = folder / "slurm.conf"
         self._daemons: dict[str, subprocess.Popen[bytes]] = {}
         self._ports = _free_ports(nodes + 1)
 
@@ -80,9 +78,8 @@ class Cluster:
         self.file.write_text(self._configuration())
         # A GPU has to be a device; which one, Slurm asks only where cgroups fence it in.
         (self.folder / "gres.conf").write_text("AutoDetect=off\nName=gpu File=/dev/null\n")
-        (self.folder / "cgroup.conf").write_text(
-            "CgroupAutomount=no\nConstrainCores=no\nConstrainRAMSpace=no\n"
-        )
+        fences = ("CgroupAutomount", "ConstrainCores", "ConstrainRAMSpace")
+        (self.folder / "cgroup.conf").write_text("".join(f"{name}=no\n" for name in fences))
         self.claim()
         run = self.folder / "run"
         files = {"key-file": key, **{f"{name}-file": f"{run}/munge.{name}" for name in ("pid", "seed")}}
@@ -140,13 +137,8 @@ class Cluster:
 
     def call(self, *arguments: object, seconds: float = 60, check: bool = True) -> str:
         """What a program of Slurm prints."""
-        done = subprocess.run(
-            [str(argument) for argument in arguments],
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            env={**os.environ, **self.environment},
-        )
+        words, variables = list(map(str, arguments)), {**os.environ, **self.environment}
+        done = subprocess.run(words, capture_output=True, text=True, timeout=seconds, env=variables)
         if check and done.returncode:
             raise OSError(f"{arguments[0]} ended with {done.returncode}: {done.stderr}")
         return done.stdout
@@ -177,9 +169,10 @@ class Cluster:
     def wait_ended(self, job: str, seconds: float) -> dict[str, str]:
         """The record of a job once it has ended."""
 
-        wait_for(
-            f"the end of job {job}", lambda: self.jobs()[job]["JobState"] not in GOING, seconds, self.logs
-        )
+        def ended() -> bool:
+            return self.jobs()[job]["JobState"] not in GOING
+
+        wait_for(f"the end of job {job}", ended, seconds, self.logs)
         return self.jobs()[job]
 
     def processes(self, job: str | None = None, words: str = "") -> list[psutil.Process]:
@@ -187,21 +180,19 @@ class Cluster:
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                told = variables(process)
-                if told.get(MARK) != str(self.folder) or process.status() == psutil.STATUS_ZOMBIE:
-                    continue
-                if job is not None and told.get("SLURM_JOB_ID") != job:
-                    continue
-                if words in " ".join(process.cmdline()):
+                known = variables(process)
+                ours = known.get(MARK) == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE
+                asked = job is None or known.get("SLURM_JOB_ID") == job
+                if ours and asked and words in " ".join(process.cmdline()):
                     found.append(process)
         return found
 
     def logs(self, lines: int = 15) -> str:
         """The ends of all logs, and the queue: what one reads when a test fails."""
-        told = [self.call("squeue", "--all", check=False), self.call("sinfo", "--Node", check=False)]
+        ends = [self.call("squeue", "--all", check=False), self.call("sinfo", "--Node", check=False)]
         for file in sorted((self.folder / "log").glob("*.log")):
-            told += [f"--- {file.name}", *file.read_text(errors="replace").splitlines()[-lines:]]
-        return "\n".join(told)
+            ends += [f"--- {file.name}", *file.read_text(errors="replace").splitlines()[-lines:]]
+        return "\n".join(ends)
 
     def _daemon(self, program: str, *arguments: object, label: str = "") -> None:
         label = label or program
@@ -209,14 +200,11 @@ class Cluster:
         command = [shutil.which("setpriv", path=_path()), "--pdeathsig", "TERM"]
         command += [shutil.which(program, path=_path()), *map(str, arguments)]
         with (self.folder / "log" / f"{label}.log").open("ab") as output:
+            # A session of its own: Ctrl-C in the tests is for the tests, which end the daemons in order.
             self._daemons[label] = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
                 env={**os.environ, **self.environment},
-                start_new_session=True,  # Ctrl-C in the tests is for the tests, which end the daemons in order
-            )
+            )  # fmt: skip
 
     def claim(self) -> None:
         """Links the configuration to where Slurm looks for it, unless another cluster's is there."""
@@ -243,39 +231,38 @@ class Cluster:
         host, user = socket.gethostname().partition(".")[0], psutil.Process().username()
         memory = psutil.virtual_memory().total // 2**20 * 9 // 10 // len(self.nodes)
         run = self.folder / "run"
-        facts = {
-            "ClusterName": "ntviz",
-            "SlurmctldHost": f"{host}(127.0.0.1)",
-            "SlurmctldPort": self._ports[0],
-            "SlurmUser": user,
-            "SlurmdUser": user,
-            "AuthType": "auth/munge",
-            # A requeued job starts after twice this; Slurm's own default is two minutes.
-            "AuthInfo": f"socket={run}/munge.sock,cred_expire=5",
-            "StateSaveLocation": self.folder / "state",
-            "SlurmdSpoolDir": f"{run}/spool.%n",
-            "SlurmctldPidFile": f"{run}/slurmctld.pid",
-            "SlurmdPidFile": f"{run}/slurmd.%n.pid",
-            "ProctrackType": "proctrack/linuxproc",
-            "TaskPlugin": "task/none",
-            "SelectType": "select/cons_tres",
-            "SelectTypeParameters": "CR_Core_Memory",
-            "SchedulerParameters": "sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=100000",
-            "SlurmdParameters": "config_overrides",  # nodes with more cores, together, than this host has
-            "ReturnToService": 2,
-            "MpiDefault": "none",
-            "JobAcctGatherType": "jobacct_gather/none",
-            "AccountingStorageType": "accounting_storage/none",
-            "JobCompType": "jobcomp/none",
-            "MailProg": "/bin/true",
-            "KillWait": 2,
-            "MinJobAge": 3600,  # the controller's memory is the log of starts that the tests read
-            "SlurmctldTimeout": 30,
-            "SlurmdTimeout": 15,
-            "DefMemPerCPU": 512,
-            "GresTypes": "gpu",
-        }
-        lines = [f"{name}={value}" for name, value in facts.items()]
+        # A requeued job starts after twice cred_expire; Slurm's own default is two minutes. config_overrides: nodes with
+        # more cores, together, than this host has. MinJobAge: the controller's memory is the log that the tests read.
+        lines = f"""\
+ClusterName=ntviz
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={self._ports[0]}
+SlurmUser={user}
+SlurmdUser={user}
+AuthType=auth/munge
+AuthInfo=socket={run}/munge.sock,cred_expire=5
+StateSaveLocation={self.folder}/state
+SlurmdSpoolDir={run}/spool.%n
+SlurmctldPidFile={run}/slurmctld.pid
+SlurmdPidFile={run}/slurmd.%n.pid
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0,sched_min_interval=100000
+SlurmdParameters=config_overrides
+ReturnToService=2
+MpiDefault=none
+JobAcctGatherType=jobacct_gather/none
+AccountingStorageType=accounting_storage/none
+JobCompType=jobcomp/none
+MailProg=/bin/true
+KillWait=2
+MinJobAge=3600
+SlurmctldTimeout=30
+SlurmdTimeout=15
+DefMemPerCPU=512
+GresTypes=gpu""".splitlines()
         lines += [
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} "
             f"RealMemory={memory} Gres=gpu:1 State=UNKNOWN"
@@ -321,8 +308,3 @@ def worked(process: psutil.Process) -> float:
     with suppress(psutil.Error):
         return sum(process.cpu_times()[:2])
     return 0
-
-
-def kill(process: psutil.Process) -> None:
-    """As the kernel does when memory ends: no chance to clean up."""
-    process.send_signal(signal.SIGKILL)

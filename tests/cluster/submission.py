@@ -17,60 +17,41 @@ import yaml
 from cluster import slurm
 
 TOP = Path(__file__).resolve().parents[2]
-# Small work in many pieces. All of it is said, so that the command in one go is the same.
+# Small work in many pieces. No option is left to a default, so that the command in one go is the same.
 SCORING = {"run": "score", "window": 600, "scores": "llr,entropy", "background": "false", "piece": 4}
-ENRICHING = {
-    "run": "enrich",
-    "around": "promoter",
-    "windows": 16,
-    "length": 600,
-    "within": "chr20:1-5,000,000",
-    "nulls": "shift,distance",
-    "shifts": 20,
-    "bootstrap": 100,
-}
 
 
 class Submission:
-    """A folder with a sheet and what becomes of it.
-
-    `rows` map columns to cells, empty where one is left out; Snakemake itself starts a lost job again `retries` times.
-    """
+    """A folder with a sheet and what becomes of it; Snakemake itself starts a lost job again `retries` times."""
 
     def __init__(
         self, cluster: slurm.Cluster, folder: Path, rows: Sequence[dict[str, Any]], retries: int = 1
     ) -> None:
-        self.cluster = cluster
-        self.folder = folder
-        self.out = folder / "out"
-        self.sheet = folder / "sheet.tsv"
+        self.cluster, self.folder = cluster, folder
+        self.out, self.sheet, self.profile = folder / "out", folder / "sheet.tsv", folder / "profile"
         columns = list(dict.fromkeys(column for row in rows for column in row))
         lines = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
         self.sheet.write_text("".join("\t".join(line) + "\n" for line in lines))
-        self.profile = folder / "profile"
         self.profile.mkdir()
         # The profile as it is shipped, only that it looks sooner: what takes minutes takes seconds here. Each look in
         # vain puts off the next one by 10 s, so the first one comes when a small job may have ended.
         shipped = TOP / "workflow" / "profiles" / "slurm"
         settings = yaml.safe_load((shipped / "config.yaml").read_text())
-        settings |= {
-            "slurm-init-seconds-before-status-checks": 3,
-            "seconds-between-status-checks": 2,
-            "retries": retries,
-        }
+        settings |= {"slurm-init-seconds-before-status-checks": 3, "seconds-between-status-checks": 2}
+        settings["retries"] = retries
         (self.profile / "config.yaml").write_text(yaml.safe_dump(settings))
         job = yaml.safe_load((shipped / "job.yaml").read_text())
         (self.profile / "job.yaml").write_text(yaml.safe_dump(job | {"cores": 1, "memory_mb": 900}))
         self._heads: list[subprocess.Popen[str]] = []
         self._earlier = set(cluster.jobs())
 
-    def head(self, *options: object, profile: str | Path | None = None) -> subprocess.Popen[str]:
+    def head(self, *options: object) -> subprocess.Popen[str]:
         """`ntviz submit`, begun; its words go to a file, which nobody needs to empty."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("NTVIZ_")}
         with open(self.folder / f"head-{len(self._heads)}.txt", "w") as output:
             command = [sys.executable, "-m", "ntviz", "submit", self.sheet, "--out", self.out]
             head = subprocess.Popen(
-                [*command, "--profile", profile or self.profile, *map(str, options)],
+                [*command, "--profile", self.profile, *map(str, options)],
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 text=True,
@@ -86,19 +67,19 @@ class Submission:
         def checked() -> slurm.T:
             value = found()
             if not value and self._heads[-1].poll() is not None:
-                pytest.fail(f"the head ended before {what}\n{self.told()}")
+                pytest.fail(f"the head ended before {what}\n{self.logs()}")
             return value
 
-        return slurm.wait_for(what, checked, seconds, self.told)
+        return slurm.wait_for(what, checked, seconds, self.logs)
 
     def ended(self, head: subprocess.Popen[str], seconds: float = 600) -> tuple[int, str]:
         """The exit code of a head and all it said."""
-        slurm.wait_for("the head", lambda: head.poll() is not None, seconds, self.told)
+        slurm.wait_for("the head", lambda: head.poll() is not None, seconds, self.logs)
         return head.returncode, (self.folder / f"head-{self._heads.index(head)}.txt").read_text()
 
-    def run(self, *options: object, profile: str | Path | None = None) -> tuple[int, str]:
+    def run(self, *options: object) -> tuple[int, str]:
         """`ntviz submit` to its end."""
-        return self.ended(self.head(*options, profile=profile))
+        return self.ended(self.head(*options))
 
     def close(self) -> None:
         """Ends heads that still run, and the jobs that they leave."""
@@ -122,11 +103,9 @@ class Submission:
 
     def starts(self) -> Counter[tuple[str, str]]:
         """How often each job began, by sample and job."""
+        records = self.jobs().items()
         return Counter(
-            {
-                job: sum(1 + int(facts["Restarts"]) for facts in records)
-                for job, records in self.jobs().items()
-            }
+            {job: sum(1 + int(facts["Restarts"]) for facts in started) for job, started in records}
         )
 
     def working(self, sample: str, job: str) -> psutil.Process | None:
@@ -137,24 +116,22 @@ class Submission:
                     return process
         return None
 
-    def told(self) -> str:
+    def logs(self) -> str:
         """Everything that helps to see why something failed."""
-        words = [f"--- {file.name}\n{file.read_text()[-3000:]}" for file in self.folder.glob("head-*.txt")]
-        words += [
-            f"--- {file}\n{file.read_text(errors='replace')[-600:]}" for file in self.out.glob("*/logs/*")
-        ]
+        files = [*self.folder.glob("head-*.txt"), *self.out.glob("*/logs/*")]
+        words = [f"--- {file}\n{file.read_text(errors='replace')[-2000:]}" for file in files]
         return "\n".join([*words, self.cluster.logs(5)])
 
 
 def alone(folder: Path, row: dict[str, Any], out: str) -> dict[str, bytes]:
     """What the command of a row writes in one go on this machine, by file."""
-    words = [str(row["in"])] if "in" in row else []
+    words = [str(row["in"])]
     for name, value in row.items():
-        if value == "false":
-            words.append(f"--no-{name}")
-        elif name not in ("run", "in"):
-            words += [f"--{name}", str(value)]
+        if name not in ("run", "in"):
+            words += [f"--no-{name}"] if value == "false" else [f"--{name}", str(value)]
     command = [sys.executable, "-m", "ntviz", row["run"], *words, "--out", str(folder / out)]
-    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=300)
+    # One thread, as a job has: another number may change a last digit.
+    variables = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=TOP, capture_output=True, text=True, timeout=600, env=variables)
     assert done.returncode == 0, done.stderr
     return {path.name: path.read_bytes() for path in folder.iterdir()}

@@ -32,25 +32,10 @@ def config(folder: Path) -> Path:
 
 def submit(cluster: slurm.Cluster, folder: Path, asked: Path, name: str, nodes: int) -> str:
     """The shipped batch script; NTVIZ_HEAD since the nodes' names are no host's here."""
-    given = {
-        "NTVIZ_HEAD": "127.0.0.1",
-        "NTVIZ_PYTHON": sys.executable,
-        "PYTHONPATH": str(TOP),
-        "HF_HUB_OFFLINE": "1",
-    }
-    return cluster.submit(
-        f"--nodes={nodes}",
-        "--cpus-per-task=1",
-        "--time=60",
-        f"--output={folder / name}.txt",
-        "--export=" + ",".join(["ALL", *(f"{key}={value}" for key, value in given.items())]),
-        TOP / "workflow" / "pretrain.sbatch",
-        asked,
-        folder / name,
-        "--device",
-        "cpu",
-        cwd=folder,
-    )  # fmt: skip
+    given = f"NTVIZ_HEAD=127.0.0.1,NTVIZ_PYTHON={sys.executable},PYTHONPATH={TOP},HF_HUB_OFFLINE=1"
+    options = (f"--nodes={nodes}", "--cpus-per-task=1", "--time=60", f"--output={folder / name}.txt")
+    script = (TOP / "workflow" / "pretrain.sbatch", asked, folder / name, "--device", "cpu")
+    return cluster.submit(*options, f"--export=ALL,{given}", *script, cwd=folder)
 
 
 def test_losses_are_those_of_a_run_that_nothing_happened_to(cluster, tmp_path):
@@ -58,48 +43,44 @@ def test_losses_are_those_of_a_run_that_nothing_happened_to(cluster, tmp_path):
     calm = submit(cluster, tmp_path, asked, "calm", 2)
     job = submit(cluster, tmp_path, asked, "hurt", 2)
 
-    def told() -> str:
+    def logs() -> str:
         return "\n".join([*(path.read_text()[-4000:] for path in tmp_path.glob("*.txt")), cluster.logs(5)])
 
     def reached(step: int, restarts: str) -> bool:
         facts = cluster.jobs()[job]
-        assert facts["JobState"] in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"), told()
+        assert facts["JobState"] in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"), logs()
         history = tmp_path / "hurt" / "history.jsonl"
-        return (
-            facts["Restarts"] == restarts
-            and facts["JobState"] == "RUNNING"
-            and history.is_file()
-            and history.read_text().count("\n") >= step
-        )
+        going = facts["Restarts"] == restarts and facts["JobState"] == "RUNNING" and history.is_file()
+        return going and history.read_text().count("\n") >= step
 
     def ranks() -> dict[str, tuple[str, int]]:
         found = {}
         for process in cluster.processes(job, "ntviz pretrain"):
-            told = slurm.variables(process)
-            if "RANK" in told:
-                found[told["RANK"]] = (told["SLURMD_NODENAME"], process.pid)
+            variables = slurm.variables(process)
+            if "RANK" in variables:
+                found[variables["RANK"]] = (variables["SLURMD_NODENAME"], process.pid)
         return found
 
-    slurm.wait_for("30 steps", lambda: reached(30, "0"), 120, told)
+    slurm.wait_for("30 steps", lambda: reached(30, "0"), 120, logs)
     working = ranks()
     assert sorted(working) == ["0", "1"]
     assert working["0"][0] != working["1"][0]
     os.kill(working["1"][1], 9)
     facts = cluster.wait_ended(job, 60)
-    assert facts["JobState"] == "FAILED", told()
+    assert facts["JobState"] == "FAILED", logs()
     last = json.loads((tmp_path / "hurt" / checkpoints.LAST / "state.json").read_text())["step"]
     assert 20 <= last < STEPS
 
     cluster.call("scontrol", "requeue", job)
     alone = submit(cluster, tmp_path, asked, "alone", 1)
-    slurm.wait_for("more steps", lambda: reached(last + 20, "1"), 120, told)
+    slurm.wait_for("more steps", lambda: reached(last + 20, "1"), 120, logs)
     cluster.call("scancel", "--batch", "--signal=USR1", job)
-    slurm.wait_for("a second start", lambda: cluster.jobs()[job]["Restarts"] == "2", 120, told)
+    slurm.wait_for("a second start", lambda: cluster.jobs()[job]["Restarts"] == "2", 120, logs)
     facts = cluster.wait_ended(job, 120)
-    assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "2"), told()
+    assert (facts["JobState"], facts["Restarts"]) == ("COMPLETED", "2"), logs()
     assert "asked to stop: back into the queue" in (tmp_path / "hurt.txt").read_text()
     for other in (calm, alone):
-        assert cluster.wait_ended(other, 60)["JobState"] == "COMPLETED", told()
+        assert cluster.wait_ended(other, 60)["JobState"] == "COMPLETED", logs()
 
     hurt, whole = (training.read_history(tmp_path / name) for name in ("hurt", "calm"))
     assert whole["step"].tolist() == list(range(1, STEPS + 1))

@@ -1,7 +1,4 @@
-"""Models that the Nucleotide Transformer is compared with, each read from its published checkpoint by plain PyTorch.
-
-None runs code from the hub. They answer the same questions: `tokenize`, `forward`, `embed`, `random_twin`.
-"""
+"""Models that the Nucleotide Transformer is compared with, each read from its published checkpoint by plain PyTorch, without remote code."""
 
 from __future__ import annotations
 
@@ -16,7 +13,6 @@ FAMILIES: dict[str, Callable[[dict[str, Any]], bool]] = {
     "dnabert2": lambda config: "alibi_starting_size" in config,
     "enformer": lambda config: config.get("model_type") == "enformer" and "num_downsamples" in config,
     "hyenadna": lambda config: config.get("model_type") == "hyenadna" and "d_model" in config,
-    # bpnet-lite writes no config.json: it is written beside the weights by hand.
     "bpnet": lambda config: config.get("model_type") == "bpnet-lite",
     "spliceai": lambda config: config.get("model_type") == "spliceai-10k",
 }
@@ -28,7 +24,6 @@ def family(directory: Path) -> ModuleType | None:
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        # The Nucleotide Transformer's loader says what is wrong with it.
         config = {"model_type": "spliceai-10k"} if (directory / "spliceai1.h5").is_file() else None
     for name, fits in FAMILIES.items():
         if isinstance(config, dict) and fits(config):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,15 +22,14 @@ from ntviz.models.peers.peer import Network, Peer, limit, one_hot, read_config, 
 from ntviz.tokens import Tokenizer
 
 MAX_TOKENS = 2114
-"""Bases that are taken unless more are asked for: the input of the published models. Nothing in the network ends there."""
+"""Bases that are taken unless more are asked for: the input of the published models."""
 
 
 class Prediction(NamedTuple):
-    """What BPNet says of sequences.
+    """What BPNet predicts, from the position `start` of a sequence on, in bp.
 
     `profile` holds logits, float32 [sequence, strand, position]: their softmax over all positions of a strand (or of both strands,
-    as the model was trained) is where reads start. `log_counts` is the natural logarithm of one plus their number, float32
-    [sequence]. `start` is the place of the first position in the sequence, in bp: the ends have too little context and are left out.
+    as the model was trained) is where reads start. `log_counts` is ln(1 + their number), float32 [sequence].
     """
 
     profile: np.ndarray
@@ -43,39 +41,29 @@ class Prediction(NamedTuple):
 class BPNet(Peer):
     """A loaded BPNet; implements `models.Embedder`, with bases for tokens, and `predict`.
 
-    Hidden states are those after the first convolution (0) and after each dilated one. There is no vocabulary to predict:
-    `mask_id` and logits are refused.
+    Hidden states are those after the first convolution (0) and after each dilated one.
     """
 
     module: BPNetNetwork
 
     without_logits: ClassVar[str] = "predicts a profile: call `predict`"
-    without_mask: ClassVar[str] = (
-        "it reads one-hot bases and predicts a profile. Put N where a base is to be hidden."
-    )
+    without_mask: ClassVar[str] = "it predicts a profile. Put N where a base is to be hidden."
 
     def predict(self, sequences: str | Sequence[str], *, controls: np.ndarray | None = None) -> Prediction:
-        """Profile and counts of sequences of one length.
+        """Profile and counts of sequences of one length, longer than twice what is left out at each end.
 
-        Parameters
-        ----------
-        sequences
-            Upper-case A, C, G, T, N, longer than twice what is left out at each end.
-        controls
-            Reads of the control experiment, [sequence, track, position], for a model that was trained with them; None means none were
-            seen.
+        `controls` are reads of the control experiment, [sequence, track, position], for a model that was trained with them.
         """
         batch = [self.tokenize(text) for text in ([sequences] if isinstance(sequences, str) else sequences)]
         ids, mask = self._padded(batch)
         trimming, n = self.module.trimming, ids.shape[1]
         if not mask.all():
             raise ValueError(
-                f"Sequences must have one length; received {min(map(len, batch)):,} to {n:,} bp. Pass them one by one."
+                f"Sequences must have one length; received {min(map(len, batch)):,} to {n:,} bp."
             )
         if n <= 2 * trimming:
             raise ValueError(
-                f"A sequence must have more than {2 * trimming:,} bp, since {trimming:,} at each end are left out; received "
-                f"{n:,} bp. Take a longer interval."
+                f"A sequence must have more than {2 * trimming:,} bp, since {trimming:,} at each end are left out; received {n:,} bp."
             )
         shape = (len(batch), self.module.controls, n)
         given = np.zeros(shape) if controls is None else np.asarray(controls)
@@ -91,27 +79,24 @@ class BPNet(Peer):
 
 
 class BPNetNetwork(Network):
-    """The network; its parts are named as bpnet-lite names them.
+    """The network; its parts are named as bpnet-lite names them. `trimming` positions at each end have no prediction."""
 
-    `stem` and `head` are the lengths of the first and the last convolution in bp, `strands` the profiles that are predicted,
-    `controls` the control tracks that are read, `trimming` the positions left out at each end of a prediction, and `biases` say
-    whether the head of the profile and that of the counts have one.
-    """
-
-    heads = 0
-
-    def __init__(
-        self, *, width: int, layers: int, stem: int, head: int, strands: int, controls: int, trimming: int,
-        biases: tuple[bool, bool],
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.width, self.layers, self.controls, self.trimming = width, layers, controls, trimming
-        self.margin = head // 2
+    def __init__(self, shape: dict[str, Any]) -> None:
+        super().__init__(shape)
+        width, stem, head, controls = (shape[key] for key in ("width", "stem", "head", "controls"))
+        self.width, self.layers, self.controls, self.trimming = (
+            width,
+            shape["layers"],
+            controls,
+            shape["trimming"],
+        )
+        self.margin, biases = head // 2, shape["biases"]
         self.iconv = nn.Conv1d(4, width, stem, padding=stem // 2)
         self.rconvs = nn.ModuleList(
-            nn.Conv1d(width, width, 3, padding=2**index, dilation=2**index) for index in range(1, layers + 1)
+            nn.Conv1d(width, width, 3, padding=2**index, dilation=2**index)
+            for index in range(1, self.layers + 1)
         )
-        self.fconv = nn.Conv1d(width + controls, strands, head, padding=head // 2, bias=biases[0])
+        self.fconv = nn.Conv1d(width + controls, shape["strands"], head, padding=head // 2, bias=biases[0])
         self.linear = nn.Linear(width + (controls > 0), 1, bias=biases[1])
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
@@ -136,7 +121,7 @@ class BPNetNetwork(Network):
         return profile, self.linear(mean)[:, 0]
 
 
-def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> BPNet:
+def load(located: checkpoints.Located, max_tokens: int | None) -> BPNet:
     """BPNet from a directory with a state dict of bpnet-lite and a config.json of `{"model_type": "bpnet-lite"}`.
 
     bpnet-lite saves whole Python objects (.torch), which are not read, because loading them can run code. Where you trust one:
@@ -144,36 +129,26 @@ def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: i
     `"trimming"` of config.json is what is left out at each end, by default 47 plus the dilations, as in bpnet-lite.
     """
     taken = limit(max_tokens, MAX_TOKENS)
-    tensors = checkpoints.read_tensors(located.directory)
-    network = partial(BPNetNetwork, **_shape(tensors, read_config(located), located))
-    return BPNet.filled(
-        located, tensors, Tokenizer("single-base"), network, max_tokens=taken, device=device, dtype=dtype
-    )
-
-
-def _shape(
-    tensors: dict[str, torch.Tensor], config: dict[str, Any], located: checkpoints.Located
-) -> dict[str, Any]:
-    """What a network is built of, as the tensors have it."""
+    config, tensors = read_config(located), checkpoints.read_tensors(located.directory)
     for key, dimensions in (("iconv.weight", 3), ("fconv.weight", 3), ("linear.weight", 2)):
         if key not in tensors or tensors[key].ndim != dimensions:
             held = f"of shape {tuple(tensors[key].shape)}" if key in tensors else "missing"
             raise ValueError(
-                f"{located.directory} must hold {key} with {dimensions} dimensions, as bpnet-lite's state dict does; it is "
-                f"{held}. Save the state dict of the network itself, not of one that wraps it."
+                f"{located.directory} must hold {key} with {dimensions} dimensions, as bpnet-lite's state dict does; it is {held}."
             )
     width, _, stem = tensors["iconv.weight"].shape
     strands, channels, head = tensors["fconv.weight"].shape
     if not stem % 2 or not head % 2 or channels < width:
         raise ValueError(
             f"The convolutions of {located.directory} must have odd lengths, and fconv at least {width} channels; got {stem} "
-            f"and {head} bp and {channels} channels. Use a state dict of bpnet-lite."
+            f"and {head} bp and {channels} channels."
         )
     layers = len([key for key in tensors if key.startswith("rconvs.") and key.endswith(".weight")])
     trimming = config.get("trimming", 47 + sum(2**index for index in range(1, layers + 1)))
     if not isinstance(trimming, int) or trimming < 0:
         raise refused(located, config, "trimming", "a number of bases, 0 or more")
-    return {
+    shape = {
         "width": width, "layers": layers, "stem": stem, "head": head, "strands": strands, "controls": channels - width,
         "trimming": trimming, "biases": ("fconv.bias" in tensors, "linear.bias" in tensors),
     }  # fmt: skip
+    return BPNet.filled(located, BPNetNetwork, shape, tensors, Tokenizer("single-base"), taken)

@@ -11,21 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
+from transformers.activations import QuickGELUActivation
 
 from ntviz.genome.sequence import one_hot
 from ntviz.models import checkpoints
 from ntviz.models.model import States, float32
-from ntviz.models.peers.peer import Network, Peer, limit, once, read_config, refused
+from ntviz.models.peers import peer
+from ntviz.models.peers.peer import Network, Peer, once, refused
 from ntviz.tokens import Tokens
-from ntviz.tokens.bins import BinTokenizer
+from ntviz.tokens.tokenizer import BinTokenizer
 
 MAX_BINS = 1536
 """Bins of the input in training: 196,608 bp as published."""
@@ -39,14 +39,10 @@ _TRUNK = {"1": "stem", "2": "conv_tower", "4": "transformer", "6": "final_pointw
 class Enformer(Peer):
     """A loaded Enformer; implements `models.Embedder`, with bins for tokens, and `tracks`.
 
-    A sequence is filled up with N on its right end to whole bins, each to its own length, so that nothing depends on its
-    neighbours in a batch; beyond its ends the convolutions see zeros, as in training. Hidden states are those after
-    the tower of convolutions (0) and after each block (1 to `layers`), zero at padding; no LayerNorm follows the last.
-
-    The model was trained at 196,608 bp. It takes less, but what it is told of distances is scaled to the length of the input, so
-    that short inputs are far from what it knows: for its predictions pass the whole length, N where the genome ends.
-
-    There is no vocabulary of bases or words: `mask_id` and logits are refused.
+    Each sequence is filled up with N on its right end to whole bins; beyond its ends the convolutions see zeros, as in training.
+    Hidden states are those after the tower of convolutions (0) and after each block (1 to `layers`), zero at padding; no LayerNorm
+    follows the last. Distances are scaled to the length of the input, and the model was trained at 196,608 bp: for its predictions
+    pass the whole length, N where the genome ends.
     """
 
     module: EnformerNetwork
@@ -61,13 +57,11 @@ class Enformer(Peer):
 
         Parameters
         ----------
-        sequences
-            Upper-case A, C, G, T, N; of the same number of bins, unless they are cropped.
         head
             "human" or "mouse", as the checkpoint names them.
         crop
-            Bins to keep in the middle, None for all. Training compared the middle 896 of 1,536 bins only: the outer
-            320 on each side have too little context to be trusted.
+            Bins to keep in the middle, None for all, of sequences of one length. Training compared the middle 896 of 1,536 bins
+            only: the outer 320 on each side have too little context to be trusted.
         """
         known = self.module.tracks
         if head not in known:
@@ -77,26 +71,25 @@ class Enformer(Peer):
         fewest, most = min(map(len, batch)), max(map(len, batch))
         if crop is None and fewest != most:
             raise ValueError(
-                f"Sequences must have the same number of bins; received {fewest:,} to {most:,}. "
-                "Pass them one by one, or crop."
+                f"Sequences must have the same number of bins, or be cropped; received {fewest:,} to {most:,}."
             )
         kept = most if crop is None else crop
         if not 1 <= kept <= fewest:
-            raise ValueError(f"crop must be 1 to {fewest:,} bins; got {kept:,}. Pass None to keep all.")
-        found = np.zeros((len(batch), kept, known[head]), dtype=np.float32)
+            raise ValueError(f"crop must be 1 to {fewest:,} bins; got {kept:,}.")
+        tracks = np.zeros((len(batch), kept, known[head]), dtype=np.float32)
         with torch.inference_mode():
             for rows, states in self._passes(batch, ids, mask, (), None):
                 last = states.hidden[-1]
                 start = (last.shape[1] - kept) // 2
-                found[rows] = float32(self.module.predict(last[:, start : start + kept], head))
-        return found
+                tracks[rows] = float32(self.module.predict(last[:, start : start + kept], head))
+        return tracks
 
     def _passes(
         self, batch: Any, ids: np.ndarray, mask: np.ndarray, outputs: Sequence[str], at: np.ndarray | None
     ) -> Iterator[tuple[Any, States]]:
         """The sequences of one length in bins after those of another: a bin's id does not say its bases."""
         if isinstance(batch, np.ndarray):
-            raise ValueError(f"{self.name} takes Tokens; got an array. Pass what `tokenize` gives.")
+            raise ValueError(f"{self.name} takes Tokens; got an array.")
         sequences = [tokens.sequence for tokens in ([batch] if isinstance(batch, Tokens) else batch)]
         width, one = self.module.bin, next(self.module.parameters())
         lengths = mask.sum(axis=1)
@@ -107,22 +100,14 @@ class Enformer(Peer):
 
 
 def relative_features(n: int, width: int, *, gamma_over: str) -> torch.Tensor:
-    """What attention is told of each distance, float32 [distance, width]; distances are key minus query, 1 - n to n - 1, in bins.
+    """Functions of each distance, float32 [distance, width]; distances are key minus query, 1 - n to n - 1, in bins.
 
     Three families of width / 6 functions of the absolute distance, then the same times the sign of the distance:
     exponential decay with half-lives from 8 to n; whether the distance is below 2^i - 1, for i from 1; gamma densities
-    with means from 6 n / width to n and one standard deviation. All but the second depend on n, the length of the input.
+    with means from 6 n / width to n and one standard deviation. Densities are divided by their largest over "positions", as in the
+    original, or over "features" (`gamma_over`). See Avsec et al. (2021), Supplementary Methods; the original computes them in single
+    precision, which moves them by up to 0.0025 at 1,536 bins.
 
-    Densities are divided by their largest over "positions", as in the original, so that each function reaches one, or over
-    "features" (`gamma_over`), so that some function is one at each distance.
-
-    References
-    ----------
-    Avsec et al. (2021), Supplementary Methods. The original computes the densities in single precision, which moves them by
-    up to 0.0025 at 1,536 bins; here they are exact.
-
-    Examples
-    --------
     >>> relative_features(3, 6, gamma_over="positions")[:, 1].tolist()
     [0.0, 0.0, 1.0, 0.0, 0.0]
     >>> relative_features(3, 6, gamma_over="positions")[:, 3].double().round(decimals=3).tolist()
@@ -143,13 +128,6 @@ def relative_features(n: int, width: int, *, gamma_over: str) -> torch.Tensor:
     gamma = density / density.amax(0 if gamma_over == "positions" else 1, keepdim=True)
     features = torch.cat((exponential, central, gamma), dim=1)
     return torch.cat((features, features * distance.sign()), dim=1).to(torch.float32)
-
-
-class QuickGELU(nn.Module):
-    """x times the logistic function of 1.702 x, which is near GELU."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * torch.sigmoid(1.702 * x)
 
 
 class AttentionPool(nn.Module):
@@ -177,7 +155,9 @@ class Residual(nn.Module):
 
 def convolution(width: int, out: int, kernel: int) -> nn.Sequential:
     """Normalisation, activation and a convolution that keeps the length."""
-    return nn.Sequential(nn.BatchNorm1d(width), QuickGELU(), nn.Conv1d(width, out, kernel, padding="same"))
+    return nn.Sequential(
+        peer.BatchNorm(width), QuickGELUActivation(), nn.Conv1d(width, out, kernel, padding="same")
+    )
 
 
 class Attention(nn.Module):
@@ -199,10 +179,8 @@ class Attention(nn.Module):
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What is added to x [sequence, bin, width], and attention [sequence, head, query, key] where asked for."""
         n = x.shape[1]
-        q, k, v = (
-            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for part in (self.to_q, self.to_k, self.to_v)
-        )
+        projections = self.to_q, self.to_k, self.to_v
+        q, k, v = (part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in projections)
         q = q / math.sqrt(q.shape[-1])
         r = self.to_rel_k(features).unflatten(-1, (self.heads, -1)).transpose(0, 1)
         by_distance = (q + self.rel_pos_bias) @ r.transpose(-1, -2)  # [sequence, head, query, distance]
@@ -210,13 +188,7 @@ class Attention(nn.Module):
         # Distance 1 - n comes first, so that n - 1 is the place of distance 0.
         index = place - place[:, None] + n - 1
         bias = by_distance.gather(-1, index.expand(*by_distance.shape[:2], n, n))
-        q = q + self.rel_content_bias
-        attention = None
-        if maps:
-            attention = (q @ k.transpose(-1, -2) + bias).softmax(-1)
-            mixed = attention @ v
-        else:
-            mixed = scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=1.0)
+        mixed, attention = peer.attend(q + self.rel_content_bias, k, v, bias, 1.0, maps)
         return self.to_out(mixed.transpose(1, 2).flatten(2)), attention
 
 
@@ -234,20 +206,16 @@ class Block(nn.ModuleList):
     def forward(
         self, x: torch.Tensor, features: torch.Tensor, maps: bool
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        attending: Any = self[0]
-        norm, attend = attending.fn
-        mixed, attention = attend(norm(x), features, maps)
-        return self[1](x + mixed), attention
+        norm, attention = cast(Any, self[0]).fn
+        mixed, seen = attention(norm(x), features, maps)
+        return self[1](x + mixed), seen
 
 
 class EnformerNetwork(Network):
-    """The network with its heads, whose numbers of `tracks` are by name; a position of the hidden states covers `bin` bases.
-
-    It reads one-hot bases: `read` takes the place of `states`.
-    """
+    """The network with its heads; it reads one-hot bases, so that `read` takes the place of `states`."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(config)
         width, halvings = config["dim"], config["num_downsamples"]
         self.width, self.layers, self.heads = width, config["depth"], config["heads"]
         self.bin, self.tracks = 2**halvings, dict(config["output_heads"])
@@ -258,39 +226,47 @@ class EnformerNetwork(Network):
             nn.Conv1d(4, stem, 15, padding="same"), Residual(convolution(stem, stem, 1)), AttentionPool(stem)
         )
         widths = tower_widths(width, halvings, config["dim_divisible_by"])
-        self.conv_tower = nn.Sequential()
-        for before, after in pairwise([stem, *widths]):
-            self.conv_tower.append(
-                nn.Sequential(
-                    convolution(before, after, 5),
-                    Residual(convolution(after, after, 1)),
-                    AttentionPool(after),
-                )
+        self.conv_tower = nn.Sequential(
+            *(
+                nn.Sequential(convolution(before, after, 5), Residual(convolution(after, after, 1)), AttentionPool(after))
+                for before, after in pairwise([stem, *widths])
             )
+        )  # fmt: skip
         self.transformer = nn.ModuleList(
             Block(width, heads=self.heads, key=config["attn_dim_key"]) for _ in range(self.layers)
         )
-        self.final_pointwise = nn.Sequential(nn.Identity(), convolution(width, 2 * width, 1), QuickGELU())
+        self.final_pointwise = nn.Sequential(
+            nn.Identity(), convolution(width, 2 * width, 1), QuickGELUActivation()
+        )
         self._heads = nn.ModuleDict(
             {name: nn.Sequential(nn.Linear(2 * width, n), nn.Softplus()) for name, n in self.tracks.items()}
         )
 
+    @classmethod
+    def fresh(cls, shape: dict[str, Any]) -> Self:
+        """As in enformer-pytorch: attention adds nothing, pooling weighs by twice the values, biases of scores are normal."""
+        made = cls(shape)
+        for module in made.modules():
+            if isinstance(module, Attention):
+                nn.init.zeros_(module.to_out.weight)
+                nn.init.zeros_(module.to_out.bias)
+                nn.init.normal_(module.rel_content_bias)
+                nn.init.normal_(module.rel_pos_bias)
+            elif isinstance(module, AttentionPool):
+                nn.init.dirac_(module.to_attn_logits.weight)
+                module.to_attn_logits.weight.data *= 2
+        return made
+
     def read(self, bases: torch.Tensor, *, attentions: bool = False) -> States:
-        """Hidden states of one-hot bases [sequence, base, 4], a whole number of bins: after the tower and after each block."""
+        """Hidden states of one-hot bases [sequence, base, 4], a whole number of bins."""
         x = self.conv_tower(self.stem(bases.transpose(1, 2))).transpose(1, 2)
         features = relative_features(x.shape[1], self.width // self.heads, gamma_over=self.gamma_over).to(x)
-        hidden, maps = [x], []
-        for block in self.transformer:
-            x, attention = block(x, features, attentions)
-            hidden.append(x)
-            maps.append(attention)
-        return States(hidden, maps if attentions else None)
+        return peer.stacked(x, self.transformer, features, maps=attentions)
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
         """Refuses ids: one stands for a bin, whose bases it does not say."""
         raise ValueError(
-            f"Enformer's network reads one-hot bases [sequence, base, 4]; got ids of shape {tuple(ids.shape)}. Use `read`, "
-            "or `Enformer.embed` and a head on its vectors."
+            "Enformer's network reads one-hot bases [sequence, base, 4]; got ids. Use `read`, or `Enformer.embed`."
         )
 
     def predict(self, last: torch.Tensor, head: str) -> torch.Tensor:
@@ -309,52 +285,23 @@ def tower_widths(width: int, halvings: int, divisor: int) -> list[int]:
     return [round(step / divisor) * divisor for step in steps]
 
 
-def build(config: dict[str, Any]) -> EnformerNetwork:
-    """A network of the shape of a config.json with fresh random weights.
+def load(located: checkpoints.Located, max_tokens: int | None) -> Enformer:
+    """Enformer from a directory as published; `max_tokens` counts bins.
 
-    As in enformer-pytorch: attention adds nothing at first, as its last linear map is zero; pooling weighs neighbours by twice
-    their values; biases of scores are standard normal; the rest as torch makes it.
+    Without `use_tf_gamma`, as in enformer-official-rough, the weights are DeepMind's; those trained by enformer-pytorch itself need false.
     """
-    made = EnformerNetwork(config)
-    for module in made.modules():
-        if isinstance(module, Attention):
-            nn.init.zeros_(module.to_out.weight)
-            nn.init.zeros_(module.to_out.bias)
-            nn.init.normal_(module.rel_content_bias)
-            nn.init.normal_(module.rel_pos_bias)
-        elif isinstance(module, AttentionPool):
-            nn.init.dirac_(module.to_attn_logits.weight)
-            module.to_attn_logits.weight.data *= 2
-    return made
-
-
-def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> Enformer:
-    """Enformer from a directory as published: config.json and the weights.
-
-    `max_tokens` counts bins; None is 1,536, which are 196,608 bp. Longer inputs are taken where it is raised.
-
-    A config.json without `use_tf_gamma`, as that of enformer-official-rough, means DeepMind's weights; checkpoints trained by
-    enformer-pytorch itself need it to be false (see `relative_features`).
-    """
-    taken = limit(max_tokens, MAX_BINS)
-    config = read_config(located, _NUMBERS, {"use_convnext": False})
+    taken = peer.limit(max_tokens, MAX_BINS)
+    config = peer.read_config(located, _NUMBERS, {"use_convnext": False})
     _check(config, located)
     tensors = checkpoints.read_tensors(located.directory)
     for name in [name for name in tensors if name.startswith("_trunk.")]:
         place, _, rest = name.removeprefix("_trunk.").partition(".")
         if place in _TRUNK:
             once(tensors, name, f"{_TRUNK[place]}.{rest}", located)
-    # Counters of training steps, which nothing reads: older files lack them.
-    ends = "running_mean", "num_batches_tracked"
-    steps = {
-        name.replace(*ends): torch.zeros((), dtype=torch.int64) for name in tensors if name.endswith(ends[0])
-    }
-    model = Enformer.filled(
-        located, {**steps, **tensors}, BinTokenizer(2 ** config["num_downsamples"]), partial(EnformerNetwork, config),
-        partial(build, config), max_tokens=taken, device=device, dtype=dtype,
+    return Enformer.filled(
+        located, EnformerNetwork, config, tensors, BinTokenizer(2 ** config["num_downsamples"]), taken,
+        unused=r".*\.num_batches_tracked", tracks=dict(config["output_heads"]),
     )  # fmt: skip
-    model.info["tracks"] = dict(model.module.tracks)
-    return model
 
 
 def _check(config: dict[str, Any], located: checkpoints.Located) -> None:
@@ -369,7 +316,7 @@ def _check(config: dict[str, Any], located: checkpoints.Located) -> None:
     if config["dim"] % width or config["dim"] % divisor:
         wanted = f"a multiple of 6 x heads ({width}) and of 2 x dim_divisible_by ({divisor})"
         raise refused(located, config, "dim", wanted)
+    # The others of the hub's Enformers have the one key and not the other, and were not DeepMind's.
     if "use_convnext" in config and "use_tf_gamma" not in config:
-        # The others of the hub's Enformers have the one key and not the other, and were not DeepMind's.
         wanted = "given beside use_convnext: false, unless the weights are DeepMind's"
         raise refused(located, config, "use_tf_gamma", wanted)

@@ -9,10 +9,8 @@ Nguyen et al. (2023) NeurIPS, HyenaDNA; Poli et al. (2023) ICML, for the operato
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
@@ -39,13 +37,10 @@ class HyenaDNA(Peer):
 
     Causal: the state of a base knows what stands before it and nothing behind it, so that logits [sequence, token, vocab] are those of
     the *next* base, and "mean" weighs a sequence's end as its beginning, though only its end knows all of it.
-
-    There is no masked base to ask for: `mask_id` is refused.
     """
 
     without_mask: ClassVar[str] = (
-        "a masked base needs a model that reads both sides, and it says the next base from those before it. "
-        "Ask for logits, those at a base are of the next one, or use a masked language model."
+        "a masked base needs a model that reads both sides. Ask for logits, of the next base."
     )
 
     @property
@@ -62,36 +57,24 @@ class Operator(nn.Module):
 
     def __init__(self, width: int, longest: int, positions: int, inner: int) -> None:
         super().__init__()
+        self.longest = longest
         self.in_proj = nn.Linear(width, 3 * width)
         self.short_filter = nn.Conv1d(3 * width, 3 * width, 3, padding=2, groups=3 * width)
         self.filter_fn: Any = nn.ParameterDict({"bias": torch.zeros(width)})
         self.filter_fn.pos_emb = nn.ParameterDict({"z": torch.zeros(1, longest, positions)})
-        self.filter_fn.pos_emb.t = nn.Buffer(torch.zeros(1, longest, 1))
         # Sines stand between the linear maps; their frequency is one tensor, which files may hold as 3 and 5 too.
         self.filter_fn.implicit_filter = nn.ModuleDict(
             {
-                "0": nn.Linear(positions, inner),
-                "1": nn.ParameterDict({"freq": torch.ones(1, inner)}),
-                "2": nn.Linear(inner, inner),
-                "4": nn.Linear(inner, inner),
-                "6": nn.Linear(inner, width, bias=False),
+                "0": nn.Linear(positions, inner), "1": nn.ParameterDict({"freq": torch.ones(1, inner)}),
+                "2": nn.Linear(inner, inner), "4": nn.Linear(inner, inner), "6": nn.Linear(inner, width, bias=False),
             }
-        )
+        )  # fmt: skip
         self.filter_fn.modulation = nn.Module()
         self.filter_fn.modulation.deltas = nn.Buffer(torch.zeros(1, 1, width))
         self.out_proj = nn.Linear(width, width)
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Operator:
-        """Casts all but the times of positions, which half precision would round."""
-        place = self.filter_fn.pos_emb
-        time = place.t
-        super()._apply(fn, recurse)
-        if place.t.dtype != time.dtype:
-            place.t = nn.Buffer(time.to(place.t.device))
-        return self
-
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """X [sequence, token, width] mixed over the tokens before each, in the same shape."""
+        """States x [sequence, token, width] mixed over the tokens before each."""
         n = x.shape[1]
         short = self.short_filter(self.in_proj(x).transpose(1, 2))[..., :n]
         outer, inner, value = short.chunk(3, dim=1)
@@ -106,7 +89,9 @@ class Operator(nn.Module):
         x = own.pos_emb.z[:, :n].to(freq.dtype)  # [1, position, emb_dim]
         for name in ("0", "2", "4"):
             x = torch.sin(freq * mlp[name](x))
-        decay = torch.exp(-own.pos_emb.t[:, :n] * own.modulation.deltas.abs())  # [1, position, width]
+        # Times from 0 to 1 over the longest input, in float32, as half precision would round them.
+        time = torch.linspace(0, 1, self.longest, device=x.device)[None, :n, None]
+        decay = torch.exp(-time * own.modulation.deltas.abs())  # [1, position, width]
         return (mlp["6"](x) * (decay + _FLOOR))[0].T.float()
 
 
@@ -129,39 +114,46 @@ class Block(nn.Module):
         width, eps = config["d_model"], config.get("layer_norm_epsilon", 1e-5)
         self.mixer = Operator(width, config["max_seq_len"], config["emb_dim"], config["filter_order"])
         self.norm1 = nn.LayerNorm(width, eps=eps)
-        self.mlp: Any = parts(
-            fc1=nn.Linear(width, config["d_inner"]), fc2=nn.Linear(config["d_inner"], width)
-        )
+        self.mlp = parts(fc1=nn.Linear(width, config["d_inner"]), fc2=nn.Linear(config["d_inner"], width))
         self.norm2 = nn.LayerNorm(width, eps=eps)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The next hidden states of x [sequence, token, width]."""
         x = x + self.mixer(self.norm1(x))
         return x + self.mlp.fc2(gelu(self.mlp.fc1(self.norm2(x)), approximate="tanh"))
 
 
 class HyenaNetwork(Network):
-    """The network with its head, which shares the embedding of the words. Parts are named as published."""
-
-    heads = 0
+    """The network with its head, which shares the embedding of the tokens. Parts are named as published."""
 
     def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.width, self.layers, self.words = config["d_model"], config["n_layer"], config["vocab_size"]
+        super().__init__(config)
+        self.width, self.layers, self.vocab = config["d_model"], config["n_layer"], config["vocab_size"]
         eps = config.get("layer_norm_epsilon", 1e-5)
-        self.hyena: Any = parts(
+        self.hyena = parts(
             backbone=parts(
-                embeddings=parts(word_embeddings=nn.Embedding(-(-self.words // 8) * 8, self.width)),
+                embeddings=parts(word_embeddings=nn.Embedding(-(-self.vocab // 8) * 8, self.width)),
                 layers=nn.ModuleList(Block(config) for _ in range(self.layers)),
                 ln_f=nn.LayerNorm(self.width, eps=eps),
             )
         )
 
-    def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
-        """Hidden states of ids [sequence, token]; the last ones are behind the last LayerNorm.
+    @classmethod
+    def fresh(cls, shape: dict[str, Any]) -> Self:
+        """As published: weights normal, divided by the root of twice the layers where they write to the residual, biases zero."""
+        made = cls(shape)
+        for name, module in made.named_modules():
+            if isinstance(module, (nn.Linear, nn.Embedding)):
+                rescale = math.sqrt(2 * made.layers) if name.endswith(("out_proj", "fc2")) else 1
+                nn.init.normal_(module.weight, std=shape.get("initializer_range", 0.02) / rescale)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+            if isinstance(module, Operator):
+                nn.init.normal_(module.filter_fn.bias)
+        made.load_state_dict(_computed(shape), strict=False)
+        return made
 
-        Padding stands on the right, where a causal network does not look: the mask changes nothing.
-        """
+    def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
+        """The last ones are behind the last LayerNorm. Padding is on the right, where a causal network does not look."""
         backbone = self.hyena.backbone
         x = backbone.embeddings.word_embeddings(ids)
         hidden = [x]
@@ -172,35 +164,11 @@ class HyenaNetwork(Network):
 
     def logits(self, last: torch.Tensor) -> torch.Tensor:
         """Scores [..., vocab] of the next token from the last hidden states [..., width]."""
-        return linear(last, self.hyena.backbone.embeddings.word_embeddings.weight[: self.words])
+        return linear(last, self.hyena.backbone.embeddings.word_embeddings.weight[: self.vocab])
 
 
-def build(config: dict[str, Any]) -> HyenaNetwork:
-    """A network of the shape of a config.json with fresh random weights.
-
-    As published: linear weights and embeddings normal with `initializer_range` (0.02), those that write to the residual divided by
-    the root of twice the layers, biases zero; the filter's bias is standard normal, its positions and decays as computed.
-    """
-    made = HyenaNetwork(config)
-    spread = config.get("initializer_range", 0.02)
-    for name, module in made.named_modules():
-        if isinstance(module, (nn.Linear, nn.Embedding)):
-            rescale = math.sqrt(2 * made.layers) if name.endswith(("out_proj", "fc2")) else 1
-            nn.init.normal_(module.weight, std=spread / rescale)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            nn.init.zeros_(module.bias)
-        if isinstance(module, Operator):
-            nn.init.normal_(module.filter_fn.bias)
-    made.load_state_dict(_computed(config), strict=False)
-    return made
-
-
-def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> HyenaDNA:
-    """HyenaDNA from a directory as published: config.json and the weights.
-
-    `max_tokens` of None is `max_seq_len` of config.json: 1,026 and 32,770 for the models of 1 and 32 kb, two more than the bases that
-    they are named after. Filters are computed for as many positions, so no more can be asked for.
-    """
+def load(located: checkpoints.Located, max_tokens: int | None) -> HyenaDNA:
+    """HyenaDNA from a directory as published: config.json, whose `max_seq_len` is the most tokens, and the weights."""
     config = read_config(located, _NUMBERS, _PUBLISHED)
     if config["emb_dim"] < 3 or config["emb_dim"] % 2 == 0:
         raise refused(located, config, "emb_dim", "odd and at least 3: time, cosines and sines")
@@ -212,30 +180,27 @@ def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: i
         own = f"hyena.backbone.layers.{index}.mixer.filter_fn.implicit_filter."
         for repeated in (own + "3.freq", own + "5.freq"):
             once(tensors, repeated, own + "1.freq", located)
+    tensors = _computed(config) | tensors
     return HyenaDNA.filled(
-        located, {**_computed(config), **tensors}, Tokenizer(HYENADNA), partial(HyenaNetwork, config), partial(build, config),
-        max_tokens=taken, device=device, dtype=dtype,
-    )  # fmt: skip
+        located, HyenaNetwork, config, tensors, Tokenizer(HYENADNA), taken, unused=r".*\.pos_emb\.t"
+    )
 
 
 def _computed(config: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """What a checkpoint may leave out, by name: positions, times, decays, and the frequency where it was not learned."""
+    """What a checkpoint may leave out, by name: positions, decays, and the frequency where it was not learned."""
     longest, bands = config["max_seq_len"], (config["emb_dim"] - 1) // 2
     place = torch.arange(longest, dtype=torch.float32)[None, :, None]
     time = torch.linspace(0, 1, longest)[None, :, None]
     angle = 2 * math.pi * place / longest * torch.linspace(1e-4, bands - 1, bands)
-    # Waves are of minus the angle: cosines are the same, sines turn over.
-    waves = torch.cat((time, torch.cos(angle), -torch.sin(angle)), dim=-1)
     decays = torch.linspace(math.log(_TARGET) / _SLOW, math.log(_TARGET) / _FAST, config["d_model"])
-    freq = torch.full((1, config["filter_order"]), float(config.get("activation_freq", 1)))
-    of_one = {
-        "pos_emb.z": waves,
-        "pos_emb.t": time,
+    computed = {
+        # Waves are of minus the angle: cosines are the same, sines turn over.
+        "pos_emb.z": torch.cat((time, torch.cos(angle), -torch.sin(angle)), dim=-1),
         "modulation.deltas": decays[None, None],
-        "implicit_filter.1.freq": freq,
-    }
+        "implicit_filter.1.freq": torch.full((1, config["filter_order"]), float(config.get("activation_freq", 1))),
+    }  # fmt: skip
     return {
-        f"hyena.backbone.layers.{index}.mixer.filter_fn.{name}": value
+        f"hyena.backbone.layers.{index}.mixer.filter_fn.{name}": value.clone()
         for index in range(config["n_layer"])
-        for name, value in of_one.items()
+        for name, value in computed.items()
     }

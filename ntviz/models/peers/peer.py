@@ -1,27 +1,40 @@
-"""What peers have in common: how a published checkpoint becomes a network, and what a network says."""
+"""What peers have in common: how a published checkpoint becomes a network, and how a network answers.
+
+A family is one file: a `Network` whose parts are named as published, and `load(located, max_tokens)`, which reads config.json by
+`read_config` and ends in `Peer.filled`. `peers.FAMILIES` says which config.json is its.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
-from ntviz import environment
 from ntviz.models import checkpoints
-from ntviz.models.model import Model, States, torch_dtype
+from ntviz.models.model import Model, States
 from ntviz.tokens import VOCABULARIES
 
 
 class Network(nn.Module):
-    """A peer's network. Subclasses say their shape and compute `states`."""
+    """A peer's network, built from its `shape`, mostly a config.json. Subclasses say their size and compute `states`."""
 
     layers: int
-    heads: int
+    heads: int = 0
     width: int
+
+    def __init__(self, shape: dict[str, Any]) -> None:
+        super().__init__()
+        self.shape = shape
+
+    @classmethod
+    def fresh(cls, shape: dict[str, Any]) -> Self:
+        """A network with random weights, as training began."""
+        return cls(shape)
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
         """Hidden states of ids [sequence, token], where the mask is True on tokens and False on padding."""
@@ -30,13 +43,12 @@ class Network(nn.Module):
 
 @dataclass(frozen=True, repr=False)
 class Peer(Model):
-    """A loaded peer; `build` makes a network of the same shape with fresh random weights."""
+    """A loaded peer."""
 
     module: Network
-    build: Callable[[], Network]
 
-    def _fresh(self, device: torch.device, dtype: torch.dtype) -> Network:
-        return self.build().to(device, dtype)
+    def _fresh(self) -> Network:
+        return self.module.fresh(self.module.shape)
 
     def _passes(
         self, batch: Any, ids: np.ndarray, mask: np.ndarray, outputs: Sequence[str], at: np.ndarray | None
@@ -47,18 +59,14 @@ class Peer(Model):
 
     @classmethod
     def filled(
-        cls, located: checkpoints.Located, tensors: dict[str, torch.Tensor], tokenizer: Any, network: Callable[[], Network],
-        build: Callable[[], Network] | None = None, *, max_tokens: int, device: str, dtype: str, unused: str = "", **about: Any,
+        cls, located: checkpoints.Located, network: type[Network], shape: dict[str, Any], tensors: dict[str, torch.Tensor],
+        tokenizer: Any, max_tokens: int, *, unused: str = "", **info: Any,
     ) -> Self:  # fmt: skip
-        """A network with a checkpoint's tensors in it, where it shall run; `unused` as in `checkpoints.assign`."""
-        precision = torch_dtype(dtype)
+        """A network with a checkpoint's tensors in it; `unused` as in `checkpoints.assign`."""
         with torch.device("meta"):
-            module = network()
-        module = module.to_empty(device="cpu")
+            module = network(shape)
         checkpoints.assign(module, tensors, origin=str(located.directory), unused=unused)
-        module = module.to(environment.device(device), precision).eval()
-        model = cls(module, tokenizer, located.name, max_tokens, {}, build or network)
-        return model.described(located, dtype, **about)
+        return cls(module, tokenizer, located.name, max_tokens, info)
 
 
 def read_config(
@@ -77,17 +85,15 @@ def read_config(
 
 def refused(located: checkpoints.Located, config: dict[str, Any], key: str, wanted: str) -> ValueError:
     """The error of a setting that is not the architecture's."""
-    return ValueError(
-        f"{key} in {located.directory / 'config.json'} must be {wanted}; got {config.get(key)!r}. "
-        "Use a checkpoint of the published architecture."
-    )
+    path = located.directory / "config.json"
+    return ValueError(f"{key} in {path} must be {wanted}; got {config.get(key)!r}.")
 
 
-def limit(max_tokens: int | None, usual: int, *, least: int = 1, most: int | None = None) -> int:
+def limit(max_tokens: int | None, usual: int, *, least: int = 1, most: float = float("inf")) -> int:
     """The tokens that a model takes: the usual number unless another one is asked for."""
     chosen = usual if max_tokens is None else max_tokens
-    if chosen < least or (most is not None and chosen > most):
-        end = f" and at most {most:,}" if most is not None else ""
+    if not least <= chosen <= most:
+        end = f" and at most {most:,}" if chosen > most else ""
         raise ValueError(
             f"max_tokens must be at least {least}{end}; got {chosen:,}. Leave it out for {usual:,}."
         )
@@ -99,8 +105,7 @@ def once(tensors: dict[str, torch.Tensor], name: str, own: str, located: checkpo
     value = tensors.pop(name, None)
     if value is not None and not torch.equal(value, tensors.setdefault(own, value)):
         raise ValueError(
-            f"{name} of {located.directory} must equal {own}, since they are one tensor; they differ. "
-            "Download the checkpoint again."
+            f"{name} of {located.directory} must equal {own}, as they are one tensor; they differ."
         )
 
 
@@ -110,6 +115,35 @@ def one_hot(ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return (ids[..., None] == bases).to(dtype)
 
 
-def parts(**named: nn.Module) -> nn.ModuleDict:
+def parts(**named: nn.Module) -> Any:
     """Parts of a network by the names of a published checkpoint, as attributes."""
     return nn.ModuleDict(named)
+
+
+class BatchNorm(nn.BatchNorm1d):
+    """Batch normalisation without the counter of training steps, which nothing reads and older files lack."""
+
+    def __init__(self, width: int, eps: float = 1e-5) -> None:
+        super().__init__(width, eps=eps)
+        self.num_batches_tracked = None
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor, scale: float, maps: bool
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Mixed values [sequence, head, query, size], and attention [sequence, head, query, key] where maps are asked for."""
+    if not maps:
+        return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale), None
+    scores = query @ key.transpose(-1, -2) * scale + bias
+    attention = scores.softmax(-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    return attention.to(value.dtype) @ value, attention
+
+
+def stacked(x: torch.Tensor, blocks: Iterable[Any], *given: torch.Tensor, maps: bool) -> States:
+    """States before the first block and after each one, of blocks that give the next states, and attention or None."""
+    hidden, seen = [x], []
+    for block in blocks:
+        x, attention = block(x, *given, maps)
+        hidden.append(x)
+        seen.append(attention)
+    return States(hidden, seen if maps else None)

@@ -1,12 +1,11 @@
 """SpliceAI-10k and CI-SpliceAI: dilated convolutions over single bases that predict splice sites. No remote code.
 
-A checkpoint is an ensemble of five networks of one shape, whose probabilities are averaged. Position p is predicted from the bases
-p - 5,000 to p + 5,000 and from nothing else, so that any way of cutting a sequence into pieces gives the same numbers.
+Five networks of one shape, whose probabilities are averaged. Position p is predicted from the bases p - 5,000 to p + 5,000 alone, so
+that any way of cutting a sequence into pieces gives the same numbers.
 
 References
 ----------
-Jaganathan et al. (2019) Cell 176:535 (SpliceAI). Strauch et al. (2022) PLOS ONE 17:e0269159 (CI-SpliceAI). Ours is written from the
-papers and from the layout of the published files.
+Jaganathan et al. (2019) Cell 176:535 (SpliceAI). Strauch et al. (2022) PLOS ONE 17:e0269159 (CI-SpliceAI).
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise, product
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from ntviz.genome.sequence import clean, one_hot, reverse_complement
 from ntviz.models import checkpoints
 from ntviz.models.model import States, float32
-from ntviz.models.peers.peer import Network, Peer, limit, read_config
-from ntviz.models.peers.peer import one_hot as bases_of
+from ntviz.models.peers import peer
+from ntviz.models.peers.peer import BatchNorm, Network, Peer, limit, parts, read_config
 from ntviz.models.protocol import SPLICE_CLASSES
 from ntviz.tokens import Tokenizer
 
@@ -42,7 +41,7 @@ FILES = {
 }
 """The published networks and their SHA-256."""
 
-_WIDTH, _EPSILON = 32, 0.001
+_WIDTH = 32
 # Length and dilation of the convolutions of four blocks each.
 _SHAPES = ((11, 1), (11, 4), (21, 10), (41, 25))
 _ONE_BY_ONE = (1, 2, 11, 20, 29, 38, 39)  # numbers of the Keras layers that are no part of a block
@@ -53,13 +52,8 @@ _TILE = 50_000  # positions predicted at once
 class SplicePrediction:
     """Probabilities of splice sites, averaged over the networks.
 
-    Attributes
-    ----------
-    probabilities
-        [sequence, position, 3] float32: none, acceptor (first base of an exon), donor (last base of an exon); in the order of the
-        sequence on both strands.
-    offset
-        Bases from the start of a sequence to the first position: 5,000, or 0 where flanks were filled with N.
+    `probabilities` are [sequence, position, 3] float32: none, acceptor (first base of an exon), donor (last base of an exon); in the
+    order of the sequence on both strands. `offset` is the number of bases from the start of a sequence to the first position.
     """
 
     probabilities: np.ndarray
@@ -81,26 +75,22 @@ class SpliceModel(Peer):
     """A loaded ensemble; implements `models.Embedder`, with bases for tokens, and `predict`.
 
     Hidden states are those after the first convolution (0) and after each of the 16 blocks, those of the five networks side by side;
-    beyond the ends of a sequence lies N. There is no vocabulary to predict: `mask_id`, logits and attention are refused.
+    beyond the ends of a sequence lies N.
     """
 
     module: SpliceEnsemble
 
     context: ClassVar[int] = CONTEXT
     without_logits: ClassVar[str] = "predicts splice sites: call `predict`"
-    without_mask: ClassVar[str] = (
-        "it reads one-hot bases and predicts splice sites. Put N where a base is to be hidden, or call `predict`."
-    )
+    without_mask: ClassVar[str] = "it predicts splice sites. Put N where a base is to be hidden."
 
     def predict(
         self, sequences: str | Sequence[str], *, flanks: str = "given", strand: str = "+"
     ) -> SplicePrediction:
-        """Probabilities of splice sites of sequences of one length, whatever the length.
+        """Probabilities of splice sites of sequences of one length, whatever the length; N is read as no base.
 
         Parameters
         ----------
-        sequences
-            Bases; lower case is read as upper case. N is read as no base.
         flanks
             "given": the first and the last 5,000 bases are context, and have no prediction. "N": every base has one, and N lies beyond
             the ends.
@@ -109,7 +99,7 @@ class SpliceModel(Peer):
         """
         if flanks not in ("given", "N") or strand not in ("+", "-"):
             raise ValueError(
-                f"flanks must be 'given' or 'N', and strand '+' or '-'; received {flanks!r} and {strand!r}. Choose one of each."
+                f"flanks must be 'given' or 'N', strand '+' or '-'; received {flanks!r} and {strand!r}."
             )
         sequences = [sequences] if isinstance(sequences, str) else sequences
         texts = [clean(text, typed=True).sequence for text in sequences]
@@ -123,26 +113,22 @@ class SpliceModel(Peer):
                 f"{lengths[0]:,} bp. Take a longer interval, or pass flanks='N'."
             )
         bases = np.stack([one_hot(text if strand == "+" else reverse_complement(text)) for text in texts])
-        found = self.probabilities(bases.transpose(0, 2, 1), pad=flanks == "N")
-        return SplicePrediction(found if strand == "+" else found[:, ::-1], 0 if flanks == "N" else CONTEXT)
+        sites = self.probabilities(bases.transpose(0, 2, 1), pad=flanks == "N")
+        return SplicePrediction(sites if strand == "+" else sites[:, ::-1], 0 if flanks == "N" else CONTEXT)
 
     def probabilities(self, bases: np.ndarray, *, pad: bool = False) -> np.ndarray:
         """[sequence, position, 3] of one-hot bases [sequence, 4, base]; with `pad` for every base, else for all but 5,000 at each end."""
         one = next(self.module.parameters())
         bases = np.pad(bases, ((0, 0), (0, 0), (CONTEXT, CONTEXT))) if pad else bases
         n = bases.shape[2] - 2 * CONTEXT
-        found = np.empty((len(bases), n, len(SPLICE_CLASSES)), np.float32)
+        sites = np.empty((len(bases), n, len(SPLICE_CLASSES)), np.float32)
         rows = max(1, _TILE // (n + 2 * CONTEXT))
-        edges = [*range(0, n, _TILE), n]
         with torch.inference_mode():
-            for row in range(0, len(bases), rows):
-                for start, end in pairwise(edges):
-                    part = torch.from_numpy(np.array(bases[row : row + rows, :, start : end + 2 * CONTEXT]))
-                    logits = self.module(part.to(one))
-                    found[row : row + rows, start:end] = float32(
-                        logits.float().softmax(2).mean(0).transpose(1, 2)
-                    )
-        return found
+            for row, (start, end) in product(range(0, len(bases), rows), pairwise([*range(0, n, _TILE), n])):
+                part = torch.from_numpy(np.array(bases[row : row + rows, :, start : end + 2 * CONTEXT]))
+                mean = self.module(part.to(one)).float().softmax(2).mean(0)
+                sites[row : row + rows, start:end] = float32(mean.transpose(1, 2))
+        return sites
 
 
 class SpliceNetwork(nn.Module):
@@ -168,22 +154,17 @@ class SpliceNetwork(nn.Module):
 
         `x` are one-hot bases [sequence, 4, position]; where the site lies in the 200 at an end the sum is nothing.
         """
-        x = self.stem(x)
-        cut, summed = 0, x.new_zeros(len(x), _WIDTH)
-        for index in range(9):
-            if index:
-                length = x.shape[2]
-                x = self.blocks[index - 1](x)
-                cut += (length - x.shape[2]) // 2
-            if index % 4 == 0 and 0 <= site - cut < x.shape[2]:
-                summed = summed + self.skips[index // 4](x[:, :, site - cut, None])[..., 0]
-        return x, summed
+        state, summed = x, x.new_zeros(len(x), _WIDTH)
+        for index, state in enumerate(islice(self.states(x), 9)):
+            place = site - (x.shape[2] - state.shape[2]) // 2
+            if index % 4 == 0 and 0 <= place < state.shape[2]:
+                summed = summed + self.skips[index // 4](state[:, :, place, None])[..., 0]
+        return state, summed
 
     def site(self, near: torch.Tensor, summed: torch.Tensor) -> torch.Tensor:
         """Logits [sequence, class] of the middle position, of what `near` gives for 10,001 bases.
 
-        Exact: behind the eighth block only every fifth state, and behind the twelfth every 25th, leads to it, as the dilations are 10
-        and 25.
+        Exact: as the dilations are 10 and 25, only every fifth state leads to it behind the eighth block, every 25th behind the twelfth.
         """
         x = near
         for index, every in ((2, 5), (3, 25)):
@@ -206,37 +187,29 @@ class SpliceNetwork(nn.Module):
 class _Block(nn.Module):
     def __init__(self, length: int, dilation: int) -> None:
         super().__init__()
-        self.first, self.second = _Half(length, dilation), _Half(length, dilation)
+        self.dilation = dilation
+        self.first, self.second = (
+            parts(norm=_Norm(), conv=nn.Conv1d(_WIDTH, _WIDTH, length)) for _ in range(2)
+        )
 
     def forward(self, x: torch.Tensor, every: int = 1) -> torch.Tensor:
         """The next states, of states of which x has every so many."""
-        new = self.second(self.first(x, every), every)
+        new = x
+        for half in (self.first, self.second):
+            weight, bias = half.conv.weight, half.conv.bias
+            new = functional.conv1d(torch.relu(half.norm(new)), weight, bias, dilation=self.dilation // every)
         return _middle(x, new.shape[2]) + new
 
 
-class _Half(nn.Module):
-    def __init__(self, length: int, dilation: int) -> None:
-        super().__init__()
-        self.norm, self.conv, self.dilation = _Norm(), nn.Conv1d(_WIDTH, _WIDTH, length), dilation
-
-    def forward(self, x: torch.Tensor, every: int) -> torch.Tensor:
-        x = torch.relu(self.norm(x))
-        return nn.functional.conv1d(x, self.conv.weight, self.conv.bias, dilation=self.dilation // every)
-
-
-class _Norm(nn.Module):
-    """Batch normalisation by the statistics of training, always."""
+class _Norm(BatchNorm):
+    """By the statistics of training, always."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(_WIDTH)), nn.Parameter(torch.zeros(_WIDTH))
-        self.running_mean = nn.Buffer(torch.zeros(_WIDTH))
-        self.running_var = nn.Buffer(torch.ones(_WIDTH))
+        super().__init__(_WIDTH, eps=0.001)
+        self.eval()
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return nn.functional.batch_norm(
-            x, self.running_mean, self.running_var, self.weight, self.bias, eps=_EPSILON
-        )
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)
 
 
 def _middle(x: torch.Tensor, n: int) -> torch.Tensor:
@@ -247,14 +220,13 @@ def _middle(x: torch.Tensor, n: int) -> torch.Tensor:
 class SpliceEnsemble(Network):
     """Networks whose probabilities are averaged."""
 
-    heads = 0
     layers = 4 * len(_SHAPES)
     networks: Any
 
-    def __init__(self, networks: int = 5) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(SpliceNetwork() for _ in range(networks))
-        self.width = networks * _WIDTH
+    def __init__(self, shape: dict[str, Any]) -> None:
+        super().__init__(shape)
+        self.networks = nn.ModuleList(SpliceNetwork() for _ in range(shape["networks"]))
+        self.width = len(self.networks) * _WIDTH
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits [network, sequence, class, position] of one-hot bases [sequence, 4, position + 10,000]."""
@@ -262,31 +234,31 @@ class SpliceEnsemble(Network):
 
     def states(self, ids: torch.Tensor, mask: torch.Tensor, *, attentions: bool = False) -> States:
         """Hidden states [sequence, base, network x channel]; padding, and what lies beyond a sequence, is N."""
-        bases = bases_of(ids, next(self.parameters()).dtype)
-        x = nn.functional.pad(bases.transpose(1, 2), (CONTEXT, CONTEXT))
-        parts = zip(*(network.states(x) for network in self.networks), strict=True)
+        bases, n = peer.one_hot(ids, next(self.parameters()).dtype), ids.shape[1]
+        x = functional.pad(bases.transpose(1, 2), (CONTEXT, CONTEXT))
+        layers = zip(*(network.states(x) for network in self.networks), strict=True)
         return States(
-            [torch.cat([_middle(part, ids.shape[1]) for part in layer], 1).transpose(1, 2) for layer in parts]
+            [torch.cat([_middle(state, n) for state in layer], 1).transpose(1, 2) for layer in layers]
         )
 
 
-def load(located: checkpoints.Located, *, device: str, dtype: str, max_tokens: int | None) -> SpliceModel:
+def load(located: checkpoints.Located, max_tokens: int | None) -> SpliceModel:
     """An ensemble, from safetensors with a config.json, or from the five .h5 files of the package spliceai.
 
     `max_tokens` limits what is embedded, by default 100,000 bp; `predict` takes any length.
     """
-    directory = located.directory
+    directory, info = located.directory, {}
     taken = limit(max_tokens, 100_000)
     if (directory / "config.json").is_file():
-        config, tensors, weights = read_config(located), checkpoints.read_tensors(directory), ""
+        config, tensors = read_config(located), checkpoints.read_tensors(directory)
     else:
         config, tensors = {}, dict(_published(directory))
-        weights = hashlib.sha256("".join(FILES.values()).encode()).hexdigest()
+        info["weights_sha256"] = hashlib.sha256("".join(FILES.values()).encode()).hexdigest()
     held = len({name.split(".")[1] for name in tensors if name.startswith("networks.")})
+    shape = {"networks": config.get("networks", held)}
     return SpliceModel.filled(
-        located, tensors, Tokenizer("single-base"), partial(SpliceEnsemble, config.get("networks", held)),
-        max_tokens=taken, device=device, dtype=dtype, weights=weights,
-    )  # fmt: skip
+        located, SpliceEnsemble, shape, tensors, Tokenizer("single-base"), taken, **info
+    )
 
 
 def _published(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -295,12 +267,12 @@ def _published(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
         path = directory / name
         if not path.is_file():
             raise FileNotFoundError(
-                f"{directory} must hold {', '.join(FILES)}; there is no {name}. Unpack the package spliceai 1.3.1 again."
+                f"{directory} must hold {', '.join(FILES)}; there is no {name}. Unpack spliceai 1.3.1 again."
             )
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != known:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != known:
             raise ValueError(
-                f"{path} must be the published network, SHA-256 {known}; received {found}. It is damaged or another one: "
+                f"{path} must be the published network, SHA-256 {known}; received {digest}: "
                 "pip install --force-reinstall --no-deps spliceai==1.3.1."
             )
         for key, value in read_h5(path).items():
@@ -312,9 +284,7 @@ def read_h5(path: Path) -> dict[str, torch.Tensor]:
     try:
         import h5py
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"{path.name} is a Keras file, which h5py reads. Run pip install h5py."
-        ) from error
+        raise ModuleNotFoundError(f"{path.name} is a Keras file: pip install h5py.") from error
     try:
         with h5py.File(path, "r") as file:
             arrays = {
@@ -323,8 +293,7 @@ def read_h5(path: Path) -> dict[str, torch.Tensor]:
             }
     except (OSError, KeyError) as error:
         raise ValueError(
-            f"{path} must be a whole Keras file of SpliceAI-10k; reading it failed: {str(error).splitlines()[0]}. "
-            "It is truncated or another network: download it again."
+            f"{path} must be a Keras file of SpliceAI-10k; it is truncated or another network: {str(error).splitlines()[0]}."
         ) from error
     return {
         name: torch.from_numpy(values.transpose(2, 1, 0).copy() if values.ndim == 3 else values)
@@ -334,26 +303,20 @@ def read_h5(path: Path) -> dict[str, torch.Tensor]:
 
 def keras_names() -> dict[str, tuple[str, str]]:
     """Layer and array in a Keras file of SpliceAI-10k, by the name of the tensor in `SpliceNetwork`."""
-    trunk = iter(number for number in range(1, 40) if number not in _ONE_BY_ONE)
+    keras = {
+        "conv": {"weight": "kernel", "bias": "bias"},
+        "norm": {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"},
+    }  # fmt: skip
     stem, *skips, head = _ONE_BY_ONE
-    convolutions = {"stem": stem, "head": head, **{f"skips.{i}": number for i, number in enumerate(skips)}}
-    keras_norm = {
-        "weight": "gamma",
-        "bias": "beta",
-        "running_mean": "moving_mean",
-        "running_var": "moving_variance",
+    trunk = iter(number for number in range(1, 40) if number not in _ONE_BY_ONE)
+    layers = {"stem": stem, "head": head} | {f"skips.{index}": number for index, number in enumerate(skips)}
+    layers = {name: ("conv", f"conv1d_{number}") for name, number in layers.items()}
+    for half in range(8 * len(_SHAPES)):
+        part = f"blocks.{half // 2}.{('first', 'second')[half % 2]}"
+        layers[f"{part}.norm"] = ("norm", f"batch_normalization_{half + 1}")
+        layers[f"{part}.conv"] = ("conv", f"conv1d_{next(trunk)}")
+    return {
+        f"{name}.{own}": (layer, array)
+        for name, (kind, layer) in layers.items()
+        for own, array in keras[kind].items()
     }
-    names = {}
-    for block in range(4 * len(_SHAPES)):
-        for half, part in enumerate(("first", "second")):
-            convolutions[f"blocks.{block}.{part}.conv"] = next(trunk)
-            layer = f"batch_normalization_{2 * block + half + 1}"
-            names |= {
-                f"blocks.{block}.{part}.norm.{own}": (layer, keras) for own, keras in keras_norm.items()
-            }
-    for name, number in convolutions.items():
-        names |= {
-            f"{name}.{own}": (f"conv1d_{number}", keras)
-            for own, keras in (("weight", "kernel"), ("bias", "bias"))
-        }
-    return names
