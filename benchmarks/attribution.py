@@ -26,10 +26,7 @@ STEPS = 32
 
 def windows(reference: Reference, count: int, bp: int) -> list[str]:
     """Windows one after the other, without N."""
-    return [
-        reference.fetch(Interval("20", START + at * bp, START + (at + 1) * bp)).sequence
-        for at in range(count)
-    ]
+    return [reference.fetch(Interval("20", START + at * bp, START + (at + 1) * bp)).sequence for at in range(count)]
 
 
 def plain(model: models.DNAModel, sequences: list[str], position: int, base: str) -> list[np.ndarray]:

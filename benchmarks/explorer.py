@@ -89,8 +89,7 @@ def locus(model: object, reference: Reference, genes: annotation.Annotation) -> 
         (middle, middle + 900),
     ]
     wait = max(
-        seconds(lambda step=step: explorer.zoomed({"xaxis": [edge + 0.5 for edge in step]}), rounds=1)
-        for step in steps
+        seconds(lambda step=step: explorer.zoomed({"xaxis": [edge + 0.5 for edge in step]}), rounds=1) for step in steps
     )
     print(f"locus, zoom or pan inside {wait:6.3f} s = {wait / 0.5:5.1%} of 0.5 s")
 

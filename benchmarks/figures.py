@@ -45,10 +45,7 @@ def main() -> None:
     def locus(length: int) -> go.Figure:
         interval = Interval("chr20", 43_029_000, 43_029_000 + length)
         bases = reference.fetch(interval).sequence
-        spans = (
-            np.stack([np.arange(0, length, 6), np.arange(6, length + 6, 6)], axis=1)[: length // 6]
-            + interval.start
-        )
+        spans = np.stack([np.arange(0, length, 6), np.arange(6, length + 6, 6)], axis=1)[: length // 6] + interval.start
         expected, shuffled = rng.dirichlet(np.ones(4) / 2, length), rng.dirichlet(np.ones(4), length)
         weights = rng.dirichlet(np.ones(len(spans)))
         return plot.locus(
@@ -71,9 +68,7 @@ def main() -> None:
     told("24 x 16 heads", lambda: plot.thumbnails(heads, title="Heads"), 1, 2)
     told(
         "map of 1,000 x 1,000 tokens",
-        lambda: plot.attention_map(
-            weights, spans, Interval("chr20", 1000, 7000), title="A head", label="head"
-        ),
+        lambda: plot.attention_map(weights, spans, Interval("chr20", 1000, 7000), title="A head", label="head"),
         1,
         4,
     )

@@ -16,7 +16,7 @@ from ntviz.reference import Reference
 KINDS = (
     *("all", "tandem_repeat", "cpg_island", "intergenic", "intron", "promoter", "three_prime_utr", "five_prime_utr"),
     *("CDS", "polya_signal", "CTCF motif", "splice_donor", "splice_acceptor", "start_codon", "stop_codon"),
-)  # fmt: skip
+)
 
 
 def main() -> None:
@@ -42,12 +42,8 @@ def main() -> None:
         annotation.from_table(ctcf),
     )
     table = landscape.by_element(seen, elements, KINDS[1:]).set_index(["element", "measure"])
-    print(
-        f"{arguments.model} over {at.label()}: probability of the base that stands there, hidden from the model"
-    )
-    print(
-        f"{'element':<16} {'bases':>9} {'probability (95 %)':>22} {'elsewhere (95 %)':>18} {'over composition':>17}"
-    )
+    print(f"{arguments.model} over {at.label()}: probability of the base that stands there, hidden from the model")
+    print(f"{'element':<16} {'bases':>9} {'probability (95 %)':>22} {'elsewhere (95 %)':>18} {'over composition':>17}")
     for kind in KINDS:
         row, over = table.loc[kind, "probability"], table.loc[kind, "over_composition"]
         print(

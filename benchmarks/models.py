@@ -88,9 +88,7 @@ def main() -> None:
         write_checkpoint(Path(folder))
         size = (Path(folder) / "model.safetensors").stat().st_size
         print(f"v2-50m's shape, {size / 1e6:.0f} MB of random weights, float32, on the CPU")
-        print(
-            f"{'tokens':>7} {'batch':>6} {'load':>7} {'peak memory':>14} {'tokens/s':>9} {'of matrix rate':>15}"
-        )
+        print(f"{'tokens':>7} {'batch':>6} {'load':>7} {'peak memory':>14} {'tokens/s':>9} {'of matrix rate':>15}")
         for length, batch in ((chosen.length, chosen.batch), (2048, 1)):
             command = [
                 sys.executable,

@@ -55,9 +55,7 @@ def scanning(chosen: list[Motif]) -> None:
         for table in tables
         for row in table.itertuples()
     }
-    print(
-        f"{len(chosen):,} motifs, {len(windows):,} windows of {WINDOW:,} bp, p of at most 1e-4, both strands"
-    )
+    print(f"{len(chosen):,} motifs, {len(windows):,} windows of {WINDOW:,} bp, p of at most 1e-4, both strands")
     limit = LIMIT * len(chosen) / 879
     print(
         f"ours {min(ours):.2f} s, {min(busy):.2f} s of one core ({len(found):,} matches; limit {limit:.1f} s: "

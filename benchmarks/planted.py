@@ -32,9 +32,7 @@ LENGTH, HELD_OUT = 100, 300
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1_000)
     parser.add_argument("--network", default="cnn", choices=finetuning.NETWORKS)
     arguments = parser.parse_args()
@@ -111,9 +109,7 @@ def _trained(
         patience=4,
         positive_weight=4,
     )
-    finetuning.train_network(
-        network, planted.sequences, labels, kind="multilabel", outputs=len(CHOSEN), recipe=recipe
-    )
+    finetuning.train_network(network, planted.sequences, labels, kind="multilabel", outputs=len(CHOSEN), recipe=recipe)
     return network
 
 

@@ -52,9 +52,7 @@ def loading(recipe: Recipe, store: str, folder: str, steps: int) -> float:
 def training_speed(recipe: Recipe, device: str, folder: str, steps: int) -> tuple[float, float]:
     """Tokens a second of a step and its share of the measured matrix rate, medians; the first step warms up."""
     bases = 6 * (recipe.max_tokens - 1)
-    read = corpus.read(
-        [data.bundle("chr20")], chunk_bp=bases + 106, tokens_bp=bases, store="shards", folder=folder
-    )
+    read = corpus.read([data.bundle("chr20")], chunk_bp=bases + 106, tokens_bp=bases, store="shards", folder=folder)
     with tempfile.TemporaryDirectory() as out:
         history = training.train(
             recipe, read, out, steps=steps + 1, device=device, evaluate_every=10**9, checkpoint_every=10**9
@@ -97,9 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument(
-        "--shapes", nargs="+", default=["v2-50m"], help="named recipes; the first in every way"
-    )
+    parser.add_argument("--shapes", nargs="+", default=["v2-50m"], help="named recipes; the first in every way")
     parser.add_argument(
         "--tokens", type=int, default=0, help="a step; default: 1,000 on a CPU, four micro-batches elsewhere"
     )
@@ -126,9 +122,7 @@ def main() -> int:
                 wide = dataclasses.replace(base, step_tokens=256 * length, micro_tokens=32 * length)
                 rates = {store: loading(wide, store, folder, 3) for store in corpus.STORES}
                 for store, rate in rates.items():
-                    print(
-                        f"loader from {store:<8} {rate:>12,.0f} tokens/s   {rate / rates['memory']:5.2f} x memory"
-                    )
+                    print(f"loader from {store:<8} {rate:>12,.0f} tokens/s   {rate / rates['memory']:5.2f} x memory")
                 cases = {"float32, fused Adam": base, "float32, unfused Adam": base, **cases}
                 cases["recomputed"] = dataclasses.replace(quick, recompute=True)
             if arguments.compile:

@@ -27,9 +27,7 @@ def main() -> None:
     began = time.perf_counter()
     found = probing.probe({0: vectors}, labels, groups, kind="binary", classes=2, train=np.arange(N) < 30_000)
     seconds = time.perf_counter() - began
-    print(
-        f"one task {seconds:6.1f} s, 18 tasks {TASKS * seconds / 60:5.1f} min, MCC {found.scores(labels)['mcc']:.2f}"
-    )
+    print(f"one task {seconds:6.1f} s, 18 tasks {TASKS * seconds / 60:5.1f} min, MCC {found.scores(labels)['mcc']:.2f}")
 
 
 if __name__ == "__main__":

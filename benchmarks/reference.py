@@ -22,9 +22,7 @@ from ntviz.genome import Interval
 from ntviz.genome.sequence import clean
 from ntviz.reference import Reference
 
-GOALS = {
-    "whole chromosome": 1.5
-}  # of pysam's time; windows are to be as fast, within what a busy machine shows
+GOALS = {"whole chromosome": 1.5}  # of pysam's time; windows are to be as fast, within what a busy machine shows
 WINDOWS = 1.25
 
 

@@ -38,12 +38,8 @@ REACH = 0.8  # share of the rate of one large matrix product that passes reach o
 
 def main() -> None:
     """Print the tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--rate", type=float, help="operations a second of the device; default: measured here"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rate", type=float, help="operations a second of the device; default: measured here")
     parser.add_argument("--device", help="measure the rate and each model's share of it there: cpu or cuda")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--models", nargs="+", default=list(MODELS))
@@ -64,11 +60,7 @@ def main() -> None:
     for name in arguments.models:
         for job, tokens, flops in jobs(registry.SPECS[name]):
             hours = [flops / (rate * reaches[name]) / n / 3_600 for n in devices]
-            print(
-                f"| {name} | {job} | {tokens:.2g} | {flops:.2g} | "
-                + " | ".join(f"{h:.2g}" for h in hours)
-                + " |"
-            )
+            print(f"| {name} | {job} | {tokens:.2g} | {flops:.2g} | " + " | ".join(f"{h:.2g}" for h in hours) + " |")
 
 
 def reached(name: str, rate: float, device: str, dtype: str) -> tuple[float, float]:

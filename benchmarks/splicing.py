@@ -31,9 +31,7 @@ from ntviz.reference import Reference
 from ntviz.variants.alleles import Allele
 from ntviz.variants.splice import Gene, genes_of
 
-TRAINED = (
-    "Chromosome 20 is training data of CI-SpliceAI and SpliceAI: what they learned, no held-out accuracy"
-)
+TRAINED = "Chromosome 20 is training data of CI-SpliceAI and SpliceAI: what they learned, no held-out accuracy"
 GENES, SEED = 24, 3  # drawn of those of 4 to 16 kb with 4 exons or more
 FLANK, DRAWS, TWIN_SITES = 5_000, 1_000, 4
 SITES = {"acceptor": attrgetter("acceptors"), "donor": attrgetter("donors")}
@@ -200,9 +198,7 @@ def clinvar(model: SpliceModel, reference: Reference, options: argparse.Namespac
     table[["part", "host"]] = [part_of(int(pos) - 1, known) for pos in table["pos"]]
     table = table[table["part"] != ""].copy()
     alleles = [Allele("20", row.pos, row.ref, row.alt) for row in table.itertuples()]
-    once = cache(
-        lambda text, shape: model.probabilities(np.frombuffer(text, np.float32).reshape(shape).copy())
-    )
+    once = cache(lambda text, shape: model.probabilities(np.frombuffer(text, np.float32).reshape(shape).copy()))
     kept = SimpleNamespace(name=model.name, info=model.info, context=FLANK)  # two masks cost one reading
     kept.probabilities = lambda bases: once(bases.tobytes(), bases.shape)
     for mask in ("position", "nearest"):

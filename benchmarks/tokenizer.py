@@ -66,9 +66,7 @@ def main() -> int:
         print(f"{LENGTH:,} bp, vocabulary {name}, median of {arguments.repeats} calls")
         for what, sequence in sequences.items():
             if ours(sequence).ids.tolist() != theirs(sequence)["input_ids"]:
-                raise SystemExit(
-                    f"The ids differ from EsmTokenizer's on {what!r}: the comparison would mean nothing."
-                )
+                raise SystemExit(f"The ids differ from EsmTokenizer's on {what!r}: the comparison would mean nothing.")
             their_seconds, our_seconds = median_seconds(
                 [lambda sequence=sequence: theirs(sequence), lambda sequence=sequence: ours(sequence)],
                 arguments.repeats,

@@ -42,9 +42,7 @@ def main() -> None:
                 folder,
             ]
             started = time.perf_counter()
-            subprocess.run(
-                command, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
-            )
+            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
             walls.append(time.perf_counter() - started)
             facts = manifest.read(folder)
             notebooks.append(facts.seconds or 0.0)

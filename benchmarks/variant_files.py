@@ -42,9 +42,7 @@ class Nothing:
     def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
         return self.tokenizer(sequence, phase=phase)
 
-    def forward(
-        self, batch: Any, *, outputs: Any = ("logits",), at: Any = None, layers: Any = None
-    ) -> Forward:
+    def forward(self, batch: Any, *, outputs: Any = ("logits",), at: Any = None, layers: Any = None) -> Forward:
         ids, mask = self.tokenizer.batch(list(batch))
         shape = ids.shape if at is None else at.shape
         return Forward(
@@ -65,9 +63,7 @@ def write_input(path: Path, records: int) -> None:
             for at in range(0, len(bases), step):
                 if written < records and bases[at] != "N":
                     alt = "ACGT"["ACGT".index(bases[at]) - 1]
-                    handle.write(
-                        f"20\t{start + at + 1}\trs{written}\t{bases[at]}\t{alt}\t.\tPASS\tAC=1;AN=5008\n"
-                    )
+                    handle.write(f"20\t{start + at + 1}\trs{written}\t{bases[at]}\t{alt}\t.\tPASS\tAC=1;AN=5008\n")
                     written += 1
             start += 1_000_000
 
@@ -111,9 +107,7 @@ def main() -> None:
         found = json.loads(subprocess.run(asked, capture_output=True, text=True, check=True).stdout)
         peaks.append(found.pop("peak_mb"))
         for name, seconds in found.items():
-            print(
-                f"{records:>9,} records  {name:<22} {seconds:7.1f} s  {records / seconds:10,.0f} records a second"
-            )
+            print(f"{records:>9,} records  {name:<22} {seconds:7.1f} s  {records / seconds:10,.0f} records a second")
         print(f"{records:>9,} records  peak memory {peaks[-1]:,.0f} MB")
     print(f"ten times the records, {peaks[1] / peaks[0]:.2f} times the memory")
 

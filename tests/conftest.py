@@ -35,9 +35,7 @@ def make_notebook(tmp_path: Path) -> Callable[..., Path]:
 
     def make(*cells: str, parameters: str | None = None, name: str = "toy") -> Path:
         made = (
-            [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})]
-            if parameters is not None
-            else []
+            [nbformat.v4.new_code_cell(parameters, metadata={"tags": ["parameters"]})] if parameters is not None else []
         )
         for source in cells:
             text = source.startswith(("# ", "## ", ">"))
@@ -53,14 +51,8 @@ def make_notebook(tmp_path: Path) -> Callable[..., Path]:
 def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     """Start `ntviz ARGUMENTS` as a user would, with runs going to a folder of the test."""
 
-    def begin(
-        *arguments: object, variables: dict[str, str] | None = None, **options
-    ) -> subprocess.Popen[str]:
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name not in ("NTVIZ_PROFILE", "NTVIZ_RUN_DIR")
-        }
+    def begin(*arguments: object, variables: dict[str, str] | None = None, **options) -> subprocess.Popen[str]:
+        kept = {name: value for name, value in os.environ.items() if name not in ("NTVIZ_PROFILE", "NTVIZ_RUN_DIR")}
         # PYTHONPATH lets the kernel find the package under test from every working directory.
         ours = {"NTVIZ_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(TOP), "HF_HUB_OFFLINE": "1"}
         return subprocess.Popen(
@@ -97,9 +89,7 @@ def tomtom(tmp_path_factory: pytest.TempPathFactory) -> None:
     from ntviz.motifs import Motif
     from ntviz.motifs.names import compare
 
-    targets = [
-        Motif(f"M{seed}", np.random.default_rng(seed).dirichlet([0.3] * 4, size=8)) for seed in range(25)
-    ]
+    targets = [Motif(f"M{seed}", np.random.default_rng(seed).dirichlet([0.3] * 4, size=8)) for seed in range(25)]
     with (tmp_path_factory.getbasetemp().parent / "tomtom.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         compare([targets[0].probabilities], targets)

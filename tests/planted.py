@@ -56,9 +56,7 @@ def mutagenesis(network: nn.Module, sequences: list[str], outputs: np.ndarray) -
                 changed[other, place] = 1
                 copies.append(changed)
         with torch.no_grad():
-            scores = network(
-                torch.from_numpy(np.stack(copies)), torch.ones(len(copies), len(text), dtype=torch.bool)
-            )
+            scores = network(torch.from_numpy(np.stack(copies)), torch.ones(len(copies), len(text), dtype=torch.bool))
         values = scores[:, output].numpy().astype(np.float64)
         found.append(values[0] - values[1:].reshape(len(text), 3).mean(1))
     return found

@@ -359,9 +359,7 @@ def test_arrays_equal_brute_force(seed):
     for _ in range(30):
         start = generator.randrange(-50, 1000)
         region = Interval("NC_000001.10", start, start + generator.randrange(1, 200))
-        expected = [
-            any(left <= base < right for _, left, right in rows) for base in range(region.start, region.end)
-        ]
+        expected = [any(left <= base < right for _, left, right in rows) for base in range(region.start, region.end)]
         assert found.indicator(region, "exon").tolist() == expected
         overlapping = [row for row in rows if row[1] < region.end and row[2] > region.start]
         inside = found.within(region).table

@@ -45,7 +45,7 @@ def test_repeats_equal_brute_force(seed):
     # Read from the other strand, they lie at the same places.
     back = annotation.tandem_repeats(
         reverse_complement(text), Interval("7", 1000, 1000 + len(text), "-"), longest_unit=4, length=8, copies=2.5
-    )  # fmt: skip
+    )
     assert spans(back) == spans(found)
 
 
@@ -120,9 +120,7 @@ def test_signals_that_are_not_there():
 def test_signals_of_chromosome_20_are_more_than_chance():
     reference, genes = Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
     found = annotation.polya_signals(genes, reference)
-    ends = len(
-        genes.table[genes.table["element"] == "transcript"].drop_duplicates(["start", "end", "strand"])
-    )
+    ends = len(genes.table[genes.table["element"] == "transcript"].drop_duplicates(["start", "end", "strand"]))
     share = len(found) / ends
     # The same search as far behind the ends, where there should be none.
     beyond = genes.table[genes.table["element"] == "transcript"].copy()

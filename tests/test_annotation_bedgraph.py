@@ -95,9 +95,7 @@ def big(path: Path, rows: list[tuple]) -> Path:
 def test_a_bigwig_holds_what_the_bedgraph_of_its_lines_holds(tmp_path):
     rng = np.random.default_rng(1)
     edges = np.sort(rng.choice(2_000, size=200, replace=False)).tolist()
-    rows = [
-        ("chr20", a, b, float(np.float32(rng.normal()))) for a, b in pairwise(edges) if rng.random() < 0.6
-    ]
+    rows = [("chr20", a, b, float(np.float32(rng.normal()))) for a, b in pairwise(edges) if rng.random() < 0.6]
     rows += [("chr20", 3_000, 3_004, float("nan")), ("chrM", 0, 3, -1.5)]
     path = big(tmp_path / "toy.bw", rows)
     plain = annotation.read_signal(

@@ -187,9 +187,7 @@ def test_bed_methyl_and_numbers_and_quotes_of_r():
 
 def test_numbers_of_pandas_in_tables():
     starts, ends = ["1e+05", "4.31e+07"], [100_005.0, 43_100_009.0]
-    table = annotation.from_table(
-        pd.DataFrame({"chrom": [20.0, 2.0], "start": starts, "end": ends}), element="x"
-    ).table
+    table = annotation.from_table(pd.DataFrame({"chrom": [20.0, 2.0], "start": starts, "end": ends}), element="x").table
     rows = table[["chrom", "start", "end"]].values.tolist()
     assert rows == [["20", 100_000, 100_005], ["2", 43_100_000, 43_100_009]]
     with pytest.raises(ValueError, match="must name its contig; received  3 5"):

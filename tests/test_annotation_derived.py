@@ -179,9 +179,7 @@ def reference():
     return Reference(data.bundle("chr20"))
 
 
-@pytest.mark.parametrize(
-    ("kind", "bases", "share"), [("splice_donor", "GT", 0.985), ("splice_acceptor", "AG", 0.99)]
-)
+@pytest.mark.parametrize(("kind", "bases", "share"), [("splice_donor", "GT", 0.985), ("splice_acceptor", "AG", 0.99)])
 def test_real_introns_begin_with_gt_and_end_with_ag(genes, reference, kind, bases, share):
     exons = genes.table[genes.table["element"] == "exon"]
     strand_of: dict[int, str] = {}

@@ -110,9 +110,7 @@ def gff3(genes: list[Model], *, exons: bool) -> str:
         name, whole = model.name, (model.exons[0][0], model.exons[-1][1])
         more = "biotype=protein_coding"
         text += line(model, "gene", *whole, f"ID=gene:{name};Name={name};gene_id={name};{more}")
-        text += line(
-            model, "mRNA", *whole, f"ID=transcript:{name};Parent=gene:{name};transcript_id={name};{more}"
-        )
+        text += line(model, "mRNA", *whole, f"ID=transcript:{name};Parent=gene:{name};transcript_id={name};{more}")
         below = f"Parent=transcript:{name}"
         lacking = f";start_range=.,{whole[0] + 1}" if model.strand == "+" else f";end_range={whole[1]},."
         lacking *= model.partial
@@ -134,7 +132,7 @@ def bed(genes: list[Model]) -> str:
         thick = model.pieces(model.first, model.last)
         sizes = ",".join(str(b - a) for a, b in model.exons)
         starts = ",".join(str(a - start) for a, _ in model.exons)
-        text += f"c\t{start}\t{end}\t{model.name}\t0\t{model.strand}\t{thick[0][0]}\t{thick[-1][1]}\t0\t{len(model.exons)}\t{sizes}\t{starts}\n"  # fmt: skip
+        text += f"c\t{start}\t{end}\t{model.name}\t0\t{model.strand}\t{thick[0][0]}\t{thick[-1][1]}\t0\t{len(model.exons)}\t{sizes}\t{starts}\n"
     return text
 
 
@@ -223,7 +221,9 @@ def test_bases_tell_where_a_cds_without_stop_codon_lines_ends(tmp_path, inside):
 def test_consequences_are_those_of_bcftools(tmp_path, partial):
     read, reference, letters, gff = written(tmp_path, 11, partial=partial)
     changes = every_base(letters)
-    head = f"##fileformat=VCFv4.2\n##contig=<ID=c,length={len(letters)}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    head = (
+        f"##fileformat=VCFv4.2\n##contig=<ID=c,length={len(letters)}>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+    )
     records = (f"c\t{one.pos}\t.\t{one.ref}\t{one.alt}\t.\t.\t.\n" for one in changes)
     (tmp_path / "c.vcf").write_text(head + "".join(records))
     command = ["bcftools", "csq", "-l", "-f", tmp_path / "c.fa", "-g", gff, tmp_path / "c.vcf"]
@@ -237,9 +237,7 @@ def test_consequences_are_those_of_bcftools(tmp_path, partial):
     compared = 0
     for change, row in zip(changes, ours.itertuples(), strict=True):
         entries = theirs[change.pos]
-        terms = {
-            term.replace("stop_retained", "synonymous") for entry in entries for term in entry[0].split("&")
-        }
+        terms = {term.replace("stop_retained", "synonymous") for entry in entries for term in entry[0].split("&")}
         if row.consequence in proteins or terms & proteins:
             compared += 1
             # Ours is the gravest, and theirs are all of a place.

@@ -34,9 +34,7 @@ def test_ccres_under_the_names_of_the_paper(tmp_path, classes):
     path = tmp_path / "cCREs.bed"
     every = enumerate(["PLS,CTCF-bound", "pELS", "dELS,CTCF-bound", *classes.split()])
     path.write_text(
-        "".join(
-            f"chr1\t{10 * n}\t{10 * n + 10}\tEH38D000000{n}\tEH38E000000{n}\t{name}\n" for n, name in every
-        )
+        "".join(f"chr1\t{10 * n}\t{10 * n + 10}\tEH38D000000{n}\tEH38E000000{n}\t{name}\n" for n, name in every)
     )
     assert annotation.read(path, rename=REGULATORY).table["element"].tolist() == ORDER
     assert annotation.read(path).table["element"].tolist()[:2] == ["PLS", "pELS"]
@@ -46,9 +44,7 @@ def test_ccres_under_the_names_of_the_paper(tmp_path, classes):
     assert set(near.kinds) == set(ORDER)
 
 
-@pytest.mark.parametrize(
-    "extra", ["\tAll-data/Full-classification", "\tdELS\t2.2\tenhD\tE1\tdistal enhancer"]
-)
+@pytest.mark.parametrize("extra", ["\tAll-data/Full-classification", "\tdELS\t2.2\tenhD\tE1\tdistal enhancer"])
 def test_ccres_in_nine_columns_and_more(tmp_path, extra):
     path = tmp_path / "ENCFF420VPZ.bed"
     path.write_text(f"chr1\t5\t9\tEH38E0000009\t224\t.\t5\t9\t255,205,0\tdELS,CTCF-bound{extra}\n")
@@ -58,9 +54,7 @@ def test_ccres_in_nine_columns_and_more(tmp_path, extra):
 
 
 def test_regulatory_build_of_ensembl(tmp_path):
-    features = (
-        "enhancer promoter CTCF_binding_site open_chromatin_region TF_binding_site promoter_flanking_region"
-    )
+    features = "enhancer promoter CTCF_binding_site open_chromatin_region TF_binding_site promoter_flanking_region"
     path = tmp_path / "build.gff.gz.gff"
     lines = (
         f"20\tRegulatory_Build\t{kind}\t{10 * n + 1}\t{10 * n + 10}\t.\t.\t.\tID={kind}:ENSR{n};feature_type=x\n"
@@ -131,9 +125,7 @@ def several(tmp_path):
         names = f'gene_id "{name}"; transcript_id "{name}";'
         text = "".join(f"chr1\tt\t{kind}\t{a}\t{b}\t.\t{strand}\t.\t{names}\n" for kind, a, b in rows)
         (tmp_path / f"{name.lower()}.gtf").write_text(text + "broken\n")
-    table = pd.DataFrame(
-        {"chrom": ["1", "2"], "start": [10, 0], "end": [20, 5], "element": ["promoter", "exon"]}
-    )
+    table = pd.DataFrame({"chrom": ["1", "2"], "start": [10, 0], "end": [20, 5], "element": ["promoter", "exon"]})
     peaks = annotation.from_table(table, note="By hand.")
     return annotation.read(tmp_path / "a.gtf"), annotation.read(tmp_path / "b.gtf"), peaks
 

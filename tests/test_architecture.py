@@ -120,10 +120,7 @@ def test_files_say_what_they_hold_and_hold_one_idea():
             wrong.append(f"{path.relative_to(PACKAGE)}: a name that tells nothing")
         if len(lines) > 600:
             wrong.append(f"{path.relative_to(PACKAGE)} has {len(lines)} lines: split it by noun")
-        if (
-            any("import" in line.split() for line in lines)
-            and "from __future__ import annotations" not in lines
-        ):
+        if any("import" in line.split() for line in lines) and "from __future__ import annotations" not in lines:
             wrong.append(f"{path.relative_to(PACKAGE)}: from __future__ import annotations is missing")
     assert not wrong, "\n".join(wrong)
 

@@ -320,7 +320,7 @@ def test_pairs_that_do_not_exist_are_not_made_up(known):
         ({"window": attention.Window()}, "must name at least one"),
         ({"outputs": ("attentions",), "entropy": attention.Entropy()}, "received 'attentions'"),
     ],
-)  # fmt: skip
+)
 def test_bad_requests_say_what_was_expected(mini, observers, match):
     with pytest.raises(ValueError, match=match):
         attention.observe(mini, mini.tokenize(BASES), **observers)

@@ -97,11 +97,7 @@ def test_the_integral_is_the_sum_of_gradients_along_the_way(tiny):
 
 @pytest.mark.parametrize(
     ("name", "baseline"),
-    [
-        (name, baseline)
-        for name in ("nt_v1_tiny", "nt_v2_tiny", "mini")
-        for baseline in ("mask", "n", "shuffle")
-    ]
+    [(name, baseline) for name in ("nt_v1_tiny", "nt_v2_tiny", "mini") for baseline in ("mask", "n", "shuffle")]
     + [
         ("dnabert2_tiny", "mask"),
         ("dnabert2_tiny", "n"),
@@ -225,9 +221,7 @@ def test_occlusion_is_the_mean_of_the_windows_over_a_base(tiny):
     target = BaseProbability(40, "T")
     found = attribution.occlusion(tiny, SEQUENCE, target, width=3, region=(30, 44))
     hidden = [SEQUENCE[:left] + "NNN" + SEQUENCE[left + 3 :] for left in (30, 31, 32)]
-    drops = point(tiny, SEQUENCE, target).value - np.array(
-        [point(tiny, text, target).value for text in hidden]
-    )
+    drops = point(tiny, SEQUENCE, target).value - np.array([point(tiny, text, target).value for text in hidden])
     assert found[2] == pytest.approx(drops.mean(), abs=1e-5)
     assert found[0] == pytest.approx(drops[0], abs=1e-5)
     assert np.isnan(found[10])  # only windows that hide the target's own base cover it
@@ -381,9 +375,7 @@ def test_frames_are_the_mean_over_tokens_that_begin_elsewhere(tiny):
     both = point(tiny, GAPPED, target, frames=2, both_strands=True)
     assert both.method == "gradient times input, both strands, 2 frames"
     assert [view.flipped for view in both.views] == [False, False, True, True]
-    np.testing.assert_allclose(
-        both.by_token()[~both.tokens.is_special].sum(), both.per_base().sum(), atol=1e-8
-    )
+    np.testing.assert_allclose(both.by_token()[~both.tokens.is_special].sum(), both.per_base().sum(), atol=1e-8)
     curve = attribution.deletion(tiny, GAPPED, target, found, shares=(0, 1), draws=2)
     assert curve["masked"].tolist() == [0, len(found.tokens) - 1]
 
@@ -500,9 +492,7 @@ def test_memory_that_ends_halves_the_batch():
     def make(size: int) -> torch.Tensor:
         seen.append(size)
         if size > 3:
-            raise (
-                torch.OutOfMemoryError("no") if size > 8 else RuntimeError("can't allocate memory: you tried")
-            )
+            raise (torch.OutOfMemoryError("no") if size > 8 else RuntimeError("can't allocate memory: you tried"))
         return torch.zeros(1)
 
     assert within_memory(make, 16)[1] == 2

@@ -194,7 +194,7 @@ def test_peers_say_what_cannot_be_asked_of_them():
         (enformer, Direction(np.ones(enformer.hidden_size)), {"baseline": "mask"}, "n, shuffle, composition for"),
         (enformer, Output(0), {}, "over scores; enformer_tiny gives states"),
         (dnabert2, direction, {"frames": 2}, "frames must be 1 to 1"),
-    )  # fmt: skip
+    )
     for peer, target, options, message in cases:
         with pytest.raises(ValueError, match=message):
             integrated(peer, TEXT, target, **options)
@@ -209,9 +209,7 @@ def test_bpnet_is_differentiated_at_its_bases():
     target = Direction(np.arange(5.0), layer=-1)
 
     def value(text):
-        return pytest.approx(
-            peer.embed([peer.tokenize(text)], layers=(2,))[0, 0, 0] @ target.vector, abs=1e-5
-        )
+        return pytest.approx(peer.embed([peer.tokenize(text)], layers=(2,))[0, 0, 0] @ target.vector, abs=1e-5)
 
     found = integrated(peer, TEXT, target, baseline="n", most_steps=2048)
     assert (found.value, found.baseline_value) == (value(TEXT), value("N" * 30))
@@ -331,9 +329,7 @@ def test_targets_are_asked_of_many_sequences(tuned):
 def test_twins_of_a_tuned_model_draw_everything_anew(tuned):
     learned = tuned["binary"]
     found = integrated(learned, TEXTS[0], Output(1))
-    checked = attribution.sanity(
-        learned, found, lambda model: integrated(model, TEXTS[0], Output(1)), twins=2
-    )
+    checked = attribution.sanity(learned, found, lambda model: integrated(model, TEXTS[0], Output(1)), twins=2)
     assert checked.correlations.shape == (2,) and np.abs(checked.correlations).max() < 0.99
     curve = attribution.deletion(learned, TEXTS[0], Output(1), found, shares=(0, 1), draws=3)
     assert curve["value"].iloc[0] == pytest.approx(found.value, abs=1e-5)

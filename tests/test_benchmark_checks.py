@@ -165,9 +165,7 @@ def test_tracks_and_targets_that_one_number_tells_fail(kind):
     labels = np.stack([ODD, 1 - ODD], axis=1).astype(float)
     train, test = random_texts(300), rich(100, 1)
     test[7] = train[4]
-    checks = check(
-        examples(rich(300, 0)[:299] + train[4:5], labels, "a"), examples(test, labels[:100], "b"), kind=kind
-    )
+    checks = check(examples(rich(300, 0)[:299] + train[4:5], labels, "a"), examples(test, labels[:100], "b"), kind=kind)
     assert found(checks, "one number")[["status", "note"]].tolist() == ["fail", "gc"]
     assert found(checks, "duplicates across splits")["status"] == "fail"
 
@@ -177,9 +175,7 @@ def test_tasks_by_base_and_without_a_test_part():
     checks = benchmark.check(benchmark.Task("b", "per_base", ("none", "site"), train, None))
     assert found(checks, "one number")["status"] == "unknown"
     assert "across splits" not in " ".join(checks.table["check"])
-    folded = benchmark.check(
-        benchmark.Task("f", "binary", ("no", "yes"), examples(rich(300, 0), ODD, "a"), None)
-    )
+    folded = benchmark.check(benchmark.Task("f", "binary", ("no", "yes"), examples(rich(300, 0), ODD, "a"), None))
     assert found(folded, "composition rule", "all")["status"] == "fail"
 
 

@@ -37,9 +37,7 @@ def everything(task):
     return [
         (*place(str(name)), sequence, label, group)
         for part in task.parts.values()
-        for name, sequence, label, group in zip(
-            part.ids, part.sequences, part.labels, part.groups, strict=True
-        )
+        for name, sequence, label, group in zip(part.ids, part.sequences, part.labels, part.groups, strict=True)
     ]
 
 
@@ -168,10 +166,7 @@ def test_coding_windows_have_a_coding_base_in_the_middle(genes):
 def test_cpg_windows_have_partners_of_the_same_composition():
     task = chr20.build("chr20_cpg")
     for part in task.parts.values():
-        counts = [
-            sorted(s.count("G") + s.count("C") for s in part.sequences[part.labels == label])
-            for label in (0, 1)
-        ]
+        counts = [sorted(s.count("G") + s.count("C") for s in part.sequences[part.labels == label]) for label in (0, 1)]
         assert abs(np.mean(counts[0]) - np.mean(counts[1])) < 3
     inside = [s.count("CG") for s in task.test.sequences[task.test.labels == 1]]
     outside = [s.count("CG") for s in task.test.sequences[task.test.labels == 0]]
@@ -182,9 +177,7 @@ def test_labels_of_bases_are_those_of_a_slow_loop(genes):
     task = chr20.build("chr20_splice_per_base")
     sites = sites_by_hand(genes)
     acceptors = sites["acceptor"]
-    donors = {
-        (position - 1, "+") if strand == "+" else (position + 1, "-") for position, strand in sites["donor"]
-    }
+    donors = {(position - 1, "+") if strand == "+" else (position + 1, "-") for position, strand in sites["donor"]}
     for start, end, strand, _, labels, _ in everything(task)[::40]:
         for index, label in enumerate(labels):
             base = start + index if strand == "+" else end - 1 - index
@@ -201,9 +194,7 @@ def test_tasks_are_the_same_each_time_and_other_by_seed():
 
 def test_tasks_are_found_by_name():
     assert benchmark.find_task("chr20_coding").name == "chr20_coding"
-    assert benchmark.expand(["chr20", "chr20_coding"]) == [
-        name for name in chr20.NAMES if "per_base" not in name
-    ]
+    assert benchmark.expand(["chr20", "chr20_coding"]) == [name for name in chr20.NAMES if "per_base" not in name]
     with pytest.raises(ValueError, match="received 'chr20_codin'. Did you mean chr20_coding"):
         benchmark.find_task("chr20_codin")
     with pytest.raises(ValueError, match="must be one of chr20_splice_sites_all, .*received 'chr21'"):

@@ -48,9 +48,7 @@ def ran(tmp_path_factory, mini):
     names = ("logistic", "kmer3", "gc", "local31", "majority")
     store = embeddings.Store(out / "store")
     told: list[str] = []
-    table = benchmark.run(
-        out, tasks=tasks, models=[mini], methods=names, settings=QUICK, store=store, say=told.append
-    )
+    table = benchmark.run(out, tasks=tasks, models=[mini], methods=names, settings=QUICK, store=store, say=told.append)
     return out, tasks, names, store, table, told
 
 

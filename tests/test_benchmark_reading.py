@@ -115,9 +115,7 @@ def test_a_file_without_a_test_part(tmp_path):
 
 
 def test_names_of_classes_and_groups(tmp_path):
-    (tmp_path / "t.csv").write_text(
-        "sequence,label,group\nACGT,weak,x\nACGT,none,x\nACGT,strong,y\nACGT,weak,y\n"
-    )
+    (tmp_path / "t.csv").write_text("sequence,label,group\nACGT,weak,x\nACGT,none,x\nACGT,strong,y\nACGT,weak,y\n")
     task = reading.read(tmp_path / "t.csv")
     assert (task.kind, task.classes) == ("multiclass", ("none", "strong", "weak"))
     assert task.train.labels.tolist() == [2, 0, 1, 2]
@@ -174,9 +172,7 @@ def test_missing_labels_are_no_class(tmp_path, suffix):
         task = reading.read(path)
         check(task, test=0)
         (note,) = (note for note in task.notes if "missing" in note)
-        assert note.startswith(
-            f"2 rows whose label is missing ({word}) were left out, the first at t.{suffix}, "
-        )
+        assert note.startswith(f"2 rows whose label is missing ({word}) were left out, the first at t.{suffix}, ")
         assert suffix != "csv" or word in OTHERS or pd.read_csv(path)["label"].isna()[4]
 
 
@@ -191,9 +187,7 @@ def test_missing_values_of_parquet_are_no_class(tmp_path, label):
 
 
 def test_a_missing_sequence_or_group_is_none(tmp_path):
-    (tmp_path / "t.csv").write_text(
-        "id,sequence,label,group\na,NA,1,x\nb,ACGT,1,NA\nc,ACGA,0,NA\nd,ACGG,0,x\n"
-    )
+    (tmp_path / "t.csv").write_text("id,sequence,label,group\na,NA,1,x\nb,ACGT,1,NA\nc,ACGA,0,NA\nd,ACGG,0,x\n")
     task = reading.read(tmp_path / "t.csv")
     assert task.train.ids.tolist() == ["b", "c", "d"]
     assert task.train.groups.tolist() == ["b", "c", "x"]
@@ -295,7 +289,7 @@ def test_what_is_put_together_or_not_read_is_said(tmp_path):
         (("promoters", "promoters_test"), "must have a file of the part train; .* holds promoters.csv, promoters_te"),
         (("train_test", "other"), "must be named by their parts"),
     ],
-)  # fmt: skip
+)
 def test_files_of_no_part_are_refused(tmp_path, files, message):
     for name in files:
         write(tmp_path / f"{name}.csv", ROWS)
@@ -304,9 +298,7 @@ def test_files_of_no_part_are_refused(tmp_path, files, message):
 
 
 @pytest.mark.parametrize("column", reading.SPLITS)
-@pytest.mark.parametrize(
-    ("train", "test"), [("train", "test"), ("Training", "HELD_OUT"), ("trn", "test_ood")]
-)
+@pytest.mark.parametrize(("train", "test"), [("train", "test"), ("Training", "HELD_OUT"), ("trn", "test_ood")])
 def test_a_column_says_the_part(tmp_path, column, train, test):
     path, rows, parts = tmp_path / "t.csv", [*ROWS, *ROWS[:2]], [train] * 4 + [test] * 2
     check(reading.read(write(path, rows, **{column: parts})))
@@ -373,7 +365,7 @@ def test_a_rare_class_is_said(tmp_path):
         ("t.doc", b"x", "must be in .fna, .fa, .*; received t.doc"),
         ("t.csv", b"sequence,label\n" + b"".join(b"ACGT,%d.5\n" % i for i in range(60)), "60 different ones"),
     ],
-)  # fmt: skip
+)
 def test_files_that_are_none_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):

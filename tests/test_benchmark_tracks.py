@@ -26,9 +26,7 @@ def folder(tmp_path):
             text = "".join(rng.choice(list("ACGT"), 60))
             dev, hk = rng.integers(0, 2, 2)
             text = ("AAAAAA" * 2 if dev else text[:12]) + text[12:48] + ("GGGGGG" * 2 if hk else text[48:])
-            fasta.append(
-                f">chr2L_{row * 10_000}_{row * 10_000 + 60}_+_peak\n{text.lower() if row == 3 else text}"
-            )
+            fasta.append(f">chr2L_{row * 10_000}_{row * 10_000 + 60}_+_peak\n{text.lower() if row == 3 else text}")
             table.append(f"{dev + 0.1 * rng.normal():.3f}\t{2 * hk + 0.1 * rng.normal():.3f}\tx")
         (tmp_path / f"Sequences_{name}.fa").write_text("\n".join(fasta) + "\n")
         (tmp_path / f"Sequences_activity_{name}.txt").write_text("\n".join(table) + "\n")
@@ -225,9 +223,7 @@ def test_places_are_those_of_the_exons(made):
 
 def test_the_ends_of_a_contig_are_n(made):
     folder, reference = made
-    (folder / "t.txt").write_text(
-        line("A", 0, "2", "+", 351, 400, "", "") + line("B", 0, "2", "-", 1, 30, "", "")
-    )
+    (folder / "t.txt").write_text(line("A", 0, "2", "+", 351, 400, "", "") + line("B", 0, "2", "-", 1, 30, "", ""))
     task = published.read_spliceai(folder / "t.txt", reference, length=60)
     ends = BASES[350:] + "N" * 10, "N" * 30 + BASES[:30]
     assert task.train.sequences.tolist() == [ends[0], reverse_complement(ends[1])]

@@ -191,9 +191,7 @@ def test_known_proteins(coding):
 
 def test_parts_tile_the_exons(genes):
     parts = ("CDS", "stop_codon", "five_prime_utr", "three_prime_utr")
-    lengths = (genes.table["end"] - genes.table["start"]).groupby(
-        [genes.table["transcript"], genes.table["element"]]
-    )
+    lengths = (genes.table["end"] - genes.table["start"]).groupby([genes.table["transcript"], genes.table["element"]])
     lengths = lengths.sum().unstack(fill_value=0)
     lengths = lengths[lengths["CDS"] > 0]
     assert len(lengths) == 540
@@ -419,8 +417,6 @@ def test_motifs_are_made_of_the_latest_matrices_of_a_database(build, tmp_path: P
 def test_counting_models_reach_their_known_losses_on_the_bundled_chromosome():
     """In nats per 6-mer with 40 to 48 Mb held out; measured elsewhere on one strand: unigram 8.04, order 5 7.90."""
     held_out = [Interval("chr20", 40_000_000, 48_000_000)]
-    genome = corpus.read(
-        [data.bundle("chr20")], held_out=held_out, chunk_bp=6100, overlap_bp=50, tokens_bp=5994
-    )
+    genome = corpus.read([data.bundle("chr20")], held_out=held_out, chunk_bp=6100, overlap_bp=50, tokens_bp=5994)
     table = evaluation.baselines(genome, orders=(5,))
     assert table["nats"].round(2).tolist() == [8.04, 7.9]

@@ -105,7 +105,7 @@ def expected(bases, at, alt, strand, exons, order):
 def test_every_substitution_of_a_gene(gene):
     genes, reference, strand, exons, order = gene
     bases = reference.fetch("20:1-600").sequence
-    changes = [Variant("chr20", at + 1, bases[at], alt) for at in range(90, 370) for alt in "ACGT" if alt != bases[at]]  # fmt: skip
+    changes = [Variant("chr20", at + 1, bases[at], alt) for at in range(90, 370) for alt in "ACGT" if alt != bases[at]]
     found = variants.consequence(changes, genes, reference)
     wanted = [expected(bases, one.start, one.alt, strand, exons, order) for one in changes]
     assert found["consequence"].tolist() == wanted
@@ -142,9 +142,7 @@ def test_what_is_not_known_is_not_guessed(tmp_path):
     reference = toy_reference(tmp_path, contigs={"20": 600})
     broken = [row(100, 200, "exon"), row(100, 149, "CDS")]
     changes = substitutions(reference, (121, 351))
-    found = variants.consequence(
-        changes, toy_annotation([*broken, row(300, 400, "exon", gene="NC")]), reference
-    )
+    found = variants.consequence(changes, toy_annotation([*broken, row(300, 400, "exon", gene="NC")]), reference)
     assert found["consequence"].tolist() == ["coding_unknown", "non_coding_exon"]
     with pytest.raises(ValueError, match="must have exons"):
         variants.consequence(changes, toy_annotation([row(1, 5, "gene")]), reference)
@@ -260,9 +258,7 @@ def test_a_change_without_an_intron_of_its_gene_says_why(chr20, simulated):
 
 def test_simulation_follows_its_seed(chr20):
     place = Interval("20", 30_000_000, 34_000_000)
-    first, again, other = (
-        variants.simulate(*chr20, per_class=2, interval=place, seed=seed) for seed in (4, 4, 5)
-    )
+    first, again, other = (variants.simulate(*chr20, per_class=2, interval=place, seed=seed) for seed in (4, 4, 5))
     pd.testing.assert_frame_equal(first, again)
     assert len(first) > 20 and not set(other["pos"]) >= set(first["pos"])
     with pytest.raises(ValueError, match="must be transcripts to draw from"):

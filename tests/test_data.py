@@ -383,9 +383,7 @@ def test_first_fetch_is_what_later_ones_are_checked_against(server, tmp_path):
 def test_file_damaged_on_this_machine(server, tmp_path):
     path = data.fetch(entry(server), tmp_path, **QUICK)
     path.write_bytes(corrupt(CONTENT))
-    with pytest.raises(
-        FetchError, match=r"recorded when it was fetched.*Fetch it again with --force|--force"
-    ):
+    with pytest.raises(FetchError, match=r"recorded when it was fetched.*Fetch it again with --force|--force"):
         data.fetch(entry(server), tmp_path, **QUICK)
 
 

@@ -93,9 +93,7 @@ def test_a_short_loop_shows_nothing(surface):
 
 def test_a_loop_that_fails_says_where_it_stopped():
     clock, stream = Clock(), io.StringIO()
-    bar = reporting.Progress(
-        range(10), what="scoring", surface="batch", stream=stream, clock=clock, batch_share=1
-    )
+    bar = reporting.Progress(range(10), what="scoring", surface="batch", stream=stream, clock=clock, batch_share=1)
     with pytest.raises(ValueError, match="bad record"), bar:
         for _ in range(2):
             clock.now += 3

@@ -115,7 +115,7 @@ def test_windows_rows_and_columns_equal_the_whole_map(mini):
     for one in (kept, scan.Scan(mini, tokens, budget=0)):
         np.testing.assert_allclose(one.weights(2, 3, (4, 60), (10, 90)), maps[2, 3, 4:60, 10:90], atol=1e-5)
         for step in (1, 30, one.rows(1)):
-            cells = scan.pooled(lambda rows, one=one: one.weights(1, 5, rows, (1, 120)), (1, 101), (12, 8), step)  # fmt: skip
+            cells = scan.pooled(lambda rows, one=one: one.weights(1, 5, rows, (1, 120)), (1, 101), (12, 8), step)
             assert cells.shape == (9, 15)
             for i, j in np.ndindex(cells.shape):
                 part = maps[1, 5, 1:101, 1:120][12 * i : 12 * (i + 1), 8 * j : 8 * (j + 1)]
@@ -123,7 +123,7 @@ def test_windows_rows_and_columns_equal_the_whole_map(mini):
     known = toy([[previous_token, same_kmer], [random_keys(1), previous_token]])
     tokens = known.tokenize("ACGTACGGTTAC" * 12)
     one = scan.Scan(known, tokens)
-    np.testing.assert_allclose(one.weights(1, 0, (0, one.n), (0, one.n)), known.weights(tokens)[1, 0], atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(one.weights(1, 0, (0, one.n), (0, one.n)), known.weights(tokens)[1, 0], atol=1e-5)
     signed = np.array([[0.1, -0.5, 0.2], [0.3, np.nan, -0.1]])
     assert scan.pooled(lambda rows: signed[slice(*rows)], (0, 2), (2, 2), 2).tolist() == [[-0.5, 0.2]]
     with pytest.raises(ValueError, match=r"within 0 to .*received \(5, 5\)"):
@@ -134,14 +134,14 @@ def test_scores_of_a_place_and_the_head_that_differs_most_from_shuffled_sequence
     look = explorer.look
     seen = attention.observe(mini, look.tokens, entropy=attention.Entropy(), received=attention.Received())
     np.testing.assert_allclose(look.scores["entropy"][0], seen.entropy.mean, atol=1e-5)
-    np.testing.assert_allclose(look.scores["attention to special tokens"][0], seen.received.special, atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(look.scores["attention to special tokens"][0], seen.received.special, atol=1e-5)
     assert look.scores["attention to exon"][1] == "share of attention"
     assert look.stretches("exon").tolist() == [[2000, 2100], [2500, 2800]]
     explorer.go("TWO")
     assert explorer.look.interval.strand == "-" and explorer.look.stretches("exon").tolist() == [[8700, 9000]]
     look = explorer.look
     texts = [look.tokens.sequence, *(shuffle(look.tokens.sequence, k=2, seed=seed) for seed in range(4))]
-    seen = (attention.observe(mini, mini.tokenize(text), entropy=attention.Entropy()).entropy for text in texts)  # fmt: skip
+    seen = (attention.observe(mini, mini.tokenize(text), entropy=attention.Entropy()).entropy for text in texts)
     here, *there = (entropy.by_query[..., 1:] for entropy in seen)
     brute = np.empty((4, 8))
     for i, j in np.ndindex(brute.shape):

@@ -18,7 +18,7 @@ from variant_toy import ToyModel, toy_reference
 
 from ntviz import annotation, attribution, explore, landscape, models, motifs, plot, variants
 from ntviz.explore.locus_component import Matches
-from ntviz.explore.locus_modelled import (  # fmt: skip
+from ntviz.explore.locus_modelled import (
     Attributed,
     Expected,
     Hiding,
@@ -102,9 +102,7 @@ def test_expected_bases_are_those_of_masking_the_middle_of_a_window(genome, toy)
         for token in range(600, 630, 3):
             # 39 tokens, as many on either side.
             text = whole_text[token - 57 - first : token + 60 - first]
-            plain[token - 600 : token - 597] = expectation.masked(
-                toy, text, frames=1, what=None
-            ).probabilities[57:60]
+            plain[token - 600 : token - 597] = expectation.masked(toy, text, frames=1, what=None).probabilities[57:60]
         np.testing.assert_allclose(table[[name + base for base in "ACGT"]], plain, atol=1e-6)
 
 
@@ -123,9 +121,7 @@ def test_numbers_are_the_same_in_every_view_and_missing_at_n(genome, toy):
         assert len(nothing) == 150 and np.isnan(nothing.select_dtypes("float").to_numpy()).all()
 
 
-def test_probabilities_are_those_of_the_landscape_and_the_control_of_effects_by_shares_of_the_window(
-    genome, toy
-):
+def test_probabilities_are_those_of_the_landscape_and_the_control_of_effects_by_shares_of_the_window(genome, toy):
     view = Interval("20", 100, 1_500)
     table = whole(Probability(toy, genome[0]), view)
     windows = Windows(toy, genome[0], 1_536)
@@ -189,9 +185,7 @@ def test_attention_received_is_known_for_known_heads(genome):
     np.testing.assert_allclose(both["received"], (table["received"] + to_cls["received"]) / 2)
 
 
-def test_attributions_are_those_of_the_functions_with_their_error_and_a_direction_explains_each_window(
-    genome, tiny
-):
+def test_attributions_are_those_of_the_functions_with_their_error_and_a_direction_explains_each_window(genome, tiny):
     reference, _ = genome
     change = snv(reference)
     for target, (base, against) in ((change, (change.alt, change.ref)), ("chr20:2,101", (change.ref, None))):
@@ -271,7 +265,7 @@ def test_files_of_the_user_are_tracks(genome, tmp_path):
         "bedgraphs": {"signal": tmp_path / "toy.bg"},
     }
     found = explore.locus(None, *genome, at="20:2101-2200", **files)
-    assert [one.name for one in found.components] == ["genes", "my <i>peaks</i>", "elements", "bases", "signal"]  # fmt: skip
+    assert [one.name for one in found.components] == ["genes", "my <i>peaks</i>", "elements", "bases", "signal"]
     tables = found.tables()
     assert tables["my <i>peaks</i>"][["start", "end"]].values.tolist() == [[2100, 2150]]
     assert tables["signal"]["start"].tolist() == list(range(2120, 2130))
@@ -329,9 +323,7 @@ def test_one_component_that_fails_leaves_the_others(genome):
     wrong = {
         "broken": {"compute": fails(ValueError("It must be <b>so</b>; it is not."))},
         "bare": {"compute": lambda self, piece: pd.DataFrame({"start": [1]})},
-        "short": {
-            "tracks": lambda self, table, view: [plot.signal_track(np.zeros(3), label="Short", unit="")]
-        },
+        "short": {"tracks": lambda self, table, view: [plot.signal_track(np.zeros(3), label="Short", unit="")]},
         "wordless": {"tracks": fails(RuntimeError("There is no word for it."))},
     }
     own = [like_gc(name, **methods) for name, methods in wrong.items()]
@@ -391,7 +383,7 @@ def test_what_cannot_be_asked_for_is_said(genome, asked, says):
 
 def test_the_other_strand_is_read_backwards(genome, toy):
     own = ["bases", "expected bases", "probability"]
-    forward, turned = (explore.locus(toy, *genome, at=at, components=own) for at in ("20:501-600", "20:501-600(-)"))  # fmt: skip
+    forward, turned = (explore.locus(toy, *genome, at=at, components=own) for at in ("20:501-600", "20:501-600(-)"))
     for name, table in forward.tables().items():
         pd.testing.assert_frame_equal(table, turned.tables()[name])
     figures = [one.figure() for one in (forward, turned)]

@@ -106,9 +106,7 @@ def test_what_is_wrong_with_a_variant_is_said_and_raises_nothing(genome, toy, te
     assert found.drawn().layout.meta["alt"] and "<section" in found.save(tmp_path / "card.html").read_text()
 
 
-def test_a_mismatch_is_a_change_away_from_a_card_and_a_gene_or_region_a_place_to_pick_from(
-    genome, toy, tmp_path
-):
+def test_a_mismatch_is_a_change_away_from_a_card_and_a_gene_or_region_a_place_to_pick_from(genome, toy, tmp_path):
     base, other = snv(genome[0]).ref, snv(genome[0]).alt
     found = explore.variant(toy, *genome, at=f"20:2101:{other}>{base}", around=20)
     found.change(2101, other)
@@ -376,7 +374,7 @@ def test_own_elements_are_named(genome, toy, tmp_path):
     said = found.add_file("<u>more.bed", "20\t2190\t2210\tone\nbroken\n")
     assert said.startswith("<u>more: 1 features; see Genes. 1 of 2 lines") and "&lt;u&gt;more" in found.html()
     assert "&lt;u&gt;more" in str(found.figure("genes").layout.annotations)
-    with pytest.raises(ValueError, match="one of around, splicing, genes, dependencies; received 'attention'"):  # fmt: skip
+    with pytest.raises(ValueError, match="one of around, splicing, genes, dependencies; received 'attention'"):
         found.figure("attention")
 
 
@@ -396,10 +394,7 @@ def test_splice_sites_with_either_allele(genome, toy):
     after, before = sorted(marks, key=lambda trace: "control" in trace.name)
     assert set(before.x) - set(after.x) == {float(start)}  # 1-based: the base before the G
     beyond = explore.variant(toy, reference, genes, at=snv(reference, 3_500), splicing=Sites(60))
-    assert (
-        "sites was not asked about splice sites: no gene of the annotation holds the position"
-        in beyond.html()
-    )
+    assert "sites was not asked about splice sites: no gene of the annotation holds the position" in beyond.html()
     with pytest.raises(ValueError, match="has no figure 'Splice sites'"):
         beyond.figure("splicing")
     with pytest.raises(ValueError, match="has no figure 'Splice sites'"):

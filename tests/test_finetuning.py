@@ -30,9 +30,7 @@ def planted(n=160, bp=60, seed=0, classes=2):
     texts = []
     for label in labels:
         text = "".join(rng.choice(list("ACGT"), bp))
-        texts.append(
-            text[:24] + ("", "AAAAAAAAAAAA", "GGGGGGGGGGGG")[label] + text[24:][: bp - 24 - 12 * (label > 0)]
-        )
+        texts.append(text[:24] + ("", "AAAAAAAAAAAA", "GGGGGGGGGGGG")[label] + text[24:][: bp - 24 - 12 * (label > 0)])
     return texts, labels, np.array([f"g{i // 8}" for i in range(n)])
 
 
@@ -141,9 +139,7 @@ def test_a_damaged_folder_or_another_model_is_refused(mini, tmp_path):
 def test_the_same_seed_gives_the_same_weights(mini):
     texts, state = planted(40)[0], torch.random.get_rng_state()
     recipe = Recipe(learning_rate=1e-2, steps=6, evaluate_every=3)
-    first, again, other = (
-        quickly(mini, method="lora", recipe=recipe, seed=seed).predict(texts) for seed in (3, 3, 4)
-    )
+    first, again, other = (quickly(mini, method="lora", recipe=recipe, seed=seed).predict(texts) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
     assert torch.equal(torch.random.get_rng_state(), state)

@@ -82,8 +82,7 @@ NO_REGION, NO_VARIANT = (
     "must name contig, position, REF and ALT",
 )
 NO_REF, NO_ALT = (
-    rf"{what} must hold at least one base.*base before them.*GA>G deletes the A at 1024"
-    for what in ("REF", "ALT")
+    rf"{what} must hold at least one base.*base before them.*GA>G deletes the A at 1024" for what in ("REF", "ALT")
 )
 
 

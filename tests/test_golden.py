@@ -39,12 +39,8 @@ def landscape() -> pd.DataFrame:
     from ntviz import landscape
 
     model, reference, _ = _bundle()
-    found = landscape.reconstruct(
-        model, reference, "20:62,046,001-62,046,240", frames=2, both_strands=True, what=None
-    )
-    return pd.DataFrame(
-        {name: getattr(found, name) for name in ("probability", "correct", "entropy", "perplexity")}
-    )
+    found = landscape.reconstruct(model, reference, "20:62,046,001-62,046,240", frames=2, both_strands=True, what=None)
+    return pd.DataFrame({name: getattr(found, name) for name in ("probability", "correct", "entropy", "perplexity")})
 
 
 def landscape_by_element() -> pd.DataFrame:
@@ -81,9 +77,7 @@ def evaluation() -> pd.DataFrame:
     table["a"], table["b"] = table["y"] + rng.normal(size=120), rng.integers(0, 9, 120)
     table["x"] = rng.normal(size=120) + table["a"]
     scores, options = {"a": 1, "b": -1}, {"bootstrap": 100, "permutations": 50}
-    return pd.concat(
-        [variants.evaluate(table, label, scores, baseline="b", **options) for label in ("y", "x")]
-    )
+    return pd.concat([variants.evaluate(table, label, scores, baseline="b", **options) for label in ("y", "x")])
 
 
 def probes() -> pd.DataFrame:
@@ -99,9 +93,7 @@ def probes() -> pd.DataFrame:
         labels = labels[:, None] if kind == "regression" else labels
         vectors = {0: rng.normal(size=(n, 6)), 1: clean + np.reshape(labels, (n, 1)) / 2}
         for method in ("logistic", "mlp"):
-            found = probing.probe(
-                vectors, labels, groups, kind=kind, classes=classes, method=method, n_folds=4
-            )
+            found = probing.probe(vectors, labels, groups, kind=kind, classes=classes, method=method, n_folds=4)
             rows += [(kind, method, name, value) for name, value in found.scores(labels).items()]
     return pd.DataFrame(rows, columns=["kind", "method", "metric", "value"])
 
@@ -121,9 +113,7 @@ def attributions() -> pd.DataFrame:
     model, reference, _ = _bundle()
     text = reference.fetch("20:62,046,001-62,046,120").sequence
     target = attribution.BaseProbability(60, text[60])
-    gradients = attribution.integrated_gradients(
-        model, text, target, baseline=("mask", "shuffle"), both_strands=True
-    )
+    gradients = attribution.integrated_gradients(model, text, target, baseline=("mask", "shuffle"), both_strands=True)
     effects = attribution.mutagenesis(model, text, target)
     return pd.DataFrame({"gradients": np.ravel(gradients.per_base()), "effect": effects.sum(axis=-1)})
 
@@ -159,6 +149,4 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for table in TABLES:
         if sys.argv[1:] in ([], [table.__name__]):
-            _text(table()).to_csv(
-                FOLDER / f"{table.__name__}.tsv", sep="\t", index=False, float_format="%.9g"
-            )
+            _text(table()).to_csv(FOLDER / f"{table.__name__}.tsv", sep="\t", index=False, float_format="%.9g")

@@ -107,9 +107,7 @@ def test_ids_alone_say_nothing_about_bases():
     seen = attention.observe(BertForMaskedLM(config).eval(), batch, **asked)[0]
     assert seen.habits.content.shape == (1, 2, len(CONTENT))
     assert np.isnan(seen.habits.content).all()
-    np.testing.assert_allclose(
-        seen.habits.by_offset.sum(-1) / seen.habits.n + seen.received.special, 1, rtol=1e-5
-    )
+    np.testing.assert_allclose(seen.habits.by_offset.sum(-1) / seen.habits.n + seen.received.special, 1, rtol=1e-5)
 
 
 def test_one_sequence_gives_no_interval_and_short_ones_are_refused():
@@ -193,6 +191,4 @@ def test_sites_have_their_place_in_the_genome(reference, strand):
 
 def test_windows_too_short_for_a_site_are_an_error(reference):
     with pytest.raises(ValueError, match="whole tokens with 9 bp on both sides, without N; none of 1 does"):
-        attention.attended_sites(
-            toy([[random_keys(1)]]), [Interval("chrT", 0, 20)], reference, layer=0, head=0
-        )
+        attention.attended_sites(toy([[random_keys(1)]]), [Interval("chrT", 0, 20)], reference, layer=0, head=0)

@@ -159,9 +159,7 @@ def test_one_target_may_be_one_dimensional_and_a_missing_one_is_named(take):
     values = X["x"][:, 0]
     for dress in (values.astype(np.float32), pd.Series(values, index=np.arange(N)[::-1])):
         np.testing.assert_allclose(take(dress, **more), take(values[:, None], **more), atol=1e-5)
-    with pytest.raises(
-        ValueError, match="1 of 24 examples are missing .nan. or infinite, the first at index 3"
-    ):
+    with pytest.raises(ValueError, match="1 of 24 examples are missing .nan. or infinite, the first at index 3"):
         take(np.where(np.arange(N) == 3, np.nan, values), **more)
     with pytest.raises(ValueError, match="must be numbers; received text"):
         take(values.astype(str), **more)

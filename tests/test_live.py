@@ -28,9 +28,9 @@ def test_the_first_state_draws_without_a_message_and_another_figure_keeps_the_zo
     # Arrays of numbers are plotly's base64, positions of genomes without rounding.
     assert state["figure"]["data"][0]["y"]["dtype"] == "f8"
     assert (
-        Live(go.Figure(go.Scatter(x=np.array([43_029_701]))).update_layout(meta={"alt": ""})).figure["data"][
-            0
-        ]["x"]["dtype"]
+        Live(go.Figure(go.Scatter(x=np.array([43_029_701]))).update_layout(meta={"alt": ""})).figure["data"][0]["x"][
+            "dtype"
+        ]
         == "i4"
     )
     assert state["figure"]["layout"]["uirevision"] == 1 and state["alt"] == "A toy."

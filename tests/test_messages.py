@@ -36,11 +36,7 @@ def commands(group=None, prefix: str = "") -> dict[str, set[str]]:
 
 def named(node: ast.AST) -> set[str]:
     """Options that the texts below a node name."""
-    texts = [
-        part.value
-        for part in ast.walk(node)
-        if isinstance(part, ast.Constant) and isinstance(part.value, str)
-    ]
+    texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", _OTHERS.sub("", " ".join(texts))))
 
 
@@ -80,9 +76,7 @@ def test_messages_of_commands_name_their_own_options():
         if name in known:
             return {name}
         call = re.compile(rf"\b{name.rpartition('.')[2]}\(")
-        callers = [
-            other for other, node in functions.items() if other != name and call.search(ast.unparse(node))
-        ]
+        callers = [other for other, node in functions.items() if other != name and call.search(ast.unparse(node))]
         return set().union(*map(readers, callers))
 
     for name, node in functions.items():

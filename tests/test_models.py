@@ -122,9 +122,7 @@ def test_head_axis_is_zero_based(tiny):
     if tiny.module.config.position_embedding_type == "rotary":
         angle = torch.outer(torch.arange(query.shape[1]), 10000.0 ** (-torch.arange(0, size, 2) / size))
         pairs = [t[..., : size // 2] + 1j * t[..., size // 2 :] for t in (query, key)]
-        query, key = (
-            torch.view_as_real(p * torch.polar(torch.ones_like(angle), angle)).flatten(-2) for p in pairs
-        )
+        query, key = (torch.view_as_real(p * torch.polar(torch.ones_like(angle), angle)).flatten(-2) for p in pairs)
     expected = torch.softmax(query @ key.transpose(1, 2) / size**0.5, dim=-1).numpy()
     np.testing.assert_allclose(maps, expected, atol=1e-5)
 
@@ -635,7 +633,7 @@ def test_only_rotary_models_may_go_beyond_their_limit():
         ([[3, 10], [1, 1]], "a row begins with padding"),  # nothing to attend to gives numbers that are none
         *((odd, r"Ids must be integers \[sequence, token\], at least one") for odd in ([[3.0]], [[]], [[[3]]], 3)),
     ],
-)  # fmt: skip
+)
 def test_ids_are_checked(tiny, ids, message):
     with pytest.raises(ValueError, match=message):
         tiny.forward(np.array(ids))

@@ -56,9 +56,7 @@ def test_what_composition_does_is_no_effect() -> None:
     # A model that counts G and C answers to the site, and as much to its shuffles.
     rich = Motif.from_sites("rich", ["GGCGCGGA"])
     backgrounds = [random_bases(seed, 50, "AT") for seed in range(12)]
-    found = motifs.insertion(
-        lambda some: np.array([len(re.findall("[GC]", one)) for one in some]), rich, backgrounds
-    )
+    found = motifs.insertion(lambda some: np.array([len(re.findall("[GC]", one)) for one in some]), rich, backgrounds)
     assert (found.with_site, found.with_shuffles, found.effect, found.p) == (7, 7, 0, 1)
 
 
@@ -136,9 +134,7 @@ def test_every_other_order_may_come_and_no_other(site: str) -> None:
 def test_intervals_of_no_effect_hold_zero_in_95_of_100() -> None:
     options = {"shuffles": 3, "both_strands": False, "bootstrap": 300}
     backgrounds = [[random_bases(1000 * seed + at, 30) for at in range(30)] for seed in range(100)]
-    runs = [
-        motifs.insertion(noise, GATTACA, some, **options, seed=seed) for seed, some in enumerate(backgrounds)
-    ]
+    runs = [motifs.insertion(noise, GATTACA, some, **options, seed=seed) for seed, some in enumerate(backgrounds)]
     covered = np.mean([run.low <= 0 <= run.high for run in runs])
     assert 0.90 <= covered <= 0.985
     assert np.mean([run.p <= 0.05 for run in runs]) == pytest.approx(0.05, abs=0.04)
@@ -163,9 +159,7 @@ def test_signs_are_flipped_one_by_one_or_at_random() -> None:
 
 def test_the_same_seed_gives_the_same() -> None:
     backgrounds = [random_bases(seed, 40) for seed in range(5)]
-    first, again, other = (
-        motifs.insertion(noise, GATTACA, backgrounds, site="drawn", seed=seed) for seed in (1, 1, 2)
-    )
+    first, again, other = (motifs.insertion(noise, GATTACA, backgrounds, site="drawn", seed=seed) for seed in (1, 1, 2))
     assert first.table.equals(again.table) and (first.low, first.p) == (again.low, again.p)
     assert first.effect != other.effect
     # One background has no interval.

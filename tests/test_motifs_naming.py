@@ -65,18 +65,14 @@ class Brute:
     def scores(self, columns: np.ndarray) -> dict[int, float]:
         """Sum of the overlapping columns by the offset of the query in the target."""
         centred = self.similarity(columns) - self.medians[:, None]
-        return {
-            offset: float(np.trace(centred, offset)) for offset in range(1 - len(self.query), len(columns))
-        }
+        return {offset: float(np.trace(centred, offset)) for offset in range(1 - len(self.query), len(columns))}
 
     def chances(self, width: int, draws: int, rng: np.random.Generator) -> np.ndarray:
         """Best scores of targets of so many columns drawn at random."""
         centred = self.similarity(self.columns) - self.medians[:, None]
         drawn = centred[:, rng.integers(centred.shape[1], size=(draws, width))]
         sums = [
-            np.sum(
-                [drawn[i, :, i + offset] for i in range(len(self.query)) if 0 <= i + offset < width], axis=0
-            )
+            np.sum([drawn[i, :, i + offset] for i in range(len(self.query)) if 0 <= i + offset < width], axis=0)
             for offset in range(1 - len(self.query), width)
         ]
         return np.max(sums, axis=0)
@@ -111,9 +107,7 @@ def test_p_values_are_the_chances_of_random_columns(jaspar: Motifs) -> None:
             if len(target) != 10 or not 0.005 < p < 0.2 or checked == 5:
                 continue
             checked += 1
-            best = max(
-                max(brute.scores(way.probabilities).values()) for way in (target, target.reverse_complement())
-            )
+            best = max(max(brute.scores(way.probabilities).values()) for way in (target, target.reverse_complement()))
             one_way = (brute.chances(10, 20_000, rng) >= best).mean()
             assert p == pytest.approx(one_way * (2 - one_way), rel=0.25)
         assert checked == 5

@@ -141,11 +141,7 @@ def test_a_cell_is_short(name):
     """A claim, then at most 12 lines of code: what is longer belongs into the library, or is two cells."""
     for cell in SOURCES[name].cells:
         if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
-            lines = [
-                line
-                for line in cell.source.splitlines()
-                if line.strip() and not line.lstrip().startswith("#")
-            ]
+            lines = [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
             assert len(lines) <= 12, f"cell {cell.id} has {len(lines)} lines: {lines[0]}"
 
 
@@ -173,9 +169,7 @@ def test_it_runs(done):
     assert done.facts.profile == "ci"
     assert done.facts.error is None
     assert done.facts.metrics
-    assert re.search(r"\d", done.facts.answer), (
-        "run.answer(text) gives the report its first line, with numbers"
-    )
+    assert re.search(r"\d", done.facts.answer), "run.answer(text) gives the report its first line, with numbers"
     assert 3 <= len(done.facts.chips) <= 5
     assert done.facts.models, "run.record_model(model) puts the model into the manifest"
     assert done.facts.data, "run.record_data(path) puts the data into the manifest"

@@ -35,12 +35,10 @@ def canonical(name: str) -> str:
 
 
 def pins() -> dict[str, str]:
-    lines = [
-        line for line in (TOP / "requirements.lock").read_text().splitlines() if not line.startswith("#")
-    ]
-    assert all(
-        re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*(; python_version < \"[\d.]+\")?", line) for line in lines
-    ), "only plain pins: name==version, with the marker that pyproject.toml has"
+    lines = [line for line in (TOP / "requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[0-9][\w.]*(; python_version < \"[\d.]+\")?", line) for line in lines), (
+        "only plain pins: name==version, with the marker that pyproject.toml has"
+    )
     assert lines == sorted(set(lines), key=lambda line: line.partition("==")[0])
     return dict(line.partition(";")[0].split("==") for line in lines)
 
@@ -155,9 +153,7 @@ def test_what_the_tests_need_of_debian_is_installed_or_named(tmp_path, uid):
         [shutil.which("bash"), "-c", script, "packages", "slurm", "python"], capture_output=True, text=True, check=False,
         env={"PATH": str(tmp_path), "LOG": str(log)},
     )  # fmt: skip
-    wanted = (
-        "chromium bcftools fontconfig fonts-dejavu-core fonts-liberation slurmctld slurmd slurm-client munge"
-    )
+    wanted = "chromium bcftools fontconfig fonts-dejavu-core fonts-liberation slurmctld slurmd slurm-client munge"
     wanted += " make python3 python3-venv"
     if uid:
         assert answer.returncode == 1 and not log.exists()
@@ -232,9 +228,7 @@ def test_every_import_is_declared():
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for name in {name.partition(".")[0] for name in names} - {"ntviz"} - set(sys.stdlib_module_names):
                 owner = brought.get(name, canonical(name))
-                assert owner in declared | extras, (
-                    f"{path.relative_to(TOP)} imports {name}: nothing declares it"
-                )
+                assert owner in declared | extras, f"{path.relative_to(TOP)} imports {name}: nothing declares it"
 
 
 @pytest.fixture(scope="module")

@@ -148,8 +148,8 @@ def test_tensors_that_do_not_fit_or_are_not_finite_are_refused(peer, tmp_path):
     cases = {
         rf"it has 1 missing \({name}\)\. Nothing": lambda t: t.pop(name),
         r"it has 1 unknown \(extra\.weight\)\. Nothing": lambda t: t.update({"extra.weight": torch.zeros(2)}),
-        rf"1 tensors of .* first {name}: expected \({shape[0]},\), got \({shape[0] - 1},\)": lambda t: (
-            t.update({name: t[name][1:].clone()})
+        rf"1 tensors of .* first {name}: expected \({shape[0]},\), got \({shape[0] - 1},\)": lambda t: t.update(
+            {name: t[name][1:].clone()}
         ),
         rf"1 quantised \({name}\)": lambda t: t.update({name: t[name].to(torch.int8)}),
         rf"nan or infinity, first {name}: training diverged": lambda t: t[name][1:2].fill_(torch.nan),
@@ -291,7 +291,7 @@ def test_published_shapes_have_the_published_number_of_parameters(name):
 
 @pytest.mark.parametrize(
     ("tiny", "taken", "text"), [("dnabert2", 600, "N" * 598), ("enformer", 1600, "A" * 200_000)], indirect=["tiny"]
-)  # fmt: skip
+)
 def test_more_tokens_than_usual_can_be_asked_for(tiny, taken, text):
     long = models.load(FIXTURES / tiny.name, device="cpu", max_tokens=taken)
     assert long.max_tokens == taken
@@ -330,7 +330,7 @@ def test_more_tokens_than_usual_can_be_asked_for(tiny, taken, text):
         ("enformer", {"output_heads": {"human": 5}}, "2 unknown"),
         ("enformer", {"depth": 3}, "missing"),
     ],
-)  # fmt: skip
+)
 def test_other_configurations_are_refused(family, changes, message, tmp_path):
     refused(rewrite(copied(family, tmp_path), **changes), message)
 

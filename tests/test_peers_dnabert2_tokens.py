@@ -140,9 +140,7 @@ def test_other_tokenizers_are_refused(change, message):
 
 
 def test_a_missing_or_broken_tokenizer_is_refused(tmp_path):
-    with pytest.raises(
-        ValueError, match="must be a tokenizer.json of the library tokenizers; reading it failed"
-    ):
+    with pytest.raises(ValueError, match="must be a tokenizer.json of the library tokenizers; reading it failed"):
         BPETokenizer("{")
     with pytest.raises(FileNotFoundError, match="there is no file .*tokenizer.json"):
         BPETokenizer.from_file(tmp_path / "tokenizer.json")

@@ -64,9 +64,7 @@ def block(expected):
 
 # Both references compute the densities in single precision: features up to 0.003 apart leave so much in values that spread by 4.
 @pytest.mark.parametrize(("gamma_over", "apart"), [("features", 1e-3), ("positions", 2e-3)])
-def test_attention_with_the_published_features_equals_the_other_implementation(
-    block, expected, gamma_over, apart
-):
+def test_attention_with_the_published_features_equals_the_other_implementation(block, expected, gamma_over, apart):
     attention, x = block
     with torch.inference_mode():
         out, maps = attention(x, relative_features(1536, 192, gamma_over=gamma_over), True)

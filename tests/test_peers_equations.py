@@ -52,9 +52,7 @@ def softmax(scores):
 
 def dnabert2(t: Numbers, ids: np.ndarray) -> dict[str, np.ndarray]:
     """A head and a query at a time."""
-    heads, inner, eps = (
-        t.config[key] for key in ("num_attention_heads", "intermediate_size", "layer_norm_eps")
-    )
+    heads, inner, eps = (t.config[key] for key in ("num_attention_heads", "intermediate_size", "layer_norm_eps"))
     size, words = t.config["hidden_size"] // heads, t["bert.embeddings.word_embeddings.weight"]
     # Written out: eight heads fall by halves, four more lie between the first of them.
     slopes = [2.0**-i for i in range(1, 9)] + [2.0**-i for i in (0.5, 1.5, 2.5, 3.5)]
@@ -72,10 +70,7 @@ def dnabert2(t: Numbers, ids: np.ndarray) -> dict[str, np.ndarray]:
         for head in range(heads):
             own = slice(head * size, (head + 1) * size)
             for i in range(len(ids)):
-                scores = [
-                    q[i, own] @ k[j, own] / math.sqrt(size) - slopes[head] * abs(i - j)
-                    for j in range(len(ids))
-                ]
+                scores = [q[i, own] @ k[j, own] / math.sqrt(size) - slopes[head] * abs(i - j) for j in range(len(ids))]
                 attention[head, i] = softmax(scores)
                 mixed[i, own] = attention[head, i] @ v[:, own]
         mixed = t.dense(mixed, at + "attention.output.dense")
@@ -101,10 +96,7 @@ def hyenadna(t: Numbers, ids: np.ndarray) -> dict[str, np.ndarray]:
         wide = t.dense(t.norm(x, at + "norm1", eps), at + "mixer.in_proj")
         taps, shift = t[at + "mixer.short_filter.weight"][:, 0], t[at + "mixer.short_filter.bias"]
         short = np.array(
-            [
-                shift + sum(taps[:, 2 - back] * wide[i - back] for back in range(3) if i >= back)
-                for i in range(n)
-            ]
+            [shift + sum(taps[:, 2 - back] * wide[i - back] for back in range(3) if i >= back) for i in range(n)]
         )
         first, second, value = short[:, :width], short[:, width : 2 * width], short[:, 2 * width :]
         own = at + "mixer.filter_fn."
@@ -207,9 +199,7 @@ def test_attention_of_enformer_equals_the_equations():
         content, place = (t[f"rel_{kind}_bias"][0, head, 0] for kind in ("content", "pos"))
         for i in range(n):
             query = q[i, own] / math.sqrt(key)
-            scores = [
-                (query + content) @ k[j, own] + (query + place) @ r[j - i + n - 1, own] for j in range(n)
-            ]
+            scores = [(query + content) @ k[j, own] + (query + place) @ r[j - i + n - 1, own] for j in range(n)]
             maps[head, i] = softmax(scores)
             mixed[i, mine] = maps[head, i] @ v[:, mine]
     with torch.inference_mode():

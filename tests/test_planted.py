@@ -102,9 +102,7 @@ def test_planted_families_are_recovered_by_mutagenesis(known: Motifs) -> None:
     for number, motif in enumerate(chosen):
         rows = np.flatnonzero(planted.motif == number)
         # A network of one motif gives what the network of ten gives for it.
-        found = mutagenesis(
-            Detector(motif), [planted.sequences[row] for row in rows], np.zeros(30, dtype=int)
-        )
+        found = mutagenesis(Detector(motif), [planted.sequences[row] for row in rows], np.zeros(30, dtype=int))
         for row, values in zip(rows, found, strict=True):
             contributions[row] = values
     result = motifs.discover(planted.sequences, contributions, outputs=planted.motif)
@@ -172,9 +170,7 @@ def test_what_is_planted_is_there(planted: Planted, detector: Detector) -> None:
     assert np.median(own) > 2
 
 
-def test_the_librarys_attributions_of_the_network_are_the_plain_ones(
-    planted: Planted, detector: Detector
-) -> None:
+def test_the_librarys_attributions_of_the_network_are_the_plain_ones(planted: Planted, detector: Detector) -> None:
     for row in (0, 5):
         start = max(0, int(planted.sites["start"][row]) - 10)
         text = planted.sequences[row][start : start + 60]

@@ -31,7 +31,7 @@ N = len(SPANS)
 
 def genes(name: str = "HNF4A") -> Annotation:
     parts = [("exon", 6, 12, "t1"), ("exon", 20, 30, "t1"), ("CDS", 20, 26, "t1"), ("exon", 8, 14, "t2")]
-    return annotation([("20", START + a, START + b, "+", part, name, name, of, "", "") for part, a, b, of in parts])  # fmt: skip
+    return annotation([("20", START + a, START + b, "+", part, name, name, of, "", "") for part, a, b, of in parts])
 
 
 def softmax(*shape: int, seed: int = 0) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_a_track_has_bars_on_their_bases_arcs_from_the_query_and_the_control_bel
 def test_no_token_one_and_more_than_pixels_are_drawn():
     away = attention(Interval("chr20", 100, 150))
     assert not any(trace.type == "scatter" and trace.line.color == LIGHT.positive for trace in away.data)
-    one, nowhere = (plot.attention_track(np.ones(1), np.array([span]), label="x") for span in ([5, 6], [0, 0]))  # fmt: skip
+    one, nowhere = (plot.attention_track(np.ones(1), np.array([span]), label="x") for span in ([5, 6], [0, 0]))
     assert traces(plot.locus(Interval("chr1", 5, 6), [one], title="t"), "bar")[0].x.tolist() == [6.0]
     assert "no token lies on the genome" in alt(plot.locus(Interval("chr1", 5, 12_005), [nowhere], title="t"))
     spans, values = 6 * np.arange(20_000)[:, None] + [0, 6], np.full(20_000, 1e-5)
@@ -107,7 +107,7 @@ def test_blocks_keep_the_largest_gaps_are_no_value_and_overlapping_tokens_end_wh
     assert cells.x.tolist() == [0.5, 6.5, 8.5, 14.5, 15.5] and np.isnan(cells.z[1]).all()
     assert np.isnan(cells.z[:, 1]).all() and np.isfinite(cells.z[np.ix_([0, 2, 3], [0, 2, 3])]).all()
     places = 3 * np.arange(10)[:, None] + [0, 6]
-    [over] = traces(plot.attention_map(softmax(10, 10), places, Interval("chr1", 0, 33), title="t"), "heatmap")  # fmt: skip
+    [over] = traces(plot.attention_map(softmax(10, 10), places, Interval("chr1", 0, 33), title="t"), "heatmap")
     assert over.x.tolist() == [*(places[:, 0] + 0.5), 33.5]
 
 
@@ -181,7 +181,7 @@ def test_the_control_stands_beside_on_the_same_scale_and_zooms_along():
     assert [fig.layout[f"xaxis{k}"].ticktext[0].endswith(SEQUENCE[:6]) for k in (3, 4)] == [True, False]
     # An axis without a trace of its own would not be drawn.
     assert {trace.xaxis for trace in fig.data if trace.type == "scatter"} == {"x", "x2"}
-    heading = next(note for note in fig.layout.annotations if note.text.startswith("<b>Control: shuffled sequence</b>"))  # fmt: skip
+    heading = next(note for note in fig.layout.annotations if note.text.startswith("<b>Control: shuffled sequence</b>"))
     assert heading.font.color == LIGHT.muted
     row, _ = np.unravel_index(control[1:, 1:].argmax(), (N - 1,) * 2)
     pair = f"In the control (shuffled sequence): query {SPANS[row + 1, 0] + 1:,}"
@@ -196,10 +196,7 @@ def test_genes_and_elements_stand_along_the_top_at_their_places():
     assert list(fig.layout.yaxis9.ticktext) == ["HNF4A", "exon", "CDS"]
 
     def spans(trace) -> list[tuple[float, float]]:
-        return [
-            (x - w / 2 - 0.5 - START, x + w / 2 - 0.5 - START)
-            for x, w in zip(trace.x, trace.width, strict=True)
-        ]
+        return [(x - w / 2 - 0.5 - START, x + w / 2 - 0.5 - START) for x, w in zip(trace.x, trace.width, strict=True)]
 
     assert spans(exons) == [(6, 12), (8, 14), (20, 30)] and spans(merged) == [(6, 14), (20, 30)]
     assert spans(coding) == [(20, 26)] and exons.text[0] == f"HNF4A, {START + 7:,}–{START + 12:,}"
@@ -340,11 +337,11 @@ def a_track(values=None, spans=None, **options):
 
 
 def a_map(weights=None, spans=SPANS, **options):
-    return plot.attention_map(softmax(N, N) if weights is None else weights, spans, WINDOW, title="t", **options)  # fmt: skip
+    return plot.attention_map(softmax(N, N) if weights is None else weights, spans, WINDOW, title="t", **options)
 
 
 def an_atlas(grid=None, **options):
-    return plot.head_atlas(np.ones((2, 2)) if grid is None else grid, label="x", unit="u", title="t", **options)  # fmt: skip
+    return plot.head_atlas(np.ones((2, 2)) if grid is None else grid, label="x", unit="u", title="t", **options)
 
 
 def all_heads(maps=None, **options):
@@ -382,7 +379,7 @@ def all_heads(maps=None, **options):
         (an_atlas, {"limits": (1, 1)}, r"must be an interval; received \(1, 1\)"),
         (an_atlas, {"chosen": (0, 2)}, "one of 2 layers by 2 heads, .*received layer 0 head 2"),
     ],
-)  # fmt: skip
+)
 def test_what_does_not_fit_is_refused(make, options, message):
     with pytest.raises(ValueError, match=message):
         make(**options)
@@ -421,7 +418,7 @@ def test_the_heat_map_holds_the_logarithm_of_each_ratio_and_the_control_below():
         expected = np.maximum(np.log2(table["ratio"].to_numpy().reshape(2, 6)), -99)
     order = [0, 1] if model.y[0] == "exon" else [1, 0]
     np.testing.assert_allclose(np.array(model.z)[order], expected)
-    np.testing.assert_allclose(np.array(control.z)[order], np.log2(table["shuffle_ratio"].to_numpy().reshape(2, 6)))  # fmt: skip
+    np.testing.assert_allclose(np.array(control.z)[order], np.log2(table["shuffle_ratio"].to_numpy().reshape(2, 6)))
     hover = np.array(model.customdata)[order]
     assert list(model.x) == ["0.0", "0.1", "0.2", "1.0", "1.1", "1.2"]
     assert (model.zmin, model.zmax, control.zmin, control.zmax) == (-3, 3, -3, 3)
@@ -482,7 +479,7 @@ def test_few_pairs_no_null_and_large_models_are_drawn_and_said():
         (lambda t: pd.concat([t, t[:1]]), {}, "received layer 0, head 0, element exon again"),
         (lambda t: t.assign(ratio=-1.0), {}, "at least 0, or NaN; received ratio -1.0"),
     ],
-)  # fmt: skip
+)
 def test_an_enrichment_refuses_what_does_not_fit(change, options, message):
     with pytest.raises(ValueError, match=message):
         plot.enrichment(change(enriched()), title="t", **options)

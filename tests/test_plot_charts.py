@@ -65,7 +65,7 @@ def live_curves():
     return LiveCurves(x="step", y=panels, title="A run", smooth=("loss",), every=0.0)
 
 
-ROWS = [{"step": 1, "loss": 8.3}, {"step": 2, "loss": 8.1, "held_out": 8.2, "accuracy": 0.01}, {"step": 3, "loss": 8.0}]  # fmt: skip
+ROWS = [{"step": 1, "loss": 8.3}, {"step": 2, "loss": 8.1, "held_out": 8.2, "accuracy": 0.01}, {"step": 3, "loss": 8.0}]
 
 
 @pytest.mark.parametrize("watched", [False, True])
@@ -113,7 +113,7 @@ ELEMENTS = pd.DataFrame({
 
 
 def drawn_bars(table=ELEMENTS, **options):
-    names = {"category": "element", "value": "loss", "series": "model", "title": "By element", "label": "loss, nats"}  # fmt: skip
+    names = {"category": "element", "value": "loss", "series": "model", "title": "By element", "label": "loss, nats"}
     return bars(table, **(names | options))
 
 
@@ -261,11 +261,11 @@ def test_what_cannot_be_drawn_says_why(make, given, message):
 
 def test_names_from_files_stay_text():
     names = {"title": HOSTILE, "label": HOSTILE}
-    assert_text(drawn_curves(y={"train": HOSTILE, "held": "b"}, y_label=HOSTILE, x_label=HOSTILE, title=HOSTILE))  # fmt: skip
+    assert_text(drawn_curves(y={"train": HOSTILE, "held": "b"}, y_label=HOSTILE, x_label=HOSTILE, title=HOSTILE))
     assert_text(drawn_curves(y=[Panel({"train": HOSTILE}, HOSTILE, {HOSTILE: 8.0})], title=HOSTILE))
     table = ELEMENTS.replace({"exon": HOSTILE, "mini": HOSTILE})
     assert_text(drawn_bars(table, **names, baselines={HOSTILE: 8.0}, n="count", error_label=HOSTILE))
-    assert_text(leaderboard(*(part.replace({"coding": HOSTILE, ENTRIES[0]: HOSTILE}) for part in board()), **names))  # fmt: skip
+    assert_text(leaderboard(*(part.replace({"coding": HOSTILE, ENTRIES[0]: HOSTILE}) for part in board()), **names))
     assert_text(token_strip({HOSTILE: Tokenizer("nt-v1")("ACGTAC")}, title=HOSTILE))
     maps = toy(elements=[HOSTILE, "intron"], gene=HOSTILE)
     maps.panels.loc[0, "panel"] = maps.separation.loc[:3, "panel"] = HOSTILE

@@ -68,7 +68,7 @@ def test_stacks_and_information_equal_those_by_hand():
     np.testing.assert_allclose(information(np.array(rows)), [2, 0, 1, np.nan], atol=1e-12)
 
 
-@pytest.mark.parametrize("heights", [FOUR, np.where(np.eye(4)[[2, 0, 3, 3, 0]], [[1.0], [-2], [3], [-4], [5]], 0.0)])  # fmt: skip
+@pytest.mark.parametrize("heights", [FOUR, np.where(np.eye(4)[[2, 0, 3, 3, 0]], [[1.0], [-2], [3], [-4], [5]], 0.0)])
 def test_letters_lie_where_logomaker_puts_them_upside_down_below_zero(heights):
     ours = boxes(letter_traces(heights, np.arange(len(heights))))
     look = {"font_name": "DejaVu Sans", "vpad": 0.0, "width": 0.94, "flip_below": True, "show_spines": False}
@@ -120,7 +120,7 @@ def test_a_logo_is_as_high_as_its_information_with_the_likeliest_on_top_and_its_
     p, control = np.full((10, 4), 0.25), np.full((10, 4), 0.25)
     p[7], control[2] = [0, 0, 1, 0], [0.05, 0.85, 0.05, 0.05]
     figure = locus(plot.logo_track(p, control=control))
-    alt = ("largest 2 bits (G at 108), mean 0.2; in the control (shuffled sequence) largest 1.15 bits (C at 103)")  # fmt: skip
+    alt = "largest 2 bits (G at 108), mean 0.2; in the control (shuffled sequence) largest 1.15 bits (C at 103)"
     assert alt in plot.alt(figure)
     grey = named(figure, "Bases the model expects: control (shuffled sequence)")
     assert (grey.line.color, grey.yaxis, grey.text[2]) == (LIGHT.control, "y", "C")
@@ -215,11 +215,7 @@ def sites(n: int, **at: float) -> np.ndarray:
 
 
 def marks(figure) -> dict[str, list[tuple[float, float]]]:
-    return {
-        trace.name: [*zip(trace.x.tolist(), trace.y.tolist(), strict=True)]
-        for trace in figure.data
-        if trace.name
-    }
+    return {trace.name: [*zip(trace.x.tolist(), trace.y.tolist(), strict=True)] for trace in figure.data if trace.name}
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
@@ -424,7 +420,7 @@ def test_many_motifs_share_a_grid_and_a_scale(n, length):
 def test_aligned_sites_stand_over_random_ones():
     rng = np.random.default_rng(0)
     shares, background = rng.dirichlet(np.ones(4), 9), rng.dirichlet(np.ones(4) * 20, 9)
-    given = {"background": background, "chance": np.full(9, 0.3), "token": (3, 6), "sites": 40, "title": "Head"}  # fmt: skip
+    given = {"background": background, "chance": np.full(9, 0.3), "token": (3, 6), "sites": 40, "title": "Head"}
     figure = plot.aligned_logo(shares, **given, control=background[::-1])
     seen = named(figure, "attended sites")
     np.testing.assert_allclose(seen.y, information(shares, background), atol=1e-9)

@@ -123,7 +123,7 @@ def test_rows_follow_the_list_and_marks_run_through_all():
 
 def test_a_zoom_repeats_letters_below_over_its_own_axis():
     logo = plot.logo_track(np.eye(4)[np.arange(1000) % 4])
-    figure = locus(plot.sequence_track("ACGT" * 250), logo, signal(1000), end=1000, zoom=Interval("chr20", 300, 400))  # fmt: skip
+    figure = locus(plot.sequence_track("ACGT" * 250), logo, signal(1000), end=1000, zoom=Interval("chr20", 300, 400))
     assert figure.layout.xaxis2.range == (300.5, 400.5)
     assert {trace.xaxis for trace in row(figure, 4) + row(figure, 5)} == {"x2"}
     assert figure.layout.yaxis4.domain[1] < figure.layout.yaxis3.domain[0]
@@ -392,7 +392,7 @@ def test_numbers_of_regions_equal_those_counted_base_by_base(strand):
         (TABLE.assign(score=np.inf), "scores of 'Regions' must be finite.*received inf in row 0"),
         (TABLE.assign(score="high"), "scores of 'Regions' must be finite numbers, or NaN; received high in row 0"),
     ],
-)  # fmt: skip
+)
 def test_tables_that_are_none_are_refused(table, message):
     with pytest.raises(ValueError, match=message):
         regions(table)
@@ -437,7 +437,7 @@ def test_letters_stand_where_they_matter_most_or_in_the_zoom_or_everywhere(stran
     # Contributions come before a logo, whatever their order; without a value, the middle; never beyond an end.
     values, logo = np.zeros(3000), np.full((3000, 4), 0.25)
     values[700], values[10], logo[2000] = -2, 1, [0, 0, 1, 0]
-    both, above = (plot.contribution_track(v, "A" * 3000, label="c", unit="nats") for v in (values, values.clip(0)))  # fmt: skip
+    both, above = (plot.contribution_track(v, "A" * 3000, label="c", unit="nats") for v in (values, values.clip(0)))
     nothing = [plot.sequence_track("A" * 3000), plot.logo_track(np.full((3000, 4), np.nan))]
     logo = plot.logo_track(logo)
     for best, first, tracks in ((700, 600, [logo, both]), (10, 0, [above, logo]), (None, 1400, nothing)):

@@ -204,9 +204,9 @@ def test_any_length_draws_and_a_part_is_enlarged_on_the_same_colours(n):
 def test_text_of_both_maps_is_no_markup():
     names = {"assembly": HOSTILE, "title": HOSTILE}
     track = plot.signal_track(np.zeros(60), label=HOSTILE, unit=HOSTILE)
-    beside = {"control": saturated(), "control_label": HOSTILE, "tracks": [track], "annotation": genes(HOSTILE)}  # fmt: skip
+    beside = {"control": saturated(), "control_label": HOSTILE, "tracks": [track], "annotation": genes(HOSTILE)}
     assert_text(plot.saturation(saturated(model=HOSTILE), **beside, **names))
-    assert_text(plot.dependency(dependent(model=HOSTILE), null=dependent(seed=1), null_label=HOSTILE, **names))  # fmt: skip
+    assert_text(plot.dependency(dependent(model=HOSTILE), null=dependent(seed=1), null_label=HOSTILE, **names))
 
 
 def of_saturation(changes, **options):
@@ -296,7 +296,7 @@ def test_pairs_in_one_token_are_explained_and_the_strongest_and_what_lies_beyond
     values[1, 8], values[9, 2], values[0, 11] = 4.0, 3.0, 2.0
     result = dependent(12, values=values, sequence="ACGTACGTACGT")
     base = [f"{'ACGT'[i % 4]} at {START + i + 1:,}" for i in range(12)]
-    pairs = (f"{base[8]} on {base[1]} (4), {base[2]} on {base[9]} (3) and {base[11]} on {base[0]} (2), median 0.5.")  # fmt: skip
+    pairs = f"{base[8]} on {base[1]} (4), {base[2]} on {base[9]} (3) and {base[11]} on {base[0]} (2), median 0.5."
     assert f"Strongest, as log2 odds ratio: {pairs}" in plot.alt(plot.dependency(result))
     many = np.random.default_rng(0).random((100, 100))
     figure = plot.dependency(dependent(100, values=many, same_token=np.zeros((100, 100))))

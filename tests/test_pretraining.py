@@ -184,7 +184,7 @@ def test_baselines_know_a_period_and_count_no_held_out_base(tmp_path, small):
     assert table["Markov", 3] < 6 * np.log(2) < table["Markov", 0]
     fasta = write_fasta(tmp_path / "r.fa", chr1=random_dna(60_000))
     uniform = corpus.read([fasta], held_out=[Interval("chr1", 0, 6_000)], **CUT)
-    assert evaluation.baselines(uniform, orders=(0,))["nats"].iloc[1] == pytest.approx(6 * np.log(4), abs=0.01)  # fmt: skip
+    assert evaluation.baselines(uniform, orders=(0,))["nats"].iloc[1] == pytest.approx(6 * np.log(4), abs=0.01)
     covered = [set(range(r.start, r.end)) for r in small.chunks[small.chunks["chrom"] == "chr1"].itertuples()]
     others = small.chunks[small.chunks["chrom"] != "chr1"].groupby("chrom")["end"].max().sum()
     assert small.bases == len(set().union(*covered)) + others
@@ -328,7 +328,7 @@ def test_evaluation_speaks_genome_coordinates_and_equals_the_whole_output_layer(
     np.testing.assert_allclose(some, everything[torch.from_numpy(masked.selected)], atol=1e-5)
 
 
-@pytest.mark.parametrize(("vocabulary", "inward", "ids"), [("nt-v1", (8, 12), 4105), ("nt-v2", (8, 24), 4107)])  # fmt: skip
+@pytest.mark.parametrize(("vocabulary", "inward", "ids"), [("nt-v1", (8, 12), 4105), ("nt-v2", (8, 24), 4107)])
 def test_flops_per_token_counts_the_products(vocabulary, inward, ids):
     shape = {"layers": 2, "hidden": 8, "heads": 2, "ffn": 12, "vocabulary": vocabulary}
     recipe = small_with(**shape, max_tokens=10, step_tokens=10, micro_tokens=10)
@@ -471,7 +471,7 @@ def test_a_compiled_encoder_gives_the_losses_of_a_plain_one(small, tmp_path, mon
     assert models.load(tmp_path / "compiled" / "best", device="cpu").layers == 1
 
 
-def test_bfloat16_is_near_and_what_only_changes_memory_may_change_when_a_run_goes_on(small, tmp_path, monkeypatch):  # fmt: skip
+def test_bfloat16_is_near_and_what_only_changes_memory_may_change_when_a_run_goes_on(small, tmp_path, monkeypatch):
     monkeypatch.setattr(recipes, "peak_flops", lambda device, dtype: {"float32": 5e9, "bfloat16": 9e9}[dtype])
     options = {"device": "cpu", "evaluate_every": 100, "checkpoint_every": 100}
     whole = training.train(variant(), small, tmp_path / "whole", steps=4, **options).history
@@ -491,5 +491,5 @@ def test_bfloat16_is_near_and_what_only_changes_memory_may_change_when_a_run_goe
     assert rest["step"].tolist() == [1, 2, 3, 4]
     np.testing.assert_allclose(rest["loss"], whole["loss"], rtol=1e-5)
     # Speed and utilisation of each step, which takes no longer than the run so far.
-    np.testing.assert_allclose(whole["utilisation"], whole["tokens_per_second"] * variant().flops_per_token() / 5e9)  # fmt: skip
+    np.testing.assert_allclose(whole["utilisation"], whole["tokens_per_second"] * variant().flops_per_token() / 5e9)
     assert (variant().step_tokens / whole["tokens_per_second"] <= whole["seconds"]).all()

@@ -161,7 +161,7 @@ def test_pieces_join_and_runs_of_n_are_counted_as_one_by_one(tmp_path, monkeypat
     monkeypatch.setattr(bases, "_PIECE", 37)
     pieces = bases.shards(fasta, tmp_path / "pieces")["chr1"]
     assert np.array_equal(pieces._numbers, whole._numbers)
-    assert bases.unknown_runs(pieces)[0].tolist() == [[0, 2], [700, 701], [900, 935], [1303, 1304], [1999, 2000]]  # fmt: skip
+    assert bases.unknown_runs(pieces)[0].tolist() == [[0, 2], [700, 701], [900, 935], [1303, 1304], [1999, 2000]]
     codes = bases.encode("NNACNGTNNN" + "ACGT" * 3 + "N")
     runs, mark = bases.unknown_runs(codes)
     assert mark == hashlib.sha256(bytes(codes)).hexdigest()[:16]

@@ -106,7 +106,7 @@ def drawn_records(rng: random.Random, reference: str, count: int):
     rows = []
     for _ in range(count):
         start, kind = rng.randrange(0, len(reference) - 12), rng.choice(["snv", "mnv", "ins", "del", "both"])
-        ref = reference[start : start + {"snv": 1, "mnv": 3, "ins": 1, "del": rng.randint(2, 8), "both": 3}[kind]]  # fmt: skip
+        ref = reference[start : start + {"snv": 1, "mnv": 3, "ins": 1, "del": rng.randint(2, 8), "both": 3}[kind]]
         bases = lambda n: "".join(rng.choice("ACGT") for _ in range(n))  # noqa: E731
         alts = {
             {"snv": bases(1), "mnv": bases(3), "ins": ref + bases(rng.randint(1, 6)), "del": ref[0],

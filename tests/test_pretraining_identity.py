@@ -69,7 +69,7 @@ def test_the_same_content_goes_on_however_it_lies_there(begun, tmp_path):
 )  # fmt: skip
 def test_each_change_of_the_corpus_is_refused_in_words_and_accepted(begun, tmp_path, options, words):
     now = of(read(tmp_path / "now", **options))
-    with pytest.raises(checkpoints.Changed, match=f"runs/x must go on with .* but {words}.*accept_changes=True"):  # fmt: skip
+    with pytest.raises(checkpoints.Changed, match=f"runs/x must go on with .* but {words}.*accept_changes=True"):
         accepted(begun, now, accept=False)
     with pytest.warns(UserWarning, match=f"runs/x goes on after step 4, but {words}"):
         kept, comparable = accepted(begun, now)
@@ -230,7 +230,7 @@ def broken(kind, monkeypatch):
     def built(config):
         module = build(config)
         if kind == "loss":
-            module.lm_head.register_forward_hook(lambda m, _, out: out * torch.nan if m.training and third() else out)  # fmt: skip
+            module.lm_head.register_forward_hook(lambda m, _, out: out * torch.nan if m.training and third() else out)
         if kind == "gradient":
             module.lm_head.decoder.weight.register_hook(lambda g: g * torch.inf if third() else g)
         return module
@@ -261,7 +261,9 @@ def test_what_is_not_finite_ends_the_run_before_a_checkpoint_is_lost(tmp_path, m
     kept = contents(run)
     shutil.rmtree(run)
     broken(kind, monkeypatch)
-    match = rf"at step 3, with learning rate 0\.007, {words}.*8 sequences from the chunks chr\d:.*checkpoint of step 2 in "
+    match = (
+        rf"at step 3, with learning rate 0\.007, {words}.*8 sequences from the chunks chr\d:.*checkpoint of step 2 in "
+    )
     with pytest.raises(FloatingPointError, match=match):
         train(source, run, 4)
     monkeypatch.undo()
@@ -278,7 +280,7 @@ def test_what_is_not_finite_ends_the_run_before_a_checkpoint_is_lost(tmp_path, m
 def test_without_a_checkpoint_yet_it_is_said_and_files_are_json(tmp_path):
     source = read(tmp_path, held_out=())
     endless = variant(learning_rate=float("inf"), first_learning_rate=float("inf"))
-    with pytest.raises(FloatingPointError, match=r"at step 1, with learning rate (inf|nan), .*No checkpoint yet"):  # fmt: skip
+    with pytest.raises(FloatingPointError, match=r"at step 1, with learning rate (inf|nan), .*No checkpoint yet"):
         train(source, tmp_path / "bad", 2, endless)
     assert not (tmp_path / "bad" / "checkpoint").exists()
     train(source, tmp_path / "run", 1)

@@ -183,7 +183,7 @@ def test_the_command_ends_with_the_code_to_requeue_on_as_the_batch_script_needs(
 
     threading.Thread(target=ask, daemon=True).start()
     endless = config(tmp_path / "endless.toml", fasta, 1_000_000)
-    done = CliRunner().invoke(cli.app, ["pretrain", str(endless), "--out", str(history.parent), "--device", "cpu"])  # fmt: skip
+    done = CliRunner().invoke(cli.app, ["pretrain", str(endless), "--out", str(history.parent), "--device", "cpu"])
     assert done.exit_code == training.REQUEUE == 75, done.output
     assert "asked to stop after step" in done.stderr
     script = Path(__file__).parents[1] / "workflow" / "pretrain.sbatch"

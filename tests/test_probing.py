@@ -132,9 +132,7 @@ def test_metrics_of_tracks_and_targets():
     targets, values = rng.normal(size=(50, 2)), rng.normal(size=(50, 2))
     found = probing.scores("regression", targets, values)
     for name, measure in (("pearson", stats.pearsonr), ("spearman", stats.spearmanr)):
-        assert found[name] == pytest.approx(
-            np.mean([measure(targets[:, t], values[:, t])[0] for t in (0, 1)])
-        )
+        assert found[name] == pytest.approx(np.mean([measure(targets[:, t], values[:, t])[0] for t in (0, 1)]))
     assert found["mse"] == pytest.approx(np.mean((targets - values) ** 2))
     assert np.isnan(own.pearson(np.ones(5), np.arange(5)))
 
@@ -262,10 +260,7 @@ def test_tracks_and_targets_are_probed(method):
 def test_a_feature_that_does_not_vary_and_a_class_that_training_lacks_get_nothing():
     layers, labels, groups = planted(classes=3)
     flat = np.hstack([layers[1], np.full((900, 2), 7, np.float32)])
-    fitted = (
-        Fitted("multiclass", 3, Setting("logistic", 1), 0).fit(x, labels).predict(x)
-        for x in (layers[1], flat)
-    )
+    fitted = (Fitted("multiclass", 3, Setting("logistic", 1), 0).fit(x, labels).predict(x) for x in (layers[1], flat))
     np.testing.assert_allclose(*fitted, atol=1e-4)
     labels[TRAIN & (labels == 2)] = 0
     found = probing.probe(layers, labels, groups, kind="multiclass", classes=3, train=TRAIN)

@@ -141,9 +141,7 @@ def test_what_could_not_be_found_is_said(reference):
 
 def test_every_annotated_contig_is_looked_at_and_others_are_said(reference):
     more = [("chr2", "C", (20, 180)), ("7", "D", (5, 9))]
-    toy = annotated(
-        *FORWARD, *(one for chrom, name, at in more for one in gene(chrom, "+", name, [at], [at]))
-    )
+    toy = annotated(*FORWARD, *(one for chrom, name, at in more for one in gene(chrom, "+", name, [at], [at])))
     found = embeddings.windows(toy, reference, elements=("CDS",), length=40, per_element=50)
     assert set(found.table["chrom"]) == {"1", "chr2"}
     assert "Contigs without bases in toy.fa: 7." in found.note
@@ -153,9 +151,7 @@ def test_every_annotated_contig_is_looked_at_and_others_are_said(reference):
 
 def test_a_window_with_genes_of_both_strands_takes_either(reference):
     exons = [(0, 10), (900, 910)]
-    both = annotated(
-        *(one for strand, name in ("+A", "-B") for one in gene("1", strand, name, exons, [(0, 10)]))
-    )
+    both = annotated(*(one for strand, name in ("+A", "-B") for one in gene("1", strand, name, exons, [(0, 10)])))
     how = {"elements": ("intron",), "length": 20, "per_element": 20, "region": "1:1-950"}
     found = embeddings.windows(both, reference, **how)
     assert set(found.table["strand"]) == {"+", "-"} and set(found.table["gene"]) == {"A, B"}

@@ -25,9 +25,7 @@ def test_the_python_of_the_readme_runs(monkeypatch):
     assert str(names["locus"]).startswith("20:")
 
 
-@pytest.mark.parametrize(
-    "command", sorted(set(re.findall(r"ntviz (run|collect|doctor|models|data|kernel)\b", TEXT)))
-)
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"ntviz (run|collect|doctor|models|data|kernel)\b", TEXT))))
 def test_the_commands_of_the_readme_exist(command):
     result = CliRunner().invoke(cli.app, [command, "--help"])
     assert result.exit_code == 0, result.output

@@ -302,9 +302,7 @@ def test_a_notebook_that_is_none(invoke, tmp_path):
 UNKNOWN = b'{"nbformat": 99, "nbformat_minor": 0, "cells": []}'
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"nbformat": 4}', b"\x00\xff", UNKNOWN]
-)
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"cells": 3}', b'{"nbformat": 4}', b"\x00\xff", UNKNOWN])
 def test_files_that_are_no_notebooks_are_refused(tmp_path, content):
     (tmp_path / "x.ipynb").write_bytes(content)
     with pytest.raises(ValueError, match="must be a Jupyter notebook, but it cannot be read as one"):
@@ -347,9 +345,7 @@ def test_an_earlier_injected_cell_does_not_stay(make_notebook, tmp_path):
     assert "widgets" not in copy.metadata
 
 
-def test_kernels_are_installed_with_an_absolute_interpreter_and_run(
-    make_notebook, monkeypatch, invoke, ran, tmp_path
-):
+def test_kernels_are_installed_with_an_absolute_interpreter_and_run(make_notebook, monkeypatch, invoke, ran, tmp_path):
     monkeypatch.setenv("HF_HOME", "/shared/hf")
     answer = invoke("kernel", "install", "--prefix", tmp_path)
     assert answer.exit_code == 0, answer.stderr

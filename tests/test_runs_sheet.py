@@ -137,9 +137,9 @@ def test_a_folder_to_be_made_is_no_path_that_must_be_there(write):
         (("sample|run|in|memory", "a|score|in.vcf|2.5"), "row 2: memory must be a number from 100 .* but '2.5'"),
         (("sample|run|in|minutes", "a|score|in.vcf|0"), "row 2: minutes must be a number from 1 .* but '0'"),
         (("sample|run|in|model", "a|score|in.vcf|ntviz-mino"), "row 2: a model .* 'ntviz-mino' is none. Did you mean"),
-        (('sample|run|in', 'a|score|"in.vcf'), "row 2: its cells must be readable"),
+        (("sample|run|in", 'a|score|"in.vcf'), "row 2: its cells must be readable"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_is_said_with_its_row(write, rows, fault):
     found = faults(write(*rows))
     assert len(found) == 1

@@ -62,9 +62,7 @@ def write(folder, rows, *, name="in.vcf", contigs=True, samples=()):
     head = ["##fileformat=VCFv4.3", '##INFO=<ID=DP,Number=1,Type=Integer,Description="d">']
     head += ['##FORMAT=<ID=GT,Number=1,Type=String,Description="g">'] if samples else []
     head += ["##contig=<ID=20,length=3000>", "##contig=<ID=21,length=900>"] if contigs else []
-    columns = "\t".join(
-        ("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO", *(("FORMAT", *samples) if samples else ()))
-    )
+    columns = "\t".join(("#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO", *(("FORMAT", *samples) if samples else ())))
     rows = [f"{row}\t50\tPASS\tDP=3" + "\tGT\t0/1\t1/1" * bool(samples) for row in rows]
     (folder / name).write_text("\n".join([*head, columns, *rows, ""]))
     return folder / name
@@ -100,9 +98,7 @@ def bcftools(*words):
 def test_the_same_records_come_out(reference, scorer, run, tmp_path):
     source = write(tmp_path, some(reference), samples=("a", "b"))
     summary = run(source, piece=7)
-    removed = ",".join(
-        f"INFO/{key}" for key in (*(key for key, _ in scorer.keys.values()), "NTV_METHOD", "NTV_STATUS")
-    )
+    removed = ",".join(f"INFO/{key}" for key in (*(key for key, _ in scorer.keys.values()), "NTV_METHOD", "NTV_STATUS"))
     stripped = bcftools("annotate", "--no-version", "--remove", removed, tmp_path / "out.vcf.gz")
     kept = [line for line in stripped if not line.startswith("##ntviz")]
     assert kept == bcftools("view", "--no-version", source)
@@ -189,11 +185,7 @@ def test_shards_write_what_one_run_writes(reference, scorer, run, tmp_path, end)
     written = run(source, f"many/out{end}", table=alleles[1], **kept).written
     assert scorer.reader.sequences == before
     names = ["a.parquet", f"out{end}", *(["out.vcf.gz.tbi"] if end == ".vcf.gz" else [])]
-    assert (
-        sorted(path.name for path in (tmp_path / "many").iterdir())
-        == sorted(path.name for path in written)
-        == names
-    )
+    assert sorted(path.name for path in (tmp_path / "many").iterdir()) == sorted(path.name for path in written) == names
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "many" / name).read_bytes()
     assert len(list((tmp_path / "kept").rglob("*.npz"))) == -(-summary.survey.records // 4)
@@ -254,7 +246,7 @@ def test_another_assembly_is_suspected(reference, run):
         ("GRCh37", "20\t700\trs38", ""),
         (None, "20\t700\tchr20_700_A_C_b38", ""),
     ],
-)  # fmt: skip
+)
 def test_identifiers_of_another_assembly_are_noticed(tmp_path, assembly, row, said):
     surveyed = survey(write(tmp_path, [f"{row}\tA\tC", f"{row}\tA\tG"]))
     summary = variants.Summary(tmp_path, (1, 1), surveyed, assembly)
@@ -483,7 +475,7 @@ def test_an_interruption_while_it_starts_ends_in_one_line(start, tmp_path, secon
         (("in.vcf", "--model", "ci-spliceai", "--frames", "6"), "--on-mismatch, but frames came"),
         (("in.vcf", "--model", "ci-spliceai", "--distance", "9000"), "distance must be 1 to 5,000 bp; received 9000"),
     ],
-)  # fmt: skip
+)
 def test_wrong_arguments_end_with_two(monkeypatch, tmp_path, arguments, said):
     (tmp_path / "in.vcf").write_text("no vcf\n")
     monkeypatch.chdir(tmp_path)

@@ -206,9 +206,7 @@ def test_a_checkpoint_gives_the_numbers_of_its_writer(name, words, most):
 def test_results_in_a_folder_called_as_the_model_do_not_hide_it(command, tmp_path):
     shutil.copyfile(case("model-name-folder") / "in.vcf", tmp_path / "in.vcf")
     for name in ("one.vcf", "two.vcf"):
-        done = command(
-            "score", "in.vcf", "--model", "ntviz-mini", "--out", f"ntviz-mini/{name}", cwd=tmp_path
-        )
+        done = command("score", "in.vcf", "--model", "ntviz-mini", "--out", f"ntviz-mini/{name}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         lines = (tmp_path / "ntviz-mini" / name).read_text().splitlines()
         assert ["NTV_STATUS=ok" in line for line in lines if line[0] != "#"] == [True]
@@ -235,9 +233,7 @@ def test_a_test_part_of_one_class_is_not_defined_and_not_ranked(command, tmp_pat
 def test_missing_labels_are_left_out_and_counted():
     r, python = lines_of("missing-labels")
     assert r.startswith("r.csv binary ('0', '1') 24 2 rows whose label is missing (NA) were left out")
-    assert python.startswith(
-        "python.csv binary ('0', '1') 24 1 rows whose label is missing (nan) were left out"
-    )
+    assert python.startswith("python.csv binary ('0', '1') 24 1 rows whose label is missing (nan) were left out")
     assert "1 rows whose label is missing (None) were left out" in python
 
 

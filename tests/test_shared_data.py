@@ -89,9 +89,7 @@ def test_every_measured_variant_of_the_promoter_agrees_with_it(reference):
 def verdicts(reference):
     """ClinVar's clear verdicts with consequences and baselines."""
     table = variants.read_clinvar(there(CLINVAR))
-    return table.join(
-        variants.baselines(table, reference, annotation.read(data.bundle("genes"))).drop(columns="gene")
-    )
+    return table.join(variants.baselines(table, reference, annotation.read(data.bundle("genes"))).drop(columns="gene"))
 
 
 def test_clear_verdicts_are_read(verdicts):
@@ -106,9 +104,7 @@ def test_consequences_agree_with_the_names_of_the_variants(reference):
         rows = [line.rstrip().split("\t") for line in lines if not line.startswith("#")]
     names = [dict(part.partition("=")[::2] for part in row[7].split(";")) for row in rows]
     genes = annotation.read(data.bundle("genes"))
-    found = variants.consequence(
-        [Variant(row[0], int(row[1]), row[3], row[4]) for row in rows], genes, reference
-    )
+    found = variants.consequence([Variant(row[0], int(row[1]), row[3], row[4]) for row in rows], genes, reference)
     assert np.mean([one["GENE"] == gene for one, gene in zip(names, found["gene"], strict=True)]) > 0.93
     near, region = [], []
     for one, name in zip(names, found["consequence"], strict=True):
@@ -126,9 +122,7 @@ def test_the_class_of_consequence_alone_orders_the_verdicts(verdicts):
     """What any model has to beat here: 0.86 for substitutions, with no model at all."""
     simple = verdicts[(verdicts["ref"].str.len() == 1) & (verdicts["alt"].str.len() == 1)]
     directions = {"severity": 1, "markov_llr": -1}
-    found = variants.evaluate(simple, "pathogenic", directions, bootstrap=100).set_index(
-        ["score", "statistic"]
-    )
+    found = variants.evaluate(simple, "pathogenic", directions, bootstrap=100).set_index(["score", "statistic"])
     severity = found.loc[("severity", "AUROC")]
     assert severity["value"] == pytest.approx(0.862, abs=0.005)
     assert severity["low"] > 0.8

@@ -84,7 +84,7 @@ def test_the_folder_holds_weights_recipe_curve_and_card(trained, tmp_path):
 def test_half_precision_weights_give_nearly_the_same_loss(trained, tmp_path):
     text = "".join(np.random.default_rng(1).choice(list("ACGT"), 9_000))
     (tmp_path / "toy.fa").write_text(f">chr1\n{text}\n")
-    read = corpus.read([tmp_path / "toy.fa"], held_out=[Interval("chr1", 0, 3_600)], chunk_bp=206, tokens_bp=180)  # fmt: skip
+    read = corpus.read([tmp_path / "toy.fa"], held_out=[Interval("chr1", 0, 3_600)], chunk_bp=206, tokens_bp=180)
     shipped = models.load(ship(trained, tmp_path / "toy"), device="cpu")
     assert shipped.info["dtype"] == "float32"
     tokenizer = tokens.Tokenizer(tokens.VOCABULARIES["nt-v2"])
@@ -102,12 +102,12 @@ WITHIN = "It does not clearly beat the best counting model: Markov of order 11 r
 WORSE = "It does not beat the best counting model: Markov of order 11 reaches 7.33, 0.42 nats lower."
 
 
-@pytest.mark.parametrize(("loss", "high", "verdict"), [(7.75, 7.80, WORSE), (7.10, 7.15, BETTER), (7.30, 7.36, WITHIN)])  # fmt: skip
+@pytest.mark.parametrize(("loss", "high", "verdict"), [(7.75, 7.80, WORSE), (7.10, 7.15, BETTER), (7.30, 7.36, WITHIN)])
 def test_the_card_says_whether_counting_is_better(trained, tmp_path, loss, high, verdict):
     text = (ship(trained, tmp_path / "toy", loss=loss, high=high) / "README.md").read_text(encoding="utf-8")
     assert [words in text for words in ("It beats", "does not beat", "clearly beat")] == [
         words in verdict for words in ("It beats", "does not beat", "clearly beat")
-    ]  # fmt: skip
+    ]
     for words in (
         verdict, "# toy: a small DNA language model", "1 layers, 2 heads, width 16, gated FFN 24", "up to 31 tokens (180 bp)",
         "- Corpus: one contig; held out: chr1:1,001-2,000 (1-based, closed).", "`ntviz run 10_pretraining`",
@@ -127,7 +127,7 @@ def test_checksums_follow_and_a_full_disk_leaves_the_model_that_was_there(traine
     lines = dict(reversed(line.split("  ")) for line in listing.read_text().splitlines())
     assert list(lines) == sorted(lines)
     assert (lines.pop("genes/a.gtf"), lines.pop("toy-two/b.bin")) == ("11", "33")
-    assert lines == {f"toy/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}  # fmt: skip
+    assert lines == {f"toy/{file.name}": hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
     before = {file.name: file.read_bytes() for file in [*folder.iterdir(), listing]}
 
     def full(*_args, **_kwargs):
@@ -144,7 +144,7 @@ def test_a_folder_that_no_run_wrote_is_refused(trained, tmp_path):
     with pytest.raises(ValueError, match="facts must say model, corpus.*; machine missing"):
         ship(trained, tmp_path / "toy", facts={k: v for k, v in FACTS.items() if k != "machine"})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"must have a training\.json; .*empty has none\. Pass the best/"):  # fmt: skip
+    with pytest.raises(FileNotFoundError, match=r"must have a training\.json; .*empty has none\. Pass the best/"):
         ship(tmp_path / "empty", tmp_path / "toy")
     (trained / "training.json").write_text('{"recipe": {"layers"')
     with pytest.raises(ValueError, match=r"training\.json must be JSON.*Pass the best/ folder"):

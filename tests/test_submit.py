@@ -126,9 +126,7 @@ def test_what_is_done_is_kept_and_what_is_lost_or_mended_is_redone_alone(write, 
     assert marks(out) == twice
 
 
-def test_a_killed_head_loses_nothing_and_two_heads_are_one_too_many(
-    write, notebook, start, command, tmp_path
-):
+def test_a_killed_head_loses_nothing_and_two_heads_are_one_too_many(write, notebook, start, command, tmp_path):
     out = tmp_path / "out"
     path = write("sample|run|seconds", "a|toy.ipynb|", "b|toy.ipynb|100")
     submit = ("submit", path, "--out", out, "--jobs", 2, "--cores", 1)

@@ -268,9 +268,7 @@ def test_token_limit_is_exact_and_named_in_tokens_and_bp():
 def _cases(name: str) -> list[Tokens]:
     rng, tokenizer = random.Random(5), Tokenizer(name)
     k = tokenizer.vocabulary.k
-    return [
-        tokenizer(_random(rng, 80, share), phase=rng.randrange(k)) for share in [0.0, 0.02, 0.2, 0.9] * 15
-    ]
+    return [tokenizer(_random(rng, 80, share), phase=rng.randrange(k)) for share in [0.0, 0.02, 0.2, 0.9] * 15]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -313,9 +311,7 @@ def test_values_survive_token_to_base_to_token_and_reductions_equal_brute_force(
                 np.testing.assert_allclose(back[~special], values[~special], rtol=1e-6)
                 assert np.isnan(back[special]).all()
         flags = rng.random(len(tokens)) < 0.5
-        np.testing.assert_array_equal(
-            tokens.from_bases(tokens.to_bases(flags), reduce="any"), flags & ~special
-        )
+        np.testing.assert_array_equal(tokens.from_bases(tokens.to_bases(flags), reduce="any"), flags & ~special)
         for values in (rng.integers(-3, 4, n), rng.normal(size=(n, 2)), rng.random(n) < 0.3):
             for reduce, (function, nothing) in functions.items():
                 expected = [
@@ -341,7 +337,7 @@ def test_values_survive_token_to_base_to_token_and_reductions_equal_brute_force(
         (lambda tokens: tokens.from_bases(np.zeros(8), reduce="median"), "received 'median'"),
         (lambda tokens: tokens.on(Interval("20", 100, 107)), "received 20:101-107 with 7 bp for 8 bases"),
     ],
-)  # fmt: skip
+)
 def test_map_refuses(ask, message):
     with pytest.raises((ValueError, TypeError), match=message):
         ask(Tokenizer("nt-v1")("ACGTACGT"))
@@ -363,9 +359,7 @@ def test_genome_spans_hold_the_bases_of_the_tokens(name: str):
         interval = Interval("20", 50, 200, strand)
         forward = chromosome[50:200]
         tokens = Tokenizer(name)(reverse_complement(forward) if strand == "-" else forward)
-        for string, (start, end), special in zip(
-            tokens.strings, tokens.on(interval), tokens.is_special, strict=True
-        ):
+        for string, (start, end), special in zip(tokens.strings, tokens.on(interval), tokens.is_special, strict=True):
             bases = chromosome[start:end]
             if special:
                 assert bases == ""

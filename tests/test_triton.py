@@ -142,7 +142,7 @@ def run(code, *arguments, **variables):
         env=kept | variables | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])},
         capture_output=True,
         text=True,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -167,9 +167,7 @@ def test_counts_are_those_made_by_hand(interpreted, name):
     found = interpreted["cases"][name] - (1000 if "out" in made else 0)
     different = (found - expected).abs().sum(-1)
     # A pair at the threshold may fall on either side; it counts once in one of the first two and once in the others.
-    assert (different <= near(made)).all(), (
-        f"{different.sum((1, 2)).tolist()} of {expected.sum().item()} counts"
-    )
+    assert (different <= near(made)).all(), f"{different.sum((1, 2)).tolist()} of {expected.sum().item()} counts"
     assert name == "ties" or (near(made).sum() == 0 and expected[0].sum() > 0)
     for batch, length in enumerate(made["lengths"]):
         assert not found[:, batch, :, length:].any()

@@ -193,8 +193,7 @@ def test_clinvar_as_ncbi_writes_it(tmp_path):
         ("Benign,Pathogenic", "TTN:7273"),
     ]
     rows = (
-        f"{number}\tA\tC\t.\t.\tCLNSIG={one};CLNVC=snv;GENEINFO={gene}\n"
-        for number, (one, gene) in enumerate(lines)
+        f"{number}\tA\tC\t.\t.\tCLNSIG={one};CLNVC=snv;GENEINFO={gene}\n" for number, (one, gene) in enumerate(lines)
     )
     text = HEAD + "".join(f"1\t{100 + number}\t{row}" for number, row in enumerate(rows))
     (tmp_path / "c.vcf").write_text(text + "1\t900\t9\tA\tC\t.\t.\tALLELEID=4\n1\tbroken\n")
@@ -238,7 +237,7 @@ def test_clinvar_before_2017_has_numbers_of_alleles(tmp_path):
         ("1\t5\t.\tA\tC\t.\t.\tCLNSIG=7\n1 6 . A C\n", "holds 1 uncertain or other, 1 malformed, the first '7'"),
         ("", "holds no variant. Fetch one"),
     ],
-)  # fmt: skip
+)
 def test_clinvar_without_a_clear_verdict_says_what_it_holds(tmp_path, lines, message):
     (tmp_path / "c.vcf").write_text(HEAD + lines)
     with pytest.raises(ValueError, match=f"must have CLNSIG in its INFO that says .*{message}"):

@@ -73,9 +73,7 @@ def test_saturation_leaves_n_empty_and_keeps_to_the_contig(model, reference):
     assert np.isfinite(found.llr[:10]).all()
     assert np.isnan(found.entropy[15])
     table = found.table()
-    assert table["pos"].tolist() == [
-        pos for pos in (*range(1491, 1501), *range(1521, 1531)) for _ in range(3)
-    ]
+    assert table["pos"].tolist() == [pos for pos in (*range(1491, 1501), *range(1521, 1531)) for _ in range(3)]
     assert "N" not in table["ref"].tolist() and (table["ref"] != table["alt"]).all()
     assert reference.fetch("20:1491-1491").sequence == table["ref"][0]
     end = variants.saturation(model, reference, Interval("20", 2_990, 3_400), what=None)
@@ -109,9 +107,7 @@ def test_dependency_equals_the_definition(model, reference, both):
             expected = []
             for reverse in (False, True) if both else (False,):
                 changed = [window[: low + i] + base + window[low + i + 1 :] for base in "ACGT"]
-                changes = (
-                    odds(text, reverse)[j] - odds(window, reverse)[j] for text in changed if text != window
-                )
+                changes = (odds(text, reverse)[j] - odds(window, reverse)[j] for text in changed if text != window)
                 expected.append(max(np.abs(change).max() for change in changes))
             assert found.values[i, j] == pytest.approx(np.mean(expected), abs=1e-3)
 
@@ -170,9 +166,7 @@ def test_percentiles_equal_counting(model, reference, kept):
             assert getattr(row, f"{name}_percentile") == pytest.approx(expected)
     assert "11 random substitutions of toy.fa" in background.statement
     base, after = reference.fetch("20:100-101").sequence
-    others = variants.score(
-        model, reference, [f"20:100:{base}{after}>{base}", f"20:100:{base}>{base}GA"], **how
-    )
+    others = variants.score(model, reference, [f"20:100:{base}{after}>{base}", f"20:100:{base}>{base}GA"], **how)
     assert others["llr"].notna().all() and others["llr_percentile"].isna().all()
 
 
@@ -285,9 +279,7 @@ def test_a_dash_is_a_deletion_of_all_of_ref(model, reference):
     bases = reference.fetch(Interval("20", 598, 604)).sequence  # 599 to 604, counted from 1
     dashed = pd.DataFrame({"chrom": "20", "pos": [600, 600], "ref": [bases[1], bases[1:4]], "alt": "-"})
     anchored = [f"20:599:{bases[:2]}>{bases[0]}", f"20:599:{bases[:4]}>{bases[0]}"]
-    found, plain = (
-        variants.score(model, reference, what, scores="all", progress=None) for what in (dashed, anchored)
-    )
+    found, plain = (variants.score(model, reference, what, scores="all", progress=None) for what in (dashed, anchored))
     assert found["status"].tolist() == ["ok", "ok"]
     assert found["alt"].tolist() == ["-", "-"]
     columns = list(found.columns[9:])
@@ -301,9 +293,7 @@ def test_a_dash_is_a_deletion_of_all_of_ref(model, reference):
 def test_another_assembly_is_said_of_tables_too(model, reference):
     shifted = _snvs(reference, 60)
     shifted["pos"] += 1
-    with pytest.warns(
-        UserWarning, match=r"% of REF agree with the reference, \d+ of 60: is this another assembly\?"
-    ):
+    with pytest.warns(UserWarning, match=r"% of REF agree with the reference, \d+ of 60: is this another assembly\?"):
         frame = variants.score(model, reference, shifted, scores="llr", progress=None)
     # By chance some agree: they look as good as any.
     assert set(frame["status"]) == {"ok", "ref_mismatch"}

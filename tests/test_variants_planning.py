@@ -54,7 +54,7 @@ def given(contig: str) -> dict[str, list[tuple[int, str, str]]]:
         "same_as_ref": [(1000, here, here), (1000, here, here.lower()), (1000, contig[999:1003], contig[999:1003])],
         "too_long": [(1000, contig[999:1093], here), (1000, here, here + "ACGTA" * 20)],
         "malformed": [(1000, "", "A"), (1000, ".", "A"), (1000, "A C", "A"), (1000, "1", "A"), (1000, "<X>", "A")],
-    }  # fmt: skip
+    }
 
 
 def test_each_status_and_nothing_else(reference, contig, model):
@@ -109,9 +109,7 @@ def test_letters_of_the_reference_that_are_no_bases_are_n(tmp_path, model):
 
 
 def test_names_of_one_contig(reference, contig, model):
-    alleles = [
-        Allele(name, 1000, contig[999], another(contig[999])) for name in ("20", "chr20", "NC_000020.10")
-    ]
+    alleles = [Allele(name, 1000, contig[999], another(contig[999])) for name in ("20", "chr20", "NC_000020.10")]
     found = Scorer(model, reference).score(alleles)
     assert found.statuses == ["ok"] * 3
     assert np.array_equal(found.values, np.repeat(found.values[:1], 3, axis=0))
@@ -170,9 +168,7 @@ def test_windows_are_the_nearest_with_the_best_margins(tmp_path, k):
                 # Bases that may be taken out ask for a margin; without any it is the window of a substitution.
                 taken = text[token : token + margin]
                 found = contig.window(token, k, 5, margin)
-                plain = window(
-                    text, token, taken or text[token], "" if taken else text[token], k, 5, token % k
-                )
+                plain = window(text, token, taken or text[token], "" if taken else text[token], k, 5, token % k)
                 assert plain == (None if found is None else (found.start, found.length))
                 if found is None:
                     continue

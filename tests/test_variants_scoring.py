@@ -219,10 +219,7 @@ def test_the_other_strand_of_the_genome_gives_the_same_scores(tmp_path, vocabula
     for sequence, turn in ((reference, False), (other, True)):
         chosen = alleles + moving
         if turn:
-            chosen = [
-                Allele("20", len(contig) + 2 - a.pos - len(a.ref), turned(a.ref), turned(a.alt))
-                for a in chosen
-            ]
+            chosen = [Allele("20", len(contig) + 2 - a.pos - len(a.ref), turned(a.ref), turned(a.alt)) for a in chosen]
         model = ToyModel(vocabulary, max_tokens=108 // k)
         found = Scorer(model, sequence, Options(ALL, frames=k)).score(chosen)
         assert set(found.statuses) == {"ok"}
@@ -251,9 +248,7 @@ def test_what_is_the_same_is_read_once(tmp_path):
     assert read(word, scores=masked, frames=6) == 2 * (6 + 5)
     assert read(word, scores=masked, place=3) == 2 * 6
     # The reference once, each alternative once; and nothing that nobody asked for.
-    assert (
-        read(word, scores=("l2",)) == read(word, scores=("l2", "jsd", "wt_llr", "alt_loss")) == 2 * (1 + 18)
-    )
+    assert read(word, scores=("l2",)) == read(word, scores=("l2", "jsd", "wt_llr", "alt_loss")) == 2 * (1 + 18)
     assert read(word, scores=("llr", "l2")) == 2 * (1 + 1 + 18)
     # A deletion of one base: two tokens of each of two windows, and the reference's where they are the same ones.
     assert read([deletion(contig, 602, 1)], scores=("base_llr", "entropy")) == 0

@@ -177,9 +177,7 @@ def test_nearest_and_position_disagree_where_two_sites_are_lost(folder):
 
 
 def test_genes_are_all_their_transcripts_and_reach_as_far_as_their_rows():
-    (gene,) = genes_of(
-        table([("20", "-", "X", [(10, 20), (30, 40)]), ("20", "-", "X", [(5, 20), (35, 60)])])
-    )["20"]
+    (gene,) = genes_of(table([("20", "-", "X", [(10, 20), (30, 40)]), ("20", "-", "X", [(5, 20), (35, 60)])]))["20"]
     assert (gene.start, gene.end, gene.acceptors.tolist(), gene.donors.tolist()) == (5, 60, [19], [30, 35])
     assert gene.ends.tolist() == [5, 10, 19, 30, 35, 39, 59]
     rows = [
@@ -199,9 +197,7 @@ def test_genes_are_all_their_transcripts_and_reach_as_far_as_their_rows():
 
 def test_each_input_is_predicted_once(folder):
     names = (("+", "WIDE"), ("+", "WIDER"), ("-", "BACK"))
-    genes = table(
-        [("plus", "+", "ONE", EXONS)], [("plus", strand, name, name, 0, LENGTH) for strand, name in names]
-    )
+    genes = table([("plus", "+", "ONE", EXONS)], [("plus", strand, name, name, 0, LENGTH) for strand, name in names])
     made = scorer(folder, genes)
     found = made.score([Allele("plus", 5_901, "G", alt) for alt in "ACT"])
     # Three inputs, as the two wide genes hide nothing on one strand, of the reference and each of three alternatives.

@@ -60,9 +60,7 @@ def test_a_record_and_its_columns(tmp_path, version):
 def test_compression_is_told_by_content(tmp_path):
     text = (HEAD + "".join(f"20\t{pos}\t.\tA\tC\t.\t.\t.\n" for pos in range(1, 9_000))).encode()
     plain = records(file(tmp_path, text, "a.vcf.gz"))
-    assert (
-        records(file(tmp_path, gzip.compress(text[:5_000]) + gzip.compress(text[5_000:]), "b.vcf")) == plain
-    )
+    assert records(file(tmp_path, gzip.compress(text[:5_000]) + gzip.compress(text[5_000:]), "b.vcf")) == plain
     assert records(bgzip(tmp_path / "c.txt", text)) == plain
     assert len(plain) == 8_999
 
@@ -115,7 +113,7 @@ def test_a_line_that_is_no_record_costs_itself(tmp_path, line, why):
         ((HEAD + RECORD).encode("utf-16"), "must be UTF-8 text; .* It is UTF-16: iconv"),
         ((HEAD + RECORD).replace("\n", "\r").encode(), "must end in LF or CR LF; .* They end in CR alone: tr"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_vcf_is_refused_in_words(tmp_path, content, message):
     with pytest.raises(vcf.VcfError, match=message):
         records(file(tmp_path, content))
@@ -168,9 +166,7 @@ def test_the_header_keeps_its_lines_and_replaces_ours():
     odd = '##contig=<length=5,ID=HLA-A*01:01,assembly="x">'
     lines = ("##fileformat=VCFv4.2", odd, '##INFO=<ID=NTV_LLR,Number=1,Description="old">', "##ntviz_model=old", "##last=1")  # fmt: skip
     contigs = {"20": 5, "21": None, "HLA-A*01:01": 6}
-    new = vcf.Header(lines, HEADER.columns).with_info(
-        ["##INFO=<ID=NTV_LLR,new>"], ["##ntviz_model=new"], contigs
-    )
+    new = vcf.Header(lines, HEADER.columns).with_info(["##INFO=<ID=NTV_LLR,new>"], ["##ntviz_model=new"], contigs)
     assert new.text.split("\n")[:-2] == [
         *(lines[0], odd, "##last=1", "##contig=<ID=20,length=5>", "##contig=<ID=21>"),
         *("##INFO=<ID=NTV_LLR,new>", "##ntviz_model=new"),
@@ -182,9 +178,7 @@ def test_other_tools_read_what_is_written(tmp_path):
     lines = [f"20\t{pos}\t.\tA\tC\t.\t.\tNTV_LLR=0.5" for pos in range(1_000, 60_000, 7)]
     info = '##INFO=<ID=NTV_LLR,Number=A,Type=Float,Description="x">'
     out = tmp_path / "out.vcf.gz"
-    assert (
-        vcf.write(out, HEADER.with_info([info], [], {"20": 63_025_520}), lines) == tmp_path / "out.vcf.gz.tbi"
-    )
+    assert vcf.write(out, HEADER.with_info([info], [], {"20": 63_025_520}), lines) == tmp_path / "out.vcf.gz.tbi"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.vcf.gz", "out.vcf.gz.tbi"]
     with pysam.VariantFile(str(out)) as opened:
         found = [(one.pos, one.info["NTV_LLR"]) for one in opened.fetch("20", 1_999, 2_100)]
@@ -240,9 +234,7 @@ def test_nothing_half_written_stays(tmp_path):
 def test_duplicates_are_found_near_and_far(tmp_path):
     rows = ["20\t5\t.\tA\tC", "20\t5\t.\ta\tc,G", "chr20\t7\t.\tA\tC", "20\t9\t.\tA\tC"]
     far = [*rows, "21\t1\t.\tA\tC", "20\t7\t.\tA\tC,T"]
-    found, again = (
-        survey(file(tmp_path, HEAD + "".join(f"{row}\t.\t.\t.\n" for row in one))) for one in (rows, far)
-    )
+    found, again = (survey(file(tmp_path, HEAD + "".join(f"{row}\t.\t.\t.\n" for row in one))) for one in (rows, far))
     assert (found.duplicates, found.records, found.contigs) == ({(1, 0)}, 4, ["20", "chr20"])
     assert again.duplicates == {(1, 0), (5, 0)}
 
@@ -273,9 +265,7 @@ def seeds(reference) -> list[bytes]:
         chrom = ("20", "chr20")[pos % 2]
         rows.append(f"{chrom}\t{pos}\trs{pos}\t{ref}\t{alt}\t50\tPASS\tDP=3;NTV_LLR=1")
     plain = "\n".join([*head, COLUMNS, *rows, ""])
-    samples = "\n".join(
-        [*head, f"{COLUMNS}\tFORMAT\ta\tb", *(f"{row}\tGT:DP\t0/1:3\t1/1:9" for row in rows), ""]
-    )
+    samples = "\n".join([*head, f"{COLUMNS}\tFORMAT\ta\tb", *(f"{row}\tGT:DP\t0/1:3\t1/1:9" for row in rows), ""])
     return [plain.encode(), samples.encode(), samples.replace("\n", "\r\n").encode()]
 
 
@@ -382,9 +372,7 @@ def test_no_line_is_lost_and_no_error_is_unclear(tmp_path, part):
             old, new = before.split("\t"), after.split("\t")
             assert old[:7] + old[8:] == new[:7] + new[8:]
             assert "NTV_STATUS=" in new[7]
-            kept = [
-                part for part in old[7].split(";") if part not in ("", ".") and not part.startswith("NTV_")
-            ]
+            kept = [part for part in old[7].split(";") if part not in ("", ".") and not part.startswith("NTV_")]
             assert new[7].split(";")[: len(kept)] == kept
             ended["annotated"] += 1
         # Letters such as é are letters, and no bases: such a line can be read, its alleles cannot.

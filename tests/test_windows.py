@@ -42,9 +42,7 @@ def chi_square(values, low, high):
 
 def test_place_of_the_element_is_uniform(tmp_path):
     sites = elements(("1", 500, 510), ("1", 1300, 1310), ("1", 2000, 2010))
-    drawn = attention.windows(
-        sites, "site", length=60, n=6000, reference=genome(tmp_path, **{"1": bases(0, 3000)})
-    )
+    drawn = attention.windows(sites, "site", length=60, n=6000, reference=genome(tmp_path, **{"1": bases(0, 3000)}))
     assert (len(drawn), drawn.note) == (6000, "")
     assert all(window.contains(site) for window, site in around(drawn))
     # 51 places; the statistic exceeds 86.7 in one of a thousand uniform draws with 50 degrees of freedom.
@@ -143,12 +141,8 @@ def test_patience_ends(tmp_path):
     reference = genome(tmp_path, **{"1": bases(0, 20) + "N" * 6000})
     drawn = attention.windows(None, None, length=20, n=50, reference=reference, max_n=0.5, seed=4)
     assert 0 < len(drawn) < 50
-    assert drawn.note.endswith(
-        f"{len(drawn)} of 50 windows were found before 1,000 in a row had to be left out."
-    )
-    with pytest.raises(
-        ValueError, match=r"at most 0 of N; none of 1,000 of 40 bp around site has\. Raise max_n"
-    ):
+    assert drawn.note.endswith(f"{len(drawn)} of 50 windows were found before 1,000 in a row had to be left out.")
+    with pytest.raises(ValueError, match=r"at most 0 of N; none of 1,000 of 40 bp around site has\. Raise max_n"):
         attention.windows(elements(("1", 500, 510)), "site", length=40, n=5, reference=reference)
 
 
@@ -263,9 +257,7 @@ def test_islands_of_a_whole_contig_are_found_piece_by_piece(tmp_path, monkeypatc
     monkeypatch.setattr("ntviz.attention.paper._PIECE", 700)
     found = attention.paper_elements(exons, reference)
     columns = ["start", "end"]
-    pd.testing.assert_frame_equal(
-        found.elements("cpg_island")[columns], whole.elements("cpg_island")[columns]
-    )
+    pd.testing.assert_frame_equal(found.elements("cpg_island")[columns], whole.elements("cpg_island")[columns])
     assert len(whole) > 2
     assert "2 features lie on contigs that the reference lacks (3); they have no bases." in found.note
     assert "five_prime_utr, three_prime_utr, intron: the genes have none" in found.note
@@ -276,9 +268,7 @@ def test_without_bases_there_are_no_islands(genes):
     found = attention.paper_elements(genes)
     assert found.note.endswith("cpg_island is absent: it is found in the bases, and no reference was given.")
     assert found.kinds == (*OF_GENES, *SITES)
-    with pytest.raises(
-        ValueError, match=r"Motifs are looked for in bases; received 1 motifs and no reference"
-    ):
+    with pytest.raises(ValueError, match=r"Motifs are looked for in bases; received 1 motifs and no reference"):
         attention.paper_elements(genes, motifs=motifs.Motif.from_sites("a", ["ACGTACGT"]))
     with pytest.raises(ValueError, match=r"asked about; the table has only gene\. Pass genes"):
         attention.paper_elements(elements(("1", 0, 5), kind="gene"))

@@ -219,9 +219,7 @@ class Brute:
             if ref_names[i] in where and not start <= ref_names[i] < start + len(ref):
                 one, other = p[i], q[where[ref_names[i]]]
                 middle = (one + other) / 2
-                divergences.append(
-                    ((one * np.log(one / middle)) + (other * np.log(other / middle))).sum() / 2
-                )
+                divergences.append(((one * np.log(one / middle)) + (other * np.log(other / middle))).sum() / 2)
         out["jsd"] = given(divergences)
         return out
 

@@ -128,9 +128,7 @@ def combine(*annotations: Annotation) -> Annotation:
     import pandas as pd
 
     if not annotations:
-        raise ValueError(
-            "There must be an annotation to combine; received none. Pass what annotation.read gave."
-        )
+        raise ValueError("There must be an annotation to combine; received none. Pass what annotation.read gave.")
     for part in annotations:
         if not isinstance(part, Annotation):
             raise TypeError(
@@ -208,9 +206,7 @@ def named(
             require_within(one, [within] if isinstance(within, Interval) else within)
         for number, (name, table) in enumerate([(given, one.table)] if given else _sorted(one, path)):
             free = given or next(text for text in _names(name, path) if text not in {*elements, *taken})
-            elements[free] = from_table(
-                table, element=free, source=one.source, note="" if number else one.note
-            )
+            elements[free] = from_table(table, element=free, source=one.source, note="" if number else one.note)
     return elements
 
 

@@ -179,7 +179,7 @@ class Annotation:
         for groups, whole in ((identifiers, False), (names, True), (transcripts, False)):
             rows = rows or [
                 found for text, found in groups.items() if (text if whole else text.partition(".")[0]).lower() == lower
-            ]  # fmt: skip
+            ]
         if rows:
             return self.table.iloc[np.concatenate(rows)]
         # Upper case, because nearest means fewest wrong letters, not fewest wrong cases.
@@ -232,7 +232,7 @@ class Annotation:
         import pandas as pd
 
         endless = {"intergenic"} - {*self._stated}
-        chosen = [kind for kind in self.kinds if kind not in endless] if kinds is None else self._chosen(kinds)  # fmt: skip
+        chosen = [kind for kind in self.kinds if kind not in endless] if kinds is None else self._chosen(kinds)
         if endless & {*chosen}:
             raise ValueError(
                 "elements() lists kinds that have ends; intergenic has none without the length of the contig. Use indicator()."
@@ -313,9 +313,7 @@ class Annotation:
                 )
         return chosen
 
-    def _stretches(
-        self, kind: str, promoter: tuple[int, int]
-    ) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
+    def _stretches(self, kind: str, promoter: tuple[int, int]) -> dict[str, tuple[str, np.ndarray, np.ndarray]]:
         """Contig as it is written, starts and ends, by canonical contig; merged once and kept."""
         key = (kind, promoter if kind == "promoter" else None)
         if key not in self._merged:
@@ -334,7 +332,7 @@ class Annotation:
         if kind in self._stated:
             return self.features.loc[self.features["element"] == kind, ["chrom", "start", "end"]]
         starting = "transcript" if "transcript" in self._stated else "gene"
-        return derived(kind, self.features, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds)  # fmt: skip
+        return derived(kind, self.features, starting=starting, promoter=promoter, stop_in_cds=self.stop_in_cds)
 
 
 def _contigs(table: pd.DataFrame) -> pd.Series:
@@ -381,7 +379,7 @@ def _drawn(rows: pd.DataFrame) -> pd.DataFrame:
             for kind in ("exon", "CDS")
         )
         ends = int(whole["start"].min()), int(whole["end"].max())
-        drawn.append((own["gene"].iloc[0], gene_id, transcript, chrom, *ends, own["strand"].iloc[0], exons, cds))  # fmt: skip
+        drawn.append((own["gene"].iloc[0], gene_id, transcript, chrom, *ends, own["strand"].iloc[0], exons, cds))
     columns = ["gene", "gene_id", "transcript", "chrom", "start", "end", "strand", "exons", "cds"]
     return pd.DataFrame(drawn, columns=columns).sort_values(["start", "end"], ignore_index=True)
 

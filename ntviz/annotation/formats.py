@@ -178,7 +178,7 @@ class Gtf(Lines):
     def resolved(self, rows: Iterable[Row]) -> Iterator[Row]:
         for row in rows:
             if (row.gene_id or row.transcript) and not (row.gene_id and row.gene):
-                gene = row.gene_id or self._gene_of.get(row.transcript) or re.sub(r"\.t\d+$", "", row.transcript)  # fmt: skip
+                gene = row.gene_id or self._gene_of.get(row.transcript) or re.sub(r"\.t\d+$", "", row.transcript)
                 row = row._replace(gene_id=gene, gene=row.gene or self._names.get(gene, gene))
             yield row
 
@@ -350,24 +350,19 @@ class Bed(Lines):
                     raise
         return [Row(*place, strand, self._element or "region", name=name)]
 
-    def _transcript(
-        self, fields: list[str], chrom: str, start: int, end: int, strand: str, name: str
-    ) -> list[Row]:
+    def _transcript(self, fields: list[str], chrom: str, start: int, end: int, strand: str, name: str) -> list[Row]:
         """The parts of a transcript; each line is one of its own, the second of a name with _dup1 as UCSC writes it."""
         sizes, starts = (
-            [integer(number, "block") for number in fields[column].strip(",").split(",")]
-            for column in (10, 11)
+            [integer(number, "block") for number in fields[column].strip(",").split(",")] for column in (10, 11)
         )
         if not len(sizes) == len(starts) == integer(fields[9], "number of blocks"):
-            raise LineError(
-                f"it must have {fields[9]} block sizes and starts and has {len(sizes)} and {len(starts)}"
-            )
+            raise LineError(f"it must have {fields[9]} block sizes and starts and has {len(sizes)} and {len(starts)}")
         exons = [(start + offset, start + offset + size) for size, offset in zip(sizes, starts, strict=True)]
         if exons[0][0] != start or exons[-1][1] != end or min(sizes) < 1:
             raise LineError(
                 f"its blocks must begin at {start} and end at {end}, and they go from {exons[0][0]} to {exons[-1][1]}"
             )
-        first, last = (integer(fields[at], f"{edge} of the thick part") for at, edge in ((6, "start"), (7, "end")))  # fmt: skip
+        first, last = (integer(fields[at], f"{edge} of the thick part") for at, edge in ((6, "start"), (7, "end")))
         parts = [(start, end, "transcript"), *((*exon, "exon") for exon in exons)]
         before, after = ("five_prime_utr", "three_prime_utr")[:: -1 if strand == "-" else 1]
         for left, right in exons if first < last else ():

@@ -136,9 +136,7 @@ def _placed(low: np.ndarray, high: np.ndarray, interval: Interval, element: str,
 
     if interval.strand == "-":
         low, high = len(interval) - high[::-1], len(interval) - low[::-1]
-    table = pd.DataFrame(
-        {"chrom": interval.chrom, "start": low + interval.start, "end": high + interval.start}
-    )
+    table = pd.DataFrame({"chrom": interval.chrom, "start": low + interval.start, "end": high + interval.start})
     return from_table(table, element=element, source=f"{what} of {interval.label()}")
 
 
@@ -183,9 +181,7 @@ def polya_signals(
         last, size = first if strand == "-" else end - 1, min(reach, end - first)
         if within is not None and not within.overlaps(Interval(chrom, last, last + 1)):
             continue
-        tail = Interval(
-            chrom, first if strand == "-" else end - size, first + size if strand == "-" else end, strand
-        )
+        tail = Interval(chrom, first if strand == "-" else end - size, first + size if strand == "-" else end, strand)
         held = tails.get((chrom, last, strand))
         if held is None or len(held[0]) < size:
             tails[chrom, last, strand] = tail, gene

@@ -77,13 +77,9 @@ def read(
 
     path = Path(path)
     if on_error not in ("collect", "raise"):
-        raise ValueError(
-            f"on_error must be 'collect' or 'raise'; received {on_error!r}. Leave it out to collect."
-        )
+        raise ValueError(f"on_error must be 'collect' or 'raise'; received {on_error!r}. Leave it out to collect.")
     if not path.is_file():
-        raise FileNotFoundError(
-            f"An annotation file must exist; received {path}, and there is none. Check the path."
-        )
+        raise FileNotFoundError(f"An annotation file must exist; received {path}, and there is none. Check the path.")
     parse = _parser(path, format, element)
     rows: list[Row] = []
     broken: list[tuple[int, str, str]] = []
@@ -115,9 +111,7 @@ def read(
                 ) from None
             broken.append((number, str(fault), line[:200]))
     if not features:
-        raise ValueError(
-            f"{path.name} must hold at least one feature; it holds none. Check that it is the right file."
-        )
+        raise ValueError(f"{path.name} must hold at least one feature; it holds none. Check that it is the right file.")
     if len(broken) == features:
         raise ValueError(
             f"{path.name} must hold lines in the format that its name says, but none of {features:,} can be read; line "
@@ -144,9 +138,7 @@ def read(
     names = dict(rename or {})
     table, inferred = (
         part.assign(element=[names.get(kind, kind) for kind in part["element"]])
-        for part in (
-            part if within is None else part[overlapping(part, within)] for part in _completed(_sided(table))
-        )
+        for part in (part if within is None else part[overlapping(part, within)] for part in _completed(_sided(table)))
     )
     # Elements elsewhere in the file are known here too: that there are none of them is an answer.
     kinds: dict[str, None] = {}
@@ -212,9 +204,7 @@ def _sided(table: pd.DataFrame) -> pd.DataFrame:
     utrs = table[(table["element"] == "UTR") & (table["strand"] != ".")]
     utrs = utrs.join(coding.rename("coding"), on=["chrom", "transcript"], how="inner")
     left = utrs["start"] < utrs["coding"]
-    table.loc[utrs.index, "element"] = np.where(
-        left == (utrs["strand"] == "+"), "five_prime_utr", "three_prime_utr"
-    )
+    table.loc[utrs.index, "element"] = np.where(left == (utrs["strand"] == "+"), "five_prime_utr", "three_prime_utr")
     return table
 
 
@@ -288,8 +278,7 @@ def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, 
     def beside(rows: pd.DataFrame) -> pd.DataFrame:
         """Ends of the CDS and (_other) of `rows` of each transcript that has both, from small to large along it."""
         cds, other = (
-            part.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max"))
-            for part in (coding, rows)
+            part.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max")) for part in (coding, rows)
         )
         return cds.join(other.add_suffix("_other"), how="inner")
 
@@ -297,7 +286,9 @@ def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, 
     votes = Counter(((both["start"] <= both["start_other"]) & (both["end_other"] <= both["end"])).tolist())
     if votes:
         inside = votes[True] > votes[False]
-        where = f"{votes[inside]:,} of {votes.total():,} stop codons of {source} lie {'in' if inside else 'behind'} the CDS"
+        where = (
+            f"{votes[inside]:,} of {votes.total():,} stop codons of {source} lie {'in' if inside else 'behind'} the CDS"
+        )
         note = f"{where}, so it is taken to end {'with' if inside else 'before'} them."
         return inside, note if votes[True] else ""
     both = beside(table[table["element"] == "three_prime_utr"])
@@ -315,5 +306,7 @@ def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, 
     votes = Counter((both["end_other"] - both["end"] < 3)[whole].tolist())
     if votes[True] > votes[False]:
         return True, f"{taken}: most transcripts end with their CDS."
-    silent = f"{source} does not say whether its CDS holds the stop codon; it is taken to end before it, as GTF defines."
+    silent = (
+        f"{source} does not say whether its CDS holds the stop codon; it is taken to end before it, as GTF defines."
+    )
     return False, silent if votes else ""

@@ -107,9 +107,7 @@ def read_signal(path: str | Path, *, within: Interval | None = None) -> Signal:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"A signal must be a file; received {path}, and there is none. Check the path."
-        )
+        raise FileNotFoundError(f"A signal must be a file; received {path}, and there is none. Check the path.")
     if (kind := binary_kind(path)) == "bigBed":
         raise ValueError(
             f"A signal must be bedGraph or bigWig, which hold numbers; {path.name} is bigBed, which holds regions. Give it as "

@@ -98,9 +98,7 @@ def _pieces(features: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
     """Features of some kinds that lie in a transcript, turned, by its number and along it."""
     chosen = features["element"].isin(kinds) & ((features["transcript"] != "") | (features["gene_id"] != ""))
     pieces = features[chosen]
-    pieces = pieces.assign(
-        number=pieces.groupby(KEY, sort=False).ngroup(), length=pieces["end"] - pieces["start"]
-    )
+    pieces = pieces.assign(number=pieces.groupby(KEY, sort=False).ngroup(), length=pieces["end"] - pieces["start"])
     return turned(pieces).sort_values(["number", "start", "end"])
 
 
@@ -156,7 +154,7 @@ def _before(pieces: pd.DataFrame) -> pd.Series:
 def _cut(pieces: pd.DataFrame, first: pd.Series, last: pd.Series) -> pd.DataFrame:
     """Bases `first` to `last` of each transcript, half-open and counted along it; none of one without numbers."""
     before, start = _before(pieces), pieces["start"]
-    low, high = (ends.reindex(pieces["number"]).fillna(0).to_numpy(np.int64) - before for ends in (first, last))  # fmt: skip
+    low, high = (ends.reindex(pieces["number"]).fillna(0).to_numpy(np.int64) - before for ends in (first, last))
     low, high = np.maximum(low, 0), np.minimum(high, pieces["length"])
     return pieces.assign(start=start + low, end=start + high)[low < high]
 

@@ -54,7 +54,9 @@ class Windows:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in self.dropped.items() if count)
         text = f"Left out: {reasons}." if reasons else ""
         if len(self) < self.asked:
-            text += f" {len(self):,} of {self.asked:,} windows were found before {PATIENCE:,} in a row had to be left out."
+            text += (
+                f" {len(self):,} of {self.asked:,} windows were found before {PATIENCE:,} in a row had to be left out."
+            )
         return text.strip()
 
 
@@ -288,9 +290,7 @@ def inside(
     names = list(elements)
     every, note = _regions(annotation, reference, region)
     regions = [part for part in every if len(part) >= length]
-    runs = [
-        starts_by_element(annotation, reference, part, names, length=length, share=share) for part in regions
-    ]
+    runs = [starts_by_element(annotation, reference, part, names, length=length, share=share) for part in regions]
     amounts = {name: sum(int(np.diff(part[name]).sum()) for part in runs) for name in names}
     if not any(amounts.values()):
         raise ValueError(
@@ -308,9 +308,7 @@ def inside(
     return pd.DataFrame(rows, columns=["chrom", "start", "end", "strand", "element", "gene"]), regions, note
 
 
-def _regions(
-    annotation: Annotation, reference: Reference, region: Interval | str | None
-) -> tuple[list[Interval], str]:
+def _regions(annotation: Annotation, reference: Reference, region: Interval | str | None) -> tuple[list[Interval], str]:
     """Where to look, and what is to be said of it."""
     if region is not None:
         asked = Interval.from_str(region) if isinstance(region, str) else region

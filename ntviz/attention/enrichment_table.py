@@ -171,9 +171,7 @@ def tabulate(
 
     low, high = _bounds(draws, ok.shape, weights)
     pooled, background = ratio(on, above), ratio(element, positions)
-    z, p = (
-        np.where(ok, values, np.nan) for values in statistics.two_proportion_z(on, above, element, positions)
-    )
+    z, p = (np.where(ok, values, np.nan) for values in statistics.two_proportion_z(on, above, element, positions))
     bonferroni = np.minimum(p * heads, 1)
     columns: Arrays = {
         "layer": np.repeat(np.arange(shape[0]), shape[1])[:, None],

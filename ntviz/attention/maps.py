@@ -171,9 +171,7 @@ class Thumbnails(Observer):
                 return
             layer, heads = self.grid.place(block)
             # exp is monotonous: pooled before, it is computed for the cells only.
-            pooled = torch.nn.functional.max_pool1d(
-                block.log_weights[..., self.keys], self.width, ceil_mode=True
-            )
+            pooled = torch.nn.functional.max_pool1d(block.log_weights[..., self.keys], self.width, ceil_mode=True)
             weights = pooled[:, queries - block.queries[0]].exp_()
             cells = self.context.rank[queries] // self.width
             for cell in range(int(cells[0]), int(cells[-1]) + 1):

@@ -148,9 +148,7 @@ class Above(Observer):
 
         counts: np.ndarray  # by key, over queries that lie on bases
         from_special: np.ndarray  # by key, over queries that are special tokens
-        paired: (
-            np.ndarray
-        )  # those of `counts` whose key and its mirror image, as far from the query, both lie on bases
+        paired: np.ndarray  # those of `counts` whose key and its mirror image, as far from the query, both lie on bases
         mirrored: np.ndarray  # where those mirror images lie, one for each pair
 
     def __post_init__(self) -> None:
@@ -192,9 +190,7 @@ class Above(Observer):
             for sums, (which, token) in zip(self.sums, kinds, strict=True):
                 sums += torch.bincount((head * n + token)[which], minlength=sums.numel()).view(sums.shape)
 
-        def see_layer(
-            self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor
-        ) -> bool:
+        def see_layer(self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor) -> bool:
             if not triton_counts.available(query.device):
                 return False
             if heads != tuple(range(len(query))):

@@ -118,8 +118,7 @@ def paper_elements(
         same = table["chrom"].map(canonical) == canonical_contig(within.chrom)
         table = table[same & (table["start"] < within.end) & (table["end"] > within.start)]
         counts = "".join(
-            f"; {len(extra.within(within)):,} of {len(extra):,} features of {extra.source} do"
-            for extra in extras
+            f"; {len(extra.within(within)):,} of {len(extra):,} features of {extra.source} do" for extra in extras
         )
         notes.append(f"Elements are those that overlap {within.label()}{counts}.")
     source = "the elements of " + " and ".join(dict.fromkeys(source.source for source in sources))

@@ -149,9 +149,7 @@ def _checked(
     # Reading lengths that are on a GPU would wait for it; there the kernel cuts them to the tokens that there are.
     fits = lengths.device.type != "cpu" or bool(((lengths >= 0) & (lengths <= n_tokens)).all())
     if lengths.shape != (n_batch,) or lengths.is_floating_point() or not fits:
-        raise ValueError(
-            f"lengths must be {n_batch} whole numbers from 0 to {n_tokens}; received {lengths.tolist()}."
-        )
+        raise ValueError(f"lengths must be {n_batch} whole numbers from 0 to {n_tokens}; received {lengths.tolist()}.")
     return lengths.to(query.device)
 
 

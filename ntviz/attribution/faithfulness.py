@@ -38,9 +38,7 @@ def ask(model: Any, sequences: Sequence[str], target: Target) -> np.ndarray:
     return reader(model).values(list(sequences), target)
 
 
-def mutagenesis(
-    model: Any, sequence: str, target: Target, *, region: tuple[int, int] | None = None
-) -> np.ndarray:
+def mutagenesis(model: Any, sequence: str, target: Target, *, region: tuple[int, int] | None = None) -> np.ndarray:
     """The target with each base in place of another less the target as it is, float64 [base, 4] in order ACGT.
 
     0 at the base that stands there, and within what the target masks; nan at N. `region` holds the positions to change,
@@ -70,9 +68,7 @@ def occlusion(
     of = reader(model)
     start, end = _region(sequence, region)
     if not 1 <= width <= end - start:
-        raise ValueError(
-            f"width must be 1 to {end - start:,} bp, the length of the region; received {width:,}."
-        )
+        raise ValueError(f"width must be 1 to {end - start:,} bp, the length of the region; received {width:,}.")
     hidden, lefts = [sequence], []
     for left in range(start, end - width + 1):
         text = sequence[:left] + "N" * width + sequence[left + width :]
@@ -155,9 +151,7 @@ def deletion(
     return pd.DataFrame(rows, columns=["share", "masked", "value", "random", "random_low", "random_high"])
 
 
-def sanity(
-    model: Any, attribution: Attribution, attribute: Callable[[Any], Attribution], *, twins: int = 3
-) -> Sanity:
+def sanity(model: Any, attribution: Attribution, attribute: Callable[[Any], Attribution], *, twins: int = 3) -> Sanity:
     """The same attribution of randomly initialised models; of a tuned model or a network, copies whose layers draw new weights.
 
     `attribute` is such as `lambda m: integrated_gradients(m, sequence, target)`.

@@ -125,7 +125,7 @@ def gradient_times_input(
 @overload
 def gradient_times_input(
     model: Any, sequences: list[str], target: Target | Sequence[Target], *, both_strands: bool = ..., frames: int = ...
-) -> list[Attribution]: ...  # fmt: skip
+) -> list[Attribution]: ...
 def gradient_times_input(
     model: Any, sequences: str | list[str], target: Target | Sequence[Target], *, both_strands: bool = False, frames: int = 1
 ) -> Attribution | list[Attribution]:  # fmt: skip
@@ -178,9 +178,7 @@ def _over(
         strands = [(text, asked)]
         if both_strands:
             strands.append((reverse_complement(text), asked.mirrored(len(text))))
-        rows += [
-            _Row(of.tokenize(strand, phase), own, phase) for strand, own in strands for phase in range(frames)
-        ]
+        rows += [_Row(of.tokenize(strand, phase), own, phase) for strand, own in strands for phase in range(frames)]
     groups: dict[Any, list[int]] = {}
     for place, row in enumerate(rows):
         same = row.target if isinstance(row.target, Hashable) else id(row.target)
@@ -202,9 +200,7 @@ def _over(
 def _shares(of: Reader, rows: list[_Row], ids: np.ndarray, slopes: torch.Tensor) -> list[np.ndarray]:
     """Parts of the tokens of each row by gradient."""
     table = of.table.detach()
-    return [
-        by_gradient(row.tokens, own, slope, table) for row, own, slope in zip(rows, ids, slopes, strict=True)
-    ]
+    return [by_gradient(row.tokens, own, slope, table) for row, own, slope in zip(rows, ids, slopes, strict=True)]
 
 
 def _integrals(

@@ -99,9 +99,7 @@ class Reader:
             values[together] = self.ask(ids, target, tokenised[together[0]])
         return values
 
-    def ask(
-        self, ids: np.ndarray, target: Target, tokens: Tokens, vectors: torch.Tensor | None = None
-    ) -> np.ndarray:
+    def ask(self, ids: np.ndarray, target: Target, tokens: Tokens, vectors: torch.Tensor | None = None) -> np.ndarray:
         """The target [sequence] of ids [sequence, piece] of equal tokens, or of `vectors` [sequence, piece, channel] for them."""
         with torch.inference_mode(), self.steady():
             return self._passes(ids, target, tokens, vectors, sloped=False)[0]
@@ -209,9 +207,7 @@ class TokenReader(Reader):
         super().__init__(model, encoder if learner is None else learner, self.layer.weight)
         if learner is not None:
             self.tokenizes, self.gives = learner.model, "scores"
-        self.embeddings: Any = next(
-            (part for part in parts.values() if type(part).__name__ == "EsmEmbeddings"), None
-        )
+        self.embeddings: Any = next((part for part in parts.values() if type(part).__name__ == "EsmEmbeddings"), None)
 
     @property
     def name(self) -> str:

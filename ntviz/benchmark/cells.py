@@ -213,9 +213,7 @@ def _chance(task: Task, pooled: Examples, split: _Split) -> np.ndarray:
     return np.broadcast_to(share, (len(split[1]), *bases, n_classes))
 
 
-def _trained(
-    task: Task, how: How, model: Any, pooled: Examples, split: _Split
-) -> tuple[np.ndarray, dict[str, Any]]:
+def _trained(task: Task, how: How, model: Any, pooled: Examples, split: _Split) -> tuple[np.ndarray, dict[str, Any]]:
     """Predictions of a fine-tuned model or a network for the examples held out, and cells of the row.
 
     A tenth of the groups of what is learned from is set aside to choose the best state.
@@ -239,9 +237,7 @@ def _trained(
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(how.seed)
-            made = finetuning.network(
-                how.method.name, outputs=len(task.classes), per_base=task.kind == "per_base"
-            )
+            made = finetuning.network(how.method.name, outputs=len(task.classes), per_base=task.kind == "per_base")
         tuned = finetuning.train_network(made, *given, **about)
     steps = f"step {tuned.best_step:,} of {tuned.recipe.steps:,}"
     row = {"trainable": tuned.trainable, "chosen": f"{steps} by {tuned.chosen_by}, ended by {tuned.stopped}"}
@@ -259,9 +255,7 @@ def _scored(task: Task, how: How, cell: Cell) -> tuple[dict[str, Any], np.ndarra
     if why := undefined(task.kind, cell.labels, cell.predicted, task.classes):
         note = f"{task.metric} is not defined: {why}"
     elif lost:
-        note = (
-            f"{task.metric} is not defined in {lost:,} of {len(draws):,} draws, which the interval leaves out"
-        )
+        note = f"{task.metric} is not defined in {lost:,} of {len(draws):,} draws, which the interval leaves out"
     sizes = {
         "groups": len(np.unique(cell.groups)),
         "n_train": min(len(task.train), settings.train_cap or len(task.train)),

@@ -114,9 +114,7 @@ def _linted(task: Task) -> list[_Row]:
     try:
         from seqleak.audit import load_task, run_audit, thresholds
     except ImportError as error:
-        raise ImportError(
-            "Checking a task needs seqleak. Install it: pip install 'ntviz[benchmark]'."
-        ) from error
+        raise ImportError("Checking a task needs seqleak. Install it: pip install 'ntviz[benchmark]'.") from error
     limits = thresholds.load()
     limits["overlap.exact"].update(warn=_ANY, fail=_ANY, min_items=0)
     limits["overlap.near"].update(warn=_ANY, near=NEAR[0])
@@ -177,9 +175,7 @@ def _told_apart(task: Task) -> list[_Row]:
 
     texts = [text for examples in task.parts.values() for text in examples.sequences]
     labels = np.concatenate([examples.labels for examples in task.parts.values()])
-    by_feature = {
-        feature: separation(task.kind, labels, values) for feature, values in features(texts).items()
-    }
+    by_feature = {feature: separation(task.kind, labels, values) for feature, values in features(texts).items()}
     feature = max(by_feature, key=lambda feature: np.nan_to_num(by_feature[feature]))
     value = by_feature[feature]
     status = "unknown"

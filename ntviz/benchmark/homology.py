@@ -36,9 +36,7 @@ def canonical_kmers(sequence: str, k: int = K) -> np.ndarray:
     return np.unique(np.minimum(kmers @ powers[::-1], (np.uint64(3) - kmers) @ powers))
 
 
-def shared(
-    first: Sequence[str], second: Sequence[str], k: int = K
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shared(first: Sequence[str], second: Sequence[str], k: int = K) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of sequences that share k-mers: index in `first`, index in `second`, and the share, three arrays [pair].
 
     The share is that of the sequence with fewer distinct k-mers, so that a piece of a longer one counts in full. Pairs
@@ -47,9 +45,7 @@ def shared(
     from scipy.sparse import csr_array
 
     sides = [[canonical_kmers(text, k) for text in listed(part)] for part in (first, second)]
-    known, column = np.unique(
-        np.concatenate([np.zeros(0, np.uint64), *sides[0], *sides[1]]), return_inverse=True
-    )
+    known, column = np.unique(np.concatenate([np.zeros(0, np.uint64), *sides[0], *sides[1]]), return_inverse=True)
     ends = np.cumsum([0, *(len(kmers) for side in sides for kmers in side)])
     # 32 bits, since two sequences share more than 255 k-mers.
     held = csr_array((np.ones(len(column), np.int32), column, ends), shape=(len(ends) - 1, len(known)))

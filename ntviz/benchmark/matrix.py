@@ -72,9 +72,7 @@ def find_task(name: str) -> Task:
 def expand(names: Sequence[str] | str) -> list[str]:
     """The names with "chr20" replaced by all tasks of chromosome 20 that have one label a sequence, each once."""
     usual = [name for name in chr20.NAMES if "per_base" not in name]
-    return list(
-        dict.fromkeys(each for name in _several(names) for each in (usual if name == GROUP else [name]))
-    )
+    return list(dict.fromkeys(each for name in _several(names) for each in (usual if name == GROUP else [name])))
 
 
 def _several(given: Any) -> list[Any]:
@@ -310,12 +308,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> pd.DataFrame:
     values = twins.set_index(["task", "twin_of", "method", "seed"])["value"].to_dict()
     table["twin"] = [values.get(key, np.nan) for key in table[by].itertuples(index=False, name=None)]
     asks = [name for name, method in METHODS.items() if method.needs_model]
-    lacks = (
-        (table["status"] == "ok")
-        & (table["twin_of"] == "")
-        & table["method"].isin(asks)
-        & table["twin"].isna()
-    )
+    lacks = (table["status"] == "ok") & (table["twin_of"] == "") & table["method"].isin(asks) & table["twin"].isna()
     others = table.loc[lacks, "missing_controls"]
     table.loc[lacks, "missing_controls"] = ("random twin, " + others).str.removesuffix(", ")
     with storage.atomic_write(path) as handle:

@@ -30,9 +30,7 @@ class Method:
 
     name: str  # as it is typed
     label: str  # as it is shown
-    family: (
-        str  # "probe" (fitted to vectors), "tuned" (a model trained on), "network" (from nothing) or "chance"
-    )
+    family: str  # "probe" (fitted to vectors), "tuned" (a model trained on), "network" (from nothing) or "chance"
     needs_model: bool  # asked of each model, or once for a task
     kinds: tuple[str, ...]  # of tasks that it can do
 
@@ -61,9 +59,7 @@ METHODS = {
 def method(name: str) -> Method:
     """The method of that name; ValueError with the nearest names where there is none."""
     if name not in METHODS:
-        raise ValueError(
-            f"A method must be one of {', '.join(METHODS)}; received {name!r}.{suggestion(name, METHODS)}"
-        )
+        raise ValueError(f"A method must be one of {', '.join(METHODS)}; received {name!r}.{suggestion(name, METHODS)}")
     return METHODS[name]
 
 

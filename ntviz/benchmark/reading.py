@@ -92,9 +92,7 @@ def read(
     """
     path = Path(path)
     if not path.exists():
-        raise FileNotFoundError(
-            f"The examples must be in a file or folder; there is none at {path}. Check the path."
-        )
+        raise FileNotFoundError(f"The examples must be in a file or folder; there is none at {path}. Check the path.")
     files, notes = _files_of(path, task)
     rows: dict[str, list[Row]] = {part: [] for part in PARTS}
     for part, file in files:
@@ -109,9 +107,7 @@ def read(
     rows = {part: [row for row in many if _usable(row, part, known, changes)] for part, many in rows.items()}
     # Published validation parts are for choosing: they are learned from here, where choosing is done inside.
     if choosing := rows.pop("validation"):
-        notes.append(
-            f"{len(choosing):,} examples of the part validation are learned from: choosing is done inside."
-        )
+        notes.append(f"{len(choosing):,} examples of the part validation are learned from: choosing is done inside.")
         rows["train"] += choosing
     if not rows["train"]:
         counted = " ".join(notes + _counted(changes))
@@ -144,9 +140,7 @@ def read(
         if odd:
             notes.append(f"{odd:,} sequences are not {spec.length:,} bp long, as {spec.name} should be.")
     name = spec.name if spec is not None else task or path.name.partition(".")[0]
-    return Task(
-        name, kind, classes, parts["train"], parts.get("test"), notes=tuple(notes), facts=facts, **about
-    )
+    return Task(name, kind, classes, parts["train"], parts.get("test"), notes=tuple(notes), facts=facts, **about)
 
 
 # Files and their parts ------------------------------------------------------------------------------------------------
@@ -194,9 +188,7 @@ def _files_of(path: Path, task: str | None) -> tuple[list[tuple[str, Path]], lis
     if not files:
         children = sorted(path.iterdir())
         folders = [
-            child.name
-            for child in children
-            if child.is_dir() and any(part == "train" for part, _ in _parts_in(child))
+            child.name for child in children if child.is_dir() and any(part == "train" for part, _ in _parts_in(child))
         ]
         if task is not None and task in folders:
             return _files_of(path / task, None)
@@ -213,9 +205,7 @@ def _files_of(path: Path, task: str | None) -> tuple[list[tuple[str, Path]], lis
                 f"{', '.join(silent)}. Rename them."
             )
     read = {file for _, file in files}
-    notes = [
-        f"{file.name} was not read: its name is none of a part." for _, file in by_part if file not in read
-    ]
+    notes = [f"{file.name} was not read: its name is none of a part." for _, file in by_part if file not in read]
     for part in PARTS:
         if parts.count(part) > 1:
             together = " and ".join(file.name for other, file in files if other == part)
@@ -265,13 +255,11 @@ def fasta_rows(file: Path) -> Iterator[Row]:
                 yield row
             header = line[1:].strip()
             identity, _, label = header.rpartition("|")
-            row = Row(identity or header, "", label.strip() if identity else "", "", f"{file.name}, line {number}")  # fmt: skip
+            row = Row(identity or header, "", label.strip() if identity else "", "", f"{file.name}, line {number}")
         elif row is not None:
             row.sequence += line.strip()
     if row is None:
-        raise ValueError(
-            f"{file} must be a FASTA with headers such as >name|label; it has no line that begins with >."
-        )
+        raise ValueError(f"{file} must be a FASTA with headers such as >name|label; it has no line that begins with >.")
     yield row
 
 
@@ -285,15 +273,11 @@ def _frame(file: Path) -> pd.DataFrame:
             header = next((line for _, line in lines_of(file)), "")
             # Spreadsheets of many countries write semicolons, and some programs tabs, into a .csv.
             separator = max("\t,;" if _suffix(file) == ".tsv" else ",\t;", key=header.count)
-            table = pd.read_csv(
-                file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding_of(file)
-            )
+            table = pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, encoding=encoding_of(file))
     except MemoryError:
         raise
     except Exception as error:
-        raise ValueError(
-            f"{file} must be a table; reading it failed: {str(error).splitlines()[0]}."
-        ) from error
+        raise ValueError(f"{file} must be a table; reading it failed: {str(error).splitlines()[0]}.") from error
     table.columns = [str(column).strip().lower() for column in table.columns]
     return table
 
@@ -328,9 +312,7 @@ def _table(file: Path, task: str | None) -> Iterator[Row]:
 
 def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:
     if reference is None:
-        raise ValueError(
-            f"{file.name} gives places; their bases need a reference. Pass reference=Reference(fasta)."
-        )
+        raise ValueError(f"{file.name} gives places; their bases need a reference. Pass reference=Reference(fasta).")
     for number, line in lines_of(file):
         if not line.strip() or line.startswith(("#", "track", "browser")):
             continue
@@ -353,10 +335,7 @@ def _bed(file: Path, reference: Reference | None) -> Iterator[Row]:
 
 def _counted(changes: _Changes) -> list[str]:
     first = dict(reversed(changes))
-    return [
-        f"{n:,} {what}, the first at {first[what]}."
-        for what, n in Counter(what for what, _ in changes).items()
-    ]
+    return [f"{n:,} {what}, the first at {first[what]}." for what, n in Counter(what for what, _ in changes).items()]
 
 
 def _usable(row: Row, part: str, known: Sequence[str], changes: _Changes) -> bool:

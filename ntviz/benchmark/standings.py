@@ -79,9 +79,7 @@ def leaderboard(out: str | os.PathLike[str]) -> Leaderboard:
     return Leaderboard(tasks, _means(tasks, draws, ["category"]), _overall(tasks, draws), failed)
 
 
-def comparisons(
-    out: str | os.PathLike[str], *, against: str | None = None, draws: int = 2_000
-) -> pd.DataFrame:
+def comparisons(out: str | os.PathLike[str], *, against: str | None = None, draws: int = 2_000) -> pd.DataFrame:
     """Paired tests between entries on each task, with Benjamini and Hochberg's correction over all of them.
 
     Columns [task, first, second, difference, low, high, p, groups, note, q]; difference is first less second in the task's first
@@ -170,9 +168,7 @@ def _overall(tasks: pd.DataFrame, draws: dict) -> pd.DataFrame:
     rank = among.groupby("task")["value"].rank(ascending=False).groupby(among["entry"]).mean()
     unknown = tasks[tasks["value"].isna()]
     notes = (unknown["task"] + ": " + unknown["note"]).groupby(unknown["entry"]).agg("; ".join)
-    table = table.assign(
-        rank=table["entry"].map(rank), of=of, note=[notes.get(name, "") for name in table["entry"]]
-    )
+    table = table.assign(rank=table["entry"].map(rank), of=of, note=[notes.get(name, "") for name in table["entry"]])
     table.loc[table["tasks"] < of, ["value", "low", "high"]] = np.nan
     order = ["entry", "value", "low", "high", "rank", "tasks", "of", "note"]
     return table[order].sort_values("value", ascending=False, na_position="last", ignore_index=True)

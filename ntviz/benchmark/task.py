@@ -68,9 +68,7 @@ class Task:
     classes: tuple[str, ...]  # names of the classes, tracks or targets, in the order of the labels
     train: Examples
     test: Examples | None  # None where no split is given: then folds by group are used
-    category: str = (
-        "other"  # for averages: "splicing", "promoters", "enhancers", "chromatin", "coding", "other"
-    )
+    category: str = "other"  # for averages: "splicing", "promoters", "enhancers", "chromatin", "coding", "other"
     source: str = "not stated"  # where the examples come from, with the licence where one is known
     split: str = "not stated"  # how train and test were separated
     notes: tuple[str, ...] = ()  # what was changed or left out while reading, in words

@@ -115,9 +115,7 @@ def _activities(table: Path) -> np.ndarray:
 # DeepSEA --------------------------------------------------------------------------------------------------------------
 
 
-def read_deepsea(
-    folder: str | os.PathLike[str], *, n_train: int | None = None, n_test: int | None = None
-) -> Task:
+def read_deepsea(folder: str | os.PathLike[str], *, n_train: int | None = None, n_test: int | None = None) -> Task:
     """Whether each of 919 tracks has a peak in the middle 200 bp of 1,000, from a folder with train.mat, valid.mat and test.mat.
 
     Without train.mat the validation file is learned from, which has 8,000; with both, both are. `n_train` and `n_test` sequences of each
@@ -133,14 +131,10 @@ def read_deepsea(
             f"{', '.join(path.name for path in paths.values()) or 'none of them'}. Unpack the published archive there."
         )
     notes: list[str] = []
-    read = {
-        part: _read(path, part, n_test if part == "test" else n_train, notes) for part, path in paths.items()
-    }
+    read = {part: _read(path, part, n_test if part == "test" else n_train, notes) for part, path in paths.items()}
     counts = sorted({columns[2].shape[1] for columns in read.values()})
     if len(counts) > 1:
-        raise ValueError(
-            f"All files of {folder} must have the same tracks; received {' and '.join(map(str, counts))}."
-        )
+        raise ValueError(f"All files of {folder} must have the same tracks; received {' and '.join(map(str, counts))}.")
     outputs = registry.find("deepsea", "other").outputs
     if counts[0] != outputs:
         notes.append(f"There are {counts[0]} tracks; {outputs} were expected.")
@@ -182,9 +176,7 @@ def _read(path: Path, part: str, n: int | None, notes: list[str]) -> tuple[np.nd
             f"{path.name} does not hold each sequence on both strands, a half each ({mirrored:,} of {len(pairs):,} pairs): each stands "
             "for itself."
         )
-    ids, groups = (
-        np.array([f"{part}_{row}" for row in of]) for of in (rows, rows % half if paired else rows)
-    )
+    ids, groups = (np.array([f"{part}_{row}" for row in of]) for of in (rows, rows % half if paired else rows))
     return ids, texts, np.ascontiguousarray(tracks), groups
 
 
@@ -266,9 +258,7 @@ def read_spliceai(
         raise ValueError(f"length must be at least one base; got {length}. The published windows have 5,000.")
     path = Path(table)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"The transcripts must be in a file; there is none at {path}. Check the path."
-        )
+        raise FileNotFoundError(f"The transcripts must be in a file; there is none at {path}. Check the path.")
     known = {canonical_contig(name): name for name in reference.contigs}
     held = {canonical_contig(name) for name in test_contigs}
     rows: dict[str, list[tuple]] = {"train": [], "test": []}
@@ -294,14 +284,11 @@ def read_spliceai(
             + ". Check that the reference is its assembly."
         )
     notes = [
-        f"{len(names):,} transcripts {reason} were left out, the first is {names[0]}."
-        for reason, names in left.items()
+        f"{len(names):,} transcripts {reason} were left out, the first is {names[0]}." for reason, names in left.items()
     ]
     if not rows["test"]:
         notes.append("There is no test part: folds by gene are used.")
-    parts = {
-        part: Examples(*map(list, zip(*windows, strict=True))) for part, windows in rows.items() if windows
-    }
+    parts = {part: Examples(*map(list, zip(*windows, strict=True))) for part, windows in rows.items() if windows}
     return _task("spliceai", parts, notes, [path])
 
 

@@ -55,9 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(
-    help="Models: list them, verify a checkpoint directory.", invoke_without_command=True
-)
+models_app = typer.Typer(help="Models: list them, verify a checkpoint directory.", invoke_without_command=True)
 data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", invoke_without_command=True)
 kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
@@ -218,14 +216,8 @@ def models(context: typer.Context) -> None:
         size = f"{spec.parameters / 1e6:,.{0 if spec.parameters >= 1e7 else 1}f} M" if spec.parameters else ""
         shape = (size, spec.layers, spec.heads, f"{spec.max_bp:,}")
         rows.append((spec.name, _model_place(spec), *shape, spec.licence))
-    say(
-        aligned(
-            rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")
-        )
-    )
-    say(
-        "\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load."
-    )
+    say(aligned(rows, ("name", "where", "parameters", "layers", "heads", "longest (bp)", "licence of the weights")))
+    say("\nAny checkpoint directory works, too: models.load(PATH). What is not here is downloaded at the first load.")
 
 
 def _model_place(spec: Any) -> str:
@@ -235,9 +227,7 @@ def _model_place(spec: Any) -> str:
         return "bundle" if (data_dir() / spec.repository / "config.json").is_file() else "missing"
     from huggingface_hub import try_to_load_from_cache
 
-    return (
-        "cache" if isinstance(try_to_load_from_cache(spec.repository, "config.json"), str) else "to download"
-    )
+    return "cache" if isinstance(try_to_load_from_cache(spec.repository, "config.json"), str) else "to download"
 
 
 @models_app.command()
@@ -251,9 +241,7 @@ def verify(
     with failing(OSError, ValueError):
         result = package.verify(directory, tolerance=tolerance)
     for output, difference in result.differences.items():
-        say(
-            f"{output:<14} {difference:.2e}  {'ok' if difference <= tolerance else f'more than {tolerance:g}'}"
-        )
+        say(f"{output:<14} {difference:.2e}  {'ok' if difference <= tolerance else f'more than {tolerance:g}'}")
     if not result.ok:
         note(f"ntviz: {directory} does not give the expected numbers within {tolerance:g}")
         raise typer.Exit(FAILED)
@@ -300,7 +288,7 @@ def install(
     user: Annotated[bool, Option("--user", help="For this user, where each of their servers finds it.")] = False,
     sys_prefix: Annotated[bool, Option("--sys-prefix", help="Into this environment (the default).")] = False,
     prefix: Annotated[Path | None, Option(help="Into another prefix, such as a server's environment.")] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Register the kernels ntviz and ntviz-gpu with this Python's absolute path, so that any server can start them."""
     from ntviz.runs import kernel
 

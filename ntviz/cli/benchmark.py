@@ -39,10 +39,7 @@ def run(context: typer.Context, asked: Matrix) -> None:
         settings = benchmark.Settings(
             layers=tuple(map(int, sharded.split(asked.layers))) or None,
             n_folds=asked.folds,
-            **{
-                name: getattr(asked, name)
-                for name in ("pooling", "refold", "permutations", "steps", "train_cap")
-            },
+            **{name: getattr(asked, name) for name in ("pooling", "refold", "permutations", "steps", "train_cap")},
         )
         usual = [*(["logistic"] if names else []), "kmer", "gc", "majority"]
         table = benchmark.run(
@@ -86,7 +83,7 @@ def tasks() -> None:
 @benchmark_app.command()
 def check(
     task: Annotated[str, Argument(help="A name of `ntviz benchmark tasks`, or a file or folder of examples.")],
-) -> None:  # fmt: skip
+) -> None:
     """Check a task: counts, balance, duplicates on both strands, copies across the split, shortcuts, constructed negatives.
 
     Exit code: 0 nothing failed, 1 a check failed, 2 there is no such task.

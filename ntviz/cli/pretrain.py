@@ -83,9 +83,7 @@ def _read(path: Path) -> dict[str, Any]:
     for name, known in _KNOWN.items():
         table = asked.get(name, {}) if name else asked
         if not isinstance(table, Mapping):
-            raise ValueError(
-                f"{name} of {path} must be a table; got {table!r}. Write [{name}] above its lines"
-            )
+            raise ValueError(f"{name} of {path} must be a table; got {table!r}. Write [{name}] above its lines")
         _known(table, known, f"[{name}]" if name else "the top")
     if "corpus" not in asked:
         raise ValueError(f"{path} must say what to read in [corpus]; it has no such table. Add it")

@@ -45,9 +45,7 @@ def shard_of(text: str) -> tuple[int, int]:
     """The numbers of a shard written i/n, counted from 1."""
     first, slash, of = text.partition("/")
     if not (slash and first.isdecimal() and of.isdecimal() and 1 <= int(first) <= int(of)):
-        raise ValueError(
-            f"--shard must be i/n with i from 1 to n, but {text!r} came. Write 1/4 to 4/4 for four jobs"
-        )
+        raise ValueError(f"--shard must be i/n with i from 1 to n, but {text!r} came. Write 1/4 to 4/4 for four jobs")
     return int(first), int(of)
 
 

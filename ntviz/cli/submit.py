@@ -63,9 +63,7 @@ def submit(
     if code == INTERRUPTED:
         note("ntviz: interrupted; what was finished is kept, and the same command goes on from there")
     elif failed:
-        note(
-            f"ntviz: {len(failed)} jobs failed; mend what is said above, and the same command runs these alone"
-        )
+        note(f"ntviz: {len(failed)} jobs failed; mend what is said above, and the same command runs these alone")
     elif code == FAILED:
         note("ntviz: Snakemake ended without a job that failed; its reason is above")
     if code:

@@ -64,9 +64,7 @@ def _external(name: str, entry: dict[str, Any]) -> External:
     if repository := entry.get("repository"):
         revision = entry["revision"]
         folder = f"https://huggingface.co/datasets/{repository}/resolve/{revision}"
-        paths = [
-            f"{task}/{split}.{entry['suffix']}" for task in entry["tasks"] for split in ("train", "test")
-        ]
+        paths = [f"{task}/{split}.{entry['suffix']}" for task in entry["tasks"] for split in ("train", "test")]
         files = tuple(File(path, f"{folder}/{path}") for path in paths)
         return External(name, revision[:12], what, licence, files, repository, revision)
     files = []

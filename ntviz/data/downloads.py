@@ -70,9 +70,7 @@ def complete(entry: External, folder: Path) -> bool:
 def fetch_entry(entry: External, folder: Path, how: How) -> None:
     """Fetch the files of an entry that are not in the folder, and check those that are."""
     if how.attempts < 1:
-        raise ValueError(
-            f"attempts must be at least 1; received {how.attempts}. Leave it out for the default."
-        )
+        raise ValueError(f"attempts must be at least 1; received {how.attempts}. Leave it out for the default.")
     for file in entry.files:
         if urlsplit(file.url).scheme not in ("http", "https"):
             raise ValueError(
@@ -121,9 +119,7 @@ def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: b
                 time.sleep(how.wait * 2 ** (attempt - 1))
             try:
                 with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
-                    made = Path(
-                        pooch.retrieve(file.url, known, target.name, folder, downloader=cast(Any, bring))
-                    )
+                    made = Path(pooch.retrieve(file.url, known, target.name, folder, downloader=cast(Any, bring)))
                     # The record goes first: a file without one could not be told from one that somebody put there.
                     _write_record(file, target, made, source)
                     os.replace(made, target)
@@ -251,9 +247,7 @@ def _from_hub(entry: External, file: File, output: Path) -> None:
         if response is not None:
             _refused(file, response.status_code, response.reason_phrase, error)
         offline = isinstance(cause, OfflineModeIsEnabled)
-        what = (
-            "HF_HUB_OFFLINE must not be set" if offline else "huggingface.co must be reachable, and it is not"
-        )
+        what = "HF_HUB_OFFLINE must not be set" if offline else "huggingface.co must be reachable, and it is not"
         raise _offline(file, f"{what} ({cause})") from error
 
 
@@ -294,9 +288,7 @@ def _wrong_kind(file: File, path: Path, *, stated: bool) -> str | None:
                 while handle.read(_CHUNK):
                     pass
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            return (
-                f"it must be a whole gzip file, and reading it ended with '{error}'; it begins {head[:20]!r}."
-            )
+            return f"it must be a whole gzip file, and reading it ended with '{error}'; it begins {head[:20]!r}."
     elif file.path.endswith(".parquet"):
         if head[:4] != b"PAR1" or tail != b"PAR1":
             return f"it must be a whole parquet file, and it begins {head[:4]!r} and ends {tail!r}."

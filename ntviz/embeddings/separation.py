@@ -137,9 +137,7 @@ def redrawn(
     return _class_means(values, labels, classes, group, weights)
 
 
-def _class_means(
-    values: np.ndarray, labels: Any, classes: int, group: Any, weights: np.ndarray
-) -> np.ndarray:
+def _class_means(values: np.ndarray, labels: Any, classes: int, group: Any, weights: np.ndarray) -> np.ndarray:
     known = np.isfinite(values)
     cell, cells = group[known] * classes + labels[known], weights.shape[1] * classes
     count = np.bincount(cell, minlength=cells).reshape(-1, classes)

@@ -114,9 +114,7 @@ class Windows:
             "gc_matched": {"width": width, "seed": seed},
         }
         sequences = tuple(self.sequences[row] for row in kept)
-        return Windows(
-            self.table.iloc[kept].reset_index(drop=True), sequences, each, {**self.settings, **matched}
-        )
+        return Windows(self.table.iloc[kept].reset_index(drop=True), sequences, each, {**self.settings, **matched})
 
 
 def _listed(counts: pd.DataFrame, column: str, how: str) -> str:

@@ -48,9 +48,7 @@ def _packages() -> Iterator[Finding]:
     try:
         distribution = metadata.distribution("ntviz")
     except metadata.PackageNotFoundError:
-        yield Finding(
-            "error", "ntviz is imported from a folder, but is not installed here", "pip install -e ."
-        )
+        yield Finding("error", "ntviz is imported from a folder, but is not installed here", "pip install -e .")
         return
     yield Finding("ok", f"ntviz {distribution.version}")
     # Core, which has no extra, goes first.
@@ -86,9 +84,7 @@ def _gpu() -> Finding:
     try:
         answer = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding(
-            "error", f"torch could not be asked about the GPU: {error}", "python -c 'import torch'"
-        )
+        return Finding("error", f"torch could not be asked about the GPU: {error}", "python -c 'import torch'")
     if answer.returncode:
         reason = (answer.stderr.strip().splitlines() or ["no message"])[-1]
         return Finding("error", f"torch cannot be imported: {reason}", _LOCKED)

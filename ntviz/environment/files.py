@@ -107,9 +107,7 @@ def rows_of(path: str | os.PathLike[str], required: Collection[str] = ()) -> lis
                 rows.append((line, cells))
             line = reader.line_num + 1
     except csv.Error as error:
-        raise ValueError(
-            f"row {line}: its cells must be readable, but {error}. Look for a lone quote"
-        ) from error
+        raise ValueError(f"row {line}: its cells must be readable, but {error}. Look for a lone quote") from error
     wide = max((len(cells) for _, cells in rows), default=0)
     whole = [(row, cells + [""] * (wide - len(cells))) for row, cells in rows]
     kept = [column for column in range(wide) if any(cells[column] for _, cells in whole)]

@@ -72,9 +72,7 @@ def device(choice: str = "auto") -> str:
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if kind == "mps" and not torch.backends.mps.is_available():
-        raise ValueError(
-            "device 'mps' needs a Mac with Apple silicon, which is not here. Use 'auto' or 'cpu'"
-        )
+        raise ValueError("device 'mps' needs a Mac with Apple silicon, which is not here. Use 'auto' or 'cpu'")
     if kind == "cuda" and not torch.cuda.is_available():
         built = "torch finds no working GPU and driver" if torch.version.cuda else "this torch is a CPU build"
         raise ValueError(
@@ -82,9 +80,7 @@ def device(choice: str = "auto") -> str:
             f"Use 'auto' or 'cpu', or ask `ntviz doctor` what to install"
         )
     if index and int(index) >= (count := torch.cuda.device_count()):
-        raise ValueError(
-            f"device {choice!r} must be one of the {count} GPUs here. Use cuda:0 to cuda:{count - 1}"
-        )
+        raise ValueError(f"device {choice!r} must be one of the {count} GPUs here. Use cuda:0 to cuda:{count - 1}")
     return choice
 
 

@@ -123,9 +123,7 @@ class Progress(Generic[Item]):
         if not self.total:
             return f"{self._count()} so far{self._rate(seconds)}"
         left = seconds / self.done * (self.total - self.done) if self.done else 0.0
-        return (
-            f"{100 * self.done / self.total:3.0f} % ({self.done:,} of {self.total:,}), {duration(left)} left"
-        )
+        return f"{100 * self.done / self.total:3.0f} % ({self.done:,} of {self.total:,}), {duration(left)} left"
 
     def _count(self) -> str:
         return f"{self.done:,} {self.unit}".rstrip()

@@ -33,7 +33,7 @@ TABLE, MOST, ELEMENTS, LETTERS = 500, 256, 10, 64
 """At most: pairs of a table, cells along a side of the map, elements drawn, tokens along a side whose bases the hover tells."""
 MAP, LANE, GAP, LEFT, RIGHT = 460, 17, 12, (0.0, 0.6), (0.73, 1.0)
 """Pixels of a side of the map, of an element, and between rows; of the figure's width, the map with its tracks, and the heads."""
-KINDS = ("promoter", "exon", "CDS", "enhancer", "CTCF_binding_site", "open_chromatin", "TF_binding_site", "cpg_island")  # fmt: skip
+KINDS = ("promoter", "exon", "CDS", "enhancer", "CTCF_binding_site", "open_chromatin", "TF_binding_site", "cpg_island")
 """Elements of an annotation that become tracks, where it has them."""
 SHUFFLES = 4
 """Dinucleotide-shuffled sequences that heads are compared with."""
@@ -405,12 +405,12 @@ def _draw(explorer: Any, home: Sequence[tuple[int, int]]) -> go.Figure:
     ends = np.cumsum([0, *(height + GAP for height in heights)]) / total
     rows = [{"domain": [max(0.0, 1 - low + GAP / total), 1 - high], "anchor": "x", "fixedrange": True, "ticks": "", "showline": False}
             for high, low in pairwise(ends)]  # fmt: skip
-    fig = go.Figure(layout={"yaxis": {**rows[0], "showticklabels": False}, "yaxis2": rows[1], "yaxis3": rows[2]})  # fmt: skip
+    fig = go.Figure(layout={"yaxis": {**rows[0], "showticklabels": False}, "yaxis2": rows[1], "yaxis3": rows[2]})
     genes.draw(Panel(fig, 1, view))
     for lane, name in enumerate(names):
         spans = look.stretches(name).tolist()
         texts = [f"{name} {span(*pair)}" for pair in spans]
-        Panel(fig, 2, view).add(boxes(spans, texts, middle=lane, half=0.3, colour=c.accent, name=escaped(name)))  # fmt: skip
+        Panel(fig, 2, view).add(boxes(spans, texts, middle=lane, half=0.3, colour=c.accent, name=escaped(name)))
     Panel(fig, 3, view).add(_map(explorer, cells, 1 - float(ends[2])))
     down, across = ([edge + 0.5 for edge in _span(look, part)][:: -1 if view.reverse else 1] for part in home)
     label = escaped(f"{explorer.sources.reference.assembly or ''} {browser_contig(look.interval.chrom)}")
@@ -507,7 +507,7 @@ def _alt(explorer: Any, cells: np.ndarray) -> str:
     strongest = explorer._strongest(*np.unravel_index(int(np.abs(cells).argmax()), cells.shape))
     special = f"{number(100 * float(look.scores['attention to special tokens'][0][at]))}%"
     here, apart = (number(float(part[at])) for part in look.contrast)
-    most = f" Of {look.contrast[0].size} heads this one stands out most from its control." if at == look.telling else ""  # fmt: skip
+    most = f" Of {look.contrast[0].size} heads this one stands out most from its control." if at == look.telling else ""
     return (f"{explorer._title}. {where}, {size}. Strongest: {strongest}; {special} of all goes to special "
             f"tokens. The entropies of its queries differ from those in {SHUFFLES} dinucleotide-shuffled sequences by "
             f"{here} (Kolmogorov–Smirnov distance, 0 to 1), and shuffled sequences from each other by {apart}.{most} {look.note}")  # fmt: skip

@@ -247,7 +247,7 @@ class Matches:
         return made
 
 
-def file_components(beds: Beds, bedgraphs: Signals, taken: Collection[str]) -> tuple[list[Component], list[Component]]:  # fmt: skip
+def file_components(beds: Beds, bedgraphs: Signals, taken: Collection[str]) -> tuple[list[Component], list[Component]]:
     """Components of a user's elements, and of numbers a base; in a mapping they have the names given, else those of the files."""
     regions = {plain(name): one for name, one in named(beds, taken=taken).items()}
     numbers = dict(bedgraphs) if isinstance(bedgraphs, Mapping) else {}

@@ -27,8 +27,8 @@ from ntviz.explore.locus_component import (
     file_components,
     named_one,
     words_track,
-)  # fmt: skip
-from ntviz.explore.locus_modelled import (  # fmt: skip
+)
+from ntviz.explore.locus_modelled import (
     Attributed,
     Expected,
     Hiding,
@@ -325,7 +325,7 @@ class LocusExplorer(Explorer):
         names = [
             repr(one.name) if type(one).__module__.startswith("ntviz.") else re.sub(r"\W+", "_", one.name).strip("_")
             for one in self.visible()
-        ]  # fmt: skip
+        ]
         model = "None" if self.model is None else f"models.load({self.model.name!r})"
         source = f"Reference({str(self.reference.path)!r})"
         return ("from ntviz import annotation, explore, models\nfrom ntviz.reference import Reference\n\n"

@@ -131,7 +131,7 @@ class Hiding(Windows):
         vocabulary = model.tokenize("A").vocabulary
         if not isinstance(vocabulary, Vocabulary):
             raise ValueError(f"This is for models over k-mers; {model.name} has tokens of many lengths.")
-        contig = (_Shuffled(self.reference, piece, self.window) if shuffled else Contig(self.reference, piece.chrom))  # fmt: skip
+        contig = _Shuffled(self.reference, piece, self.window) if shuffled else Contig(self.reference, piece.chrom)
         reader = Reader(model, 0, _batch_tokens(model))
         probabilities, ratios, shares = found = np.full((3, len(piece), 4), np.nan)
         work: list[tuple[Reading, slice, slice]] = []
@@ -360,4 +360,4 @@ class Splicing:
             per_base(table, [f"{name}{kind}{strand}" for kind in SPLICE_CLASSES], view)
             for name, strand in (("", own), ("", other), ("shuffled_", own))
         )
-        return [plot.splice_track(real, reverse=reverse, control=control, control_label=SHUFFLED, note=self.model.name)]  # fmt: skip
+        return [plot.splice_track(real, reverse=reverse, control=control, control_label=SHUFFLED, note=self.model.name)]

@@ -71,7 +71,7 @@ def first_gene(reference: Reference, annotation: Any) -> str:
         except ValueError:
             continue
         return str(gene)
-    raise ValueError("A view must begin at a gene; the annotation has no gene on a contig of the reference. Pass at=.")  # fmt: skip
+    raise ValueError("A view must begin at a gene; the annotation has no gene on a contig of the reference. Pass at=.")
 
 
 def _is_gene(text: str, annotation: Any) -> bool:
@@ -103,11 +103,11 @@ def _gene(text: str, reference: Reference, annotation: Any, window: int) -> Plac
 
 def _elsewhere(text: str, table: Any) -> str:
     """Where the genes of an annotation lie, or that they have no identifiers of Ensembl, when one of these was asked for."""
-    unnamed = table["gene"][
-        ~table["gene_id"].astype(str).str.match(_ENSEMBL) & (table["gene"] != "")
-    ].unique()
+    unnamed = table["gene"][~table["gene_id"].astype(str).str.match(_ENSEMBL) & (table["gene"] != "")].unique()
     if _ENSEMBL.fullmatch(text) and len(unnamed):
-        return f"{len(unnamed):,} of its genes have names and no Ensembl identifiers: type a name, such as {unnamed[0]}. "
+        return (
+            f"{len(unnamed):,} of its genes have names and no Ensembl identifiers: type a name, such as {unnamed[0]}. "
+        )
     contigs = [browser_contig(str(chrom)) for chrom in table["chrom"].unique()]
     return f"Its genes lie on {contigs[0] if len(contigs) == 1 else f'{len(contigs)} contigs'}. "
 
@@ -147,6 +147,6 @@ def _inside(focus: Interval, position: int, width: int, reference: Reference) ->
     whole = reference.whole(focus.chrom)
     if not whole.overlaps(focus):
         has = f"and {focus.chrom} has {len(whole):,} bp"
-        raise ValueError(f"A place must lie on its contig; received {focus.label()}, {has}. Check the assembly.")  # fmt: skip
+        raise ValueError(f"A place must lie on its contig; received {focus.label()}, {has}. Check the assembly.")
     start = max(0, min(position - width // 2, len(whole) - width))
     return Interval(focus.chrom, start, start + min(width, len(whole)), focus.strand)

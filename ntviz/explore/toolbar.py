@@ -168,7 +168,9 @@ class Explorer:
         """Put words under the live figure; text from people and files is escaped here."""
         if "toolbar" in self.__dict__:
             style = "border-left:4px solid #b34a00;padding-left:8px" if wrong else ""
-            self.toolbar.message.value = f'<div role="status" style="line-height:1.45;max-width:900px;{style}">{html.escape(text)}</div>'
+            self.toolbar.message.value = (
+                f'<div role="status" style="line-height:1.45;max-width:900px;{style}">{html.escape(text)}</div>'
+            )
 
     def _doing(self, act: Callable[[], Any]) -> Any:
         """Do what a person asked for; what goes wrong is said in place, and gives None."""

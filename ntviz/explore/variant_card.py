@@ -292,7 +292,7 @@ class Shift:
     def order(self) -> list[tuple[int, int]]:
         """(layer, head) of all heads, the one that changes most first."""
         moved = self.moved
-        return [divmod(head, moved.shape[1]) for head in np.argsort(-moved, axis=None, kind="stable").tolist()]  # fmt: skip
+        return [divmod(head, moved.shape[1]) for head in np.argsort(-moved, axis=None, kind="stable").tolist()]
 
 
 def shift(model: Any, reference: str, alternative: str, token: int) -> Shift:

@@ -24,7 +24,7 @@ from ntviz.reference import Reference
 from ntviz.storage import atomic_write
 from ntviz.variants import Background, Options, Scorer, SpliceScorer
 
-PARTS = {"around": "Around the variant", "splicing": "Splice sites", "genes": "Genes", "dependencies": "Dependencies"}  # fmt: skip
+PARTS = {"around": "Around the variant", "splicing": "Splice sites", "genes": "Genes", "dependencies": "Dependencies"}
 
 
 def variant(
@@ -59,7 +59,7 @@ def variant(
         The place cannot be found, `around` is outside its limits, or the background was scored in another way.
     """
     if not 10 <= around <= 500:
-        raise ValueError(f"around must be 10 to 500 bp to each side; received {around}. Use variants.saturation.")  # fmt: skip
+        raise ValueError(f"around must be 10 to 500 bp to each side; received {around}. Use variants.saturation.")
     if background is not None:
         background.check(Scorer(model, reference, Options(background.scores, window=window)))
     scorer = Scorer(model, reference, Options(("all",), window=window))
@@ -100,7 +100,7 @@ class VariantExplorer(Explorer):
         stretch = self.card.stretch
         if stretch is None or not stretch.contains(position - 1):
             shown = stretch.label() if stretch else "nothing"
-            raise ValueError(f"A base must be among those shown; received position {position:,}, and {shown} is.")  # fmt: skip
+            raise ValueError(f"A base must be among those shown; received position {position:,}, and {shown} is.")
         ref = self.bench.reference.fetch(f"{stretch.chrom}:{position}").sequence
         self.go(Variant(stretch.chrom, position, ref, base))
 
@@ -165,7 +165,7 @@ class VariantExplorer(Explorer):
         """The part that is shown, and the head."""
         names = [(text, name) for name, text in PARTS.items() if name != "splicing" or self.bench.splicing]
         self._parts = ipywidgets.ToggleButtons(options=names, style={"button_width": "150px"})
-        self._heads = ipywidgets.Dropdown(options=[("", (-1, -1))], description="Head", layout={"width": "330px"})  # fmt: skip
+        self._heads = ipywidgets.Dropdown(options=[("", (-1, -1))], description="Head", layout={"width": "330px"})
         self._parts.observe(lambda _: self.toolbar.syncing or self._doing(self._picked), "value")
         self._heads.observe(lambda _: self.toolbar.syncing or self._doing(lambda: self.choose(*self._heads.value)), "value")  # fmt: skip
         return self._parts, self._heads
@@ -233,7 +233,7 @@ class VariantExplorer(Explorer):
         """The path that the card was written to: .html is the whole card, a page that opens offline; else as `Explorer.save`."""
         if Path(path).suffix.lower() != ".html":
             return super().save(path)
-        title, parts = f"{self.where} by {self.bench.model.name}", [self._drawn(part, complete=True) for part in PARTS]  # fmt: skip
+        title, parts = f"{self.where} by {self.bench.model.name}", [self._drawn(part, complete=True) for part in PARTS]
         with atomic_write(path, "w") as handle:
             handle.write(show.page(*filter(None, parts), title=title, before=self.html()))
         return Path(path)

@@ -52,7 +52,7 @@ def _attention(card: Card, ref: str, alt: str) -> list[plot.Track]:
         )
     )  # fmt: skip
     rank = f"{f'number {place}' if place > 1 else 'most'} of {shift.moved.size} heads (median {np.median(shift.moved):.1%})"
-    note = f"{shift.moved[card.head]:.1%} of its attention goes elsewhere: {rank}; grey, below zero: with {ref}"  # fmt: skip
+    note = f"{shift.moved[card.head]:.1%} of its attention goes elsewhere: {rank}; grey, below zero: with {ref}"
     return [replace(looks, note=note), seen]
 
 
@@ -63,7 +63,7 @@ def splicing(card: Card) -> go.Figure | None:
     if variant is None or card.where is None or not effects:
         return None
     effect, distance = max(effects, key=lambda effect: effect.scores.max()), card.bench.splicing.distance
-    near = Interval(card.where.chrom, variant.start - distance, variant.start + distance + 1, effect.gene.strand)  # fmt: skip
+    near = Interval(card.where.chrom, variant.start - distance, variant.start + distance + 1, effect.gene.strand)
     along = slice(None, None, -1) if near.strand == "-" else slice(None)
     ref, alt = plain(variant.ref, most=12), plain(variant.alt, most=12)
     bases = card.bench.reference.fetch(near).sequence

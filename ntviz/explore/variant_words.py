@@ -29,19 +29,23 @@ _HTML = Environment(autoescape=True, trim_blocks=True).from_string("""\
 <td style="{{ cell }}left">{{ row.unit }}</td><td style="{{ cell }}left">{{ row.direction }}</td></tr>
 {% endfor %}</tbody></table></div>
 <p style="margin:4px 0;font-size:12px">Forward and reverse: the strand; gap: their difference. Far apart, the model is unsure.</p>
-{% endif %}</section>""")  # fmt: skip
+{% endif %}</section>""")
 
 
 def reference_said(card: Card) -> str:
     """Whether REF is what the reference has, or what else the status says."""
     here, file, variant = plain(card.here, most=30), plain(card.bench.reference.path.name), card.variant
     if variant is None:
-        return f"The reference has {here} in the middle of this place. Pick a substitution in the map, or type a variant."
+        return (
+            f"The reference has {here} in the middle of this place. Pick a substitution in the map, or type a variant."
+        )
     said = f"Not scored: {STATUSES[card.status]}." + (f" The reference has {here} here." if here else "")
     if card.scored:
         said = f"The reference has {here} here: REF agrees."
     elif card.status == "ref_mismatch":
-        said = f"REF must be what the reference has; received {plain(variant.ref, most=30)}, and the reference {file} has "
+        said = (
+            f"REF must be what the reference has; received {plain(variant.ref, most=30)}, and the reference {file} has "
+        )
         said += f"{here} at {variant.chrom}:{variant.pos:,}. Check the assembly of both. Nothing was scored."
     elif card.status == "contig_missing":
         said = f"The contig must be in the reference; received {plain(variant.chrom)}, which {file} does not have."
@@ -58,9 +62,9 @@ def _located(card: Card) -> list[str]:
     place = [f"{where.chrom}:{where.start + 1:,}{last} (counted from 1)", card.bench.reference.assembly, kind]
     said = [", ".join(plain(part) for part in place if part)]
     if about:
-        texts = {"protein": ", {}", "codons": " (codon {})", "gene": " in {}", "transcript": ", transcript {}"}  # fmt: skip
+        texts = {"protein": ", {}", "codons": " (codon {})", "gene": " in {}", "transcript": ", transcript {}"}
         parts = "".join(text.format(about[name]) for name, text in texts.items() if name in about)
-        said.append(f"Gravest consequence, by the annotation alone: {element_name(about['consequence'])}{parts}.")  # fmt: skip
+        said.append(f"Gravest consequence, by the annotation alone: {element_name(about['consequence'])}{parts}.")
     names = [element_name(name) for name in card.elements if name not in ("gene", "transcript", "intergenic")]
     held = f"It lies in: {listing(names, most=8)}." if names else "No element of the annotation holds it."
     if beyond := _beyond_transcripts(card):

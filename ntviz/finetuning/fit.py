@@ -67,9 +67,7 @@ Fit = tuple[list[dict[str, float]], int, str]
 """How training went: rows [step, loss, validation_loss, validation], the best step, and why it ended."""
 
 
-def fit(
-    learner: Learner, train: Part, validation: Part, *, kind: str, recipe: Recipe, seed: int, what: str
-) -> Fit:
+def fit(learner: Learner, train: Part, validation: Part, *, kind: str, recipe: Recipe, seed: int, what: str) -> Fit:
     """Trains what is trainable of a learner and leaves it in its best state, in eval mode.
 
     The best is by the task's first metric on the validation part; where that is not defined, by the loss, behind every other: see

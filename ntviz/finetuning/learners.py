@@ -64,9 +64,7 @@ class Head(nn.Module):
         self.outputs, self.widest = outputs, widest
         self.linear = nn.Linear(hidden, outputs * max(1, widest))
 
-    def forward(
-        self, states: torch.Tensor, covering: torch.Tensor, places: torch.Tensor | None
-    ) -> torch.Tensor:
+    def forward(self, states: torch.Tensor, covering: torch.Tensor, places: torch.Tensor | None) -> torch.Tensor:
         """Scores of `states`; `covering` bool [sequence, token]: tokens that cover bases.
 
         `places`, by base: int64 [sequence, base], the token of each base times `widest` plus its place in the token.
@@ -175,9 +173,7 @@ def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn
 def quiet() -> Generator[None]:
     """Without what peft triggers in transformers: it asks for a property by its older name, which still works."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning
-        )
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         yield
 
 

@@ -94,9 +94,7 @@ class Tuned:
         from safetensors.torch import save_file
 
         if not isinstance(self.learner, ModelLearner):
-            raise ValueError(
-                "A tuned model can be saved; this is a network. Keep its learner.network.state_dict()."
-            )
+            raise ValueError("A tuned model can be saved; this is a network. Keep its learner.network.state_dict().")
         names = ("kind", "outputs", "method", "base", "trainable", "best_step", "stopped", "made")
         about = {name: getattr(self, name) for name in names} | {"recipe": asdict(self.recipe)}
         # JSON has no nan: what is not defined is null.
@@ -111,9 +109,7 @@ class Tuned:
             elif self.method == "full":
                 parts[ENCODER] = self.learner.encoder
             for file, part in parts.items():
-                save_file(
-                    {name: value.contiguous() for name, value in part.state_dict().items()}, made / file
-                )
+                save_file({name: value.contiguous() for name, value in part.state_dict().items()}, made / file)
             (made / ABOUT).write_text(json.dumps(about, indent=1, allow_nan=False), encoding="utf-8")
         return Path(folder)
 
@@ -269,9 +265,7 @@ def _trained(
     door.learnable(kind, labels)
     if validation is None:
         aside = _aside(kind, labels, names, outputs, share, seed)
-        train, held = (
-            ([texts[row] for row in np.flatnonzero(part)], labels[part]) for part in (~aside, aside)
-        )
+        train, held = (([texts[row] for row in np.flatnonzero(part)], labels[part]) for part in (~aside, aside))
         door.learnable(kind, train[1])
     else:
         others, what = listed(validation[0]), "Labels of the validation part"
@@ -311,9 +305,7 @@ def _labelled(texts: list[str], labels: np.ndarray) -> tuple[list[str], np.ndarr
     return [texts[row] for row in rows], labels[rows]
 
 
-def _aside(
-    kind: str, labels: np.ndarray, groups: np.ndarray, outputs: int, share: float, seed: int
-) -> np.ndarray:
+def _aside(kind: str, labels: np.ndarray, groups: np.ndarray, outputs: int, share: float, seed: int) -> np.ndarray:
     """Which examples are set aside for validation: whole groups, until their share is reached; bool [example].
 
     First one group with each class, the class in the fewest groups first, up to half of the examples; none that holds the last of a

@@ -90,9 +90,7 @@ class Interval:
                 f"A region must end at or after its start; received {text!r}, which is empty. Write the smaller position first."
             )
         strand = match["strand"] or "."
-        return cls(
-            match["chrom"], first - 1, last, {"1": "+", "+1": "+", "+": "+", ".": "."}.get(strand, "-")
-        )
+        return cls(match["chrom"], first - 1, last, {"1": "+", "+1": "+", "+": "+", ".": "."}.get(strand, "-"))
 
     @classmethod
     def around(cls, chrom: str, position0: int, width: int, strand: str = ".") -> Interval:

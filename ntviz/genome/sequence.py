@@ -96,9 +96,7 @@ def clean(text: str, *, typed: bool) -> Cleaned:
     """
     stripped = _text(text).strip()
     if not stripped:
-        raise ValueError(
-            f"A sequence must hold at least one base; received {text!r}. Paste or read the bases."
-        )
+        raise ValueError(f"A sequence must hold at least one base; received {text!r}. Paste or read the bases.")
     letters = "".join(stripped.split()) if typed else stripped
     # One '?' for each letter outside ASCII, so that positions stay those of the text.
     raw = letters.encode("ascii", "replace")

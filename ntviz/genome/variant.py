@@ -11,9 +11,7 @@ from ntviz.genome.interval import NUMBER, Interval, as_position
 _ALLELE = r"[^\s:_>/-]*|-|<\S+>"
 _VARIANT_FORMS = (
     # chr20:1024:A>C, chr20:1024A>C, chr20:1024-A>C, 20:1024_A/C, and HGVS: chr20:g.1024A>C, chrM:m.1024A>C
-    re.compile(
-        rf"(?P<chrom>\S+):(?:[gm]\.)?(?P<pos>{NUMBER})[:_ -]?(?P<ref>{_ALLELE})[>/](?P<alt>{_ALLELE})"
-    ),
+    re.compile(rf"(?P<chrom>\S+):(?:[gm]\.)?(?P<pos>{NUMBER})[:_ -]?(?P<ref>{_ALLELE})[>/](?P<alt>{_ALLELE})"),
     # 20:1024:A:C, 20-1024-A-C, chr20:1024-A-C, 20_1024_A_C and GTEx's chr20_1024_A_C_b38
     re.compile(
         rf"(?P<chrom>\S+)[:_-](?P<pos>{NUMBER})(?P<sep>[:_-])"
@@ -25,9 +23,7 @@ _VARIANT_FORMS = (
         r"(?:\s+(?P<strand>[+-]1?|1)(?:\s.*)?)?"
     ),
 )
-_ADVICE = (
-    "Write a variant as chr20:1024:A>C, 20-1024-A-C or as the VCF columns CHROM POS ID REF ALT (1-based)."
-)
+_ADVICE = "Write a variant as chr20:1024:A>C, 20-1024-A-C or as the VCF columns CHROM POS ID REF ALT (1-based)."
 _FOREIGN = (
     (r"(?:rs|ss)\d+", "An rsID needs a database to find its position."),
     (
@@ -171,9 +167,7 @@ def _number(text: str) -> int:
 
 def _check_allele(allele: str, what: str) -> str:
     if not isinstance(allele, str):
-        raise TypeError(
-            f"{what} must be text; received {type(allele).__name__} {allele!r}. Write it in quotes."
-        )
+        raise TypeError(f"{what} must be text; received {type(allele).__name__} {allele!r}. Write it in quotes.")
     if allele in ("", "-", "."):
         raise ValueError(f"{what} must hold at least one base; received {allele!r}. {_ANCHOR_ADVICE}")
     upper = allele.upper()

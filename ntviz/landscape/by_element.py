@@ -148,9 +148,7 @@ class Circle:
         self.n = int(self.before[-1])
         start, end = landscape.interval.start, landscape.interval.end
         # Blocks without a known base say nothing.
-        self.edges = np.unique(
-            self.before[np.array([0, *(cut - start for _, cut in cuts(start, end, block))])]
-        )
+        self.edges = np.unique(self.before[np.array([0, *(cut - start for _, cut in cuts(start, end, block))])])
 
     def stretches(self, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Starts and ends of the stretches of a bool [base], without those of unknown bases only."""
@@ -174,9 +172,7 @@ class Circle:
         partial = np.where(begun, sums[self.edges] - sums[starts[last]], 0.0)
         return np.diff(whole[count] + partial)
 
-    def shifted(
-        self, sums: np.ndarray, starts: np.ndarray, ends: np.ndarray, turns: np.ndarray
-    ) -> np.ndarray:
+    def shifted(self, sums: np.ndarray, starts: np.ndarray, ends: np.ndarray, turns: np.ndarray) -> np.ndarray:
         """Sums over the stretches after each shift, [shift]; turns are shares of the circle."""
 
         def before(places: np.ndarray) -> np.ndarray:
@@ -223,9 +219,7 @@ def _indicators(
         return every | {name: [known.indicator(part.interval, name) for part in parts] for name in names}
     for name in elements if kinds is None else kinds:
         if name not in elements:
-            raise ValueError(
-                f"An element must be one of {', '.join(elements)}; received {name!r}. Pass its array too."
-            )
+            raise ValueError(f"An element must be one of {', '.join(elements)}; received {name!r}. Pass its array too.")
         if len(parts) > 1 or np.shape(elements[name]) != (len(parts[0]),):
             raise ValueError(
                 f"An array of an element must cover one landscape, [{len(parts[0]):,}] bases; {name!r} has shape "

@@ -293,9 +293,7 @@ def plan(model: Any, reference: Reference, interval: Interval | str, options: Op
     length, k = check_place(reference, place), _bases_of_a_token(model)
     place = Interval(place.chrom, place.start, place.end)
     if not 1 <= options.frames <= k:
-        raise ValueError(
-            f"frames must lie in 1 to {k}, the bases of a token; received {options.frames}. Use 1 or {k}."
-        )
+        raise ValueError(f"frames must lie in 1 to {k}, the bases of a token; received {options.frames}. Use 1 or {k}.")
     usual = min(model.max_bp, LAPTOP_BP)
     given = usual if options.window is None else options.window
     window = given // k * k
@@ -346,9 +344,7 @@ def _bases_of_a_token(model: Any) -> int:
             f"A landscape needs a model that was trained with a mask; {getattr(model, 'name', model)} has none ({error})."
         ) from error
     if not isinstance(vocabulary, Vocabulary):
-        raise ValueError(
-            f"A landscape needs tokens of one length, k bases each; {model.name} has {vocabulary.name}."
-        )
+        raise ValueError(f"A landscape needs tokens of one length, k bases each; {model.name} has {vocabulary.name}.")
     return vocabulary.k
 
 

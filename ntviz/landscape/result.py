@@ -86,9 +86,7 @@ class Landscape:
     def within(self, interval: Interval) -> Landscape:
         """The part over another interval; a ValueError where it does not lie inside."""
         if not self.interval.contains(interval):
-            raise ValueError(
-                f"A part must lie inside {self.interval.label()}; received {interval.label()}. Narrow it."
-            )
+            raise ValueError(f"A part must lie inside {self.interval.label()}; received {interval.label()}. Narrow it.")
         place = slice(interval.start - self.interval.start, interval.end - self.interval.start)
         return replace(
             self,
@@ -125,9 +123,7 @@ class Landscape:
         check_track(what, size)
         return track_rows(getattr(self, what), self.interval.start, size)
 
-    def bedgraph(
-        self, path: AnyPath, what: str = "probability", *, bin: int = 1, chrom: str | None = None
-    ) -> Path:
+    def bedgraph(self, path: AnyPath, what: str = "probability", *, bin: int = 1, chrom: str | None = None) -> Path:
         """The path of a bedGraph: 0-based half-open, sorted, without overlaps, whole or not at all.
 
         Stretches of one value are one line, and N have none. Values have six significant digits.
@@ -153,9 +149,7 @@ class Landscape:
             handle.write(f"{chrom or self.interval.chrom}\t{self.contig_length}\n")
         return Path(path)
 
-    def bigwig(
-        self, path: AnyPath, what: str = "probability", *, bin: int = 1, chrom: str | None = None
-    ) -> Path:
+    def bigwig(self, path: AnyPath, what: str = "probability", *, bin: int = 1, chrom: str | None = None) -> Path:
         """The path of a bigWig with the rows of `bedgraph`; an ImportError without the extra `bigwig`."""
         rows, name = self._rows(what, bin), chrom or self.interval.chrom
         try:

@@ -75,7 +75,9 @@ def load(
         ", and so is what is derived from them (embeddings, adapters, fine-tuned models)",
     )
     if "-NC" in licence:
-        notice = f"The weights of {model.name} are licensed {licence}: not for commercial use{shared * ('-SA' in licence)}."
+        notice = (
+            f"The weights of {model.name} are licensed {licence}: not for commercial use{shared * ('-SA' in licence)}."
+        )
         warnings.warn(notice, registry.LicenceNotice, stacklevel=2)
     return model
 
@@ -106,9 +108,7 @@ def local(directory: Path) -> Located:
     spec = registry.find("spliceai-10k" if (directory / _KERAS).is_file() else directory.name)
     known = registry.find(str(directory))
     before = f", which comes before the known model {known.name}" if known is not None else ""
-    return Located(
-        directory, spec, "local", spec.name if spec else directory.name, f"folder {directory}{before}"
-    )
+    return Located(directory, spec, "local", spec.name if spec else directory.name, f"folder {directory}{before}")
 
 
 def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -> Located:
@@ -147,9 +147,7 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
     repository = spec.repository if spec is not None else name
     passed_over = f"The folder {path} holds no config.json and was passed over. " if path.is_dir() else ""
     directory = _from_hub(repository, revision, passed_over)
-    return Located(
-        directory, spec, directory.name, spec.name if spec is not None else name.rpartition("/")[2]
-    )
+    return Located(directory, spec, directory.name, spec.name if spec is not None else name.rpartition("/")[2])
 
 
 def _from_hub(repository: str, revision: str | None, passed_over: str) -> Path:
@@ -158,9 +156,7 @@ def _from_hub(repository: str, revision: str | None, passed_over: str) -> Path:
 
     def snapshot(*patterns: str, offline: bool = False) -> Path:
         wanted = [*_WANTED, *patterns]
-        return Path(
-            snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=offline)
-        )
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=wanted, local_files_only=offline))
 
     def weighted(directory: Path) -> bool:
         with suppress(FileNotFoundError):
@@ -255,9 +251,7 @@ def read_tensors(directory: Path) -> dict[str, torch.Tensor]:
         content = _read(path)
         for name, value in content.items() if isinstance(content, dict) else [(None, content)]:
             if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-                raise ValueError(
-                    f"{directory} must map names to tensors; {name!r} is a {type(value).__name__}."
-                )
+                raise ValueError(f"{directory} must map names to tensors; {name!r} is a {type(value).__name__}.")
             parts = [part for part in name.split(".") if part not in _WRAPPERS] or [name]
             plain = ".".join((*parts[:-1], _ENDS.get(parts[-1], parts[-1])))
             if plain in tensors:

@@ -137,9 +137,7 @@ def build(config: dict[str, Any]) -> EsmForMaskedLM:
     return module
 
 
-def assign(
-    module: EsmForMaskedLM, tensors: dict[str, torch.Tensor], *, origin: str = "the checkpoint"
-) -> None:
+def assign(module: EsmForMaskedLM, tensors: dict[str, torch.Tensor], *, origin: str = "the checkpoint") -> None:
     """Puts a checkpoint's tensors, as `named`, into the module: every one, or an error that says which does not fit."""
     own, tied, rope = module.state_dict(), module.config.tie_word_embeddings, module.config.rope_theta
     rotary = sorted(name for name in tensors if _INV_FREQ.fullmatch(name))

@@ -109,9 +109,7 @@ class Model:
                 f"Logits need a vocabulary; {self.name} has none, it {self.without_logits}, or ask for hidden_states."
             )
         if "attentions" in outputs and not self.heads:
-            raise ValueError(
-                f"{self.name} has no attention. Ask for hidden_states, or look at its dependency map."
-            )
+            raise ValueError(f"{self.name} has no attention. Ask for hidden_states, or look at its dependency map.")
         chosen = self._chosen(range(self.layers + 1) if layers is None else layers)
         batch = batch if isinstance(batch, Tokens | np.ndarray) else list(batch)
         ids, mask = self._padded(batch)

@@ -50,9 +50,7 @@ class ModelSpec:
 
 def _v1(name: str, layers: int, hidden: int, ffn: int, parameters: int) -> ModelSpec:
     repository = f"InstaDeepAI/nucleotide-transformer-{name.removeprefix('v1-')}"
-    return ModelSpec(
-        name, repository, layers, 20, hidden, ffn, 1000, "nt-v1", False, True, parameters, CC_BY_NC_SA
-    )
+    return ModelSpec(name, repository, layers, 20, hidden, ffn, 1000, "nt-v1", False, True, parameters, CC_BY_NC_SA)
 
 
 def _v2(name: str, layers: int, hidden: int, parameters: int) -> ModelSpec:

@@ -39,9 +39,7 @@ class Clusters(NamedTuple):
     of_shuffled: int
 
 
-def clusters(
-    values: np.ndarray, *, fewest: int, similarity: float | None, rng: np.random.Generator
-) -> Clusters:
+def clusters(values: np.ndarray, *, fewest: int, similarity: float | None, rng: np.random.Generator) -> Clusters:
     """Clusters of weighted bases [seqlet, position, base], and of the same with positions in random order."""
     reach = values.shape[1] // 4
     mixed = shuffled(values, rng)
@@ -65,9 +63,7 @@ def shuffled(values: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return mixed
 
 
-def _grouped(
-    values: np.ndarray, pairs: np.ndarray, similarity: float, fewest: int, reach: int
-) -> list[Cluster]:
+def _grouped(values: np.ndarray, pairs: np.ndarray, similarity: float, fewest: int, reach: int) -> list[Cluster]:
     """Clusters of the fewest members or more; the clearest come first, so that they draw what is like them."""
     averages = np.zeros((0, *values.shape[1:]))
     for level in np.linspace(1, similarity, _LEVELS + 1)[1:]:
@@ -90,9 +86,7 @@ def _grouped(
     return _distributed(values, averages, similarity, reach, fewest)
 
 
-def _owners(
-    values: np.ndarray, averages: np.ndarray, similarity: float, reach: int
-) -> tuple[np.ndarray, Fits]:
+def _owners(values: np.ndarray, averages: np.ndarray, similarity: float, reach: int) -> tuple[np.ndarray, Fits]:
     """Number of the average that each seqlet resembles most, -1 where none enough, and all fits [seqlet, average]."""
     fit = fits(values, averages, reach=reach)
     if not len(averages):
@@ -100,9 +94,7 @@ def _owners(
     return np.where(fit.similarity.max(axis=1) >= similarity, fit.similarity.argmax(axis=1), -1), fit
 
 
-def _distributed(
-    values: np.ndarray, averages: np.ndarray, similarity: float, reach: int, fewest: int
-) -> list[Cluster]:
+def _distributed(values: np.ndarray, averages: np.ndarray, similarity: float, reach: int, fewest: int) -> list[Cluster]:
     """Clusters after each seqlet has gone to what it is most like, until none moves; too small ones are given up."""
     rounds, last = 0, np.zeros(0, dtype=np.int64)
     while True:
@@ -121,9 +113,7 @@ def _distributed(
             rounds, last = rounds + 1, owner
 
 
-def _settled(
-    values: np.ndarray, axis: np.ndarray, candidates: np.ndarray, similarity: float, reach: int
-) -> Cluster:
+def _settled(values: np.ndarray, axis: np.ndarray, candidates: np.ndarray, similarity: float, reach: int) -> Cluster:
     """Those of the candidates that resemble their own average, started from an axis [position, base]."""
     last = np.zeros(0, dtype=np.int64)
     for _ in range(_ROUNDS):

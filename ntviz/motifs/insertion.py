@@ -117,12 +117,8 @@ def insertion(
     if count > 1:
         low, high = middle(effects[draw_groups(count, bootstrap, rng)].mean(axis=1))
     with_site, with_shuffles = answers[:, :, 0].mean(axis=1), answers[:, :, 1:].mean(axis=(1, 2))
-    table = pd.DataFrame(
-        {"site": pd.Series(sites, dtype=str), "with_site": with_site, "with_shuffles": with_shuffles}
-    )
-    table = table.assign(
-        effect=effects, plus=differences[:, 0], minus=differences[:, 1] if both_strands else np.nan
-    )
+    table = pd.DataFrame({"site": pd.Series(sites, dtype=str), "with_site": with_site, "with_shuffles": with_shuffles})
+    table = table.assign(effect=effects, plus=differences[:, 0], minus=differences[:, 1] if both_strands else np.nan)
     means = float(with_site.mean()), float(with_shuffles.mean())
     return Insertion(float(effects.mean()), low, high, sign_flip(effects, rng), *means, table)
 
@@ -221,9 +217,7 @@ def plant(backgrounds: Sequence[str], motifs: Motif | Iterable[Motif], *, seed: 
 
     chosen = listed(motifs)
     if not chosen or not len(backgrounds):
-        raise ValueError(
-            f"There must be a motif and a background; received {len(chosen)} and {len(backgrounds)}."
-        )
+        raise ValueError(f"There must be a motif and a background; received {len(chosen)} and {len(backgrounds)}.")
     rng = np.random.default_rng(seed)
     sequences, rows = [], []
     for number, background in enumerate(backgrounds):

@@ -44,9 +44,7 @@ class Motif:
             "base probabilities at each position of a motif must sum to one and not be negative", "Divide counts by their sum",
         )  # fmt: skip
         if self.nsites is not None and self.nsites < 1:
-            raise ValueError(
-                f"A motif must be of one site or more; received nsites={self.nsites} for {self.id}."
-            )
+            raise ValueError(f"A motif must be of one site or more; received nsites={self.nsites} for {self.id}.")
         values /= sums[:, None]
         values.flags.writeable = False
         object.__setattr__(self, "probabilities", values)
@@ -189,6 +187,4 @@ def _refuse(wrong: np.ndarray, values: np.ndarray, id: str, rule: str, advice: s
     """A ValueError for the first position that is wrong."""
     if wrong.any():
         at = int(wrong.argmax())
-        raise ValueError(
-            f"The {rule}; received {values[at].tolist()} at position {at + 1} of {id}. {advice}."
-        )
+        raise ValueError(f"The {rule}; received {values[at].tolist()} at position {at + 1} of {id}. {advice}.")

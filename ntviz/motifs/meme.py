@@ -111,9 +111,7 @@ def _meme(source: str, lines: list[str]) -> Motifs:
 
     def error(at: int, what: str) -> ValueError:
         line = lines[at - 1][:80]
-        return ValueError(
-            f"Line {at} of {source} must be MEME format, but {what}: {line!r}. Correct the line."
-        )
+        return ValueError(f"Line {at} of {source} must be MEME format, but {what}: {line!r}. Correct the line.")
 
     def number(text: str, at: int) -> float:
         with suppress(ValueError):
@@ -149,9 +147,7 @@ def _meme(source: str, lines: list[str]) -> Motifs:
                 raise error(last, f"background frequencies must be of {BASES}")
             background = tuple(stated[base] for base in BASES)
         elif line.startswith("MOTIF"):
-            names = line.partition("width =")[0].split()[
-                1:
-            ]  # MEME's own output goes on with width, sites and E-value
+            names = line.partition("width =")[0].split()[1:]  # MEME's own output goes on with width, sites and E-value
             if not names:
                 raise error(at, "a motif must have an identifier")
         elif line.startswith("letter-probability matrix"):
@@ -169,9 +165,7 @@ def _meme(source: str, lines: list[str]) -> Motifs:
             if width is not None and len(rows) != number(width[1], at):
                 raise error(last, f"{names[0]} must have w= {width[1]} rows and has {len(rows)}")
             try:
-                motifs.append(
-                    Motif(names[0], np.array(rows), name=" ".join(names[1:]), nsites=nsites or None)
-                )
+                motifs.append(Motif(names[0], np.array(rows), name=" ".join(names[1:]), nsites=nsites or None))
             except ValueError as wrong:
                 raise ValueError(f"Line {last} of {source}: {wrong}") from None
     if not motifs:
@@ -241,9 +235,7 @@ def _transfac(source: str, lines: Sequence[str]) -> Iterator[_Matrix]:
             names.setdefault(key, " ".join(cells))
         elif key in ("P0", "PO"):
             if [cell.upper() for cell in cells[:4]] != list(BASES):
-                raise ValueError(
-                    f"Line {number} of {source} must name the columns A, C, G, T; received {line[:30]!r}."
-                )
+                raise ValueError(f"Line {number} of {source} must name the columns A, C, G, T; received {line[:30]!r}.")
             matrix = _Matrix(number, [], [])
         elif key.isdigit() and matrix.line:
             matrix.rows.append(cells[:4])
@@ -262,9 +254,7 @@ def _motif(matrix: _Matrix, identifier: str) -> Motif:
         raise ValueError(f"a matrix must be rows of numbers, all of one length; {name} is not.") from None
     if matrix.letters:
         if sorted(matrix.letters) != list(BASES):
-            raise ValueError(
-                f"a matrix must have one row for each of A, C, G, T; {name} has {matrix.letters}."
-            )
+            raise ValueError(f"a matrix must have one row for each of A, C, G, T; {name} has {matrix.letters}.")
         values = values[[matrix.letters.index(base) for base in BASES]].T
     elif values.shape == (4, 4) and len(matrix.names) < 3:
         # Four positions of four bases: each position has the same sites, so its sum tells which way it lies.

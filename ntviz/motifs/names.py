@@ -71,9 +71,7 @@ def families(path: str | Path | None = None) -> dict[str, Family]:
     try:
         lines = path.read_text(encoding=environment.encoding_of(path)).splitlines() or [""]
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"A table of families must be text in UTF-8; {path.name} is not ({error})."
-        ) from error
+        raise ValueError(f"A table of families must be text in UTF-8; {path.name} is not ({error}).") from error
     if tuple(lines[0].split("\t")) != _COLUMNS:
         raise ValueError(
             f"A table of families must begin with the columns {', '.join(_COLUMNS)}; {path.name} begins with {lines[0][:60]!r}."
@@ -180,9 +178,7 @@ def name(
     significant = (e <= q * named.mean()) & named[:, None]
     families = families or {}
     unversioned = {identifier.partition(".")[0]: family for identifier, family in families.items()}
-    kinds = [
-        families.get(motif.id, unversioned.get(motif.id.partition(".")[0], Family("", ""))) for motif in known
-    ]
+    kinds = [families.get(motif.id, unversioned.get(motif.id.partition(".")[0], Family("", ""))) for motif in known]
     row, which = np.repeat(np.arange(len(places)), order.shape[1]), order.ravel()
     lefts = np.array([cores[place][0] for place in places])
     matches = pd.DataFrame(
@@ -214,9 +210,7 @@ def name(
     return Names(_typed(table.join(best[named], on="query")), matches)
 
 
-def _shuffled(
-    columns: list[np.ndarray], known: list[Motif], p: np.ndarray, shuffles: int, seed: int
-) -> np.ndarray:
+def _shuffled(columns: list[np.ndarray], known: list[Motif], p: np.ndarray, shuffles: int, seed: int) -> np.ndarray:
     """Share of each query's shuffles, itself among them, whose nearest motif is as near; nan without shuffles."""
     if not shuffles:
         return np.full(len(columns), np.nan)

@@ -99,9 +99,7 @@ def hits(
     overlap = max((len(motif) for motif in chosen), default=1) - 1
     pieces = []
     for start in range(interval.start, interval.end, _PIECE):
-        bases = reference.fetch(
-            Interval(interval.chrom, start, min(start + _PIECE + overlap, interval.end))
-        ).sequence
+        bases = reference.fetch(Interval(interval.chrom, start, min(start + _PIECE + overlap, interval.end))).sequence
         piece = scan(bases, chosen, p=p, background=background)
         piece[["start", "end"]] += start
         # What begins in the overlap belongs to the next piece.

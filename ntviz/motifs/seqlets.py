@@ -82,7 +82,7 @@ def seqlets(
         (1 <= widths[0] <= widths[1], f"widths must be fewest and most bases, 1 <= fewest <= most; received {widths}."),
         (together >= 1, f"together must be 1 or more; received {together}."),
         (permutations >= 1, f"permutations must be 1 or more; received {permutations}."),
-    ):  # fmt: skip
+    ):
         if not holds:
             raise ValueError(wrong)
     given = values = matched(sequences, contributions)

@@ -46,13 +46,13 @@ def pooled(values: np.ndarray, step: int) -> np.ndarray:
     return values
 
 
-def _picture(codes: np.ndarray, down: np.ndarray, across: np.ndarray, *, small: str = "image-rendering:auto") -> str:  # fmt: skip
+def _picture(codes: np.ndarray, down: np.ndarray, across: np.ndarray, *, small: str = "image-rendering:auto") -> str:
     """An SVG, as browsers blur other images, of uint8 cells [row, column] between rising edges, 0 the ground; `small`: style if narrow."""
     ground, *shades = (list(bytes.fromhex(colour[1:])) for colour in (colours().paper, *colours().magnitudes))
     steps = np.linspace(0, len(shades) - 1, SHADES)
-    table = np.stack([np.interp(steps, range(len(shades)), channel) for channel in np.transpose(shades)], axis=1)  # fmt: skip
+    table = np.stack([np.interp(steps, range(len(shades)), channel) for channel in np.transpose(shades)], axis=1)
     palette = bytes(ground) + table.round().astype(np.uint8).tobytes()
-    runs = [pairwise([0, *(np.flatnonzero(np.diff(edges, 2)) + 1), len(edges) - 1]) for edges in (down, across)]  # fmt: skip
+    runs = [pairwise([0, *(np.flatnonzero(np.diff(edges, 2)) + 1), len(edges) - 1]) for edges in (down, across)]
     tiles = ""
     for (a, b), (c, d) in product(*runs):
         image = Image.fromarray(np.ascontiguousarray(codes[a:b, c:d]))
@@ -103,7 +103,7 @@ def attention_track(
     given = checked(values, label, places.shape[:1], control, scores=False)
     query = (query_span.start, query_span.end) if isinstance(query_span, Interval) else query_span
     if query is not None and query[1] <= query[0]:
-        raise ValueError(f"The query of {label!r} must cover a base; received the span {tuple(query)}. Leave it out.")  # fmt: skip
+        raise ValueError(f"The query of {label!r} must cover a base; received the span {tuple(query)}. Leave it out.")
     placed = places[:, 1] > places[:, 0]
 
     def strongest(weights: np.ndarray) -> str:
@@ -179,12 +179,12 @@ def attention_map(
         raise ValueError(f"From 1 to {MOST_TOKENS:,} tokens must lie in {where}; received {len(inside):,} of {len(places):,} spans. "
                          "Pass spans on the genome, tokens.on(interval), or a part of the window.")  # fmt: skip
     if scale not in SCALES:
-        raise ValueError(f"The scale must be one of {', '.join(SCALES)}; received {scale!r}. Choose one of them.")  # fmt: skip
+        raise ValueError(f"The scale must be one of {', '.join(SCALES)}; received {scale!r}. Choose one of them.")
     if sequence is not None and len(sequence) != len(interval):
         raise ValueError(f"The sequence must be the {len(interval):,} bases of {where}; received {len(sequence):,}. Pass those.")  # fmt: skip
     given = list(checked(weights, label, (len(places),) * 2, control, scores=False).values())
     maps = [values[np.ix_(inside, inside)] for values in given]
-    c, fig, n, reverse = colours(), go.Figure(layout={"showlegend": False}), len(given), interval.strand == "-"  # fmt: skip
+    c, fig, n, reverse = colours(), go.Figure(layout={"showlegend": False}), len(given), interval.strand == "-"
     top, unit, curve = float(np.max(maps)) or 1.0, plain(unit), SCALES[scale]
     tokens, step = places[inside], 1 if len(inside) <= EXACT else -(-len(inside) * n // EXACT)
     blocks = np.stack([tokens[::step, 0], pooled(tokens[:, 1], step)], axis=1)
@@ -198,25 +198,25 @@ def attention_map(
     largest = f", largest of {step} by {step} tokens" * (step > 1)
     scaled = list(zip(curve(np.linspace(0, 1, len(c.magnitudes))).tolist(), c.magnitudes, strict=True))
     begin = interval.end - blocks[:, 1] if reverse else blocks[:, 0] - interval.start
-    said = [sentence(plain(title, most=200)), f"{plain(label)} over {where}, {len(tokens):,} queries by as many keys."]  # fmt: skip
+    said = [sentence(plain(title, most=200)), f"{plain(label)} over {where}, {len(tokens):,} queries by as many keys."]
     for i, values in enumerate(maps):
         k, low, high = i + 1, 0.52 * i, 0.84 if n == 1 else 0.48 + 0.52 * i
         name = escaped(f"Control: {control_label}" if i else label)
         # A control has other bases at the same places.
         bases, starts = sequence if sequence and step == 1 and i == 0 else "", np.maximum(begin, 0)
-        texts = [f"{span(a, b)} {escaped(bases[s : s + b - a])}".strip() for a, b, s in np.c_[blocks, starts].tolist()]  # fmt: skip
+        texts = [f"{span(a, b)} {escaped(bases[s : s + b - a])}".strip() for a, b, s in np.c_[blocks, starts].tolist()]
         across = "x", "y", ends, [low, high], f"key, {on}"
         down = "y", "x", ends[::-1], [0, size / tall], "" if i else f"query, {on}"
         for x, y, along, domain, words in (across, down):
             axis = {"domain": domain, "range": along, "minallowed": edges[0], "maxallowed": edges[-1], "tickformat": ",d"}  # fmt: skip
-            shown = {"title": {"text": words}, "showticklabels": bool(words), "nticks": 6, "matches": x if i else None}  # fmt: skip
+            shown = {"title": {"text": words}, "showticklabels": bool(words), "nticks": 6, "matches": x if i else None}
             fig.layout[f"{x}axis{k}"] = axis | shown | {"anchor": f"{y}{k}"}
             # The cells lie on axes of their own, not seen, whose ticks name the tokens: hover texts read them from there.
             names = {"matches": x, "overlaying": f"{x}{k}", "tickvals": middles, "ticktext": [[*texts, ""][j] for j in block]}  # fmt: skip
-            fig.layout[f"{x}axis{k + 2}"] = axis | FLAT | names | {"showticklabels": False} | {"anchor": f"{y}{k + 2}"}  # fmt: skip
+            fig.layout[f"{x}axis{k + 2}"] = axis | FLAT | names | {"showticklabels": False} | {"anchor": f"{y}{k + 2}"}
         # Even steps of colour are uneven steps of weight: the bar is that of a point that is not seen.
         fig.add_scatter(x=[None], y=[None], xaxis=f"x{k}", yaxis=f"y{k}", marker={"color": [0], "coloraxis": "coloraxis"})  # fmt: skip
-        cells = np.pad(pooled(values, step), (0, 1), constant_values=np.nan)[np.ix_(block, block)].astype(np.float32)  # fmt: skip
+        cells = np.pad(pooled(values, step), (0, 1), constant_values=np.nan)[np.ix_(block, block)].astype(np.float32)
         fig.add_heatmap(z=cells, x=edges, y=edges, xaxis=f"x{k + 2}", yaxis=f"y{k + 2}", zmin=0, zmax=top, colorscale=scaled, name=name,
                         showscale=False, hoverongaps=False,
                         hovertemplate=f"query %{{y}}<br>key %{{x}}<br>%{{z:.3g}} {literal(unit)}{largest}<extra></extra>")  # fmt: skip
@@ -273,7 +273,7 @@ def _lanes(genes: Any, elements: Sequence[str], at: Interval) -> list[tuple[str,
         lanes.append((gene, [(item.start, item.end) for item in same], exons))
     for name in elements:
         inside = np.asarray(genes.indicator(Interval(at.chrom, at.start, at.end), name), np.int8)
-        lanes.append((element_name(name), [], np.flatnonzero(np.diff(inside, prepend=0, append=0)) + at.start))  # fmt: skip
+        lanes.append((element_name(name), [], np.flatnonzero(np.diff(inside, prepend=0, append=0)) + at.start))
 
     def clipped(spans: Any) -> list[Any]:
         cut = np.clip(np.reshape(spans, (-1, 2)), at.start, at.end).astype(int)
@@ -298,8 +298,8 @@ def thumbnails(
     maps = checked(maps, "maps", ("layer", "head", "bin", "bin"), scores=False)["maps"]
     n_layers, n_heads, *size = maps.shape
     tops, strongest = maps.max(axis=(2, 3)), f"largest weight, {unit}"
-    told = {strongest: tops} | {name: checked(score, name, tops.shape)[name] for name, score in (scores or {}).items()}  # fmt: skip
-    codes = 1 + np.round(np.sqrt(maps / np.where(tops > 0, tops, 1)[..., None, None]) * (SHADES - 1)).astype(np.uint8)  # fmt: skip
+    told = {strongest: tops} | {name: checked(score, name, tops.shape)[name] for name, score in (scores or {}).items()}
+    codes = 1 + np.round(np.sqrt(maps / np.where(tops > 0, tops, 1)[..., None, None]) * (SHADES - 1)).astype(np.uint8)
     # The gap between maps is an eighth of one.
     side = -(-9 * max(size) // 8)
     tiles = np.pad(codes, [(0, 0), (0, 0), *((0, side - part) for part in size)])
@@ -315,7 +315,7 @@ def thumbnails(
     for axis, n, name in (("xaxis", n_heads, "head"), ("yaxis", n_layers, "layer")):
         ticks = {"tickvals": np.arange(n) + middle, "ticktext": list(map(str, range(n)))}
         fig.layout[axis] = FLAT | ticks | {"range": [0, n], "title_text": name}
-    fig.update_xaxes(domain=[0, min(1.0, pixels * n_heads / WIDTH)], side="top").update_yaxes(range=[n_layers, 0])  # fmt: skip
+    fig.update_xaxes(domain=[0, min(1.0, pixels * n_heads / WIDTH)], side="top").update_yaxes(range=[n_layers, 0])
     said = (f"{sentence(plain(title, most=200))} Attention maps of {n_layers:,} layer{'s' * (n_layers > 1)} by {n_heads:,} heads, "
             f"numbered from 0. Largest weight: {listing(_largest(tops)[:3])}.")  # fmt: skip
     how = "Queries run downward, keys to the right; the strongest colour is the largest weight of each head."
@@ -344,13 +344,13 @@ def head_atlas(
     if labels is not None and [len(row) for row in labels] != [columns] * rows:
         raise ValueError(f"Labels must be one text for each of {rows} layers by {columns} heads; received {len(labels)} rows.")  # fmt: skip
     edge = float(np.abs(scores := np.nan_to_num(given)).max()) or 1.0
-    ends = (-edge, edge) if diverging else (float(scores.min(initial=0.0)), float(scores.max(initial=0.0)) or 1.0)  # fmt: skip
+    ends = (-edge, edge) if diverging else (float(scores.min(initial=0.0)), float(scores.max(initial=0.0)) or 1.0)
     low, high = limits or ends
     if not low < high:
-        raise ValueError(f"The limits of the colours must be an interval; received {limits}. Pass (lowest, highest).")  # fmt: skip
+        raise ValueError(f"The limits of the colours must be an interval; received {limits}. Pass (lowest, highest).")
     digits, title = 2 - int(np.floor(np.log10(edge))), plain(title, most=200)
     c, fig, n, lines = colours(), go.Figure(), len(given), 1
-    said = [f"{sentence(title)} {plain(label)}, {plain(unit)}, of {rows} layers by {columns} heads, numbered from 0."]  # fmt: skip
+    said = [f"{sentence(title)} {plain(label)}, {plain(unit)}, of {rows} layers by {columns} heads, numbered from 0."]
     for i, values in enumerate(given):
         k, left, name = i + 1, i / n + 0.04 * i, f"Control: {control_label}" if i else f"{label}, {unit}"
         texts = [[number(round(float(value), digits)) if np.isfinite(value) else "–" for value in row] for row in values]  # fmt: skip
@@ -401,7 +401,7 @@ def head_atlas(
 def _largest(grid: np.ndarray) -> list[str]:
     """All heads that have a number, the largest first."""
     order = np.argsort(-grid, axis=None, kind="stable")[: int(np.isfinite(grid).sum())].tolist()
-    return [f"layer {i // grid.shape[1]} head {i % grid.shape[1]} ({number(float(grid.flat[i]))})" for i in order]  # fmt: skip
+    return [f"layer {i // grid.shape[1]} head {i % grid.shape[1]} ({number(float(grid.flat[i]))})" for i in order]
 
 
 def enrichment(table: pd.DataFrame, *, title: str, control: str | None = "auto") -> go.Figure:
@@ -413,12 +413,12 @@ def enrichment(table: pd.DataFrame, *, title: str, control: str | None = "auto")
     """
     known = [key for key in CONTROLS if f"{key}_ratio" in table]
     if control not in (None, "auto", *known):
-        raise ValueError(f"The control must be of those in the table ({', '.join(known)}); received {control!r}.")  # fmt: skip
+        raise ValueError(f"The control must be of those in the table ({', '.join(known)}); received {control!r}.")
     control = next(iter(known), None) if control == "auto" else control
     rows, c, title, parts = _ratios(table), colours(), plain(title, most=200), {"shown": "Model"}
     if control:
         few = rows[f"{control}_n_above"] * rows["background"] < 5
-        rows["control"], parts["control"] = rows[f"{control}_ratio"].where(~few), f"Control: {CONTROLS[control]}"  # fmt: skip
+        rows["control"], parts["control"] = rows[f"{control}_ratio"].where(~few), f"Control: {CONTROLS[control]}"
     best = rows.groupby("element").agg({"passed": "sum", "shown": "max"})
     names = list(best.sort_values(["passed", "shown"], ascending=False, kind="stable").index)
     heads, cells = rows["at"].unique(), [26 * len(names), 14 * len(names)][: len(parts)]
@@ -457,12 +457,14 @@ def enrichment(table: pd.DataFrame, *, title: str, control: str | None = "auto")
         beside = f", of the control {number(part['control'].max())}" if control else ""
         said.append(f"{element_name(name)}: {_passing(part)}; {largest}{beside}.")
     if rest := names[4:]:
-        said.append(f"{listing(list(map(element_name, rest)), most=8)}: {_passing(rows[rows['element'].isin(rest)])}.")  # fmt: skip
+        said.append(f"{listing(list(map(element_name, rest)), most=8)}: {_passing(rows[rows['element'].isin(rest)])}.")
     if rows[["significant", "q_shift"]].isna().all(axis=None):
         said.append("The table has no shift null, so nothing can be marked as passing it.")
     if beyond := int((np.abs(grids) > limit).sum()):
         said.append(f"{beyond:,} ratios lie beyond the ends of the colours.")
-    small = "share of attention above the threshold on the element, over its share of positions; orange: more, blue: less"
+    small = (
+        "share of attention above the threshold on the element, over its share of positions; orange: more, blue: less"
+    )
     return framed(fig, title=title, alt=" ".join(said), height=total, above=26, subtitle=small, legend=LEGEND)
 
 
@@ -492,7 +494,7 @@ def _ratios(table: pd.DataFrame) -> pd.DataFrame:
 
     def hover(row: pd.Series) -> str:
         ratio = valued(row["ratio"], row["ratio_low"], row["ratio_high"], " (95 % interval {})")
-        lines = [f"{what} {number(row[column])}" for column, what in facts.items() if np.isfinite(row[column])]  # fmt: skip
+        lines = [f"{what} {number(row[column])}" for column, what in facts.items() if np.isfinite(row[column])]
         head = f"<b>layer {row['layer']}, head {row['head']} on {escaped(row['label'])}</b>"
         return "<br>".join([head, f"ratio {ratio}", *lines, row["end"]])
 

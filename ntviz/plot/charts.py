@@ -34,7 +34,7 @@ def check(table: pd.DataFrame, *, keys: Sequence[str] = (), columns: Sequence[st
         raise ValueError(f"The table must have rows and the columns {', '.join(needed)}; received {len(table):,} rows, it lacks "
                          f"{missing or 'none'}, and has {', '.join(map(str, table.columns[:12]))}. Choose among its columns.")  # fmt: skip
     for column in numeric:
-        if not pd.api.types.is_numeric_dtype(table[column]) or not np.isfinite(table[column].to_numpy(float)).any():  # fmt: skip
+        if not pd.api.types.is_numeric_dtype(table[column]) or not np.isfinite(table[column].to_numpy(float)).any():
             raise ValueError(f"The column {column!r} must have numbers; received none that is finite.")
     twice = table[table.duplicated(keys)] if keys else table[:0]
     refuse(twice, keys, "Each row must be the only one of its kind; received {} again. Choose one.")
@@ -48,7 +48,7 @@ def refuse(rows: pd.DataFrame, columns: Sequence[str], rule: str) -> None:
 
 def valued(value: float, low: float, high: float, form: str = " ({})") -> str:
     """A value, and its interval if it has one, in words."""
-    return number(value) + form.format(f"{number(low)} to {number(high)}") * bool(np.isfinite([low, high]).all())  # fmt: skip
+    return number(value) + form.format(f"{number(low)} to {number(high)}") * bool(np.isfinite([low, high]).all())
 
 
 def _count(n: float) -> str:
@@ -59,7 +59,7 @@ def _said(rows: pd.DataFrame) -> list[str]:
     return [valued(*numbers) for numbers in rows[["value", "low", "high"]].to_numpy(float)]
 
 
-def _marks(add: Any, rows: pd.DataFrame, name: Any, marker: dict[str, Any], colour: str, **options: Any) -> None:  # fmt: skip
+def _marks(add: Any, rows: pd.DataFrame, name: Any, marker: dict[str, Any], colour: str, **options: Any) -> None:
     """Add rows of tick, value, low and high by a figure's `add_bar` or `add_scatter`."""
     ticks, more, less = rows["tick"].map(escaped), rows["high"] - rows["value"], rows["value"] - rows["low"]
     add(x=rows["value"], y=ticks, orientation="h", name=escaped(name), marker=marker,
@@ -72,7 +72,7 @@ def _baselines(add: Any, values: Mapping[str, float] | None, apart: int = 0, **o
     c, words = colours(), []
     for name, value in (values or {}).items():
         words.append(f"{plain(name)} {number(value)}")
-        note = {"text": escaped(words[-1]), "font": {"size": 11, "color": c.muted}, "yshift": apart * (len(words) - 1)}  # fmt: skip
+        note = {"text": escaped(words[-1]), "font": {"size": 11, "color": c.muted}, "yshift": apart * (len(words) - 1)}
         add(value, line={"color": c.control, "dash": "dot", "width": 1.5}, annotation=note, **options)
     return words
 
@@ -99,7 +99,7 @@ def curves(
     names = y if isinstance(y, Mapping) else {name: name for name in y if isinstance(name, str)}
     panels = [Panel(names, y_label or next(iter(names.values())))] if names else list(y)
     if not panels or not all(panel.lines for panel in panels):
-        raise ValueError("Each panel must have at least one column to draw; received none. Pass y={column: name}.")  # fmt: skip
+        raise ValueError("Each panel must have at least one column to draw; received none. Pass y={column: name}.")
     check(table, numeric=[x, *(column for panel in panels for column in panel.lines)])
     c, fig, title, total = colours(), go.Figure(), plain(title, most=200), 280 * len(panels) - 30
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines.values()))
@@ -117,9 +117,9 @@ def curves(
             words.append(f"{plain(name)} lowest {low}, highest {high}")
         words += _baselines(fig.add_hline, panel.baselines, yref=axis, annotation_position="top right")
         said.append(f"{plain(panel.label)}: {'; '.join(words)}.")
-        fig.layout[f"yaxis{i + 1}"] = {"domain": [max(0, top - 250 / total), top], "showgrid": True, "title_text": unit}  # fmt: skip
+        fig.layout[f"yaxis{i + 1}"] = {"domain": [max(0, top - 250 / total), top], "showgrid": True, "title_text": unit}
     each = pd.api.types.is_integer_dtype(table[x]) and np.ptp(table[x]) <= 14  # there is no layer 0.5
-    fig.update_xaxes(anchor=axis, title_text=escaped(x_label or x), exponentformat="SI", dtick=1 if each else None)  # fmt: skip
+    fig.update_xaxes(anchor=axis, title_text=escaped(x_label or x), exponentformat="SI", dtick=1 if each else None)
     return framed(fig, title=title, alt=" ".join(said), height=total, above=10 * (len(names) > 1), hovermode="x unified",
                   hoversubplots="axis", showlegend=len(names) > 1, legend=LEGEND)  # fmt: skip
 
@@ -135,7 +135,7 @@ class LiveCurves:
         Columns shown as the mean over the last fiftieth of the rows, as single steps are noisy; seconds between two drawings.
     """
 
-    def __init__(self, *, y: Sequence[Panel], smooth: Sequence[str] = (), every: float = 5.0, **options: str) -> None:  # fmt: skip
+    def __init__(self, *, y: Sequence[Panel], smooth: Sequence[str] = (), every: float = 5.0, **options: str) -> None:
         self._panels, self._smooth, self._every, self._options = y, list(smooth), every, options
         self._rows, self._place, self._drawn_at = list[Mapping[str, Any]](), None, float("-inf")
 
@@ -170,7 +170,7 @@ class LiveCurves:
         table[self._smooth] = table[self._smooth].rolling(max(1, len(table) // 50), min_periods=1).mean()
         known = table.columns[table.notna().any()]
         drawn = [(panel, {column: name for column, name in panel.lines.items() if column in known}) for panel in self._panels]  # fmt: skip
-        return curves(table, y=[replace(panel, lines=lines) for panel, lines in drawn if lines], **self._options)  # fmt: skip
+        return curves(table, y=[replace(panel, lines=lines) for panel, lines in drawn if lines], **self._options)
 
 
 def bars(
@@ -202,7 +202,7 @@ def bars(
         "count": table[n].map(", n = {:,.0f}".format) if n else "", "label": table[n].map(_count) if n else ""})  # fmt: skip
     outside = (rows["low"] > rows["value"] + 1e-9) | (rows["high"] < rows["value"] - 1e-9)
     refuse(table[~np.isfinite(rows["value"])], [value, category], "Each bar must have a finite value; received {}. Drop it.")  # fmt: skip
-    refuse(table[outside], [value, *ends, category], "An interval must hold its value; received {}. Check it.")  # fmt: skip
+    refuse(table[outside], [value, *ends, category], "An interval must hold its value; received {}. Check it.")
     c, fig, title, label = colours(), go.Figure(), plain(title, most=200), plain(label or value)
     for i, (name, part) in enumerate(rows.groupby("series", sort=False)):
         colour, name = c.lines[i % 6], name or value
@@ -213,9 +213,9 @@ def bars(
         else:
             marker = {"color": colour, "symbol": MARKERS[i % 6], "size": 9}
             _marks(fig.add_scatter, part, name, marker, colour, mode="markers")
-    lines, first = _baselines(fig.add_vline, baselines, 14, annotation_position="top"), rows.drop_duplicates("tick")  # fmt: skip
+    lines, first = _baselines(fig.add_vline, baselines, 14, annotation_position="top"), rows.drop_duplicates("tick")
     height, ticks = max(90, len(first) * (16 + 18 * len(fig.data))) + 20, first["tick"].map(escaped)
-    fig.update_yaxes(type="category", tickvals=ticks, ticktext=ticks + first["label"], autorange="reversed", ticks="")  # fmt: skip
+    fig.update_yaxes(type="category", tickvals=ticks, ticktext=ticks + first["label"], autorange="reversed", ticks="")
     reach = np.nanquantile([*np.ravel(rows[["value", "low", "high"]]), *(baselines or {}).values()], [0, 1])
     reach = None if zero else reach + np.array([-0.06, 0.06]) * (np.ptp(reach) or 1)
     fig.update_xaxes(title_text=escaped(label), showgrid=True, rangemode="tozero", range=reach)
@@ -246,28 +246,28 @@ def leaderboard(
     means = overall.set_index("entry")["value"].sort_values(ascending=False, kind="stable")
     panels = [("All tasks, mean", overall), *tasks.groupby("task", sort=False)]
     counts = ["", *(_count(part["n_test"].iloc[0]) if "n_test" in part else "" for _, part in panels[1:])]
-    heads = [escaped(str(name).replace("_", " ")) + count for (name, _), count in zip(panels, counts, strict=True)]  # fmt: skip
+    heads = [escaped(str(name).replace("_", " ")) + count for (name, _), count in zip(panels, counts, strict=True)]
     c, title, down = colours(), plain(title, most=200), -(-len(panels) // 3)
     total = down * (22 * len(means) + 80) - 70
     fig = make_subplots(down, min(3, len(panels)), shared_yaxes=True, vertical_spacing=70 / total * (down > 1),
                         horizontal_spacing=0.03, subplot_titles=heads)  # fmt: skip
     controls = {"twin": "randomly initialised model", "permuted_high": "permuted labels, at most"}
     for i, (name, part) in enumerate(panels):
-        place, rows = {"mode": "markers", "row": i // 3 + 1, "col": i % 3 + 1}, part.rename(columns={"entry": "tick"})  # fmt: skip
+        place, rows = {"mode": "markers", "row": i // 3 + 1, "col": i % 3 + 1}, part.rename(columns={"entry": "tick"})
         for key, what in controls.items():
             if key in rows and rows[key].notna().any():
                 values = rows.assign(value=rows[key], low=np.nan, high=np.nan)
-                marker = {"symbol": "diamond-open" if key == "twin" else "line-ns-open", "color": c.control, "size": 9}  # fmt: skip
+                marker = {"symbol": "diamond-open" if key == "twin" else "line-ns-open", "color": c.control, "size": 9}
                 _marks(fig.add_scatter, values, what, marker, c.control, legendgroup=what,
                        showlegend=what not in [trace.name for trace in fig.data], **place)  # fmt: skip
         mine = rows["tick"].astype(str).str.startswith(focus) & bool(focus)
-        marker = {"color": np.where(mine, c.accent, c.ink), "symbol": np.where(mine, "square", "circle"), "size": 8}  # fmt: skip
+        marker = {"color": np.where(mine, c.accent, c.ink), "symbol": np.where(mine, "square", "circle"), "size": 8}
         _marks(fig.add_scatter, rows, name, marker, c.muted, showlegend=False, **place)
-    fig.update_yaxes(type="category", categoryarray=list(map(escaped, means.index[::-1])), ticks="", showgrid=True)  # fmt: skip
+    fig.update_yaxes(type="category", categoryarray=list(map(escaped, means.index[::-1])), ticks="", showgrid=True)
     fig.update_xaxes(zeroline=True, showgrid=True, matches="x", rangemode="tozero")
     fig.update_xaxes(title_text=escaped(label), row=down).update_annotations(font={"size": 12})
     said = [f"{plain(entry)} {number(mean)}" for entry, mean in means.items()]
-    best = tasks.sort_values("value", ascending=False).dropna(subset="value").drop_duplicates("task").sort_index()  # fmt: skip
+    best = tasks.sort_values("value", ascending=False).dropna(subset="value").drop_duplicates("task").sort_index()
     wins = [f"{plain(row.task)}: {plain(row.entry)} {number(row.value)}" for row in best.itertuples()]
     alt = f"{sentence(title)} {plain(label)}, mean over tasks: {listing(said, most=6)}. Best in each task: {'; '.join(wins)}."
     return framed(fig, title=title, alt=alt, height=total, above=36, legend={**LEGEND, "yref": "container", "yanchor": "top"})  # fmt: skip
@@ -282,7 +282,7 @@ def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str) -> go.Figu
         raise ValueError(f"Tokens must be of one sequence of 1 to {LONGEST} bases; received {len(sequences)} of up to {n:,}.")  # fmt: skip
     c, fig, title, room = colours(), go.Figure(), plain(title, most=200), max(1.5, n / 18)
     said, bases = [f"{sentence(title)} {n:,} bases."], list(sequences[0])
-    lanes = [("sequence", bases, np.arange(n), np.arange(1, n + 1), [c.bases[base] for base in bases], c.paper)]  # fmt: skip
+    lanes = [("sequence", bases, np.arange(n), np.arange(1, n + 1), [c.bases[base] for base in bases], c.paper)]
     for name, made in rows.items():
         # Special tokens have no bases: they stand before the first.
         special, (start, end) = made.is_special, made.spans.T
@@ -291,17 +291,17 @@ def token_strip(tokens: Tokens | Mapping[str, Tokens], *, title: str) -> go.Figu
         fill = np.where(special, c.paper, np.where(np.arange(len(made)) % 2, c.accent_pale, c.faint))
         lanes.append((name, texts, left, np.where(special, left + room, end), fill, c.ink))
         sizes = zip(*np.unique((end - start)[~special], return_counts=True), strict=True)
-        tiles, before = [f"{count} × {size}" for size, count in sizes], f", {made.strings[0]} first" * bool(special[0])  # fmt: skip
+        tiles, before = [f"{count} × {size}" for size, count in sizes], f", {made.strings[0]} first" * bool(special[0])
         said.append(f"{plain(name)}: {len(made):,} tokens{before}, of {listing(tiles[::-1])} bp.")
     for row, (name, texts, left, right, fill, ink) in enumerate(lanes):
-        places = [span(int(a), int(b)) if a >= 0 else "special token" for a, b in zip(left, right, strict=True)]  # fmt: skip
+        places = [span(int(a), int(b)) if a >= 0 else "special token" for a, b in zip(left, right, strict=True)]
         fig.add_bar(
             x=(left + right + 1) / 2, y=[0.8] * len(texts), base=row - 0.4, width=right - left - 0.1, name=escaped(name), text=texts,
             textposition="inside", insidetextanchor="middle", textangle=0, textfont={"color": ink, "size": 12, "family": "monospace"},
             hovertext=[f"{text.replace('<br>', ', id ')}, {place}" for text, place in zip(texts, places, strict=True)],
             hovertemplate="%{hovertext}<extra>%{fullData.name}</extra>", marker={"color": fill, "line": {"color": c.muted, "width": 0.8}},
         )  # fmt: skip
-    first, step, names = min(lane[2].min() for lane in lanes), 5 * -(-n // 60), [escaped(lane[0]) for lane in lanes]  # fmt: skip
+    first, step, names = min(lane[2].min() for lane in lanes), 5 * -(-n // 60), [escaped(lane[0]) for lane in lanes]
     fig.update_xaxes(range=[first + 0.5, n + 0.5], tickvals=np.arange(n + 1)[step::step], title_text="position, 1-based")  # fmt: skip
     fig.update_yaxes(range=[row + 0.55, -0.55], ticktext=names, tickvals=np.arange(len(lanes)), ticks="", showline=False)  # fmt: skip
     return framed(fig, title=title, alt=" ".join(said), height=52 * len(lanes), showlegend=False, bargap=0,
@@ -323,7 +323,7 @@ def embedding_map(maps: Any, panels: Sequence[str] | None = None, *, title: str 
     elif len(panels) and set(panels) <= set(names):
         rows = [names.index(name) for name in panels]
     else:
-        raise ValueError(f"Panels must be names of maps, one or more of {', '.join(names)}; received {list(panels)}.")  # fmt: skip
+        raise ValueError(f"Panels must be names of maps, one or more of {', '.join(names)}; received {list(panels)}.")
     places = np.asarray(maps.coordinates, dtype=float)[rows]
     c, windows, labels = colours(), maps.windows, maps.windows["element"].astype(str).to_numpy()
     elements, heads, purities = list(dict.fromkeys(labels)), [], []
@@ -344,7 +344,7 @@ def embedding_map(maps: Any, panels: Sequence[str] | None = None, *, title: str 
         at = {"row": i // across + 1, "col": i % across + 1}
         for index, element in enumerate(elements):
             here = labels == element
-            name = f"{element_name(element)}: {int(here.sum()):,}, GC {100 * windows['gc'][here].mean():.0f} %"  # fmt: skip
+            name = f"{element_name(element)}: {int(here.sum()):,}, GC {100 * windows['gc'][here].mean():.0f} %"
             marker = {"color": c.lines[index % 6], "symbol": MARKERS[(index + index // 6) % 6], "size": 6, "opacity": 0.85}  # fmt: skip
             fig.add_scatter(x=place[here, 0], y=place[here, 1], mode="markers", name=escaped(name), marker=marker, text=hover[here],
                             legendgroup=escaped(element), showlegend=i == 0, hovertemplate="%{text}<extra></extra>", **at)  # fmt: skip
@@ -365,12 +365,12 @@ def embedding_map(maps: Any, panels: Sequence[str] | None = None, *, title: str 
 
 def _measured(rows: pd.DataFrame, panel: str, measure: str) -> tuple[str, str]:
     """A measure in the vectors, with what random labels reach, and in the map: over the panel, and in the alt sentence."""
-    rows = rows[(rows["panel"] == panel) & (rows["measure"] == measure) & (rows["element"] == "all")].set_index("space")  # fmt: skip
+    rows = rows[(rows["panel"] == panel) & (rows["measure"] == measure) & (rows["element"] == "all")].set_index("space")
     value, high = (rows[column].get("vectors", np.nan) for column in ("value", "null_high"))
     if not np.isfinite(value):
         return f"{measure}: no value", "no value"
     chance, drawn = "" if value > high else ", as with random labels", rows["value"].get("map", np.nan)
-    text = f"{measure} {value:z.2f} (random labels {high:z.2f}), in the map {drawn:z.2f}".replace("nan", "no value")  # fmt: skip
+    text = f"{measure} {value:z.2f} (random labels {high:z.2f}), in the map {drawn:z.2f}".replace("nan", "no value")
     return text.replace("-", "−"), f"{number(round(value, 2))} ({number(round(drawn, 2))} in the map{chance})"
 
 

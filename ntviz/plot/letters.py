@@ -80,7 +80,7 @@ def sequence_track(sequence: str, *, label: str = "Sequence", over: Interval | N
 
     `over` is their interval, when not the figure's, and `texts` what the hover says of each.
     """
-    given, texts = np.append(_codes(sequence, "A sequence track"), 4).astype(np.int8), [*(texts or sequence), "N"]  # fmt: skip
+    given, texts = np.append(_codes(sequence, "A sequence track"), 4).astype(np.int8), [*(texts or sequence), "N"]
 
     def draw(panel: Panel) -> str:
         view, c = panel.view, colours()

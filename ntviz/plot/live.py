@@ -60,7 +60,7 @@ class Live(_Widget):
         self.still, self.kept, self._keeping = figure, None, None
         self._calls: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
         name = uuid4().hex
-        super().__init__(model_id=name, address=name, library=library(), dark=darkened(), **self._state(figure))  # fmt: skip
+        super().__init__(model_id=name, address=name, library=library(), dark=darkened(), **self._state(figure))
         self.on_msg(self._heard)
 
     def _state(self, figure: go.Figure) -> dict[str, Any]:

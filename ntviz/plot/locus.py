@@ -91,7 +91,7 @@ def locus(
         raise ValueError(f"A locus must be at most {LONGEST:,} bp; received {n:,} bp ({place}). Choose a smaller region.")  # fmt: skip
     if len(set(labels)) < len(labels):
         label, times = Counter(labels).most_common(1)[0]
-        raise ValueError(f"Each track must have a label of its own; received {label!r} {times} times. Pass label=.")  # fmt: skip
+        raise ValueError(f"Each track must have a label of its own; received {label!r} {times} times. Pass label=.")
     for name, part in [*marks.items(), ("zoom", zoom or interval)]:
         if not (interval.contains(part) if part is zoom else interval.overlaps(part)):
             raise ValueError(f"{plain(name)!r} must lie in {place}; received {part.label()}. Choose a part of the region.")  # fmt: skip
@@ -132,7 +132,7 @@ def _drawn(
     blocks = [(view, list(tracks))]
     if enlarged is not None:
         near = Interval(enlarged.chrom, enlarged.start, enlarged.end, interval.strand)
-        blocks.append((View(near, interval, (near.start, near.end)), [track for track in tracks if track.letters]))  # fmt: skip
+        blocks.append((View(near, interval, (near.start, near.end)), [track for track in tracks if track.letters]))
     pixels = [[track.height if isinstance(track.height, int) else track.height(at) for track in shown] for at, shown in blocks]  # fmt: skip
     # Names of marks stand above the tracks, on so many lines that no two meet.
     middle = view.across([(at.start, at.end) for at in marks.values()]).mean(axis=1)
@@ -149,7 +149,7 @@ def _drawn(
                             "yshift": 2, "showarrow": False, "font": {"size": size, "color": colour}, **options})  # fmt: skip
 
     for name, x, lane in zip(marks, view.at(middle), lanes, strict=True):
-        write(escaped(name, most=60), _MARK * lane, 11, x=x, xref="x", xanchor="center", yanchor="top", yshift=0)  # fmt: skip
+        write(escaped(name, most=60), _MARK * lane, 11, x=x, xref="x", xanchor="center", yanchor="top", yshift=0)
     for block, ((view, shown), heights) in enumerate(zip(blocks, pixels, strict=True), 1):
         axis, last, top = f"x{block}", block == len(blocks), at + _GAP - 4
         if block > 1:
@@ -162,11 +162,11 @@ def _drawn(
             words = track.draw(Panel(fig, row, view, block))
             if block == 1 and words:
                 said.append(sentence(f"{track.label}: {words}"))
-            note = f"  <span style='font-size:11px;color:{c.muted}'>{escaped(track.note)}</span>" * bool(track.note)  # fmt: skip
+            note = f"  <span style='font-size:11px;color:{c.muted}'>{escaped(track.note)}</span>" * bool(track.note)
             write(f"<b>{escaped(track.label)}</b>{note}", at - height)
         low, high = view.interval.start + 0.5, view.interval.end + 0.5
         strand = {"-": f", {_FALLING}", "+": ", + strand"}.get(interval.strand, "")
-        place = f"position, 1-based, on {escaped(view.interval.chrom)}{f' ({escaped(assembly)})' if assembly else ''}{strand}"  # fmt: skip
+        place = f"position, 1-based, on {escaped(view.interval.chrom)}{f' ({escaped(assembly)})' if assembly else ''}{strand}"
         fig.layout[f"xaxis{block}"] = {
             "anchor": f"y{row}", "range": [high, low] if view.reverse else [low, high], "minallowed": low, "maxallowed": high,
             "tickformat": ",d", "hoverformat": ",d", "unifiedhovertitle": {"text": f"{literal(view.interval.chrom)}:%{{x:,d}}"},

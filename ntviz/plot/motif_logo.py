@@ -75,7 +75,7 @@ def splice_logo(matrix: np.ndarray, kind: str, *, title: str = "", unit: str = "
     of the exon, 6 of the intron), of an "acceptor" from -20 to +3 (20 of the intron, 3 of the exon).
     """
     if kind not in ("acceptor", "donor"):
-        raise ValueError(f"A splice site must be an acceptor or a donor; received {kind!r}. Choose one of the two.")  # fmt: skip
+        raise ValueError(f"A splice site must be an acceptor or a donor; received {kind!r}. Choose one of the two.")
     before, after, sides = (3, 6, "exon | intron") if kind == "donor" else (20, 3, "intron | exon")
     if np.shape(matrix) != (before + after, 4):
         raise ValueError(f"A {kind} must have {before + after} positions, -{before} to +{after}, by 4 bases; received the shape "
@@ -87,7 +87,7 @@ def splice_logo(matrix: np.ndarray, kind: str, *, title: str = "", unit: str = "
     axes.set_xlabel(f"{sides}, bases from the junction")
     base = np.abs(matrix).argmax(axis=1)
     values = np.asarray(matrix)[np.arange(len(base)), base]
-    two = [f"{BASES[base[i]]} at {numbers[i]:+d} ({number(values[i])})" for i in sorted(np.abs(values).argsort()[-2:])]  # fmt: skip
+    two = [f"{BASES[base[i]]} at {numbers[i]:+d} ({number(values[i])})" for i in sorted(np.abs(values).argsort()[-2:])]
     reach = f"positions {numbers[0]} to +{numbers[-1]}"
     axes.set_label(f"{plain(title) or kind}, {reach}: largest {' and '.join(two)}, in {plain(unit)}.")
     return axes
@@ -140,7 +140,7 @@ def motif_logos(
     c, across, floors = colours(), min(_ACROSS, len(motifs)), len(stacks[0])
     rows = -(-len(motifs) // across) * floors
     total = rows * (_ROW + _GAP) - _GAP
-    cells = [[{} if row // floors * across + i < len(motifs) else None for i in range(across)] for row in range(rows)]  # fmt: skip
+    cells = [[{} if row // floors * across + i < len(motifs) else None for i in range(across)] for row in range(rows)]
     fig = make_subplots(rows, across, specs=cells, vertical_spacing=_GAP / total, horizontal_spacing=0.045)
     sums = [part.sum(axis=1) for (high, *_), *_ in stacks for part in (high.clip(0), high.clip(None, 0))]
     limits = {"bits": [0.0, 2.0], "probability": [0.0, 1.0]}.get(kind) or span_of(np.concatenate(sums))
@@ -165,7 +165,7 @@ def motif_logos(
     more = [f"And {len(words) - _DESCRIBED:,} more."] if len(words) > _DESCRIBED else []
     count = f"{len(motifs):,} motif{'s' * (len(motifs) > 1)}, {KINDS[kind]}."
     alt = " ".join([sentence(title), count, *words[:_DESCRIBED], *more])
-    return framed(fig, title=title, alt=alt, height=total, above=16, below=34, hovermode="x", showlegend=False)  # fmt: skip
+    return framed(fig, title=title, alt=alt, height=total, above=16, below=34, hovermode="x", showlegend=False)
 
 
 def _letters(fig: Any, heights: np.ndarray, x: np.ndarray, at: np.ndarray, *, label: str, unit: str, **cell: int) -> None:  # fmt: skip
@@ -187,9 +187,9 @@ def _read(part: Beside, kind: str, otherwise: str = "motif") -> tuple[np.ndarray
     name = (plain(part.name) or plain(" ".join(dict.fromkeys(own))) or otherwise) + " (−)" * turn
     label = ", ".join(filter(None, [name, plain(part.note)]))
     motif = getattr(motif, "probabilities", motif)
-    array = np.asarray(motif.reindex(columns=list(BASES)) if hasattr(motif, "reindex") else motif, dtype=float)  # fmt: skip
+    array = np.asarray(motif.reindex(columns=list(BASES)) if hasattr(motif, "reindex") else motif, dtype=float)
     if wrong := int(np.isnan(checked(array, label, ["position", 4])[label]).sum()):
-        raise ValueError(f"{label!r} must be finite; received {wrong:,} values that are not. Cut these positions.")  # fmt: skip
+        raise ValueError(f"{label!r} must be finite; received {wrong:,} values that are not. Cut these positions.")
     odd = np.flatnonzero((array < -1e-6).any(axis=1) | (np.abs(array.sum(axis=1) - 1) > 0.02))
     if kind != "weights" and odd.size:
         got = f"received {array[odd[0]].round(4)} at position {odd[0] + 1}. Divide counts by their sum, or pass kind='weights'"
@@ -225,11 +225,11 @@ def aligned_logo(
     fig.update_traces(showlegend=False)
     lines = {"random sites, 95 % of draws": (chance, c.ink, "dot")}
     if control is not None:
-        lines["control: one random set of as many sites"] = information(control, background), c.control, "solid"  # fmt: skip
+        lines["control: one random set of as many sites"] = information(control, background), c.control, "solid"
     for name, (y, colour, dash) in lines.items():
         fig.add_scatter(x=at, y=y, name=name, mode="lines", line={"color": colour, "dash": dash, "shape": "hvh", "width": 1.2},
                         hovertemplate="%{y:.3g} bits")  # fmt: skip
-    fig.add_vrect(-0.5, token[1] - token[0] - 0.5, fillcolor=c.faint, opacity=0.4, line_width=0, layer="below")  # fmt: skip
+    fig.add_vrect(-0.5, token[1] - token[0] - 0.5, fillcolor=c.faint, opacity=0.4, line_width=0, layer="below")
     fig.update_xaxes(title_text="position within the site, bp from the start of the attended token",
                      dtick=1 if len(at) <= 24 else 3, range=[at[0] - 0.6, at[-1] + 0.6])  # fmt: skip
     fig.update_yaxes(title_text="bits over random sites", rangemode="tozero")

@@ -103,7 +103,7 @@ def as_json(figure: Figure) -> dict[str, Any]:
     picture = {"format": "svg", "filename": re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]}
     config = {"responsive": True, "displaylogo": False, "scrollZoom": True, "toImageButtonOptions": picture,
               "showSendToCloud": False, "plotlyServerURL": ""}  # fmt: skip
-    return json.loads(str(pio.to_json({"layout": {}, **content, "config": config}, validate=False, remove_uids=False)))  # fmt: skip
+    return json.loads(str(pio.to_json({"layout": {}, **content, "config": config}, validate=False, remove_uids=False)))
 
 
 def element(figure: Figure, *, with_plotlyjs: bool) -> str:
@@ -137,7 +137,7 @@ def save(figure: go.Figure, path: str | os.PathLike[str]) -> Path:
     kind = path.suffix.lower()
     if kind not in FORMATS:
         raise ValueError(f"A figure must be saved as one of {', '.join(FORMATS)}; received {path.name!r}. Change the ending.")  # fmt: skip
-    texts = {".html": page, ".json": pio.to_json, ".tsv": lambda made: table(made).to_csv(sep="\t", index=False)}  # fmt: skip
+    texts = {".html": page, ".json": pio.to_json, ".tsv": lambda made: table(made).to_csv(sep="\t", index=False)}
     content = str(texts[kind](figure)).encode() if kind in texts else picture(figure, kind[1:])
     with atomic_write(path) as handle:
         handle.write(content)
@@ -168,7 +168,7 @@ def picture(figure: go.Figure, kind: str) -> bytes:
         import kaleido
 
         size = {"width": figure.layout.width or 960, "height": figure.layout.height or 500}
-        return kaleido.calc_fig_sync(as_json(figure), opts={"format": kind, "scale": 2 if kind == "png" else 1, **size})  # fmt: skip
+        return kaleido.calc_fig_sync(as_json(figure), opts={"format": kind, "scale": 2 if kind == "png" else 1, **size})
     except (ValueError, RuntimeError) as error:
         raise NoPicture(f"A .{kind} must be drawn by kaleido in a Chromium; received {str(error).strip().splitlines()[0]}. Run pip install "
                         "'ntviz[export]' and install Chromium or Chrome; or save as .html, or use the figure's camera.") from error  # fmt: skip
@@ -193,5 +193,5 @@ def _rows(trace: Any) -> pd.DataFrame:
     if z is not None:
         x, y = map(np.ravel, np.meshgrid(given["x"], given["y"]))
         return pd.DataFrame({"trace": trace.name, "x": x, "y": y, "z": np.ravel(z)}).dropna(subset="z")
-    fitting = [key for key in ("x", "y", "text") if isinstance(given.get(key), str) or len(given.get(key, ())) == size]  # fmt: skip
+    fitting = [key for key in ("x", "y", "text") if isinstance(given.get(key), str) or len(given.get(key, ())) == size]
     return pd.DataFrame({"trace": trace.name, **{key: given[key] for key in fitting}})

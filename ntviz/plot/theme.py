@@ -72,7 +72,7 @@ def _template() -> go.layout.Template:
         "paper_bgcolor": c.paper, "plot_bgcolor": c.paper, "colorway": list(c.lines), "hovermode": "closest", "dragmode": "zoom", "barmode": "overlay",
         "hoverlabel": {"bgcolor": c.paper, "bordercolor": c.muted, "font": {"color": c.ink, "size": 12}}, "coloraxis": {"colorbar": bar},
         "modebar": {"bgcolor": c.paper, "color": c.control, "activecolor": c.ink}, "legend": {"bgcolor": c.paper}}  # fmt: skip
-    return go.layout.Template(layout=layout, data={"heatmap": [{"colorscale": c.magnitudes, "colorbar": bar}]})  # fmt: skip
+    return go.layout.Template(layout=layout, data={"heatmap": [{"colorscale": c.magnitudes, "colorbar": bar}]})
 
 
 def framed(

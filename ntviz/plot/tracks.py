@@ -133,7 +133,7 @@ def checked(
     given = {label: values} if control is None else {label: values, f"{label}: control": control}
     arrays = {name: np.asarray(array, dtype=float) for name, array in given.items()}
     for name, array in arrays.items():
-        fits = [size == n or (isinstance(n, str) and size > 0) for size, n in zip(array.shape, axes, strict=False)]  # fmt: skip
+        fits = [size == n or (isinstance(n, str) and size > 0) for size, n in zip(array.shape, axes, strict=False)]
         if array.ndim != len(axes) or not all(fits):
             raise ValueError(f"{name!r} must have the shape [{', '.join(map(str, axes))}]; received {list(array.shape)}. "
                              "Pass numbers of the same bases, tokens or heads, and reduce other axes.")  # fmt: skip
@@ -141,7 +141,7 @@ def checked(
         if wrong.any():
             at = np.argwhere(wrong)[0].tolist()
             rule = "finite, with NaN where there is no value" if scores else "finite and at least 0"
-            raise ValueError(f"{name!r} must be {rule}; received {array[tuple(at)]} at {at}. Pass such numbers.")  # fmt: skip
+            raise ValueError(f"{name!r} must be {rule}; received {array[tuple(at)]} at {at}. Pass such numbers.")
         axes = array.shape
     return arrays
 
@@ -170,13 +170,13 @@ def line_track(
                 traces = [] if grey else letters(view, shown)
             said.append(f"in the control ({plain(control_label)}) " * grey + _peak(values, view, unit, bases))
             # Where letters show it all, the line is there for the hover alone.
-            colour, width, fills = c.control if grey else c.accent, 0 if traces and view.in_part.all() else 1.1, []  # fmt: skip
+            colour, width, fills = c.control if grey else c.accent, 0 if traces and view.in_part.all() else 1.1, []
             if step > 1:
                 bases, (lowest, values, highest) = "", binned(values, step)
                 pale = c.faint if grey else c.accent_pale
                 fills = [(highest, pale, "none"), (lowest, pale, "tonexty")]
             if diverging and not grey:
-                fills += [(np.fmax(values, 0), c.positive, "tozeroy"), (np.fmin(values, 0), c.negative, "tozeroy")]  # fmt: skip
+                fills += [(np.fmax(values, 0), c.positive, "tozeroy"), (np.fmin(values, 0), c.negative, "tozeroy")]
                 # Over many bases an outline would cover what it goes round.
                 colour, width = c.muted, 0.8 if n <= 1_000 else 0.2
             elif step == 1 and not (grey or letters):
@@ -186,7 +186,7 @@ def line_track(
                 # plotly fills across a gap; from zero to zero nothing is seen there.
                 panel.add(go.Scatter(y=np.nan_to_num(y).astype(np.float32), fill=to, fillcolor=shade, hoverinfo="skip",
                                      line={"width": 0, "color": shade, "shape": shape}, **at))  # fmt: skip
-            hover = "%{text} " * bool(bases) + "%{y:.3g} " + literal(unit) + f", mean of {step:,} bp" * (step > 1)  # fmt: skip
+            hover = "%{text} " * bool(bases) + "%{y:.3g} " + literal(unit) + f", mean of {step:,} bp" * (step > 1)
             # Bars of half a base draw what a step line leaves out: both ends, and a value between two gaps.
             ends = {"type": "constant", "value": 0.5, "width": 0, "thickness": width, "color": colour, "visible": n <= SPELLED}  # fmt: skip
             panel.add(go.Scatter(y=np.asarray(values, np.float32), text=list(bases) or None, opacity=0.6 if grey else 1, error_x=ends,
@@ -253,7 +253,7 @@ def _peak(values: np.ndarray, view: View, unit: str, letters: Sequence[str]) -> 
         return "no values here"
     best = int(np.nanargmax(np.abs(values)))
     what = "largest" if np.nanmin(values) >= 0 else "farthest from zero"
-    value, place = f"{number(float(values[best]))} {plain(unit)}".rstrip(), f"at {int(view.positions[best]):,}"  # fmt: skip
+    value, place = f"{number(float(values[best]))} {plain(unit)}".rstrip(), f"at {int(view.positions[best]):,}"
     place = f"({letters[best]} {place})" if letters else place
     return f"{what} {value} {place}, mean {number(float(np.nanmean(values)))}"
 
@@ -281,15 +281,15 @@ def collect(annotation: Annotation, interval: Interval) -> tuple[list[Feature], 
     near, table = annotation.within(interval).table, annotation.table
     of_transcript = near["transcript"].notna() & (near["transcript"] != "")
     # Numbers of exons count from the first one, which may lie outside: take the transcripts whole.
-    table = table[table["transcript"].isin(near.loc[of_transcript, "transcript"]) & table["chrom"].isin(near["chrom"])]  # fmt: skip
-    features = [_transcript(str(name), rows) for name, rows in table.groupby("transcript", sort=False, observed=True)]  # fmt: skip
+    table = table[table["transcript"].isin(near.loc[of_transcript, "transcript"]) & table["chrom"].isin(near["chrom"])]
+    features = [_transcript(str(name), rows) for name, rows in table.groupby("transcript", sort=False, observed=True)]
     features.sort(key=lambda item: (item.start, item.end, item.transcript))
     # A gene is drawn by its transcripts where the file has them.
     drawn = (near["element"] == "gene") & near["gene"].isin(near.loc[of_transcript, "gene"])
-    for row in near[~of_transcript & ~drawn].drop_duplicates(["start", "end", "element", "name"]).itertuples():  # fmt: skip
+    for row in near[~of_transcript & ~drawn].drop_duplicates(["start", "end", "element", "name"]).itertuples():
         name, place = _name(row.name, row.gene, row.element), (row.start, row.end)
         features.append(Feature(name, ".", *place, [(*place, "region", f"{name}, {span(*place)}")]))
-    origins = [str(origin) for origin in near.loc[near["element"] == "CDS", "origin"].dropna().unique() if origin]  # fmt: skip
+    origins = [str(origin) for origin in near.loc[near["element"] == "CDS", "origin"].dropna().unique() if origin]
     return features, f"coding parts: {plain(listing(origins))}" if origins else ""
 
 
@@ -304,10 +304,10 @@ def _transcript(transcript: str, rows: pd.DataFrame) -> Feature:
             start, end = exons[-1][0], max(end, exons.pop()[1])
         exons.append((start, end))
     parts = [(start, end, "intron", "intron") for (_, start), (end, _) in pairwise(exons) if start < end]
-    parts += [(*exon, "exon", f"exon {len(exons) - i if strand == '-' else i + 1}") for i, exon in enumerate(exons)]  # fmt: skip
+    parts += [(*exon, "exon", f"exon {len(exons) - i if strand == '-' else i + 1}") for i, exon in enumerate(exons)]
     parts += [(*coding, "coding", "coding") for coding in spans("CDS")]
     parts = [(start, end, kind, f"{gene} {text}, {span(start, end)}") for start, end, kind, text in parts]
-    return Feature(gene, strand, int(rows["start"].min()), int(rows["end"].max()), parts, plain(transcript, most=28))  # fmt: skip
+    return Feature(gene, strand, int(rows["start"].min()), int(rows["end"].max()), parts, plain(transcript, most=28))
 
 
 def _name(*candidates: object) -> str:
@@ -343,8 +343,8 @@ def _features_track(
     def laid(view: View) -> tuple[list[Feature], str, Sequence[str], np.ndarray, np.ndarray, bool]:
         """Features, words, names, where these begin in pixels, lines, and whether there are too many regions for boxes."""
         features, words = found(view.interval)
-        genes, regions = Counter(item.gene for item in features), not any(item.transcript for item in features)  # fmt: skip
-        names = [f"{item.gene} {item.transcript}".rstrip() if genes[item.gene] > 1 else item.gene for item in features]  # fmt: skip
+        genes, regions = Counter(item.gene for item in features), not any(item.transcript for item in features)
+        names = [f"{item.gene} {item.transcript}".rstrip() if genes[item.gene] > 1 else item.gene for item in features]
         left, right = view.across([(item.start, item.end) for item in features]).T
         wide = np.array([text_width(name, 11) for name in names])
         begin = np.clip(left, 0, np.maximum(WIDTH - wide, 0))
@@ -380,12 +380,12 @@ def _features_track(
                 for here in over[-(-(a - at.start) // step) : -(-(b - at.start) // step)]:
                     here.append(shown)
                 chevrons = int((b - a) * WIDTH / len(at) / 26) * (kind == "intron" and feature.strand != ".")
-                marks += [(x + 0.5, line, f"triangle-{side}", 6, c.gene) for x in np.linspace(a, b, chevrons + 2)[1:-1]]  # fmt: skip
+                marks += [(x + 0.5, line, f"triangle-{side}", 6, c.gene) for x in np.linspace(a, b, chevrons + 2)[1:-1]]
         spans, texts, middle, half, colour = zip(*parts, strict=True) if parts else ((),) * 5
         name = escaped(label)
         bar = boxes(spans, texts, middle=middle, half=half, colour=colour, name=name)
         if np.isfinite(top):
-            bar.marker.update(colorscale=c.signs if signed else c.magnitudes, cmin=-top * signed, cmax=top or 1.0)  # fmt: skip
+            bar.marker.update(colorscale=c.signs if signed else c.magnitudes, cmin=-top * signed, cmax=top or 1.0)
         # Of bars plotly would take a near one: an unseen line answers, base by base.
         told = [here[:5] + [f"and {len(here) - 5:,} more"] * (len(here) > 5) for here in over]
         x, y, symbol, size, colour = zip(*marks, strict=True) if marks else ((),) * 5
@@ -415,14 +415,14 @@ def genes_track(annotation: Annotation, *, label: str = "Genes", most_lanes: int
     Features without a transcript (BED) are boxes with their name. The alt sentence says how many do not fit on `most_lanes` lines.
     """
     if most_lanes < 1:
-        raise ValueError(f"A gene track must have at least one line; received most_lanes={most_lanes}. Pass 1 or more.")  # fmt: skip
+        raise ValueError(f"A gene track must have at least one line; received most_lanes={most_lanes}. Pass 1 or more.")
 
     def found(at: Interval) -> tuple[list[Feature], str]:
         features, note = collect(annotation, at)
         genes = dict[str, set[int]]()
         for item in features:
             strand = {"+": " (+ strand)", "-": " (− strand)"}.get(item.strand, "")
-            genes.setdefault(item.gene + strand, set()).update([item.tss] * bool(strand and at.contains(item.tss)))  # fmt: skip
+            genes.setdefault(item.gene + strand, set()).update([item.tss] * bool(strand and at.contains(item.tss)))
         said = [f"{name[:-1]}, transcription start at {listing([f'{tss + 1:,}' for tss in sorted(starts)])})" if starts else name
                 for name, starts in genes.items()]  # fmt: skip
         return features, "; ".join(filter(None, [listing(said) if said else "none here", note]))
@@ -439,13 +439,13 @@ def regions_track(table: pd.DataFrame, *, label: str, score_label: str = "score"
     rows = from_table(table, element="region", source=plain(label)).table
     given = table["score"].replace(".", np.nan) if "score" in table else pd.Series(np.nan, table.index)
     rows["score"] = pd.to_numeric(given, errors="coerce").to_numpy(dtype=float)
-    if len(wrong := np.flatnonzero(np.isinf(rows["score"]) | (np.isnan(rows["score"]) & given.notna().to_numpy()))):  # fmt: skip
+    if len(wrong := np.flatnonzero(np.isinf(rows["score"]) | (np.isnan(rows["score"]) & given.notna().to_numpy()))):
         raise ValueError(f"The scores of {label!r} must be finite numbers, or NaN; received {given.iloc[wrong[0]]} in row {wrong[0]}.")  # fmt: skip
     contigs = rows["chrom"].map({chrom: canonical_contig(chrom) for chrom in rows["chrom"].unique()})
     top, signed = float(rows["score"].abs().max()), bool((rows["score"] < 0).any())
 
     def found(at: Interval) -> tuple[list[Feature], str]:
-        here = rows[(contigs == canonical_contig(at.chrom)) & (rows["start"] < at.end) & (rows["end"] > at.start)]  # fmt: skip
+        here = rows[(contigs == canonical_contig(at.chrom)) & (rows["start"] < at.end) & (rows["end"] > at.start)]
         features = list[Feature]()
         for row in here.sort_values("start", kind="stable").itertuples():
             # A dot is BED's way to say that there is none.
@@ -456,9 +456,9 @@ def regions_track(table: pd.DataFrame, *, label: str, score_label: str = "score"
             features.append(Feature(name, ".", row.start, row.end, [(row.start, row.end, "region", text)], score=row.score))  # fmt: skip
         if not features:
             return [], "none here"
-        said = f"{len(here):,} region{'s' * (len(here) > 1)}: {listing([feature.parts[0][3] for feature in features])}"  # fmt: skip
+        said = f"{len(here):,} region{'s' * (len(here) > 1)}: {listing([feature.parts[0][3] for feature in features])}"
         best = max(features, key=lambda feature: np.nan_to_num(abs(feature.score), nan=-1))
-        most = f"; {'farthest from zero' if signed else 'largest'}: {best.parts[0][3]}" * bool(np.isfinite(best.score))  # fmt: skip
+        most = f"; {'farthest from zero' if signed else 'largest'}: {best.parts[0][3]}" * bool(np.isfinite(best.score))
         return features, said + most
 
     note = f"shade: {plain(score_label)}" if rows["score"].notna().any() else ""
@@ -488,10 +488,10 @@ def splice_track(
         c, said, view = colours(), list[str](), panel.view
         # A control is drawn before what stands over it, and said after it.
         for name, array in reversed((given | below).items()):
-            shown, grey, sign = view.crop(array, over, name), name not in (label, *below), -1 if name in below else 1  # fmt: skip
+            shown, grey, sign = view.crop(array, over, name), name not in (label, *below), -1 if name in below else 1
             looks = ("acceptor", "triangle-right", c.negative), ("donor", "triangle-left", c.positive)
             for (kind, symbol, colour), values in zip(looks, shown.T[1:], strict=True):
-                at, colour = np.flatnonzero(values >= (MARKED if grey else 0.01)), c.control if grey else colour  # fmt: skip
+                at, colour = np.flatnonzero(values >= (MARKED if grey else 0.01)), c.control if grey else colour
                 title = f"{name} ({control_label})" if grey else name
                 panel.add(go.Scatter(
                     x=view.positions[at], y=sign * values[at], customdata=values[at], mode="markers", name=escaped(f"{title}, {kind}"),
@@ -501,13 +501,13 @@ def splice_track(
                     # The stem: an error bar as long as the value.
                     error_y={"type": "percent", "symmetric": False, "value": 100 * (sign < 0), "valueminus": 100 * (sign > 0),
                              "color": colour, "thickness": 1.5, "width": 0}))  # fmt: skip
-                sites = [f"{int(view.positions[i]):,} ({values[i]:.2f})" for i in np.flatnonzero(values >= 0.5)]  # fmt: skip
+                sites = [f"{int(view.positions[i]):,} ({values[i]:.2f})" for i in np.flatnonzero(values >= 0.5)]
                 none = f"no {kind} of 0.5 or more, the highest is {number(np.fmax.reduce(values, initial=0))}"
                 words = f"{kind}{'s' * (len(sites) > 1)} at {listing(sites)}" if sites else none
                 said += [f"in the control ({plain(control_label)}) " * grey + words] * (name in given)
         panel.yaxis(range=[-1.1 if below else 0, 1.1], zeroline=True, nticks=4)
         return "; ".join(said[-2:] + said[:-2])
 
-    marks = "▸ acceptor (first base of an exon), ◂ donor (last base)" + "; below 0: the other strand" * bool(below)  # fmt: skip
+    marks = "▸ acceptor (first base of an exon), ◂ donor (last base)" + "; below 0: the other strand" * bool(below)
     notes = [plain(note, most=90), marks, f"grey: {plain(control_label)}" * (len(given) > 1)]
     return Track(plain(label, most=90), height, draw, "probability", note="; ".join(filter(None, notes)))

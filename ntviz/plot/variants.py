@@ -61,7 +61,7 @@ def saturation(
         _map_track(result, values, reference, marked, ", mean of both strands" * bool(strands)),
         signal_track(_mean(values), label="Mean over the substitutions", unit="nats", diverging=True, control=null,
                      control_label=control_label, height=64), logo_track(result.probabilities), *tracks]  # fmt: skip
-    marks = {f"{plain(marked.ref, most=12)}>{plain(marked.alt, most=12)}": marked.interval} if marked else None  # fmt: skip
+    marks = {f"{plain(marked.ref, most=12)}>{plain(marked.alt, most=12)}": marked.interval} if marked else None
     model = plain(getattr(result, "model", None) or "")
     title = title or "Every single-base substitution" + f", scored by {model}" * bool(model)
     return locus(result.interval, rows, title=title, assembly=assembly, zoom=zoom, marks=marks)
@@ -69,7 +69,7 @@ def saturation(
 
 def _read(result: Any, what: str, *, square: bool) -> tuple[np.ndarray, np.ndarray]:
     """[base, 4] substitutions or [base, base] dependencies, NaN where they are hidden: at the reference base or within a token."""
-    names, longest = (["values", "same_token"], LONGEST_DEPENDENCY) if square else (["llr"], LONGEST_SATURATION)  # fmt: skip
+    names, longest = (["values", "same_token"], LONGEST_DEPENDENCY) if square else (["llr"], LONGEST_SATURATION)
     needed = ["interval", "sequence", *names]
     if lacking := ", ".join(name for name in needed if not hasattr(result, name)):
         raise TypeError(f"The {what} must have {', '.join(needed)}; received {type(result).__name__} without {lacking}.")  # fmt: skip
@@ -85,7 +85,7 @@ def _read(result: Any, what: str, *, square: bool) -> tuple[np.ndarray, np.ndarr
         hidden, rule = same[0] == 1, "Dependencies must be at least 0, or NaN"
         wrong = ~hidden & (values < 0)
     else:
-        hidden, rule = sequence[:, None] == list(BASES), "llr must be 0 at the reference base, and NaN without a score"  # fmt: skip
+        hidden, rule = sequence[:, None] == list(BASES), "llr must be 0 at the reference base, and NaN without a score"
         wrong = hidden & (np.abs(np.nan_to_num(values)) > 1e-4)
     for row, column in np.argwhere(wrong)[:1]:
         first = f"{values[row, column]:.4g} at row {row}, column {column} ({wrong.sum():,} such)"
@@ -99,7 +99,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 def _edge(sizes: np.ndarray, percentile: float) -> float:
     """The value of the strongest colour: a percentile, lest one strong effect turn all others pale."""
-    return float(np.percentile(sizes, percentile, method="higher") if sizes.size else 0) or sizes.max(initial=0) or 1.0  # fmt: skip
+    return float(np.percentile(sizes, percentile, method="higher") if sizes.size else 0) or sizes.max(initial=0) or 1.0
 
 
 def _marked(given: Variant | str, result: Any) -> Variant:
@@ -108,13 +108,13 @@ def _marked(given: Variant | str, result: Any) -> Variant:
     inside, start = place.contains(variant.interval), variant.start - place.start
     if not inside or forward[start : start + len(variant.ref)] != variant.ref:
         has = f"where {forward[start : start + len(variant.ref)]} is" if inside else "which lies elsewhere"
-        raise ValueError(f"The variant must have its reference bases in {place.label()}; received {variant}, {has}.")  # fmt: skip
+        raise ValueError(f"The variant must have its reference bases in {place.label()}; received {variant}, {has}.")
     return variant
 
 
-def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: Variant | None, how: str) -> Track:  # fmt: skip
+def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: Variant | None, how: str) -> Track:
     label, interval, known = "LLR of each substitution", result.interval, values[np.isfinite(values)]
-    edge, at, row, said = _edge(np.abs(known), 99), View(interval, interval, (0, 0)).positions, -1, "no scores here"  # fmt: skip
+    edge, at, row, said = _edge(np.abs(known), 99), View(interval, interval, (0, 0)).positions, -1, "no scores here"
     if marked is not None and marked.is_snv:
         row = BASES.index(marked.alt.translate(_COMPLEMENT) if interval.strand == "-" else marked.alt)
 
@@ -132,7 +132,7 @@ def _map_track(result: Any, values: np.ndarray, reference: np.ndarray, marked: V
             go.Heatmap(z=scores, zmin=-edge, zmax=edge, colorscale=c.signs, name=label, hoverinfo="none",
                        showscale=panel.block == 1, colorbar=bar, **cells),
             go.Heatmap(z=dashes, colorscale=[c.control, c.control], ygap=14, showscale=False, hoverinfo="skip", **cells))  # fmt: skip
-        panel.yaxis(showticklabels=True, ticks="", type="category", categoryarray=list(BASES), range=[3.5, -0.5])  # fmt: skip
+        panel.yaxis(showticklabels=True, ticks="", type="category", categoryarray=list(BASES), range=[3.5, -0.5])
         if marked is not None and row >= 0 and view.interval.contains(marked.interval):
             panel.figure.add_shape(type="rect", x0=marked.pos - 0.5, x1=marked.pos + 0.5, y0=row - 0.5, y1=row + 0.5,
                                    line={"color": c.ink}, xref=f"x{panel.block}", yref=f"y{panel.row}")  # fmt: skip
@@ -167,10 +167,10 @@ def dependency(
     """
     results = {"result": result} if null is None else {"result": result, "null": null}
     maps, hidden = zip(*(_read(part, what, square=True) for what, part in results.items()), strict=True)
-    known, place, n, size = [values[np.isfinite(values)] for values in maps], result.interval, len(maps), len(maps[0])  # fmt: skip
+    known, place, n, size = [values[np.isfinite(values)] for values in maps], result.interval, len(maps), len(maps[0])
     if null is not None and null.interval != place:
         raise ValueError(f"The null must be of the bases {place.label()}, as the result; received {null.interval.label()}.")  # fmt: skip
-    edge, c, few, step = _edge(np.concatenate(known), 99.9), colours(), size <= SPELLED_CELLS, -(-size // EXACT)  # fmt: skip
+    edge, c, few, step = _edge(np.concatenate(known), 99.9), colours(), size <= SPELLED_CELLS, -(-size // EXACT)
     at, along = np.arange(place.start, place.end) + 1, slice(None, None, -1 if place.strand == "-" else 1)
     model = plain(getattr(result, "model", None) or "")
     names = [escaped(name) for name in (model or "Model", f"Control: {null_label}")][:n]
@@ -185,7 +185,7 @@ def dependency(
             hovertemplate=f"{hover}<br>%{{z:.3g}} log2 odds ratio<extra></extra>", row=1, col=i + 1, hoverongaps=False,
             colorbar={"title": {"text": "log2<br>odds ratio", "side": "top"}, "x": 1.01})  # fmt: skip
         spelled = few and size * n <= SPELLED_CELLS  # else letters would meet
-        ticks = {"tickvals": at, "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if spelled else {}  # fmt: skip
+        ticks = {"tickvals": at, "ticktext": list(letters), "tickfont": {"size": 9}, "tickangle": 0} if spelled else {}
         fig.update_xaxes(matches="x" if i else None, col=i + 1, **ticks)
         fig.update_yaxes(matches="y" if i else None, showticklabels=not i, col=i + 1, **ticks)
     ends = [at[0] - 0.5, at[-1] + 0.5]

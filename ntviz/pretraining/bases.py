@@ -144,10 +144,7 @@ def shards(fasta: AnyPath, folder: AnyPath | None = None, *, k: int = 6) -> dict
         raise ValueError(f"{target} must be a genome tokenised by ntviz; reading it failed: {type(error).__name__}: {error}. "
                          "Delete the folder: it is made anew.") from error  # fmt: skip
     firsts = itertools.accumulate(contigs.values(), initial=0)
-    return {
-        name: Track(target, first, size, k)
-        for (name, size), first in zip(contigs.items(), firsts, strict=False)
-    }
+    return {name: Track(target, first, size, k) for (name, size), first in zip(contigs.items(), firsts, strict=False)}
 
 
 def _write(fasta: Path, target: Path, k: int) -> None:
@@ -168,7 +165,7 @@ def _write(fasta: Path, target: Path, k: int) -> None:
                 # Where a k-mer has N or the contig ends: 4**k + the base's code.
                 padded = np.concatenate([codes[start : end + k - 1], np.full(k - 1, N, np.uint8)])[: end - start + k - 1]  # fmt: skip
                 number, clean = kmer_numbers(padded, k, np.uint16)
-                track[first + start : first + end] = np.where(clean, number, np.uint16(4**k) + padded[: end - start])  # fmt: skip
+                track[first + start : first + end] = np.where(clean, number, np.uint16(4**k) + padded[: end - start])
                 bar.update(end - start)
             first += length
         track.flush()

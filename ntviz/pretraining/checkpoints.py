@@ -109,7 +109,7 @@ def resume(
                      "delete it to begin anew, or train in another directory.") from problem  # fmt: skip
 
 
-def _load(folder: Path, now: dict[str, Any], module: EsmForMaskedLM, optimisers: Optimisers, accept: bool) -> State:  # fmt: skip
+def _load(folder: Path, now: dict[str, Any], module: EsmForMaskedLM, optimisers: Optimisers, accept: bool) -> State:
     sums = folder / _SUMS
     # Checkpoints from before there were checksums have none.
     for line in sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else ():
@@ -182,7 +182,7 @@ def decided(source: Source, recipe: Recipe, judged: pd.DataFrame) -> dict[str, A
     }  # fmt: skip
 
 
-def agreed(before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, place: str) -> tuple[dict[str, Any], bool]:  # fmt: skip
+def agreed(before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, place: str) -> tuple[dict[str, Any], bool]:
     """What to keep from here on, and whether held-out losses stay those of the same sequences.
 
     `before` is the state of a checkpoint. `accept` goes on with what changed, where the weights fit and no base that was
@@ -216,7 +216,7 @@ def agreed(before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, plac
         raise Changed(f"{what} For a new run, train in another directory (--out). To go on with this on purpose, pass "
                       "accept_changes=True (--accept-changes).")  # fmt: skip
     anew = "" if comparable else " Held-out losses are of other sequences now: best/ begins anew."
-    warnings.warn(f"{place} goes on after step {before['step']:,}, but {'; '.join(changed)}.{anew}", stacklevel=2)  # fmt: skip
+    warnings.warn(f"{place} goes on after step {before['step']:,}, but {'; '.join(changed)}.{anew}", stacklevel=2)
     both = list({tuple(stretch): stretch for stretch in [*learned, *now["learned"]]}.values())
     return now | {
         "learned": both,
@@ -247,7 +247,7 @@ def _shown(words: Sequence[str]) -> str:
     return ", ".join(words[:3]) + f" and {len(words) - 3:,} more" * (len(words) > 3)
 
 
-def _leak(held_out: Sequence[Sequence[Any]], before: Sequence[Sequence[Any]], learned: Sequence[Sequence[Any]]) -> str:  # fmt: skip
+def _leak(held_out: Sequence[Sequence[Any]], before: Sequence[Sequence[Any]], learned: Sequence[Sequence[Any]]) -> str:
     """The first stretch that is newly held out and was learned from; empty if there is none.
 
     A contig of other bases is taken for the one that had its name, such as a masked or mended version of it.

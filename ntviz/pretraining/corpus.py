@@ -214,7 +214,7 @@ def sheet_rows(path: AnyPath, required: Sequence[str], optional: Sequence[str] =
     header, columns = lines[0] if lines else (1, [])
     wrong = [f"lacks {name!r}" for name in required if name not in columns]
     known = {*required, *optional}
-    wrong += [f"has {name!r}, unknown or twice" for name in columns if name not in known or columns.count(name) > 1]  # fmt: skip
+    wrong += [f"has {name!r}, unknown or twice" for name in columns if name not in known or columns.count(name) > 1]
     if wrong:
         may = f" and may have {', '.join(optional)}" if optional else ""
         what = f"{', '.join(required)}{may}; it {wrong[0]}"

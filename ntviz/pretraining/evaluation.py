@@ -41,7 +41,7 @@ class Evaluation:
 
 def by_element(
     result: Evaluation, region: Interval, indicators: Mapping[str, np.ndarray], *, columns: Sequence[str] = ("loss",)
-) -> pd.DataFrame:  # fmt: skip
+) -> pd.DataFrame:
     """Means by genomic element: element, measure, value, low, high (95 % interval over sequences), tokens.
 
     A token belongs to each element that any of its bases is in; the first row of each measure, "all", counts every token once.
@@ -74,7 +74,7 @@ def by_element(
 
 def evaluate(
     module: EsmForMaskedLM, corpus: Corpus, held_out: pd.DataFrame, tokenizer: Tokenizer, *, batch_tokens: int = 32_000
-) -> Evaluation:  # fmt: skip
+) -> Evaluation:
     """Predictions at masked positions of held-out chunks: 15 % of their tokens, always the same, become `<mask>`.
 
     `held_out` are rows of `corpus.held_out`, all of one length and free of N; `batch_tokens` are read in a forward pass.
@@ -125,14 +125,14 @@ def masked_logits(module: EsmForMaskedLM, attention_mask: np.ndarray, masked: ma
 # What counting alone predicts -----------------------------------------------------------------------------------------
 
 
-def baselines(corpus: Corpus, *, k: int = 6, orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11)) -> pd.DataFrame:  # fmt: skip
+def baselines(corpus: Corpus, *, k: int = 6, orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11)) -> pd.DataFrame:
     """Loss of each counting model on the held-out chunks: model, order, nats (per k-mer), trained_on (bases).
 
     A unigram over k-mers sees no context, a Markov chain the whole left one, of `orders` bases, 0 to 12. Counts are of the
     training chunks on both strands, plus one. Nothing held out is a ValueError.
     """
     if corpus.held_out.empty:
-        raise ValueError("Baselines need held-out chunks; the corpus has none. Pass held_out=[...] to corpus.read.")  # fmt: skip
+        raise ValueError("Baselines need held-out chunks; the corpus has none. Pass held_out=[...] to corpus.read.")
     if min(orders, default=0) < 0 or max(orders, default=0) > 12:
         raise ValueError(f"Markov orders must lie in 0 to 12; got {list(orders)}.")
     train = list(corpus.runs())

@@ -233,7 +233,7 @@ def _opened(path: Path) -> Any:
     try:
         opened = pysam.VariantFile(str(path))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} must be a VCF or BCF; opening it failed: {error}. Check the file.") from error  # fmt: skip
+        raise ValueError(f"{path} must be a VCF or BCF; opening it failed: {error}. Check the file.") from error
     if opened.index is None:
         how = f"Make one with `bcftools index {path.name}`, on a bgzipped file."
         raise ValueError(f"{path} must have an index; it has none. {how}")
@@ -251,7 +251,7 @@ def _shared_contigs(vcf: Any, reference: Reference) -> dict[str, str]:
 
 def _put_in(
     interval: Interval, left: int, codes: np.ndarray, changes: Sequence[_Change], counts: Counter[str], name: str
-) -> Haplotype:  # fmt: skip
+) -> Haplotype:
     """The haplotype of an interval from the reference's codes, which begin at `left` and cover all changes."""
     # Bases, where each stands on the reference, and the reference's base that decides whether it lies in the interval.
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []

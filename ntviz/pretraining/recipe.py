@@ -175,7 +175,7 @@ def named(name: str, **changes: Any) -> Recipe:
     return dataclasses.replace(RECIPES[name], **changes)
 
 
-def matmul_flops(device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5) -> float:  # fmt: skip
+def matmul_flops(device: str = "auto", *, dtype: str = "float32", size: int = 2048, repeats: int = 5) -> float:
     """Floating-point operations a second of a product of `size` by `size` matrices, the best of some after one that warms up.
 
     Measured, as a shared machine does not reach its data sheet. `dtype` is "float32", "bfloat16" or "float16".

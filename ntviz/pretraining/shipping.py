@@ -77,7 +77,7 @@ def ship(
     trained, target = Path(trained), Path(target)
     training = _training_of(trained / "training.json")
     _require(facts, _FACTS, "facts", "Add them.")
-    record = training | {"held_out": _records(held_out), "facts": dict(facts), "baselines": _records(baselines)}  # fmt: skip
+    record = training | {"held_out": _records(held_out), "facts": dict(facts), "baselines": _records(baselines)}
     weights = load_file(trained / "model.safetensors")
     tensors = {name: value.to(torch.float16) for name, value in weights.items()}
     with storage.atomic_directory(target) as folder:
@@ -90,7 +90,7 @@ def ship(
         (folder / "training.json").write_text(text + "\n", encoding="utf-8")
         curve = history[history["held_out_loss"].notna()].round(6)
         curve.to_csv(folder / "curve.csv", index=False, lineterminator="\n")
-        (folder / "README.md").write_text(card(training, held_out, baselines, facts, tensors), encoding="utf-8")  # fmt: skip
+        (folder / "README.md").write_text(card(training, held_out, baselines, facts, tensors), encoding="utf-8")
     _update_checksums(target)
     return target
 
@@ -108,7 +108,7 @@ def card(
         f"| {name} | {row['value']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {counted[name]:.3f} | {accuracy[name]:.1%} | "
         f"{int(row['tokens']):,} |"
         for name, row in loss[loss["tokens"] > 0].iterrows()
-    ]  # fmt: skip
+    ]
     return _CARD.format(
         # Contig and file names come from users' files, and Markdown passes HTML on.
         **{name: html.escape(str(facts[name]), quote=False) for name in _FACTS},

@@ -383,7 +383,7 @@ def _readable(accelerator: Accelerator, objective: torch.nn.Module, batches: lis
     return not _anywhere(accelerator, not finite)[0]
 
 
-def _not_finite(directory: Path, saved: int, step: int, rate: float, sampler: Sampler, what: str) -> FloatingPointError:  # fmt: skip
+def _not_finite(directory: Path, saved: int, step: int, rate: float, sampler: Sampler, what: str) -> FloatingPointError:
     stays = f"The checkpoint of step {saved:,} in {directory} stays" if saved else "No checkpoint yet"
     return FloatingPointError(
         f"Loss and gradient must be finite; at step {step + 1:,}, with learning rate {rate:g}, {what}. The batch: {sampler.batch(step)}. "

@@ -21,18 +21,14 @@ class Interval95(NamedTuple):
     groups: int
 
 
-def bootstrap(
-    kind: str, labels: Any, predicted: Any, groups: Any, *, draws: int = 1_000, seed: int = 0
-) -> Interval95:
+def bootstrap(kind: str, labels: Any, predicted: Any, groups: Any, *, draws: int = 1_000, seed: int = 0) -> Interval95:
     """The first metric of a kind of task with its interval over groups; see `scores` and `redrawn`."""
     value = metrics.scores(kind, labels, predicted)[metrics.metric_names(kind)[0]]
     values = redrawn(kind, labels, predicted, groups, draws=draws, seed=seed)
     return Interval95(value, *middle(values), len(np.unique(groups)))
 
 
-def redrawn(
-    kind: str, labels: Any, predicted: Any, groups: Any, *, draws: int = 1_000, seed: int = 0
-) -> np.ndarray:
+def redrawn(kind: str, labels: Any, predicted: Any, groups: Any, *, draws: int = 1_000, seed: int = 0) -> np.ndarray:
     """The first metric when as many groups as there are get drawn with replacement, float64 [draw]; empty below `FEWEST` groups.
 
     A draw in which the metric is not defined, such as one without a class, is nan.
@@ -92,9 +88,7 @@ def compare(
     rng = np.random.default_rng(seed)
     exact = n < 32 and 2**n <= draws
     # Every way to swap, but for swapping all, which only turns the sign.
-    swapped = (
-        (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool) if exact else rng.random((draws, n)) < 0.5
-    )
+    swapped = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool) if exact else rng.random((draws, n)) < 0.5
     drawn = draw_groups(n, draws, rng)
     if kind in door.BY_CLASS:
         one, two = (metrics.tables(labels, predicted, which, n) for predicted in (first, second))

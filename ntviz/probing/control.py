@@ -37,9 +37,7 @@ class Controls:
     permuted: np.ndarray
     p: float  # (1 + permutations that do as well) / (1 + permutations); a constant guess counts as 0, which is chance
     control: float  # the first metric on the control task
-    curve: (
-        pd.DataFrame | None
-    )  # [shots, score, sd, draws]: means over draws of `shots` examples a class, where defined
+    curve: pd.DataFrame | None  # [shots, score, sd, draws]: means over draws of `shots` examples a class, where defined
 
     def selectivity(self, score: float) -> float:
         """The score less that on the control task: how much is owed to the labels' meaning, not to memory."""

@@ -118,9 +118,7 @@ class Fitted:
         elif self.kind != "multilabel" and weights[-1].shape[1] == 1:
             # Of two classes scikit-learn keeps the second one's score, against none of the first.
             weights[-1], biases[-1] = np.pad(weights[-1], ((0, 0), (1, 0))), np.pad(biases[-1], (1, 0))
-        weights, biases = (
-            [np.asarray(part, dtype=np.float64) for part in parts] for parts in (weights, biases)
-        )
+        weights, biases = ([np.asarray(part, dtype=np.float64) for part in parts] for parts in (weights, biases))
         first = weights[0] / self._spread[:, None]
         return Layers((first, *weights[1:]), (biases[0] - self._mean @ first, *biases[1:]), self._outputs)
 

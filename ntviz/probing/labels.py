@@ -26,9 +26,7 @@ def known(kind: str) -> None:
         raise ValueError(f"The kind of a task must be one of {', '.join(SHAPES)}; received {kind!r}.")
 
 
-def checked(
-    kind: str, labels: Any, outputs: int, *, n: int | None = None, what: str = "Labels"
-) -> np.ndarray:
+def checked(kind: str, labels: Any, outputs: int, *, n: int | None = None, what: str = "Labels") -> np.ndarray:
     """Labels in the one form of their kind of task, whatever they came as: booleans, whole floats, a list, a pandas Series.
 
     Classes int64 [example]; bool [example, track]; float32 or float64 [example, target]; classes of bases int8 [example, base], -1
@@ -145,9 +143,7 @@ def digest(*columns: Any) -> str:
     for column in columns:
         values = np.asarray(column)
         numbers = values.dtype.kind in "biuf"
-        raw = (
-            np.ascontiguousarray(values).tobytes() if numbers else json.dumps(list(map(str, values))).encode()
-        )
+        raw = np.ascontiguousarray(values).tobytes() if numbers else json.dumps(list(map(str, values))).encode()
         made.update(f"{values.dtype.str if numbers else 'text'} {values.shape} {len(raw)}\n".encode())
         made.update(raw)
     return made.hexdigest()

@@ -225,9 +225,7 @@ def _choose(
                 worth = []
                 for fold in range(n):
                     outside = learned[inner == fold]
-                    predicted = fitted(learned[inner != fold], setting).predict(
-                        features[setting.features][outside]
-                    )
+                    predicted = fitted(learned[inner != fold], setting).predict(features[setting.features][outside])
                     measures = metrics.first, metrics.loss
                     worth.append([measure(kind, labels[outside], predicted) for measure in measures])
                 score, loss = np.mean(worth, axis=0).tolist()
@@ -260,10 +258,6 @@ def _vectors(features: Mapping[Hashable, Any], n: int) -> dict[Hashable, np.ndar
         if vectors.dtype.kind not in "biuf":
             raise ValueError(f"Vectors must be numbers; {name} holds {vectors.dtype}. Convert them.")
         if vectors.ndim != 2 or len(vectors) != n:
-            raise ValueError(
-                f"Vectors must be [example, feature] with {n:,} rows; {name} is {list(vectors.shape)}."
-            )
-        door.finite(
-            vectors, f"Vectors of {name}", advice=" Leave these examples out, or read them with float32."
-        )
+            raise ValueError(f"Vectors must be [example, feature] with {n:,} rows; {name} is {list(vectors.shape)}.")
+        door.finite(vectors, f"Vectors of {name}", advice=" Leave these examples out, or read them with float32.")
     return result

@@ -122,9 +122,7 @@ def brief(table: pd.DataFrame) -> pd.DataFrame:
     for column in table.columns.drop("error"):
         values = table[column].dropna().astype(str)
         asked = column.startswith("param.") or column in ("profile", "model")
-        shown += [column] * (
-            len(values) > 0 if column.startswith("metric.") else asked and values.nunique() > 1
-        )
+        shown += [column] * (len(values) > 0 if column.startswith("metric.") else asked and values.nunique() > 1)
     shown += ["error"] * bool(table["error"].notna().any())
     text = table[shown].map(_text)
     if "error" in text:
@@ -150,9 +148,7 @@ def save(table: pd.DataFrame, path: str | Path) -> Path:
         with atomic_write(path) as handle:
             table.assign(**texts).to_parquet(handle, index=False)
     else:
-        raise ValueError(
-            f"a table of runs is saved as .csv or .parquet, but {path.name!r} came. Change the ending"
-        )
+        raise ValueError(f"a table of runs is saved as .csv or .parquet, but {path.name!r} came. Change the ending")
     return path
 
 

@@ -155,9 +155,7 @@ class Option:
         try:
             value = parameters.fit(text, self.kind)
         except ValueError as error:
-            kind = (
-                self.kind.__name__ if isinstance(self.kind, type) else str(self.kind).replace("typing.", "")
-            )
+            kind = self.kind.__name__ if isinstance(self.kind, type) else str(self.kind).replace("typing.", "")
             raise ValueError(f"{self.name!r} must be {kind}, but {text!r} came") from error
         if isinstance(value, bool):
             return list(self.words[:1] if value else self.words[1:])
@@ -202,9 +200,7 @@ class Command:
             words += _known(column, options, self.words[0]).typed(text)
         for column, option in options.items():
             if option.default is MISSING and column not in given:
-                raise ValueError(
-                    f"{self.words[0]} must be given {column!r}, but its cell is empty. Fill it in"
-                )
+                raise ValueError(f"{self.words[0]} must be given {column!r}, but its cell is empty. Fill it in")
         return words
 
     def result_of(self, given: Mapping[str, str]) -> str:
@@ -236,6 +232,4 @@ def _known(column: str, options: Mapping[str, Option], command: str) -> Option:
     near = difflib.get_close_matches(column, options, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     hint += f"It has: {', '.join(options)}"
-    raise ValueError(
-        f"a column must be an option of {command} where its cell is filled, but {column!r} is not. {hint}"
-    )
+    raise ValueError(f"a column must be an option of {command} where its cell is filled, but {column!r} is not. {hint}")

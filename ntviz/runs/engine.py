@@ -70,9 +70,7 @@ def execute(notebook: NotebookNode, kernel: str, watch: Watch) -> None:
     # The kernel's own words, such as a crash report, are shown only when it dies: cells' output comes by messages.
     sockets = tempfile.TemporaryDirectory(prefix="ntviz-", ignore_cleanup_errors=True)
     with sockets as folder, tempfile.TemporaryFile() as words:
-        client = _Client(
-            books, watch, folder, words, kernel_name=kernel, timeout=None, startup_timeout=START_TIMEOUT
-        )
+        client = _Client(books, watch, folder, words, kernel_name=kernel, timeout=None, startup_timeout=START_TIMEOUT)
         try:
             client.execute(env=watch.environment, stdout=words, stderr=words)
         except DeadKernelError as error:

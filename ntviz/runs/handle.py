@@ -47,7 +47,9 @@ class Run:
         self._memory: dict[str, Any] = {}
 
     def __repr__(self) -> str:
-        return f"Run(profile={self.profile!r}, {'job' if self.job else 'live'}, dir={str(self._folder or 'none yet')!r})"
+        return (
+            f"Run(profile={self.profile!r}, {'job' if self.job else 'live'}, dir={str(self._folder or 'none yet')!r})"
+        )
 
     @property
     def dir(self) -> Path:
@@ -76,9 +78,7 @@ class Run:
         `chips` are the few numbers that matter, by name: each text with its unit and control. The last answer counts.
         """
         if not text.strip():
-            raise ValueError(
-                "an answer must be a sentence, but no text came. Write the result, or that there is none"
-            )
+            raise ValueError("an answer must be a sentence, but no text came. Write the result, or that there is none")
         self._record("answer", manifest.plain({"text": text, "chips": chips or {}}))
         return text
 
@@ -145,9 +145,7 @@ class Run:
     def _path(self, kind: str, name: str, ending: str) -> Path:
         if not _NAME.fullmatch(name):
             hint = f"Leave out folders, spaces and the ending; the file goes to {kind}/"
-            raise ValueError(
-                f"a name must consist of letters, digits, '.', '_' and '-', but {name!r} came. {hint}"
-            )
+            raise ValueError(f"a name must consist of letters, digits, '.', '_' and '-', but {name!r} came. {hint}")
         return self.dir / kind / f"{name}{ending}"
 
     def _record(self, kind: str, value: Any) -> None:

@@ -70,8 +70,6 @@ def install(*, user: bool = False, prefix: str | Path | None = None) -> list[Pat
             except PermissionError as error:
                 hint = "Use --user, or --prefix with a folder of your own"
                 place = error.filename
-                raise PermissionError(
-                    f"the kernels' folder must be writable, but {place} is not. {hint}"
-                ) from error
+                raise PermissionError(f"the kernels' folder must be writable, but {place} is not. {hint}") from error
         found.append(Path(target))
     return found

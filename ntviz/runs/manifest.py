@@ -137,9 +137,7 @@ def _listed(value: Any) -> Any:
         if hasattr(value, method):
             return getattr(value, method)()
     hint = "Record its numbers, and save tables and figures with save_table and save_figure"
-    raise TypeError(
-        f"a recorded value must be a number, text, list or dict, but {type(value).__name__} came. {hint}"
-    )
+    raise TypeError(f"a recorded value must be a number, text, list or dict, but {type(value).__name__} came. {hint}")
 
 
 def git_state(folder: str | Path) -> dict[str, Any] | None:
@@ -163,10 +161,6 @@ def now() -> str:
 
 def new_folder(name: str, start: str = "") -> Path:
     """A new folder for a run of the notebook called `name`; its own name is a time in UTC with `start` before it."""
-    folder = (
-        runs_dir()
-        / name
-        / f"{start}{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    )
+    folder = runs_dir() / name / f"{start}{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
     folder.mkdir(parents=True)
     return folder

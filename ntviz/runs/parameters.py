@@ -90,9 +90,7 @@ def parse(source: str) -> dict[str, Parameter]:
             hint = "Write the value itself, and compute in a later cell"
             raise ValueError(f"a parameter must be a literal, but {line}. {hint}") from error
         last = statement.end_lineno or statement.lineno
-        found[name] = Parameter(
-            name, annotation, default, comments.get(last) or _above(comments, statement.lineno)
-        )
+        found[name] = Parameter(name, annotation, default, comments.get(last) or _above(comments, statement.lineno))
     return found
 
 

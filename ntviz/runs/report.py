@@ -179,9 +179,7 @@ def _facts(facts: Manifest) -> list[tuple[str, str]]:
     rows = [("started", facts.started), ("ended", facts.ended or "")]
     for model in facts.models:
         keys = ("origin", "revision", "sha256", "weights_sha256", "licence", "dtype", "device")
-        parts = [
-            f"{key} {str(model[key])[: 16 if 'sha256' in key else None]}" for key in keys if model.get(key)
-        ]
+        parts = [f"{key} {str(model[key])[: 16 if 'sha256' in key else None]}" for key in keys if model.get(key)]
         rows.append(("model", ", ".join([str(model.get("name", "?")), *parts])))
     for file in facts.data:
         rows.append(("data", f"{file['path']}, {_size(file['bytes'])}, sha256 {file['sha256'][:16]}"))

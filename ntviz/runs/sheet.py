@@ -82,9 +82,7 @@ def read(path: str | Path) -> list[Sample]:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"a sheet of samples must be a file, but there is none at {path}. Check the path"
-        )
+        raise FileNotFoundError(f"a sheet of samples must be a file, but there is none at {path}. Check the path")
     try:
         rows = rows_of(path, NEEDED)
     except ValueError as error:
@@ -132,9 +130,7 @@ def _sample(base: Path, row: int, cells: dict[str, str]) -> Sample:
         form = "of letters, digits, '.', '_' and '-', begin with none of '.' and '-', and be no file of the workflow"
         raise ValueError(f"a sample's name must be {form}, but {name!r} came. Rename it")
     if not run:
-        raise ValueError(
-            f"sample {name!r} must say what to run, but its cell is empty. Name a notebook or command"
-        )
+        raise ValueError(f"sample {name!r} must say what to run, but its cell is empty. Name a notebook or command")
     asked = {column: _whole(column, cells.pop(column, "")) for column in _WHOLE}
     # Jobs start without a shell that would expand ~.
     given = {column: re.sub("^~(?=/)", str(Path.home()), text) for column, text in cells.items() if text}
@@ -183,9 +179,7 @@ def _notebook_words(base: Path, run: str, shards: int | None, given: Mapping[str
 def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]) -> tuple[str, ...]:
     """The files that cells name; all of them, and folders, must be there."""
     files: dict[str, None] = {}
-    parts = [
-        (name, part.strip(" '\"")) for name, text in given.items() for part in text.strip("[]").split(",")
-    ]
+    parts = [(name, part.strip(" '\"")) for name, text in given.items() for part in text.strip("[]").split(",")]
     for column, part in parts:
         # A task may be FILE#NAME@GENERATION.
         plain = part if (base / part).exists() else re.split(r"[#@]", part)[0]
@@ -195,9 +189,7 @@ def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]
         path = base / plain
         if not path.exists():
             hint = "Check the path; it starts at the sheet's folder"
-            raise FileNotFoundError(
-                f"what {column!r} names must be there, but {plain!r} is not ({path}). {hint}"
-            )
+            raise FileNotFoundError(f"what {column!r} names must be there, but {plain!r} is not ({path}). {hint}")
         if path.is_file():
             files[str(path.resolve())] = None
     return tuple(files)
@@ -213,6 +205,4 @@ def _check_models(base: Path, given: Mapping[str, str]) -> None:
         near = registry.suggestions(name)
         hint = f"Did you mean {' or '.join(near)}? " if near else ""
         form = "a name, a hub repository or a checkpoint directory"
-        raise ValueError(
-            f"a model must be {form}, but {name!r} is none. {hint}`ntviz models` lists the names"
-        )
+        raise ValueError(f"a model must be {form}, but {name!r} is none. {hint}`ntviz models` lists the names")

@@ -49,9 +49,7 @@ def workflow_dir() -> Path:
         if (folder / SNAKEFILE).is_file():
             return folder
     where = "in the package or beside it"
-    raise FileNotFoundError(
-        f"the workflow must lie {where}, but {beside} has no {SNAKEFILE}. Install ntviz again"
-    )
+    raise FileNotFoundError(f"the workflow must lie {where}, but {beside} has no {SNAKEFILE}. Install ntviz again")
 
 
 def prepare(
@@ -80,9 +78,7 @@ def prepare(
     for module in ["snakemake"] + [f"snakemake_executor_plugin_{executor}"] * (executor != "local"):
         if importlib.util.find_spec(module.replace("-", "_")) is None:
             name = module.replace("_", "-")
-            raise EngineError(
-                f"jobs are run by {name}, but it is not installed. Type: pip install 'ntviz[hpc]'"
-            )
+            raise EngineError(f"jobs are run by {name}, but it is not installed. Type: pip install 'ntviz[hpc]'")
     samples = sheet.read(path)
     path, out = Path(path).resolve(), Path(out).resolve()
     if any(sample.notebook for sample in samples) and settings["kernel"]:
@@ -185,9 +181,7 @@ def _profile(name: str) -> Path:
     folder = own if Path(name).name == name and own.is_dir() else Path(name)
     if not (folder / "config.yaml").is_file():
         known = ", ".join(sorted(path.name for path in (workflow_dir() / "profiles").iterdir()))
-        raise FileNotFoundError(
-            f"a profile must be one of {known}, or a folder with config.yaml, but {name!r} came"
-        )
+        raise FileNotFoundError(f"a profile must be one of {known}, or a folder with config.yaml, but {name!r} came")
     return folder.resolve()
 
 

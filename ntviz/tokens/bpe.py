@@ -83,9 +83,7 @@ class BPETokenizer:
         ends = self._tokenizer.encode(BASES[0]).ids
         if ends[:1] != [self.vocabulary.cls_id] or ends[-1:] != [self.vocabulary.sep_id] or len(ends) != 3:
             held = " ".join(self.vocabulary.tokens[index] for index in ends)
-            raise ValueError(
-                f"{origin} must put [CLS] before and [SEP] behind a sequence; {BASES[0]} becomes {held}."
-            )
+            raise ValueError(f"{origin} must put [CLS] before and [SEP] behind a sequence; {BASES[0]} becomes {held}.")
 
     @classmethod
     def from_file(cls, path: str | Path) -> BPETokenizer:
@@ -106,9 +104,7 @@ class BPETokenizer:
         spans = np.array(cut.offsets, dtype=np.int64)
         is_special = np.array(cut.special_tokens_mask, dtype=bool)
         spans[is_special] = 0
-        return Tokens.within(
-            max_tokens, self.vocabulary, sequence, np.array(cut.ids, np.int64), spans, is_special
-        )
+        return Tokens.within(max_tokens, self.vocabulary, sequence, np.array(cut.ids, np.int64), spans, is_special)
 
 
 def _vocabulary(content: dict[str, Any], origin: str) -> BPEVocabulary:

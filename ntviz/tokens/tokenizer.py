@@ -28,9 +28,7 @@ class Tokenizer:
     def __init__(self, vocabulary: Vocabulary | str) -> None:
         if isinstance(vocabulary, str):
             if vocabulary not in VOCABULARIES:
-                raise ValueError(
-                    f"A vocabulary must be one of {', '.join(VOCABULARIES)}; received {vocabulary!r}."
-                )
+                raise ValueError(f"A vocabulary must be one of {', '.join(VOCABULARIES)}; received {vocabulary!r}.")
             vocabulary = VOCABULARIES[vocabulary]
         self.vocabulary = vocabulary
         singles = [vocabulary.id_of(letter) for letter in (*LETTERS, "N")]

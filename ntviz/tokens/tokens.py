@@ -119,9 +119,7 @@ class Tokens:
             )
         return values[self._token_of_base]
 
-    def from_bases(
-        self, values: np.ndarray, *, reduce: Literal["any", "mean", "sum", "max"] = "mean"
-    ) -> np.ndarray:
+    def from_bases(self, values: np.ndarray, *, reduce: Literal["any", "mean", "sum", "max"] = "mean") -> np.ndarray:
         """Values of bases [base, ...] reduced over each token, [token, ...].
 
         `any` gives bool, `sum` keeps integers, `mean` and `max` give floats. Special tokens get False, 0, nan and nan.

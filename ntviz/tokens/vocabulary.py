@@ -67,8 +67,7 @@ class Vocabulary:
             return nearest
         index = agreeing(nearest)
         here, there = (
-            repr(tokens[index][:20]) if index < len(tokens) else "no more tokens"
-            for tokens in (lines, nearest.tokens)
+            repr(tokens[index][:20]) if index < len(tokens) else "no more tokens" for tokens in (lines, nearest.tokens)
         )
         raise ValueError(
             f"A vocabulary must be one of {', '.join(VOCABULARIES)}; received {str(path)!r} with "
@@ -116,9 +115,7 @@ class Vocabulary:
         'N'
         """
         if not 0 <= token_id < len(self.tokens):
-            raise ValueError(
-                f"An id of {self.name} must be in 0 to {len(self.tokens) - 1:,}; received {token_id}."
-            )
+            raise ValueError(f"An id of {self.name} must be in 0 to {len(self.tokens) - 1:,}; received {token_id}.")
         return self.tokens[token_id]
 
     @property

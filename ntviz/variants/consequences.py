@@ -162,7 +162,7 @@ def transcripts(annotation: Annotation) -> list[Transcript]:
     """The transcripts of an annotation that have exons; a ValueError says that there are none."""
     parts: dict[tuple[str, ...], dict[str, Any]] = {}
     chosen = annotation.table[annotation.table["element"].isin(("exon", "CDS", "stop_codon"))]
-    columns = ("chrom", "strand", "gene_id", "transcript", "gene", "element", "start", "end", "phase", "incomplete")  # fmt: skip
+    columns = ("chrom", "strand", "gene_id", "transcript", "gene", "element", "start", "end", "phase", "incomplete")
     for *key, gene, element, start, end, phase, lacking in zip(
         *(chosen[name].tolist() for name in columns), strict=True
     ):
@@ -232,9 +232,7 @@ class Index:
         # An insertion lies between two bases: it touches both.
         low, high = (change.start, change.end) if change.ref else (change.start - 1, change.start + 1)
         if inside := self.places.touched(variant.chrom, low, high):
-            return min(
-                (self._in(one, change, low, high) for one in inside), key=lambda one: SEVERITY.index(one[0])
-            )
+            return min((self._in(one, change, low, high) for one in inside), key=lambda one: SEVERITY.index(one[0]))
         genes = self._genes.touched(variant.chrom, low, high)
         return _Found("intragenic", genes[0].gene) if genes else _Found("intergenic")
 
@@ -409,9 +407,7 @@ def baselines(
     return pd.concat(
         [
             result,
-            pd.DataFrame(
-                rows, table.index, ["transition", "cpg_transition", "gc", "markov_llr"], dtype=float
-            ),
+            pd.DataFrame(rows, table.index, ["transition", "cpg_transition", "gc", "markov_llr"], dtype=float),
         ],
         axis=1,
     )

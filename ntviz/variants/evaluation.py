@@ -148,9 +148,7 @@ def evaluate(
             yield {"stratum": name, "score": "", "statistic": "", **counts, "note": note}
             return
         measures = (
-            {"AUROC": statistics.auroc, "AUPRC": statistics.auprc}
-            if binary
-            else {"Spearman": statistics.spearman}
+            {"AUROC": statistics.auroc, "AUPRC": statistics.auprc} if binary else {"Spearman": statistics.spearman}
         )
         rng = np.random.default_rng(seed)
         named = part[groups].fillna("").to_numpy()[given] if groups in part else [""] * len(labels)
@@ -187,9 +185,7 @@ def brief(evaluated: pd.DataFrame) -> pd.DataFrame:
         columns.setdefault(f"{row['stratum']} ({row['n']:,})", {})[row["score"]] = text
     table = pd.DataFrame(columns)
     small = evaluated[evaluated["note"].ne("")]
-    table.attrs["not_shown"] = [
-        f"{row.stratum} {row.note.removeprefix('not shown: ')}" for row in small.itertuples()
-    ]
+    table.attrs["not_shown"] = [f"{row.stratum} {row.note.removeprefix('not shown: ')}" for row in small.itertuples()]
     return table
 
 
@@ -205,9 +201,7 @@ def _ends(name: str, draws: Any) -> dict[str, Any]:
     return dict(zip((f"{name}low", f"{name}high"), statistics.middle(draws), strict=True))
 
 
-def severity(
-    table: pd.DataFrame, scores: Mapping[str, int], *, bootstrap: int = 1_000, seed: int = 0
-) -> pd.DataFrame:
+def severity(table: pd.DataFrame, scores: Mapping[str, int], *, bootstrap: int = 1_000, seed: int = 0) -> pd.DataFrame:
     """Scores of simulated substitutions by consequence, each against controls of the same three bases.
 
     One row a score and consequence: median and quartiles of cases and of controls, the median of `case - control` with

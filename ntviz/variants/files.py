@@ -199,9 +199,7 @@ class Summary:
         if part and self.missing:
             lines.append(f"{self.missing:,} pieces of other shards are missing still.")
         elif part:
-            lines.append(
-                f"All pieces are there: run the same command without --shard to write {self.out.name}."
-            )
+            lines.append(f"All pieces are there: run the same command without --shard to write {self.out.name}.")
         return "\n".join(lines)
 
     @property

@@ -111,7 +111,7 @@ class Options:
         for name in ("frames", "place", "window", "layer"):
             object.__setattr__(self, name, _whole(name, getattr(self, name)))
         if not isinstance(self.both_strands, bool):
-            raise TypeError(f"both_strands must be True or False; received {self.both_strands!r}. Pass one of these.")  # fmt: skip
+            raise TypeError(f"both_strands must be True or False; received {self.both_strands!r}. Pass one of these.")
         scores = (self.scores,) if isinstance(self.scores, str) else tuple(self.scores)
         scores = tuple(SCORES) if scores == ("all",) else tuple(dict.fromkeys(scores))
         object.__setattr__(self, "scores", scores)

@@ -132,7 +132,7 @@ class Planner:
             f"contig shorter than the window: {bp:,} bp read": bp < self.tokens * self.k,
             "one boundary alignment only": indel and one_side,
             f"{change.length} bp, above {LONG_INDEL} bp: read with caution": indel and change.length > LONG_INDEL,
-        }  # fmt: skip
+        }
         return "; ".join(note for note, holds in notes.items() if holds)
 
     def _pairs(self, contig: Contig, change: Change) -> tuple[tuple[Pair, ...], int]:

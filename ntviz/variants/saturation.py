@@ -64,9 +64,7 @@ class Saturation:
         letters = np.array(list(BASES))
         place = {"chrom": self.interval.chrom, "pos": self.interval.start + rows + 1}
         alleles = {"ref": letters[codes[rows]], "alt": letters[columns]}
-        scores = {
-            name: getattr(self, name)[rows, columns] for name in ("llr", "llr_fwd", "llr_rev", "base_llr")
-        }
+        scores = {name: getattr(self, name)[rows, columns] for name in ("llr", "llr_fwd", "llr_rev", "base_llr")}
         return pd.DataFrame(place | alleles | scores | {"expected": self.probabilities[rows, columns]})
 
 

@@ -132,9 +132,7 @@ class Scorer(AlleleScorer):
         tokens, layer = options.fit(vocabulary.k, model.max_bp, model.layers, model.name)
         self.reader = Reader(model, layer, batch_tokens)
         self.window_bp = tokens * vocabulary.k
-        self.planner = Planner(
-            reference, vocabulary.k, tokens, options.frames, options.place, options.on_mismatch
-        )
+        self.planner = Planner(reference, vocabulary.k, tokens, options.frames, options.place, options.on_mismatch)
         how = options.about | {"vocabulary": vocabulary.name, "window_bp": self.window_bp, "layer": layer}
         del how["window"]
         super().__init__(model, reference, METHOD_VERSION, **how)
@@ -187,9 +185,7 @@ class Scorer(AlleleScorer):
     def _wants(self, *names: str) -> bool:
         return not self._places.keys().isdisjoint(names)
 
-    def _fill(
-        self, found: np.ndarray, jobs: list[_Job], read: Iterator[Any], values: Callable[..., Any]
-    ) -> None:
+    def _fill(self, found: np.ndarray, jobs: list[_Job], read: Iterator[Any], values: Callable[..., Any]) -> None:
         """Puts in the scores of a job as soon as all its answers are there; `read` are those of `_different(jobs)`."""
         waiting: dict[Reading, set[int]] = {reading: set() for reading in _different(jobs)}
         for number, job in enumerate(jobs):
@@ -264,9 +260,7 @@ class Scorer(AlleleScorer):
     def _ratio(self, pair: Pair, reverse: bool, logits: np.ndarray) -> float:
         """Log-likelihood ratio of both alleles at the touched tokens [token, vocab], in nats."""
         tokens = range(*pair.tokens)
-        alt, ref = (
-            self._of_tokens(text, tokens, reverse, logits) for text in (pair.alternative, pair.reference)
-        )
+        alt, ref = (self._of_tokens(text, tokens, reverse, logits) for text in (pair.alternative, pair.reference))
         return alt - ref
 
     def _of_tokens(self, text: str, tokens: Iterable[int], reverse: bool, logits: np.ndarray) -> float:

@@ -53,9 +53,7 @@ def simulate(
     index = Index(annotation, reference)
     exons = Counter(one.chrom for one in index.transcripts for _ in one.exons)
     place = interval or reference.whole(exons.most_common(1)[0][0])
-    inside = [
-        t for t in index.transcripts if place.contains(Interval(t.chrom, t.exons[0][0], t.exons[-1][1]))
-    ]
+    inside = [t for t in index.transcripts if place.contains(Interval(t.chrom, t.exons[0][0], t.exons[-1][1]))]
     if not inside:
         raise ValueError(
             f"There must be transcripts to draw from; {place.label()} holds none of {annotation.source} whole. Widen it."
@@ -112,7 +110,7 @@ def intron_controls(
             continue
         fits = np.array([low + match.start() for match in re.finditer(f"(?={three})", bases)])
         gaps = [gap for t in inside for gap in t.introns]
-        fits = fits[[any(a <= at < b for a, b in gaps) for at in fits] & (np.abs(fits - change.start) >= apart)]  # fmt: skip
+        fits = fits[[any(a <= at < b for a, b in gaps) for at in fits] & (np.abs(fits - change.start) >= apart)]
         nearest = fits[np.argsort(np.abs(fits - change.start), kind="stable")[:_NEAREST]]
         places += [(row, Variant(change.chrom, int(at) + 1, change.ref, change.alt)) for at in nearest]
     introns = index.consequences(place for _, place in places)["consequence"] == "intron"

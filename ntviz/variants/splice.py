@@ -142,9 +142,7 @@ class SpliceScorer(AlleleScorer):
         entries = []
         for row in environment.progress(range(len(alleles)), what=what) if what else range(len(alleles)):
             effects, alt = self._effects(alleles[row], plans[row]), alleles[row].alt
-            entries.append(
-                [",".join(one.text(alt, masked=mask) for one in effects) for mask in (False, True)]
-            )
+            entries.append([",".join(one.text(alt, masked=mask) for one in effects) for mask in (False, True)])
             if effects:
                 top = max(effects, key=lambda effect: effect.scores.max())
                 values[row] = [
@@ -160,9 +158,7 @@ class SpliceScorer(AlleleScorer):
 
     def _content(self, allele: Allele, plan: _Plan) -> str:
         names = [gene.name for gene in plan.genes]
-        return (
-            f"\n{plan.status} {plan.ref_agrees} {allele.pos} {allele.ref} {allele.alt} {names} {plan.bases}"
-        )
+        return f"\n{plan.status} {plan.ref_agrees} {allele.pos} {allele.ref} {allele.alt} {names} {plan.bases}"
 
     def _plan(self, allele: Allele) -> _Plan:
         contig, status, agrees = self._contigs.check(allele)
@@ -276,9 +272,7 @@ def aligned(alternative: np.ndarray, before: int, ref: int, alt: int) -> np.ndar
     return alternative
 
 
-def _effect(
-    gene: Gene, start: int, distance: int, before: np.ndarray, after: np.ndarray, mask: str
-) -> Effect:
+def _effect(gene: Gene, start: int, distance: int, before: np.ndarray, after: np.ndarray, mask: str) -> Effect:
     change = (after - before)[:, 1:]
     signed = np.stack([change[:, 0], -change[:, 0], change[:, 1], -change[:, 1]])
     places = signed.argmax(axis=1)

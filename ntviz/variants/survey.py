@@ -31,9 +31,7 @@ _NAMES = {
     "ref": ("ref", "reference", "reference_allele", "ref_allele"),
     "alt": ("alt", "alternative", "alternate", "alt_allele", "alternate_allele"),
 }
-_INSERTED = (
-    "REF is '-': VEP puts the bases before POS and MAF after it; write the base before them in both alleles"
-)
+_INSERTED = "REF is '-': VEP puts the bases before POS and MAF after it; write the base before them in both alleles"
 _SAYS = re.compile(r"(?:^|[_:.|-])(?:b|hg|GRCh)(37|19|38)(?:$|[_:.|-])", re.IGNORECASE)
 _MEANT = {"37": "GRCh37", "19": "GRCh37", "38": "GRCh38"}
 
@@ -52,8 +50,7 @@ class Table:
         by_name = {str(name).strip().lower(): name for name in given.columns}
         self.given, self._line, self.records = given, line, len(given)
         names = {
-            wanted: next((by_name[one] for one in usual if one in by_name), None)
-            for wanted, usual in _NAMES.items()
+            wanted: next((by_name[one] for one in usual if one in by_name), None) for wanted, usual in _NAMES.items()
         }
         if lacking := [wanted for wanted, name in names.items() if name is None and wanted != "id"]:
             columns, advice = ", ".join(map(str, given.columns)), "Rename the column"
@@ -205,9 +202,7 @@ def survey(path: str | Path | Table) -> Survey:
             # The assembly that an ID (chr20_1024_A_C_b38) or a contig (NC_000020.11) is of.
             by_id = _SAYS.search(record.id) if len(record.id) > 3 else None
             if assembly := _MEANT[by_id[1]] if by_id else accession_assembly(record.chrom):
-                count, first = found.assemblies.get(
-                    assembly, (0, record.id if record.id != "." else record.chrom)
-                )
+                count, first = found.assemblies.get(assembly, (0, record.id if record.id != "." else record.chrom))
                 found.assemblies[assembly] = count + 1, first
             if record.chrom != place[0]:
                 found.is_sorted &= record.chrom not in contigs

@@ -87,9 +87,7 @@ class Record:
         if self.problem:
             return self.raw
         fields = self.raw.split("\t", 8)
-        kept = [
-            part for part in fields[7].split(";") if part not in ("", ".") and not part.startswith(PREFIX)
-        ]
+        kept = [part for part in fields[7].split(";") if part not in ("", ".") and not part.startswith(PREFIX)]
         fields[7] = ";".join([*kept, *(f"{key}={value}" for key, value in info.items())]) or "."
         return "\t".join(fields)
 
@@ -266,9 +264,7 @@ def _index(path: Path) -> str:
     try:
         for suffix in _INDEX:
             with suppress(OSError):
-                pysam.tabix_index(
-                    str(path), preset="vcf", force=True, keep_original=True, csi=suffix == ".csi"
-                )
+                pysam.tabix_index(str(path), preset="vcf", force=True, keep_original=True, csi=suffix == ".csi")
                 return suffix
     finally:
         pysam.set_verbosity(before)

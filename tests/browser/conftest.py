@@ -117,7 +117,7 @@ def lab_of_others(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[La
 
 def _other_anywidget(folder: Path) -> None:
     """The browser's part of anywidget under an older version's number; it stands before that of the environment."""
-    shutil.copytree(Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget")  # fmt: skip
+    shutil.copytree(Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget")
     for file in folder.rglob("*.js*"):
         file.write_text(file.read_text("utf-8").replace(version("anywidget"), "0.9.13"), "utf-8")
 
@@ -135,7 +135,7 @@ def _started(home: Path) -> Iterator[Lab]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "JPY_", "NTVIZ"))}  # fmt: skip
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "JPY_", "NTVIZ"))}
     environment |= {
         "HOME": str(home), "IPYTHONDIR": str(home / "ipython"), "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"), "JUPYTER_RUNTIME_DIR": str(home / "runtime"),

@@ -85,7 +85,7 @@ def _bright(colour: str) -> bool:
 def test_a_narrow_screen_shows_it_whole(page, open_offline):
     opened = open_offline(page, viewport={"width": 390, "height": 800})
     assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    assert opened.page.locator("tr.why pre").evaluate("node => node.getBoundingClientRect().right <= innerWidth")  # fmt: skip
+    assert opened.page.locator("tr.why pre").evaluate("node => node.getBoundingClientRect().right <= innerWidth")
     opened.clean()
 
 

@@ -26,7 +26,7 @@ from lab_pages import (
     says,
     show,
     visit,
-)  # fmt: skip
+)
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from ntviz import explore, plot
@@ -48,9 +48,7 @@ def page(browser: Browser, lab) -> Iterator[Page]:
     cells = SETUP + 'explorer = explore.attention(*parts, at="HNF4A")', "explorer", BUSY.format("first")
     with running(browser, lab, "explorer.ipynb", *cells, kernel="elsewhere", wait=False) as page:
         page.errors = []
-        page.on(
-            "console", lambda message: page.errors.append(message.text) if message.type == "error" else None
-        )
+        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
         yield page
 
 
@@ -112,7 +110,7 @@ def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
     )
     shown = cells(live)
     assert shown.shape[1] == key[1] - key[0]
-    first = int(np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0])  # fmt: skip
+    first = int(np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0])
     np.testing.assert_allclose(shown, twin.look.weights(3, 2, (first, first + len(shown)), key), rtol=5e-4)
     token = int(np.flatnonzero((places[:, 0] <= 43_030_199) & (places[:, 1] > 43_030_199))[0])
     page.mouse.click(*pixel(live, 43_030_203, 43_030_203, ("", "3")))
@@ -201,7 +199,7 @@ def test_a_copy_without_its_kernel_keeps_the_figure(page, lab):
     shutil.copy(lab.folder / "explorer.ipynb", lab.folder / "copy.ipynb")
     panel = show(page, "copy.ipynb")
     seen(panel)
-    expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(1)  # fmt: skip
+    expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(1)
 
 
 @pytest.mark.parametrize("lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"])  # fmt: skip

@@ -138,9 +138,10 @@ def test_plain_nbconvert_draws_them_too(plain, open_offline):
     opened = open_offline(plain)
     assert len(drawn(opened)) == len(CELLS)
     # nbconvert's own page asks for these; figures need neither.
-    assert {
-        name for address in opened.refused for name in ("require", "mathjax") if name in address.lower()
-    } == {"require", "mathjax"}
+    assert {name for address in opened.refused for name in ("require", "mathjax") if name in address.lower()} == {
+        "require",
+        "mathjax",
+    }
     assert all("require" in address.lower() or "mathjax" in address.lower() for address in opened.refused)
     assert opened.page.evaluate("window.planted") is None
 
@@ -156,11 +157,7 @@ def test_a_mouse_zooms_hovers_and_takes_a_picture(run, open_offline):
     opened.page.mouse.move(box["x"] + box["width"] * 0.5, middle)
     until(lambda: "chr20:1,30" in locus.locator(".hoverlayer").text_content())
     opened.page.mouse.wheel(0, -400)
-    until(
-        lambda: (
-            locus.evaluate("node => node._fullLayout.xaxis.range[1] - node._fullLayout.xaxis.range[0]") < 590
-        )
-    )
+    until(lambda: locus.evaluate("node => node._fullLayout.xaxis.range[1] - node._fullLayout.xaxis.range[0]") < 590)
     after = locus.evaluate("node => node._fullLayout.xaxis.range")
     assert before[0] <= after[0] < after[1] <= before[1]
     buttons = locus.locator(".modebar-btn").evaluate_all("nodes => nodes.map((node) => node.dataset.title)")
@@ -200,7 +197,7 @@ def test_a_big_map_is_exact_to_the_pixel_and_zooms(run, open_offline):
     width, height, diagonal, shifted, empty, beside = sizes
     assert (width, height) == (1000, 1000) and len({diagonal, shifted, empty}) == 3 and empty == beside
     figure.scroll_into_view_if_needed()
-    figure.evaluate("node => Plotly.relayout(node, {'xaxis.range': [3001, 3121], 'yaxis.range': [3121, 3001]})")  # fmt: skip
+    figure.evaluate("node => Plotly.relayout(node, {'xaxis.range': [3001, 3121], 'yaxis.range': [3121, 3001]})")
     # 20 tokens now fill the width that 1,000 had.
     wide = image.evaluate("node => node.getBoundingClientRect().width")
     axes = figure.evaluate("node => node._fullLayout.xaxis._length")

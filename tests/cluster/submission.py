@@ -24,9 +24,7 @@ SCORING = {"run": "score", "window": 600, "scores": "llr,entropy", "background":
 class Submission:
     """A folder with a sheet and what becomes of it; Snakemake itself starts a lost job again `retries` times."""
 
-    def __init__(
-        self, cluster: slurm.Cluster, folder: Path, rows: Sequence[dict[str, Any]], retries: int = 1
-    ) -> None:
+    def __init__(self, cluster: slurm.Cluster, folder: Path, rows: Sequence[dict[str, Any]], retries: int = 1) -> None:
         self.cluster, self.folder = cluster, folder
         self.out, self.sheet, self.profile = folder / "out", folder / "sheet.tsv", folder / "profile"
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -104,9 +102,7 @@ class Submission:
     def starts(self) -> Counter[tuple[str, str]]:
         """How often each job began, by sample and job."""
         records = self.jobs().items()
-        return Counter(
-            {job: sum(1 + int(facts["Restarts"]) for facts in started) for job, started in records}
-        )
+        return Counter({job: sum(1 + int(facts["Restarts"]) for facts in started) for job, started in records})
 
     def working(self, sample: str, job: str) -> psutil.Process | None:
         """The process of ntviz in a job that runs."""

@@ -23,9 +23,7 @@ def shards(count: int) -> list[tuple[str, str]]:
     return [("scored", f"shard-{number}-of-{count}") for number in range(1, count + 1)]
 
 
-def test_what_was_killed_and_cancelled_is_redone_and_nothing_else(
-    cluster, submission, variants, scored_alone
-):
+def test_what_was_killed_and_cancelled_is_redone_and_nothing_else(cluster, submission, variants, scored_alone):
     sheet = submission({"sample": "scored", "in": variants, "shards": 3, **SCORING}, retries=0)
     head = sheet.head(*NO_GPU, "--jobs", 16)
     left = {"shard-2-of-3": "killed", "shard-3-of-3": "cancelled"}
@@ -106,9 +104,7 @@ def test_the_work_of_a_node_that_failed_is_done_elsewhere(cluster, submission, v
 
 
 def test_notebooks_take_a_gpu_and_the_index_leads_to_their_reports(cluster, submission, browser):
-    sheet = submission(
-        *({"sample": gene.lower(), "run": "00_start", "profile": "ci", "gene": gene} for gene in GENES)
-    )
+    sheet = submission(*({"sample": gene.lower(), "run": "00_start", "profile": "ci", "gene": gene} for gene in GENES))
     # The profile's own kernel, ntviz-gpu, would rightly refuse a GPU that is none.
     code, output = sheet.run("--kernel", "ntviz")
     assert code == 0, output

@@ -58,9 +58,7 @@ class BPNet(Peer):
         ids, mask = self._padded(batch)
         trimming, n = self.module.trimming, ids.shape[1]
         if not mask.all():
-            raise ValueError(
-                f"Sequences must have one length; received {min(map(len, batch)):,} to {n:,} bp."
-            )
+            raise ValueError(f"Sequences must have one length; received {min(map(len, batch)):,} to {n:,} bp.")
         if n <= 2 * trimming:
             raise ValueError(
                 f"A sequence must have more than {2 * trimming:,} bp, since {trimming:,} at each end are left out; received {n:,} bp."
@@ -93,8 +91,7 @@ class BPNetNetwork(Network):
         self.margin, biases = head // 2, shape["biases"]
         self.iconv = nn.Conv1d(4, width, stem, padding=stem // 2)
         self.rconvs = nn.ModuleList(
-            nn.Conv1d(width, width, 3, padding=2**index, dilation=2**index)
-            for index in range(1, self.layers + 1)
+            nn.Conv1d(width, width, 3, padding=2**index, dilation=2**index) for index in range(1, self.layers + 1)
         )
         self.fconv = nn.Conv1d(width + controls, shape["strands"], head, padding=head // 2, bias=biases[0])
         self.linear = nn.Linear(width + (controls > 0), 1, bias=biases[1])

@@ -62,9 +62,7 @@ class Block(nn.Module):
             layernorm=nn.LayerNorm(width, eps=eps),
         )
 
-    def forward(
-        self, x: torch.Tensor, bias: torch.Tensor, maps: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(self, x: torch.Tensor, bias: torch.Tensor, maps: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
         size = (*x.shape[:2], 3, self.heads, x.shape[2] // self.heads)
         q, k, v = self.attention.self.Wqkv(x).view(size).permute(2, 0, 3, 1, 4)
         mixed, attention = peer.attend(q, k, v, bias, size[-1] ** -0.5, maps)

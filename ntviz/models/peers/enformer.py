@@ -50,9 +50,7 @@ class Enformer(Peer):
     without_logits: ClassVar[str] = "predicts tracks: call `tracks`"
     without_mask: ClassVar[str] = "it reads bases in bins. Put N where a base is to be hidden."
 
-    def tracks(
-        self, sequences: str | Sequence[str], head: str = "human", *, crop: int | None = None
-    ) -> np.ndarray:
+    def tracks(self, sequences: str | Sequence[str], head: str = "human", *, crop: int | None = None) -> np.ndarray:
         """What is predicted of each experiment, float32 [sequence, bin, track], zero or more: reads or CAGE tags in a bin.
 
         Parameters
@@ -155,9 +153,7 @@ class Residual(nn.Module):
 
 def convolution(width: int, out: int, kernel: int) -> nn.Sequential:
     """Normalisation, activation and a convolution that keeps the length."""
-    return nn.Sequential(
-        peer.BatchNorm(width), QuickGELUActivation(), nn.Conv1d(width, out, kernel, padding="same")
-    )
+    return nn.Sequential(peer.BatchNorm(width), QuickGELUActivation(), nn.Conv1d(width, out, kernel, padding="same"))
 
 
 class Attention(nn.Module):
@@ -174,9 +170,7 @@ class Attention(nn.Module):
         self.rel_content_bias = nn.Parameter(torch.empty(1, heads, 1, key))
         self.rel_pos_bias = nn.Parameter(torch.empty(1, heads, 1, key))
 
-    def forward(
-        self, x: torch.Tensor, features: torch.Tensor, maps: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(self, x: torch.Tensor, features: torch.Tensor, maps: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What is added to x [sequence, bin, width], and attention [sequence, head, query, key] where asked for."""
         n = x.shape[1]
         projections = self.to_q, self.to_k, self.to_v
@@ -200,12 +194,10 @@ class Block(nn.ModuleList):
         # Identities stand where dropout stood in training: parts are named by their place.
         feed_forward = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.Identity(), nn.ReLU(), nn.Linear(2 * width, width)
-        )  # fmt: skip
+        )
         super().__init__((Residual(nn.Sequential(nn.LayerNorm(width), attention)), Residual(feed_forward)))
 
-    def forward(
-        self, x: torch.Tensor, features: torch.Tensor, maps: bool
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(self, x: torch.Tensor, features: torch.Tensor, maps: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
         norm, attention = cast(Any, self[0]).fn
         mixed, seen = attention(norm(x), features, maps)
         return self[1](x + mixed), seen
@@ -235,9 +227,7 @@ class EnformerNetwork(Network):
         self.transformer = nn.ModuleList(
             Block(width, heads=self.heads, key=config["attn_dim_key"]) for _ in range(self.layers)
         )
-        self.final_pointwise = nn.Sequential(
-            nn.Identity(), convolution(width, 2 * width, 1), QuickGELUActivation()
-        )
+        self.final_pointwise = nn.Sequential(nn.Identity(), convolution(width, 2 * width, 1), QuickGELUActivation())
         self._heads = nn.ModuleDict(
             {name: nn.Sequential(nn.Linear(2 * width, n), nn.Softplus()) for name, n in self.tracks.items()}
         )

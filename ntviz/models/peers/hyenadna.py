@@ -39,9 +39,7 @@ class HyenaDNA(Peer):
     the *next* base, and "mean" weighs a sequence's end as its beginning, though only its end knows all of it.
     """
 
-    without_mask: ClassVar[str] = (
-        "a masked base needs a model that reads both sides. Ask for logits, of the next base."
-    )
+    without_mask: ClassVar[str] = "a masked base needs a model that reads both sides. Ask for logits, of the next base."
 
     @property
     def max_bp(self) -> int:
@@ -181,9 +179,7 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> HyenaDNA:
         for repeated in (own + "3.freq", own + "5.freq"):
             once(tensors, repeated, own + "1.freq", located)
     tensors = _computed(config) | tensors
-    return HyenaDNA.filled(
-        located, HyenaNetwork, config, tensors, Tokenizer(HYENADNA), taken, unused=r".*\.pos_emb\.t"
-    )
+    return HyenaDNA.filled(located, HyenaNetwork, config, tensors, Tokenizer(HYENADNA), taken, unused=r".*\.pos_emb\.t")
 
 
 def _computed(config: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -198,7 +194,7 @@ def _computed(config: dict[str, Any]) -> dict[str, torch.Tensor]:
         "pos_emb.z": torch.cat((time, torch.cos(angle), -torch.sin(angle)), dim=-1),
         "modulation.deltas": decays[None, None],
         "implicit_filter.1.freq": torch.full((1, config["filter_order"]), float(config.get("activation_freq", 1))),
-    }  # fmt: skip
+    }
     return {
         f"hyena.backbone.layers.{index}.mixer.filter_fn.{name}": value.clone()
         for index in range(config["n_layer"])

@@ -94,9 +94,7 @@ def limit(max_tokens: int | None, usual: int, *, least: int = 1, most: float = f
     chosen = usual if max_tokens is None else max_tokens
     if not least <= chosen <= most:
         end = f" and at most {most:,}" if chosen > most else ""
-        raise ValueError(
-            f"max_tokens must be at least {least}{end}; got {chosen:,}. Leave it out for {usual:,}."
-        )
+        raise ValueError(f"max_tokens must be at least {least}{end}; got {chosen:,}. Leave it out for {usual:,}.")
     return chosen
 
 
@@ -104,9 +102,7 @@ def once(tensors: dict[str, torch.Tensor], name: str, own: str, located: checkpo
     """Takes out a tensor that a file may hold under a second name, or raises a ValueError where the two differ."""
     value = tensors.pop(name, None)
     if value is not None and not torch.equal(value, tensors.setdefault(own, value)):
-        raise ValueError(
-            f"{name} of {located.directory} must equal {own}, as they are one tensor; they differ."
-        )
+        raise ValueError(f"{name} of {located.directory} must equal {own}, as they are one tensor; they differ.")
 
 
 def one_hot(ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

@@ -84,9 +84,7 @@ class SpliceModel(Peer):
     without_logits: ClassVar[str] = "predicts splice sites: call `predict`"
     without_mask: ClassVar[str] = "it predicts splice sites. Put N where a base is to be hidden."
 
-    def predict(
-        self, sequences: str | Sequence[str], *, flanks: str = "given", strand: str = "+"
-    ) -> SplicePrediction:
+    def predict(self, sequences: str | Sequence[str], *, flanks: str = "given", strand: str = "+") -> SplicePrediction:
         """Probabilities of splice sites of sequences of one length, whatever the length; N is read as no base.
 
         Parameters
@@ -98,9 +96,7 @@ class SpliceModel(Peer):
             "+", or "-" for the sites of the reverse complement, in the order of the sequence all the same.
         """
         if flanks not in ("given", "N") or strand not in ("+", "-"):
-            raise ValueError(
-                f"flanks must be 'given' or 'N', strand '+' or '-'; received {flanks!r} and {strand!r}."
-            )
+            raise ValueError(f"flanks must be 'given' or 'N', strand '+' or '-'; received {flanks!r} and {strand!r}.")
         sequences = [sequences] if isinstance(sequences, str) else sequences
         texts = [clean(text, typed=True).sequence for text in sequences]
         lengths = sorted({len(text) for text in texts})
@@ -188,9 +184,7 @@ class _Block(nn.Module):
     def __init__(self, length: int, dilation: int) -> None:
         super().__init__()
         self.dilation = dilation
-        self.first, self.second = (
-            parts(norm=_Norm(), conv=nn.Conv1d(_WIDTH, _WIDTH, length)) for _ in range(2)
-        )
+        self.first, self.second = (parts(norm=_Norm(), conv=nn.Conv1d(_WIDTH, _WIDTH, length)) for _ in range(2))
 
     def forward(self, x: torch.Tensor, every: int = 1) -> torch.Tensor:
         """The next states, of states of which x has every so many."""
@@ -237,9 +231,7 @@ class SpliceEnsemble(Network):
         bases, n = peer.one_hot(ids, next(self.parameters()).dtype), ids.shape[1]
         x = functional.pad(bases.transpose(1, 2), (CONTEXT, CONTEXT))
         layers = zip(*(network.states(x) for network in self.networks), strict=True)
-        return States(
-            [torch.cat([_middle(state, n) for state in layer], 1).transpose(1, 2) for layer in layers]
-        )
+        return States([torch.cat([_middle(state, n) for state in layer], 1).transpose(1, 2) for layer in layers])
 
 
 def load(located: checkpoints.Located, max_tokens: int | None) -> SpliceModel:
@@ -256,9 +248,7 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> SpliceModel:
         info["weights_sha256"] = hashlib.sha256("".join(FILES.values()).encode()).hexdigest()
     held = len({name.split(".")[1] for name in tensors if name.startswith("networks.")})
     shape = {"networks": config.get("networks", held)}
-    return SpliceModel.filled(
-        located, SpliceEnsemble, shape, tensors, Tokenizer("single-base"), taken, **info
-    )
+    return SpliceModel.filled(located, SpliceEnsemble, shape, tensors, Tokenizer("single-base"), taken, **info)
 
 
 def _published(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
@@ -306,7 +296,7 @@ def keras_names() -> dict[str, tuple[str, str]]:
     keras = {
         "conv": {"weight": "kernel", "bias": "bias"},
         "norm": {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"},
-    }  # fmt: skip
+    }
     stem, *skips, head = _ONE_BY_ONE
     trunk = iter(number for number in range(1, 40) if number not in _ONE_BY_ONE)
     layers = {"stem": stem, "head": head} | {f"skips.{index}": number for index, number in enumerate(skips)}
@@ -316,7 +306,5 @@ def keras_names() -> dict[str, tuple[str, str]]:
         layers[f"{part}.norm"] = ("norm", f"batch_normalization_{half + 1}")
         layers[f"{part}.conv"] = ("conv", f"conv1d_{next(trunk)}")
     return {
-        f"{name}.{own}": (layer, array)
-        for name, (kind, layer) in layers.items()
-        for own, array in keras[kind].items()
+        f"{name}.{own}": (layer, array) for name, (kind, layer) in layers.items() for own, array in keras[kind].items()
     }
