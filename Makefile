@@ -64,7 +64,7 @@ test: packages lint
 	@if [ "$$(uname)" = Linux ]; then \
 	  $(BIN)/python -c 'import triton' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check triton==3.7.1; \
 	fi
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --dist loadfile --ignore=tests/cluster
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder --ignore=tests/cluster
 
 test-cluster: $(STAMP)
 	@.ci/packages slurm

@@ -29,6 +29,27 @@ if sys.platform != "linux":
     collect_ignore.append("test_triton.py")  # Triton exists for Linux only; there the file fails without it
 
 
+SLOW = (
+    "peers_spliceai",
+    "shared_splicing",
+    "submit",
+    "pretraining_processes",
+    "shared_cases",
+    "golden",
+    "runs_execute",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of long tests first, those of pages last and the notebooks before them: two processes then end together."""
+
+    def place(item: pytest.Item) -> int:
+        name = item.path.stem.removeprefix("test_")
+        return -(name in SLOW) or (name == "notebooks") + 2 * (item.path.parent.name == "browser")
+
+    items.sort(key=place)
+
+
 @pytest.fixture
 def make_notebook(tmp_path: Path) -> Callable[..., Path]:
     """Write a notebook: `parameters` is the source of its tagged cell, cells that begin with '#' or '>' are Markdown."""
