@@ -37,9 +37,8 @@ class Reading(NamedTuple):
 class Answer(NamedTuple):
     """What a whole reading gave, tokens and bases in the order of the forward strand; empty where it was not asked for."""
 
-    logits: np.ndarray = (
-        _NOTHING  # [asked token, vocab] float32; on the reverse strand their k-mers are reverse complements
-    )
+    # [asked token, vocab] float32; on the reverse strand their k-mers are reverse complements
+    logits: np.ndarray = _NOTHING
     own: np.ndarray = _NOTHING  # [token] log probability of the token that stands there, in nats
     bases: np.ndarray = _NOTHING  # [base, 4] predicted probabilities in order ACGT
     hidden: np.ndarray = _NOTHING  # [token, hidden] float32 of the layer

@@ -49,7 +49,7 @@ class Enrichment:
         - `shift_mean`: share expected on elements that are turned around their window, which holds what is due to places
           in the window. `shift_ratio`: p_pooled / shift_mean. `z_shift`, `p_shift`, `q_shift`: two-sided, see
           `statistics.joint`. z is NaN and p is 1 where turning changes nothing.
-        - `shuffle_ratio`, `twin_ratio`: the ratio on shuffled bases and of the random twin; `..._difference`: natural
+        - `shuffle_ratio`, `twin_ratio`: the ratio on shuffled bases and of the randomly initialised model; `..._difference`: natural
           log of the ratio over that ratio, with `..._low` and `..._high` as above, half a pair added on and off the
           element; `..._n_above` and `..._status` as above.
         - `distance_n`: pairs on the element whose mirror image, as far from the same query, lies in the window too;

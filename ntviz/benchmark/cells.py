@@ -263,7 +263,7 @@ def _scored(task: Task, how: How, cell: Cell) -> tuple[dict[str, Any], np.ndarra
     }
     first = {"metric": task.metric, "value": values[task.metric], "low": low, "high": high, "note": note}
     row = cell.row | first | values | sizes
-    # The random twin is known to the matrix alone.
+    # The randomly initialised model is known to the matrix alone.
     wanted = {} if how.method.family == "chance" else _CONTROLS
     lacks = [name for name, column in wanted.items() if not np.isfinite(row.get(column, np.nan))]
     return row | {"missing_controls": ", ".join(lacks)}, draws.astype(np.float32)

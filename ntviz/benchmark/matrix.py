@@ -142,7 +142,7 @@ def run(
     settings, seeds
         What is equal for all cells; each cell is done once a seed.
     twins
-        Whether probes are done for a random twin of each model too: what is owed to the architecture alone.
+        Whether probes are done for each model randomly initialised too: what is owed to the architecture alone.
     shard
         (i, n): only every n-th cell, the i-th of n, counted from 1. Shards share the folder and write tables of their own;
         a call without shard then finds all cells done and writes results.parquet.

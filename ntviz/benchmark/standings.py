@@ -120,7 +120,7 @@ def _compared(first: Cell, second: Cell, kind: str, draws: int) -> dict[str, Any
 def layer_scores(out: str | os.PathLike[str]) -> pd.DataFrame:
     """What logistic probes saw of each layer inside their training parts: the score on inner folds, which chose the layer.
 
-    Columns [task, model, twin, layer, score]; `twin` is True for the random twin of `model`. Layer 0 is the embedding. All at
+    Columns [task, model, twin, layer, score]; `twin` is True for `model` randomly initialised. Layer 0 is the embedding. All at
     one strength of the penalty, that at which layers were compared. Never the score on held-out examples. The table is empty
     without a logistic probe of a model.
     """

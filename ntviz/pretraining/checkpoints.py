@@ -197,18 +197,17 @@ def agreed(before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, plac
         pairs = facts.get(name, []), now["corpus"].get(name, [])
         if [mark for mark, _ in pairs[0]] != [mark for mark, _ in pairs[1]]:
             marks[name] = _words(name, *pairs)
-    # Other bases or regions are cut into other chunks: that says nothing more.
-    changed += [words for name, words in marks.items() if name != _CHUNKS or len(marks) == 1] if facts else [
-        "the corpus of its checkpoint, which an earlier version wrote, is not known"
-    ]  # fmt: skip
+    if facts:
+        # Other bases or regions are cut into other chunks: that says nothing more.
+        changed += [words for name, words in marks.items() if name != _CHUNKS or len(marks) == 1]
+    else:
+        changed.append("the corpus of its checkpoint, which an earlier version wrote, is not known")
     learned, log, comparable = before.get("learned", []), before.get("changes", []), _HELD_OUT not in marks
     if not changed:
         return now | {"learned": learned, "changes": log}, True
     what = f"{place} must go on with what it was begun with, but {'; '.join(changed)}."
-    shape, leak = (
-        [key for key in keys if key in _SHAPE],
-        _leak(now["held_out"], before.get("held_out", []), learned),
-    )
+    shape = [key for key in keys if key in _SHAPE]
+    leak = _leak(now["held_out"], before.get("held_out", []), learned)
     if shape or leak:
         why = f"its weights are of another {shape[0]}" if shape else f"it was trained on {leak}, now held out"
         raise Changed(f"{what} This cannot be accepted, as {why}: train in another directory (--out).")
@@ -218,10 +217,8 @@ def agreed(before: Mapping[str, Any], now: dict[str, Any], *, accept: bool, plac
     anew = "" if comparable else " Held-out losses are of other sequences now: best/ begins anew."
     warnings.warn(f"{place} goes on after step {before['step']:,}, but {'; '.join(changed)}.{anew}", stacklevel=2)
     both = list({tuple(stretch): stretch for stretch in [*learned, *now["learned"]]}.values())
-    return now | {
-        "learned": both,
-        "changes": [*log, {"step": before["step"], "changed": changed}],
-    }, comparable
+    log = [*log, {"step": before["step"], "changed": changed}]
+    return now | {"learned": both, "changes": log}, comparable
 
 
 def _stretches(corpus: Corpus, table: pd.DataFrame) -> list[list[Any]]:
