@@ -137,12 +137,7 @@ class Reader:
         return _Input(reading, tokens, places, places[list(reading.answered)])
 
     def _run(
-        self,
-        readings: Sequence[Reading],
-        outputs: Sequence[str],
-        what: str | None,
-        *,
-        only_asked: bool = False,
+        self, readings: Sequence[Reading], outputs: Sequence[str], what: str | None, *, only_asked: bool = False
     ) -> Iterator[tuple[list[_Input], Forward]]:
         bars = nullcontext() if what is None or not readings else progress(total=len(readings), what=what)
         with bars as bar:

@@ -306,9 +306,6 @@ def _check_fasta(path: Path) -> bool:
     return compressed
 
 
-# The index -----------------------------------------------------------------------------------------------------------
-
-
 def _fai_of(path: Path) -> Path:
     return path.with_name(path.name + ".fai")
 

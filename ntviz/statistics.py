@@ -27,9 +27,6 @@ def ratio(over: Any, under: Any) -> np.ndarray:
     return np.divide(over, under, out=np.full(over.shape, np.nan), where=under > 0)
 
 
-# Resampling by group --------------------------------------------------------------------------------------------------
-
-
 def draw_groups(groups: int, draws: int, rng: np.random.Generator) -> np.ndarray:
     """Numbers of groups drawn with replacement, as many as there are, int64 [draw, group]."""
     return rng.integers(0, groups, size=(draws, groups))
@@ -78,9 +75,6 @@ def middle(draws: np.ndarray) -> tuple[float, float]:
     """
     low, high = middles(np.asarray(draws)[:, None])[:, 0].tolist()
     return low, high
-
-
-# Many tests -----------------------------------------------------------------------------------------------------------
 
 
 def false_discovery(p: np.ndarray) -> np.ndarray:
@@ -182,9 +176,6 @@ def joint(copies: np.ndarray) -> Joint:
     any_at_all = (smallest <= smallest[0] * (1 + 1e-12)).mean()
     q[tested] = np.minimum(np.maximum(q[tested], any_at_all), 1)
     return Joint(z, p, q)
-
-
-# Measures of agreement ------------------------------------------------------------------------------------------------
 
 
 def pearson(first: np.ndarray, second: np.ndarray) -> float:

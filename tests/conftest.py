@@ -117,6 +117,14 @@ def tomtom(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
+def mini():
+    """The default model, loaded once."""
+    from ntviz import models
+
+    return models.load("ntviz-mini", device="cpu")
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium of this machine; without one the tests fail, as a page nobody saw has not been tested."""
     executable = next((path for name in CHROMIUM if (path := shutil.which(name))), None)

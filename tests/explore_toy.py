@@ -1,18 +1,12 @@
-"""What tests of the explorers share: a small annotation, and the default model, loaded once."""
+"""What tests of the explorers share: a small annotation, and a substitution."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
-from ntviz import annotation, models
+from ntviz import annotation
 from ntviz.genome import Variant
 from ntviz.reference import Reference
-
-
-@cache
-def mini():
-    return models.load("ntviz-mini", device="cpu")
 
 
 def annotated(folder: Path, chrom: str, *genes: tuple) -> annotation.Annotation:
@@ -21,12 +15,8 @@ def annotated(folder: Path, chrom: str, *genes: tuple) -> annotation.Annotation:
     for name, strand, *exons in genes:
         about = f'gene_id "{name[:3]}"; gene_name "{name}"; transcript_id "{name[:3]}.1";'
         ends = exons[0][0], exons[-1][1]
-        for kind, first, last in [
-            ("gene", *ends),
-            ("transcript", *ends),
-            *(("exon", *exon) for exon in exons),
-        ]:
-            lines.append(f"{chrom}\ttoy\t{kind}\t{first}\t{last}\t.\t{strand}\t.\t{about}\n")
+        parts = [("gene", *ends), ("transcript", *ends), *(("exon", *exon) for exon in exons)]
+        lines += [f"{chrom}\ttoy\t{kind}\t{a}\t{b}\t.\t{strand}\t.\t{about}\n" for kind, a, b in parts]
     (folder / "toy.gtf").write_text("".join(lines))
     return annotation.read(folder / "toy.gtf")
 

@@ -17,12 +17,14 @@ from ntviz import annotation, data, explore, models
 from ntviz.reference import Reference
 parts = models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), annotation.read(data.bundle("genes"))
 """
+# A kernel of a busy machine may take its time.
+expect.set_options(timeout=20_000)
 
 
 def parts() -> tuple:
     """What `SETUP` makes, in this process, to compare with what the page shows."""
-    genes = annotation.read(data.bundle("genes"))
-    return models.load("ntviz-mini", device="cpu"), Reference(data.bundle("chr20")), genes
+    bundle = data.bundle
+    return models.load("ntviz-mini", device="cpu"), Reference(bundle("chr20")), annotation.read(bundle("genes"))
 
 
 @contextmanager
@@ -38,13 +40,12 @@ def running(browser: Browser, lab, name: str, *cells: str, kernel: str = "python
 
 
 def here(page: Page) -> Locator:
-    """The panel that is seen."""
     return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
 
 
 def place(live: Locator) -> Locator:
     """The box of an explorer where a place is typed."""
-    return live.page.get_by_placeholder("a gene, a region or a variant")
+    return here(live.page).get_by_placeholder("a gene, a region or a variant")
 
 
 def visit(live: Locator, text: str) -> None:
@@ -53,19 +54,17 @@ def visit(live: Locator, text: str) -> None:
 
 
 def message(live: Locator) -> Locator:
-    return live.page.locator(".ntviz-message")
+    return here(live.page).locator(".ntviz-message")
 
 
 def says(live: Locator, text: str) -> None:
-    """Wait for words of the figure's alt sentence."""
     expect(live).to_have_attribute("aria-label", re.compile(re.escape(text)), timeout=30_000)
 
 
 def book(*cells: nbformat.NotebookNode | str, kernel: str = "python3") -> nbformat.NotebookNode:
     """A notebook of these cells, or of the code of such."""
-    made = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(one) if isinstance(one, str) else one for one in cells]
-    )
+    code = nbformat.v4.new_code_cell
+    made = nbformat.v4.new_notebook(cells=[code(cell) if isinstance(cell, str) else cell for cell in cells])
     made.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
     return made
 
@@ -94,24 +93,22 @@ def execute(page: Page, command: str, *, wait: bool = True, **arguments: object)
     )
 
 
-def show(page: Page, name: str) -> Locator:
+def show(page: Page, name: str, **options: object) -> Locator:
     """The panel of a notebook, opened where it is not yet."""
-    execute(page, "docmanager:open", path=name, factory="Notebook")
-    panel = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden)")
-    panel.locator(".jp-CodeCell").first.wait_for()
-    return panel
+    execute(page, "docmanager:open", path=name, factory="Notebook", **options)
+    here(page).locator(".jp-CodeCell").first.wait_for()
+    return here(page)
 
 
-def run_all(page: Page, name: str, *, wait: bool = True) -> Locator:
-    """The panel of a notebook whose cells have been sent to its kernel, and run unless `wait` is false."""
-    panel = show(page, name)
+def run_all(page: Page, name: str, *, wait: bool = True, kernel: str = "") -> Locator:
+    """The panel of a notebook whose cells have been sent to its kernel (or that of an id), and run unless `wait` is false."""
+    panel = show(page, name, **({"kernel": {"id": kernel}} if kernel else {}))
     page.wait_for_function("window.jupyterapp.shell.currentWidget.sessionContext.isReady")
     execute(page, "notebook:run-all-cells", wait=wait)
     return panel
 
 
 def choose_theme(page: Page, name: str) -> None:
-    """Go to "JupyterLab Light" or "JupyterLab Dark"."""
     execute(page, "apputils:change-theme", theme=name)
     light = str("Light" in name).lower()
     page.wait_for_selector(f"body[data-jp-theme-light='{light}']", state="attached")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,14 @@ def refused(given, message: str, error=ValueError, **options) -> None:
 
 def random_sequence(length: int, seed: int = 0, letters: str = "ACGT") -> str:
     return "".join(np.random.default_rng(seed).choice(list(letters), length))
+
+
+def some_networks(model, *numbers: int):
+    """An ensemble of some of the networks of another."""
+    module = model.module.fresh({"networks": len(numbers)})
+    for place, number in enumerate(numbers):
+        module.networks[place] = model.module.networks[number]
+    return replace(model, module=module.eval())
 
 
 def write_bpnet(directory: Path, *, controls: int = 2, trimming: int | None = 20) -> Path:

@@ -23,11 +23,9 @@ def toy(*, elements=ELEMENTS, gene="GATA1", layers=5):
             "element": np.repeat(elements, 4), "gene": [gene] * (n - 1) + [""], "gc": np.linspace(0.3, 0.6, n),
         }
     )  # fmt: skip
-    names = [
-        *(("model", f"layer {layer}", layer) for layer in range(layers)),
-        *(("twin", f"random twin, layer {layer}", layer) for layer in range(layers)),
-        *(("counts", "base composition", -1), ("counts", "4-mers", -1)),
-    ]
+    sources = (("model", ""), ("twin", "random twin, "))
+    names = [(source, f"{text}layer {layer}", layer) for source, text in sources for layer in range(layers)]
+    names += [("counts", "base composition", -1), ("counts", "4-mers", -1)]
     panels = pd.DataFrame(names, columns=["source", "panel", "layer"])
     rows = []
     for index, panel in enumerate(panels["panel"]):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -32,46 +33,40 @@ def brute_repeats(sequence: str, unit: int, length: int, copies: float) -> np.nd
     return inside
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_repeats_equal_brute_force(seed):
     draw = random.Random(seed)
     text = "".join(
         draw.choice(["A" * draw.randint(1, 9), "CAG" * draw.randint(1, 5), "TG" * draw.randint(1, 6), "N", draw.choice("ACGT")])
         for _ in range(30)
     )  # fmt: skip
-    place = Interval("7", 1000, 1000 + len(text))
-    found = annotation.tandem_repeats(text, place, longest_unit=4, length=8, copies=2.5)
+    place, how = Interval("7", 1000, 1000 + len(text)), {"longest_unit": 4, "length": 8, "copies": 2.5}
+    found = annotation.tandem_repeats(text, place, **how)
     assert (found.indicator(place, "tandem_repeat") == brute_repeats(text, 4, 8, 2.5)).all()
     # Read from the other strand, they lie at the same places.
-    back = annotation.tandem_repeats(
-        reverse_complement(text), Interval("7", 1000, 1000 + len(text), "-"), longest_unit=4, length=8, copies=2.5
-    )
+    back = annotation.tandem_repeats(reverse_complement(text), replace(place, strand="-"), **how)
     assert spans(back) == spans(found)
 
 
 def test_repeats_refuse_what_makes_no_sense():
     nothing = annotation.tandem_repeats("ACGTTGCAAC", Interval("1", 0, 10))
     assert (len(nothing), nothing.kinds) == (0, ("tandem_repeat",))
-    with pytest.raises(ValueError, match="2 copies at least; received longest_unit=6, length=12, copies=1"):
-        annotation.tandem_repeats("ACGT", Interval("1", 0, 4), copies=1)
-    with pytest.raises(ValueError, match="as long as its interval; received 4 bases"):
-        annotation.tandem_repeats("ACGT", Interval("1", 0, 5))
-    with pytest.raises(ValueError, match="upper-case A, C, G, T, N"):
-        annotation.tandem_repeats("acgt", Interval("1", 0, 4))
-
-
-@dataclass
-class Bases:
-    sequence: str
+    for text, options, message in (
+        ("ACGTA", {"copies": 1}, "2 copies at least; received longest_unit=6, length=12, copies=1"),
+        ("ACGT", {}, "as long as its interval; received 4 bases"),
+        ("acgta", {}, "upper-case A, C, G, T, N"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            annotation.tandem_repeats(text, Interval("1", 0, 5), **options)
 
 
 @dataclass
 class Genome:
     contigs: dict[str, str]
 
-    def fetch(self, interval: Interval) -> Bases:
+    def fetch(self, interval: Interval) -> SimpleNamespace:
         text = self.contigs[interval.chrom][interval.start : interval.end].ljust(len(interval), "N")
-        return Bases(reverse_complement(text) if interval.strand == "-" else text)
+        return SimpleNamespace(sequence=reverse_complement(text) if interval.strand == "-" else text)
 
 
 def transcripts(*rows: tuple[str, int, int, str]) -> annotation.Annotation:
@@ -79,7 +74,7 @@ def transcripts(*rows: tuple[str, int, int, str]) -> annotation.Annotation:
     return annotation.from_table(table, element="transcript")
 
 
-def test_signals_by_hand():
+def test_signals_by_hand_are_looked_for_in_the_transcript_alone():
     forward = "C" * 60 + "ATTAAA" + "G" * 5 + "AATAAA" + "C" * 8 + "AATAAA" + "G" * 15  # ends at 106
     genome = Genome({"1": forward + "T" * 80, "2": reverse_complement(forward), "3": "G" * 100})
     genes = transcripts(
@@ -92,9 +87,6 @@ def test_signals_by_hand():
     assert "3 of 4 ends of a transcript have AATAAA or ATTAAA in their last 50 bp" in found.note
     only = annotation.polya_signals(genes, genome, within=Interval("2", 0, 10))
     assert spans(only) == [(15, 21)]
-
-
-def test_signals_are_looked_for_in_the_transcript_alone():
     # A gene of 8 bp at each end of a contig: what is beyond it, or beyond the contig, is not its own.
     genome = Genome({"1": "AATAAACCAATAAAGG" + "C" * 30 + "TTTATTGG"})
     short = transcripts(("1", 14, 16, "+"), ("1", 46, 54, "-"))
@@ -103,13 +95,9 @@ def test_signals_are_looked_for_in_the_transcript_alone():
     # Of two that end together the longer has it.
     both = transcripts(("1", 14, 16, "+"), ("1", 2, 16, "+"))
     assert spans(annotation.polya_signals(both, genome)) == [(8, 14)]
-
-
-def test_signals_that_are_not_there():
     genes = transcripts(("3", 0, 20, "+"))
     found = annotation.polya_signals(genes, Genome({"3": "G" * 100}))
-    assert len(found) == 0
-    assert "polya_signal" in found.kinds
+    assert len(found) == 0 and "polya_signal" in found.kinds
     with pytest.raises(ValueError, match="words of A, C, G and T"):
         annotation.polya_signals(genes, Genome({}), words=["AAUAAA"])
     peaks = annotation.from_table(pd.DataFrame({"chrom": ["1"], "start": [1], "end": [2]}), element="peak")
@@ -127,8 +115,7 @@ def test_signals_of_chromosome_20_are_more_than_chance():
     shift = np.where(beyond["strand"] == "-", -2000, 2000)
     beyond[["start", "end"]] = beyond[["start", "end"]].to_numpy() + shift[:, None]
     control = annotation.polya_signals(annotation.from_table(beyond), reference)
-    assert share > 0.6
-    assert len(control) < 0.4 * len(found)
+    assert share > 0.6 and len(control) < 0.4 * len(found)
     for row in found.table.head(50).itertuples():
         text = reference.fetch(Interval(row.chrom, row.start, row.end, row.strand)).sequence
         assert text in ("AATAAA", "ATTAAA")

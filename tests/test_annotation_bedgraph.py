@@ -37,16 +37,15 @@ def test_every_base_is_that_of_a_loop_over_the_lines(tmp_path):
             plain[base] = value
     inside = rng.integers(0, 1_000, (20, 2)) + np.array([0, 1_000])
     for start, end in [(0, 2_100), (0, 1), (edges[-1], edges[-1] + 3), *inside]:
-        found = signal.values(Interval("20", int(start), int(end)))
-        np.testing.assert_array_equal(found, plain[start:end])
-        turned = signal.values(Interval("20", int(start), int(end), "-"))
-        np.testing.assert_array_equal(turned, plain[start:end][::-1])
+        for strand, step in (("+", 1), ("-", -1)):
+            values = signal.values(Interval("20", int(start), int(end), strand))
+            np.testing.assert_array_equal(values, plain[start:end][::step])
     near = annotation.read_signal(path, within=Interval("NC_000020.10", 500, 520))
     assert len(near) < 20
     np.testing.assert_array_equal(near.values(Interval("chr20", 500, 520)), plain[500:520])
 
 
-def test_aliases_gzip_and_missing_values(tmp_path):
+def test_aliases_gzip_and_missing_values_and_a_file_that_is_missing_or_cut_off(tmp_path):
     path = tmp_path / "toy.bg.gz"
     path.write_bytes(gzip.compress(b"NC_000020.10 5 7 1e2\r\n\nchr2 0 1 -1\nchr20 7 8 nan\n20 8 9 NA\n"))
     signal = annotation.read_signal(path)
@@ -55,6 +54,11 @@ def test_aliases_gzip_and_missing_values(tmp_path):
     assert signal.values(Interval("2", 0, 1)).tolist() == [-1]
     assert np.isnan(signal.values(Interval("chrUn_1", 0, 5))).all()
     assert repr(signal) == "Signal(toy.bg.gz: 2 stretches, 3 bp; 20, 2)"
+    with pytest.raises(FileNotFoundError, match="must be a file; received .*none.bg"):
+        annotation.read_signal(tmp_path / "none.bg")
+    path.write_bytes(gzip.compress(b"chr20 1 2 0.123456\n" * 50)[:-12])
+    with pytest.raises(ValueError, match="must be a whole gzip file"):
+        annotation.read_signal(path)
 
 
 @pytest.mark.parametrize(("lines", "message"), [
@@ -73,16 +77,8 @@ def test_what_is_no_signal_is_said(tmp_path, lines, message):
         annotation.read_signal(written(tmp_path, "".join(f"{line or 'chr20 1 2 0'}\n" for line in lines)))
 
 
-def test_a_signal_that_is_missing_or_cut_off(tmp_path):
-    with pytest.raises(FileNotFoundError, match="must be a file; received .*none.bg"):
-        annotation.read_signal(tmp_path / "none.bg")
-    cut = tmp_path / "cut.bg.gz"
-    cut.write_bytes(gzip.compress(b"chr20 1 2 0.123456\n" * 50)[:-12])
-    with pytest.raises(ValueError, match="must be a whole gzip file"):
-        annotation.read_signal(cut)
-
-
-# bigWig and bigBed ----------------------------------------------------------------------------------------------------
+def lines_of(rows: list[tuple]) -> str:
+    return "".join("\t".join(map(str, row)) + "\n" for row in rows)
 
 
 def big(path: Path, rows: list[tuple]) -> Path:
@@ -97,43 +93,34 @@ def test_a_bigwig_holds_what_the_bedgraph_of_its_lines_holds(tmp_path):
     edges = np.sort(rng.choice(2_000, size=200, replace=False)).tolist()
     rows = [("chr20", a, b, float(np.float32(rng.normal()))) for a, b in pairwise(edges) if rng.random() < 0.6]
     rows += [("chr20", 3_000, 3_004, float("nan")), ("chrM", 0, 3, -1.5)]
-    path = big(tmp_path / "toy.bw", rows)
-    plain = annotation.read_signal(
-        written(tmp_path, "".join("\t".join(map(str, row)) + "\n" for row in rows), "toy.bedgraph")
-    )
+    plain = annotation.read_signal(written(tmp_path, lines_of(rows)))
     # What a file holds tells what it is, whatever its name.
-    other = path.rename(tmp_path / "toy.signal")
-    signal = annotation.read_signal(other, within=Interval("20", 0, 10))
+    path = big(tmp_path / "toy.bw", rows).rename(tmp_path / "toy.signal")
+    signal = annotation.read_signal(path, within=Interval("20", 0, 10))
     spans = [(0, 2_100), (0, 1), (edges[-1], edges[-1] + 3), (2_990, 3_010), (4_990, 5_010)]
     for start, end in [*spans, *rng.integers(0, 1_000, (20, 2)) + np.array([0, 1_000])]:
         for strand in "+-":
             place = Interval("NC_000020.10", int(start), int(end), strand)
             np.testing.assert_array_equal(signal.values(place), plain.values(place))
     assert signal.values(Interval("MT", 0, 4)).tolist()[:3] == [-1.5] * 3
-    assert np.isnan(signal.values(Interval("7", 0, 4))).all()
-    assert len(signal) == len(rows)
+    assert np.isnan(signal.values(Interval("7", 0, 4))).all() and len(signal) == len(rows)
     assert repr(signal) == "Signal(toy.signal: bigWig; 20, MT)"
 
 
 def test_a_bigbed_is_a_bed_file(tmp_path):
     rows = [("chr20", 1, 5, "peak1\t5\t+"), ("chr20", 10, 15, "peak2\t7\t-"), ("chrM", 3, 9, "peak3\t1\t.")]
     path = big(tmp_path / "peaks.bigBed", rows)
-    bed = written(tmp_path, "".join("\t".join(map(str, row)) + "\n" for row in rows), "peaks.bed")
+    bed = written(tmp_path, lines_of(rows), "peaks.bed")
     for within in (None, Interval("20", 12, 13)):
         found, plain = (annotation.read(file, element="peak", within=within) for file in (path, bed))
         assert found.table.equals(plain.table)
     assert list(annotation.named([path])) == ["peaks"]
     # Nothing near is an answer, as it is of a BED file.
     assert len(annotation.read(path, within=Interval("20", 900, 901)).table) == 0
-
-
-def test_numbers_and_regions_are_not_taken_for_each_other(tmp_path):
-    numbers = big(tmp_path / "a.bw", [("chr20", 1, 5, 0.5)])
-    regions = big(tmp_path / "a.bb", [("chr20", 1, 5, "x")])
-    with pytest.raises(ValueError, match="a.bb is bigBed, which holds regions. Give it as beds="):
-        annotation.read_signal(regions)
+    with pytest.raises(ValueError, match="peaks.bigBed is bigBed, which holds regions. Give it as beds="):
+        annotation.read_signal(path)
     with pytest.raises(ValueError, match=r"bigWig, which holds numbers. Read it with annotation.read_signal"):
-        annotation.read(numbers, format="bed")
+        annotation.read(big(tmp_path / "a.bw", [("chr20", 1, 5, 0.5)]), format="bed")
 
 
 def test_a_bigwig_that_is_cut_or_damaged_and_one_without_pybigtools(tmp_path, monkeypatch, capfd):
@@ -142,9 +129,8 @@ def test_a_bigwig_that_is_cut_or_damaged_and_one_without_pybigtools(tmp_path, mo
     path.write_bytes(whole[: len(whole) // 3])
     with pytest.raises(ValueError, match="a.bw must be a whole bigWig file.*fetch it again"):
         annotation.read_signal(path)
-    damaged = bytearray(whole)
-    damaged[len(whole) // 4 : len(whole) // 4 + 50] = bytes(50)
-    path.write_bytes(damaged)
+    middle = len(whole) // 4
+    path.write_bytes(whole[:middle] + bytes(50) + whole[middle + 50 :])
     with pytest.raises(ValueError, match="a.bw must be a whole bigWig file.*fetch it again"):
         annotation.read_signal(path).values(Interval("20", 0, 4_000))
     path.write_bytes(whole)

@@ -78,8 +78,7 @@ def models(seed: int, *, partial: bool) -> tuple[list[Model], str]:
         model = Model(f"g{number}", generator.choice("+-"), exons, before, last, phase, partial)
         coding = model.bases[before:last]
         codons = [generator.choice(SENSE) for _ in range(len(coding) // 3)]
-        codons[-1] = generator.choice(STOPS)
-        codons[0] = codons[0] if partial else "ATG"
+        codons[0], codons[-1] = codons[0] if partial else "ATG", generator.choice(STOPS)
         text = "".join(generator.choices("ACGT", k=phase)) + "".join(codons)
         for base, letter in zip(coding, text, strict=True):
             letters[base] = letter if model.strand == "+" else reverse_complement(letter)
@@ -132,19 +131,28 @@ def bed(genes: list[Model]) -> str:
         thick = model.pieces(model.first, model.last)
         sizes = ",".join(str(b - a) for a, b in model.exons)
         starts = ",".join(str(a - start) for a, _ in model.exons)
-        text += f"c\t{start}\t{end}\t{model.name}\t0\t{model.strand}\t{thick[0][0]}\t{thick[-1][1]}\t0\t{len(model.exons)}\t{sizes}\t{starts}\n"
+        fields = (
+            start,
+            end,
+            model.name,
+            0,
+            model.strand,
+            thick[0][0],
+            thick[-1][1],
+            0,
+            len(model.exons),
+            sizes,
+            starts,
+        )
+        text += "\t".join(map(str, ("c", *fields))) + "\n"
     return text
 
 
 def written(folder: Path, seed: int, *, partial: bool) -> tuple[dict[str, Annotation], Reference, str, Path]:
     genes, letters = models(seed, partial=partial)
     (folder / "c.fa").write_text(f">c\n{letters}\n")
-    texts = {
-        "outside.gtf": gtf(genes, inside=False),
-        "inside.gtf": gtf(genes, inside=True),
-        "exons.gff3": gff3(genes, exons=True),
-        "bare.gff3": gff3(genes, exons=False),
-    }
+    texts = {f"{name}.gtf": gtf(genes, inside=name == "inside") for name in ("outside", "inside")}
+    texts |= {f"{name}.gff3": gff3(genes, exons=name == "exons") for name in ("exons", "bare")}
     if not partial:  # BED has no phase
         texts["toy.bed"] = bed(genes)
     read = {}
@@ -162,31 +170,18 @@ def every_base(letters: str) -> list[Variant]:
 
 
 KINDS = [
-    "gene",
-    "transcript",
-    "exon",
-    "intron",
-    "splice_donor",
-    "splice_acceptor",
-    "promoter",
-    "start_codon",
-    "stop_codon",
-    "five_prime_utr",
-    "three_prime_utr",
-]
+    "gene", "transcript", "exon", "intron", "splice_donor", "splice_acceptor", "promoter", "start_codon", "stop_codon",
+    "five_prime_utr", "three_prime_utr",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("partial", [False, True])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("seed", "partial"), [(0, False), (1, False), (0, True), (1, True)])
 def test_five_dialects_of_one_gene_model(tmp_path, seed, partial):
     read, reference, letters, _ = written(tmp_path, seed, partial=partial)
     whole = Interval("c", 0, len(letters))
     elements = {
         name: {kind: one.indicator(whole, kind) if kind in one.kinds else None for kind in KINDS}
-        | {
-            "coding": one.indicator(whole, ["CDS", "stop_codon"]),
-            "between": one.indicator(whole, "intergenic"),
-        }
+        | {"coding": one.indicator(whole, ["CDS", "stop_codon"]), "between": one.indicator(whole, "intergenic")}
         for name, one in read.items()
     }
     first = elements.pop("exons.gff3")
@@ -241,10 +236,7 @@ def test_consequences_are_those_of_bcftools(tmp_path, partial):
         if row.consequence in proteins or terms & proteins:
             compared += 1
             # Ours is the gravest, and theirs are all of a place.
-            assert row.consequence in terms and (row.consequence in proteins or terms - proteins), (
-                row,
-                entries,
-            )
+            assert row.consequence in terms and (row.consequence in proteins or terms - proteins), (row, entries)
         if row.protein and row.consequence == "missense":
             number, letter = next(entry[5].split(">") for entry in entries if "missense" in entry[0])
             assert row.protein == f"{number[-1]}{number[:-1]}{letter[-1]}"

@@ -20,15 +20,11 @@ def elements(found: Annotation) -> list[tuple[str, int, int]]:
     return list(found.table[["element", "start", "end"]].itertuples(index=False, name=None))
 
 
-# Regulatory regions ---------------------------------------------------------------------------------------------------
-
 ORDER = ["promoter", "enhancer", "enhancer", "CTCF_binding_site", "open_chromatin", "open_chromatin"]
 
 
 @pytest.mark.parametrize(
-    "classes",
-    ["CTCF-only,CTCF-bound DNase-H3K4me3 DNase-only", "CA-CTCF CA-H3K4me3 CA"],
-    ids=["V3", "V4"],
+    "classes", ["CTCF-only,CTCF-bound DNase-H3K4me3 DNase-only", "CA-CTCF CA-H3K4me3 CA"], ids=["V3", "V4"]
 )
 def test_ccres_under_the_names_of_the_paper(tmp_path, classes):
     path = tmp_path / "cCREs.bed"
@@ -37,11 +33,11 @@ def test_ccres_under_the_names_of_the_paper(tmp_path, classes):
         "".join(f"chr1\t{10 * n}\t{10 * n + 10}\tEH38D000000{n}\tEH38E000000{n}\t{name}\n" for n, name in every)
     )
     assert annotation.read(path, rename=REGULATORY).table["element"].tolist() == ORDER
-    assert annotation.read(path).table["element"].tolist()[:2] == ["PLS", "pELS"]
+    plain = annotation.read(path).table[["element", "name"]].values.tolist()
+    assert plain[:2] == [["PLS", "EH38E0000000"], ["pELS", "EH38E0000001"]]
     # What is elsewhere is known under its new name too.
     near = annotation.read(path, rename=REGULATORY, within=Interval("1", 12, 15))
-    assert near.table["element"].tolist() == ["enhancer"]
-    assert set(near.kinds) == set(ORDER)
+    assert near.table["element"].tolist() == ["enhancer"] and set(near.kinds) == set(ORDER)
 
 
 @pytest.mark.parametrize("extra", ["\tAll-data/Full-classification", "\tdELS\t2.2\tenhD\tE1\tdistal enhancer"])
@@ -49,8 +45,7 @@ def test_ccres_in_nine_columns_and_more(tmp_path, extra):
     path = tmp_path / "ENCFF420VPZ.bed"
     path.write_text(f"chr1\t5\t9\tEH38E0000009\t224\t.\t5\t9\t255,205,0\tdELS,CTCF-bound{extra}\n")
     found = annotation.read(path, rename=REGULATORY)
-    assert elements(found) == [("enhancer", 5, 9)]
-    assert found.table["name"].tolist() == ["EH38E0000009"]
+    assert elements(found) == [("enhancer", 5, 9)] and found.table["name"].tolist() == ["EH38E0000009"]
 
 
 def test_regulatory_build_of_ensembl(tmp_path):
@@ -67,29 +62,21 @@ def test_regulatory_build_of_ensembl(tmp_path):
     assert inside.tolist() == [False] * 2 + [True] * 10 + [False] * 2
 
 
-# Tables ---------------------------------------------------------------------------------------------------------------
-
-
 def places(**columns: object) -> pd.DataFrame:
     return pd.DataFrame({"chrom": ["1", "chr2"], "start": [0, 5], "end": [3, 9], **columns})
 
 
 def test_a_table_is_an_annotation():
     found = annotation.from_table(
-        places(element=["a", "b"], strand=["-", None], name=["x", np.nan], score=[1, 2]),
-        kinds=["c"],
-        note="By hand.",
+        places(element=["a", "b"], strand=["-", None], name=["x", np.nan], score=[1, 2]), kinds=["c"], note="By hand."
     )
-    assert found.kinds == ("c", "a", "b")
-    assert found.table["strand"].tolist() == ["-", "."]
-    assert found.table["name"].tolist() == ["x", ""]
-    assert found.note == "By hand."
+    assert found.kinds == ("c", "a", "b") and found.table["strand"].tolist() == ["-", "."]
+    assert found.table["name"].tolist() == ["x", ""] and found.note == "By hand."
     assert found.within(Interval("2", 0, 9)).note == "By hand."
     assert found.indicator(Interval("2", 4, 7), "b").tolist() == [False, True, True]
     assert not found.indicator(Interval("2", 4, 7), "c").any()
 
-
-def test_nothing_is_derived_in_a_table_which_may_be_empty():
+    # Nothing is derived in a table, which may be empty.
     found = annotation.from_table(places(), element="exon")
     assert found.kinds == found.within(Interval("1", 0, 2)).kinds == ("exon",)
     found = annotation.from_table(places().iloc[:0], element="peak")
@@ -111,9 +98,6 @@ def test_nothing_is_derived_in_a_table_which_may_be_empty():
 def test_a_table_must_be_in_order(table, message):
     with pytest.raises(ValueError, match=message):
         annotation.from_table(table)
-
-
-# Several --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -146,35 +130,23 @@ def test_the_elements_of_several_are_the_union(several):
     assert both.elements("promoter")[["start", "end"]].values.tolist() == [[0, 200], [360, 1460]]
 
 
-def test_parts_of_several(several):
+def test_parts_broken_lines_and_notes_of_several_are_kept(several):
     both = annotation.combine(annotation.combine(*several[:2]), several[2])
     near = both.within(Interval("1", 390, 600))
     assert near.kinds == both.kinds
     assert near.elements("intron")[["start", "end"]].values.tolist() == [[420, 430]]
     assert both.gene("A").label() == "chr1:101-300(+)"
     assert both.genes(Interval("1", 0, 200))["gene"].tolist() == ["A"]
-
-
-def test_broken_lines_and_notes_of_several_are_kept(several):
     both = annotation.combine(*several)
-    assert both.broken[["line", "source"]].values.tolist() == [[4, "a.gtf"], [4, "b.gtf"]]
-    assert both.lines == 10
-    assert both.note == " ".join(part.note for part in several)
-    assert both.note.count("could not be read") == 2
+    assert both.broken[["line", "source"]].values.tolist() == [[4, "a.gtf"], [4, "b.gtf"]] and both.lines == 10
+    assert both.note == " ".join(part.note for part in several) and both.note.count("could not be read") == 2
     assert both.source == "a.gtf and b.gtf and the table"
     again = annotation.combine(both, several[2])
-    assert again.broken["source"].tolist() == ["a.gtf", "b.gtf"]
-    assert annotation.combine(several[2]).broken.empty
-
-
-def test_only_annotations_combine():
+    assert again.broken["source"].tolist() == ["a.gtf", "b.gtf"] and annotation.combine(several[2]).broken.empty
     with pytest.raises(ValueError, match=r"There must be an annotation to combine; received none"):
         annotation.combine()
     with pytest.raises(TypeError, match=r"combine takes Annotations; received DataFrame\. Read files"):
         annotation.combine(pd.DataFrame())
-
-
-# CpG islands ----------------------------------------------------------------------------------------------------------
 
 
 def passing_bases(sequence: str, length: int, gc: tuple[int, int], ratio: tuple[int, int]) -> list[bool]:
@@ -183,9 +155,8 @@ def passing_bases(sequence: str, length: int, gc: tuple[int, int], ratio: tuple[
     for start in range(len(sequence) - length + 1):
         window = sequence[start : start + length]
         c, g, cpg = window.count("C"), window.count("G"), window.count("CG")
-        enough = (c + g) * gc[1] >= gc[0] * length
         dense = c * g > 0 and cpg * length * ratio[1] >= ratio[0] * c * g
-        if "N" not in window and enough and dense:
+        if "N" not in window and (c + g) * gc[1] >= gc[0] * length and dense:
             inside[start : start + length] = [True] * length
     return inside
 
@@ -201,7 +172,7 @@ def random_sequence(generator: random.Random, length: int) -> str:
     return "".join(parts)[:length]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(8))
 def test_islands_equal_brute_force(seed):
     generator = random.Random(seed)
     sequence = random_sequence(generator, 1500)
@@ -218,16 +189,7 @@ def test_islands_equal_brute_force(seed):
     pd.testing.assert_frame_equal(turned.table, found.table)
 
 
-def test_islands_at_the_seams_of_pieces(monkeypatch):
-    sequence = random_sequence(random.Random(5), 3000)
-    place = Interval("chr20", 0, len(sequence))
-    whole = annotation.cpg_islands(sequence, place, length=30)
-    assert len(whole) > 3
-    monkeypatch.setattr("ntviz.annotation.from_bases._PIECE", 17)
-    pd.testing.assert_frame_equal(annotation.cpg_islands(sequence, place, length=30).table, whole.table)
-
-
-def test_islands_at_exactly_the_limits_and_none():
+def test_islands_at_the_seams_of_pieces_at_exactly_the_limits_and_none(monkeypatch):
     def islands(sequence, **limits):
         found = annotation.cpg_islands(sequence, Interval("1", 0, len(sequence)), **limits)
         assert found.kinds == ("cpg_island",)
@@ -237,6 +199,12 @@ def test_islands_at_exactly_the_limits_and_none():
     sequence = "CG" * 5 + "C" + "A" * 9
     assert (islands(sequence, length=20, gc=0.55), islands(sequence, length=20, gc=0.56)) == (1, 0)
     assert islands("CG" * 50) == islands("N" * 500) == islands("A" * 500, gc=0, ratio=0) == 0
+    sequence = random_sequence(random.Random(5), 3000)
+    place = Interval("chr20", 0, len(sequence))
+    whole = annotation.cpg_islands(sequence, place, length=30)
+    assert len(whole) > 3
+    monkeypatch.setattr("ntviz.annotation.from_bases._PIECE", 17)
+    pd.testing.assert_frame_equal(annotation.cpg_islands(sequence, place, length=30).table, whole.table)
 
 
 @pytest.mark.parametrize(("sequence", "options", "message"), [
@@ -258,16 +226,13 @@ def test_real_islands_lie_at_starts_of_genes():
     islands = annotation.cpg_islands(reference.fetch(region).sequence, region)
     starts = annotation.read(data.bundle("genes"), within=region).elements("promoter")
     starts = starts[(starts["start"] >= region.start) & (starts["end"] <= region.end)]
-
     ends = list(starts[["start", "end"]].itertuples(index=False, name=None))
 
     def share(moved):
         places = [Interval("20", start + moved, end + moved) for start, end in ends]
         return np.mean([islands.indicator(place, "cpg_island").any() for place in places])
 
-    assert len(starts) > 50
-    assert share(0) > 0.6
-    assert share(0) > 2 * max(share(-50_000), share(50_000))
+    assert len(starts) > 50 and share(0) > 0.6 and share(0) > 2 * max(share(-50_000), share(50_000))
     sizes = islands.table["end"] - islands.table["start"]
     assert 0.02 < sizes.sum() / len(region) < 0.15
 
@@ -288,7 +253,7 @@ def own(tmp_path):
     return tmp_path
 
 
-def test_own_files_are_elements_by_name(own):
+def test_own_files_are_elements_by_name_and_names_that_are_given_are_kept(own):
     assert list(annotation.named(own / "peaks.bed")) == ["peaks"]
     assert list(annotation.named(str(own / "build.gff"))) == ["enhancer", "open_chromatin"]
     files = [own / f"{name}.bed" for name in ("peaks", "run2/peaks", "run3/peaks", "states")]
@@ -301,9 +266,6 @@ def test_own_files_are_elements_by_name(own):
     peaks = annotation.named(own / "a_peaks.narrowPeak")["a_peaks"]
     assert peaks.table[["start", "end", "name"]].to_numpy().tolist() == [[100, 500, "p1"]]
     assert "1 of 2 lines of a_peaks.narrowPeak could not be read" in peaks.note
-
-
-def test_names_that_are_given_are_kept(own):
     whole = annotation.read(own / "build.gff")
     found = annotation.named({"mine": own / "states.bed", "theirs": whole}, taken=["mine"])
     sizes = {name: (len(one), one.kinds) for name, one in found.items()}

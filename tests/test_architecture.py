@@ -1,29 +1,24 @@
-"""The layers: what each module may import, how light the package is, and names that would tell nothing."""
+"""The layers: what each module may import, how light the package is; and messages that name options of their command."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from ntviz import cli
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ntviz"
 
 ANYTHING = {"*"}
-BASE = {
-    "genome",
-    "environment",
-    "storage",
-    "statistics",
-}  # places and bases; paths and progress; files; shared numbers
-SEEN = BASE | {
-    "reference",
-    "annotation",
-    "tokens",
-    "models.protocol",
-}  # what an analysis sees; a model is an argument
+BASE = {"genome", "environment", "storage", "statistics"}  # places and bases; paths and progress; files; shared numbers
+SEEN = BASE | {"reference", "annotation", "tokens", "models.protocol"}  # what an analysis sees; a model is an argument
+ANALYSES = {"attention", "attribution", "embeddings", "landscape", "variants"}
 LAYERS: list[dict[str, set[str]]] = [
     {"genome": set(), "environment": set(), "storage": set(), "statistics": set()},
     {"data": {"environment", "storage"}},  # the bundle, the catalogue of files elsewhere, and fetching them
@@ -31,12 +26,8 @@ LAYERS: list[dict[str, set[str]]] = [
     {"models": BASE | {"tokens"}},
     {
         "masking": BASE | {"tokens", "models.protocol"},  # hides tokens and reads them in batches
-        "motifs": BASE,
-        "attention": SEEN | {"motifs"},
-        "embeddings": SEEN,
-        "landscape": SEEN | {"masking"},
-        "variants": SEEN | {"masking"},
-        "attribution": SEEN,
+        **{"motifs": BASE, "embeddings": SEEN, "attribution": SEEN},
+        **{"attention": SEEN | {"motifs"}, "landscape": SEEN | {"masking"}, "variants": SEEN | {"masking"}},
         "pretraining": SEEN | {"models"},
     },
     {
@@ -46,8 +37,7 @@ LAYERS: list[dict[str, set[str]]] = [
     },
     {
         "plot": BASE | {"annotation", "tokens"},
-        "explore": SEEN
-        | {"plot", "masking", "attention", "embeddings", "landscape", "variants", "attribution", "motifs"},
+        "explore": SEEN | ANALYSES | {"plot", "masking", "motifs"},
     },
     {"runs": ANYTHING, "cli": ANYTHING, "__main__": {"cli"}},
 ]
@@ -84,9 +74,8 @@ def test_imports_are_found_everywhere():
     assert imported(source) == {"genome", "tokens", "plot", "models.registry"}
     with pytest.raises(AssertionError, match="line 1: imports are absolute here"):
         imported("from . import genome")
-    assert allows({"models.protocol"}, "models.protocol")
+    assert allows({"models.protocol"}, "models.protocol") and allows({"models"}, "models.registry")
     assert not allows({"models.protocol"}, "models.registry")
-    assert allows({"models"}, "models.registry")
 
 
 def test_the_table_itself_only_points_downwards():
@@ -126,57 +115,105 @@ def test_files_say_what_they_hold_and_hold_one_idea():
 
 
 HEAVY = ("torch", "transformers", "matplotlib", "plotly", "pandas", "IPython", "papermill", "nbconvert")
+LEARNING = ("torch", "transformers", "sklearn", "matplotlib")
 
 
-def loaded_by(statement: str) -> set[str]:
-    code = f"import sys; {statement}; print(*[name for name in sys.modules if '.' not in name])"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return set(answer.stdout.split())
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(
     ("statement", "without"),
     [
-        ("import ntviz", HEAVY),
-        ("from ntviz import environment, genome", HEAVY),
-        ("from ntviz import runs", HEAVY),
-        ("from ntviz import cli", HEAVY),
-        (
-            "from ntviz import tokens; from ntviz.genome import sequence",
-            ("torch", "transformers", "matplotlib", "pandas"),
-        ),
-        ("from ntviz import models", ("torch", "transformers", "matplotlib")),
-        ("from ntviz import data, reference, annotation", ("torch", "transformers", "matplotlib")),
+        ("import ntviz; from ntviz import cli, environment, genome, runs", HEAVY),
+        ("from ntviz import tokens; from ntviz.genome import sequence", ("torch", "matplotlib", "pandas")),
+        ("from ntviz import annotation, data, models, reference", ("torch", "transformers", "matplotlib")),
         ("from ntviz import plot", ("torch", "transformers")),
-        (
-            "from ntviz import benchmark, embeddings, probing",
-            ("torch", "transformers", "sklearn", "pandas", "matplotlib"),
-        ),
-        (
-            "from ntviz import attention, explore, motifs",
-            ("torch", "transformers", "matplotlib", "anywidget"),
-        ),
-        ("from ntviz import attribution", ("torch", "transformers", "sklearn", "pandas", "matplotlib")),
+        ("from ntviz import attribution, benchmark, embeddings, probing", (*LEARNING, "pandas")),
+        ("from ntviz import attention, explore, motifs", ("torch", "transformers", "matplotlib", "anywidget")),
         # Names are imported when asked for; these are as light then.
-        (
-            "from ntviz.attribution import Attribution, Output",
-            ("torch", "transformers", "sklearn", "matplotlib"),
-        ),
-        (
-            "from ntviz.embeddings import project, windows",
-            ("torch", "transformers", "sklearn", "matplotlib", "umap"),
-        ),
+        ("from ntviz.attribution import Attribution, Output", LEARNING),
+        ("from ntviz.embeddings import project, windows", (*LEARNING, "umap")),
     ],
 )
 def test_imports_stay_light(statement, without):
-    assert loaded_by(statement) & set(without) == set()
+    loaded = python(f"import sys; {statement}; print(*[name for name in sys.modules if '.' not in name])")
+    assert set(loaded.split()) & set(without) == set()
 
 
-def test_the_package_imports_within_half_a_second():
-    code = "import time; start = time.perf_counter(); import ntviz; print(time.perf_counter() - start)"
-    times = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(5)
+# What a message tells a person to do must be possible where they are: a command has each option that its messages name.
+
+_COMMANDS_OF = {
+    "variants": ["score"], "attention": ["enrich"], "landscape": ["landscape"], "storage.py": ["enrich", "landscape"],
+    "pretraining": ["pretrain"], "benchmark": ["benchmark.run"], "data/downloads.py": ["fetch"],
+    "runs/execute.py": ["run"], "runs/submitting.py": ["submit"], "runs/kernel.py": ["install"],
+}  # fmt: skip
+"""Commands whose person reads what these parts of the library raise."""
+_OTHERS = re.compile(r"`(?!ntviz)[^`]*`|pip install [^.]*")
+"""Commands of other programs."""
+
+
+def commands(group=None, prefix: str = "") -> dict[str, set[str]]:
+    """Options of each command, by the name of its function; those of `ntviz benchmark` begin with it."""
+    found = {}
+    for name, command in (group or get_command(cli.app)).commands.items():
+        if hasattr(command, "commands"):
+            found |= commands(command, "benchmark." if name == "benchmark" else "")
+        else:
+            words = (word for entry in command.params for word in (*entry.opts, *entry.secondary_opts))
+            found[prefix + command.callback.__name__] = set(words)
+    return found
+
+
+def named(node: ast.AST) -> set[str]:
+    """Options that the texts below a node name."""
+    texts = [part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", _OTHERS.sub("", " ".join(texts))))
+
+
+def messages(tree: ast.AST) -> list[ast.AST]:
+    """What is raised, texts that are put into it, and the functions and properties that put a summary in words."""
+    summaries = ("text", "warnings", "doubts")
+    return [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Raise)
+        or (isinstance(node, ast.FunctionDef) and node.name in summaries)
+        or (isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant | ast.JoinedStr))
     ]
-    # The fastest of several: what else the machine does says nothing about the package.
-    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("place", _COMMANDS_OF)
+def test_messages_of_the_library_name_options_of_their_command(place):
+    known = commands()
+    target = PACKAGE / place
+    for path in sorted(target.rglob("*.py")) if target.is_dir() else [target]:
+        for message in messages(ast.parse(path.read_text())):
+            for name in _COMMANDS_OF[place]:
+                assert named(message) <= known[name], (path.name, message.lineno, name)
+
+
+def test_messages_of_commands_name_their_own_options():
+    known, seen, functions = commands(), set(), {}
+    for path in sorted((PACKAGE / "cli").glob("*.py")):
+        prefix = "benchmark." if path.stem == "benchmark" else ""
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef):
+                functions[prefix + node.name] = node
+
+    def readers(name: str) -> set[str]:
+        """Commands that are this function or call it: a part that several share is read by the people of each."""
+        if name in known:
+            return {name}
+        call = re.compile(rf"\b{name.rpartition('.')[2]}\(")
+        callers = [other for other, node in functions.items() if other != name and call.search(ast.unparse(node))]
+        return set().union(*map(readers, callers))
+
+    for name, node in functions.items():
+        for message in filter(named, messages(node)):
+            people = readers(name)
+            assert people
+            for command in people:
+                assert named(message) <= known[command], (name, message.lineno, command)
+            seen |= named(message)
+    assert {"--shard", "--genes", "--motifs", "--piece"} <= seen

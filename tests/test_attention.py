@@ -1,13 +1,16 @@
-"""Observed attention: equal to whole maps by brute force, the model's output unchanged, and nothing left behind."""
+"""Observed attention equals whole maps by brute force and leaves nothing behind; heads made to a rule are named by it; sites."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import attention_toy as rule
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers
@@ -15,6 +18,10 @@ from attention_toy import ToyModel, first_token, motif, previous_token, random_k
 
 from ntviz import attention, models
 from ntviz.attention import observation
+from ntviz.attention.habits import CONTENT
+from ntviz.genome import Interval
+from ntviz.genome.sequence import reverse_complement
+from ntviz.reference import Reference
 
 FIXTURES = Path(__file__).parent / "fixtures"
 BASES = "".join(np.random.default_rng(3).choice(list("ACGT"), 900))
@@ -100,20 +107,6 @@ def test_every_observer_equals_plain_numpy_on_whole_maps(request, which, bases, 
             close(seen.thumbnails.maps[:, :, i, j], placed[:, :, a:b, c:d].max((2, 3)), atol=1e-5)
 
 
-def test_known_heads_are_seen_for_what_they_are(known):
-    tokens = known.tokenize(BASES)
-    asked = {"above": attention.Above(), "received": attention.Received(), "distance": attention.Distance()}
-    seen, n = attention.observe(known, tokens, **asked), len(tokens)
-    # Each base token looks at the one before it; the first of them at <cls>, the last is looked at by nobody.
-    assert seen.above.counts[0, 0].tolist() == [1] * (n - 1) + [0]
-    where = np.flatnonzero(seen.above.counts[0, 1])
-    assert where.tolist() == np.unique(tokens.token_at(np.arange(60, 68))).tolist()
-    assert seen.received.special[2, 0] > 0.99
-    assert seen.received.special[2, 1] == pytest.approx(1 / n)
-    assert seen.above.counts[2, 1].sum() == 0
-    np.testing.assert_allclose(seen.distance.by_query[0, 0, 2:], 6, rtol=0.1)
-
-
 def test_a_batch_equals_its_sequences_and_the_output_is_that_of_fused_attention(mini):
     several = [mini.tokenize(part) for part in (BASES, BROKEN, BASES[100:333])]
     chosen = {
@@ -142,7 +135,7 @@ def test_windows_equal_the_reference_implementation(fixture):
     with np.load(FIXTURES / fixture / "expected.npz") as expected:
         ids, maps = expected["input_ids"], expected["attentions"]
     mask = torch.from_numpy((ids != 1).astype(np.int64))
-    at = [(layer, head) for layer in range(model.layers) for head in range(model.heads)]
+    at = [*np.ndindex(model.layers, model.heads)]
     batch = {"input_ids": torch.from_numpy(ids.astype(np.int64)), "attention_mask": mask}
     for row, seen in enumerate(attention.observe(model.module, batch, window=attention.Window(at=at))):
         n = int(mask[row].sum())
@@ -152,16 +145,14 @@ def test_windows_equal_the_reference_implementation(fixture):
 
 def encoders() -> dict[str, torch.nn.Module]:
     torch.manual_seed(5)
-    small = {
-        "vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48,
-    }  # fmt: skip
-    own = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    esm = transformers.EsmConfig(**small, **own, mask_token_id=3, position_embedding_type="rotary")
+    small = {"vocab_size": 40, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+    small |= {"intermediate_size": 48, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    esm = transformers.EsmConfig(**small, mask_token_id=3, position_embedding_type="rotary")
     ends = {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 8, "global_attn_every_n_layers": 2}
     return {
-        "BERT": transformers.BertForMaskedLM(transformers.BertConfig(**small, **own)),
+        "BERT": transformers.BertForMaskedLM(transformers.BertConfig(**small)),
         "ESM-2": transformers.EsmForMaskedLM(esm),
-        "ModernBERT": transformers.ModernBertModel(transformers.ModernBertConfig(**small, **own, **ends)),
+        "ModernBERT": transformers.ModernBertModel(transformers.ModernBertConfig(**small, **ends)),
     }
 
 
@@ -182,17 +173,13 @@ def test_any_encoder_on_the_interface_can_be_observed(name, side):
         module.set_attn_implementation("eager")
         maps = np.stack([layer.numpy() for layer in module(**batch, output_attentions=True).attentions], 1)
         module.set_attn_implementation("sdpa")
-    at = [(layer, head) for layer in range(3) for head in range(4)]
-    many = attention.observe(
-        module, batch, outputs=("logits",), block=100,
-        window=attention.Window(at=at), entropy=attention.Entropy(), received=attention.Received(),
-    )  # fmt: skip
+    asked = {"window": attention.Window(at=[*np.ndindex(3, 4)]), "entropy": attention.Entropy()}
+    many = attention.observe(module, batch, outputs=("logits",), block=100, received=attention.Received(), **asked)
     for row, seen in enumerate(many):
         real = mask[row].bool().numpy()
         own = maps[row].reshape(12, 24, 24)[:, real][:, :, real]
         np.testing.assert_allclose(seen.window.weights, own, atol=1e-5)
-        positive = np.where(own > 0, own, 1)
-        entropy = -(own * np.log(positive)).sum(-1).reshape(3, 4, -1)
+        entropy = -(own * np.log(np.where(own > 0, own, 1))).sum(-1).reshape(3, 4, -1)
         np.testing.assert_allclose(seen.entropy.by_query, entropy, atol=1e-4)
         special = np.isin(ids[row].numpy()[real], (1, 2))
         assert seen.context.is_special.tolist() == special.tolist()
@@ -247,10 +234,8 @@ class Spy(attention.Observer):
 def test_only_what_is_asked_for_is_computed(mini):
     """The pass ends after the last layer needed, and blocks hold only heads and queries that somebody wants."""
     tokens, blocks, passed = mini.tokenize(BASES), [], []
-    hooks = [
-        layer.register_forward_hook(lambda *_, number=number: passed.append(number))
-        for number, layer in enumerate(mini.module.esm.encoder.layer)
-    ]
+    layers = enumerate(mini.module.esm.encoder.layer)
+    hooks = [layer.register_forward_hook(lambda *_, number=number: passed.append(number)) for number, layer in layers]
     try:
         attention.observe(mini, tokens, spy=Spy(blocks.append, layers=[1], heads=[2, 5]))
         assert passed == [0]
@@ -265,11 +250,9 @@ def test_only_what_is_asked_for_is_computed(mini):
 
 
 def test_some_layers_and_heads_give_the_same_numbers(mini):
-    seen = attention.observe(
-        mini, mini.tokenize(BASES), e=attention.Entropy(), a=attention.Above(0.1), t=attention.Thumbnails(9),
-        e2=attention.Entropy(layers=[3, 1], heads=[6, 0]), a2=attention.Above(0.1, heads=[7]),
-        t2=attention.Thumbnails(9, layers=[2]),
-    )  # fmt: skip
+    every = {"e": attention.Entropy(), "a": attention.Above(0.1), "t": attention.Thumbnails(9)}
+    some = {"e2": attention.Entropy(layers=[3, 1], heads=[6, 0]), "a2": attention.Above(0.1, heads=[7])}
+    seen = attention.observe(mini, mini.tokenize(BASES), t2=attention.Thumbnails(9, layers=[2]), **every, **some)
     np.testing.assert_allclose(seen.e2.by_query, seen.e.by_query[[3, 1]][:, [6, 0]], atol=1e-5)
     assert (seen.a2.counts == seen.a.counts[:, [7]]).all()
     np.testing.assert_allclose(seen.t2.maps, seen.t.maps[[2]], atol=1e-6)
@@ -287,55 +270,41 @@ def test_the_model_is_left_as_it_was(mini, fails):
 
     before = state()
     try:
-        if fails:
-            with pytest.raises(ZeroDivisionError, match="division"):
-                attention.observe(mini, tokens, broken=Spy(lambda block: 1 / 0))
-        else:
-            attention.observe(mini, tokens, entropy=attention.Entropy())
-        assert state() == before
-        assert observation._watching.get() is None
+        with pytest.raises(ZeroDivisionError, match="division") if fails else nullcontext():
+            attention.observe(mini, tokens, spy=Spy(lambda block: 1 / 0 if fails else None))
+        assert state() == before and observation._watching.get() is None
     finally:
         module.eval()
-    # Afterwards the model still answers as before.
-    assert whole(mini, tokens).shape[0] == mini.layers
 
 
 def test_pairs_that_do_not_exist_are_not_made_up(known):
-    seen = attention.observe(
-        known, known.tokenize("ACGTAC" * 2), top=attention.TopPairs(9), small=attention.Thumbnails(64)
-    )
+    asked = {"top": attention.TopPairs(9), "small": attention.Thumbnails(64)}
+    seen = attention.observe(known, known.tokenize("ACGTAC" * 2), **asked)
     assert (seen.top.weight > 0).all((0, 1)).tolist() == [True] * 4 + [False] * 5
-    assert (seen.top.weight[..., 4:] == 0).all()
-    assert (seen.top.query[..., 4:] == -1).all() and (seen.top.key[..., 4:] == -1).all()
+    for values, none in ((seen.top.weight, 0), (seen.top.query, -1), (seen.top.key, -1)):
+        assert (values[..., 4:] == none).all()
     assert seen.small.maps.shape[-2:] == (2, 2)
-
-
-@pytest.mark.parametrize(
-    ("observers", "match"),
-    [
-        ({}, "at least one observer by name"),
-        ({"entropy": attention.Entropy(layers=[4])}, r"layers must be different numbers from 0 to 3 .*received \[4\]"),
-        ({"window": attention.Window(at=[(0, 8)])}, "heads must be different numbers from 0 to 7"),
-        ({"window": attention.Window((3, 152), at=[(0, 0)])}, r"tokens within 0 to 151.*received \(3, 152\)"),
-        ({"window": attention.Window()}, "must name at least one"),
-        ({"outputs": ("attentions",), "entropy": attention.Entropy()}, "received 'attentions'"),
-    ],
-)
-def test_bad_requests_say_what_was_expected(mini, observers, match):
-    with pytest.raises(ValueError, match=match):
-        attention.observe(mini, mini.tokenize(BASES), **observers)
 
 
 def test_what_is_out_of_range_no_batch_or_no_observer_is_refused(mini):
     tokens, entropy = mini.tokenize(BASES), {"entropy": attention.Entropy()}
     for made, value, match in (
         (attention.Above, 1.0, "strictly between 0 and 1; received 1.0"),
-        (attention.Above, 0, "strictly between 0 and 1; received 0"),
         (attention.TopPairs, 0, "at least 1 pair"),
         (attention.Thumbnails, 0, "at least 1 cell"),
     ):
         with pytest.raises(ValueError, match=match):
             made(value)
+    for observers, match in (
+        ({}, "at least one observer by name"),
+        ({"entropy": attention.Entropy(layers=[4])}, r"layers must be different numbers from 0 to 3 .*received \[4\]"),
+        ({"window": attention.Window(at=[(0, 8)])}, "heads must be different numbers from 0 to 7"),
+        ({"window": attention.Window((3, 152), at=[(0, 0)])}, r"tokens within 0 to 151.*received \(3, 152\)"),
+        ({"window": attention.Window()}, "must name at least one"),
+        ({"outputs": ("attentions",), **entropy}, "received 'attentions'"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            attention.observe(mini, tokens, **observers)
     ids, gaps = torch.full((1, 6), 9), torch.tensor([[1, 1, 0, 0, 1, 1]])
     long = replace(mini, max_tokens=2048).tokenize(BASES * 2)
     for kind, match, model, batch, asked in (
@@ -343,13 +312,7 @@ def test_what_is_out_of_range_no_batch_or_no_observer_is_refused(mini):
         (TypeError, "must be Tokens, or a list of them", mini, "ACGT", entropy),
         (TypeError, "must be a mapping with input_ids", mini.module, tokens, entropy),
         (ValueError, "which bases", mini.module, {"input_ids": ids}, {"distance": attention.Distance()}),
-        (
-            ValueError,
-            "sequence 0 has 4 of 6",
-            mini.module,
-            {"input_ids": ids, "attention_mask": gaps},
-            entropy,
-        ),
+        (ValueError, "sequence 0 has 4 of 6", mini.module, {"input_ids": ids, "attention_mask": gaps}, entropy),
         (ValueError, "takes up to 256 tokens", mini, long, entropy),
     ):
         with pytest.raises(kind, match=match):
@@ -399,13 +362,168 @@ def test_plans_follow_length_and_memory(mini):
     with pytest.raises(ValueError, match="length must be at least 1 bp; received 0"):
         attention.plan(long, 0)
     # A planned answer has the size of the answer.
-    seen = attention.observe(
-        mini,
-        mini.tokenize(BASES),
-        a=attention.Above(),
-        t=attention.Thumbnails(64),
-        w=attention.Window(at=[(0, 0)]),
-    )
+    asked = {"a": attention.Above(), "t": attention.Thumbnails(64), "w": attention.Window(at=[(0, 0)])}
+    seen = attention.observe(mini, mini.tokenize(BASES), **asked)
     answers = [[*vars(seen.a).values()], [seen.t.maps], [seen.w.weights]]
     planned = attention.plan(mini, len(BASES)).requests["output"].tolist()
     assert [sum(part.nbytes for part in answer) for answer in answers] == [planned[0], *planned[2:4]]
+
+
+# Habits of heads ------------------------------------------------------------------------------------------------------
+
+
+RNG = np.random.default_rng(0)
+RULES = [
+    [previous_token, rule.fixed_offset(5), rule.first_token, rule.palindrome],
+    [same_kmer, rule.gc_rich, uniform, random_keys(3)],
+]
+NAMES = [["offset -1", "offset +5", "first token", "reverse complement"], ["same k-mer", "GC", "diffuse", "other"]]
+MOTIF = "GATTACATAGGC"  # two tokens, which the windows of `reference` hold in frame
+
+
+def bases(n: int) -> str:
+    return "".join(RNG.choice(list("ACGT"), n))
+
+
+def repeated(n: int) -> str:
+    """Half a sequence, then a part of it again, then the reverse complement of another part."""
+    half = bases(n)
+    return half + half[: n // 2] + reverse_complement(half[n // 2 :])
+
+
+@pytest.mark.parametrize("k", [6, 3])
+def test_heads_made_to_a_rule_are_named_by_it_and_by_nothing_else(k):
+    found = attention.detect(toy(RULES, k=k), [repeated(1800) if k == 6 else bases(900) for _ in range(4)])
+    assert attention.atlas(found).labels == NAMES
+
+
+def test_periods_are_found_where_tokens_resolve_them():
+    rules = [[rule.period(3), rule.period(10.5), uniform, previous_token]]
+    found = attention.detect(toy(rules, k=1), [bases(300) for _ in range(4)])
+    assert found.heads["label"].tolist() == ["codon period", "helix period", "diffuse", "offset -1"]
+    rows = found.table[found.table["template"].str.endswith("period")].set_index(["head", "template"])
+    assert (rows["status"] == "ok").all()
+    assert rows.loc[(0, "codon period"), "score"] > 0.9 and rows.loc[(2, "codon period"), "score"] < 0.2
+    coarse = attention.detect(toy(rules, k=6), [bases(1200)])
+    silent = coarse.table[coarse.table["template"].str.endswith("period")]
+    assert (silent["status"] == "not resolvable").all() and silent["score"].isna().all()
+
+
+def by_hand(maps: np.ndarray, tokens) -> dict[str, np.ndarray]:
+    """Sums of Habits from a whole map, pair by pair."""
+    base = np.flatnonzero(~tokens.is_special)
+    n, shape = len(base), maps.shape[:2]
+    kmers = [tokens.sequence[start:end] for start, end in tokens.spans]
+    by_offset, content, pairs = np.zeros((*shape, 2 * n - 1)), np.zeros((*shape, 3)), np.zeros((3, 2 * n - 1))
+    for i, query in enumerate(base):
+        for j, key in enumerate(base):
+            gc = sum(letter in "GC" for letter in kmers[key]) / len(kmers[key])
+            known = "N" not in kmers[query] and i != j
+            same, turned = kmers[query] == kmers[key], reverse_complement(kmers[query]) == kmers[key]
+            match = np.array([same * known, turned * known, gc])
+            by_offset[..., j - i + n - 1] += maps[..., query, key]
+            content += maps[..., query, key, None] * match
+            pairs[:, j - i + n - 1] += match
+    return {"by_offset": by_offset, "content": content, "content_by_offset": pairs}
+
+
+@pytest.mark.parametrize("block", [None, 900], ids=["one block", "many blocks"])
+def test_sums_equal_those_of_a_whole_map(mini, block):
+    tokens = mini.tokenize("ACGTAC" * 3 + bases(100) + "NNN" + "GTACGT" * 2 + bases(90) + "CCTTAA" * 4)
+    seen = attention.observe(mini, tokens, block=block, habits=attention.Habits()).habits
+    for name, expected in by_hand(whole(mini, tokens), tokens).items():
+        np.testing.assert_allclose(getattr(seen, name), expected, atol=1e-4, err_msg=name)
+    assert (seen.content_by_offset[:2].sum(1) > 0).all()
+
+
+def test_chance_is_that_of_the_same_distances():
+    """A head that looks at its neighbour meets the same k-mer as often as neighbours are the same: ratio 1."""
+    text = "".join(word * 2 for word in (bases(6) for _ in range(60)))
+    found = attention.detect(toy([[previous_token, same_kmer]]), [text]).table.set_index(["head", "template"])
+    row = found.loc[(0, "same k-mer")]
+    assert row["score"] > 0.3 and row["ratio"] == pytest.approx(1, abs=0.02)
+    assert found.loc[(1, "same k-mer"), "ratio"] > 1.5
+
+
+def test_ids_alone_say_nothing_about_bases():
+    shape = {"num_hidden_layers": 1, "num_attention_heads": 2, "hidden_size": 16, "intermediate_size": 16}
+    module, batch = (
+        transformers.BertForMaskedLM(transformers.BertConfig(vocab_size=20, **shape)).eval(),
+        {"input_ids": torch.arange(5, 17)[None]},
+    )
+    seen = attention.observe(module, batch, habits=attention.Habits(), received=attention.Received())[0]
+    assert seen.habits.content.shape == (1, 2, len(CONTENT)) and np.isnan(seen.habits.content).all()
+    np.testing.assert_allclose(seen.habits.by_offset.sum(-1) / seen.habits.n + seen.received.special, 1, rtol=1e-5)
+
+
+def test_one_sequence_gives_no_interval_and_short_ones_are_refused():
+    model = toy(RULES)
+    one = attention.detect(model, [repeated(1800)])
+    assert one.sequences == 1 and one.table["low"].isna().all()
+    with pytest.raises(ValueError, match="received 0 sequences, the shortest of 0 tokens"):
+        attention.detect(model, [])
+    with pytest.raises(ValueError, match="received 2 sequences, the shortest of 5 tokens"):
+        attention.detect(model, [bases(24), bases(900)])
+
+
+def test_an_atlas_has_one_row_a_head():
+    detection = attention.detect(toy(RULES), [repeated(1800) for _ in range(2)])
+    heads = pd.DataFrame(np.repeat([*np.ndindex(2, 4)], 2, axis=0), columns=["layer", "head"])
+    table = heads.assign(element=["exon", "cpg_island"] * 8, ratio=np.linspace(0.5, 2.9, 16))
+    table["significant"] = [True] * 8 + [False, True] * 4
+    made = attention.atlas(detection, SimpleNamespace(table=table))
+    assert made.labels[0][0] == "offset -1" and made.labels[1][3] == "CpG island 2.9x"
+    ratios = made.grid("element_ratio")
+    assert ratios[1, 3] == pytest.approx(2.9) and np.isnan(ratios[0, 0]) and made.grid("entropy").shape == (2, 4)
+    assert "8 heads: 2 offset" in repr(made)
+    with pytest.raises(ValueError, match="A score must be one of entropy, .*received 'entropi'"):
+        made.grid("entropi")
+    with pytest.raises(ValueError, match="received 8 and 4 heads, 4 of them in both"):
+        attention.atlas(detection, SimpleNamespace(table=table[table["head"] < 2]))
+
+
+# Sites ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> Reference:
+    sequence = np.random.default_rng(8).choice(list("ACGT"), 60 * 600)
+    for start in range(0, len(sequence), 600):
+        sequence[start + 120 : start + 120 + len(MOTIF)] = list(MOTIF)
+        sequence[start + 300 : start + 305] = "N"
+    path = tmp_path_factory.mktemp("genome") / "toy.fa"
+    path.write_text(f">chrT\n{''.join(sequence)}\n")
+    return Reference(path)
+
+
+def sites(reference, head, n=60, strand="+", **options):
+    model = toy([[motif(MOTIF), random_keys(2)]])
+    windows = [Interval("chrT", start, start + 600, strand) for start in range(0, n * 600, 600)]
+    return attention.attended_sites(model, windows, reference, layer=0, head=head, **options)
+
+
+def test_a_planted_motif_comes_back_and_a_head_that_looks_anywhere_shows_nothing(reference):
+    found = sites(reference, 0, top=60, per_window=2)
+    token = slice(*found.token)
+    assert (found.windows, len(found.table), found.token) == (60, 60, (9, 15))
+    assert "".join("ACGT"[base] for base in found.probabilities[token].argmax(1)) in (MOTIF[:6], MOTIF[6:])
+    assert found.beyond_chance[token].all() and found.information[token].sum() > 5
+    assert np.array_equal(found.motif.probabilities, found.probabilities)
+    assert (found.motif.id, found.motif.nsites) == ("layer 0, head 0", 60)
+    # What the head is held against is flat: no position of random sites says as much as the least of the token's.
+    assert found.random_motif.information.max() < found.motif.information[token].min()
+    anywhere = sites(reference, 1, top=60, per_window=2)
+    # 5 % of positions are expected beyond their 95 % quantile; 5 of 24 would be rare (2 in 1,000).
+    assert anywhere.beyond_chance.sum() < 5 and f"{len(anywhere.table)} sites of 60 windows" in repr(anywhere)
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+def test_sites_have_their_place_in_the_genome(reference, strand):
+    found, again = (sites(reference, 1, 5, strand, top=9) for _ in range(2))
+    assert (np.diff(found.table["received"]) <= 0).all()
+    for row in found.table.itertuples():
+        forward = reference.fetch(Interval(row.chrom, row.start, row.end)).sequence
+        assert row.sequence == (forward if strand == "+" else reverse_complement(forward)) and "N" not in row.sequence
+    assert found.counts.sum(1).tolist() == [9] * 24 and np.array_equal(found.chance, again.chance)
+    with pytest.raises(ValueError, match="whole tokens with 9 bp on both sides, without N; none of 1 does"):
+        attention.attended_sites(toy([[random_keys(1)]]), [Interval("chrT", 0, 20)], reference, layer=0, head=0)

@@ -47,18 +47,18 @@ def words(text, k=21):
     return {min(word, reverse_complement(word)) for word in found if "N" not in word}
 
 
-def sites_by_hand(genes):
+@pytest.fixture(scope="module")
+def sites(genes):
     """Every splice site, intron by intron: (position, strand) of the first base of introns, and of exons after them."""
     donors, acceptors = set(), set()
     exons = genes[genes["element"] == "exon"].sort_values("start")
     for _, part in exons.groupby("transcript"):
         rows = part[["start", "end", "strand"]].values.tolist()
-        for one, other in itertools.pairwise(rows):
-            if other[0] - one[1] < 4:
-                continue
-            donor, acceptor = (one[1], other[0]) if one[2] == "+" else (other[0] - 1, one[1] - 1)
-            donors.add((donor, one[2]))
-            acceptors.add((acceptor, one[2]))
+        for (_, end, strand), (start, *_) in itertools.pairwise(rows):
+            if start - end >= 4:
+                donor, acceptor = (end, start) if strand == "+" else (start - 1, end - 1)
+                donors.add((donor, strand))
+                acceptors.add((acceptor, strand))
     return {"donor": donors, "acceptor": acceptors}
 
 
@@ -72,10 +72,8 @@ def test_tasks_are_as_they_are_listed_and_windows_what_their_names_say(name, ref
     assert len({(*row[:3], str(row[4])) for row in rows}) == len(rows) or task.kind == "per_base"
     for start, end, strand, sequence, _, group in rows[:: max(1, len(rows) // 30)]:
         text = reference.fetch(f"chr20:{start + 1}-{end}").sequence
-        assert sequence == (text if strand == "+" else reverse_complement(text))
-        assert "N" not in sequence
-        assert start // BLOCK == (end - 1) // BLOCK
-        assert group == f"chr20:{start // BLOCK / 4:.2f}Mb"
+        assert sequence == (text if strand == "+" else reverse_complement(text)) and "N" not in sequence
+        assert start // BLOCK == (end - 1) // BLOCK and group == f"chr20:{start // BLOCK / 4:.2f}Mb"
     judged = task.test or task.train
     assert len(np.unique(judged.groups)) >= 20
     if task.kind != "per_base":
@@ -103,15 +101,13 @@ def test_windows_of_different_folds_are_not_homologous():
     task = chr20.build("chr20_promoter_all")
     first, second, share = homology.shared(task.train.sequences.tolist(), task.train.sequences.tolist())
     other = task.train.groups[first] != task.train.groups[second]
-    assert (share[other] < 0.3).all()
-    assert task.test is None
-    assert "folds by blocks" in task.split
+    assert (share[other] < 0.3).all() and task.test is None and "folds by blocks" in task.split
 
 
 @pytest.mark.parametrize(("name", "kind"), [("donors", "donor"), ("acceptors", "acceptor")])
-def test_splice_windows_hold_a_site_where_they_should_and_others_none(name, kind, genes):
+def test_splice_windows_hold_a_site_where_they_should_and_others_none(name, kind, sites):
     task = chr20.build(f"chr20_splice_sites_{name}")
-    sites = sites_by_hand(genes)[kind]
+    sites = sites[kind]
     motifs, decoys = [], []
     for start, end, strand, sequence, label, _ in everything(task):
         middle = start + 300 if strand == "+" else end - 301
@@ -125,17 +121,16 @@ def test_splice_windows_hold_a_site_where_they_should_and_others_none(name, kind
     assert {row[2] for row in everything(task)} == {"+", "-"}
 
 
-def test_splice_sites_of_both_kinds(genes):
+def test_splice_sites_of_both_kinds(sites):
     task = chr20.build("chr20_splice_sites_all")
     assert task.classes == ("none", "acceptor", "donor")
-    sites = sites_by_hand(genes)
     for start, end, strand, _, label, _ in everything(task):
         middle = start + 300 if strand == "+" else end - 301
         kinds = [kind for kind in ("none", "acceptor", "donor") if (middle, strand) in sites.get(kind, ())]
         assert task.classes[label] == (kinds or ["none"])[0]
 
 
-def test_promoters_stand_around_first_bases(genes):
+def test_promoters_stand_around_first_bases_and_coding_windows_around_coding_ones(genes):
     task = chr20.build("chr20_promoter_all")
     first = {
         (row.start, "+") if row.strand == "+" else (row.end - 1, "-")
@@ -147,9 +142,6 @@ def test_promoters_stand_around_first_bases(genes):
         assert ((tss, strand) in first) == bool(label)
         if not label:
             assert not any(start < other_end and other_start < end for other_start, other_end in positive)
-
-
-def test_coding_windows_have_a_coding_base_in_the_middle(genes):
     task = chr20.build("chr20_coding")
     cds, exon = (
         pd.arrays.IntervalArray.from_arrays(part["start"], part["end"], closed="left")
@@ -173,9 +165,8 @@ def test_cpg_windows_have_partners_of_the_same_composition():
     assert np.mean(inside) > 1.5 * np.mean(outside)
 
 
-def test_labels_of_bases_are_those_of_a_slow_loop(genes):
+def test_labels_of_bases_are_those_of_a_slow_loop(sites):
     task = chr20.build("chr20_splice_per_base")
-    sites = sites_by_hand(genes)
     acceptors = sites["acceptor"]
     donors = {(position - 1, "+") if strand == "+" else (position + 1, "-") for position, strand in sites["donor"]}
     for start, end, strand, _, labels, _ in everything(task)[::40]:
@@ -185,23 +176,16 @@ def test_labels_of_bases_are_those_of_a_slow_loop(genes):
         assert labels.any()
 
 
-def test_tasks_are_the_same_each_time_and_other_by_seed():
+def test_tasks_are_the_same_everywhere_other_by_seed_and_found_by_name():
     first = chr20.build("chr20_promoter_all").checksum
-    assert first.startswith("ceafebfe")  # draws are the same on every machine
-    assert chr20._built.__wrapped__("chr20_promoter_all", 0).checksum == first
+    assert first.startswith("ceafebfe")  # draws are the same each time, on every machine
     assert chr20.build("chr20_promoter_all", seed=1).checksum != first
-
-
-def test_tasks_are_found_by_name():
     assert benchmark.find_task("chr20_coding").name == "chr20_coding"
     assert benchmark.expand(["chr20", "chr20_coding"]) == [name for name in chr20.NAMES if "per_base" not in name]
     with pytest.raises(ValueError, match="received 'chr20_codin'. Did you mean chr20_coding"):
         benchmark.find_task("chr20_codin")
     with pytest.raises(ValueError, match="must be one of chr20_splice_sites_all, .*received 'chr21'"):
         chr20.build("chr21")
-
-
-# Homology -----------------------------------------------------------------------------------------------------------
 
 
 def test_shared_kmers_are_those_of_sets():

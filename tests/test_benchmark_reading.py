@@ -15,12 +15,7 @@ from ntviz.benchmark.reading import part_of
 from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
 
-ROWS = [
-    ("chr20:1,000,001-1,000,008", "ACGTACGT", 1),
-    ("b", "TTTTACGT", 0),
-    ("c", "GGGGACGT", 1),
-    ("d", "CCCCAAAA", 0),
-]
+ROWS = [("chr20:1,000,001-1,000,008", "ACGTACGT", 1), ("b", "TTTTACGT", 0), ("c", "GGGGACGT", 1), ("d", "CCCCAAAA", 0)]
 
 
 def fasta(rows, ending="\n"):
@@ -51,19 +46,23 @@ def folder(tmp_path):
 def check(task, test=2):
     assert task.train.sequences.tolist() == [row[1] for row in ROWS]
     assert task.train.labels.tolist() == [1, 0, 1, 0]
-    assert (len(task.test) if task.test is not None else 0) == test
-    assert task.kind == "binary"
+    assert (len(task.test) if task.test is not None else 0) == test and task.kind == "binary"
     assert task.classes == ("0", "1")
 
 
-def test_a_task_folder(folder):
+def test_a_task_folder_and_a_folder_of_tasks(folder):
     task = reading.read(folder)
     check(task)
-    assert task.name == "promoter_all"
-    assert task.train.groups.tolist() == ["chr20:1Mb", "b", "c", "d"]
+    assert task.name == "promoter_all" and task.train.groups.tolist() == ["chr20:1Mb", "b", "c", "d"]
     assert sorted(task.facts["files"]) == ["test.fna", "train.fna"]
-    assert len(task.facts["files"]["train.fna"]) == 64
-    assert task.notes == ()
+    assert len(task.facts["files"]["train.fna"]) == 64 and task.notes == ()
+    check(reading.read(folder.parent, task="promoter_all"))
+    check(benchmark.find_task(f"{folder.parent}#promoter_all"))
+    message = "holds 1 tasks; say which: promoter_all. Received 'promotor'. Did you mean promoter_all"
+    with pytest.raises(ValueError, match=message):
+        reading.read(folder.parent, task="promotor")
+    with pytest.raises(ValueError, match="Received none"):
+        reading.read(folder.parent)
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
@@ -73,18 +72,6 @@ def test_line_ends_and_compression(tmp_path, ending, packed):
         raw = fasta(rows, ending).encode()
         (tmp_path / f"{part}.fna{'.gz' if packed else ''}").write_bytes(gzip.compress(raw) if packed else raw)
     check(reading.read(tmp_path))
-
-
-def test_a_folder_of_tasks(folder):
-    check(reading.read(folder.parent, task="promoter_all"))
-    check(benchmark.find_task(f"{folder.parent}#promoter_all"))
-    with pytest.raises(
-        ValueError,
-        match="holds 1 tasks; say which: promoter_all. Received 'promotor'. Did you mean promoter_all",
-    ):
-        reading.read(folder.parent, task="promotor")
-    with pytest.raises(ValueError, match="Received none"):
-        reading.read(folder.parent)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv", "tsv", "csv.gz"])
@@ -99,39 +86,42 @@ def test_one_table_of_all_tasks(tmp_path, suffix):
         reading.read(path, task="h33")
 
 
-def test_tables_by_part(tmp_path):
+def test_tables_by_part_and_a_file_without_a_test_part(tmp_path):
     table = pd.DataFrame(ROWS, columns=["id", "Sequence", "Label"])
     table.to_parquet(tmp_path / "train-00000-of-00001.parquet")
     table[:2].to_parquet(tmp_path / "test-00000-of-00001.parquet")
     check(reading.read(tmp_path))
-
-
-def test_a_file_without_a_test_part(tmp_path):
     (tmp_path / "mine.fa").write_text(fasta(ROWS))
     task = reading.read(tmp_path / "mine.fa")
     check(task, test=0)
-    assert task.name == "mine"
-    assert "There is no test part: folds by group are used." in task.notes
+    assert task.name == "mine" and "There is no test part: folds by group are used." in task.notes
 
 
-def test_names_of_classes_and_groups(tmp_path):
+def test_names_of_classes_and_groups_and_missing_ones(tmp_path):
     (tmp_path / "t.csv").write_text("sequence,label,group\nACGT,weak,x\nACGT,none,x\nACGT,strong,y\nACGT,weak,y\n")
     task = reading.read(tmp_path / "t.csv")
     assert (task.kind, task.classes) == ("multiclass", ("none", "strong", "weak"))
-    assert task.train.labels.tolist() == [2, 0, 1, 2]
-    assert task.train.groups.tolist() == list("xxyy")
+    assert task.train.labels.tolist() == [2, 0, 1, 2] and task.train.groups.tolist() == list("xxyy")
     assert task.train.ids.tolist() == ["train1", "train2", "train3", "train4"]
+    (tmp_path / "t.csv").write_text("sequence,label\nACGT,none\nACGA,donor\nACGG,none\nACGC,donor\n")
+    assert reading.read(tmp_path / "t.csv").classes == ("donor", "none")
+    path = write(tmp_path / "t.fa", [("a", "ACGT", 1), ("b", "ACGT", 0), ("c", "ACGT", 0)])
+    assert "Class 1 has 1 examples to learn from." in reading.read(path).notes
+    (tmp_path / "t.csv").write_text("id,sequence,label,group\na,NA,1,x\nb,ACGT,1,NA\nc,ACGA,0,NA\nd,ACGG,0,x\n")
+    task = reading.read(tmp_path / "t.csv")
+    assert task.train.ids.tolist() == ["b", "c", "d"] and task.train.groups.tolist() == ["b", "c", "x"]
+    assert any("1 rows whose sequence is empty or no bases were left out" in note for note in task.notes)
 
 
 def test_a_bed_is_read_along_its_strands(tmp_path):
     with Reference(data.bundle("chr20")) as reference:
         text = reference.fetch("chr20:1000001-1000020").sequence
-        (tmp_path / "peaks.bed").write_text(
-            "track name=x\nchr20\t1000000\t1000020\tyes\t0\t+\nchr20\t1000000\t1000020\tno\t0\t-\nchr20\tx\t5\tno\n"
+        rows = "".join(
+            f"chr20\t1000000\t1000020\t{name}\t0\t{strand}\n" for name, strand in (("yes", "+"), ("no", "-"))
         )
+        (tmp_path / "peaks.bed").write_text(f"track name=x\n{rows}chr20\tx\t5\tno\n")
         task = reading.read(tmp_path / "peaks.bed", reference=reference)
-    assert task.train.sequences.tolist() == [text, reverse_complement(text)]
-    assert task.classes == ("no", "yes")
+    assert task.train.sequences.tolist() == [text, reverse_complement(text)] and task.classes == ("no", "yes")
     assert task.train.groups.tolist() == ["chr20:1Mb", "chr20:1Mb"]
     assert "1 rows without a label were left out, the first at peaks.bed, line 4" in task.notes[0]
     with pytest.raises(ValueError, match="need a reference"):
@@ -147,16 +137,13 @@ def test_nothing_is_lost_without_a_word(tmp_path):
     assert task.train.ids.tolist() == ["a", "a#2", "e", "f"]
     assert task.train.sequences.tolist() == ["ACGTACGT", "ACNTACGT", "ACGTNACG", "ACGTACG"]
     told = " ".join(task.notes)
-    assert "1 rows without a label were left out, the first at t.fa, line 19" in told
-    assert "2 rows whose sequence is empty or no bases were left out, the first at t.fa, line 7" in told
-    assert "1 sequences with lower-case letters were upper-cased" in told
-    assert "1 sequences had IUPAC letters or gaps, which became N" in told
-    assert "2 sequences hold N" in told
-    assert "1 names stood before and got a number" in told
-    assert "Lengths differ: 7 to 8 bp" in told
-
-
-# Labels that are missing, and classes that may be one ----------------------------------------------------------------
+    for text in (
+        "1 rows without a label were left out, the first at t.fa, line 19", "2 sequences hold N", "Lengths differ: 7 to 8 bp",
+        "2 rows whose sequence is empty or no bases were left out, the first at t.fa, line 7",
+        "1 sequences with lower-case letters were upper-cased", "1 sequences had IUPAC letters or gaps, which became N",
+        "1 names stood before and got a number",
+    ):  # fmt: skip
+        assert text in told
 
 
 PANDAS = ("NA", "N/A", "n/a", "#N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None")
@@ -186,19 +173,10 @@ def test_missing_values_of_parquet_are_no_class(tmp_path, label):
     assert any("1 rows without a label were left out" in note for note in task.notes)
 
 
-def test_a_missing_sequence_or_group_is_none(tmp_path):
-    (tmp_path / "t.csv").write_text("id,sequence,label,group\na,NA,1,x\nb,ACGT,1,NA\nc,ACGA,0,NA\nd,ACGG,0,x\n")
-    task = reading.read(tmp_path / "t.csv")
-    assert task.train.ids.tolist() == ["b", "c", "d"]
-    assert task.train.groups.tolist() == ["b", "c", "x"]
-    assert any("1 rows whose sequence is empty or no bases were left out" in note for note in task.notes)
-
-
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize(
-    ("name", "separator", "ends"),
-    [("t.csv", ";", "\n"), ("t.csv", "\t", "\r\n"), ("t.tsv", ",", "\n"), ("t.csv.gz", ";", "\r\n")],
-)
+@pytest.mark.parametrize(("name", "separator", "ends"), [
+    ("t.csv", ";", "\n"), ("t.csv", "\t", "\r\n"), ("t.tsv", ",", "\n"), ("t.csv.gz", ";", "\r\n"),
+])  # fmt: skip
 def test_separators_are_those_of_the_header(tmp_path, name, separator, encoding, ends):
     rows = [*((*row, "train") for row in ROWS), ("x", "ACGT", 1, "test")]
     table = pd.DataFrame(rows, columns=["ID", "Sequence", "Label", "fold"])
@@ -209,27 +187,13 @@ def test_separators_are_those_of_the_header(tmp_path, name, separator, encoding,
     assert task.test.ids.tolist() == ["x"]
 
 
-def test_a_class_called_none_is_one(tmp_path):
-    (tmp_path / "t.csv").write_text("sequence,label\nACGT,none\nACGA,donor\nACGG,none\nACGC,donor\n")
-    assert reading.read(tmp_path / "t.csv").classes == ("donor", "none")
-
-
-@pytest.mark.parametrize(
-    ("labels", "alike"),
-    [
-        (("Promoter", "promoter"), "'Promoter' and 'promoter'"),
-        (("True", "TRUE", "1"), "'1' and 'TRUE' and 'True'"),
-        (("False", "0", "1"), "'0' and 'False'"),
-        (("1", "01"), "'1' and '01'|'01' and '1'"),
-        (("T", "TRUE", "F"), "'T' and 'TRUE'"),
-        (("Y", "yes", "no"), "'Y' and 'yes'"),
-        (("T", "F"), None),
-        (("TATA box", "TATA-box"), "'TATA box' and 'TATA-box'"),
-        (("1", "-1"), None),
-        (("+", "-"), None),
-        (("H3K4me1", "H3K4me3"), None),
-    ],
-)
+@pytest.mark.parametrize(("labels", "alike"), [
+    (("Promoter", "promoter"), "'Promoter' and 'promoter'"),
+    (("True", "TRUE", "1"), "'1' and 'TRUE' and 'True'"), (("False", "0", "1"), "'0' and 'False'"),
+    (("1", "01"), "'1' and '01'|'01' and '1'"), (("T", "TRUE", "F"), "'T' and 'TRUE'"), (("Y", "yes", "no"), "'Y' and 'yes'"),
+    (("TATA box", "TATA-box"), "'TATA box' and 'TATA-box'"),
+    *((names, None) for names in (("T", "F"), ("1", "-1"), ("+", "-"), ("H3K4me1", "H3K4me3"))),
+])  # fmt: skip
 def test_names_that_may_be_one_class_are_told(tmp_path, labels, alike):
     rows = [(f"r{i}", "ACGT", label) for i, label in enumerate(labels * 2)]
     (tmp_path / "t.fa").write_text(fasta(rows))
@@ -238,18 +202,12 @@ def test_names_that_may_be_one_class_are_told(tmp_path, labels, alike):
     assert ("one class" in told) == bool(alike)
 
 
-# Parts ----------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("names", "part"),
-    [
-        (("train_set", "Training", "trainset", "train_1", "TRAIN-00000-of-00002", "promoters_train", "trainData", "trn"), "train"),
-        (("test_set", "Testing", "testset", "test_1", "test-00001-of-00002", "H3_test", "holdout", "held_out", "hold-out", "HeldOut", "test_ood", "ood_test"), "test"),
-        (("val", "valid", "validation", "validation_set", "dev", "Dev2", "val_ood", "development"), "validation"),
-        (("latest", "contest", "restrained", "extra", "all", "eval", "train_test", "values", "device", ""), ""),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("names", "part"), [
+    (("train_set", "Training", "trainset", "train_1", "TRAIN-00000-of-00002", "promoters_train", "trainData", "trn"), "train"),
+    (("test_set", "Testing", "testset", "test_1", "test-00001-of-00002", "H3_test", "holdout", "held_out", "hold-out", "HeldOut", "test_ood", "ood_test"), "test"),
+    (("val", "valid", "validation", "validation_set", "dev", "Dev2", "val_ood", "development"), "validation"),
+    (("latest", "contest", "restrained", "extra", "all", "eval", "train_test", "values", "device", ""), ""),
+])  # fmt: skip
 def test_parts_are_known_by_their_words(names, part):
     for name in names:
         assert part_of(name, alone=False) == part, name
@@ -258,9 +216,9 @@ def test_parts_are_known_by_their_words(names, part):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv.gz", "parquet", "fna"])
-@pytest.mark.parametrize(
-    ("train", "test"), [("train_set", "test_set"), ("train_1", "test_1"), ("H3.Training", "H3.Holdout"), ("trainset", "held-out")]
-)  # fmt: skip
+@pytest.mark.parametrize(("train", "test"), [
+    ("train_set", "test_set"), ("train_1", "test_1"), ("H3.Training", "H3.Holdout"), ("trainset", "held-out"),
+])  # fmt: skip
 def test_files_are_parts_by_their_names(tmp_path, train, test, suffix):
     for name, rows in ((train, ROWS), (test, ROWS[:2])):
         write(tmp_path / f"{name}.{suffix}", rows)
@@ -282,14 +240,11 @@ def test_what_is_put_together_or_not_read_is_said(tmp_path):
     )
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        (("H3", "H4"), "must be named by their parts .*train: train, training, trn; .* holds H3.csv, H4.csv"),
-        (("promoters", "promoters_test"), "must have a file of the part train; .* holds promoters.csv, promoters_te"),
-        (("train_test", "other"), "must be named by their parts"),
-    ],
-)
+@pytest.mark.parametrize(("files", "message"), [
+    (("H3", "H4"), "must be named by their parts .*train: train, training, trn; .* holds H3.csv, H4.csv"),
+    (("promoters", "promoters_test"), "must have a file of the part train; .* holds promoters.csv, promoters_te"),
+    (("train_test", "other"), "must be named by their parts"),
+])  # fmt: skip
 def test_files_of_no_part_are_refused(tmp_path, files, message):
     for name in files:
         write(tmp_path / f"{name}.csv", ROWS)
@@ -312,33 +267,24 @@ def test_a_column_says_the_part(tmp_path, column, train, test):
 
 
 @pytest.mark.parametrize("words", [["K562"] * 4, [1, 1, 2, 2]])
-def test_a_column_of_other_words_is_no_split(tmp_path, words):
+def test_a_column_of_other_words_is_no_split_and_must_agree_with_the_file(tmp_path, words):
     check(reading.read(write(tmp_path / "t.csv", ROWS, set=words)), test=0)
-
-
-def test_a_file_and_its_column_must_agree(tmp_path):
     for name in ("train", "test"):
         write(tmp_path / f"{name}.csv", ROWS, split="train")
     with pytest.raises(ValueError, match="the part of its name; test.csv, row 1 is of the part train"):
         reading.read(tmp_path)
 
 
-def test_a_published_task_is_held_to_its_spec(folder):
+def test_a_published_task_is_held_to_its_spec_and_named_with_its_generation(folder):
     spec = registry.find("promoter_all")
     task = reading.read(folder, spec=spec)
     assert (task.category, task.split) == ("promoters", spec.split)
     told = " ".join(task.notes)
     assert "train has 4 examples; 30,000 were expected (read)" in told
     assert "6 sequences are not 300 bp long" in told
-    (folder / "train.fna").write_text(fasta([*ROWS, ("e", "ACGT", "l"), ("f", "ACGT", "l")]))
-    with pytest.raises(ValueError, match=r"Labels of promoter_all must be 0, 1; .* has 'l' \(2\)"):
-        reading.read(folder, spec=spec)
 
-
-def test_a_published_task_is_named_with_its_generation(folder):
     held = benchmark.find_task(f"{folder}@revised")
-    assert held.category == "promoters"
-    assert held.facts["expected"]["length"] == 300
+    assert held.category == "promoters" and held.facts["expected"]["length"] == 300
     assert benchmark.find_task(f"{folder.parent}#promoter_all@original").facts["expected"]["train"] == 53_276
     assert "expected" not in benchmark.find_task(str(folder)).facts
     (folder / "train.fna").write_text(fasta([("a", "ACGT", 0), ("b", "ACGT", 1), ("c", "ACGT", 7)]))
@@ -346,26 +292,18 @@ def test_a_published_task_is_named_with_its_generation(folder):
         benchmark.find_task(f"{folder}@revised")
 
 
-def test_a_rare_class_is_said(tmp_path):
-    path = write(tmp_path / "t.fa", [("a", "ACGT", 1), ("b", "ACGT", 0), ("c", "ACGT", 0)])
-    assert "Class 1 has 1 examples to learn from." in reading.read(path).notes
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("t.fa", b"", "must be a FASTA with headers such as >name.label"),
-        ("t.fa", b">a|1\nACGT\n>b|1\nACGT\n", "There must be two classes; all 2 examples .* of class '1'"),
-        ("t.fa", b">a\nACGT\n", "no row of it could be used. 1 rows without a label"),
-        ("t.fa.gz", b"\x1f\x8bbroken", "must be a whole gzip"),
-        ("t.fa", b">a|1\n\xff\xfe\n", "could be used. 1 rows whose sequence is empty or no bases"),
-        ("t.csv", b"seq,label\nACGT,1\n", "lacks sequence and has seq, label"),
-        ("t.csv", b"", "must be a table; reading it failed"),
-        ("t.parquet", b"PAR1broken", "must be a table; reading it failed"),
-        ("t.doc", b"x", "must be in .fna, .fa, .*; received t.doc"),
-        ("t.csv", b"sequence,label\n" + b"".join(b"ACGT,%d.5\n" % i for i in range(60)), "60 different ones"),
-    ],
-)
+@pytest.mark.parametrize(("name", "content", "message"), [
+    ("t.fa", b"", "must be a FASTA with headers such as >name.label"),
+    ("t.fa", b">a|1\nACGT\n>b|1\nACGT\n", "There must be two classes; all 2 examples .* of class '1'"),
+    ("t.fa", b">a\nACGT\n", "no row of it could be used. 1 rows without a label"),
+    ("t.fa.gz", b"\x1f\x8bbroken", "must be a whole gzip"),
+    ("t.fa", b">a|1\n\xff\xfe\n", "could be used. 1 rows whose sequence is empty or no bases"),
+    ("t.csv", b"seq,label\nACGT,1\n", "lacks sequence and has seq, label"),
+    ("t.csv", b"", "must be a table; reading it failed"),
+    ("t.parquet", b"PAR1broken", "must be a table; reading it failed"),
+    ("t.doc", b"x", "must be in .fna, .fa, .*; received t.doc"),
+    ("t.csv", b"sequence,label\n" + b"".join(b"ACGT,%d.5\n" % i for i in range(60)), "60 different ones"),
+])  # fmt: skip
 def test_files_that_are_none_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
@@ -378,13 +316,3 @@ def test_places_that_are_not_there_are_refused(tmp_path):
     (tmp_path / "readme.txt").write_text("x")
     with pytest.raises(FileNotFoundError, match="must hold train.fna .*holds readme.txt"):
         reading.read(tmp_path)
-
-
-def test_what_was_read_can_be_run(tmp_path):
-    rng = np.random.default_rng(0)
-    rows = [(f"r{i}", "".join(rng.choice(list("ACGT"), 40)) + "AAAA" * (i % 2), i % 2) for i in range(60)]
-    (tmp_path / "train.fna").write_text(fasta(rows))
-    (tmp_path / "test.fna").write_text(fasta(rows[:30]))
-    quick = benchmark.Settings(permutations=0, draws=0, bootstrap=20)
-    table = benchmark.run(tmp_path / "out", tasks=[str(tmp_path)], methods=["kmer3"], settings=quick)
-    assert table["status"].tolist() == ["ok"]

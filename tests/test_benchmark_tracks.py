@@ -39,22 +39,18 @@ def test_files_are_read_in_order(folder):
     assert (len(task.train), len(task.test)) == (200, 80)
     lines = (folder / "Sequences_activity_Val.txt").read_text().splitlines()[1].split("\t")
     np.testing.assert_allclose(task.train.labels[160], [float(value) for value in lines[:2]])
-    assert task.train.sequences[3].isupper()
-    assert task.train.groups[:2].tolist() == ["chr2L:0Mb", "chr2L:0Mb"]
+    assert task.train.sequences[3].isupper() and task.train.groups[:2].tolist() == ["chr2L:0Mb", "chr2L:0Mb"]
     assert len(task.facts["files"]) == 6
 
 
 def test_it_is_solved_by_counting_words_and_its_metric_is_pearson(folder, tmp_path):
-    table = benchmark.run(
-        tmp_path / "out", tasks=[published.read_deepstarr(folder)], methods=["kmer3", "majority", "cnn"],
-        settings=benchmark.Settings(permutations=4, draws=0, bootstrap=50, steps=120),
-    )  # fmt: skip
+    settings = benchmark.Settings(permutations=4, draws=0, bootstrap=50, steps=120)
+    tasks, methods = [published.read_deepstarr(folder)], ["kmer3", "majority", "cnn"]
+    table = benchmark.run(tmp_path / "out", tasks=tasks, methods=methods, settings=settings)
     rows = table.set_index("method")
     assert table["status"].tolist() == ["ok"] * 3, table["error"].tolist()
-    assert set(table["metric"]) == {"pearson"}
-    assert rows.loc["kmer3", "value"] > 0.8
-    assert rows.loc["cnn", "value"] > 0.8
-    assert rows.loc["kmer3", "p"] == pytest.approx(1 / 5)
+    assert set(table["metric"]) == {"pearson"} and rows.loc["kmer3", "value"] > 0.8
+    assert rows.loc["cnn", "value"] > 0.8 and rows.loc["kmer3", "p"] == pytest.approx(1 / 5)
     assert np.isnan(rows.loc["majority", "value"])
 
 
@@ -74,9 +70,6 @@ def test_damaged_files_are_refused(folder):
     table.unlink()
     with pytest.raises(FileNotFoundError, match="must have Sequences_activity_Test.txt"):
         published.read_deepstarr(folder)
-
-
-# DeepSEA --------------------------------------------------------------------------------------------------------------
 
 
 def encoded(texts: list[str]) -> np.ndarray:
@@ -114,7 +107,7 @@ def write_hdf5(path, bases: np.ndarray, tracks: np.ndarray) -> None:
         handle.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
 
 
-def test_both_formats_are_read(matlab):
+def test_both_formats_are_read_whole_or_in_part(matlab):
     task = published.read_deepsea(matlab)
     assert (task.kind, task.metric, len(task.train), len(task.test)) == ("multilabel", "auroc", 280, 80)
     train, train_tracks = planted(80, 3)
@@ -124,13 +117,9 @@ def test_both_formats_are_read(matlab):
     assert task.test.sequences.tolist() == planted(40, 2)[0]
     # Both strands of a place are one group.
     groups = task.train.groups.tolist()
-    assert groups[0] == groups[80] == "train_0"
-    assert len(set(groups)) == 140
+    assert groups[0] == groups[80] == "train_0" and len(set(groups)) == 140
     assert "There are 2 tracks; 919 were expected." in task.notes
     assert set(task.facts["files"]) == {"train.mat", "valid.mat", "test.mat"}
-
-
-def test_some_are_taken_with_both_strands(matlab):
     task = published.read_deepsea(matlab, n_train=20, n_test=10)
     assert (len(task.train), len(task.test)) == (40, 10)
     texts = dict(zip(task.train.ids.tolist(), task.train.sequences.tolist(), strict=True))
@@ -140,27 +129,20 @@ def test_some_are_taken_with_both_strands(matlab):
 
 
 def test_it_is_solved_by_counting_words_and_its_metric_is_auroc(matlab, tmp_path):
-    table = benchmark.run(
-        tmp_path / "out", tasks=[str(matlab)], methods=["kmer4", "gc"],
-        settings=benchmark.Settings(permutations=4, draws=0, bootstrap=50),
-    )  # fmt: skip
+    settings = benchmark.Settings(permutations=4, draws=0, bootstrap=50)
+    table = benchmark.run(tmp_path / "out", tasks=[str(matlab)], methods=["kmer4", "gc"], settings=settings)
     rows = table.set_index("method")
     assert table["status"].tolist() == ["ok"] * 2, table["error"].tolist()
-    assert rows.loc["kmer4", "value"] > 0.95
-    assert rows.loc["gc", "value"] < rows.loc["kmer4", "value"]
+    assert rows.loc["kmer4", "value"] > 0.95 and rows.loc["gc", "value"] < rows.loc["kmer4", "value"]
 
 
-def test_strands_that_do_not_match_are_said_and_an_unknown_base_is_n(matlab):
+def test_damaged_matlab_files_are_refused(matlab):
     texts, tracks = planted(40, 2)
     texts = [texts[1], "N" + texts[0][1:], *texts[2:]]
     savemat(matlab / "test.mat", {"testxdata": encoded(texts), "testdata": tracks})
     task = published.read_deepsea(matlab)
     assert any("test.mat does not hold each sequence on both strands" in note for note in task.notes)
-    assert len(set(task.test.groups)) == 80
-    assert task.test.sequences.tolist() == texts
-
-
-def test_damaged_matlab_files_are_refused(matlab):
+    assert len(set(task.test.groups)) == 80 and task.test.sequences.tolist() == texts
     texts, tracks = planted(4, 0)
     bases = encoded(texts)
     cases = {
@@ -179,8 +161,6 @@ def test_damaged_matlab_files_are_refused(matlab):
     with pytest.raises(FileNotFoundError, match=r"must have test.mat, .*has train.mat, valid.mat"):
         published.read_deepsea(matlab)
 
-
-# SpliceAI ------------------------------------------------------------------------------------------------------------
 
 BASES = "".join(np.random.default_rng(4).choice(list("ACGT"), 400))
 

@@ -20,7 +20,6 @@ from ntviz import annotation, data, environment, motifs
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval
 from ntviz.genome.sequence import reverse_complement
-from ntviz.pretraining import corpus, evaluation
 from ntviz.reference import Reference
 
 LIMIT = 45_000_000
@@ -412,11 +411,3 @@ def test_motifs_are_made_of_the_latest_matrices_of_a_database(build, tmp_path: P
     about = [(motif.id, motif.name, motif.nsites) for motif in made]
     assert about == [("MA1.2", "Fos::Jun", 4), ("MA2.1", "Alone", 2)]
     assert made["MA1.2"].probabilities.tolist() == [[0.25, 0.75, 0, 0], [0, 0, 0, 1]]
-
-
-def test_counting_models_reach_their_known_losses_on_the_bundled_chromosome():
-    """In nats per 6-mer with 40 to 48 Mb held out; measured elsewhere on one strand: unigram 8.04, order 5 7.90."""
-    held_out = [Interval("chr20", 40_000_000, 48_000_000)]
-    genome = corpus.read([data.bundle("chr20")], held_out=held_out, chunk_bp=6100, overlap_bp=50, tokens_bp=5994)
-    table = evaluation.baselines(genome, orders=(5,))
-    assert table["nats"].round(2).tolist() == [8.04, 7.9]

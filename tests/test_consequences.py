@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,16 +48,14 @@ def gene(request, tmp_path_factory):
     while len(coding) % 3:
         coding.pop()
     order = coding if strand == "+" else coding[::-1]
-    complement = dict(zip("ACGT", "TGCA", strict=True))
     rng = np.random.default_rng(3)
     words = ["ATG", *("".join(rng.choice(list("ACGT"), 3)) for _ in range(len(order) // 3 - 2))]
     words = [*("TGG" if word in STOPS else word for word in words), "TAA"]
     for at, letter in zip(order, "".join(words), strict=True):
-        bases[at] = letter if strand == "+" else complement[letter]
+        bases[at] = letter if strand == "+" else reverse_complement(letter)
     path = folder / "gene.fa"
     path.write_text(">20\n" + "".join(bases) + "\n")
-    inner = order[:-3]
-    low, high = min(inner), max(inner) + 1
+    low, high = min(order[:-3]), max(order[:-3]) + 1
     rows = [row(100, 360, "gene", strand), row(100, 360, "transcript", strand)]
     rows += [row(start, end, "exon", strand) for start, end in exons]
     coding = [(max(start, low), min(end, high)) for start, end in exons]
@@ -65,35 +65,29 @@ def gene(request, tmp_path_factory):
 
 def expected(bases, at, alt, strand, exons, order):
     """The consequence from the definitions, the whole CDS translated."""
-    introns = [(exons[0][1], exons[1][0]), (exons[1][1], exons[2][0])]
+    ends = ("splice_donor", "splice_acceptor")[:: 1 if strand == "+" else -1]
     names = set()
-    for start, end in introns:
-        ends = ("splice_donor", "splice_acceptor") if strand == "+" else ("splice_acceptor", "splice_donor")
-        if at in (start, start + 1):
-            names.add(ends[0])
-        if at in (end - 2, end - 1):
-            names.add(ends[1])
+    for (_, start), (end, _) in itertools.pairwise(exons):
+        if at in (start, start + 1, end - 2, end - 1):
+            names.add(ends[at >= end - 2])
         if start - 3 <= at < start + 8 or end - 8 <= at < end + 3:
             names.add("splice_region")
     if any(start <= at < end for start, end in exons):
         if at in order:
-            before = "".join(bases[place] for place in order)
-            after = "".join(alt if place == at else bases[place] for place in order)
-            if strand == "-":
-                before, after = (reverse_complement(text)[::-1] for text in (before, after))
+            turn = (lambda base: base) if strand == "+" else reverse_complement
+            before = "".join(turn(bases[place]) for place in order)
+            after = "".join(turn(alt if place == at else bases[place]) for place in order)
             ours, theirs = (
-                "".join(consequences.CODE[text[place : place + 3]] for place in range(0, len(text), 3))
-                for text in (before, after)
+                [consequences.CODE[text[i : i + 3]] for i in range(0, len(text), 3)] for text in (before, after)
             )
             codon = order.index(at) // 3
             if codon == 0:
                 names.add("start_lost")
             elif ours == theirs:
                 names.add("synonymous")
-            elif theirs[codon] == "*":
-                names.add("stop_gained")
             else:
-                names.add("stop_lost" if ours[codon] == "*" else "missense")
+                gained = theirs[codon] == "*"
+                names.add("stop_gained" if gained else "stop_lost" if ours[codon] == "*" else "missense")
         else:
             first = at < min(order)
             names.add("five_prime_utr" if first == (strand == "+") else "three_prime_utr")
@@ -102,26 +96,20 @@ def expected(bases, at, alt, strand, exons, order):
     return min(names or {"intergenic"}, key=variants.SEVERITY.index)
 
 
-def test_every_substitution_of_a_gene(gene):
+def test_every_substitution_and_changes_of_length_of_a_gene(gene):
     genes, reference, strand, exons, order = gene
     bases = reference.fetch("20:1-600").sequence
     changes = [Variant("chr20", at + 1, bases[at], alt) for at in range(90, 370) for alt in "ACGT" if alt != bases[at]]
     found = variants.consequence(changes, genes, reference)
     wanted = [expected(bases, one.start, one.alt, strand, exons, order) for one in changes]
     assert found["consequence"].tolist() == wanted
-    # All of them are there, or the test would show little.
-    assert set(wanted) >= {"splice_donor", "splice_acceptor", "splice_region", "intron", "intergenic", "start_lost", "stop_lost", "missense", "synonymous", "five_prime_utr", "three_prime_utr", "stop_gained"}  # fmt: skip
+    assert len(set(wanted)) == 12  # all of them are there, or the test would show little
     assert (found["rank"] == [variants.SEVERITY.index(name) for name in wanted]).all()
     coding = found[found["codons"] != ""]
     assert coding["codons"].str.fullmatch("[ACGT]{3}>[ACGT]{3}").all()
     assert (found["gene"] == np.where(found["consequence"] == "intergenic", "", "G")).all()
 
-
-def test_changes_of_length(gene):
-    genes, reference, strand, _, _ = gene
-    bases = reference.fetch("20:1-600").sequence
-
-    def found(start, end, alt=""):
+    def name_of(start, end, alt=""):
         anchored = Variant("20", start, bases[start - 1 : end], bases[start - 1] + alt)
         return variants.consequence([anchored], genes, reference)["consequence"][0]
 
@@ -131,14 +119,14 @@ def test_changes_of_length(gene):
         (210, 211): "frameshift", (210, 213): "inframe_indel", (210, 210, "AC" if bases[209] != "C" else "GT"): "frameshift",
         (149, 152): left, (199, 201): right, (170, 172): "intron", (105, 107): utr, (20, 22): "intergenic",
     }  # fmt: skip
-    assert [found(*case) for case in cases] == list(cases.values())
+    assert [name_of(*case) for case in cases] == list(cases.values())
     # Two bases of one codon, changed at once.
     two = Variant("20", 211, bases[210:212], "".join(other(base) for base in bases[210:212]))
     coding = ("missense", "synonymous", "stop_gained")
     assert variants.consequence([two], genes, reference)["consequence"][0] in coding
 
 
-def test_what_is_not_known_is_not_guessed(tmp_path):
+def test_what_is_not_known_is_not_guessed_and_other_genes_are_looked_at(tmp_path):
     reference = toy_reference(tmp_path, contigs={"20": 600})
     broken = [row(100, 200, "exon"), row(100, 149, "CDS")]
     changes = substitutions(reference, (121, 351))
@@ -146,37 +134,8 @@ def test_what_is_not_known_is_not_guessed(tmp_path):
     assert found["consequence"].tolist() == ["coding_unknown", "non_coding_exon"]
     with pytest.raises(ValueError, match="must have exons"):
         variants.consequence(changes, toy_annotation([row(1, 5, "gene")]), reference)
-
-
-@pytest.fixture(scope="module")
-def chr20():
-    return annotation.read(data.bundle("genes")), Reference(data.bundle("chr20"))
-
-
-def test_a_residue_of_hnf4a(chr20):
-    # Threonine 139 of HNF4A to isoleucine, rs1800961, the common variant of the gene: chr20:43042364 C>T.
-    found = variants.consequence([Variant.from_str("chr20:43042364 C>T")], *chr20)
-    told = found.loc[0, ["consequence", "gene", "protein", "codons"]].tolist()
-    assert told == ["missense", "HNF4A", "T139I", "ACT>ATT"]
-
-
-def test_another_promoter_is_in_the_gene_and_in_none_of_its_transcripts(chr20):
-    # The first exon of HNF4A's isoforms of promoter P2, and bases between it and P1; then outside of the gene.
-    places = (42_984_440, 43_020_000, 42_984_340, 42_984_339)
-    found = variants.consequence(substitutions(chr20[1], places), *chr20)
-    assert found["consequence"].tolist() == ["intragenic"] * 3 + ["intergenic"]
-    assert found["gene"].tolist() == ["HNF4A"] * 3 + [""]
-    assert (found["transcript"] == "").all()
-    assert variants.SEVERITY.index("intron") < found["rank"][0] < found["rank"][3]
-
-
-def test_a_transcript_of_another_gene_is_graver_than_being_in_a_gene(tmp_path):
     reference = toy_reference(tmp_path, contigs={"20": 600})
-    rows = [
-        row(50, 500, "gene", gene="WIDE"),
-        row(300, 400, "exon", gene="WIDE"),
-        row(100, 500, "gene", gene="LATER"),
-    ]
+    rows = [row(50, 500, "gene", gene="WIDE"), row(300, 400, "exon", gene="WIDE"), row(100, 500, "gene", gene="LATER")]
     rows += [row(120, 180, "gene", "-", gene="IN"), row(120, 180, "exon", "-", gene="IN")]
     # Between the last base of WIDE and the next one: an insertion touches both.
     last = reference.fetch("20:500-500").sequence
@@ -189,6 +148,24 @@ def test_a_transcript_of_another_gene_is_graver_than_being_in_a_gene(tmp_path):
 
 
 @pytest.fixture(scope="module")
+def chr20():
+    return annotation.read(data.bundle("genes")), Reference(data.bundle("chr20"))
+
+
+def test_places_of_hnf4a(chr20):
+    # Threonine 139 of HNF4A to isoleucine, rs1800961, the common variant of the gene: chr20:43042364 C>T.
+    found = variants.consequence([Variant.from_str("chr20:43042364 C>T")], *chr20)
+    told = found.loc[0, ["consequence", "gene", "protein", "codons"]].tolist()
+    assert told == ["missense", "HNF4A", "T139I", "ACT>ATT"]
+    # The first exon of HNF4A's isoforms of promoter P2, and bases between it and P1; then outside of the gene.
+    places = (42_984_440, 43_020_000, 42_984_340, 42_984_339)
+    found = variants.consequence(substitutions(chr20[1], places), *chr20)
+    assert found["consequence"].tolist() == ["intragenic"] * 3 + ["intergenic"]
+    assert found["gene"].tolist() == ["HNF4A"] * 3 + [""] and (found["transcript"] == "").all()
+    assert variants.SEVERITY.index("intron") < found["rank"][0] < found["rank"][3]
+
+
+@pytest.fixture(scope="module")
 def simulated(chr20):
     return variants.simulate(*chr20, per_class=12, interval=Interval("20", 20_000_000, 50_000_000), seed=4)
 
@@ -197,27 +174,24 @@ def test_simulated_pairs_are_what_they_say(chr20, simulated):
     again = variants.consequence(simulated, *chr20)
     assert again["consequence"].tolist() == simulated["consequence"].tolist()
     cases, controls = (simulated[simulated["role"] == role].set_index("pair") for role in ("case", "control"))
-    assert (controls["consequence"] == "intergenic").all()
-    assert (cases["context"] == controls["context"]).all()
+    assert (controls["consequence"] == "intergenic").all() and (cases["context"] == controls["context"]).all()
     counts = cases["consequence"].value_counts()
     short = simulated.attrs["short"]
     for name in simulation.CLASSES:
         assert counts.get(name, 0) == short.get(name, 12)
-    assert len(short) <= 1
-    assert not simulated["pos"].duplicated().any()
+    assert len(short) <= 1 and not simulated["pos"].duplicated().any()
     assert simulated["pos"].between(20_000_001, 50_000_000).all()
     reference = chr20[1]
     for one in simulated.itertuples():
         around = reference.fetch(Interval("20", one.pos - 2, one.pos + 1)).sequence
-        assert around[1] == one.ref
-        assert simulation.context_of(around, one.alt) == one.context
+        assert around[1] == one.ref and simulation.context_of(around, one.alt) == one.context
     # From all of the stretch: genes lie unevenly, but what is taken first is not what lies first.
     for part in (cases, controls):
         assert pd.cut(part["pos"], 3).value_counts(normalize=True).between(0.1, 0.65).all()
     assert cases["gene"].nunique() > 40
 
 
-def test_intron_controls_are_the_nearest_that_fit(chr20, simulated):
+def test_intron_controls_are_the_nearest_that_fit_or_say_why_there_is_none(chr20, simulated):
     """Against a search base by base, outwards from the change."""
     annotation, reference = chr20
     cases = simulated[simulated["role"] == "case"].groupby("consequence").head(2).reset_index(drop=True)
@@ -239,21 +213,15 @@ def test_intron_controls_are_the_nearest_that_fit(chr20, simulated):
         table = variants.consequence(fits, annotation, reference)
         inside = (table["consequence"] == "intron") & (table["gene"] == table["gene"][0])
         introns = [at for at, fit in zip(places, inside[1:], strict=True) if fit]
-        assert control.pos in introns
-        assert min(abs(at - change.pos) for at in introns) == control.apart
+        assert control.pos in introns and min(abs(at - change.pos) for at in introns) == control.apart
         matched += 1
     assert matched >= 8
-
-
-def test_a_change_without_an_intron_of_its_gene_says_why(chr20, simulated):
-    annotation, reference = chr20
     single = annotation.gene("SOX12")
     (change,) = substitutions(reference, [single.start + 501])
     outside = int(simulated.loc[simulated["role"] == "control", "pos"].iloc[0])
     changes = [change, Variant("20", change.pos, change.alt, change.ref), Variant("20", outside, "A", "C")]
     found = variants.intron_controls(changes, annotation, reference)
-    assert found["status"].tolist() == ["no_intron", "ref_mismatch", "no_gene"]
-    assert found["pos"].isna().all()
+    assert found["status"].tolist() == ["no_intron", "ref_mismatch", "no_gene"] and found["pos"].isna().all()
 
 
 def test_simulation_follows_its_seed(chr20):
@@ -273,15 +241,13 @@ def test_markov_equals_counting(tmp_path):
     for text in (*texts, *map(reverse_complement, texts)):
         for at in range(len(text) - 2):
             if "N" not in text[at : at + 3]:
-                counts[tuple("ACGT".index(letter) for letter in text[at : at + 3])] += 1
+                counts[tuple(map("ACGT".index, text[at : at + 3]))] += 1
     expected_probs = counts / counts.sum(axis=2, keepdims=True)
     np.testing.assert_allclose(np.exp(chain.log_probs), expected_probs.reshape(-1, 4), rtol=1e-12)
 
     def log_p(text):
-        return sum(
-            np.log(expected_probs[tuple("ACGT".index(letter) for letter in text[at : at + 3])])
-            for at in range(len(text) - 2)
-        )
+        at = [tuple(map("ACGT".index, text[start : start + 3])) for start in range(len(text) - 2)]
+        return sum(np.log(expected_probs[three]) for three in at)
 
     assert chain.llr("GGAC", "T", "A", "TTCG") == pytest.approx(log_p("ACATT") - log_p("ACTTT"))
     assert chain.llr("AC", "T", "A", "TT") == pytest.approx(-chain.llr("AC", "A", "T", "TT"))
@@ -303,8 +269,7 @@ def test_baselines_by_hand(tmp_path, gene):
     rows = [(cpg + 1, "C", "T"), (cpg + 2, "G", "A"), (plain + 1, "C", "T"), (plain + 1, "C", "A")]
     table = pd.DataFrame(rows, columns=["pos", "ref", "alt"]).assign(chrom="20")
     found = variants.baselines(table, reference, genes, markov=variants.Markov.fit(reference, order=3))
-    assert found["cpg_transition"].tolist() == [1, 1, 0, 0]
-    assert found["transition"].tolist() == [1, 1, 1, 0]
+    assert found["cpg_transition"].tolist() == [1, 1, 0, 0] and found["transition"].tolist() == [1, 1, 1, 0]
     around = bases[cpg - 50 : cpg + 51]
     assert found["gc"][0] == pytest.approx((around.count("G") + around.count("C")) / 101)
     assert (found["severity"] == -found["rank"]).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import numpy as np
@@ -14,6 +15,7 @@ from ntviz.attention import counts
 from ntviz.attention.enrichment_table import concluded
 from ntviz.genome import Interval
 from ntviz.reference import Reference
+from ntviz.storage import Unfinished
 
 WORD = "GATTACATAGGC"
 LENGTH = 600
@@ -36,8 +38,7 @@ def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
     rows.append(("chrQ", 5, 50, "elsewhere"))
     path = tmp_path_factory.mktemp("genome") / "toy.fa"
     path.write_text(f">chrT\n{''.join(bases)}\n")
-    table = pd.DataFrame(rows, columns=["chrom", "start", "end", "element"])
-    return Reference(path), annotation.from_table(table)
+    return Reference(path), annotation.from_table(pd.DataFrame(rows, columns=["chrom", "start", "end", "element"]))
 
 
 def windows(n: int = 40) -> list[Interval]:
@@ -60,21 +61,17 @@ def test_the_head_made_for_the_word_is_named_and_no_other(found):
     assert named[["layer", "head", "element"]].to_numpy().tolist() == [[0, 1, "word"]]
     row = named.iloc[0]
     # Strands turn the word around: on two windows of three the head finds it.
-    assert row["p_pooled"] > 0.9
-    assert row["ratio"] > 10 and row["shift_ratio"] > 10
+    assert row["p_pooled"] > 0.9 and row["ratio"] > 10 and row["shift_ratio"] > 10
     assert row["ratio_low"] <= row["ratio"] <= row["ratio_high"]
     # On shuffled bases the word is gone, and a twin looks anywhere.
     assert row["shuffle_status"] == "nothing above" or row["shuffle_difference_low"] > 0
-    assert row["twin_difference_low"] > 0
-    assert row["distance_q"] < 0.05
+    assert row["twin_difference_low"] > 0 and row["distance_q"] < 0.05
     others = found.table[(found.table["status"] == "ok") & ~found.table["significant"]]
     assert (others["distance_q"] > 0.05).all()
     # Where no test is possible it is said.
     status = found.table.set_index(["element", "layer", "head"])["status"]
-    assert (status["everything"] == "covers everything").all()
-    assert (status["elsewhere"] == "nothing there").all()
-    untested = found.table[found.table["status"] != "ok"]
-    assert not untested[["significant", "significant_published"]].any(axis=None)
+    assert (status["everything"] == "covers everything").all() and (status["elsewhere"] == "nothing there").all()
+    assert not found.table.loc[found.table["status"] != "ok", ["significant", "significant_published"]].any(axis=None)
     assert "1 of 82 features lie on contigs that the reference lacks (chrQ)" in found.summary
     assert "40 of 40 windows" in repr(found)
 
@@ -104,8 +101,7 @@ def test_counts_equal_those_by_hand(genome, found):
         assert row["background"] == pytest.approx(background)
         pooled = (n_on + held) / (n + positions)
         z = (n_on / n - background) / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / positions))
-        assert row["z"] == pytest.approx(z)
-        assert row["p_bonferroni"] == pytest.approx(min(1, 4 * row["p_z"]))
+        assert row["z"] == pytest.approx(z) and row["p_bonferroni"] == pytest.approx(min(1, 4 * row["p_z"]))
 
 
 def test_special_tokens_are_a_number_of_their_own(genome):
@@ -115,8 +111,7 @@ def test_special_tokens_are_a_number_of_their_own(genome):
     assert without["to_special"].tolist() == [1, pytest.approx(1 / 100)]
     assert without["status"].iloc[0] == "nothing above"
     whole = attention.enrichment(model, windows(5), *genome, special="include", **options).table
-    assert whole["n_above"].tolist() == [5 * 101, 5 * 100]
-    assert whole["n_positions"].iloc[0] == 5 * 101
+    assert whole["n_above"].tolist() == [5 * 101, 5 * 100] and whole["n_positions"].iloc[0] == 5 * 101
 
 
 def test_a_run_that_was_cut_off_goes_on_in_other_batches(genome, found, tmp_path, monkeypatch):
@@ -146,18 +141,15 @@ def test_windows_that_cannot_be_used_are_counted_and_paths_may_be_text(genome, t
     model.max_tokens = 60
     mixed = ["chrT:1-300", "chrT:1-600", "chrQ:1-300", Interval("chrT", 600, 900)]
     some = attention.enrichment(model, mixed, *genome, out=str(tmp_path / "kept"), **options)
-    assert (tmp_path / "kept").is_dir()
-    bad = ["longer than the model's context", "not in the reference"]
-    assert some.sequences["status"].tolist() == ["ok", *bad, "ok"]
-    assert some.sequences["start"].tolist() == [0, 0, 0, 600]
-    assert "2 dropped" in repr(some)
+    assert (tmp_path / "kept").is_dir() and "2 dropped" in repr(some)
+    statuses = ["ok", "longer than the model's context", "not in the reference", "ok"]
+    assert some.sequences["status"].tolist() == statuses and some.sequences["start"].tolist() == [0, 0, 0, 600]
     with pytest.raises(ValueError, match="At least one window must be usable; of 1 none is"):
         attention.enrichment(model, mixed[1], *genome, **options)
 
 
-@pytest.mark.parametrize(
-    ("options", "match"),
-    [
+def test_bad_requests_say_what_was_expected(genome):
+    for options, match in (
         ({"threshold": 1.0}, "strictly between 0 and 1; received 1.0"),
         ({"kinds": ["wrod"]}, "kinds must be different ones of word, .*received 'wrod'"),
         ({"nulls": ("shfit",)}, "nulls must be different ones of"),
@@ -168,16 +160,66 @@ def test_windows_that_cannot_be_used_are_counted_and_paths_may_be_text(genome, t
         ({"alpha": 0}, "alpha must lie strictly between 0 and 1"),
         ({"intervals": []}, "at least one; received none"),
         ({"intervals": [5]}, "received int 5"),
-    ],
-)
-def test_bad_requests_say_what_was_expected(genome, options, match):
-    with pytest.raises(ValueError, match=match):
-        asked(genome, **options)
+    ):
+        with pytest.raises(ValueError, match=match):
+            asked(genome, **options)
+
+
+# Files, in one run or in shards ----------------------------------------------------------------------------------------
+
+
+def counted(out, genome, *, passes=None, **options):
+    model = toy(HEADS)
+    if passes is not None:
+        model.module.register_forward_pre_hook(lambda *_: passes.append(1))
+    asked = {"kinds": ["word"], "shifts": 30, "bootstrap": 50} | options
+    return attention.enrich_file(out, model, windows(20), *genome, **asked)
+
+
+def test_a_file_of_another_kind_is_refused_and_nothing_is_left(genome, tmp_path):
+    with pytest.raises(ValueError, match="must go to .parquet, .tsv, .csv; received a.xlsx"):
+        counted(tmp_path / "a.xlsx", genome)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".tsv"])
+def test_three_shards_of_an_enrichment_are_one_run(genome, tmp_path, suffix):
+    one, many = tmp_path / "one" / f"a{suffix}", tmp_path / "many" / f"a{suffix}"
+    found, passes = counted(one, genome), []
+    assert "20 of 20 windows" in repr(found)
+    for i in (3, 1, 2):
+        ended = counted(many, genome, shard=(i, 3))
+        assert isinstance(ended, Unfinished)
+    assert (ended.done, ended.missing) == (20, ()) and not many.exists()
+    written = counted(many, genome, passes=passes).written
+    assert passes == [] and [path.name for path in written] == [f"a{suffix}", f"a.windows{suffix}", "a.json"]
+    assert sorted(path.name for path in many.parent.iterdir()) == sorted(path.name for path in written)
+    for path in found.written:
+        assert path.read_bytes() == (many.parent / path.name).read_bytes(), path.name
+    about = json.loads((one.parent / "a.json").read_text())
+    assert (about["summary"], about["threshold"]) == (found.text, 0.3)
+    read = pd.read_parquet(one) if suffix == ".parquet" else pd.read_csv(one, sep="\t")
+    assert read["head"].tolist() == [0, 1, 0, 1]
+    assert read.loc[read["significant"], ["layer", "head"]].to_numpy().tolist() == [[0, 1]]
+
+
+def test_a_lost_or_damaged_part_is_counted_anew_alone(genome, tmp_path):
+    out, cache = tmp_path / "a.parquet", tmp_path / "kept"
+    first, again = [], []
+    counted(out, genome, cache=cache, passes=first)
+    before = out.read_bytes()
+    lost, damaged = sorted(cache.rglob("part-*.npz"))[3:5]
+    lost.unlink()
+    damaged.write_bytes(b"PK\x03\x04 broken")
+    counted(out, genome, cache=cache, passes=again, overwrite=True)
+    assert out.read_bytes() == before
+    # A window is read as it is and shuffled; the twin is another module.
+    assert (len(first), len(again)) == (40, 4)
 
 
 # Nulls that can say no -----------------------------------------------------------------------------------------------
 
-SETS, LEVEL, N = 200, 0.05, 24
+SETS, LEVEL, N = 200, 0.05, 12
 
 
 @pytest.fixture(scope="module")

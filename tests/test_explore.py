@@ -13,7 +13,6 @@ import pytest
 from attention_toy import previous_token, random_keys, same_kmer, toy
 from drawn import named
 from explore_toy import annotated, snv
-from explore_toy import mini as loaded
 from scipy.stats import ks_2samp
 
 from ntviz import annotation, attention, explore, models, plot
@@ -32,8 +31,7 @@ TINY_V1 = Path(__file__).parent / "fixtures" / "nt_v1_tiny"
 def genome(tmp_path_factory) -> tuple[Reference, annotation.Annotation]:
     """A contig of 12 kb with a gene on each strand, one of them longer than a window."""
     folder = tmp_path_factory.mktemp("genome")
-    bases = "".join(np.random.default_rng(2).choice(list("ACGT"), 12_000))
-    (folder / "toy.fa").write_text(f">chrT\n{bases}\n")
+    (folder / "toy.fa").write_text(f">chrT\n{''.join(np.random.default_rng(2).choice(list('ACGT'), 12_000))}\n")
     one, two = ("ONE", "+", (2001, 2100), (2501, 2800)), ("TWO", "-", (5001, 5200), (8701, 9000))
     return Reference(folder / "toy.fa"), annotated(folder, "chrT", one, two)
 
@@ -42,68 +40,51 @@ def found(text: str, reference: Reference, genes) -> Place:
     return locate(text, reference, genes, window=1200, longest=6000)
 
 
-@pytest.fixture(scope="module")
-def mini():
-    return loaded()
-
-
 @pytest.fixture
 def explorer(genome, mini) -> explore.AttentionExplorer:
     return explore.attention(mini, *genome, at="ONE")
 
 
-def test_a_gene_a_region_and_a_variant_are_places(genome):
-    one = found(" one ", *genome)
+def test_a_gene_an_identifier_a_region_and_a_variant_are_places(genome):
+    reference, genes = genome
+    one, two, edge = (found(text, *genome) for text in (" one ", "TWO", "chrT:11,990"))
     assert (one.kind, one.name, len(one.interval), one.interval.strand) == ("gene", "ONE", 1200, "+")
     assert one.interval.contains(one.focus)
-    two = found("TWO", *genome)
-    assert two.interval.strand == "-" and two.interval.midpoint == 8999
-    assert "around the start of TWO" in two.how
+    assert (two.interval.strand, two.interval.midpoint) == ("-", 8999) and "around the start of TWO" in two.how
     assert found("chrT:3,001-4,000(-)", *genome).interval == Interval("chrT", 3000, 4000, "-")
-    edge = found("chrT:11,990", *genome)
     assert (edge.interval.end, len(edge.interval)) == (12_000, 1200)
-    change = snv(genome[0], 6000, "chrT")
+    change = snv(reference, 6000, "chrT")
     variant = found(f"chrT:6,000 {change.ref}>{change.alt}", *genome)
     assert variant.variant == change and variant.interval.contains(5999)
-
-
-def test_identifiers_are_found_and_a_gene_is_read_around_the_first_base_of_its_transcripts(genome):
-    table = genome[1].table.assign(gene_id="ENSG00000000001.4", transcript="ENST00000000007.1")
+    table = genes.table.assign(gene_id="ENSG00000000001.4", transcript="ENST00000000007.1")
     both = annotation.from_table(table[table["gene"] == "ONE"])
     for text in ("ENSG00000000001", "ensg00000000001.9", "ENST00000000007", "ENST00000000007.2"):
-        place = found(text, genome[0], both)
+        place = found(text, reference, both)
         assert (place.kind, place.focus.start, place.focus.end) == ("gene", 2000, 2800)
-    reference, genes = genome
     table = genes.table.assign(gene_id=genes.table["gene"].map({"ONE": "ENSG00000000001", "TWO": "TWO"}))
     table.loc[table["element"] == "gene", ["start", "end"]] = [[1000, 3000], [4000, 9900]]
     wide = annotation.Annotation(table)
-    one = found("ensg00000000001.3", reference, wide)
-    assert (one.name, one.at, one.interval.midpoint) == ("ONE", 2000, 2000)
-    assert (one.focus.start, one.focus.end) == (1000, 3000)
-    two = found("TWO", reference, wide)
+    one, two = (found(text, reference, wide) for text in ("ensg00000000001.3", "TWO"))
+    assert (one.name, one.at, one.interval.midpoint, one.focus.start, one.focus.end) == ("ONE", 2000, 2000, 1000, 3000)
     assert (two.at, two.interval.midpoint, two.focus.end) == (8999, 8999, 9900)
     with pytest.raises(ValueError, match="1 of its genes have names and no Ensembl identifiers.*such as TWO"):
         found("ENSG00000000002", reference, wide)
 
 
-@pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("", "received nothing. Type a gene"),
-        ("2,001-2,800", "its chromosome; received '2,001-2,800'. Type chrT:2,001-2,800 if chrT is meant"),
-        ("BRCA2", "the 2 of toy.gtf; received 'BRCA2'.*Its genes lie on chrT. Type a gene"),
-        ("ENSG00000101076.5", "no Ensembl identifiers: type a name, such as ONE"),
-        ("ONEE", "Nearest: ONE.*Type a gene"),
-        ("chrT:1-9,000", "at most 6,000 bp.*has 9,000 bp. Type a part of it, such as chrT:1,501-7,500"),
-        ("chrT:13,000-13,500", "must lie on its contig.*chrT has 12,000 bp"),
-        ("chrQ:1-500", "chrQ"),
-    ],
-)
+@pytest.mark.parametrize(("text", "match"), [
+    ("", "received nothing. Type a gene"),
+    ("2,001-2,800", "its chromosome; received '2,001-2,800'. Type chrT:2,001-2,800 if chrT is meant"),
+    ("BRCA2", "the 2 of toy.gtf; received 'BRCA2'.*Its genes lie on chrT. Type a gene"),
+    ("ENSG00000101076.5", "no Ensembl identifiers: type a name, such as ONE"),
+    ("ONEE", "Nearest: ONE.*Type a gene"),
+    ("chrT:1-9,000", "at most 6,000 bp.*has 9,000 bp. Type a part of it, such as chrT:1,501-7,500"),
+    ("chrT:13,000-13,500", "must lie on its contig.*chrT has 12,000 bp"),
+    ("chrQ:1-500", "chrQ"),
+    ("ONE", "no annotation. Type a region"),
+])  # fmt: skip
 def test_a_place_that_is_none_says_what_would_be(genome, text, match):
     with pytest.raises(ValueError, match=match):
-        found(text, *genome)
-    with pytest.raises(ValueError, match="no annotation. Type a region"):
-        found("ONE", genome[0], None)
+        found(text, genome[0], genome[1] if match != "no annotation. Type a region" else None)
 
 
 def test_windows_rows_and_columns_equal_the_whole_map(mini):
@@ -138,8 +119,8 @@ def test_scores_of_a_place_and_the_head_that_differs_most_from_shuffled_sequence
     assert look.scores["attention to exon"][1] == "share of attention"
     assert look.stretches("exon").tolist() == [[2000, 2100], [2500, 2800]]
     explorer.go("TWO")
-    assert explorer.look.interval.strand == "-" and explorer.look.stretches("exon").tolist() == [[8700, 9000]]
     look = explorer.look
+    assert look.interval.strand == "-" and look.stretches("exon").tolist() == [[8700, 9000]]
     texts = [look.tokens.sequence, *(shuffle(look.tokens.sequence, k=2, seed=seed) for seed in range(4))]
     seen = (attention.observe(mini, mini.tokenize(text), entropy=attention.Entropy()).entropy for text in texts)
     here, *there = (entropy.by_query[..., 1:] for entropy in seen)
@@ -160,13 +141,10 @@ def test_a_view_is_chosen_zoomed_and_saved(explorer, tmp_path):
     explorer.choose(3, 2)
     explorer.zoom((30, 60), (-5, 10_000))
     assert explorer.key == (1, len(explorer.look.tokens))
-    weights = explorer.weights
-    names: dict = {}
-    exec(compile(explorer.code(), "view.py", "exec"), names)
-    np.testing.assert_allclose(names["weights"], weights, atol=1e-6)
+    same_weights(explorer)
     row = explorer.table().iloc[0]
-    assert row["weight"] == weights.max()
     key = Interval(row["chrom"], row["key_start"], row["key_end"])
+    assert row["weight"] == explorer.weights.max()
     assert explorer.sources.reference.fetch(key).sequence == row["key_bases"]
     assert "0-based, half-open" in explorer.save(tmp_path / "view.tsv").read_text().splitlines()[0]
     assert "Plotly" in explorer.save(tmp_path / "view.html").read_text()
@@ -203,22 +181,26 @@ def test_the_figure_holds_the_map_on_genome_coordinates(genome, mini, at):
     assert {shade for _, shade in scale} <= set(LIGHT.magnitudes)
 
 
+def same_weights(explorer) -> None:
+    """The code of a view gives its numbers."""
+    names: dict = {}
+    exec(compile(explorer.code(), "view.py", "exec"), names)
+    np.testing.assert_allclose(names["weights"], explorer.weights, atol=1e-6)
+
+
 def test_alleles_and_their_difference(genome, mini):
     change = snv(genome[0], 6000, "chrT")
     base, other = change.ref, change.alt
     explorer = explore.attention(mini, *genome, at=f"chrT:6,000 {base}>{other}", head=(3, 2))
-    assert explorer.look.alleles == ["reference", "alternative", "difference"]
-    maps = (explorer.look.weights(3, 2, (1, 50), (1, 50), name) for name in explorer.look.alleles)
-    before, after, difference = maps
+    look = explorer.look
+    assert look.alleles == ["reference", "alternative", "difference"]
+    before, after, difference = (look.weights(3, 2, (1, 50), (1, 50), name) for name in look.alleles)
     np.testing.assert_allclose(difference, after - before, atol=1e-6)
     explorer.allele = "difference"
-    names: dict = {}
-    exec(compile(explorer.code(), "view.py", "exec"), names)
-    np.testing.assert_allclose(names["weights"], explorer.weights, atol=1e-6)
-    assert "".join(explorer.look.letters("alternative"))[5999 - explorer.look.interval.start] == other
+    same_weights(explorer)
+    assert "".join(look.letters("alternative"))[5999 - look.interval.start] == other
     fig = explorer.figure()
-    weight = named(fig, "weight")
-    assert weight.zmin == -weight.zmax < 0
+    assert named(fig, "weight").zmin == -named(fig, "weight").zmax < 0
     assert re.search(r"weight \S+ \(reference \S+, alternative \S+\)", plot.alt(fig))
     explorer.allele = "alternative"
     assert other in "".join(explorer.table()["key_bases"])
@@ -242,12 +224,11 @@ def test_own_elements_become_a_track_and_a_score(explorer, tmp_path, genome, min
     assert "&lt;b&gt;peaks" in explorer.figure().layout.yaxis2.ticktext
     with pytest.raises(ValueError, match=r"peaks.bed"):
         explorer.add_file("peaks.bed", "")
-    for folder in ("a", "b"):
+    for folder in "ab":
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "exon.bed").write_text(text)
-    beds = [tmp_path / "a/exon.bed", tmp_path / "b/exon.bed"]
-    twice = explore.attention(mini, *genome, at="ONE", beds=beds)
     # Neither takes the place of the annotation's exons, nor of the other.
+    twice = explore.attention(mini, *genome, at="ONE", beds=[tmp_path / "a/exon.bed", tmp_path / "b/exon.bed"])
     assert list(twice.sources.beds) == ["exon (exon.bed)", "exon (b/exon.bed)"]
     assert twice.look.stretches("exon").tolist() == [[2000, 2100], [2500, 2800]]
 
@@ -255,18 +236,16 @@ def test_own_elements_become_a_track_and_a_score(explorer, tmp_path, genome, min
 def test_lengths_follow_from_the_positions_of_the_model(mini, genome):
     wide, trained, longest = scan.widened(mini)
     assert (trained, longest, mini.max_tokens) == (1_530, 12_282, 256) and wide.max_tokens > 12_282 // 6
-    reference, genes = genome
-    beyond = explore.attention(mini, reference, genes, at="chrT:1,001-7,000")
-    said = "Attention over 6,000 bp is extrapolation: ntviz-mini was trained on up to 1,530 bp."
+    beyond = explore.attention(mini, *genome, at="chrT:1,001-2,800")
+    said = "Attention over 1,800 bp is extrapolation: ntviz-mini was trained on up to 1,530 bp."
     assert said in beyond.look.note and beyond.look.note in plot.alt(beyond.figure())
-    raised = explore.attention(replace(mini, max_tokens=1002), reference, genes, at="chrT:1,001-7,000")
+    raised = explore.attention(replace(mini, max_tokens=1002), *genome, at="chrT:1,001-2,800")
     assert raised.look.note == beyond.look.note
-    fixed = toy([[previous_token]])
-    assert scan.widened(fixed) == (fixed, fixed.max_bp, fixed.max_bp)
-    learned = models.load(TINY_V1, device="cpu")
-    assert scan.widened(learned) == (learned, learned.max_bp, learned.max_bp)
+    fixed, learned = toy([[previous_token]]), models.load(TINY_V1, device="cpu")
+    for model in (fixed, learned):
+        assert scan.widened(model) == (model, model.max_bp, model.max_bp)
     with pytest.raises(ValueError, match=f"at most {learned.max_bp:,} bp for this model"):
-        explore.attention(learned, reference, genes, at="chrT:1,001-7,000")
+        explore.attention(learned, *genome, at="chrT:1,001-7,000")
 
 
 def test_without_a_place_it_begins_at_the_first_gene_and_an_atlas_colours_heads(genome, mini):
@@ -275,9 +254,8 @@ def test_without_a_place_it_begins_at_the_first_gene_and_an_atlas_colours_heads(
     explorer = explore.attention(mini, reference, genes, atlas=atlas)
     assert explorer.look.place.name == "ONE"
     np.testing.assert_allclose(explorer.look.scores["atlas: diagonal"][0], atlas.grid("diagonal"))
-    elsewhere = annotation.from_table(genes.table.assign(chrom="chrQ"))
     with pytest.raises(ValueError, match="no gene on a contig of the reference. Pass at="):
-        explore.attention(mini, reference, elsewhere)
+        explore.attention(mini, reference, annotation.from_table(genes.table.assign(chrom="chrQ")))
 
 
 def test_widgets_follow_and_move_the_explorer(explorer, genome, mini):
@@ -308,9 +286,7 @@ def test_widgets_follow_and_move_the_explorer(explorer, genome, mini):
     assert explorer.key == (1, len(explorer.look.tokens))
     explorer.back()
     assert explorer.where == "ONE"
-
-
-def test_two_explorers_are_linked_by_their_place(genome, mini):
+    # Two are linked by their place.
     one, two = (explore.attention(mini, *genome, at="ONE", head=(0, head)) for head in (0, 1))
     ipywidgets.link((one.toolbar.place, "value"), (two.toolbar.place, "value"))
     one.go("TWO")

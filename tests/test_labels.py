@@ -31,24 +31,24 @@ GROUPS = np.arange(N) // 2
 QUICK = Recipe(steps=2, evaluate_every=1)
 
 
+TINY = cache(lambda: models.load(FIXTURES / "nt_v2_tiny", device="cpu"))
+TUNE = {"kind": "binary", "outputs": 2, "recipe": QUICK}
+
+
 @pytest.fixture(scope="module")
 def tiny():
     return TINY()
 
 
-TINY = cache(lambda: models.load(FIXTURES / "nt_v2_tiny", device="cpu"))
-
-
 def tuned(labels, groups=None, **more):
-    given = {"kind": "binary", "outputs": 2, "method": "head", "recipe": QUICK, "groups": groups, **more}
-    return finetuning.tune(TINY(), TEXTS, labels, **given).predict(TEXTS)
+    how = {**TUNE, "method": "head", "groups": groups, **more}
+    return finetuning.tune(TINY(), TEXTS, labels, **how).predict(TEXTS)
 
 
 def network(labels, groups=None):
     torch.manual_seed(0)
     made = finetuning.network("cnn", outputs=2)
-    given = {"kind": "binary", "outputs": 2, "recipe": QUICK, "groups": groups}
-    return finetuning.train_network(made, TEXTS, labels, **given).predict(TEXTS)
+    return finetuning.train_network(made, TEXTS, labels, groups=groups, **TUNE).predict(TEXTS)
 
 
 def task(labels, groups=GROUPS):
@@ -75,24 +75,17 @@ CLASSES = {
     "Task": lambda y, g: task(y, g)[0],
     "checksum": lambda y, g: [int(task(y, g)[1][:12], 16)],
 }  # fmt: skip
+KINDS = ("bool", "int8", "uint8", "uint64", "float16", "float64", "object")
 DRESSES = {
-    "list": list,
-    "tuple": tuple,
-    "bool": lambda y: y.astype(bool),
-    "int8": lambda y: y.astype(np.int8),
-    "uint8": lambda y: y.astype(np.uint8),
-    "uint64": lambda y: y.astype(np.uint64),
-    "float16": lambda y: y.astype(np.float16),
-    "float64": lambda y: y.astype(np.float64),
-    "object": lambda y: y.astype(object),
+    "list": list, "tuple": tuple, "tensor": torch.from_numpy,
+    **{kind: lambda y, kind=kind: y.astype(kind) for kind in KINDS},
     "Series with another index": lambda y: pd.Series(y, index=np.arange(len(y))[::-1] + 7),
     "nullable Series": lambda y: pd.Series(y, dtype="Int64"),
     "nullable bool": lambda y: pd.Series(y.astype(bool), dtype="boolean"),
     "codes of categories": lambda y: pd.Categorical(np.array(["a", "b"])[y]).codes,
     "column": lambda y: y[:, None],
     "frame": lambda y: pd.DataFrame({"label": y}, index=[f"r{i}" for i in range(len(y))]),
-    "tensor": torch.from_numpy,
-}
+}  # fmt: skip
 BAD = {
     "text": (lambda y: np.array(["no", "yes"])[y], r"received text such as 'no', 'yes'\. Number them from 0"),
     "numbers as text": (lambda y: y.astype(str), "received text such as '0', '1'"),
@@ -129,8 +122,7 @@ def test_every_entry_asks_at_the_door(name):
     ask, groups = CLASSES[name], pd.Series([f"g{i:02}" for i in GROUPS], index=np.arange(N)[::-1])
     right = ask(Y, groups.to_numpy(str))
     # Folds know no number of classes, so no columns.
-    dresses = ("object", "nullable Series") + (() if name in ("folds", "splits") else ("column",))
-    for dress in dresses:
+    for dress in ("nullable Series", "object" if name in ("folds", "splits") else "column"):
         np.testing.assert_array_equal(ask(DRESSES[dress](Y), groups), right)
     for bad in ("None",) if name in FREE else ("text", "from 1", "None"):
         dress, message = BAD[bad]
@@ -138,9 +130,9 @@ def test_every_entry_asks_at_the_door(name):
             ask(dress(Y), GROUPS)
 
 
-@pytest.mark.parametrize(
-    "name", ["bootstrap", "redrawn", "compare", "folds", "splits", "probe", "tune", "train_network", "Task"]
-)
+@pytest.mark.parametrize("name", [
+    "bootstrap", "redrawn", "compare", "folds", "splits", "probe", "tune", "train_network", "Task",
+])  # fmt: skip
 def test_groups_that_are_none_are_refused_everywhere(name):
     for groups, message in (
         (GROUPS[:-1], "for each of 24|one id, sequence, label and group each"),
@@ -151,9 +143,9 @@ def test_groups_that_are_none_are_refused_everywhere(name):
             CLASSES[name](Y, groups)
 
 
-@pytest.mark.parametrize(
-    "take", [tuned, lambda y, **more: probing.probe(X, y, GROUPS, classes=1, n_folds=3, **more).predicted]
-)
+@pytest.mark.parametrize("take", [
+    tuned, lambda y, **more: probing.probe(X, y, GROUPS, classes=1, n_folds=3, **more).predicted,
+])  # fmt: skip
 def test_one_target_may_be_one_dimensional_and_a_missing_one_is_named(take):
     more = {"kind": "regression"} | ({"outputs": 1} if take is tuned else {})
     values = X["x"][:, 0]
@@ -170,17 +162,18 @@ def test_scores_of_targets_tracks_and_bases_are_checked():
     assert probing.scores("regression", line, line + 1)["pearson"] == pytest.approx(1)
     tracks = np.array([[0, 1.0], [1, 0], [1, 1]])
     assert probing.scores("multilabel", tracks, tracks) == probing.scores("multilabel", tracks == 1, tracks)
-    with pytest.raises(ValueError, match="from 0 to 1; received 2"):
-        probing.scores("multilabel", tracks + 1, tracks)
-    with pytest.raises(ValueError, match=r"Predictions must be finite; those of 1 of 5 .* index 2"):
-        probing.scores("regression", line, np.where(line == 2, np.nan, line))
-    with pytest.raises(ValueError, match=r"numbers \[example, class\]; received float64 of shape \[24\]"):
-        probing.scores("binary", Y, P[:, 1])
-    with pytest.raises(ValueError, match=r"one prediction an example; .* \[2, 4, 3\] and \[2, 5\]"):
-        probing.scores("per_base", np.zeros((2, 5), int), np.full((2, 4, 3), 1 / 3))
+    by_base = np.zeros((2, 5), int), np.full((2, 4, 3), 1 / 3)
+    for kind, labels, predicted, message in (
+        ("multilabel", tracks + 1, tracks, "from 0 to 1; received 2"),
+        ("regression", line, np.where(line == 2, np.nan, line), "Predictions must be finite; those of 1 of 5 .* index 2"),
+        ("binary", Y, P[:, 1], r"numbers \[example, class\]; received float64 of shape \[24\]"),
+        ("per_base", *by_base, r"one prediction an example; .* \[2, 4, 3\] and \[2, 5\]"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=message):
+            probing.scores(kind, labels, predicted)
 
 
-def test_vectors_in_every_dress_are_read_alike_or_refused():
+def test_vectors_and_splits_in_every_dress_are_read_alike_or_refused():
     half, ask = X["x"].astype(np.float16), {"kind": "binary", "classes": 2, "train": np.arange(16)}
     right = probing.probe({"x": half.astype(np.float64)}, Y, GROUPS, **ask)
     for dress in (half.astype(object), pd.DataFrame(half), torch.tensor(half), half.tolist()):
@@ -189,13 +182,26 @@ def test_vectors_in_every_dress_are_read_alike_or_refused():
     for dress, message in (
         (half.astype(str), "Vectors must be numbers; x holds <U"),
         (torch.tensor(half).bfloat16(), "Vectors of x must be an array"),
-        (
-            np.where(np.arange(N)[:, None] == 3, None, half),
-            "Vectors of x must be there .* the first at index 3",
-        ),
+        (np.where(np.arange(N)[:, None] == 3, None, half), "Vectors of x must be there .* the first at index 3"),
     ):
         with pytest.raises(ValueError, match=message):
             probing.probe({"x": dress}, Y, GROUPS, **ask)
+    found = probing.probe(X, Y, GROUPS, kind="binary", classes=2, train=list(range(16)))
+    np.testing.assert_array_equal(found.judged, np.arange(16, N))
+    mask = np.arange(N) < 16
+    series = pd.Series(mask, index=np.arange(N)[::-1]), pd.Series(mask).astype("boolean")
+    for train in (np.arange(16)[::-1], mask, *series):
+        np.testing.assert_array_equal(door.learned(train, N), mask)
+    for train, message in (
+        (mask.astype(int), r"each once; received int64 of shape \[24\]: 1, 1, 1, 1"),
+        (np.arange(20, 30), "from 0 to 23, each once"),
+        ([-1, 0], "from 0 to 23"),
+        (mask[1:], r"a mask of 24 booleans.*; received bool of shape \[23\]"),
+        (np.where(mask, "train", "test"), "received text .* pass a comparison, such as split == 'train'"),
+        (np.linspace(0, 1, N), "received float64"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            door.learned(train, N)
 
 
 def test_bases_that_are_not_asked_are_not_learned_from(tiny):
@@ -211,46 +217,21 @@ def test_bases_that_are_not_asked_are_not_learned_from(tiny):
         finetuning.tune(tiny, TEXTS, bases, validation=(TEXTS[4:6], bases[4:6]), **given)
     with pytest.raises(ValueError, match="must be one a base; sequence 0 has 30 bp and 10 labels"):
         finetuning.tune(tiny, TEXTS, bases[:, :10], **given)
-
-
-def test_a_validation_that_is_not_finite_is_an_end(tiny):
-    """Squares of 1e25 are none in float32: nothing could be chosen by them."""
-    line = X["x"][:, 0]
+    # Squares of 1e25 are none in float32: nothing could be chosen by them.
     with pytest.raises(FloatingPointError, match="at step 1 that of the validation part is inf"):
-        tuned(line, kind="regression", outputs=1, validation=(TEXTS[:3], [1e25] * 3))
+        tuned(X["x"][:, 0], kind="regression", outputs=1, validation=(TEXTS[:3], [1e25] * 3))
 
 
-def test_a_split_is_taken_as_indices_or_as_a_mask_or_refused():
-    found = probing.probe(X, Y, GROUPS, kind="binary", classes=2, train=list(range(16)))
-    np.testing.assert_array_equal(found.judged, np.arange(16, N))
-    mask = np.arange(N) < 16
-    for train in (
-        np.arange(16)[::-1],
-        mask,
-        pd.Series(mask, index=np.arange(N)[::-1]),
-        pd.Series(mask).astype("boolean"),
-    ):
-        np.testing.assert_array_equal(door.learned(train, N), mask)
-    for train, message in (
-        (mask.astype(int), r"each once; received int64 of shape \[24\]: 1, 1, 1, 1"),
-        (np.arange(20, 30), "from 0 to 23, each once"),
-        ([-1, 0], "from 0 to 23"),
-        (mask[1:], r"a mask of 24 booleans.*; received bool of shape \[23\]"),
-        (np.where(mask, "train", "test"), "received text .* pass a comparison, such as split == 'train'"),
-        (np.linspace(0, 1, N), "received float64"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            door.learned(train, N)
-
-
-# Sequences ----------------------------------------------------------------------------------------------------------
+def per_token(method, model, sequences, **how):
+    found = method(model, sequences, attribution.BaseProbability(3, "A"), **how)
+    return np.atleast_2d(np.squeeze([one.per_token for one in np.ravel([found])]))
 
 
 SEQUENCES = {
     "attention.detect": lambda s, m: attention.detect(m, s).table["score"].to_numpy(),
     "attribution.ask": lambda s, m: attribution.ask(m, s, attribution.BaseProbability(3, "A")),
-    "attribution.gradient_times_input": lambda s, m: np.atleast_2d(np.squeeze([one.per_token for one in np.ravel([attribution.gradient_times_input(m, s, attribution.BaseProbability(3, "A"))])])),
-    "attribution.integrated_gradients": lambda s, m: np.atleast_2d(np.squeeze([one.per_token for one in np.ravel([attribution.integrated_gradients(m, s, attribution.BaseProbability(3, "A"), steps=2)])])),
+    "attribution.gradient_times_input": lambda s, m: per_token(attribution.gradient_times_input, m, s),
+    "attribution.integrated_gradients": lambda s, m: per_token(attribution.integrated_gradients, m, s, steps=2),
     "embeddings.embed": lambda s, m: embeddings.embed(m, s).values,
     "embeddings.kmer_frequencies": lambda s, m: embeddings.kmer_frequencies(s, 2),
     "finetuning.Tuned.predict": lambda s, m: finetuning.tune(m, TEXTS, Y, kind="binary", outputs=2, method="head", recipe=QUICK).predict(s),
@@ -320,15 +301,12 @@ def test_what_is_no_text_is_named(tiny):
             ask([*TEXTS[:2], float("nan"), *TEXTS[3:]])
 
 
-def test_one_task_model_or_method_is_one(tmp_path):
+def test_one_task_model_or_method_is_one_and_a_digest_tells_columns_apart(tmp_path):
     made = benchmark.Task("t", "binary", ("no", "yes"), benchmark.Examples(range(N), TEXTS, Y, GROUPS), None)
     settings = benchmark.Settings(n_folds=2, permutations=0, draws=0, bootstrap=5)
     table = benchmark.run(tmp_path, tasks=made, methods="gc", settings=settings)
     assert table[["task", "method", "status"]].values.tolist() == [["t", "gc", "ok"]]
     assert benchmark.expand("chr20") == benchmark.expand(["chr20"])
-
-
-def test_a_digest_tells_columns_apart():
     assert door.digest(["ab", "c"]) != door.digest(["a", "bc"])
     assert door.digest(["a"], ["b"]) != door.digest(["a", "b"])
     assert door.digest(np.array([1, 0])) != door.digest(np.array([1.0, 0]))

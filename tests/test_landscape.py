@@ -44,10 +44,7 @@ def made(model, reference, place=PLACE, **options):
 
 def same(one, other, **options):
     assert list(one.controls) == list(other.controls)
-    for which in (
-        *map(attrgetter, ARRAYS),
-        *(lambda of, name=name: of.controls[name] for name in one.controls),
-    ):
+    for which in (*map(attrgetter, ARRAYS), *(lambda of, name=name: of.controls[name] for name in one.controls)):
         np.testing.assert_allclose(which(one), which(other), **options)
 
 
@@ -67,17 +64,12 @@ class OneKmer(ToyModel):
 
 
 class Uniform(OneKmer):
-    """Says nothing."""
-
     def forward(self, batch, **options):
         return SimpleNamespace(logits=0 * super().forward(batch, **options).logits)
 
 
-# Reconstruction -------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("share", [None, 0.15])
-def test_a_model_that_expects_one_kmer(reference, share):
+def test_models_that_expect_one_kmer_or_nothing(reference, share):
     found = made(OneKmer(), reference, share=share)
     bases = reference.fetch(PLACE).sequence
     agrees = np.array([base == "AACGTC"[at % 6] for at, base in zip(range(600, 1_201), bases, strict=True)])
@@ -87,11 +79,7 @@ def test_a_model_that_expects_one_kmer(reference, share):
     np.testing.assert_allclose(found.probability[known], agrees[known], atol=1e-6)
     assert (found.correct[known] == agrees[known]).all()
     np.testing.assert_allclose(found.entropy[known], 0, atol=1e-5)
-    assert found.perplexity[known & agrees] == pytest.approx(1)
-    assert np.isnan(found.perplexity[~known]).all()
-
-
-def test_a_uniform_model_says_nothing(reference):
+    assert found.perplexity[known & agrees] == pytest.approx(1) and np.isnan(found.perplexity[~known]).all()
     found = made(Uniform(), reference, frames=6, both_strands=True)
     known = np.isfinite(found.probability)
     assert np.array_equal(known, codes(reference.fetch(PLACE).sequence) < 4)
@@ -135,13 +123,16 @@ def test_every_token_is_hidden_exactly_once(toy, reference, apart, passes, rever
         assert apart is None or (np.diff(reading.masked) == apart).all()
 
 
-def test_hiding_many_at_once_is_another_question(toy, reference):
+def test_the_ends_of_a_contig_are_taken_and_many_hidden_at_once_is_another_question(toy, reference):
     one = made(toy, reference, share=None)
     # The toy sees no further than 4 tokens: with every 7th hidden it misses nothing, with every 2nd it does.
     same(made(toy, reference), one, atol=1e-5)
     many = made(toy, reference, share=0.5)
     assert np.array_equal(np.isfinite(one.probability), np.isfinite(many.probability))
     assert np.nanmax(abs(one.probability - many.probability)) > 1e-2
+    assert np.isfinite(made(toy, reference, "20:1-50").probability).tolist() == [True] * 50
+    before_n = made(toy, reference, Interval("20", 2_990, 3_010))
+    assert np.isfinite(before_n.probability).tolist() == [True] * 10 + [False] * 10
 
 
 @pytest.mark.parametrize("share", [None, 0.2])
@@ -153,12 +144,6 @@ def test_a_base_does_not_depend_on_the_interval_batch_or_piece(toy, reference, s
     assert list(part.controls) == ["composition", "shuffled"]
     with pytest.raises(ValueError, match="must lie inside 20:601-1,201; received 20:1-700"):
         whole.within(Interval("20", 0, 700))
-
-
-def test_the_ends_of_a_contig_and_text_are_taken(toy, reference):
-    assert np.isfinite(made(toy, reference, "20:1-50").probability).tolist() == [True] * 50
-    before_n = made(toy, reference, Interval("20", 2_990, 3_010))
-    assert np.isfinite(before_n.probability).tolist() == [True] * 10 + [False] * 10
 
 
 def test_controls_are_what_they_say(toy, reference):
@@ -175,9 +160,6 @@ def test_controls_are_what_they_say(toy, reference):
     np.testing.assert_allclose(nothing.controls["shuffled"], 0.25)
 
 
-# Bad input ------------------------------------------------------------------------------------------------------------
-
-
 class Causal(ToyModel):
     @property
     def mask_id(self):
@@ -189,36 +171,26 @@ class Learned(ToyModel):
         return SimpleNamespace(vocabulary=SimpleNamespace(name="bpe-4096", k=1))
 
 
-@pytest.mark.parametrize(
-    ("place", "options", "message"),
-    [
-        ("7:1-10", {}, "A contig must be one of those present; received '7'"),
-        ("20:5,990-6,010", {}, "must lie on its contig; received 20:5,990-6,010, and 20 has 6,000 bp"),
-        ("20:3,100-3,200", {}, "must hold a base that is known; 20:3,100-3,200 holds only N"),
-        (PLACE, {"frames": 0}, "frames must lie in 1 to 6, the bases of a token; received 0"),
-        (PLACE, {"frames": 7}, "the bases of a token; received 7"),
-        (PLACE, {"share": 0.6}, "share must lie above 0 and up to 0.5 of the tokens; received 0.6"),
-        (PLACE, {"share": 0}, "of the tokens; received 0"),
-        (PLACE, {"window": 17}, "3 tokens, 18 bp, to the 378 bp that toy of nt-v1 reads; received 17"),
-        (PLACE, {"window": 900}, "to the 378 bp that toy of nt-v1 reads; received 900"),
-        (PLACE, {"flank": 120}, "leave a token of the window of 240 bp; received flanks of 120"),
-        (PLACE, {"flank": -1}, "leave a token of the window of 240 bp; received flanks of -1"),
-        (PLACE, {"control": "random"}, "control must be one of composition, shuffled; received 'random'"),
-        (PLACE, {"batch_tokens": 0}, "batch_tokens and piece must be at least 1; received 0 and 250000 bp"),
-        (PLACE, {"piece": 0}, "received 16384 and 0 bp"),
-        (PLACE, {"model": Causal()}, "trained with a mask; toy of nt-v1 has none .it reads from left"),
-        (PLACE, {"model": Learned()}, "tokens of one length, k bases each; toy of nt-v1 has bpe-4096"),
-    ],
-)
+@pytest.mark.parametrize(("place", "options", "message"), [
+    ("7:1-10", {}, "A contig must be one of those present; received '7'"),
+    ("20:5,990-6,010", {}, "must lie on its contig; received 20:5,990-6,010, and 20 has 6,000 bp"),
+    ("20:3,100-3,200", {}, "must hold a base that is known; 20:3,100-3,200 holds only N"),
+    (PLACE, {"frames": 0}, "frames must lie in 1 to 6, the bases of a token; received 0"),
+    (PLACE, {"share": 0.6}, "share must lie above 0 and up to 0.5 of the tokens; received 0.6"),
+    (PLACE, {"window": 17}, "3 tokens, 18 bp, to the 378 bp that toy of nt-v1 reads; received 17"),
+    (PLACE, {"window": 900}, "to the 378 bp that toy of nt-v1 reads; received 900"),
+    (PLACE, {"flank": 120}, "leave a token of the window of 240 bp; received flanks of 120"),
+    (PLACE, {"control": "random"}, "control must be one of composition, shuffled; received 'random'"),
+    (PLACE, {"batch_tokens": 0}, "batch_tokens and piece must be at least 1; received 0 and 250000 bp"),
+    (PLACE, {"model": Causal()}, "trained with a mask; toy of nt-v1 has none .it reads from left"),
+    (PLACE, {"model": Learned()}, "tokens of one length, k bases each; toy of nt-v1 has bpe-4096"),
+])  # fmt: skip
 def test_what_cannot_be_done_is_said(toy, reference, place, options, message):
     with pytest.raises(ValueError, match=message):
         made(**{"model": toy, "reference": reference, "place": place, **options})
 
 
-# Folders --------------------------------------------------------------------------------------------------------------
-
-
-def test_a_folder_keeps_pieces_and_a_lost_or_damaged_one_alone_is_made_again(reference, tmp_path):
+def test_a_folder_keeps_pieces_and_those_of_other_settings_are_refused(reference, tmp_path, toy):
     out, options = tmp_path / "out", {"piece": 120, "control": ("composition", "shuffled")}
     plain = made(ToyModel(), reference, **options)
     for passes in (6, 0, 2):
@@ -230,10 +202,7 @@ def test_a_folder_keeps_pieces_and_a_lost_or_damaged_one_alone_is_made_again(ref
         same(found, plain)
         assert model.forwards == passes and isinstance(found.probability, np.memmap)
     assert len(list(out.glob("*.npz"))) == 6 and not list(out.glob(".*"))
-
-
-def test_pieces_of_other_settings_are_refused_and_of_other_bases_made_again(toy, reference, tmp_path):
-    out = tmp_path / "out"
+    out = tmp_path / "other"
     made(toy, reference, out=out)
     for options, message in (
         ({"share": None}, "was made with tokens_apart = 7, and None came"),
@@ -245,9 +214,6 @@ def test_pieces_of_other_settings_are_refused_and_of_other_bases_made_again(toy,
     (tmp_path / "fa").mkdir()
     other = toy_reference(tmp_path / "fa", seed=5)
     same(made(toy, other, out=out), made(toy, other))
-
-
-# The result -----------------------------------------------------------------------------------------------------------
 
 
 def test_save_and_load(toy, reference, tmp_path):
@@ -269,7 +235,7 @@ def small():
     return Landscape(Interval("20", 9, 16), values, np.round(values), values, "toy", 100)
 
 
-def test_tracks(tmp_path):
+def test_tracks_say_what_every_base_has_as_text_and_as_bigwig(tmp_path, toy, reference, monkeypatch):
     found, path = small(), tmp_path / "track"
     lines = found.bedgraph(path).read_text().splitlines()
     assert lines == ["20\t9\t11\t0.5", "20\t12\t14\t0.25", "20\t14\t15\t1", "20\t15\t16\t0"]
@@ -277,16 +243,11 @@ def test_tracks(tmp_path):
     assert coarse.splitlines() == ["chr20\t9\t12\t0.5", "chr20\t12\t16\t0.375"]
     assert found.bedgraph(path, "perplexity").read_text().startswith("20\t9\t11\t2\n")
     assert found.chrom_sizes(tmp_path / "sizes", chrom="chr20").read_text() == "chr20\t100\n"
-    for track, size, match in (
-        ("loss", 1, "one of probability, entropy, correct, perplexity, .* received 'loss'"),
-        ("probability", 0, "bins of at least 1 bp; received 'probability' in 0"),
-    ):
-        with pytest.raises(ValueError, match=match):
-            found.bedgraph(tmp_path / "y", track, bin=size)
+    with pytest.raises(ValueError, match="one of probability, entropy, correct, perplexity, .* received 'loss'"):
+        found.bedgraph(tmp_path / "y", "loss")
+    with pytest.raises(ValueError, match="bins of at least 1 bp; received 'probability' in 0"):
+        found.bedgraph(tmp_path / "y", bin=0)
     assert not (tmp_path / "y").exists()
-
-
-def test_tracks_say_what_every_base_has(toy, reference):
     assert list(track_rows(np.ones((1 << 20) + 7, np.float32), 5)) == [(5, (1 << 20) + 12, 1.0)]
     found = made(toy, reference)
     rows = list(track_rows(found.probability, PLACE.start))
@@ -296,34 +257,25 @@ def test_tracks_say_what_every_base_has(toy, reference):
         again[start - 600 : end - 600] = value
     np.testing.assert_allclose(again, found.probability, atol=1e-8)
     assert all(one[1] <= other[0] for one, other in itertools.pairwise(rows))
-
-
-def test_a_bigwig_needs_its_package(tmp_path, monkeypatch):
     import pybigtools
 
     path = small().bigwig(tmp_path / "p", "correct", chrom="chr20")
     with path.open("rb") as handle, pybigtools.open(handle) as file:
         assert file.chroms() == {"chr20": 100}
         assert list(file.records("chr20")) == [(9, 11, 0), (12, 14, 0), (14, 15, 1), (15, 16, 0)]
-    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+    assert {path.name for path in tmp_path.iterdir()} == {"p", "track", "sizes"}
     monkeypatch.setitem(sys.modules, "pybigtools", None)
     with pytest.raises(ImportError, match=r"needs the package pybigtools.*pip install 'ntviz\[bigwig\]'"):
         small().bigwig(tmp_path / "p.bw")
 
 
-# By element -----------------------------------------------------------------------------------------------------------
-
-
-def flat(values, start=0, controls=None, chrom="20"):
+def flat(values, start=0, controls=None):
     values = np.asarray(values, np.float32)
-    return Landscape(
-        Interval(chrom, start, start + len(values)),
-        *(values, (values > 0.5).astype(np.float32), 2 - values),
-        *("toy", start + len(values), controls or {}),
-    )
+    place, correct = Interval("20", start, start + len(values)), (values > 0.5).astype(np.float32)
+    return Landscape(place, values, correct, 2 - values, "toy", start + len(values), controls or {})
 
 
-def test_elements_by_hand():
+def test_elements_by_hand_or_of_an_annotation(reference, toy):
     values = np.array([0.25, np.nan, 0.5, 1.0, 0.25, 0.5, 0.5, 1.0])
     places = [("chr20", 100, 102, "site"), ("20", 103, 104, "site"), ("20", 102, 104, "site")]
     columns = ["chrom", "start", "end", "element"]
@@ -345,9 +297,6 @@ def test_elements_by_hand():
     empty = found[found.element == "elsewhere"]
     assert (empty.n == 0).all() and len(empty) == 6
     assert empty[["value", "low", "high", "difference", "null_mean"]].isna().all(axis=None)
-
-
-def test_an_annotation_gives_its_elements(reference, toy):
     genes = pd.DataFrame({"chrom": "20", "start": [650, 900], "end": [700, 960], "element": "exon"})
     known = annotation.from_table(genes, kinds=["repeat"])
     table = landscape.by_element(made(toy, reference), known, draws=10, shifts=10)
@@ -377,8 +326,7 @@ def test_a_signal_leaves_the_null_and_noise_does_not():
     for values, found in ((noise, False), (planted, True)):
         table = landscape.by_element(flat(values), {"site": inside}, block=500, draws=200)
         one = row(table, "site")
-        assert one.blocks == 40 and one.low < one.value < one.high
-        assert (one.value > one.null_high) == found
+        assert one.blocks == 40 and one.low < one.value < one.high and (one.value > one.null_high) == found
         assert (one.difference_low > 0) == found
     again = landscape.by_element(flat(planted), {"site": inside}, block=500, draws=200)
     pd.testing.assert_frame_equal(table, again)
@@ -395,18 +343,8 @@ def test_tables_that_make_no_sense_are_refused():
     for given, elements, options, message in (
         ([], {}, {}, "There must be a landscape; received none"),
         ([part, part], {}, {}, "must not overlap, or bases would count twice; received 20:1-10 and 20:1-10"),
-        (
-            [part, replace(flat(np.ones(5), 20), model="b")],
-            {},
-            {},
-            "be by one model .* received b with .* and toy",
-        ),
-        (
-            [part, flat(np.ones(5), 20, {"shuffled": np.ones(5)})],
-            {},
-            {},
-            r"the same controls; .*\['shuffled'\] and",
-        ),
+        ([part, replace(flat(np.ones(5), 20), model="b")], {}, {}, "be by one model .* received b with .* and toy"),
+        ([part, flat(np.ones(5), 20, {"shuffled": np.ones(5)})], {}, {}, r"the same controls; .*\['shuffled'\] and"),
         (part, {"x": np.ones(9, bool)}, {}, r"must cover one landscape, \[10\] bases; 'x' has shape \[9\]"),
         (part, {"x": np.ones(10, bool)}, {"kinds": ["y"]}, "must be one of x; received 'y'"),
         (part, {}, {"block": 0}, "block must be at least 1; received 0"),
@@ -416,9 +354,6 @@ def test_tables_that_make_no_sense_are_refused():
             landscape.by_element(given, elements, **options)
     nothing = landscape.by_element(flat(np.full(5, np.nan)), {"x": np.ones(5, bool)}, draws=5, shifts=5)
     assert (nothing.n == 0).all() and nothing.value.isna().all()
-
-
-# The default model ----------------------------------------------------------------------------------------------------
 
 
 def test_the_default_model_over_an_exon():

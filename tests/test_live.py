@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets
@@ -27,19 +28,14 @@ def test_the_first_state_draws_without_a_message_and_another_figure_keeps_the_zo
     state = live.get_state()
     # Arrays of numbers are plotly's base64, positions of genomes without rounding.
     assert state["figure"]["data"][0]["y"]["dtype"] == "f8"
-    assert (
-        Live(go.Figure(go.Scatter(x=np.array([43_029_701]))).update_layout(meta={"alt": ""})).figure["data"][0]["x"][
-            "dtype"
-        ]
-        == "i4"
-    )
+    places = Live(go.Figure(go.Scatter(x=np.array([43_029_701])), layout={"meta": {"alt": ""}}))
+    assert places.figure["data"][0]["x"]["dtype"] == "i4"
     assert state["figure"]["layout"]["uirevision"] == 1 and state["alt"] == "A toy."
     assert state["_model_module_version"] == state["_view_module_version"] == "*"
     assert state["dark"][LIGHT.paper] == DARK.paper and state["library"] == f"IPY_MODEL_{library().model_id}"
     assert b"plotly.js" in gzip.decompress(library().code)[:200] and library() is library()
     # plotly.js asks for its address to reach the real model.
     assert state["address"] == live.model_id
-    live = Live(figure())
     live.show(figure(title="second"))
     assert (live.figure["revision"], live.figure["layout"]["uirevision"]) == (2, 1)
     live.show(figure(), whole=True)
@@ -53,14 +49,9 @@ def test_events_reach_those_who_asked_and_are_answered(monkeypatch):
     live.on("click", heard.append)
     live._heard(None, {"kind": "click", "x": 3}, [])
     assert heard == [{"kind": "click", "x": 3}] and sent == [{"done": True}]
-
-    def fail(_: Any) -> None:
-        raise RuntimeError("no")
-
-    live.on("click", fail)
-    with pytest.raises(RuntimeError, match="no"):
+    live.on("click", lambda _: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
         live._heard(None, {"kind": "click"}, [])
-    # The page must not wait for ever, whatever went wrong here.
     assert sent == [{"done": True}] * 2
     live._heard(None, {"kind": "drawn", "revision": 1}, [])
     assert again == []
@@ -75,13 +66,10 @@ def outputs(monkeypatch) -> list[dict[str, Any]]:
     """What a cell shows, by output; an update puts another in its place."""
     shown: list[dict[str, Any]] = []
 
-    class Place:
-        def __init__(self, at: int) -> None:
-            self.update = lambda data, raw: shown.__setitem__(at, data)
-
-    def display(data: dict[str, Any], *, raw: bool, display_id: bool = False) -> Place | None:
+    def display(data: dict[str, Any], *, raw: bool, display_id: bool = False) -> SimpleNamespace | None:
         shown.append(data)
-        return Place(len(shown) - 1) if display_id else None
+        at = len(shown) - 1
+        return SimpleNamespace(update=lambda data, raw: shown.__setitem__(at, data)) if display_id else None
 
     monkeypatch.setattr("IPython.display.display", display)
     return shown
@@ -94,7 +82,6 @@ def test_the_still_figure_comes_first_and_the_widget_when_the_page_is_alive(monk
     box = ipywidgets.VBox([live])
     present(box, live)
     *before, still, place = outputs
-    # plotly.js is an output of its own, which stays.
     assert [">H4sI" in output["text/html"] for output in before] == [True] * first
     assert still["text/plain"] == "A toy." and ">H4sI" not in still["text/html"]
     assert place == {"text/plain": ""}
@@ -107,15 +94,15 @@ def test_the_still_figure_follows_once_after_a_burst(monkeypatch, outputs):
     monkeypatch.setattr(module, "IDLE", 0.05)
     kept: list[str] = []
 
+    def title(output: dict[str, Any]) -> str:
+        return output["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]
+
     async def use() -> None:
         live = Live(figure())
         live.show(figure(title="nowhere"))
         await asyncio.sleep(0.1)
         present(live, live)
-        live.kept.update, update = (
-            lambda data, raw: kept.append(data["application/vnd.plotly.v1+json"]["layout"]["title"]["text"]),
-            live.kept.update,
-        )
+        update, live.kept.update = live.kept.update, lambda data, raw: kept.append(title(data))
         for name in ("being computed", "half", "done"):
             live.show(figure(title=name))
             await asyncio.sleep(0.01)
@@ -127,13 +114,10 @@ def test_the_still_figure_follows_once_after_a_burst(monkeypatch, outputs):
     # A thread has no loop yet; the browser tests leave one in this one.
     with ThreadPoolExecutor() as pool:
         pool.submit(asyncio.run, use()).result()
-    assert kept == ["done"]
-    assert outputs[0]["application/vnd.plotly.v1+json"]["layout"]["title"]["text"] == "done"
+    assert kept == ["done"] and title(outputs[0]) == "done"
 
 
 class Counter(Explorer):
-    """A view of one number, which places name."""
-
     def __init__(self) -> None:
         self.at = 0
 
@@ -158,31 +142,27 @@ class Counter(Explorer):
 
 def test_a_toolbar_goes_back_answers_in_place_and_reads_files_zipped_too(monkeypatch, tmp_path):
     view = Counter()
-    assert view.widget.children == (view.toolbar.box, view.live, view.toolbar.message)
     bar = view.toolbar
+    assert view.widget.children == (bar.box, view.live, bar.message)
     bar.place.value = "5"
     assert (view.at, bar.place.value, view.live.still.layout.title.text) == (5, "number 5", "number 5")
     bar.place.value = "<b>five"
     assert "received &#x27;&lt;b&gt;five&#x27;" in bar.message.value
     assert (view.at, bar.place.value) == (5, "number 5")
     view.go(7)
-    view.back()
-    assert view.at == 5
-    view.back()
-    view.back()
-    assert view.at == 0
+    for at in (5, 0, 0):
+        view.back()
+        assert view.at == at
     bar.show_code()
     assert "number = 0  # &lt;b&gt;" in bar.message.value
-    view = Counter()
-    assert view.widget is not None
-    for name, content in (("a.bed", b"text"), ("a.bed.gz", gzip.compress(b"text"))):
-        view.toolbar._added({"new": ({"name": name, "content": memoryview(content)},)})
-        assert "a.bed: text" in view.toolbar.message.value
-    view.toolbar._added({"new": ({"name": "a.bed.gz", "content": memoryview(gzip.compress(b"text")[:-9])},)})
-    assert "border-left" in view.toolbar.message.value
+    zipped = gzip.compress(b"text")
+    for name, content, answer in (
+        ("a.bed", b"text", "a.bed: text"), ("a.bed.gz", zipped, "a.bed: text"), ("a.bed.gz", zipped[:-9], "border-left"),
+    ):  # fmt: skip
+        bar._added({"new": ({"name": name, "content": memoryview(content)},)})
+        assert answer in bar.message.value
     monkeypatch.chdir(tmp_path)
-    view.toolbar.save.value = ".html"
-    assert (tmp_path / "number_0.html").read_text().startswith("<!doctype html>")
-    assert view.toolbar.save.value == ""
+    bar.save.value = ".html"
+    assert (tmp_path / "number_0.html").read_text().startswith("<!doctype html>") and bar.save.value == ""
     with pytest.raises(ValueError, match=r"\.html, \.json.*received 'a.docx'"):
         view.save(tmp_path / "a.docx")

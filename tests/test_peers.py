@@ -11,16 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
-from peer_files import (
-    FIXTURES,
-    copied,
-    random_sequence,
-    refused,
-    retensor,
-    rewrite,
-    write_bpnet,
-    write_spliceai,
-)
+from peer_files import FIXTURES, copied, random_sequence, refused, retensor, rewrite, write_bpnet, write_spliceai
 from safetensors.torch import load_file
 
 from ntviz import embeddings, models
@@ -407,10 +398,7 @@ def test_logits_of_dnabert2_are_given_at_some_tokens_and_from_pickles_too(tiny, 
     copy = copied("dnabert2", tmp_path)
     tensors = load_file(copy / "model.safetensors")
     (copy / "model.safetensors").unlink()
-    tensors |= {
-        "cls.predictions.decoder.weight": tensors[WORDS],
-        "bert.pooler.dense.weight": torch.zeros(36, 36),
-    }
+    tensors |= {"cls.predictions.decoder.weight": tensors[WORDS], "bert.pooler.dense.weight": torch.zeros(36, 36)}
     torch.save(tensors, copy / "pytorch_model.bin")
     pickled = models.load(copy, device="cpu").forward(tokens).logits
     np.testing.assert_array_equal(pickled, tiny.forward(tokens).logits)

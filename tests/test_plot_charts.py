@@ -32,29 +32,28 @@ def test_curves_draw_each_column_over_x_and_skip_what_was_not_measured():
     np.testing.assert_array_equal(lines["training"].y, TRAINING["train"])
     np.testing.assert_array_equal(lines["held out"].x, [2e6, 4e6])
     assert figure.layout.yaxis.title.text == "loss, nats"
-    for look in ("line.color", "line.dash", "marker.symbol"):
-        assert lines["training"][look] != lines["held out"][look]
+    assert all(
+        lines["training"][look] != lines["held out"][look] for look in ("line.color", "line.dash", "marker.symbol")
+    )
     assert plot.alt(figure) == (
         "Does it learn? By tokens: loss, nats: training lowest 7.6 at 4,000,000, highest 8.2 at 1,000,000; "
         "held out lowest 7.65 at 4,000,000, highest 8 at 2,000,000."
     )
     table = pd.DataFrame({"layer": [0, 1], "score": [0.5, 0.7]})
-    assert curves(table, x="layer", y={"score": "score"}, title="t").layout.xaxis.dtick == 1
-    assert curves(table * 100, x="layer", y={"score": "score"}, title="t").layout.xaxis.dtick is None
+    ticks = [curves(table * by, x="layer", y={"score": "score"}, title="t").layout.xaxis.dtick for by in (1, 100)]
+    assert ticks == [1, None]
 
 
 def test_panels_share_the_horizontal_axis_and_one_name_looks_alike_in_all():
     panels = [Panel(LOSSES, "loss, nats", {"unigram": 8.04}), Panel({"accuracy": "held out"}, "accuracy, %")]
     figure = curves(TRAINING, x="tokens", y=panels, x_label="tokens seen", title="t")
-    held = [trace for trace in figure.data if trace.name == "held out"]
-    assert [trace.yaxis for trace in held] == ["y", "y2"] and {trace.xaxis for trace in figure.data} == {None}
-    assert len({trace.line.color for trace in held}) == 1
-    assert [trace.showlegend for trace in held] == [True, False]
-    assert figure.layout.xaxis.title.text == "tokens seen"
-    assert figure.layout.yaxis.domain[0] > figure.layout.yaxis2.domain[1]
-    [line] = figure.layout.shapes
+    held, layout = [trace for trace in figure.data if trace.name == "held out"], figure.layout
+    assert [(trace.yaxis, trace.showlegend) for trace in held] == [("y", True), ("y2", False)]
+    assert len({trace.line.color for trace in held}) == 1 and {trace.xaxis for trace in figure.data} == {None}
+    assert layout.xaxis.title.text == "tokens seen" and layout.yaxis.domain[0] > layout.yaxis2.domain[1]
+    [line] = layout.shapes
     assert (line.y0, line.y1, line.yref, line.line.color) == (8.04, 8.04, "y", LIGHT.control)
-    assert "unigram 8.04" in [note.text for note in figure.layout.annotations]
+    assert "unigram 8.04" in [note.text for note in layout.annotations]
     assert "unigram 8.04. accuracy, %: held out lowest 1 at 1,000,000" in plot.alt(figure)
     assert set(plot.table(figure)["trace"]) == {"training", "held out"}
 
@@ -75,7 +74,7 @@ def test_live_curves_are_one_figure_which_follows_while_somebody_watches(watched
 
     monkeypatch.setattr(live_module, "attended", lambda: watched)
     monkeypatch.setattr(show.Renderer, "first", lambda: True)
-    shell = InteractiveShell.instance()
+    InteractiveShell.instance()
     drawn = live_curves()
     try:
         with capture_output() as captured:
@@ -84,11 +83,9 @@ def test_live_curves_are_one_figure_which_follows_while_somebody_watches(watched
             drawn.draw()
     finally:
         InteractiveShell.clear_instance()
-        del shell
     library, *figures = captured._outputs
     assert "ntviz-plotlyjs" in library["data"]["text/html"]
-    updates = [bool(output.get("update")) for output in figures]
-    assert updates == ([False, True, True, True] if watched else [False])
+    assert [bool(output.get("update")) for output in figures] == [False, *[True] * 3 * watched]
     assert len({output["transient"]["display_id"] for output in figures}) == 1
     assert "application/vnd.plotly.v1+json" in figures[-1]["data"]
     assert "training lowest 8 at 3" in figures[-1]["data"]["text/plain"]
@@ -125,12 +122,10 @@ def test_bars_are_as_long_as_their_values_and_names_of_near_lines_stand_above_ea
     assert figure.layout.xaxis.rangemode == "tozero" and figure.layout.yaxis.autorange == "reversed"
     assert len({(trace.marker.color, trace.marker.pattern.shape) for trace in figure.data}) == 2
     table = pd.DataFrame({"element": ["exon", "intron"], "loss": [7.5, 7.2]})
-    columns = {"category": "element", "value": "loss", "title": "t"}
-    near = bars(table, **columns, baselines={"chance": 0.2, "random twin": 0.25})
-    notes = {note.text: note.yshift for note in near.layout.annotations if note.name != "caption"}
-    assert notes == {"chance 0.2": 0, "random twin 0.25": 14}
-    one = bars(table, **columns, baselines={"chance": 0.2})
-    assert near.layout.margin.t - one.layout.margin.t == 16
+    lines = {"chance": 0.2}, {"chance": 0.2, "random twin": 0.25}
+    one, near = (bars(table, category="element", value="loss", title="t", baselines=these).layout for these in lines)
+    notes = {note.text: note.yshift for note in near.annotations if note.name != "caption"}
+    assert notes == {"chance 0.2": 0, "random twin 0.25": 14} and near.margin.t - one.margin.t == 16
 
 
 def test_points_may_leave_zero_out_and_have_intervals_and_counts():
@@ -151,7 +146,6 @@ def test_points_may_leave_zero_out_and_have_intervals_and_counts():
         "By element. loss, nats: exon mini 7.7 (7.6 to 7.9), Markov 7.8 (7.7 to 7.85); "
         "intron mini 7.5 (7.4 to 7.6), Markov 7.52 (7.5 to 7.6). unigram 8.04."
     )
-    # A point without an interval has none.
     table = ELEMENTS.assign(low=[np.nan, 7.7, 7.4, 7.5], high=[np.nan, 7.85, 7.6, 7.6])
     alt = plot.alt(drawn_bars(table, low="low", high="high", zero=False))
     assert "exon mini 7.7, Markov 7.8 (7.7 to 7.85);" in alt
@@ -179,18 +173,15 @@ def test_every_value_stands_beside_its_controls_best_first_and_none_is_said():
     assert list(figure.layout.yaxis.categoryarray) == ENTRIES
     for task, part in tasks.groupby("task"):
         trace = named(figure)[task]
-        np.testing.assert_allclose(trace.x, part["value"])
-        np.testing.assert_allclose(trace.x - trace.error_x.arrayminus, part["low"])
+        np.testing.assert_allclose([trace.x, trace.x - trace.error_x.arrayminus], part[["value", "low"]].to_numpy().T)
         assert list(trace.marker.color) == [LIGHT.ink, LIGHT.accent, LIGHT.ink]
     controls = {trace.name: trace.marker for trace in figure.data if isinstance(trace.marker.color, str)}
     assert {marker.color for marker in controls.values()} == {LIGHT.control}
-    assert controls["randomly initialised model"].symbol == "diamond-open"
-    assert controls["permuted labels, at most"].symbol == "line-ns-open"
-    assert figure.layout.xaxis3.matches == "x"
+    symbols = [controls[name].symbol for name in ("randomly initialised model", "permuted labels, at most")]
+    assert symbols == ["diamond-open", "line-ns-open"] and figure.layout.xaxis3.matches == "x"
     mean = "Who does what. Matthews' correlation (MCC), mean over tasks: k-mers (3 to 6) 0.6"
     assert plot.alt(figure).startswith(mean)
     assert "Best in each task: splice_sites_all: k-mers (3 to 6) 0.6" in plot.alt(figure)
-    tasks, overall = board()
     overall.loc[2, ["value", "low", "high"]] = np.nan
     tasks.loc[0, ["low", "high"]] = np.nan
     figure = leaderboard(tasks, overall, title="t")
@@ -201,17 +192,15 @@ def test_every_value_stands_beside_its_controls_best_first_and_none_is_said():
 def test_a_strip_shows_every_base_token_and_id_of_one_vocabulary_or_several():
     tokens = Tokenizer("nt-v1")("ATTCCGNACGTAC")
     figure = token_strip(tokens, title="t")
-    strip = named(figure)
-    assert "".join(strip["sequence"].text) == "ATTCCGNACGTAC"
+    sequence, trace = (named(figure)[name] for name in ("sequence", "nt-v1"))
     inside = ~tokens.is_special
-    strings = np.array(tokens.strings)[inside]
-    special, *texts = strip["nt-v1"].text
-    assert texts == [f"{text}<br>{index}" for text, index in zip(strings, tokens.ids[inside], strict=True)]
-    left = strip["nt-v1"].x[1:] - (tokens.spans[inside, 1] - tokens.spans[inside, 0]) / 2
-    np.testing.assert_allclose(left, tokens.spans[inside, 0] + 0.5)
-    assert strip["nt-v1"].hovertext[1] == f"ATTCCG, id {tokens.ids[1]}, 1–6"
+    pairs, spans = zip(np.array(tokens.strings)[inside], tokens.ids[inside], strict=True), tokens.spans[inside]
+    special, *texts = trace.text
+    assert "".join(sequence.text) == "ATTCCGNACGTAC" and texts == [f"{text}<br>{index}" for text, index in pairs]
+    np.testing.assert_allclose(trace.x[1:] - (spans[:, 1] - spans[:, 0]) / 2, spans[:, 0] + 0.5)
+    assert trace.hovertext[1] == f"ATTCCG, id {tokens.ids[1]}, 1–6"
     # Special tokens stand before the first base, inside of what is shown.
-    assert special.startswith("&lt;cls&gt;") and figure.layout.xaxis.range[0] < strip["nt-v1"].x[0] < 0.5
+    assert special.startswith("&lt;cls&gt;") and figure.layout.xaxis.range[0] < trace.x[0] < 0.5
     names = ["nt-v1", "nt-3mer", "single-base"]
     figure = token_strip({name: Tokenizer(name)("ACGTACGTACGT") for name in names}, title="t")
     assert list(figure.layout.yaxis.ticktext) == ["sequence", *names]
@@ -230,30 +219,32 @@ def drawn_board(change):
     return leaderboard(change(board()[0]), board()[1], title="t")
 
 
-def drawn_strip(tokens):
-    return token_strip(tokens, title="t")
+def drawn_map(panels):
+    maps = toy()
+    maps.coordinates[0, 3] = np.nan
+    return embedding_map(maps, panels)
 
 
-@pytest.mark.parametrize(
-    ("make", "given", "message"),
-    [
-        (drawn_curves, {"y": {"nope": "a"}}, "it lacks nope, and has tokens, train"),
-        (drawn_curves, {"y": {}}, "at least one column to draw; received none"),
-        (drawn_curves, {"y": {"empty": "a"}}, "'empty' must have numbers; received none that is finite"),
-        (drawn_curves, {"y": {"text": "a"}}, "'text' must have numbers"),
-        (drawn_bars, {"low": "low"}, "two ends; received one of"),
-        (drawn_bars, {"value": "nope"}, "it lacks nope"),
-        (drawn_bars, {"series": None}, "the only one of its kind; received element exon again"),
-        (drawn_bars, {"low": "high", "high": "low"}, "hold its value; received loss 7.7, high 7.9, low 7.6, element exon"),
-        (drawn_bars, {"table": ELEMENTS.head(0)}, "must have rows and the columns element, model, loss; received 0 rows"),
-        (drawn_bars, {"table": ELEMENTS.assign(loss=[np.nan, 1, 2, 3])}, "finite value; received loss nan, element exon"),
-        (drawn_board, {"change": lambda table: table.drop(columns="low")}, "it lacks low"),
-        (drawn_board, {"change": lambda table: pd.concat([table, table[:1]])}, "majority class, task splice_sites_all again"),
-        (drawn_strip, {"tokens": {}}, "one sequence of 1 to 240 bases; received 0"),
-        (drawn_strip, {"tokens": Tokenizer("nt-v1")("ACGT" * 61)}, "1 to 240 bases; received 1 of up to 244"),
-        (drawn_strip, {"tokens": {text: Tokenizer("nt-v1")(text) for text in ("ACGT", "ACGA")}}, "1 to 240 bases; received 2"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("make", "given", "message"), [
+    (drawn_curves, {"y": {"nope": "a"}}, "it lacks nope, and has tokens, train"),
+    (drawn_curves, {"y": {}}, "at least one column to draw; received none"),
+    (drawn_curves, {"y": {"empty": "a"}}, "'empty' must have numbers; received none that is finite"),
+    (drawn_curves, {"y": {"text": "a"}}, "'text' must have numbers"),
+    (drawn_bars, {"low": "low"}, "two ends; received one of"),
+    (drawn_bars, {"value": "nope"}, "it lacks nope"),
+    (drawn_bars, {"series": None}, "the only one of its kind; received element exon again"),
+    (drawn_bars, {"low": "high", "high": "low"}, "hold its value; received loss 7.7, high 7.9, low 7.6, element exon"),
+    (drawn_bars, {"table": ELEMENTS.head(0)}, "must have rows and the columns element, model, loss; received 0 rows"),
+    (drawn_bars, {"table": ELEMENTS.assign(loss=[np.nan, 1, 2, 3])}, "finite value; received loss nan, element exon"),
+    (drawn_board, {"change": lambda table: table.drop(columns="low")}, "it lacks low"),
+    (drawn_board, {"change": lambda table: pd.concat([table, table[:1]])}, "majority class, task splice_sites_all again"),
+    (token_strip, {"tokens": {}, "title": "t"}, "one sequence of 1 to 240 bases; received 0"),
+    (token_strip, {"tokens": Tokenizer("nt-v1")("ACGT" * 61), "title": "t"}, "1 to 240 bases; received 1 of up to 244"),
+    (token_strip, {"tokens": {text: Tokenizer("nt-v1")(text) for text in ("ACGT", "ACGA")}, "title": "t"}, "1 to 240 bases; received 2"),
+    (drawn_map, {"panels": ["layer 9"]}, "names of maps, one or more of layer 0, .*received .'layer 9'"),
+    (drawn_map, {"panels": []}, r"received \[\]"),
+    (drawn_map, {"panels": ["layer 0"]}, "finite; 1 of 12 windows of 'layer 0' have others"),
+])  # fmt: skip
 def test_what_cannot_be_drawn_says_why(make, given, message):
     with pytest.raises(ValueError, match=message):
         make(**given)
@@ -304,8 +295,7 @@ def test_every_window_is_a_point_of_its_element_in_every_map_and_one_legend_hide
         panel, index = divmod(i, len(KINDS))
         places = maps.coordinates[[1, 11][panel]][4 * index : 4 * index + 4]
         np.testing.assert_allclose(np.column_stack([trace.x, trace.y]), places)
-        assert (trace.legendgroup, trace.showlegend) == (KINDS[index], panel == 0)
-        assert trace.xaxis == ("x", "x2")[panel]
+        assert (trace.legendgroup, trace.showlegend, trace.xaxis) == (KINDS[index], panel == 0, ("x", "x2")[panel])
     looks = {(trace.marker.color, trace.marker.symbol) for trace in figure.data}
     assert len(looks) == len({colour for colour, _ in looks}) == len({shape for _, shape in looks}) == 3
     names = [trace.name for trace in figure.data[:3]]
@@ -314,22 +304,7 @@ def test_every_window_is_a_point_of_its_element_in_every_map_and_one_legend_hide
     assert len(plot.table(figure)) == 24
     figure = embedding_map(toy(elements=[f"e{i}" for i in range(14)]), ["layer 0"])
     assert len({(trace.marker.color, trace.marker.symbol) for trace in figure.data}) == 14
-    texts = [text for trace in embedding_map(toy(), ["layer 0"]).data for text in trace.text]
+    texts = [text for trace in embedding_map(maps, ["layer 0"]).data for text in trace.text]
     assert texts[0] == "chr20:1,001–1,600 (+)<br>CDS<br>gene: GATA1<br>GC 30 %"
     assert texts[1].startswith("chr20:2,001–2,600 (−)<br>CDS")
     assert texts[11] == "chr20:12,001–12,600 (+)<br>5′ UTR<br>GC 60 %"
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"panels": ["layer 9"]}, "names of maps, one or more of layer 0, .*received .'layer 9'"),
-        ({"panels": []}, r"received \[\]"),
-        ({}, "finite; 1 of 12 windows of 'layer 0' have others"),
-    ],
-)
-def test_bad_input_is_refused(given, message):
-    maps = toy()
-    maps.coordinates[0, 3] = np.nan
-    with pytest.raises(ValueError, match=message):
-        embedding_map(maps, **{"panels": ["layer 0"]} | given)

@@ -22,11 +22,8 @@ from ntviz.plot.tracks import MOST_POINTS, Track, View, binned, packed
 def features(gene: str, strand: str, exons, coding=(), *, transcript: str = "") -> list[tuple]:
     parts = [(exons[0][0], exons[-1][1], kind, "") for kind in ("gene", "transcript")]
     parts += [(a, b, "exon", "") for a, b in exons] + [(a, b, "CDS", "longest ATG ORF") for a, b in coding]
-    of = {"gene": ""}
-    return [
-        ("20", a, b, strand, kind, gene, gene, of.get(kind, transcript or f"{gene}-1"), "", origin)
-        for a, b, kind, origin in parts
-    ]
+    names = {kind: (gene, gene, "" if kind == "gene" else transcript or f"{gene}-1", "") for _, _, kind, _ in parts}
+    return [("20", a, b, strand, kind, *names[kind], origin) for a, b, kind, origin in parts]
 
 
 def signal(n: int = 100, **options) -> Track:
@@ -48,12 +45,10 @@ def positions(trace) -> np.ndarray:
 @pytest.mark.parametrize("strand", [".", "+", "-"])
 def test_each_base_stands_around_its_one_based_number_in_reading_direction(strand):
     figure = locus(signal(), start=43_000_000, end=43_000_100, strand=strand, assembly="GRCh37")
-    line, axis = named(figure, "signal"), figure.layout.xaxis
-    expected = np.arange(43_000_001, 43_000_101)
-    np.testing.assert_array_equal(positions(line), expected[::-1] if strand == "-" else expected)
+    line, axis, step = named(figure, "signal"), figure.layout.xaxis, -1 if strand == "-" else 1
+    np.testing.assert_array_equal(positions(line), np.arange(43_000_001, 43_000_101)[::step])
     edges = (43_000_000.5, 43_000_100.5)
-    assert axis.range == (edges[::-1] if strand == "-" else edges)
-    assert (axis.minallowed, axis.maxallowed) == edges
+    assert (axis.range, axis.minallowed, axis.maxallowed) == (edges[::step], *edges)
     assert axis.title.text.startswith("position, 1-based, on chr20 (GRCh37)")
     assert ("− strand, 5′ to 3′ from left to right" in axis.title.text) == (strand == "-")
     assert (axis.tickformat, axis.hoverformat, axis.unifiedhovertitle.text) == (",d", ",d", "chr20:%{x:,d}")
@@ -61,8 +56,7 @@ def test_each_base_stands_around_its_one_based_number_in_reading_direction(stran
     assert f"signal: largest 99 nats at {last}, mean 49.5." in plot.alt(figure)
     assert figure.layout.title.subtitle.text.startswith("chr20:43,000,001-43,000,100 · 100 bp · GRCh37")
     assert figure.layout.meta["name"] == "chr20:43000001-43000100"
-    table = plot.table(figure)
-    assert table["x"].tolist() == positions(line).tolist()
+    assert plot.table(figure)["x"].tolist() == positions(line).tolist()
 
 
 @pytest.mark.parametrize(("strand", "expected"), [("+", [*range(90, 100), *[np.nan] * 5]), ("-", [*[np.nan] * 5, *range(10)])])  # fmt: skip
@@ -71,35 +65,25 @@ def test_values_over_another_interval_are_cut_and_missing_outside(strand, expect
     np.testing.assert_array_equal(named(figure, "signal").y, expected)
 
 
-@pytest.mark.parametrize(
-    ("over", "message"),
-    [
-        (None, r"one value for each of the 50 bases of chr20:101-150; received 10\. Pass the interval"),
-        (
-            Interval("chr21", 100, 110),
-            "on the contig and strand of the figure, chr20:101-150; received values",
-        ),
-        (Interval("chr20", 100, 110, "-"), "on the contig and strand of the figure"),
-    ],
-)
-def test_values_that_do_not_fit_are_refused(over, message):
+@pytest.mark.parametrize(("values", "over", "message"), [
+    (np.arange(10), None, r"one value for each of the 50 bases of chr20:101-150; received 10\. Pass the interval"),
+    (np.arange(10), Interval("chr21", 100, 110), "on the contig and strand of the figure, chr20:101-150; received values"),
+    (np.arange(10), Interval("chr20", 100, 110, "-"), "on the contig and strand of the figure"),
+    (np.zeros((2, 2)), None, r"'x' must .*shape \[base\]; received \[2, 2\]"),
+    (np.array([0.0, -np.inf]), None, r"'x' must .*received -inf at \[1\]"),
+])  # fmt: skip
+def test_values_that_do_not_fit_are_refused(values, over, message):
     with pytest.raises(ValueError, match=message):
-        locus(signal(10, over=over), start=100, end=150)
-    for values, wrong in (
-        (np.zeros((2, 2)), r"shape \[base\]; received \[2, 2\]"),
-        ([0.0, -np.inf], r"received -inf at \[1\]"),
-    ):
-        with pytest.raises(ValueError, match=f"'x' must .*{wrong}"):
-            plot.signal_track(np.asarray(values), label="x", unit="")
+        locus(plot.signal_track(values, label="x", unit="", over=over), start=100, end=150)
 
 
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_pixels_and_places_are_each_others_inverse(strand):
     at = Interval("chr20", 100, 300, strand)
     view = View(at, at, (100, 300))
-    left, right = view.across([(50, 150)])[0]
-    assert (left, right) == ((0, WIDTH / 4) if strand == "+" else (WIDTH * 0.75, WIDTH))
-    assert sorted(view.at([left, right])) == [100.5, 150.5]
+    ends = view.across([(50, 150)])[0]
+    assert tuple(ends) == ((0, WIDTH / 4) if strand == "+" else (WIDTH * 0.75, WIDTH))
+    assert sorted(view.at(list(ends))) == [100.5, 150.5]
 
 
 def test_rows_follow_the_list_and_marks_run_through_all():
@@ -111,12 +95,10 @@ def test_rows_follow_the_list_and_marks_run_through_all():
     assert figure.layout.xaxis.anchor == "y3" and figure.layout.yaxis.title.text == "nats"
     assert {trace.xaxis for trace in figure.data} == {"x"}
     spans = {"HNF1A motif": ("chr20", 40, 50), "another of them": ("20", 45, 48), HOSTILE: ("chr20", 95, 200)}
-    marks = {name: Interval(*span) for name, span in spans.items()}
-    figure = locus(signal(), signal(label="b"), marks=marks)
-    edges = [(shape.x0, shape.x1) for shape in figure.layout.shapes]
-    assert edges == [(40.5, 50.5), (45.5, 48.5), (95.5, 100.5)]
-    assert all(shape.y0 == 0 and shape.y1 > figure.layout.yaxis.domain[1] for shape in figure.layout.shapes)
-    names = [note for note in figure.layout.annotations if note.xref == "x"]
+    figure = locus(signal(), signal(label="b"), marks={name: Interval(*span) for name, span in spans.items()})
+    shapes, names = figure.layout.shapes, [note for note in figure.layout.annotations if note.xref == "x"]
+    assert [(shape.x0, shape.x1) for shape in shapes] == [(40.5, 50.5), (45.5, 48.5), (95.5, 100.5)]
+    assert all(shape.y0 == 0 and shape.y1 > figure.layout.yaxis.domain[1] for shape in shapes)
     assert names[0].y > names[1].y and names[2].text.startswith("&lt;b&gt;")
     assert "Marked: HNF1A motif at chr20:41-50;" in plot.alt(figure)
 
@@ -132,24 +114,17 @@ def test_a_zoom_repeats_letters_below_over_its_own_axis():
     assert (band.x0, band.x1, band.xref) == (300.5, 400.5, "x")
     assert "Enlarged below: chr20:301-400." in plot.alt(figure) and "Enlarged: chr20:301-400" in notes(figure)
     assert figure.layout.xaxis.title.text == ""
-    # Where a base has eight pixels anyhow there is nothing to enlarge.
     assert "xaxis2" not in locus(plot.sequence_track("A" * 100), zoom=Interval("chr20", 10, 60)).layout
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"tracks": []}, "at least one track; received none"),
-        ({"tracks": [signal(), signal()]}, "a label of its own; received 'signal' 2 times"),
-        ({"zoom": Interval("chr20", 50, 150)}, "'zoom' must lie in chr20:1-100; received chr20:51-150"),
-        ({"zoom": Interval("chr20", 50, 60)}, "a track of letters to enlarge; received none among 'signal'"),
-        (
-            {"marks": {"m": Interval("chr20", 100, 150)}},
-            "'m' must lie in chr20:1-100; received chr20:101-150",
-        ),
-        ({"end": 2_000_001}, r"at most 2,000,000 bp; received 2,000,001 bp"),
-    ],
-)
+@pytest.mark.parametrize(("options", "message"), [
+    ({"tracks": []}, "at least one track; received none"),
+    ({"tracks": [signal(), signal()]}, "a label of its own; received 'signal' 2 times"),
+    ({"zoom": Interval("chr20", 50, 150)}, "'zoom' must lie in chr20:1-100; received chr20:51-150"),
+    ({"zoom": Interval("chr20", 50, 60)}, "a track of letters to enlarge; received none among 'signal'"),
+    ({"marks": {"m": Interval("chr20", 100, 150)}}, "'m' must lie in chr20:1-100; received chr20:101-150"),
+    ({"end": 2_000_001}, r"at most 2,000,000 bp; received 2,000,001 bp"),
+])  # fmt: skip
 def test_a_locus_that_cannot_be_drawn_says_why(options, message):
     tracks = options.pop("tracks", [signal()])
     with pytest.raises(ValueError, match=message):
@@ -170,7 +145,7 @@ def test_text_from_data_is_never_markup():
 def test_a_signal_has_a_grey_control_two_signs_and_gaps():
     figure = locus(signal(control=np.full(100, 140.0), control_label="shuffled"))
     control = named(figure, "signal: control (shuffled)")
-    assert control.line.color == LIGHT.control and control.yaxis == named(figure, "signal").yaxis
+    assert (control.line.color, control.yaxis) == (LIGHT.control, named(figure, "signal").yaxis)
     assert figure.layout.yaxis.range == pytest.approx((0, 140 * 1.06))
     assert "in the control (shuffled) largest 140 nats at 1, mean 140" in plot.alt(figure)
     assert "grey: shuffled" in notes(figure)
@@ -179,13 +154,10 @@ def test_a_signal_has_a_grey_control_two_signs_and_gaps():
     filled = {trace.fillcolor: trace.y for trace in figure.data if trace.fill == "tozeroy"}
     assert filled.keys() == {LIGHT.positive, LIGHT.negative}
     assert filled[LIGHT.positive].min() == filled[LIGHT.negative].max() == 0
-    values = np.ones(100)
-    values[40:60] = np.nan
-    figure = locus(plot.signal_track(values, label="x", unit="u"))
+    values = np.where((np.arange(100) >= 40) & (np.arange(100) < 60), np.nan, 1.0)
+    figure, nothing = (locus(plot.signal_track(v, label="x", unit="u")) for v in (values, np.full(100, np.nan)))
     assert np.isnan(named(figure, "x").y[40:60]).all() and (row(figure)[0].y[40:60] == 0).all()
-    assert row(figure)[0].fill == "tozeroy"
-    nothing = locus(plot.signal_track(np.full(100, np.nan), label="x", unit="u"))
-    assert "x: no values here." in plot.alt(nothing)
+    assert row(figure)[0].fill == "tozeroy" and "x: no values here." in plot.alt(nothing)
 
 
 def test_a_long_signal_is_drawn_as_mean_and_band_of_bins_as_by_brute_force():
@@ -195,11 +167,9 @@ def test_a_long_signal_is_drawn_as_mean_and_band_of_bins_as_by_brute_force():
     line = named(figure, "signal")
     assert len(line.y) < MOST_POINTS and "mean of 25 bp" in line.hovertemplate
     assert line.y.max() == pytest.approx(2) and max(trace.y.max() for trace in figure.data) == 50
-    at = positions(line)[line.y.argmax()]
-    assert abs(at - 77_778) <= 12 and "largest 50 nats at 77,778" in plot.alt(figure)
+    assert abs(positions(line)[line.y.argmax()] - 77_778) <= 12 and "largest 50 nats at 77,778" in plot.alt(figure)
     values = np.random.default_rng(1).normal(size=1003)
-    values[::11] = np.nan
-    values[100:150] = np.nan
+    values[::11] = values[100:150] = np.nan
     for low, mean, high, part in zip(*binned(values, 20), np.split(values, range(20, 1003, 20)), strict=True):
         part = part[np.isfinite(part)]
         expected = (part.min(), part.mean(), part.max()) if part.size else (np.nan,) * 3
@@ -215,7 +185,6 @@ def genes(*rows, start: int = 0, end: int = 2000, strand: str = ".", **options) 
 
 
 def texts(figure: go.Figure):
-    """The trace of names beside boxes."""
     return next(trace for trace in figure.data if getattr(trace, "mode", "") == "text")
 
 
@@ -225,7 +194,6 @@ def boxes(figure: go.Figure) -> go.Bar:
 
 
 def spans(trace, high: float = 0.0) -> set[tuple[int, int]]:
-    """Of the boxes of one height, or of all."""
     chosen = np.isclose(trace.y, high) | (high == 0)
     x, half = np.asarray(trace.x, float)[chosen] - 0.5, np.asarray(trace.width, float)[chosen] / 2
     return set(zip((x - half).astype(int).tolist(), (x + half).astype(int).tolist(), strict=True))
@@ -254,13 +222,11 @@ def test_exons_are_thin_coding_parts_upon_them_thick_and_introns_lines():
 
 @pytest.mark.parametrize("strand", ["+", "-"])
 def test_chevrons_and_start_arrows_point_along_transcription(strand):
-    data = genes(PLUS, MINUS, strand=strand).data
-    (markers,) = (trace for trace in data if getattr(trace, "mode", "") == "markers")
-    turned = {"right": "left", "left": "right"} if strand == "-" else {"right": "right", "left": "left"}
+    (markers,) = (t for t in genes(PLUS, MINUS, strand=strand).data if getattr(t, "mode", "") == "markers")
     found: dict[str, list[float]] = {"triangle": [], "arrow": []}
     for x, symbol in zip(markers.x, markers.marker.symbol, strict=True):
         shape, side = symbol.split("-")
-        assert side == turned["right" if x < 1000 else "left"]
+        assert side == ("right" if (x < 1000) == (strand == "+") else "left")
         found[shape].append(x)
     assert all(300 < x < 500 or 600 < x < 900 or 1300 < x < 1600 for x in found["triangle"])
     assert set(found["arrow"]) == {201, 1900}
@@ -268,21 +234,19 @@ def test_chevrons_and_start_arrows_point_along_transcription(strand):
 
 def test_the_pointer_reads_what_lies_over_a_base_and_exons_are_numbered_along_transcription():
     figure = genes(PLUS, end=1000)
-    assert under(figure, 199) == "Genes: none"
-    assert under(figure, 200) == under(figure, 259) == "Genes: HNF4A exon 1, 201–300"
-    assert under(figure, 260) == "Genes: HNF4A exon 1, 201–300<br>HNF4A coding, 261–300"
-    assert under(figure, 499) == "Genes: HNF4A intron, 301–500"
-    assert under(figure, 570) == "Genes: HNF4A exon 2, 501–600"
-    long = genes(PLUS, end=300_000)
-    line = next(trace for trace in long.data if trace.text and len(trace.text) > 200)
+    for base, words in {
+        199: "none", 200: "HNF4A exon 1, 201–300", 259: "HNF4A exon 1, 201–300", 499: "HNF4A intron, 301–500",
+        260: "HNF4A exon 1, 201–300<br>HNF4A coding, 261–300", 570: "HNF4A exon 2, 501–600",
+    }.items():  # fmt: skip
+        assert under(figure, base) == f"Genes: {words}"
+    line = next(trace for trace in genes(PLUS, end=300_000).data if trace.text and len(trace.text) > 200)
     assert len(line.text) <= 6_000 and [text for text in line.text if "intron" in text]
     figure = genes(PLUS, MINUS, start=450, end=1950)
-    assert [under(figure, base).split(",")[0] for base in (520, 920, 1250, 1700)] == [
-        "Genes: HNF4A exon 2", "Genes: HNF4A exon 3", "Genes: R3HDML exon 2", "Genes: R3HDML exon 1",
-    ]  # fmt: skip
+    for base, words in {520: "HNF4A exon 2", 920: "HNF4A exon 3", 1250: "R3HDML exon 2", 1700: "R3HDML exon 1"}.items():
+        assert under(figure, base).startswith(f"Genes: {words},")
     figure = genes(PLUS, MINUS)
-    assert texts(figure).text == ("<i>HNF4A</i>", "<i>R3HDML</i>")
     alt = plot.alt(figure)
+    assert texts(figure).text == ("<i>HNF4A</i>", "<i>R3HDML</i>")
     assert "HNF4A (+ strand, transcription start at 201)" in alt
     assert "R3HDML (− strand, transcription start at 1,900)" in alt and "coding parts: longest ATG ORF" in alt
 
@@ -290,72 +254,62 @@ def test_the_pointer_reads_what_lies_over_a_base_and_exons_are_numbered_along_tr
 @pytest.mark.parametrize("strand", [".", "-"])
 def test_names_do_not_meet_bodies_or_each_other(strand):
     rows = [features(f"GENE{i:03}", "+-"[i % 2], [(40 * i, 40 * i + 30)]) for i in range(20)]
-    figure = genes(*rows, end=1000, strand=strand, most_lanes=20)
-    text = texts(figure)
-    by_line: dict[float, list[float]] = {}
-    for x, y in zip(text.x, text.y, strict=True):
-        by_line.setdefault(float(y), []).append(x)
+    text = texts(genes(*rows, end=1000, strand=strand, most_lanes=20))
+    by_line = {y: sorted(x for x, other in zip(text.x, text.y, strict=True) if other == y) for y in text.y}
     wide = 7 * 0.58 * 11 / WIDTH * 1000
     assert sum(map(len, by_line.values())) == 20
-    assert all(b - a >= wide for xs in by_line.values() for a, b in itertools.pairwise(sorted(xs)))
+    assert all(b - a >= wide for xs in by_line.values() for a, b in itertools.pairwise(xs))
 
 
 def test_transcripts_carry_their_names_too_many_are_counted_and_none_is_said():
-    other = features("HNF4A", "+", [(250, 300), (500, 600)], transcript="HNF4A-2")
-    text = texts(genes(PLUS, other))
+    text = texts(genes(PLUS, features("HNF4A", "+", [(250, 300), (500, 600)], transcript="HNF4A-2")))
     assert text.text == ("<i>HNF4A HNF4A-1</i>", "<i>HNF4A HNF4A-2</i>") and text.y[0] != text.y[1]
     figure = genes(*[features(f"G{i:02}", "+", [(100, 900)]) for i in range(9)], most_lanes=3)
     assert len(texts(figure).text) == 3 and "6 more not drawn: choose a shorter region" in plot.alt(figure)
     assert "Genes: none here." in plot.alt(genes(PLUS, start=5000, end=6000))
     figure = genes([("20", 10, 30, ".", "region", "", "", "", "enhancer <1>", "")], end=500)
-    box = [trace for trace in figure.data if trace.type == "bar"][-1]
-    assert spans(box) == {(10, 30)} and under(figure, 15) == "Genes: enhancer &lt;1&gt;, 11–30"
+    assert spans(boxes(figure)) == {(10, 30)} and under(figure, 15) == "Genes: enhancer &lt;1&gt;, 11–30"
     with pytest.raises(ValueError, match="at least one line; received most_lanes=0"):
         plot.genes_track(annotation(PLUS), most_lanes=0)
 
 
-TABLE = pd.DataFrame(
-    {
-        "chrom": ["20", "chr20", "chr20", "chr21", "chr20"], "start": [110, 150, 90, 120, 190], "end": [130, 170, 105, 140, 230],
-        "name": ["first", "second", "reaches in", "elsewhere", "reaches out"], "strand": ["+", "-", ".", "+", "+"],
-        "score": [2.0, 8.0, np.nan, 99.0, 4.0],
-    }
-)  # fmt: skip
+TABLE = pd.DataFrame({
+    "chrom": ["20", "chr20", "chr20", "chr21", "chr20"], "start": [110, 150, 90, 120, 190], "end": [130, 170, 105, 140, 230],
+    "name": ["first", "second", "reaches in", "elsewhere", "reaches out"], "strand": ["+", "-", ".", "+", "+"], "score": [2.0, 8.0, np.nan, 99.0, 4.0],
+})  # fmt: skip
 
 
 def many(n: int, length: int) -> pd.DataFrame:
     rng = np.random.default_rng(0)
     start = rng.integers(0, length, n)
-    named = {"chrom": "chr20", "name": [f"region {i}" for i in range(n)]}
-    return pd.DataFrame({"start": start, "end": start + rng.integers(1, 20, n)} | named)
+    names = [f"region {i}" for i in range(n)]
+    return pd.DataFrame({"chrom": "chr20", "start": start, "end": start + rng.integers(1, 20, n), "name": names})
 
 
 def regions(table=TABLE, *, start: int = 100, end: int = 200, strand: str = ".", **options) -> LocusFigure:
-    track = plot.regions_track(table, **({"label": "Regions"} | options))
-    return locus(track, start=start, end=end, strand=strand)
+    return locus(plot.regions_track(table, **({"label": "Regions"} | options)), start=start, end=end, strand=strand)
 
 
 @pytest.mark.parametrize("strand", [".", "-"])
 def test_regions_are_boxes_with_names_beside_and_words(strand):
     figure = regions(strand=strand)
-    box = boxes(figure)
+    box, alt = boxes(figure), plot.alt(figure)
     assert spans(box) == {(100, 105), (110, 130), (150, 170), (190, 200)}
     assert "second (−) at 151–170, score 8" in box.text
     assert sorted(texts(figure).text) == ["first", "reaches in", "reaches out", "second"]
-    alt = plot.alt(figure)
     assert "Regions: 4 regions: reaches in at 91–105, first (+) at 111–130, score 2, second (−)" in alt
     assert "largest: second (−) at 151–170, score 8." in alt
 
 
 def test_shade_is_the_score_on_one_scale_and_what_a_table_lacks_is_said():
-    box = boxes(regions())
-    assert (box.marker.cmin, box.marker.cmax) == (0, 99)
-    np.testing.assert_array_equal(box.marker.color, [np.nan, 2, 8, 4])
+    marker = boxes(regions()).marker
+    assert (marker.cmin, marker.cmax) == (0, 99)
+    np.testing.assert_array_equal(marker.color, [np.nan, 2, 8, 4])
     signed = regions(TABLE.assign(score=[2.0, -8.0, np.nan, 0.0, 4.0]), score_label="effect, nats")
-    box = boxes(signed)
-    assert (box.marker.cmin, box.marker.cmax) == (-8, 8) and "shade: effect, nats" in notes(signed)
-    assert set(boxes(regions(TABLE.drop(columns="score"))).marker.color) == {LIGHT.gene_pale}
+    marker = boxes(signed).marker
+    assert (marker.cmin, marker.cmax) == (-8, 8) and "shade: effect, nats" in notes(signed)
     bare = TABLE.drop(columns=["name", "strand", "score"])
+    assert set(boxes(regions(bare)).marker.color) == {LIGHT.gene_pale}
     for table in (bare, TABLE.assign(name=".", score="."), TABLE.assign(name=np.nan)):
         figure = regions(table)
         assert "Regions: 4 regions" in plot.alt(figure) and boxes(figure).text[1].startswith("region")
@@ -364,8 +318,7 @@ def test_shade_is_the_score_on_one_scale_and_what_a_table_lacks_is_said():
 
 
 @pytest.mark.parametrize(
-    ("n", "length", "names", "boxes"),
-    [(12, 500, True, True), (100, 5_000, False, True), (5_000, 5_000, False, False)],
+    ("n", "length", "names", "boxes"), [(12, 500, True, True), (100, 5_000, False, True), (5_000, 5_000, False, False)]
 )
 def test_names_then_boxes_then_numbers(n, length, names, boxes):
     figure = regions(many(n, length), start=0, end=length)
@@ -382,34 +335,29 @@ def test_numbers_of_regions_equal_those_counted_base_by_base(strand):
     np.testing.assert_array_equal(line.y, counted[::-1] if strand == "-" else counted)
 
 
-@pytest.mark.parametrize(
-    ("table", "message"),
-    [
-        (TABLE.drop(columns="start"), "must have the columns chrom, start, end.*; it lacks start"),
-        (TABLE.assign(end=TABLE["start"]), r"start before its end \(0-based half-open\); received 20 110 110"),
-        (TABLE.assign(start=TABLE["start"] / 4 + 0.1), "start .* must be an integer, 0-based; received float64"),
-        (TABLE.assign(strand="plus"), r"must have the strand \+, - or \."),
-        (TABLE.assign(score=np.inf), "scores of 'Regions' must be finite.*received inf in row 0"),
-        (TABLE.assign(score="high"), "scores of 'Regions' must be finite numbers, or NaN; received high in row 0"),
-    ],
-)
+@pytest.mark.parametrize(("table", "message"), [
+    (TABLE.drop(columns="start"), "must have the columns chrom, start, end.*; it lacks start"),
+    (TABLE.assign(end=TABLE["start"]), r"start before its end \(0-based half-open\); received 20 110 110"),
+    (TABLE.assign(start=TABLE["start"] / 4 + 0.1), "start .* must be an integer, 0-based; received float64"),
+    (TABLE.assign(strand="plus"), r"must have the strand \+, - or \."),
+    (TABLE.assign(score=np.inf), "scores of 'Regions' must be finite.*received inf in row 0"),
+    (TABLE.assign(score="high"), "scores of 'Regions' must be finite numbers, or NaN; received high in row 0"),
+])  # fmt: skip
 def test_tables_that_are_none_are_refused(table, message):
     with pytest.raises(ValueError, match=message):
         regions(table)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_packing_leaves_gaps_and_needs_as_many_lines_as_lie_over_one_place(seed):
-    rng = np.random.default_rng(seed)
+    rng, gap = np.random.default_rng(seed), 0.5
     left = rng.integers(0, 60, 30) / 2
-    right, gap = left + rng.integers(0, 20, 30) / 2, 0.5
+    right = left + rng.integers(0, 20, 30) / 2
     lines = packed(left, right, gap=gap)
     for line in set(lines.tolist()):
         placed = sorted(zip(left[lines == line], right[lines == line], strict=True))
         assert all(b[0] - a[1] >= gap for a, b in itertools.pairwise(placed))
-    over = max(((left <= place) & (right + gap > place)).sum() for place in left)
-    assert lines.max() + 1 == over
-    # With fewer lines the same items lie on them, and the rest on none.
+    assert lines.max() + 1 == max(((left <= place) & (right + gap > place)).sum() for place in left)
     np.testing.assert_array_equal(packed(left, right, gap=gap, most=3), np.minimum(lines, 3))
 
 
@@ -452,33 +400,29 @@ def test_letters_follow_a_zoom_and_what_the_owner_changed_stays(strand, monkeypa
     live = figure.live()
     monkeypatch.setattr(live, "send", lambda *_, **__: None)
     first = live.figure["revision"]
-    ranges = {"xaxis": [500.5, 600.5][:: -1 if strand == "-" else 1], "yaxis": [0, 1]}
-    live._heard(None, {"kind": "ranges", "ranges": ranges}, [])
-    assert spelled(figure) == set(range(451, 651)) and live.figure["revision"] == first + 1
+    for ends in ([500.5, 600.5], [520, 580], [0, 3000]):
+        ranges = {"xaxis": ends[:: -1 if strand == "-" else 1], "yaxis": [0, 1]}
+        live._heard(None, {"kind": "ranges", "ranges": ranges}, [])
+        assert spelled(figure) == set(range(451, 651)) and live.figure["revision"] == first + 1
     assert (figure.layout.title.text, figure.layout.xaxis.title.text) == ("mine", "my axis")
     # The letters of a figure that is made for this part alone.
-    wanted = long(strand, zoom=Interval("chr20", 450, 650))
-    for one, other in zip(figure.data, [trace for trace in wanted.data if trace.xaxis == "x"], strict=True):
+    wanted = [trace for trace in long(strand, zoom=Interval("chr20", 450, 650)).data if trace.xaxis == "x"]
+    for one, other in zip(figure.data, wanted, strict=True):
         if one.meta == "letters":
-            np.testing.assert_array_equal(one.x, other.x)
-            np.testing.assert_array_equal(one.y, other.y)
-    for ranges in ([520, 580], [0, 3000]):
-        live._heard(None, {"kind": "ranges", "ranges": {"xaxis": ranges}}, [])
-        assert live.figure["revision"] == first + 1
+            np.testing.assert_array_equal([one.x, one.y], [other.x, other.y])
 
 
 def test_a_locus_shows_itself_live_only_where_a_person_looks(monkeypatch):
-    shown = []
-    monkeypatch.setattr("ntviz.plot.live.present", lambda box, live: shown.append((box, live)))
+    shown, figure, without = [], long(), locus(signal())
+    monkeypatch.setattr("ntviz.plot.live.present", lambda box, live: shown.append(live))
     monkeypatch.setattr(go.Figure, "_ipython_display_", lambda self: shown.append(self))
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    figure, without = long(), locus(signal())
     figure._ipython_display_()
     monkeypatch.setenv("JPY_SESSION_NAME", "x")
     without._ipython_display_()
     assert shown == [figure, without]
     figure._ipython_display_()
-    assert shown[-1][1].still is figure
+    assert shown[-1].still is figure
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     figure._ipython_display_()
     assert shown[-1] is figure
@@ -492,18 +436,14 @@ def test_a_copy_is_a_still_figure(again):
     assert not isinstance(made, LocusFigure) or made.spell(500, 600) is False
 
 
-@pytest.mark.parametrize(("start", "end"), [(43_030_000, 43_030_001), (43_025_000, 43_037_000)])
-@pytest.mark.parametrize("strand", [".", "-"])
+@pytest.mark.parametrize(("start", "end", "strand"), [(43_030_000, 43_030_001, "."), (43_025_000, 43_037_000, "-")])
 def test_one_base_and_twelve_kilobases_draw(start, end, strand):
-    n = end - start
-    rng = np.random.default_rng(0)
+    n, rng = end - start, np.random.default_rng(0)
     p, sequence = rng.dirichlet(np.ones(4), n), "".join(rng.choice(list("ACGTN"), n))
     tracks = [
         plot.genes_track(annotation(features("G", "-", [(start - 50, end + 50)]))), plot.sequence_track(sequence),
         plot.logo_track(p, control=p), signal(n), plot.contribution_track(p[:, 0] - 0.25, sequence, label="A", unit="nats"),
     ]  # fmt: skip
     figure = locus(*tracks, start=start, end=end, strand=strand)
-    assert len(figure.to_json()) < 2_500_000
-    assert (1 in {len(trace.y) for trace in figure.data if trace.name == "signal"}) == (n == 1)
-    assert (figure.layout.xaxis.dtick == 1) == (n == 1)
-    assert not [note for note in notes(figure).split() if note == "nan"]
+    assert len(figure.to_json()) < 2_500_000 and "nan" not in notes(figure).split()
+    assert (len(named(figure, "signal").y) == 1) == (figure.layout.xaxis.dtick == 1) == (n == 1)

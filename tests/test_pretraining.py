@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from pretraining_toy import CUT, random_dna, variant, write_fasta
+from pretraining_toy import CUT, random_dna, train, variant, write_fasta
 
 from ntviz import data, models, tokens
 from ntviz.genome import Interval
@@ -24,8 +24,6 @@ from ntviz.tokens import Tokenizer
 
 VOCABULARY = tokens.VOCABULARIES["nt-v2"]
 TOKENIZER = tokens.Tokenizer(VOCABULARY)
-
-
 SMALL = variant(layers=1, optimiser="muon")
 
 
@@ -157,14 +155,11 @@ def brute_markov(train: str, test: str, order: int) -> float:
     return float(np.mean(losses))
 
 
-@pytest.mark.parametrize("order", [0, 1, 3])
-def test_markov_equals_brute_force(order):
+def test_markov_and_unigram_equal_brute_force_also_by_token(small):
     train, test = random_dna(300) + "NN" + random_dna(50, 5), random_dna(120, 9)
-    ours = evaluation.markov([bases.encode(train)], [bases.encode(test)], order=order)
-    assert ours == pytest.approx(brute_markov(train, test, order), rel=1e-5)
-
-
-def test_unigram_equals_brute_force_also_by_token(small):
+    for order in (0, 1, 3):
+        ours = evaluation.markov([bases.encode(train)], [bases.encode(test)], order=order)
+        assert ours == pytest.approx(brute_markov(train, test, order), rel=1e-5)
     train, test = random_dna(400), random_dna(60, 3)
     seen = [s[i : i + 2] for s in (train, reverse_complement(train)) for i in range(len(s) - 1)]
     cut = [test[i : i + 2] for i in range(0, 60, 2)]
@@ -182,15 +177,15 @@ def test_baselines_know_a_period_and_count_no_held_out_base(tmp_path, small):
     read = corpus.read([fasta], held_out=[Interval("chr1", 10_000, 12_000)], **CUT)
     table = evaluation.baselines(read, orders=(0, 3)).set_index(["model", "order"])["nats"]
     assert table["Markov", 3] < 6 * np.log(2) < table["Markov", 0]
-    fasta = write_fasta(tmp_path / "r.fa", chr1=random_dna(60_000))
-    uniform = corpus.read([fasta], held_out=[Interval("chr1", 0, 6_000)], **CUT)
+    uniform = corpus.read(
+        [write_fasta(tmp_path / "r.fa", chr1=random_dna(60_000))], held_out=[Interval("chr1", 0, 6_000)], **CUT
+    )
     assert evaluation.baselines(uniform, orders=(0,))["nats"].iloc[1] == pytest.approx(6 * np.log(4), abs=0.01)
     covered = [set(range(r.start, r.end)) for r in small.chunks[small.chunks["chrom"] == "chr1"].itertuples()]
     others = small.chunks[small.chunks["chrom"] != "chr1"].groupby("chrom")["end"].max().sum()
     assert small.bases == len(set().union(*covered)) + others
-    covered = [bases.decode(run) for run in small.runs()]
     held = bases.decode(small.codes[0][30_000:36_000])
-    assert all(held[i : i + 30] not in run for run in covered for i in range(0, 5_900, 30))
+    assert all(held[i : i + 30] not in bases.decode(run) for run in small.runs() for i in range(0, 5_900, 30))
     with pytest.raises(ValueError, match=r"orders must lie in 0 to 12; got \[13\]"):
         evaluation.baselines(small, orders=(13,))
 
@@ -218,19 +213,15 @@ def test_the_default_recipe_is_the_published_one_and_others_have_names():
             make()
 
 
-def train(small, directory, steps, recipe=SMALL, **options):
-    defaults = {"device": "cpu", "evaluate_every": 4, "evaluate_sequences": 8, "checkpoint_every": 3}
-    return training.train(recipe, small, directory, steps=steps, **(defaults | options))
+train = functools.partial(train, recipe=SMALL)
 
 
 def small_with(**changes):
     return dataclasses.replace(SMALL, **changes)
 
 
-@pytest.mark.parametrize("optimiser", ["adam", "muon"])
-def test_an_interrupted_run_goes_on_exactly(small, tmp_path, optimiser):
-    recipe = small_with(optimiser=optimiser)
-    whole = train(small, tmp_path / "whole", 8, recipe)
+def test_an_interrupted_run_with_a_torn_history_goes_on_exactly_and_its_model_loads(small, tmp_path):
+    whole = train(small, tmp_path / "whole", 8)
 
     class Stop(Exception):
         pass
@@ -239,18 +230,37 @@ def test_an_interrupted_run_goes_on_exactly(small, tmp_path, optimiser):
         if row["step"] == 5:
             raise Stop
 
+    parts, path = tmp_path / "parts", tmp_path / "parts" / "history.jsonl"
     with pytest.raises(Stop):
-        train(small, tmp_path / "parts", 8, recipe, on_step=stop)
-    assert len(training.read_history(tmp_path / "parts")) == 5
-    rest = train(small, tmp_path / "parts", 8, recipe)
+        train(small, parts, 8, on_step=stop)
+    # What a killed process leaves: rows beyond the checkpoint of step 3, and half of the one after them.
+    path.write_text(path.read_text() + '{"step": 6, "lo')
+    assert training.read_history(parts)["step"].tolist() == [1, 2, 3, 4, 5]
+    rest = train(small, parts, 8)
     columns = ["step", "tokens", "loss", "learning_rate", "held_out_loss", "held_out_accuracy"]
     pd.testing.assert_frame_equal(whole.history[columns], rest.history[columns], check_exact=True)
+    model = models.load(parts / "best", device="cpu")
+    assert (model.max_tokens, model.layers, model.heads) == (31, 1, 2)
+    again = evaluation.evaluate(model.module, small, corpus.held_out_table(small, limit=8), TOKENIZER)
+    assert again.loss == pytest.approx(rest.history["held_out_loss"].min(), rel=1e-5)
+    assert json.loads((parts / "best" / "training.json").read_text())["recipe"] == SMALL.as_dict()
+    path.write_text("{\n" + path.read_text())
+    with pytest.raises(ValueError, match="line 1 is not .*Remove that line"):
+        training.read_history(parts)
 
 
-def test_time_runs_out_after_a_checkpoint(small, tmp_path):
+def test_time_runs_out_after_a_checkpoint_and_a_damaged_one_is_named(small, tmp_path):
     run = train(small, tmp_path, 1000, max_seconds=0.0)
     assert len(run.history) == 1 and run.history["held_out_loss"].notna().all()
     assert (tmp_path / "best" / "config.json").is_file()
+    for name in ("state.json", "weights.safetensors", "optimiser0.pt", "optimiser1.pt"):
+        path = tmp_path / "checkpoint" / name
+        whole = path.read_bytes()
+        for left in (0, 40):
+            path.write_bytes(whole[:left])
+            with pytest.raises(ValueError, match="must be a whole checkpoint.*delete it to begin anew"):
+                train(small, tmp_path, 2)
+        path.write_bytes(whole)
     assert train(small, tmp_path, 2).history["step"].tolist() == [1, 2]
 
 
@@ -268,44 +278,6 @@ def test_a_full_disk_leaves_the_last_checkpoint(small, tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["best", "checkpoint", "history.jsonl"]
 
 
-def test_a_history_that_was_cut_off_does_not_stop_the_run(small, tmp_path):
-    whole = train(small, tmp_path / "whole", 6).history
-    train(small, tmp_path / "cut", 3)
-    path = tmp_path / "cut" / "history.jsonl"
-    # What a killed process leaves: a row beyond the checkpoint, and half of the one after it.
-    path.write_text(path.read_text() + '{"step": 4, "loss": 1.0}\n{"step": 5, "lo')
-    assert training.read_history(tmp_path / "cut")["step"].tolist() == [1, 2, 3, 4]
-    history = train(small, tmp_path / "cut", 6).history
-    assert history["loss"].tolist() == whole["loss"].tolist()
-    lines = path.read_text().splitlines()
-    path.write_text("\n".join(["{", *lines]))
-    with pytest.raises(ValueError, match="line 1 is not .*Remove that line"):
-        training.read_history(tmp_path / "cut")
-
-
-def test_a_damaged_checkpoint_is_named(small, tmp_path):
-    train(small, tmp_path, 1)
-    for name in ("state.json", "weights.safetensors", "optimiser0.pt", "optimiser1.pt"):
-        path = tmp_path / "checkpoint" / name
-        whole = path.read_bytes()
-        for left in (0, 40):
-            path.write_bytes(whole[:left])
-            with pytest.raises(ValueError, match="must be a whole checkpoint.*delete it to begin anew"):
-                train(small, tmp_path, 2)
-        path.write_bytes(whole)
-
-
-def test_saved_model_loads_and_predicts_the_same(small, tmp_path):
-    run = train(small, tmp_path, 4)
-    model = models.load(tmp_path / "best", device="cpu")
-    assert (model.max_tokens, model.layers, model.heads) == (31, 1, 2)
-    table = corpus.held_out_table(small, limit=8)
-    again = evaluation.evaluate(model.module, small, table, TOKENIZER)
-    best = run.history.loc[run.history["held_out_loss"].idxmin()]
-    assert again.loss == pytest.approx(best["held_out_loss"], rel=1e-5)
-    assert json.loads((tmp_path / "best" / "training.json").read_text())["recipe"] == SMALL.as_dict()
-
-
 def test_evaluation_speaks_genome_coordinates_and_equals_the_whole_output_layer(small):
     table = corpus.held_out_table(small, limit=8)
     torch.manual_seed(0)
@@ -318,9 +290,8 @@ def test_evaluation_speaks_genome_coordinates_and_equals_the_whole_output_layer(
     assert whole["low"] < whole["value"] == result.loss < whole["high"]
     one_by_one = evaluation.evaluate(module, small, table, TOKENIZER, batch_tokens=1)
     np.testing.assert_allclose(one_by_one.table["loss"], result.table["loss"], rtol=1e-4)
-    torch.manual_seed(0)
-    module = training.encoder.build(SMALL.config()).eval()
     ids = np.stack([TOKENIZER(random_dna(180, s)).ids for s in range(3)])
+    module.eval()
     masked = masking.mask(ids, VOCABULARY, rng=np.random.default_rng(0))
     with torch.inference_mode():
         some, _ = evaluation.masked_logits(module, np.ones_like(masked.selected), masked)
@@ -405,22 +376,12 @@ def step_of(recipe: Recipe) -> tuple[float, dict[str, np.ndarray]]:
 
 
 @pytest.mark.parametrize("vocabulary", ["nt-v1", "nt-v2"])
-def test_recomputing_changes_neither_loss_nor_gradients(vocabulary):
-    calls, layer = [], torch.nn.Linear
-    original = layer.forward
-
-    def counted(self, given):
-        calls.append(self)
-        return original(self, given)
-
-    results = []
+def test_recomputing_changes_neither_loss_nor_gradients(vocabulary, monkeypatch):
+    calls, original, results = [], torch.nn.Linear.forward, []
+    monkeypatch.setattr(torch.nn.Linear, "forward", lambda self, x: (calls.append(self), original(self, x))[1])
     for recompute in (False, True):
         calls.clear()
-        layer.forward = counted
-        try:
-            results.append((*step_of(variant(vocabulary=vocabulary, recompute=recompute)), len(calls)))
-        finally:
-            layer.forward = original
+        results.append((*step_of(variant(vocabulary=vocabulary, recompute=recompute)), len(calls)))
     (loss, gradients, plain), (again, others, twice) = results
     assert again == pytest.approx(loss, rel=1e-6) and gradients.keys() == others.keys()
     for name, gradient in gradients.items():
@@ -433,8 +394,8 @@ def test_a_model_of_the_first_generation_learns_one_repeat_and_loads(tmp_path):
     """One repeat of 12 bases over and over has at most 24 tokens, on both strands and in all frames."""
     fasta = write_fasta(tmp_path / "repeat.fa", chr1="ACGGTCATTGCA" * 1_500)
     read = corpus.read([fasta], held_out=[Interval("chr1", 9_000, 12_000)], **CUT)
-    shape = {"layers": 1, "hidden": 32, "optimiser": "muon", "step_tokens": 31 * 16, "both_strands": False}
-    recipe = variant(vocabulary="nt-v1", recompute=True, learning_rate=3e-2, **shape)
+    shape = {"layers": 1, "hidden": 32, "step_tokens": 31 * 16, "both_strands": False, "recompute": True}
+    recipe = variant(vocabulary="nt-v1", optimiser="muon", learning_rate=3e-2, **shape)
     run = training.train(recipe, read, tmp_path, steps=30, device="cpu", evaluate_every=30)
     assert run.history["loss"].iloc[0] == pytest.approx(np.log(4105), abs=0.3)
     counted = evaluation.baselines(read, orders=()).set_index("model")["nats"]["unigram"]
@@ -456,8 +417,8 @@ def test_a_compiled_encoder_gives_the_losses_of_a_plain_one(small, tmp_path, mon
     options = {"steps": 2, "device": "cpu", "evaluate_every": 2, "evaluate_sequences": 4}
     plain = training.train(SMALL, small, tmp_path / "plain", **options).history
     # Captured and differentiated as ever, but run as it was captured: no compiler of C++ is needed for the test.
-    as_captured = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")
-    monkeypatch.setattr(torch.nn.Module, "compile", as_captured)
+    eager = functools.partialmethod(torch.nn.Module.compile, backend="aot_eager")
+    monkeypatch.setattr(torch.nn.Module, "compile", eager)
     captured = torch._dynamo.utils.counters["stats"]
     torch._dynamo.reset()
     captured.clear()

@@ -33,9 +33,6 @@ def overall(table):
     return table[table["element"] == "all"].set_index("measure")
 
 
-# Maps -----------------------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("method", embeddings.METHODS)
 def test_maps_keep_apart_what_is_far_apart_and_are_the_same_again(method):
     points, labels = blobs()
@@ -46,6 +43,9 @@ def test_maps_keep_apart_what_is_far_apart_and_are_the_same_again(method):
     # Only UMAP draws at random: t-SNE starts from the principal components.
     other = embeddings.project(points, method=method, seed=1)
     assert np.array_equal(other, found) == (method != "umap")
+    for n in (3, 5):
+        few = embeddings.project(np.random.default_rng(2).normal(size=(n, 1)), method=method)
+        assert np.isfinite(few).all() and few.shape == (n, 2)
 
 
 def test_principal_components_are_those_of_scaled_vectors():
@@ -57,16 +57,6 @@ def test_principal_components_are_those_of_scaled_vectors():
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-5)
     # Turning the sign of a column must not turn the map: signs are of the directions, not of the solver.
     np.testing.assert_allclose(embeddings.project(points[:, ::-1], method="pca"), found, atol=1e-5)
-
-
-@pytest.mark.parametrize("method", embeddings.METHODS)
-def test_a_few_windows_make_a_map(method):
-    for n in (3, 5):
-        found = embeddings.project(np.random.default_rng(2).normal(size=(n, 1)), method=method)
-        assert np.isfinite(found).all() and found.shape == (n, 2)
-
-
-def test_scaling_leaves_constants_at_zero():
     points = np.column_stack([np.full(6, 0.1), np.arange(6) * 1e-3, np.arange(6)[::-1]])
     found = embeddings.scaled(points)
     assert (found[:, 0] == 0).all()
@@ -74,19 +64,15 @@ def test_scaling_leaves_constants_at_zero():
     np.testing.assert_allclose(found[:, 1], -found[:, 2], atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("points", "given", "message"),
-    [
-        (np.eye(4), {"method": "mds"}, "one of pca, tsne, umap; received 'mds'"),
-        (np.eye(4), {"perplexity": 0}, "perplexity=0"),
-        (np.ones((4, 3)), {}, "differ between windows; those of all 4 are the same"),
-        (np.eye(2), {}, r"three windows or more; received the shape \[2, 2\]"),
-        (np.zeros((0, 3)), {}, r"received the shape \[0, 3\]"),
-        (np.zeros((4, 0)), {}, r"received the shape \[4, 0\]"),
-        (np.arange(4.0), {}, r"received the shape \[4\]"),
-        (np.where(np.eye(4) > 0, np.nan, 1), {}, "finite; 4 of 4 windows have others"),
-    ],
-)
+@pytest.mark.parametrize(("points", "given", "message"), [
+    (np.eye(4), {"method": "mds"}, "one of pca, tsne, umap; received 'mds'"),
+    (np.eye(4), {"perplexity": 0}, "perplexity=0"),
+    (np.ones((4, 3)), {}, "differ between windows; those of all 4 are the same"),
+    (np.eye(2), {}, r"three windows or more; received the shape \[2, 2\]"),
+    (np.zeros((0, 3)), {}, r"received the shape \[0, 3\]"), (np.zeros((4, 0)), {}, r"received the shape \[4, 0\]"),
+    (np.arange(4.0), {}, r"received the shape \[4\]"),
+    (np.where(np.eye(4) > 0, np.nan, 1), {}, "finite; 4 of 4 windows have others"),
+])  # fmt: skip
 def test_vectors_that_make_no_map_are_refused(points, given, message):
     with pytest.raises(ValueError, match=message):
         embeddings.project(points, **given)
@@ -97,9 +83,6 @@ def test_a_missing_package_is_named(monkeypatch):
     with pytest.raises(ImportError, match=r"umap-learn, .*pip install 'ntviz\[maps\]'.*\"tsne\" or \"pca\""):
         embeddings.project(np.eye(5), method="umap")
     assert embeddings.project(np.eye(5), method="tsne").shape == (5, 2)
-
-
-# Separation -----------------------------------------------------------------------------------------------------------
 
 
 def plainly(points, labels, groups, k):
@@ -145,7 +128,26 @@ def test_separation_is_that_of_plain_loops(grouped):
     assert chance["silhouette"].isna().all()
 
 
-def test_silhouettes_without_groups_are_those_of_scikit_learn():
+def test_random_labels_tell_what_is_nothing_and_copies_of_a_group_do_not_vouch():
+    how = {"neighbours": 5, "permutations": 200}
+    whole = overall(embeddings.separation(*blobs(apart=0, seed=4), **how))
+    assert ((whole["value"] < whole["null_high"]) & (whole["p"] > 0.05)).all()
+    assert whole.loc["purity", "null"] == pytest.approx(whole.loc["purity", "chance"], abs=0.01)
+    found, again = (embeddings.separation(*blobs(apart=20), **how) for _ in range(2))
+    whole = overall(found)
+    assert (whole["value"] > whole["null_high"]).all() and whole["p"].tolist() == [1 / 201, 1 / 201]
+    assert whole.loc["purity", ["value", "low", "high"]].tolist() == [1, 1, 1]
+    pd.testing.assert_frame_equal(again, found)
+    # Each window stands there twice, and labels are dealt to pairs: with groups, nothing is left of the agreement.
+    rng = np.random.default_rng(5)
+    points = np.repeat(rng.normal(size=(60, 4)), 2, axis=0)
+    labels, groups = np.repeat(rng.permutation(["a", "b"] * 30), 2), np.repeat(np.arange(60), 2)
+    alone = embeddings.separation(points, labels, neighbours=1, permutations=50)
+    held = embeddings.separation(points, labels, groups, neighbours=1, permutations=50)
+    assert overall(alone).loc["purity", "value"] == 1 and overall(held).loc["purity", "value"] < 0.65
+
+
+def test_deals_worked_on_in_parts_are_those_at_once_and_silhouettes_scikit_learns(monkeypatch):
     from sklearn.metrics import silhouette_samples
 
     points, labels = blobs(apart=2)
@@ -153,40 +155,13 @@ def test_silhouettes_without_groups_are_those_of_scikit_learn():
     names, numbers = separating.coded(labels, 60)
     assert names.tolist() == ["e0", "e1", "e2"]
     np.testing.assert_allclose(near.of("silhouette", numbers[None], 3)[0], silhouette_samples(points, labels))
-
-
-def test_random_labels_tell_what_is_nothing():
-    how = {"neighbours": 5, "permutations": 200}
-    whole = overall(embeddings.separation(*blobs(apart=0, seed=4), **how))
-    assert ((whole["value"] < whole["null_high"]) & (whole["p"] > 0.05)).all()
-    assert whole.loc["purity", "null"] == pytest.approx(whole.loc["purity", "chance"], abs=0.01)
-    found, again = (embeddings.separation(*blobs(apart=20), **how) for _ in range(2))
-    whole = overall(found)
-    assert (whole["value"] > whole["null_high"]).all()
-    assert whole["p"].tolist() == [1 / 201, 1 / 201]
-    assert whole.loc["purity", ["value", "low", "high"]].tolist() == [1, 1, 1]
-    pd.testing.assert_frame_equal(again, found)
-
-
-def test_copies_of_a_group_do_not_vouch_for_each_other():
-    # Each window stands there twice, and labels are dealt to pairs: with groups, nothing is left of the agreement.
-    rng = np.random.default_rng(5)
-    points = np.repeat(rng.normal(size=(60, 4)), 2, axis=0)
-    labels, groups = np.repeat(rng.permutation(["a", "b"] * 30), 2), np.repeat(np.arange(60), 2)
-    alone = embeddings.separation(points, labels, neighbours=1, permutations=50)
-    held = embeddings.separation(points, labels, groups, neighbours=1, permutations=50)
-    assert overall(alone).loc["purity", "value"] == 1
-    assert overall(held).loc["purity", "value"] < 0.65
-
-
-def test_deals_worked_on_in_parts_are_those_at_once(monkeypatch):
     points, labels = blobs(n=7, apart=1)
     whole = embeddings.separation(points, labels, neighbours=3, permutations=20)
     monkeypatch.setattr(separating, "HELD", 21 * 3 * 2)
     pd.testing.assert_frame_equal(embeddings.separation(points, labels, neighbours=3, permutations=20), whole)
 
 
-def test_an_element_that_stands_once_has_no_silhouette():
+def test_intervals_draw_groups_and_an_element_that_stands_once_has_no_silhouette():
     points = np.array([[0.0], [1.0], [9.0], [10.0], [4.0]])
     found = embeddings.separation(points, np.array(["a", "a", "b", "b", "c"]), neighbours=1, permutations=20)
     rows = found[found["measure"] == "silhouette"].set_index("element")
@@ -196,35 +171,28 @@ def test_an_element_that_stands_once_has_no_silhouette():
     # Equal points have a silhouette of zero.
     near = separating.distances(np.zeros((4, 2)), None, 1)
     assert near.silhouettes(np.array([[0, 0, 1, 1]]), 2).tolist() == [[0, 0, 0, 0]]
-
-
-def test_intervals_draw_groups_and_need_five():
     values, labels = np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 1, 0, 1])
     drawn = separating.redrawn(values, labels, 2, np.array([0, 0, 1, 1]), draws=400, seed=0)
     # Two groups, all 0 and all 1: a draw is 0, a half or 1, in 1, 2 and 1 of four.
-    assert set(drawn[:, 0]) == {0, 0.5, 1}
-    assert np.mean(drawn[:, 0] == 0.5) == pytest.approx(0.5, abs=0.1)
+    assert set(drawn[:, 0]) == {0, 0.5, 1} and np.mean(drawn[:, 0] == 0.5) == pytest.approx(0.5, abs=0.1)
     assert np.isnan(separating.interval(drawn, np.array([0, 0, 1, 1]))).all()
     points, labels, groups = np.arange(8.0)[:, None], np.array(list("abababab")), np.repeat(range(4), 2)
     found = embeddings.separation(points, labels, groups, neighbours=2, permutations=5)
     assert found[["low", "high"]].isna().all(axis=None)
 
 
-@pytest.mark.parametrize(
-    ("points", "labels", "given", "message"),
-    [
-        (np.eye(4), ["a", "a", "a", "a"], {}, "two elements or more to tell apart; received a alone"),
-        (np.eye(4), ["a", "b"], {}, r"one for each of the 4 windows; received the shape \[2\]"),
-        (np.eye(4), list("aabb"), {"groups": [1, 2]}, r"groups must be .* received the shape \[2\]"),
-        (np.eye(4), list("aabb"), {"groups": [1] * 4}, "of other groups, 0 here at the least; received 1"),
-        (np.eye(4), list("aabb"), {"neighbours": 4}, "windows of other groups, 3 here .*received 4"),
-        (np.eye(4), list("aabb"), {"neighbours": 0}, "received 0"),
-        (np.eye(4), list("aabb"), {"permutations": 0}, "at least 1; received 0 and 1000"),
-        (np.full((4, 2), np.inf), list("aabb"), {}, r"finite numbers .* the shape \[4, 2\] with others"),
-        (np.zeros((0, 2)), [], {}, r"received the shape \[0, 2\]"),
-        (np.zeros((5_001, 1)), ["a"] * 5_001, {}, "at most 5,000 windows, .*received 5,001"),
-    ],
-)
+@pytest.mark.parametrize(("points", "labels", "given", "message"), [
+    (np.eye(4), ["a", "a", "a", "a"], {}, "two elements or more to tell apart; received a alone"),
+    (np.eye(4), ["a", "b"], {}, r"one for each of the 4 windows; received the shape \[2\]"),
+    (np.eye(4), list("aabb"), {"groups": [1, 2]}, r"groups must be .* received the shape \[2\]"),
+    (np.eye(4), list("aabb"), {"groups": [1] * 4}, "of other groups, 0 here at the least; received 1"),
+    (np.eye(4), list("aabb"), {"neighbours": 4}, "windows of other groups, 3 here .*received 4"),
+    (np.eye(4), list("aabb"), {"neighbours": 0}, "received 0"),
+    (np.eye(4), list("aabb"), {"permutations": 0}, "at least 1; received 0 and 1000"),
+    (np.full((4, 2), np.inf), list("aabb"), {}, r"finite numbers .* the shape \[4, 2\] with others"),
+    (np.zeros((0, 2)), [], {}, r"received the shape \[0, 2\]"),
+    (np.zeros((5_001, 1)), ["a"] * 5_001, {}, "at most 5,000 windows, .*received 5,001"),
+])  # fmt: skip
 def test_points_that_cannot_be_compared_are_refused(points, labels, given, message):
     with pytest.raises(ValueError, match=message):
         embeddings.separation(points, np.array(labels), **{"neighbours": 1, **given})
@@ -246,11 +214,8 @@ def test_names_in_every_dress_are_read_alike_and_missing_ones_refused(what):
             embeddings.separation(points, **names | {what: dressed}, **how)
 
 
-# Layers ---------------------------------------------------------------------------------------------------------------
-
-
 class Letters:
-    """A model of two layers: the first knows nothing but which sequence it is, the second the share of each base."""
+    """Of two layers: the first knows nothing but which sequence it is, the second the share of each base."""
 
     name, max_tokens, layers, hidden_size = "letters", 1_000, 1, 4
     info = {"name": "letters", "weights_sha256": "0" * 64, "dtype": "float32"}
@@ -291,12 +256,8 @@ def maps(drawn):
 def test_layers_are_mapped_beside_counts_and_a_random_twin(maps, drawn):
     names = "layer 0|layer 1|random twin, layer 0|random twin, layer 1|base composition|2-mers"
     assert "|".join(maps.panels["panel"]) == names
-    sources, layers, dimensions = (
-        ["model"] * 2 + ["twin"] * 2 + ["counts"] * 2,
-        [0, 1, 0, 1, -1, -1],
-        [4] * 5 + [16],
-    )
-    assert maps.panels.iloc[:, 1:].T.to_numpy().tolist() == [sources, layers, dimensions]
+    sources = ["model"] * 2 + ["twin"] * 2 + ["counts"] * 2
+    assert maps.panels.iloc[:, 1:].T.to_numpy().tolist() == [sources, [0, 1, 0, 1, -1, -1], [4] * 5 + [16]]
     purity = maps.overview().set_index("panel")
     assert purity.loc["layer 1", ["value", "p"]].tolist() == [1, 1 / 41]
     assert (purity.loc[["layer 0", "random twin, layer 0", "random twin, layer 1"], "value"] < 0.6).all()
@@ -310,18 +271,16 @@ def test_layers_are_mapped_beside_counts_and_a_random_twin(maps, drawn):
     rows = maps.separation.query("panel == 'layer 1' and space == 'vectors'")
     rows = rows.drop(columns=["panel", "space"]).reset_index(drop=True)
     pd.testing.assert_frame_equal(rows, by_itself, atol=1e-6)
-    assert "purity of vectors: layer 0 0." in repr(maps)
-    assert maps.settings["twin"] == 0
-    with pytest.raises(ValueError, match="one of layer 0, .*received 'layer 7'"):
-        maps.against("layer 7")
+    assert "purity of vectors: layer 0 0." in repr(maps) and maps.settings["twin"] == 0
     with pytest.raises(ValueError, match="space one of vectors, map; received 'purity' and 'plane'"):
         maps.overview(space="plane")
 
 
 def test_maps_are_compared_window_by_window(maps, drawn):
+    with pytest.raises(ValueError, match="one of layer 0, .*received 'layer 7'"):
+        maps.against("layer 7")
     found = maps.against("base composition").set_index("panel")
-    assert "base composition" not in found.index
-    assert found.loc["layer 1"].abs().max() < 1e-6
+    assert "base composition" not in found.index and found.loc["layer 1"].abs().max() < 1e-6
     index = maps.panels["panel"].tolist()
     each = maps.values[index.index("layer 0"), 0, 1] - maps.values[index.index("base composition"), 0, 1]
     expected = np.mean([each[drawn.labels == name].mean() for name in ("CDS", "intron")])
@@ -331,10 +290,8 @@ def test_maps_are_compared_window_by_window(maps, drawn):
 
 def test_maps_come_back_from_disk_without_torch(maps, tmp_path):
     path = maps.save(tmp_path / "maps.npz")
-    code = (
-        "import sys; from ntviz import embeddings; maps = embeddings.Maps.load(sys.argv[1]); "
-        "print(len(maps.windows), {'torch', 'sklearn'} & set(sys.modules))"
-    )
+    code = """import sys; from ntviz import embeddings; maps = embeddings.Maps.load(sys.argv[1])
+print(len(maps.windows), {'torch', 'sklearn'} & set(sys.modules))"""
     answer = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
     assert answer.stdout == "50 set()\n"
     again = embeddings.Maps.load(path)
@@ -351,16 +308,13 @@ def test_maps_come_back_from_disk_without_torch(maps, tmp_path):
         replace(maps, coordinates=maps.coordinates[:5])
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"method": "mds"}, "one of pca, tsne, umap; received 'mds'"),
-        ({"layers": [2]}, r"from 0 \(the embedding\) to 1 for letters; received \[2\]"),
-        ({"ks": (2, 2)}, r"distinct lengths; received \[2, 2\]"),
-        ({"permutations": 0}, "permutations and draws must be at least 1; received 0 and 1000"),
-        ({"neighbours": 50}, "neighbours must be from 1 to .* 49 here"),
-    ],
-)
+@pytest.mark.parametrize(("given", "message"), [
+    ({"method": "mds"}, "one of pca, tsne, umap; received 'mds'"),
+    ({"layers": [2]}, r"from 0 \(the embedding\) to 1 for letters; received \[2\]"),
+    ({"ks": (2, 2)}, r"distinct lengths; received \[2, 2\]"),
+    ({"permutations": 0}, "permutations and draws must be at least 1; received 0 and 1000"),
+    ({"neighbours": 50}, "neighbours must be from 1 to .* 49 here"),
+])  # fmt: skip
 def test_maps_that_cannot_be_made_are_refused(drawn, given, message):
     with pytest.raises(ValueError, match=message):
         embeddings.by_layer(Letters(), drawn, **{"method": "pca", **given})

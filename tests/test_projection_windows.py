@@ -12,16 +12,15 @@ from projection_toy import made
 from ntviz import embeddings
 from ntviz.annotation import Annotation
 from ntviz.annotation import windows as places
+from ntviz.annotation.elements import COLUMNS
 from ntviz.genome import Interval
 from ntviz.genome.sequence import gc, reverse_complement
 from ntviz.reference import Reference
 
-COLUMNS = ["chrom", "start", "end", "strand", "element", "gene", "gene_id", "transcript", "name", "origin"]
-
 
 def annotated(*features):
     rows = [(*one, one[-1], f"{one[-1]}.1" if one[4] != "gene" else "", "", "") for one in features]
-    return Annotation(pd.DataFrame(rows, columns=COLUMNS), source="toy")
+    return Annotation(pd.DataFrame(rows, columns=list(COLUMNS)), source="toy")
 
 
 def gene(chrom, strand, name, exons, cds):
@@ -49,18 +48,15 @@ def by_hand(annotation, reference, elements, length, share):
     whole = reference.whole("1")
     bases = reference.fetch(whole).sequence
     inside = {kind: annotation.indicator(whole, kind) for kind in [*elements, "exon"]}
-    found = {kind: [] for kind in elements}
-    for start in range(len(bases) - length + 1):
-        if "N" in bases[start : start + length]:
-            continue
-        for kind in elements:
-            count = 0
-            for base in range(start, start + length):
-                others = any(inside[other][base] for other in elements if other != kind)
-                count += inside[kind][base] and not others and not (kind == "intron" and inside["exon"][base])
-            if count >= round(share * length, 9):
-                found[kind].append(start)
-    return found
+
+    def alone(kind, base):
+        others = any(inside[other][base] for other in elements if other != kind)
+        return inside[kind][base] and not others and not (kind == "intron" and inside["exon"][base])
+
+    starts = [start for start in range(len(bases) - length + 1) if "N" not in bases[start : start + length]]
+    of_kind = {kind: [alone(kind, base) for base in range(len(bases))] for kind in elements}
+    least = round(share * length, 9)
+    return {kind: [at for at in starts if sum(of_kind[kind][at : at + length]) >= least] for kind in elements}
 
 
 @pytest.mark.parametrize("share", [1.0, 0.7])
@@ -100,7 +96,7 @@ def test_windows_do_not_overlap_and_are_read_on_the_strand_of_their_gene(referen
     assert other.table["start"].tolist() != table["start"].tolist()
 
 
-def test_windows_are_drawn_until_none_is_left():
+def test_windows_are_drawn_evenly_until_none_is_left():
     # 100 starts, windows of 10: whatever is drawn, at least 5 and at most 10 fit, and no gap of 10 free starts is left.
     runs = [np.array([[0, 60], [200, 240]]), np.array([[995, 1_011]])]
     for seed in range(20):
@@ -109,20 +105,16 @@ def test_windows_are_drawn_until_none_is_left():
         assert (1, 1_010) in found  # the only start on the second contig that the taken window leaves
         assert taken[1] == [1_000, 1_010]
         first = sorted(start for contig, start in found if contig == 0)
-        assert first == taken[0]
-        assert all(b - a >= 10 for a, b in itertools.pairwise(first))
+        assert first == taken[0] and all(b - a >= 10 for a, b in itertools.pairwise(first))
         for start in [*range(60), *range(200, 240)]:
             assert any(abs(start - held) < 10 for held in first)
-
-
-def test_each_start_is_as_likely_as_another():
     runs, draws = [np.array([[0, 2], [50, 58]])], map(np.random.default_rng, range(600))
     starts = [places.apart(runs, 1, 5, [[]], rng)[0][1] for rng in draws]
     assert abs(np.mean(np.array(starts) < 2) - 0.2) < 0.06  # 3.7 standard errors
     assert set(starts) == {0, 1, *range(50, 58)}
 
 
-def test_what_could_not_be_found_is_said(reference):
+def test_what_could_not_be_found_is_said_and_every_annotated_contig_looked_at(reference):
     toy, names = annotated(*FORWARD), ["CDS", "three_prime_utr", "intron"]
     found = embeddings.windows(toy, reference, elements=names, length=60, per_element=3, region="1:1-2000")
     counts = found.counts.set_index("element")
@@ -135,21 +127,13 @@ def test_what_could_not_be_found_is_said(reference):
     # An element that the others cover whole has none, and is counted.
     how = {"length": 20, "per_element": 2, "region": "1:1-2000"}
     covered = embeddings.windows(toy, reference, elements=("exon", "CDS", "intron"), **how)
-    assert covered.counts.set_index("element").loc["CDS", "found"] == 0
-    assert "CDS 0" in covered.note
-
-
-def test_every_annotated_contig_is_looked_at_and_others_are_said(reference):
+    assert covered.counts.set_index("element").loc["CDS", "found"] == 0 and "CDS 0" in covered.note
     more = [("chr2", "C", (20, 180)), ("7", "D", (5, 9))]
     toy = annotated(*FORWARD, *(one for chrom, name, at in more for one in gene(chrom, "+", name, [at], [at])))
     found = embeddings.windows(toy, reference, elements=("CDS",), length=40, per_element=50)
-    assert set(found.table["chrom"]) == {"1", "chr2"}
-    assert "Contigs without bases in toy.fa: 7." in found.note
+    assert set(found.table["chrom"]) == {"1", "chr2"} and "Contigs without bases in toy.fa: 7." in found.note
     with pytest.raises(ValueError, match=r"and in the reference; toy has 9, toy.fa has chr1, chr2"):
         embeddings.windows(annotated(*gene("9", "+", "D", [(5, 90)], [(5, 90)])), reference)
-
-
-def test_a_window_with_genes_of_both_strands_takes_either(reference):
     exons = [(0, 10), (900, 910)]
     both = annotated(*(one for strand, name in ("+A", "-B") for one in gene("1", strand, name, exons, [(0, 10)])))
     how = {"elements": ("intron",), "length": 20, "per_element": 20, "region": "1:1-950"}
@@ -157,31 +141,25 @@ def test_a_window_with_genes_of_both_strands_takes_either(reference):
     assert set(found.table["strand"]) == {"+", "-"} and set(found.table["gene"]) == {"A, B"}
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"elements": ()}, r"one or more, each once; received \[\]"),
-        ({"elements": ("CDS", "CDS")}, r"each once; received \['CDS', 'CDS'\]"),
-        ({"elements": ("enhancer",)}, "must be one of those in toy: .*received 'enhancer'"),
-        ({"length": 0}, "at least 1, .*received length=0"),
-        ({"per_element": 0}, "per_element=0"),
-        ({"share": 0.5}, "share above 0.5 and at most 1, .*share=0.5"),
-        ({"share": 1.1}, "share=1.1"),
-        ({"length": 1_500}, "room for a window of 1,500 bp"),
-        (
-            {"region": "1:1,401-1,430", "length": 20},
-            "room for a window of 20 bp in .*:1,401-1,430 with share=1",
-        ),
-        ({"region": "1:5-9"}, "so short a region with share=1"),
-        ({"region": "1:3,000-4,000"}, "on its contig; received 1:3,000-4,000, and the contig ends at 2,000"),
-    ],
-)
+@pytest.mark.parametrize(("given", "message"), [
+    ({"elements": ()}, r"one or more, each once; received \[\]"),
+    ({"elements": ("CDS", "CDS")}, r"each once; received \['CDS', 'CDS'\]"),
+    ({"elements": ("enhancer",)}, "must be one of those in toy: .*received 'enhancer'"),
+    ({"length": 0}, "at least 1, .*received length=0"),
+    ({"per_element": 0}, "per_element=0"),
+    ({"share": 0.5}, "share above 0.5 and at most 1, .*share=0.5"),
+    ({"share": 1.1}, "share=1.1"),
+    ({"length": 1_500}, "room for a window of 1,500 bp"),
+    ({"region": "1:1,401-1,430", "length": 20}, "room for a window of 20 bp in .*:1,401-1,430 with share=1"),
+    ({"region": "1:5-9"}, "so short a region with share=1"),
+    ({"region": "1:3,000-4,000"}, "on its contig; received 1:3,000-4,000, and the contig ends at 2,000"),
+])  # fmt: skip
 def test_windows_that_cannot_be_are_refused(reference, given, message):
     with pytest.raises(ValueError, match=message):
         embeddings.windows(annotated(*FORWARD), reference, **{"length": 30, **given})
 
 
-def test_windows_can_be_matched_by_gc():
+def test_windows_are_matched_by_gc_and_grouped_by_place():
     found = made(["GGAA", "GGAA", "GGAA", "GGGA", "CCTT", "TTTT", "CCCT"], ["CDS"] * 4 + ["intron"] * 3)
     matched = found.gc_matched(width=0.1)
     assert matched.table.groupby("element")["gc"].apply(sorted).tolist() == [[0.5, 0.75]] * 2
@@ -193,9 +171,6 @@ def test_windows_can_be_matched_by_gc():
         made(["GGGG", "AAAA"], ["CDS", "intron"]).gc_matched()
     with pytest.raises(ValueError, match="above 0 and at most 1; received 0"):
         found.gc_matched(width=0)
-
-
-def test_neighbours_in_the_genome_are_one_group():
     found = made(["ACGT"] * 3, ["CDS"] * 3, starts=[10, 249_999, 250_000])
     assert found.groups.tolist() == ["1:0", "1:0", "1:1"]
     with pytest.raises(ValueError, match="for each of one row or more; received 3 rows .* 2 sequences"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import random
@@ -12,12 +11,10 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from attention_toy import motif, previous_token, random_keys, toy
 from variant_toy import ToyModel, toy_reference
 
-from ntviz import annotation, attention, landscape
+from ntviz import annotation, landscape
 from ntviz.genome import Interval
-from ntviz.reference import Reference
 from ntviz.storage import Finished, Unfinished
 
 REGION = Interval("20", 600, 4_600)
@@ -35,8 +32,7 @@ def whole(reference, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     for name in ("a.npz", "a.bedgraph"):
         found = mapped(folder / name, reference)
-        assert isinstance(found, Finished)
-        assert found.written == (folder / name,)
+        assert isinstance(found, Finished) and found.written == (folder / name,)
     return {path.suffix: path.read_bytes() for path in folder.iterdir()}
 
 
@@ -49,18 +45,14 @@ def mapped(out, reference, model=None, **options):
 def test_three_shards_of_a_landscape_are_one_run(reference, whole, tmp_path, suffix):
     out = tmp_path / f"a{suffix}"
     ended = [mapped(out, reference, shard=(i, 3)) for i in (2, 3, 1)]
-    assert [isinstance(one, Unfinished) for one in ended] == [True] * 3
+    assert all(isinstance(one, Unfinished) for one in ended) and not out.exists()
     assert [(one.done, one.total) for one in ended] == [(3, 9), (6, 9), (9, 9)]
-    assert ended[0].missing == (0, 2, 3, 5, 6, 8)
-    assert "When the other shards are through" in repr(ended[0])
-    assert "6 of 9 pieces" in repr(ended[1])
-    assert "When" not in repr(ended[2])
-    assert not out.exists()
+    assert ended[0].missing == (0, 2, 3, 5, 6, 8) and "6 of 9 pieces" in repr(ended[1])
+    assert "When the other shards are through" in repr(ended[0]) and "When" not in repr(ended[2])
     last = ToyModel(max_tokens=64)
     mapped(out, reference, last)
     assert last.forwards == 0  # all was there
-    assert out.read_bytes() == whole[suffix]
-    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+    assert out.read_bytes() == whole[suffix] and list(tmp_path.iterdir()) == [out]
     with pytest.raises(FileExistsError, match="must not be there yet"):
         mapped(out, reference)
 
@@ -122,9 +114,7 @@ def test_shards_at_once_in_one_folder(reference, whole, tmp_path):
 
 
 def test_killed_at_random_moments_it_goes_on(reference, whole, tmp_path):
-    rng = random.Random(5)
-    out = tmp_path / "a.npz"
-    killed = 0
+    rng, out, killed = random.Random(5), tmp_path / "a.npz", 0
     for _ in range(12):
         one = started(out, reference, (1, 1), None, Slow(max_tokens=64))
         time.sleep(rng.uniform(0, 0.25))
@@ -136,39 +126,25 @@ def test_killed_at_random_moments_it_goes_on(reference, whole, tmp_path):
             assert out.read_bytes() == whole[".npz"]
             break
     mapped(out, reference, overwrite=True)
-    assert killed >= 3
-    assert out.read_bytes() == whole[".npz"]
+    assert killed >= 3 and out.read_bytes() == whole[".npz"]
 
 
-@pytest.mark.parametrize(
-    ("run", "options", "match"),
-    [
-        ("mapped", {"out": "a.txt"}, r"must go to .npz, .bedgraph; received a.txt"),
-        ("mapped", {"track": "height"}, "track must be one of .* received 'height'"),
-        ("mapped", {"bin": 0}, "bins of at least 1 bp; received 'probability' in 0"),
-        ("mapped", {"shard": (3, 2)}, "i from 1 to n"),
-        ("mapped", {"share": 0.9}, "share must lie above 0 and up to 0.5"),
-        ("counted", {"out": "a.xlsx"}, r"must go to .parquet, .tsv, .csv; received a.xlsx"),
-        ("counted", {"threshold": 2}, "strictly between 0 and 1"),
-        ("counted", {"kinds": ["wrod"]}, "received 'wrod'"),
-    ],
-)
-def test_nonsense_is_refused_and_leaves_nothing(reference, genome, tmp_path, run, options, match):
-    make, inputs = (mapped, reference) if run == "mapped" else (counted, genome)
-    out = tmp_path / options.pop("out", "a.npz" if run == "mapped" else "a.tsv")
-    with pytest.raises(ValueError, match=match):
-        make(out, inputs, **options)
-    assert list(tmp_path.iterdir()) == []
+class Nameless(ToyModel):
+    info = property(lambda self: {**super().info, "weights_sha256": None})
 
 
-def test_pieces_need_to_know_their_weights(reference, tmp_path):
-    class Nameless(ToyModel):
-        @property
-        def info(self):
-            return {**super().info, "weights_sha256": None}
-
-    with pytest.raises(ValueError, match="must say which weights it has for its pieces to be kept"):
-        mapped(tmp_path / "a.npz", reference, Nameless(max_tokens=64))
+def test_nonsense_is_refused_and_leaves_nothing(reference, tmp_path):
+    for name, options, match in (
+        ("a.txt", {}, "must go to .npz, .bedgraph; received a.txt"),
+        ("a.npz", {"track": "height"}, "track must be one of .* received 'height'"),
+        ("a.npz", {"bin": 0}, "bins of at least 1 bp; received 'probability' in 0"),
+        ("a.npz", {"shard": (3, 2)}, "i from 1 to n"),
+        ("a.npz", {"share": 0.9}, "share must lie above 0 and up to 0.5"),
+        ("a.npz", {"model": Nameless()}, "must say which weights it has for its pieces to be kept"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            mapped(tmp_path / name, reference, **options)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_table_by_element_is_written_beside(reference, whole, tmp_path):
@@ -176,75 +152,7 @@ def test_a_table_by_element_is_written_beside(reference, whole, tmp_path):
     out = tmp_path / "a.npz"
     found = mapped(out, reference, elements=annotation.from_table(rows))
     assert [path.name for path in found.written] == ["a.npz", "a.elements.tsv", "a.json"]
-    table = pd.read_csv(found.written[1], sep="\t")
-    assert set(table["element"]) == {"all", "a", "b"}
-    value = table.set_index(["element", "measure"]).loc[("a", "probability"), "value"]
-    assert value == pytest.approx(landscape.Landscape.load(out).probability[100:200].mean(), rel=1e-5)
-    assert out.read_bytes() == whole[".npz"]
-
-
-WORD, LENGTH = "GATTACATAGGC", 300
-HEADS = [[previous_token, motif(WORD)], [random_keys(3), random_keys(4)]]
-ASKED = {"kinds": ["word"], "shifts": 30, "bootstrap": 50}
-
-
-@pytest.fixture(scope="module")
-def genome(tmp_path_factory):
-    """Twenty windows, the word once in each."""
-    rng = np.random.default_rng(2)
-    bases = rng.choice(list("ACGT"), 20 * LENGTH)
-    starts = [start + 6 * int(rng.integers(0, 40)) for start in range(0, len(bases), LENGTH)]
-    for at in starts:
-        bases[at : at + len(WORD)] = list(WORD)
-    path = tmp_path_factory.mktemp("genome") / "toy.fa"
-    path.write_text(f">chrT\n{''.join(bases)}\n")
-    rows = {"chrom": "chrT", "start": starts, "end": np.array(starts) + len(WORD), "element": "word"}
-    return Reference(path), annotation.from_table(pd.DataFrame(rows))
-
-
-def counted(out, genome, *, passes=None, **options):
-    model = toy(HEADS)
-    model.info["weights_sha256"] = "of the toy"
-    if passes is not None:
-        model.module.register_forward_pre_hook(lambda *_: passes.append(1))
-    places = [Interval("chrT", at, at + LENGTH) for at in range(0, 20 * LENGTH, LENGTH)]
-    return attention.enrich_file(out, model, places, *genome, **{**ASKED, **options})
-
-
-@pytest.mark.parametrize("suffix", [".parquet", ".tsv"])
-def test_three_shards_of_an_enrichment_are_one_run(genome, tmp_path, suffix):
-    one, many = tmp_path / "one" / f"a{suffix}", tmp_path / "many" / f"a{suffix}"
-    found = counted(one, genome)
-    assert "20 of 20 windows" in repr(found)
-    for i in (3, 1, 2):
-        ended = counted(many, genome, shard=(i, 3))
-        assert isinstance(ended, Unfinished)
-    assert (ended.done, ended.missing) == (20, ())
-    assert not many.exists()
-    passes = []
-    written = counted(many, genome, passes=passes).written
-    assert passes == []
-    assert [path.name for path in written] == [f"a{suffix}", f"a.windows{suffix}", "a.json"]
-    assert sorted(path.name for path in many.parent.iterdir()) == sorted(path.name for path in written)
-    for path in found.written:
-        assert path.read_bytes() == (many.parent / path.name).read_bytes(), path.name
-    about = json.loads((one.parent / "a.json").read_text())
-    assert about["summary"] == found.text
-    assert about["threshold"] == 0.3
-    read = pd.read_parquet(one) if suffix == ".parquet" else pd.read_csv(one, sep="\t")
-    assert read["head"].tolist() == [0, 1, 0, 1]
-    assert read.loc[read["significant"], ["layer", "head"]].to_numpy().tolist() == [[0, 1]]
-
-
-def test_a_lost_or_damaged_part_is_counted_anew_alone(genome, tmp_path):
-    out, cache = tmp_path / "a.parquet", tmp_path / "kept"
-    first, again = [], []
-    counted(out, genome, cache=cache, passes=first)
-    before = out.read_bytes()
-    lost, damaged = sorted(cache.rglob("part-*.npz"))[3:5]
-    lost.unlink()
-    damaged.write_bytes(b"PK\x03\x04 broken")
-    counted(out, genome, cache=cache, passes=again, overwrite=True)
-    assert out.read_bytes() == before
-    # A window is read as it is and shuffled; the twin is another module.
-    assert (len(first), len(again)) == (40, 4)
+    table = pd.read_csv(found.written[1], sep="\t").set_index(["element", "measure"])["value"]
+    assert {element for element, _ in table.index} == {"all", "a", "b"}
+    expected = landscape.Landscape.load(out).probability[100:200].mean()
+    assert table["a", "probability"] == pytest.approx(expected, rel=1e-5) and out.read_bytes() == whole[".npz"]

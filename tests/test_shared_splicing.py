@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from peer_files import some_networks
 
 from ntviz import annotation, data, models
 from ntviz.genome import Interval
@@ -25,9 +25,8 @@ from ntviz.variants.alleles import Allele
 from ntviz.variants.splice import EVENTS, SpliceScorer
 
 EXPECTED = Path(__file__).resolve().parents[2] / "shared" / "fixtures" / "spliceai"
-WINDOWS = ("hnf4a_plus", "jag1_minus", "contig_gap", "short_text")
-DELTAS = ("overlap_RP5-860F19.8_TMEM239", "JAG1_i21_a-3", "JAG1_d-1_insGGTAAG", "JAG1_a-6_del4", "JAG1_near_last_base",
-          "HNF4A_near_first_base", "HNF4A_d-1_del3", "clinvar21816", "KCNQ2_a-2_insA")  # fmt: skip
+# Two genes within 5,000 bp of their ends, insertions and a deletion, the last bases of a gene, both strands, gains and losses that the mask hides.
+DELTAS = ("overlap_RP5-860F19.8_TMEM239", "JAG1_d-1_insGGTAAG", "JAG1_near_last_base", "HNF4A_d-1_del3", "clinvar21816", "KCNQ2_a-2_insA")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -59,24 +58,15 @@ def predicted(model, name: str):
     return found if window["strand"] == "+" else found[::-1]
 
 
-@pytest.mark.parametrize("name", WINDOWS)
-def test_networks_equal_keras_and_the_frozen_graph(published, name):
+def test_networks_equal_keras_and_the_frozen_graph(published):
     keras, frozen = (np.load(shared(f"{one}.npz")) for one in ("expected", "expected_cispliceai"))
     small = models.load("ci-spliceai", device="cpu")
-    np.testing.assert_allclose(predicted(small, name), frozen[name], atol=1e-5)
-    np.testing.assert_allclose(predicted(published, name), keras[f"{name}_mean"], atol=1e-5)
-
-
-def test_each_of_the_five_networks_equals_keras(published):
-    from dataclasses import replace
-
-    expected = np.load(shared("expected.npz"))["jag1_minus_models"]
-    for number, network in enumerate(published.module.networks):
-        alone = published.module.fresh({"networks": 1})
-        alone.networks[0] = network
-        found = predicted(replace(published, module=alone.eval()), "jag1_minus")
-        np.testing.assert_allclose(found, expected[number], atol=1e-5)
-    assert torch.is_tensor(next(published.module.parameters()))
+    for name in ("hnf4a_plus", "short_text"):
+        np.testing.assert_allclose(predicted(small, name), frozen[name], atol=1e-5)
+    np.testing.assert_allclose(predicted(published, "contig_gap"), keras["contig_gap_mean"], atol=1e-5)
+    for number, expected in enumerate(keras["jag1_minus_models"]):
+        found = predicted(some_networks(published, number), "jag1_minus")
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_deltas_and_masks_equal_the_tools(published):
@@ -98,12 +88,7 @@ def test_deltas_and_masks_equal_the_tools(published):
         assert (effect.places == places)[np.abs(expected) >= 0.001].all(), row["ID"]
         compared += 1
     assert compared == len(DELTAS) + 1  # two genes of the first
-    known = {
-        "mnv": "ok",
-        "ref_longer_than_100": "too_long",
-        "intergenic": "no_gene",
-        "ref_mismatch": "ref_mismatch",
-    }
+    known = {"mnv": "ok", "ref_longer_than_100": "too_long", "intergenic": "no_gene", "ref_mismatch": "ref_mismatch"}
     for row in rows[rows["DS_AG"] == "."].to_dict("records"):
         (plan,) = scorer.plan([Allele(row["CHROM"], int(row["POS"]), row["REF"], row["ALT"])])
         assert plan.status == known[row["ID"]]

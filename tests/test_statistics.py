@@ -44,7 +44,7 @@ def test_measures_of_nothing_are_nan():
     assert np.isnan(statistics.mcc(np.array([[[2, 0], [3, 0]], [[0, 0], [0, 0]]]))).all()
 
 
-def test_false_discovery_is_benjamini_and_hochbergs():
+def test_false_discovery_and_the_middle_of_draws():
     rng = np.random.default_rng(0)
     p = rng.random((4, 5)) ** 2
     p[1, 2] = np.nan
@@ -56,9 +56,6 @@ def test_false_discovery_is_benjamini_and_hochbergs():
     np.testing.assert_allclose(np.sort(found[np.isfinite(p)]), rates)
     assert np.isnan(found[1, 2]) and found.shape == p.shape
     assert np.isnan(statistics.false_discovery(np.array([np.nan]))).all()
-
-
-def test_the_middle_leaves_out_what_is_not_finite():
     rng = np.random.default_rng(1)
     draws = rng.normal(size=(50, 4))
     draws[:7, 1], draws[3, 1], draws[:, 2] = np.nan, np.inf, np.nan
@@ -71,7 +68,7 @@ def test_the_middle_leaves_out_what_is_not_finite():
     assert np.isnan(statistics.middle(np.zeros(0))).all()
 
 
-def test_whole_groups_are_drawn_and_weights_count_them():
+def test_whole_groups_are_drawn_and_seeds_follow_from_text():
     group = np.array([2, 0, 1, 0, 2, 2])
     drawn = statistics.draw_groups(3, 200, np.random.default_rng(0))
     weights = statistics.weights_of(drawn)
@@ -80,11 +77,12 @@ def test_whole_groups_are_drawn_and_weights_count_them():
     sums = np.bincount(group, values)
     for row, weight, rows in zip(drawn, weights, statistics.rows_of(group, drawn), strict=True):
         brute = [at for number in row for at in np.flatnonzero(group == number)]
-        assert rows.tolist() == brute
-        assert weight @ sums == pytest.approx(values[rows].sum())
+        assert rows.tolist() == brute and weight @ sums == pytest.approx(values[rows].sum())
     heavy = statistics.draw_weights(3, 4_000, np.random.default_rng(0))
     assert (heavy.sum(axis=1) == 3).all() and heavy.mean(axis=0) == pytest.approx([1, 1, 1], abs=0.05)
     assert statistics.draw_weights(0, 5, np.random.default_rng(0)).shape == (5, 0)
+    digest = hashlib.sha256(b"shift\n7\n20:1-600").digest()[:8]
+    assert statistics.seed_of("shift", 7, "20:1-600") == int.from_bytes(digest, "little")
 
 
 def test_the_bootstrap_covers_the_truth_when_rows_of_a_group_are_alike():
@@ -102,17 +100,7 @@ def test_the_bootstrap_covers_the_truth_when_rows_of_a_group_are_alike():
     assert held[0] / 200 > 0.87 and held[1] / 200 < 0.6
 
 
-def test_two_proportions_equal_the_formula_by_hand():
-    on, above, element, positions = (np.array(n, float) for n in (60, 100, 50, 100))
-    pooled = 110 / 200
-    z, p = statistics.two_proportion_z(on, above, element, positions)
-    assert z == pytest.approx(0.1 / np.sqrt(pooled * (1 - pooled) * 2 / 100))
-    assert p == pytest.approx(2 * stats.norm.sf(z))
-    for nothing in ((0, 100, 0, 100), (100, 100, 100, 100), (0, 0, 5, 10)):
-        assert np.isnan(statistics.two_proportion_z(*map(np.array, nothing))).all()
-
-
-def test_joint_equals_brute_force():
+def test_joint_equals_brute_force_and_two_proportions_the_formula_by_hand():
     rng = np.random.default_rng(3)
     copies = rng.integers(0, 9, (30, 6)).astype(float)
     copies[0, 2], copies[:, 5] = 40, 1
@@ -128,8 +116,10 @@ def test_joint_equals_brute_force():
     np.testing.assert_allclose(found.p[:5], [(away[:, test] >= away[0, test]).mean() for test in range(5)])
     assert np.isnan(found.z[5]) and (found.p[5], found.q[5]) == (1, 1)
     assert statistics.joint(np.ones((5, 2))).q.tolist() == [1, 1]
-
-
-def test_seeds_follow_from_text_alone():
-    digest = hashlib.sha256(b"shift\n7\n20:1-600").digest()[:8]
-    assert statistics.seed_of("shift", 7, "20:1-600") == int.from_bytes(digest, "little")
+    on, above, element, positions = (np.array(n, float) for n in (60, 100, 50, 100))
+    pooled = 110 / 200
+    z, p = statistics.two_proportion_z(on, above, element, positions)
+    assert z == pytest.approx(0.1 / np.sqrt(pooled * (1 - pooled) * 2 / 100))
+    assert p == pytest.approx(2 * stats.norm.sf(z))
+    for nothing in ((0, 100, 0, 100), (100, 100, 100, 100), (0, 0, 5, 10)):
+        assert np.isnan(statistics.two_proportion_z(*map(np.array, nothing))).all()

@@ -223,10 +223,7 @@ def test_soft_masked_text_keeps_its_tokens_after_cleaning_where_transformers_los
     [("ACGa", "a", 4), ("RACG", "R", 1), ("AC GT", " ", 3), ("AC<mask>", "<", 3), ("ÀC", "À", 1)],
 )
 def test_tokenizer_refuses_what_is_not_clean(text: str, letter: str, position: int):
-    tokenizer, message = (
-        Tokenizer("nt-v1"),
-        rf"received '{letter}' at position {position}\. .*sequence\.clean",
-    )
+    tokenizer, message = (Tokenizer("nt-v1"), rf"received '{letter}' at position {position}\. .*sequence\.clean")
     with pytest.raises(ValueError, match=message):
         tokenizer(text)
     with pytest.raises(ValueError, match="at least one base; received an empty one"):
@@ -294,12 +291,7 @@ def test_spans_tile_the_sequence_and_map_back(name: str):
 @pytest.mark.parametrize("name", NAMES)
 def test_values_survive_token_to_base_to_token_and_reductions_equal_brute_force(name: str):
     rng = np.random.default_rng(7)
-    functions = {
-        "any": (np.any, False),
-        "sum": (np.sum, 0),
-        "mean": (np.mean, np.nan),
-        "max": (np.max, np.nan),
-    }
+    functions = {"any": (np.any, False), "sum": (np.sum, 0), "mean": (np.mean, np.nan), "max": (np.max, np.nan)}
     for tokens in _cases(name):
         n, special = len(tokens.sequence), tokens.is_special
         for values in (rng.normal(size=len(tokens)), rng.normal(size=(len(tokens), 3)).astype(np.float32)):

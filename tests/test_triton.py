@@ -233,17 +233,11 @@ def test_arguments_that_do_not_belong_together():
     good = case(32, [8, 5])
     gaps = torch.zeros(4, 2, 2, 16, dtype=torch.int64)[..., ::2]
     refused = [
-        (
-            {"query": good["query"].double()},
-            r"float32, bfloat16 or float16.*received \[2, 2, 8, 32\] torch.float64",
-        ),
+        ({"query": good["query"].double()}, r"float32, bfloat16 or float16.*received \[2, 2, 8, 32\] torch.float64"),
         ({"key": good["key"][:, :1]}, r"key must be \[2, 2, 8, 32\] torch.float32.*received \[2, 1, 8, 32\]"),
         ({"threshold": 1}, "strictly between 0 and 1; received .* and 1"),
         *(({"lengths": n}, "2 whole numbers from 0 to 8") for n in ([8], [8, 9], [-1, 8], [8.0, 5.0])),
-        (
-            {"is_special": good["is_special"].long()},
-            r"must be \[2, 8\] torch.bool.*received \[2, 8\] torch.int64",
-        ),
+        ({"is_special": good["is_special"].long()}, r"must be \[2, 8\] torch.bool.*received \[2, 8\] torch.int64"),
         ({"out": gaps}, r"out must be \[4, 2, 2, 8\] torch.int64.*strides \[64, 32, 16, 2\]"),
         ({"is_special": good["is_special"].to("meta")}, "on cpu; received .* on meta"),
     ]

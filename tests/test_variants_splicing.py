@@ -180,17 +180,9 @@ def test_genes_are_all_their_transcripts_and_reach_as_far_as_their_rows():
     (gene,) = genes_of(table([("20", "-", "X", [(10, 20), (30, 40)]), ("20", "-", "X", [(5, 20), (35, 60)])]))["20"]
     assert (gene.start, gene.end, gene.acceptors.tolist(), gene.donors.tolist()) == (5, 60, [19], [30, 35])
     assert gene.ends.tolist() == [5, 10, 19, 30, 35, 39, 59]
-    rows = [
-        ("20", "+", "X", "X", 2, 90),
-        ("20", "+", "RNA", "R1", 100, 120),
-        ("20", "+", "RNA", "R2", 500, 520),
-    ]
+    rows = [("20", "+", "X", "X", 2, 90), ("20", "+", "RNA", "R1", 100, 120), ("20", "+", "RNA", "R2", 500, 520)]
     genes = genes_of(table([("20", "+", "X", [(10, 20), (30, 40)])], rows))["20"]
-    assert [(gene.name, gene.start, gene.end) for gene in genes] == [
-        ("X", 2, 90),
-        ("RNA", 100, 120),
-        ("RNA", 500, 520),
-    ]
+    assert [(gene.name, gene.start, gene.end) for gene in genes] == [("X", 2, 90), ("RNA", 100, 120), ("RNA", 500, 520)]
     assert [gene.donors.tolist() for gene in genes] == [[19], [], []]
     assert [gene.ends.tolist() for gene in genes] == [[10, 19, 30, 39], [100, 119], [500, 519]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import re
 import subprocess
@@ -43,36 +44,30 @@ def bgzip(path, content):
     return path
 
 
-def lines_of(path):
-    return gzip.decompress(path.read_bytes()).decode().splitlines()
-
-
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", ["4.0", "4.2", "4.5"])
-def test_a_record_and_its_columns(tmp_path, version):
-    (one,) = records(file(tmp_path, HEAD.replace("4.2", version) + RECORD))
-    assert (one.line, one.problem) == (4, "")
-    assert (one.chrom, one.pos, one.id, one.ref, one.alts) == ("20", 100, "rs1", "A", ("C", "G"))
+def test_a_record_and_its_columns(tmp_path):
+    for version in ("4.0", "4.2", "4.5"):
+        (one,) = records(file(tmp_path, HEAD.replace("4.2", version) + RECORD))
+        found = (one.line, one.problem, one.chrom, one.pos, one.id, one.ref, one.alts)
+        assert found == (4, "", "20", 100, "rs1", "A", ("C", "G"))
 
 
 def test_compression_is_told_by_content(tmp_path):
     text = (HEAD + "".join(f"20\t{pos}\t.\tA\tC\t.\t.\t.\n" for pos in range(1, 9_000))).encode()
     plain = records(file(tmp_path, text, "a.vcf.gz"))
     assert records(file(tmp_path, gzip.compress(text[:5_000]) + gzip.compress(text[5_000:]), "b.vcf")) == plain
-    assert records(bgzip(tmp_path / "c.txt", text)) == plain
-    assert len(plain) == 8_999
+    assert records(bgzip(tmp_path / "c.txt", text)) == plain and len(plain) == 8_999
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_line_ends_blank_lines_byte_order_marks_and_no_last_end(tmp_path, pack):
+def test_line_ends_blank_lines_byte_order_marks_and_no_last_end(tmp_path):
     text = f"\ufeff\n\r\n{HEAD}{RECORD}\n\n{RECORD}".replace("\n", "\r\n")
-    with vcf.VcfFile(file(tmp_path, pack(text.encode()))) as opened:
-        found = list(opened)
-        assert opened.header.text == HEAD
-        assert (len(found), opened.blank_lines, opened.crlf) == (2, 3, True)
-    assert [(one.line, one.raw) for one in found] == [(6, RECORD), (8, RECORD)]
+    for pack in (bytes, gzip.compress):
+        with vcf.VcfFile(file(tmp_path, pack(text.encode()))) as opened:
+            found = list(opened)
+            assert (opened.header.text, opened.blank_lines, opened.crlf) == (HEAD, 3, True)
+        assert [(one.line, one.raw) for one in found] == [(6, RECORD), (8, RECORD)]
     assert records(file(tmp_path, HEAD)) == []
 
 
@@ -92,8 +87,7 @@ def test_line_ends_blank_lines_byte_order_marks_and_no_last_end(tmp_path, pack):
 )
 def test_a_line_that_is_no_record_costs_itself(tmp_path, line, why):
     good, bad, again = records(file(tmp_path, f"{HEAD}{RECORD}\n{line}\n{RECORD}\n"))
-    assert good.problem == again.problem == ""
-    assert why in bad.problem
+    assert good.problem == again.problem == "" and why in bad.problem
     assert bad.annotated({"NTV_STATUS": "malformed"}) == bad.raw == line
 
 
@@ -117,9 +111,6 @@ def test_a_line_that_is_no_record_costs_itself(tmp_path, line, why):
 def test_what_is_no_vcf_is_refused_in_words(tmp_path, content, message):
     with pytest.raises(vcf.VcfError, match=message):
         records(file(tmp_path, content))
-
-
-def test_what_is_no_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*gone\.vcf"):
         records(tmp_path / "gone.vcf")
     with pytest.raises(vcf.VcfError, match="not a folder"):
@@ -146,25 +137,23 @@ def test_compressed_files_that_are_cut_off_are_refused(tmp_path):
 # Writing --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("info", "expected"),
-    [
+def test_keys_are_added_and_nothing_else_is_touched(tmp_path):
+    for info, expected in (
         (".", "NTV_LLR=1"),
         ("DP=3", "DP=3;NTV_LLR=1"),
         ("DP=3;", "DP=3;NTV_LLR=1"),
         ("DB;NTV_LLR=7;NTV_STATUS=ok;AC=1", "DB;AC=1;NTV_LLR=1"),
         ("XNTV_LLR=2", "XNTV_LLR=2;NTV_LLR=1"),
-    ],
-)
-def test_keys_are_added_and_nothing_else_is_touched(tmp_path, info, expected):
-    line = f"20\t100\trs1\ta\tC\t50.00\tq10;s50\t{info}\tGT:AD\t0/1:3,4\t./.:."
-    (one,) = records(file(tmp_path, SAMPLES + line))
-    assert one.annotated({"NTV_LLR": "1"}) == line.replace(f"\t{info}\t", f"\t{expected}\t")
+    ):
+        line = f"20\t100\trs1\ta\tC\t50.00\tq10;s50\t{info}\tGT:AD\t0/1:3,4\t./.:."
+        (one,) = records(file(tmp_path, SAMPLES + line))
+        assert one.annotated({"NTV_LLR": "1"}) == line.replace(f"\t{info}\t", f"\t{expected}\t")
 
 
 def test_the_header_keeps_its_lines_and_replaces_ours():
     odd = '##contig=<length=5,ID=HLA-A*01:01,assembly="x">'
-    lines = ("##fileformat=VCFv4.2", odd, '##INFO=<ID=NTV_LLR,Number=1,Description="old">', "##ntviz_model=old", "##last=1")  # fmt: skip
+    ours = ('##INFO=<ID=NTV_LLR,Number=1,Description="old">', "##ntviz_model=old")
+    lines = ("##fileformat=VCFv4.2", odd, *ours, "##last=1")
     contigs = {"20": 5, "21": None, "HLA-A*01:01": 6}
     new = vcf.Header(lines, HEADER.columns).with_info(["##INFO=<ID=NTV_LLR,new>"], ["##ntviz_model=new"], contigs)
     assert new.text.split("\n")[:-2] == [
@@ -177,40 +166,27 @@ def test_the_header_keeps_its_lines_and_replaces_ours():
 def test_other_tools_read_what_is_written(tmp_path):
     lines = [f"20\t{pos}\t.\tA\tC\t.\t.\tNTV_LLR=0.5" for pos in range(1_000, 60_000, 7)]
     info = '##INFO=<ID=NTV_LLR,Number=A,Type=Float,Description="x">'
-    out = tmp_path / "out.vcf.gz"
-    assert vcf.write(out, HEADER.with_info([info], [], {"20": 63_025_520}), lines) == tmp_path / "out.vcf.gz.tbi"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.vcf.gz", "out.vcf.gz.tbi"]
+    out, index = tmp_path / "out.vcf.gz", tmp_path / "out.vcf.gz.tbi"
+    assert vcf.write(out, HEADER.with_info([info], [], {"20": 63_025_520}), lines) == index
+    assert sorted(tmp_path.iterdir()) == [out, index]
     with pysam.VariantFile(str(out)) as opened:
         found = [(one.pos, one.info["NTV_LLR"]) for one in opened.fetch("20", 1_999, 2_100)]
     assert found == [(pos, (0.5,)) for pos in range(1_000, 60_000, 7) if 2_000 <= pos <= 2_100]
     asked = ["bcftools", "view", "--no-header", "--regions", "20:59900-59999", str(out)]
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == [line for line in lines if int(line.split("\t")[1]) >= 59_900]
-    assert done.stderr == ""
+    expected = [line for line in lines if int(line.split("\t")[1]) >= 59_900]
+    assert (done.stdout.splitlines(), done.stderr) == (expected, "")
+    # Far positions take another index; the old one would point at the wrong bytes.
+    assert vcf.write(out, HEADER, ["7\t600000000\t.\tA\tC\t.\t.\t."]).suffix == ".csi" and not index.exists()
 
 
-def test_far_positions_take_the_other_index(tmp_path):
-    near = vcf.write(tmp_path / "out.vcf.gz", HEADER, ["7\t5\t.\tA\tC\t.\t.\t."])
-    far = vcf.write(tmp_path / "out.vcf.gz", HEADER, ["7\t600000000\t.\tA\tC\t.\t.\t."])
-    assert (near.suffix, far.suffix) == (".tbi", ".csi")
-    # The old one would point at the wrong bytes.
-    assert not near.exists()
-
-
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ["20\t5\t.\tA\tC", "20\t4\t.\tA\tC"],
-        ["20\t5\t.\tA\tC", "21\t4\t.\tA\tC", "20\t9\t.\tA\tC"],
-        ["20\tx\t.\tA\tC"],
-        ["20\t5\t.\tA\tC\t.\t.\t.", f"20\t{10**17}\t.\tA\tC\t.\t.\t."],
-    ],
-)
-def test_no_index_where_there_can_be_none(tmp_path, capfd, lines):
-    assert vcf.write(tmp_path / "out.vcf.gz", HEADER, lines) is None
-    assert [path.name for path in tmp_path.iterdir()] == ["out.vcf.gz"]
-    assert lines_of(tmp_path / "out.vcf.gz")[-len(lines) :] == lines
-    assert capfd.readouterr().err == ""
+def test_no_index_where_there_can_be_none(tmp_path, capfd):
+    out = tmp_path / "out.vcf.gz"
+    for places in ("20:5 20:4", "20:5 21:4 20:9", "20:x", f"20:5 20:{10**17}"):
+        lines = ["{}\t{}\t.\tA\tC\t.\t.\t.".format(*place.split(":")) for place in places.split()]
+        assert vcf.write(out, HEADER, lines) is None and list(tmp_path.iterdir()) == [out]
+        assert gzip.decompress(out.read_bytes()).decode().splitlines()[-len(lines) :] == lines
+        assert capfd.readouterr().err == ""
 
 
 def test_nothing_half_written_stays(tmp_path):
@@ -241,8 +217,7 @@ def test_duplicates_are_found_near_and_far(tmp_path):
 
 def test_lines_that_cannot_be_read_are_counted_and_the_first_named(tmp_path):
     found = survey(file(tmp_path, HEAD + "x\n" * 9 + RECORD))
-    assert found.malformed_lines == 9
-    assert [line for line, _ in found.malformed] == [4, 5, 6, 7, 8]
+    assert found.malformed_lines == 9 and [line for line, _ in found.malformed] == [4, 5, 6, 7, 8]
     none = r"line 4\. Of 3 lines none can; this one: 1 columns separated by tabs"
     with pytest.raises(vcf.VcfError, match=none):
         survey(file(tmp_path, HEAD + (RECORD.replace("\t", " ") + "\n") * 3))
@@ -269,54 +244,50 @@ def seeds(reference) -> list[bytes]:
     return [plain.encode(), samples.encode(), samples.replace("\n", "\r\n").encode()]
 
 
+ODD = (b"\t", b"\n", b"\r", b"\x00", b",", b";", b"=", b"\t\t", b"\n\n", b"\xff")
+CELLS = b"|.|-1|99999999999999999999|1e3|NaN|N|<DUP>|]20:5]A|*,*|,|acgt|\xc3\xa9".split(b"|")
+
+
 def mutated(content: bytes, rng: random.Random) -> bytes:
-    """The content with one to four pieces of damage."""
+    """The content with one to four pieces of damage: to bytes, to lines, or to the cells of a line."""
     data = bytearray(content)
     for _ in range(rng.randint(1, 4)):
-        at = rng.randrange(len(data)) if data else 0
-        kind = rng.randrange(12)
         if not data:
             break
-        if kind == 0:
-            data[at] = rng.randrange(256)
-        elif kind == 1:
-            del data[at : at + rng.randint(1, 30)]
-        elif kind == 2:
-            data[at:at] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 8)))
-        elif kind == 3:
-            del data[at:]
-        elif kind == 4:
-            odd = (b"\t", b"\n", b"\r", b"\x00", b",", b";", b"=", b"\t\t", b"\n\n", b"\xff")
-            data[at:at] = rng.choice(odd)
-        elif kind == 5:
-            data[:] = data.replace(b"\t", b" ", rng.randint(1, 9))
-        else:
-            _mutate_line(data, rng, kind)
+        at, kind, lines = rng.randrange(len(data)), rng.randrange(12), data.split(b"\n")
+        row = rng.randrange(len(lines))
+        cells = lines[row].split(b"\t")
+        one, other = rng.randrange(len(cells)), rng.randrange(len(cells))
+        match kind:
+            case 0:
+                data[at] = rng.randrange(256)
+            case 1:
+                del data[at : at + rng.randint(1, 30)]
+            case 2:
+                data[at:at] = rng.randbytes(rng.randint(1, 8))
+            case 3:
+                del data[at:]
+            case 4:
+                data[at:at] = rng.choice(ODD)
+            case 5:
+                data[:] = data.replace(b"\t", b" ", rng.randint(1, 9))
+            case 6:
+                lines.insert(row, lines[row])
+            case 7:
+                del lines[row]
+            case 8:
+                cells[one], cells[other] = cells[other], cells[one]
+            case 9:
+                cells[one] = rng.choice(CELLS)
+            case 10:
+                cells[one] *= rng.randint(2, 2_000)
+            case 11:
+                rng.shuffle(lines)
+        if kind in (8, 9, 10):
+            lines[row] = b"\t".join(cells)
+        if kind > 5:
+            data[:] = b"\n".join(lines)
     return bytes(data)
-
-
-def _mutate_line(data: bytearray, rng: random.Random, kind: int) -> None:
-    lines = data.split(b"\n")
-    at = rng.randrange(len(lines))
-    fields = lines[at].split(b"\t")
-    column = rng.randrange(len(fields))
-    if kind == 6:
-        lines.insert(at, lines[at])
-    elif kind == 7:
-        del lines[at]
-    elif kind == 8:
-        other = rng.randrange(len(fields))
-        fields[column], fields[other] = fields[other], fields[column]
-    elif kind == 9:
-        odd = (b"", b".", b"-1", b"99999999999999999999", b"1e3", b"NaN", b"N", b"<DUP>", b"]20:5]A", b"*,*", b",", b"acgt", "é".encode())  # fmt: skip
-        fields[column] = rng.choice(odd)
-    elif kind == 10:
-        fields[column] *= rng.randint(2, 2_000)
-    else:
-        rng.shuffle(lines)
-    if kind in (8, 9, 10):
-        lines[at] = b"\t".join(fields)
-    data[:] = b"\n".join(lines)
 
 
 def packed(content: bytes, kind: str, path: Path) -> bytes:
@@ -333,9 +304,10 @@ def expected_lines(content: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_no_line_is_lost_and_no_error_is_unclear(tmp_path, part):
+def test_no_line_is_lost_and_no_error_is_unclear(tmp_path, part, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda _: None)
     reference = toy_reference(tmp_path, contigs={"20": 600}, n=[("20", 300, 310)])
-    scorer = variants.Scorer(ToyModel(max_tokens=8), reference, variants.Options(("llr",)))
+    scorer = variants.Scorer(ToyModel(max_tokens=8), reference, variants.Options(("llr",), both_strands=False))
     rng, texts = random.Random(part), seeds(reference)
     source, out = tmp_path / "in.vcf", tmp_path / "out.vcf"
     ended: Counter[str] = Counter()
@@ -350,14 +322,13 @@ def test_no_line_is_lost_and_no_error_is_unclear(tmp_path, part):
             raw, damaged = mutated(packed(content, kind, tmp_path / "scratch.gz"), rng), b""
         source.write_bytes(raw)
         # Pieces are kept, as most are the same: what is tested here is text.
-        how = {"piece": 3, "what": None, "overwrite": True, "with_table": number % 10 == 0}
+        how = {"piece": 3, "what": None, "overwrite": True, "with_table": number % 50 == 0}
         try:
             summary = score_file(source, out, scorer, cache=tmp_path / "kept", **how)
         except vcf.VcfError as error:
             # What must hold, what came, what to do.
             said = str(error)
-            words = rf"[^;]+; received {re.escape(str(source))}(, line [\d,]+)?\. .+"
-            assert re.match(words, said, re.DOTALL)
+            assert re.match(rf"[^;]+; received {re.escape(str(source))}(, line [\d,]+)?\. .+", said, re.DOTALL)
             ended["refused"] += 1
             continue
         if not damaged:
@@ -370,14 +341,11 @@ def test_no_line_is_lost_and_no_error_is_unclear(tmp_path, part):
                 ended["passed on"] += 1
                 continue
             old, new = before.split("\t"), after.split("\t")
-            assert old[:7] + old[8:] == new[:7] + new[8:]
-            assert "NTV_STATUS=" in new[7]
+            assert old[:7] + old[8:] == new[:7] + new[8:] and "NTV_STATUS=" in new[7]
             kept = [part for part in old[7].split(";") if part not in ("", ".") and not part.startswith("NTV_")]
             assert new[7].split(";")[: len(kept)] == kept
             ended["annotated"] += 1
         # Letters such as é are letters, and no bases: such a line can be read, its alleles cannot.
         assert summary.statuses["malformed"] >= summary.survey.malformed_lines
     # The damage was neither harmless nor deadly as a rule.
-    assert ended["refused"] > FILES / PARTS / 20
-    assert ended["annotated"] > FILES / PARTS
-    assert ended["passed on"] > FILES / PARTS / 20
+    assert min(ended["refused"], ended["passed on"]) > FILES / PARTS / 20 and ended["annotated"] > FILES / PARTS

@@ -49,8 +49,7 @@ def test_place_of_the_element_is_uniform(tmp_path):
     assert chi_square([site.start - window.start for window, site in around(drawn)], 0, 50) < 86.7
     for element in set(drawn.of):
         offsets = [element.start - window.start for window, of in around(drawn) if of == element]
-        assert len(offsets) == 2000
-        assert chi_square(offsets, 0, 50) < 86.7
+        assert len(offsets) == 2000 and chi_square(offsets, 0, 50) < 86.7
 
 
 def test_each_base_of_a_long_element_is_as_likely(tmp_path):
@@ -79,8 +78,7 @@ def test_windows_stay_on_their_contig(tmp_path):
     }
     # Without a reference there is no right end, but still a left one.
     free = attention.windows(sites, "site", length=10, n=800)
-    assert min(window.start for window in free) == 0
-    assert max(window.end for window in free) == 109
+    assert min(window.start for window in free) == 0 and max(window.end for window in free) == 109
 
 
 def test_windows_anywhere_are_uniform(tmp_path):
@@ -88,26 +86,21 @@ def test_windows_anywhere_are_uniform(tmp_path):
     drawn = attention.windows(None, None, length=10, n=7000, reference=reference)
     # 50 windows on a and 20 on b; none fits on c.
     number = [window.start + (50 if window.chrom == "b" else 0) for window in drawn]
-    assert {window.chrom for window in drawn} == {"a", "b"}
-    assert chi_square(number, 0, 69) < 111.1
+    assert {window.chrom for window in drawn} == {"a", "b"} and chi_square(number, 0, 69) < 111.1
     assert drawn.of == [None] * 7000
     only = attention.windows(None, None, length=10, n=50, reference=reference, chrom="b")
     assert {window.chrom for window in only} == {"b"}
 
 
-def test_the_first_windows_do_not_depend_on_their_number(tmp_path):
+def test_the_first_windows_follow_neither_their_number_nor_other_kinds(tmp_path):
     reference = genome(tmp_path, **{"1": bases(0, 500) + "N" * 100 + bases(1, 500)})
     sites = elements(*(("1", start, start + 3) for start in range(20, 1080, 50)))
     for kind in ("site", None):
         many = attention.windows(sites, kind, length=40, n=1500, reference=reference, seed=7)
         few = attention.windows(sites, kind, length=40, n=100, reference=reference, seed=7)
-        assert many.intervals[:100] == few.intervals
-        assert many.of[:100] == few.of
+        assert many.intervals[:100] == few.intervals and many.of[:100] == few.of
         other = attention.windows(sites, kind, length=40, n=100, reference=reference, seed=8)
         assert other.intervals != few.intervals
-
-
-def test_each_element_once_before_any_again_and_the_draw_of_a_kind_is_its_own():
     places = [("1", start, start + 3) for start in range(100, 1100, 50)]
     drawn = attention.windows(elements(*places), "site", length=40, n=60)
     for turn in range(3):
@@ -120,7 +113,7 @@ def test_each_element_once_before_any_again_and_the_draw_of_a_kind_is_its_own():
     assert alone.intervals == one.intervals
 
 
-def test_windows_of_n_are_counted(tmp_path):
+def test_windows_of_n_are_counted_and_patience_ends(tmp_path):
     reference = genome(tmp_path, **{"1": bases(0, 100) + "N" * 20 + bases(1, 100)})
     sites = elements(("1", 95, 100), ("1", 150, 155), ("1", 105, 107))
     drawn = attention.windows(sites, "site", length=20, n=100, reference=reference)
@@ -129,16 +122,14 @@ def test_windows_of_n_are_counted(tmp_path):
     assert {of.start for of in drawn.of if of} == {95, 150}
     assert {window.start for window, of in around(drawn) if of.start == 95} == {80}
     left_out = drawn.dropped["windows with more than 0 of N"]
-    assert left_out >= 50
-    assert drawn.note == f"Left out: {left_out:,} windows with more than 0 of N."
+    assert left_out >= 50 and drawn.note == f"Left out: {left_out:,} windows with more than 0 of N."
     some = attention.windows(sites, "site", length=20, n=200, reference=reference, max_n=0.5)
     assert max(reference.fetch(window).sequence.count("N") for window in some) == 10
     every = attention.windows(sites, "site", length=20, n=100, reference=reference, max_n=1)
     assert every.dropped == {}
-
-
-def test_patience_ends(tmp_path):
-    reference = genome(tmp_path, **{"1": bases(0, 20) + "N" * 6000})
+    # Patience ends.
+    (tmp_path / "more").mkdir()
+    reference = genome(tmp_path / "more", **{"1": bases(0, 20) + "N" * 6000})
     drawn = attention.windows(None, None, length=20, n=50, reference=reference, max_n=0.5, seed=4)
     assert 0 < len(drawn) < 50
     assert drawn.note.endswith(f"{len(drawn)} of 50 windows were found before 1,000 in a row had to be left out.")
@@ -158,30 +149,25 @@ def test_elements_that_cannot_be_used_are_counted(tmp_path):
     assert set(drawn.of) == {Interval("chr1", 10, 20)}
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"kind": "sites"}, r"An element must be one of those in the table: site; received 'sites'\. Did you mean 'site'\?"),
-        ({"chrom": "3"}, r"chrom must be a contig with site on it: 1, un; received '3'"),
-        ({"chrom": "un"}, r"site must lie on a contig of the reference; received those of un, and toy.fa has 1\. Use"),
-        ({"length": 101}, r"fit on a contig; received length=101 bp, and the longest, 1, has 100"),
-        ({"length": 101, "kind": None}, r"fit on a contig; received length=101 bp, and the longest, 1, has 100"),
-        ({"length": 0}, r"length must be at least 1; received 0"),
-        ({"length": 10.5}, r"length must be a whole number; received 10\.5"),
-        ({"n": 0}, r"n must be at least 1; received 0"),
-        ({"seed": -1}, r"seed must be at least 0; received -1"),
-        ({"max_n": 2}, r"max_n must be a share between 0 and 1; received 2"),
-        ({"elements": None}, r"elements must hold the kind 'site'; received None"),
-        ({"reference": None, "kind": None}, r"drawn from contigs, whose lengths a reference knows; received none"),
-        ({"kind": "nothing"}, r"There must be an element of the kind 'nothing' to draw windows around; there is none"),
-        ({"kind": "beyond"}, r"all 1 of beyond end beyond theirs\. Check .*one assembly \(unknown\)"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("options", "message"), [
+    ({"kind": "sites"}, r"An element must be one of those in the table: site; received 'sites'\. Did you mean 'site'\?"),
+    ({"chrom": "3"}, r"chrom must be a contig with site on it: 1, un; received '3'"),
+    ({"chrom": "un"}, r"site must lie on a contig of the reference; received those of un, and toy.fa has 1\. Use"),
+    ({"length": 101}, r"fit on a contig; received length=101 bp, and the longest, 1, has 100"),
+    ({"length": 0}, r"length must be at least 1; received 0"),
+    ({"length": 10.5}, r"length must be a whole number; received 10\.5"),
+    ({"n": 0}, r"n must be at least 1; received 0"),
+    ({"seed": -1}, r"seed must be at least 0; received -1"),
+    ({"max_n": 2}, r"max_n must be a share between 0 and 1; received 2"),
+    ({"elements": None}, r"elements must hold the kind 'site'; received None"),
+    ({"reference": None, "kind": None}, r"drawn from contigs, whose lengths a reference knows; received none"),
+    ({"kind": "nothing"}, r"There must be an element of the kind 'nothing' to draw windows around; there is none"),
+    ({"kind": "beyond"}, r"all 1 of beyond end beyond theirs\. Check .*one assembly \(unknown\)"),
+])  # fmt: skip
 def test_bad_questions_are_refused(tmp_path, options, message):
-    place = annotation.from_table(
-        pd.DataFrame({"chrom": ["1", "un"], "start": 10, "end": 20, "element": "site"}), kinds=["nothing"]
-    )
-    good = {"elements": annotation.combine(place, elements(("1", 10, 200), kind="beyond")), "kind": "site", "length": 30, "n": 10}  # fmt: skip
+    places = pd.DataFrame({"chrom": ["1", "un"], "start": 10, "end": 20, "element": "site"})
+    both = annotation.combine(annotation.from_table(places, kinds=["nothing"]), elements(("1", 10, 200), kind="beyond"))
+    good = {"elements": both, "kind": "site", "length": 30, "n": 10}
     if options.get("kind") == "sites":
         good["elements"] = elements(("1", 10, 20))
     with pytest.raises((ValueError, TypeError), match=message):
@@ -231,21 +217,18 @@ def test_the_list_of_elements(genes, reference):
 
 
 def test_regulatory_regions_join_the_list(tmp_path, genes, reference):
-    rows = [
-        f"chr20\t{REGION.start + 100 * row}\t{REGION.start + 100 * row + 50}\tEH38D{row:07d}\tEH38E{row:07d}\t{kind}\n"
-        for row, kind in enumerate(("PLS", "dELS", "CA-CTCF", "CA", "TF"))
-    ]
+    kinds = enumerate(("PLS", "dELS", "CA-CTCF", "CA", "TF"))
+    places = ((kind, row, REGION.start + 100 * row) for row, kind in kinds)
+    rows = (f"chr20\t{at}\t{at + 50}\tEH38D{row:07d}\tEH38E{row:07d}\t{kind}\n" for kind, row, at in places)
     (tmp_path / "cCREs.bed").write_text("".join(rows) + "broken\n")
     regions = annotation.read(tmp_path / "cCREs.bed", rename=annotation.REGULATORY)
     peaks = elements(("20", REGION.start, REGION.start + 10), kind="my peak")
     found = attention.paper_elements(genes, reference, regions, peaks, within=REGION)
-    assert set(attention.PAPER_ELEMENTS) <= set(found.kinds)
-    assert found.kinds[-2:] == ("my peak", "cpg_island")
+    assert set(attention.PAPER_ELEMENTS) <= set(found.kinds) and found.kinds[-2:] == ("my peak", "cpg_island")
     # Stated promoters replace those derived.
     assert found.elements("promoter")[["start", "end"]].values.tolist() == [[REGION.start, REGION.start + 50]]
     assert found.note.startswith("1 of 6 lines of cCREs.bed could not be read")
-    assert "promoter is as cCREs.bed states it." in found.note
-    assert "absent" not in found.note
+    assert "promoter is as cCREs.bed states it." in found.note and "absent" not in found.note
 
 
 def test_islands_of_a_whole_contig_are_found_piece_by_piece(tmp_path, monkeypatch):
@@ -256,15 +239,15 @@ def test_islands_of_a_whole_contig_are_found_piece_by_piece(tmp_path, monkeypatc
     whole = annotation.cpg_islands(text, Interval("1", 0, len(text)))
     monkeypatch.setattr("ntviz.attention.paper._PIECE", 700)
     found = attention.paper_elements(exons, reference)
-    columns = ["start", "end"]
-    pd.testing.assert_frame_equal(found.elements("cpg_island")[columns], whole.elements("cpg_island")[columns])
+    one, other = (table.elements("cpg_island")[["start", "end"]] for table in (found, whole))
+    pd.testing.assert_frame_equal(one, other)
     assert len(whole) > 2
     assert "2 features lie on contigs that the reference lacks (3); they have no bases." in found.note
     assert "five_prime_utr, three_prime_utr, intron: the genes have none" in found.note
     assert found.kinds == ("exon", "cpg_island")
 
 
-def test_without_bases_there_are_no_islands(genes):
+def test_what_the_list_lacks_is_said(genes, reference):
     found = attention.paper_elements(genes)
     assert found.note.endswith("cpg_island is absent: it is found in the bases, and no reference was given.")
     assert found.kinds == (*OF_GENES, *SITES)
@@ -272,11 +255,7 @@ def test_without_bases_there_are_no_islands(genes):
         attention.paper_elements(genes, motifs=motifs.Motif.from_sites("a", ["ACGTACGT"]))
     with pytest.raises(ValueError, match=r"asked about; the table has only gene\. Pass genes"):
         attention.paper_elements(elements(("1", 0, 5), kind="gene"))
-
-
-def test_short_motifs_are_said(reference, genes):
     chosen = [motifs.Motif.from_sites("S", ["ACG"]), motifs.Motif.from_sites("L", ["ACGTTGCATT"])]
     found = attention.paper_elements(genes, reference, motifs=chosen, within=REGION)
     assert "1 motifs are too short to match with p of at most 0.0001: S." in found.note
-    assert "L motif" in found.kinds
-    assert "S motif" not in found.kinds
+    assert "L motif" in found.kinds and "S motif" not in found.kinds

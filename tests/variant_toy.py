@@ -20,34 +20,23 @@ class ToyModel:
     """Implements `models.DNAModel`. Hidden states are sums of the embeddings of the tokens within 4 tokens, each weighed
     by its distance, through a tanh; logits are their products with a second table."""
 
-    layers = 2
-    heads = 1
-    hidden_size = WIDTH
+    layers, heads, hidden_size = 2, 1, WIDTH
 
     def __init__(self, vocabulary: str = "nt-v1", max_tokens: int = 64, seed: int = 0) -> None:
-        self.tokenizer = Tokenizer(vocabulary)
-        self.max_tokens = max_tokens
-        self.name = f"toy of {vocabulary}"
-        rng = np.random.default_rng(seed)
-        known = VOCABULARIES[vocabulary]
+        self.name, self.tokenizer, self.max_tokens = f"toy of {vocabulary}", Tokenizer(vocabulary), max_tokens
+        known, rng = VOCABULARIES[vocabulary], np.random.default_rng(seed)
         self.embedding = rng.normal(size=(len(known.tokens), WIDTH))
         self.output = rng.normal(size=(known.n_logits, WIDTH))
         self.weights = rng.normal(size=2 * REACH + 1)
-        self.forwards = 0
-        self.sequences = 0
+        self.forwards = self.sequences = 0
 
-    @property
-    def max_bp(self) -> int:
-        return self.tokenizer.vocabulary.max_bases(self.max_tokens)
-
-    @property
-    def mask_id(self) -> int:
-        return self.tokenizer.vocabulary.mask_id
+    max_bp = property(lambda self: self.tokenizer.vocabulary.max_bases(self.max_tokens))
+    mask_id = property(lambda self: self.tokenizer.vocabulary.mask_id)
 
     @property
     def info(self) -> dict[str, Any]:
-        weights, vocabulary = f"toy {self.embedding.sum():.6f}", self.tokenizer.vocabulary.name
-        return {"name": self.name, "revision": None, "weights_sha256": weights, "vocabulary": vocabulary, "licence": "none"}  # fmt: skip
+        about = {"weights_sha256": f"toy {self.embedding.sum():.6f}", "vocabulary": self.tokenizer.vocabulary.name}
+        return {"name": self.name, "revision": None, "licence": "none", **about}
 
     def tokenize(self, sequence: str, *, phase: int = 0) -> Tokens:
         return self.tokenizer(sequence, max_tokens=self.max_tokens, phase=phase)

@@ -8,25 +8,16 @@ a person's own files, as `beds=` takes them; `read_signal` makes a `Signal`, one
 
 from __future__ import annotations
 
-from ntviz.annotation.combine import REGULATORY, Beds, combine, from_table, named
-from ntviz.annotation.elements import Annotation
-from ntviz.annotation.from_bases import cpg_islands, polya_signals, tandem_repeats
-from ntviz.annotation.read import read
-from ntviz.annotation.signal import Signal, read_signal
-from ntviz.annotation.transcripts import PROMOTER
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "PROMOTER",
-    "REGULATORY",
-    "Annotation",
-    "Beds",
-    "Signal",
-    "combine",
-    "cpg_islands",
-    "from_table",
-    "named",
-    "polya_signals",
-    "read",
-    "read_signal",
-    "tandem_repeats",
-]
+from ntviz.environment import lazily
+
+if TYPE_CHECKING:
+    from ntviz.annotation.combine import REGULATORY, Beds, combine, from_table, named
+    from ntviz.annotation.elements import Annotation
+    from ntviz.annotation.from_bases import cpg_islands, polya_signals, tandem_repeats
+    from ntviz.annotation.read import read
+    from ntviz.annotation.signal import Signal, read_signal
+    from ntviz.annotation.transcripts import PROMOTER
+
+__getattr__, __all__ = lazily(__name__)

@@ -36,13 +36,9 @@ Ensembl's promoter_flanking_region and ENCODE's Low-DNase are none of the nine a
 
 
 def from_table(
-    table: pd.DataFrame,
-    *,
-    element: str | None = None,
-    kinds: Sequence[str] = (),
-    source: str = "the table",
+    table: pd.DataFrame, *, element: str | None = None, kinds: Sequence[str] = (), source: str = "the table",
     note: str = "",
-) -> Annotation:
+) -> Annotation:  # fmt: skip
     """An Annotation of the rows of a table, such as one made by hand or a list of hits.
 
     Nothing is derived for the elements in it: an exon here has no introns.

@@ -50,20 +50,11 @@ class Annotation:
     """
 
     def __init__(
-        self,
-        table: pd.DataFrame,
-        *,
-        broken: pd.DataFrame | None = None,
-        source: str = "the table",
-        lines: int | None = None,
-        kinds: Sequence[str] = (),
-        stop_in_cds: bool = False,
-        derive: bool = True,
-        notes: Sequence[str] = (),
-        parts: Sequence[Annotation] = (),
-        aliases: Mapping[str, Sequence[str]] | None = None,
+        self, table: pd.DataFrame, *, broken: pd.DataFrame | None = None, source: str = "the table",
+        lines: int | None = None, kinds: Sequence[str] = (), stop_in_cds: bool = False, derive: bool = True,
+        notes: Sequence[str] = (), parts: Sequence[Annotation] = (), aliases: Mapping[str, Sequence[str]] | None = None,
         inferred: pd.DataFrame | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         import pandas as pd
 
         missing = [column for column in COLUMNS if column not in table.columns]
@@ -246,13 +237,9 @@ class Annotation:
         return table.sort_values(["chrom", "start", "end", "element"], ignore_index=True)
 
     def indicator(
-        self,
-        interval: Interval,
-        element: str | Sequence[str],
-        *,
-        spans: np.ndarray | None = None,
+        self, interval: Interval, element: str | Sequence[str], *, spans: np.ndarray | None = None,
         promoter: tuple[int, int] = PROMOTER,
-    ) -> np.ndarray:
+    ) -> np.ndarray:  # fmt: skip
         """Which bases [base] or tokens [token] of an interval are in an element; bool.
 
         Parameters

@@ -14,10 +14,7 @@ from ntviz.environment import whole_number
 
 PARTS = {"exon", "CDS", "UTR", "five_prime_utr", "three_prime_utr", "start_codon", "stop_codon"}
 """Elements that a transcript is made of."""
-_PRODUCTS = {
-    "protein",
-    "polypeptide",
-}  # below no gene and no transcripts, though CDS may name them as parents
+_PRODUCTS = {"protein", "polypeptide"}  # below no gene and no transcripts, though CDS may name them as parents
 # 5UTR, 5'UTR, five_prime_UTR, 5-prime-UTR, five_prime_untranslated_region, UTR5, utr_5prime, ...
 _UTR = re.compile(r"(5|five|3|three)(?:prime)?(?:utr|untranslatedregion)|utr(5|five|3|three)(?:prime)?")
 # A value in quotes is one thing, whatever words and semicolons it holds.

@@ -141,13 +141,9 @@ def _placed(low: np.ndarray, high: np.ndarray, interval: Interval, element: str,
 
 
 def polya_signals(
-    genes: Annotation,
-    reference: Any,
-    *,
-    within: Interval | None = None,
-    reach: int = 50,
+    genes: Annotation, reference: Any, *, within: Interval | None = None, reach: int = 50,
     words: Sequence[str] = SIGNALS,
-) -> Annotation:
+) -> Annotation:  # fmt: skip
     """The hexamer at the end of each transcript that has one, as the element ``polya_signal``.
 
     Of each transcript it is the first of `words` that is there, and of several of one word the one nearest to the end.

@@ -29,14 +29,9 @@ _STOP_IN_CDS = ("augustus", "gffread", "agat", "orfanage", "sqanti", "pacbio", "
 
 
 def read(
-    path: str | Path,
-    *,
-    format: str | None = None,  # noqa: A002
-    on_error: str = "collect",
-    within: Interval | None = None,
-    element: str | None = None,
-    rename: Mapping[str, str] | None = None,
-) -> Annotation:
+    path: str | Path, *, format: str | None = None, on_error: str = "collect",  # noqa: A002
+    within: Interval | None = None, element: str | None = None, rename: Mapping[str, str] | None = None,
+) -> Annotation:  # fmt: skip
     r"""Features of a file, with the lines that could not be read beside them.
 
     Parameters
@@ -147,17 +142,11 @@ def read(
         kinds |= dict.fromkeys(sides)
     if kinds.keys() & {"exon", "CDS"}:
         kinds |= dict.fromkeys(("exon", "transcript", "gene"))
+    aliases = {name: tuple(genes) for name, genes in parse.aliases.items()}
     found = Annotation(
-        table,
-        inferred=inferred,
-        broken=pd.DataFrame(broken, columns=["line", "reason", "text"]),
-        source=path.name,
-        lines=features,
-        kinds=list(kinds),
-        stop_in_cds=inside,
-        notes=notes,
-        aliases={name: tuple(genes) for name, genes in parse.aliases.items()},
-    )
+        table, inferred=inferred, broken=pd.DataFrame(broken, columns=["line", "reason", "text"]), source=path.name,
+        lines=features, kinds=list(kinds), stop_in_cds=inside, notes=notes, aliases=aliases,
+    )  # fmt: skip
     tell(found.note)
     return found
 
@@ -286,10 +275,9 @@ def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, 
     votes = Counter(((both["start"] <= both["start_other"]) & (both["end_other"] <= both["end"])).tolist())
     if votes:
         inside = votes[True] > votes[False]
-        where = (
-            f"{votes[inside]:,} of {votes.total():,} stop codons of {source} lie {'in' if inside else 'behind'} the CDS"
-        )
-        note = f"{where}, so it is taken to end {'with' if inside else 'before'} them."
+        lie, end = ("in", "with") if inside else ("behind", "before")
+        where = f"{votes[inside]:,} of {votes.total():,} stop codons of {source} lie {lie} the CDS"
+        note = f"{where}, so it is taken to end {end} them."
         return inside, note if votes[True] else ""
     both = beside(table[table["element"] == "three_prime_utr"])
     behind = both["start_other"] - both["end"]

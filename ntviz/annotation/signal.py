@@ -168,9 +168,6 @@ def _sorted(path: Path, contig: str, rows: list[tuple[int, int, float, int]]) ->
     return starts, ends, values
 
 
-# bigWig and bigBed ----------------------------------------------------------------------------------------------------
-
-
 def binary_kind(path: Path) -> str:
     """``"bigWig"`` or ``"bigBed"`` by the first bytes of a file, whatever its name; empty for any other file."""
     with open(path, "rb") as handle:

@@ -70,16 +70,9 @@ class _Places(NamedTuple):
 
 
 def around(
-    elements: Annotation | None,
-    kind: str | None,
-    *,
-    length: int,
-    n: int,
-    reference: Reference | None = None,
-    chrom: str | None = None,
-    max_n: float = 0.0,
-    seed: int = 0,
-) -> Windows:
+    elements: Annotation | None, kind: str | None, *, length: int, n: int, reference: Reference | None = None,
+    chrom: str | None = None, max_n: float = 0.0, seed: int = 0,
+) -> Windows:  # fmt: skip
     """Windows around elements of one kind, such that the place of the element in the window is uniform.
 
     Elements are taken in random order, each once before any is taken again. Of the windows that hold the whole element
@@ -196,13 +189,9 @@ def _check_fits(length: int, longest: Interval) -> None:
 
 
 def _elements(
-    elements: Annotation,
-    kind: str,
-    length: int,
-    reference: Reference | None,
-    chrom: str | None,
+    elements: Annotation, kind: str, length: int, reference: Reference | None, chrom: str | None,
     dropped: dict[str, int],
-) -> _Places:
+) -> _Places:  # fmt: skip
     table = elements.elements(kind)
     if chrom is not None and len(table):
         present = list(dict.fromkeys(table["chrom"]))
@@ -261,20 +250,10 @@ def _lengths(reference: Reference, contigs: np.ndarray, kind: str, length: int) 
     return np.array([length_of[name] for name in contigs], dtype=np.int64)
 
 
-# Inside of one element ------------------------------------------------------------------------------------------------
-
-
 def inside(
-    annotation: Annotation,
-    reference: Reference,
-    elements: Sequence[str],
-    *,
-    length: int,
-    n: int,
-    share: float = 1.0,
-    region: Interval | str | None = None,
-    seed: int = 0,
-) -> tuple[pd.DataFrame, list[Interval], str]:
+    annotation: Annotation, reference: Reference, elements: Sequence[str], *, length: int, n: int, share: float = 1.0,
+    region: Interval | str | None = None, seed: int = 0,
+) -> tuple[pd.DataFrame, list[Interval], str]:  # fmt: skip
     """Windows drawn at random, each in one element, without N and without overlap.
 
     A base counts for an element when it is in no other of those asked for; in an intron, when it is in no exon of any
@@ -347,14 +326,9 @@ def _row(annotation: Annotation, element: str, place: Interval, rng: np.random.G
 
 
 def starts_by_element(
-    annotation: Annotation,
-    reference: Reference,
-    region: Interval,
-    elements: Sequence[str],
-    *,
-    length: int,
+    annotation: Annotation, reference: Reference, region: Interval, elements: Sequence[str], *, length: int,
     share: float,
-) -> dict[str, np.ndarray]:
+) -> dict[str, np.ndarray]:  # fmt: skip
     """Runs of positions where a window of an element may begin, int64 [run, 2], by element: none of its bases is N."""
     found: dict[str, list[np.ndarray]] = {element: [] for element in elements}
     for first in range(region.start, region.end - length + 1, CHUNK):

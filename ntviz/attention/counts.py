@@ -235,9 +235,6 @@ def _on(counts: np.ndarray, held: torch.Tensor) -> np.ndarray:
     return on.reshape(len(counts), copies, elements).permute(1, 0, 2).to(torch.int64).cpu().numpy()
 
 
-# Nulls: drawn from the seed and the text of a region, so the same in any order and on any machine -------------------------
-
-
 def turns(block: str, shifts: int, seed: int) -> np.ndarray:
     """How far elements are turned around their window in each shift, as shares of a full turn, float64 [shift].
 

@@ -22,23 +22,11 @@ from ntviz.storage import Finished, Output, Pieces, Unfinished
 
 
 def enrichment(
-    model: DNAModel,
-    intervals: Any,
-    reference: Reference,
-    elements: Annotation,
-    *,
-    kinds: Sequence[str] | None = None,
-    threshold: float = 0.3,
-    nulls: Sequence[str] = NULLS,
-    shifts: int = 200,
-    bootstrap: int = 1000,
-    alpha: float = 0.05,
-    batch: int = 1,
-    special: Literal["exclude", "include"] = "exclude",
-    seed: int = 0,
-    shard: tuple[int, int] | None = None,
-    out: str | Path | Output | None = None,
-) -> Enrichment | Unfinished:
+    model: DNAModel, intervals: Any, reference: Reference, elements: Annotation, *, kinds: Sequence[str] | None = None,
+    threshold: float = 0.3, nulls: Sequence[str] = NULLS, shifts: int = 200, bootstrap: int = 1000, alpha: float = 0.05,
+    batch: int = 1, special: Literal["exclude", "include"] = "exclude", seed: int = 0,
+    shard: tuple[int, int] | None = None, out: str | Path | Output | None = None,
+) -> Enrichment | Unfinished:  # fmt: skip
     """How much of each head's attention above a threshold falls on each element, and whether that says anything.
 
     p(f) is the share of pairs (query, key) above the threshold whose key holds a base of element f: as the mean over
@@ -167,18 +155,10 @@ def merge(out: str | Path, *, bootstrap: int = 1000, alpha: float = 0.05) -> Enr
 
 
 def enrich_file(
-    out: str | Path,
-    model: DNAModel,
-    intervals: Any,
-    reference: Reference,
-    elements: Annotation,
-    *,
-    shard: tuple[int, int] = (1, 1),
-    cache: str | Path | None = None,
-    overwrite: bool = False,
-    notes: Sequence[str] = (),
-    **options: Any,
-) -> Finished | Unfinished:
+    out: str | Path, model: DNAModel, intervals: Any, reference: Reference, elements: Annotation, *,
+    shard: tuple[int, int] = (1, 1), cache: str | Path | None = None, overwrite: bool = False,
+    notes: Sequence[str] = (), **options: Any,
+) -> Finished | Unfinished:  # fmt: skip
     """Writes the table of `enrichment`, and beside it the windows and what all of it follows from.
 
     A run that was killed goes on where it stopped, several shards may share the folder at once, and the bytes are those
@@ -237,15 +217,9 @@ def windows_of(intervals: Any) -> list[Interval]:
 
 
 def check(
-    elements: Annotation,
-    *,
-    kinds: Sequence[str] | str | None = None,
-    nulls: Sequence[str] = NULLS,
-    bootstrap: int = 1000,
-    alpha: float = 0.05,
-    batch: int = 1,
-    **options: Any,
-) -> Question:
+    elements: Annotation, *, kinds: Sequence[str] | str | None = None, nulls: Sequence[str] = NULLS,
+    bootstrap: int = 1000, alpha: float = 0.05, batch: int = 1, **options: Any,
+) -> Question:  # fmt: skip
     """What is asked of `enrichment`, each value in its range; parameters as there."""
     wanted = tuple(elements.kinds if kinds is None else [kinds] if isinstance(kinds, str) else kinds)
     question = Question(wanted, nulls=tuple(nulls), **options)

@@ -156,9 +156,7 @@ def tabulate(
     above, on = total["above"][:, None], total["on"]
     element, positions = total["element"][None], total["positions"]
     status = np.select(
-        [above == 0, element == 0, element == positions],
-        ["nothing above", "nothing there", "covers everything"],
-        "ok",
+        [above == 0, element == 0, element == positions], ["nothing above", "nothing there", "covers everything"], "ok"
     )
     ok = status == "ok"
     speaking = total["speaking"][:, None]

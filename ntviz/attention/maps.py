@@ -51,10 +51,7 @@ class Window(Observer):
     class _Sums:
         def __init__(self, observer: Any, context: Context) -> None:
             self.at = [(int(layer), int(head)) for layer, head in observer.at]
-            self.query, self.key = (
-                observer.queries(context),
-                token_range(observer.key, context.n_tokens, "key"),
-            )
+            self.query, self.key = (observer.queries(context), token_range(observer.key, context.n_tokens, "key"))
             shape = (len(self.at), self.query[1] - self.query[0], self.key[1] - self.key[0])
             self.weights = torch.zeros(shape, device=context.device)
 

@@ -24,13 +24,9 @@ _LENGTH = 200  # bp of the shortest CpG island
 
 
 def paper_elements(
-    genes: Annotation,
-    reference: Reference | None = None,
-    *extras: Annotation,
-    motifs: Motif | Iterable[Motif] = (),
-    p: float = 1e-4,
-    within: Interval | None = None,
-) -> Annotation:
+    genes: Annotation, reference: Reference | None = None, *extras: Annotation, motifs: Motif | Iterable[Motif] = (),
+    p: float = 1e-4, within: Interval | None = None,
+) -> Annotation:  # fmt: skip
     """Elements to ask attention about: the nine of the paper, splice sites, codons, CpG islands and motifs.
 
     The stretches of each kind are merged. `Annotation.note` says which of the nine are absent and why.

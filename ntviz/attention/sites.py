@@ -93,17 +93,9 @@ class AttendedSites:
 
 
 def attended_sites(
-    model: Any,
-    intervals: Iterable[Interval],
-    reference: Reference,
-    *,
-    layer: int,
-    head: int,
-    top: int = 500,
-    per_window: int = 5,
-    flank: int = 9,
-    seed: int = 0,
-) -> AttendedSites:
+    model: Any, intervals: Iterable[Interval], reference: Reference, *, layer: int, head: int, top: int = 500,
+    per_window: int = 5, flank: int = 9, seed: int = 0,
+) -> AttendedSites:  # fmt: skip
     """The tokens that a head attends to most over many windows, cut out with their flanks and aligned.
 
     Only tokens of k bases whose flanks hold no N are considered, here and in the control. All sites keep the frame of

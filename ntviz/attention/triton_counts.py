@@ -47,15 +47,9 @@ def available(device: torch.device | str) -> bool:
 
 
 def above(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    *,
-    scaling: float,
-    threshold: float,
-    lengths: Sequence[int] | torch.Tensor,
-    is_special: torch.Tensor,
-    out: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, ...]:
+    query: torch.Tensor, key: torch.Tensor, *, scaling: float, threshold: float, lengths: Sequence[int] | torch.Tensor,
+    is_special: torch.Tensor, out: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, ...]:  # fmt: skip
     """Numbers of pairs whose weight exceeds the threshold, of one layer: counts, from_special, paired, mirrored.
 
     Each is [batch, head, token] int64, as in `attention.Above.Result`; places beyond a sequence's length hold 0. Integer sums
@@ -95,13 +89,7 @@ def above(
 
 
 def near_threshold(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    *,
-    scaling: float,
-    threshold: float,
-    lengths: Any,
-    within: float = 1e-5,
+    query: torch.Tensor, key: torch.Tensor, *, scaling: float, threshold: float, lengths: Any, within: float = 1e-5
 ) -> torch.Tensor:
     """Pairs whose weight lies within a share `within` of the threshold on either side, [batch, head] int64; in float64.
 

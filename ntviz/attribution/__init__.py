@@ -12,15 +12,7 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.attribution.contrast import Contrast, contrast
-    from ntviz.attribution.faithfulness import (
-        Sanity,
-        agreement,
-        ask,
-        deletion,
-        mutagenesis,
-        occlusion,
-        sanity,
-    )
+    from ntviz.attribution.faithfulness import Sanity, agreement, ask, deletion, mutagenesis, occlusion, sanity
     from ntviz.attribution.gradients import gradient_times_input, integrated_gradients
     from ntviz.attribution.result import Attribution, Compared
     from ntviz.attribution.target import BaseProbability, Direction, Output, Probe, SpliceSite, Target

@@ -128,17 +128,12 @@ def averaged(views: list[View]) -> Attribution:
     method = first.method + (", both strands" if strands == 2 else "")
     if frames > strands:
         method += f", {frames // strands} frames"
+    value, baseline = (float(np.mean([getattr(view, name) for view in every])) for name in ("value", "baseline_value"))
+    error, steps = float(np.max([view.error for view in every])), max(view.steps for view in every)
     return replace(
-        first,
-        method=method,
-        value=float(np.mean([view.value for view in every])),
-        baseline_value=float(np.mean([view.baseline_value for view in every])),
-        error=float(np.max([view.error for view in every])),
-        steps=max(view.steps for view in every),
-        shares=None,
-        compared=(),
+        first, method=method, value=value, baseline_value=baseline, error=error, steps=steps, shares=None, compared=(),
         views=tuple(views),
-    )
+    )  # fmt: skip
 
 
 def even(tokens: Tokens) -> np.ndarray:

@@ -59,24 +59,15 @@ def key(task: Task, how: How, weights: str | None) -> str:
     """Name of a cell by what it depends on: examples, method, weights, settings, recipe and seed; 24 hexadecimal digits."""
     trained = how.method.family in TRAINED
     about = {
-        "format": FORMAT,
-        "task": task.checksum,
-        "method": how.method.name,
-        "weights": weights,
-        "settings": how.settings.relevant(how.method),
+        "format": FORMAT, "task": task.checksum, "method": how.method.name, "weights": weights,
+        "settings": how.settings.relevant(how.method), "seed": how.seed, "controlled": how.controlled,
         "recipe": asdict(methods.recipe(how.method, how.settings)) if trained else None,
-        "seed": how.seed,
-        "controlled": how.controlled,
-    }
+    }  # fmt: skip
     return storage.digest(about)[:24]
 
 
 def compute(
-    task: Task,
-    how: How,
-    model: Embedder | None = None,
-    weights: str | None = None,
-    store: Store | None = None,
+    task: Task, how: How, model: Embedder | None = None, weights: str | None = None, store: Store | None = None
 ) -> Cell:
     """The cell, computed; `weights` is the fingerprint of the model, `store` keeps its vectors."""
     method, settings = how.method, how.settings
@@ -101,15 +92,13 @@ def compute(
         splits = probing.splits(
             task.kind, pooled.labels, pooled.groups, train=train, n_folds=settings.n_folds, seed=how.seed
         )
+        chance = method.family == "chance"
         parts = [
-            (_chance(task, pooled, split), {})
-            if method.family == "chance"
-            else _trained(task, how, model, pooled, split)
+            (_chance(task, pooled, split), {}) if chance else _trained(task, how, model, pooled, split)
             for split in splits
         ]
-        predicted, judged = (
-            np.concatenate(arrays) for arrays in ([part[0] for part in parts], [held for _, held in splits])
-        )
+        predicted = np.concatenate([part for part, _ in parts])
+        judged = np.concatenate([held for _, held in splits])
         row = parts[0][1] if len(parts) == 1 else {"trainable": parts[0][1].get("trainable")}
     predicted = np.asarray(predicted, dtype=np.float32)
     cell = Cell(row, predicted, pooled.ids[judged], pooled.groups[judged], pooled.labels[judged], inner=inner)
@@ -223,12 +212,7 @@ def _trained(task: Task, how: How, model: Any, pooled: Examples, split: _Split) 
     learned, held = split
     part = pooled.take(learned)
     given = part.sequences.tolist(), part.labels
-    about: dict[str, Any] = {
-        "kind": task.kind,
-        "outputs": len(task.classes),
-        "groups": part.groups,
-        "seed": how.seed,
-    }
+    about: dict[str, Any] = {"kind": task.kind, "outputs": len(task.classes), "groups": part.groups, "seed": how.seed}
     about["recipe"] = methods.recipe(how.method, how.settings)
     if how.method.family == "tuned":
         tuned = finetuning.tune(model, *given, method=how.method.name, **about)
@@ -269,9 +253,6 @@ def _scored(task: Task, how: How, cell: Cell) -> tuple[dict[str, Any], np.ndarra
     return row | {"missing_controls": ", ".join(lacks)}, draws.astype(np.float32)
 
 
-# On disk ------------------------------------------------------------------------------------------------------------
-
-
 def save(cell: Cell, path: Path) -> None:
     """Keeps a cell as an .npz with its rows as JSON; one that is there already stays."""
     if path.exists():
@@ -285,10 +266,8 @@ def save(cell: Cell, path: Path) -> None:
 def load(path: Path) -> Cell:
     """A kept cell; a ValueError says of a damaged file what to do."""
     about, arrays = storage.load(path, _ARRAYS, version=FORMAT)
-    row, *inner = (
-        {name: np.nan if value is None else value for name, value in one.items()}
-        for one in (about["row"], *about["inner"])
-    )
+    rows = about["row"], *about["inner"]
+    row, *inner = ({name: np.nan if value is None else value for name, value in one.items()} for one in rows)
     return Cell(row, **arrays, inner=inner, seconds=about["seconds"])
 
 

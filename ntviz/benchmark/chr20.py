@@ -114,15 +114,9 @@ def _by_block(windows: Iterable[Window]) -> Counter[int]:
 
 
 def _drawn(
-    places: np.ndarray,
-    plus: np.ndarray | None,
-    wanted: Mapping[int, int],
-    make: Callable[[int, str], Window],
-    rng: np.random.Generator,
-    *,
-    fits: Callable[[Window], bool] = lambda window: True,
-    taken: Sequence[Window] = (),
-) -> list[Window]:
+    places: np.ndarray, plus: np.ndarray | None, wanted: Mapping[int, int], make: Callable[[int, str], Window],
+    rng: np.random.Generator, *, fits: Callable[[Window], bool] = lambda window: True, taken: Sequence[Window] = (),
+) -> list[Window]:  # fmt: skip
     """Windows at random of the sorted `places`, as many in each block as are wanted and are there, none of those taken.
 
     `plus`: whether each place is read on the strand +; None: a coin.
@@ -324,13 +318,9 @@ def _per_base(name: str, rng: np.random.Generator) -> Task:
 
 
 def _task(
-    name: str,
-    windows: list[Window],
-    rng: np.random.Generator,
-    *,
-    labels: Callable[[Window], np.ndarray] | None = None,
+    name: str, windows: list[Window], rng: np.random.Generator, *, labels: Callable[[Window], np.ndarray] | None = None,
     folded: bool = False,
-) -> Task:
+) -> Task:  # fmt: skip
     """The task of windows, without what is homologous across the split, its classes in equal numbers in each part.
 
     `labels` of the bases of a window: then nothing is balanced. `folded`: without a test part.

@@ -97,33 +97,19 @@ class _Planned:
         """Of the table of results, without what is known when it is done."""
         method = self.method
         return {
-            "task": self.task,
-            "model": f"random twin of {self.model}" if self.twin else self.model or "",
-            "twin_of": self.model if self.twin else "",
-            "method": method.name,
-            "label": method.label,
-            "family": method.family,
-            "seed": self.seed,
-            "status": status,
-            "error": error,
-        }
+            "task": self.task, "model": f"random twin of {self.model}" if self.twin else self.model or "",
+            "twin_of": self.model if self.twin else "", "method": method.name, "label": method.label,
+            "family": method.family, "seed": self.seed, "status": status, "error": error,
+        }  # fmt: skip
 
 
 def run(
-    out: str | os.PathLike[str],
-    *,
-    tasks: Sequence[str | Task] | str | Task,
+    out: str | os.PathLike[str], *, tasks: Sequence[str | Task] | str | Task,
     models: Sequence[str | Embedder] | str | Embedder = (),
-    methods: Sequence[str] | str = ("logistic", "kmer", "gc", "majority"),
-    settings: Settings | None = None,
-    seeds: Sequence[int] = (0,),
-    twins: bool = True,
-    shard: tuple[int, int] = (1, 1),
-    store: Store | None = None,
-    device: str = "auto",
-    dtype: str = "float32",
-    say: Callable[[str], None] | None = None,
-) -> pd.DataFrame:
+    methods: Sequence[str] | str = ("logistic", "kmer", "gc", "majority"), settings: Settings | None = None,
+    seeds: Sequence[int] = (0,), twins: bool = True, shard: tuple[int, int] = (1, 1), store: Store | None = None,
+    device: str = "auto", dtype: str = "float32", say: Callable[[str], None] | None = None,
+) -> pd.DataFrame:  # fmt: skip
     """The table of results, one row a cell; the same call again does only what is not done.
 
     A cell is found by what it depends on (examples, weights, method, settings, seed), not by names. Interrupted at any moment,
@@ -263,13 +249,9 @@ class _Loaded:
 
 
 def _done(
-    entry: _Planned,
-    task_of: Callable[[str], Task],
-    model_of: Callable[[str], _Loaded],
-    settings: Settings,
-    folder: Path,
-    store: Store,
-) -> dict[str, Any]:
+    entry: _Planned, task_of: Callable[[str], Task], model_of: Callable[[str], _Loaded], settings: Settings,
+    folder: Path, store: Store,
+) -> dict[str, Any]:  # fmt: skip
     """The row of a cell: from disk, computed, or failed."""
     try:
         task, model, weights = task_of(entry.task), None, None

@@ -95,9 +95,6 @@ class Settings:
         return {name: value for name, value in sorted(asdict(self).items()) if name not in without}
 
 
-# Vectors without a model: what a model must beat, as k-mers are ------------------------------------------------------
-
-
 def composition(sequences: Sequence[str]) -> np.ndarray:
     """GC share of known bases, share of N and log10 length, float32 [sequence, 3].
 

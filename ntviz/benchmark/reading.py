@@ -67,12 +67,9 @@ _Changes = list[tuple[str, str]]  # what was changed or left out, and where
 
 
 def read(
-    path: str | os.PathLike[str],
-    *,
-    task: str | None = None,
-    spec: TaskSpec | None = None,
+    path: str | os.PathLike[str], *, task: str | None = None, spec: TaskSpec | None = None,
     reference: Reference | None = None,
-) -> Task:
+) -> Task:  # fmt: skip
     """The task in a file or folder.
 
     Parameters

@@ -69,11 +69,7 @@ def leaderboard(out: str | os.PathLike[str]) -> Leaderboard:
         low, high = middle(draws[place])
         row = {column: first[column] for column in ("task", "category", "metric", "entry", "model", "method")}
         row |= {"value": part["value"].mean(skipna=False), "low": low, "high": high} | means.to_dict()
-        row |= {
-            "n_test": int(first["n_test"]),
-            "seeds": len(part),
-            "missing_controls": first["missing_controls"],
-        }
+        row |= {"n_test": int(first["n_test"]), "seeds": len(part), "missing_controls": first["missing_controls"]}
         rows.append(row | {"note": "; ".join(dict.fromkeys(filter(None, part["note"])))})
     tasks = pd.DataFrame(rows)
     return Leaderboard(tasks, _means(tasks, draws, ["category"]), _overall(tasks, draws), failed)

@@ -39,11 +39,7 @@ _ACCEPTOR, _DONOR = 1, 2
 
 
 def _task(
-    name: str,
-    parts: Mapping[str, Examples],
-    notes: list[str],
-    files: Iterable[Path],
-    classes: tuple[str, ...] = (),
+    name: str, parts: Mapping[str, Examples], notes: list[str], files: Iterable[Path], classes: tuple[str, ...] = ()
 ) -> Task:
     spec = registry.find(name, "other")
     return Task(
@@ -231,11 +227,7 @@ def _arrays(path: Path, part: str, n: int | None) -> tuple[np.ndarray, np.ndarra
 
 
 def read_spliceai(
-    table: str | os.PathLike[str],
-    reference: Reference,
-    *,
-    length: int = 5_000,
-    test_contigs: tuple[str, ...] = TEST,
+    table: str | os.PathLike[str], reference: Reference, *, length: int = 5_000, test_contigs: tuple[str, ...] = TEST
 ) -> Task:
     """Each base of transcripts as none, acceptor (first base of an exon) or donor (last base of one), in windows along them.
 
@@ -324,8 +316,6 @@ def _windows(
         classes[[at - start if forward else end - 1 - at for at in places]] = kind
     for offset in range(0, end - start, length):
         low = start + offset if forward else end - offset - length
-        high = low + length
-        inside = Interval(place.chrom, max(0, low), min(high, reference.contigs[place.chrom]))
-        bases = "N" * (inside.start - low) + reference.fetch(inside).sequence + "N" * (high - inside.end)
+        bases = reference.fetch(Interval(place.chrom, low, low + length)).sequence
         labels = classes[offset : offset + length]
         yield f"{name}:{offset + 1}", bases if forward else reverse_complement(bases), labels, name

@@ -135,9 +135,6 @@ def _umap(main: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
         return np.asarray(maker.fit_transform(main.astype(np.float32)), dtype=np.float32)
 
 
-# Layers ---------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Maps:
     """Maps of the same windows, one a layer or baseline; made by `by_layer`.
@@ -189,13 +186,7 @@ class Maps:
         return rows[chosen].drop(columns=["measure", "space", "element"]).reset_index(drop=True)
 
     def against(
-        self,
-        baseline: str,
-        *,
-        measure: str = "purity",
-        space: str = "vectors",
-        draws: int = 1_000,
-        seed: int = 0,
+        self, baseline: str, *, measure: str = "purity", space: str = "vectors", draws: int = 1_000, seed: int = 0
     ) -> pd.DataFrame:
         """How much better each other map separates than a baseline such as "4-mers", window by window.
 
@@ -242,19 +233,10 @@ def _check(measure: str, space: str) -> None:
 
 
 def by_layer(
-    model: Any,
-    windows: Windows,
-    layers: Sequence[int] | None = None,
-    *,
-    method: str = "tsne",
-    ks: Sequence[int] = (1, 4),
-    twin: int | None = 0,
-    pooling: str = "mean",
-    neighbours: int = NEIGHBOURS,
-    permutations: int = 200,
-    store: Store | None = None,
-    seed: int = 0,
-) -> Maps:
+    model: Any, windows: Windows, layers: Sequence[int] | None = None, *, method: str = "tsne",
+    ks: Sequence[int] = (1, 4), twin: int | None = 0, pooling: str = "mean", neighbours: int = NEIGHBOURS,
+    permutations: int = 200, store: Store | None = None, seed: int = 0,
+) -> Maps:  # fmt: skip
     """Maps of windows by layer, with what a reader must hold them against.
 
     Windows are compared with windows of other blocks of 250 kb only, since neighbours in the genome share their
@@ -307,26 +289,16 @@ def by_layer(
         **{"neighbours": neighbours, "permutations": permutations, "seed": seed, "windows": windows.settings},
         "weights_sha256": model.info.get("weights_sha256"),
     }
+    about = pd.DataFrame(panels, columns=["panel", "source", "layer", "dimensions"])
+    shape = len(panels), len(SPACES), len(MEASURES), len(windows)
     return Maps(
-        windows.table.reset_index(drop=True),
-        pd.DataFrame(panels, columns=["panel", "source", "layer", "dimensions"]),
-        np.stack(coordinates),
-        np.array(values, np.float32).reshape(len(panels), len(SPACES), len(MEASURES), len(windows)),
-        pd.concat(tables, ignore_index=True),
-        groups,
-        str(model.name),
-        settings,
-    )
+        windows.table.reset_index(drop=True), about, np.stack(coordinates), np.array(values, np.float32).reshape(shape),
+        pd.concat(tables, ignore_index=True), groups, str(model.name), settings,
+    )  # fmt: skip
 
 
 def _vectors(
-    model: Any,
-    windows: Windows,
-    layers: Sequence[int],
-    ks: Sequence[int],
-    twin: int | None,
-    pooling: str,
-    store: Any,
+    model: Any, windows: Windows, layers: Sequence[int], ks: Sequence[int], twin: int | None, pooling: str, store: Any
 ) -> Iterator[tuple[str, str, int, np.ndarray]]:
     """Name, source, layer and vectors [window, dimension] of each map."""
     sources = [("model", "", model)]

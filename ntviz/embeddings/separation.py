@@ -152,15 +152,9 @@ def interval(drawn: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 
 def separation(
-    points: np.ndarray,
-    labels: np.ndarray,
-    groups: np.ndarray | None = None,
-    *,
-    neighbours: int = NEIGHBOURS,
-    permutations: int = 200,
-    draws: int = 1_000,
-    seed: int = 0,
-) -> pd.DataFrame:
+    points: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, *, neighbours: int = NEIGHBOURS,
+    permutations: int = 200, draws: int = 1_000, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """How well points of an element keep together: two measures, each beside what random labels reach.
 
     Purity asks who the neighbours are. A silhouette asks about whole elements, and takes the nearest other one: two

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ntviz import environment
-from ntviz.genome.sequence import codes, listed, reverse_complement
+from ntviz.genome.sequence import codes, kmer_numbers, listed, reverse_complement
 from ntviz.storage import AnyPath, Pieces
 
 if TYPE_CHECKING:
@@ -118,16 +118,10 @@ def fingerprint(model: Any) -> str:
 
 
 def embed(
-    model: Embedder,
-    sequences: Sequence[str],
-    *,
-    layers: Sequence[int] | None = None,
-    pooling: str = "mean",
-    both_strands: bool = False,
-    store: Store | None = None,
-    weights: str | None = None,
+    model: Embedder, sequences: Sequence[str], *, layers: Sequence[int] | None = None, pooling: str = "mean",
+    both_strands: bool = False, store: Store | None = None, weights: str | None = None,
     batch_tokens: int = BATCH_TOKENS,
-) -> Vectors:
+) -> Vectors:  # fmt: skip
     """One vector a sequence and layer; what the store has is not computed again.
 
     Mean pooling weighs a single letter beside an N like a 6-mer. The batch of a sequence may move the last digit.
@@ -252,10 +246,7 @@ def kmer_frequencies(sequences: Sequence[str], k: int) -> np.ndarray:
         raise ValueError(f"k must be from 1 to 8; received {k}: 4 ** k numbers are kept for each sequence.")
     texts = listed(sequences)
     result = np.zeros((len(texts), 4**k), dtype=np.float32)
-    powers = 4 ** np.arange(k)[::-1]
     for row, text in enumerate(texts):
-        if len(text) >= k:
-            bases = np.lib.stride_tricks.sliding_window_view(codes(text), k)
-            kmers = bases[(bases < 4).all(axis=1)] @ powers
-            result[row] = np.bincount(kmers, minlength=4**k) / max(len(kmers), 1)
+        number, clean = kmer_numbers(codes(text), k)
+        result[row] = np.bincount(number[clean], minlength=4**k) / max(int(clean.sum()), 1)
     return result

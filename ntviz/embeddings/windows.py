@@ -109,10 +109,7 @@ class Windows:
         kept.sort()
         each = len(kept) // len(names)
         note = f"Matched by G and C in bins of {width:g}: {each:,} of each."
-        matched = {
-            "notes": [*self.settings.get("notes", ()), note],
-            "gc_matched": {"width": width, "seed": seed},
-        }
+        matched = {"notes": [*self.settings.get("notes", ()), note], "gc_matched": {"width": width, "seed": seed}}
         sequences = tuple(self.sequences[row] for row in kept)
         return Windows(self.table.iloc[kept].reset_index(drop=True), sequences, each, {**self.settings, **matched})
 
@@ -123,16 +120,9 @@ def _listed(counts: pd.DataFrame, column: str, how: str) -> str:
 
 
 def windows(
-    annotation: Annotation,
-    reference: Reference,
-    *,
-    elements: Sequence[str] = ELEMENTS,
-    length: int = 600,
-    per_element: int = 150,
-    share: float = 1.0,
-    region: Interval | str | None = None,
-    seed: int = 0,
-) -> Windows:
+    annotation: Annotation, reference: Reference, *, elements: Sequence[str] = ELEMENTS, length: int = 600,
+    per_element: int = 150, share: float = 1.0, region: Interval | str | None = None, seed: int = 0,
+) -> Windows:  # fmt: skip
     """Windows drawn at random, each in one element, without N and without overlap.
 
     A base counts for an element when it is in no other of those asked for; in an intron, when it is in no exon of any

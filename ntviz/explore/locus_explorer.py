@@ -28,15 +28,7 @@ from ntviz.explore.locus_component import (
     named_one,
     words_track,
 )
-from ntviz.explore.locus_modelled import (
-    Attributed,
-    Expected,
-    Hiding,
-    Probability,
-    Received,
-    Saturated,
-    Splicing,
-)
+from ntviz.explore.locus_modelled import Attributed, Expected, Hiding, Probability, Received, Saturated, Splicing
 from ntviz.explore.places import first_gene, locate
 from ntviz.explore.toolbar import ERRORS, Explorer, as_file, checked_head
 from ntviz.genome import Interval, Variant, browser_contig

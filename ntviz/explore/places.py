@@ -129,10 +129,8 @@ def _variant(variant: Variant, reference: Reference, window: int) -> Place:
     # Both alleles must fit into what the model reads.
     room = max(window - max(len(variant.alt) - len(variant.ref), 0), len(variant.ref))
     interval = _inside(focus, focus.midpoint, room, reference)
-    name, how = (
-        f"{focus.chrom}:{variant.pos:,} {variant.ref}>{variant.alt}",
-        f"{len(interval):,} bp around the variant",
-    )
+    name = f"{focus.chrom}:{variant.pos:,} {variant.ref}>{variant.alt}"
+    how = f"{len(interval):,} bp around the variant"
     return Place("variant", name, interval, focus, variant, how, focus.midpoint)
 
 

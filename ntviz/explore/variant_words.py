@@ -45,8 +45,8 @@ def reference_said(card: Card) -> str:
     elif card.status == "ref_mismatch":
         said = (
             f"REF must be what the reference has; received {plain(variant.ref, most=30)}, and the reference {file} has "
+            f"{here} at {variant.chrom}:{variant.pos:,}. Check the assembly of both. Nothing was scored."
         )
-        said += f"{here} at {variant.chrom}:{variant.pos:,}. Check the assembly of both. Nothing was scored."
     elif card.status == "contig_missing":
         said = f"The contig must be in the reference; received {plain(variant.chrom)}, which {file} does not have."
     note = plain(card.plan.note, most=200) if card.plan else ""

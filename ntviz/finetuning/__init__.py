@@ -8,7 +8,7 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.finetuning.fit import RECIPES, Recipe
-    from ntviz.finetuning.learners import METHODS, NETWORKS, adapter_parameters, network
+    from ntviz.finetuning.learners import METHODS, NETWORKS, network
     from ntviz.finetuning.tuned import Tuned, load, train_network, tune
 
 __getattr__, __all__ = lazily(__name__)

@@ -80,10 +80,7 @@ def fit(learner: Learner, train: Part, validation: Part, *, kind: str, recipe: R
     best, best_step, since, running = (False, -np.inf), 0, 0, []
     kept, stopped = _state(learner), "steps"
     lower = f"Lower the learning rate ({recipe.learning_rate:g})"
-    with (
-        torch.random.fork_rng(devices=[]),
-        environment.progress(total=recipe.steps, what=what, unit="steps") as bar,
-    ):
+    with torch.random.fork_rng(devices=[]), environment.progress(total=recipe.steps, what=what, unit="steps") as bar:
         torch.manual_seed(seed)
         try:
             for step, rows in zip(range(1, recipe.steps + 1), batches, strict=False):

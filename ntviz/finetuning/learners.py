@@ -152,13 +152,10 @@ def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn
         return encoder
     import peft
 
-    config: Any = (
-        peft.IA3Config(target_modules=f"({_KEY_VALUE})|({_FFN})", feedforward_modules=_FFN)
-        if method == "ia3"
-        else peft.LoraConfig(
-            r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=recipe.dropout, target_modules=_QUERY_VALUE
-        )
-    )
+    size: dict[str, Any] = {"r": recipe.rank, "lora_alpha": recipe.alpha, "lora_dropout": recipe.dropout}
+    config: Any = peft.LoraConfig(**size, target_modules=_QUERY_VALUE)
+    if method == "ia3":
+        config = peft.IA3Config(target_modules=f"({_KEY_VALUE})|({_FFN})", feedforward_modules=_FFN)
     try:
         with quiet():
             return peft.get_peft_model(encoder, config)
@@ -175,13 +172,6 @@ def quiet() -> Generator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         yield
-
-
-def adapter_parameters(encoder: nn.Module, method: str = "ia3") -> int:
-    """Number of trainable parameters that a method adds to an encoder, without the head; the encoder is changed, also on the meta device."""
-    from ntviz.finetuning.fit import Recipe
-
-    return trainable(adapted(encoder, method, Recipe(), name="the model"))
 
 
 def trainable(module: nn.Module) -> int:

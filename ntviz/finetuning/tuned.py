@@ -115,19 +115,10 @@ class Tuned:
 
 
 def tune(
-    model: Any,
-    sequences: Sequence[str],
-    labels: Any,
-    *,
-    kind: str,
-    outputs: int,
-    method: str = "ia3",
-    groups: Any = None,
-    validation: _Data | None = None,
-    validation_share: float = 0.1,
-    recipe: Recipe | None = None,
+    model: Any, sequences: Sequence[str], labels: Any, *, kind: str, outputs: int, method: str = "ia3",
+    groups: Any = None, validation: _Data | None = None, validation_share: float = 0.1, recipe: Recipe | None = None,
     seed: int = 0,
-) -> Tuned:
+) -> Tuned:  # fmt: skip
     """A copy of the model trained on a task; the model itself stays as it was.
 
     Parameters
@@ -161,18 +152,9 @@ def tune(
 
 
 def train_network(
-    network: nn.Module,
-    sequences: Sequence[str],
-    labels: Any,
-    *,
-    kind: str,
-    outputs: int,
-    groups: Any = None,
-    validation: _Data | None = None,
-    validation_share: float = 0.1,
-    recipe: Recipe | None = None,
-    seed: int = 0,
-) -> Tuned:
+    network: nn.Module, sequences: Sequence[str], labels: Any, *, kind: str, outputs: int, groups: Any = None,
+    validation: _Data | None = None, validation_share: float = 0.1, recipe: Recipe | None = None, seed: int = 0,
+) -> Tuned:  # fmt: skip
     """A network, see `finetuning.network`, trained on a task; it is changed in place. Parameters as in `tune`."""
     given = sequences, labels, groups, validation, validation_share, seed
     make = partial(NetworkLearner, network)
@@ -245,19 +227,9 @@ def _learner(model: Any, kind: str, outputs: int, method: str, recipe: Recipe, s
 
 
 def _trained(
-    make: Callable[[], Learner],
-    kind: str,
-    outputs: int,
-    method: str,
-    recipe: Recipe,
-    base: dict[str, Any],
-    sequences: Sequence[str],
-    labels: Any,
-    groups: Any,
-    validation: _Data | None,
-    share: float,
-    seed: int,
-) -> Tuned:
+    make: Callable[[], Learner], kind: str, outputs: int, method: str, recipe: Recipe, base: dict[str, Any],
+    sequences: Sequence[str], labels: Any, groups: Any, validation: _Data | None, share: float, seed: int,
+) -> Tuned:  # fmt: skip
     """A learner trained on a task as it came in: what is learned from and chosen by is checked first."""
     texts = listed(sequences)
     labels = door.checked(kind, labels, outputs, n=len(texts))

@@ -12,11 +12,5 @@ from ntviz.genome.interval import STRANDS, Interval
 from ntviz.genome.variant import Variant
 
 __all__ = [
-    "STRANDS",
-    "Interval",
-    "Variant",
-    "accession_assembly",
-    "browser_contig",
-    "canonical_contig",
-    "resolve_contig",
-]
+    "STRANDS", "Interval", "Variant", "accession_assembly", "browser_contig", "canonical_contig", "resolve_contig",
+]  # fmt: skip

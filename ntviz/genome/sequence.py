@@ -177,6 +177,21 @@ def codes(sequence: str) -> np.ndarray:
     return _BASE_INDEX[np.frombuffer(sequence.encode("ascii"), dtype=np.uint8)]
 
 
+def kmer_numbers(codes: np.ndarray, k: int, dtype: type = np.int64) -> tuple[np.ndarray, np.ndarray]:
+    """Base-4 number of the k-mer at each place of `codes` where one fits, and whether it is free of N; else it means nothing.
+
+    >>> [part.tolist() for part in kmer_numbers(codes("ACGN"), 2)]
+    [[1, 6, 12], [True, True, False]]
+    """
+    places = max(len(codes) - k + 1, 0)
+    number, clean = np.zeros(places, dtype), np.ones(places, bool)
+    for offset in range(k):
+        letter = codes[offset : offset + places]
+        number = number * dtype(4) + letter
+        clean &= letter < 4
+    return number, clean
+
+
 def one_hot(sequence: str) -> np.ndarray:
     """The clean sequence as float32 [position, base] in order ACGT; N is a row of zeros.
 

@@ -26,10 +26,7 @@ _VARIANT_FORMS = (
 _ADVICE = "Write a variant as chr20:1024:A>C, 20-1024-A-C or as the VCF columns CHROM POS ID REF ALT (1-based)."
 _FOREIGN = (
     (r"(?:rs|ss)\d+", "An rsID needs a database to find its position."),
-    (
-        r"(?:VCV|RCV|SCV|COS[MV]|CA)\d+(?:\.\d+)?",
-        "An accession of a variant needs its database to find its position.",
-    ),
+    (r"(?:VCV|RCV|SCV|COS[MV]|CA)\d+(?:\.\d+)?", "An accession of a variant needs its database to find its position."),
     (
         r".*(?:^|:)[cnrp]\..+",
         "It is HGVS along a transcript or protein (c., n., r., p.), whose place needs that transcript: convert it to g., "

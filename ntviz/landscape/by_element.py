@@ -24,15 +24,9 @@ COLUMNS = (
 
 
 def by_element(
-    landscapes: Landscape | Sequence[Landscape],
-    elements: Annotation | pd.DataFrame | Mapping[str, np.ndarray],
-    kinds: Sequence[str] | None = None,
-    *,
-    block: int = 50_000,
-    draws: int = 1000,
-    shifts: int = 200,
-    seed: int = 0,
-) -> pd.DataFrame:
+    landscapes: Landscape | Sequence[Landscape], elements: Annotation | pd.DataFrame | Mapping[str, np.ndarray],
+    kinds: Sequence[str] | None = None, *, block: int = 50_000, draws: int = 1000, shifts: int = 200, seed: int = 0,
+) -> pd.DataFrame:  # fmt: skip
     """Means of what a model reconstructs, one row an element and measure; the element "all" is every known base.
 
     Measures are "probability" of the reference base, "accuracy" (share of bases that are the most probable), "entropy"
@@ -128,12 +122,7 @@ def values_of(landscape: Landscape, measure: str) -> np.ndarray:
     own = landscape.probability
     if measure == "perplexity":
         return -np.log(np.maximum(own, np.float32(FLOOR)))
-    plain = {
-        "probability": own,
-        "accuracy": landscape.correct,
-        "entropy": landscape.entropy,
-        **landscape.controls,
-    }
+    plain = {"probability": own, "accuracy": landscape.correct, "entropy": landscape.entropy, **landscape.controls}
     return plain[measure] if measure in plain else own - landscape.controls[measure.removeprefix("over_")]
 
 

@@ -49,14 +49,9 @@ class Expectation:
 
 
 def masked(
-    model: DNAModel,
-    sequence: str,
-    *,
-    frames: int | None = None,
-    both_strands: bool = True,
-    batch_tokens: int = BATCH_TOKENS,
-    what: str | None = "masking",
-) -> Expectation:
+    model: DNAModel, sequence: str, *, frames: int | None = None, both_strands: bool = True,
+    batch_tokens: int = BATCH_TOKENS, what: str | None = "masking",
+) -> Expectation:  # fmt: skip
     """Base probabilities from one forward pass for each hidden token, averaged over frames and both strands.
 
     A model over 6-mers cannot hide one base: its token goes, all six bases at once. Shifting the frame puts each base

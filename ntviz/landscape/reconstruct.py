@@ -38,22 +38,9 @@ PIECE = 250_000
 
 
 def reconstruct(
-    model: DNAModel,
-    reference: Reference,
-    interval: Interval | str,
-    *,
-    out: AnyPath | None = None,
-    share: float | None = 0.15,
-    frames: int = 1,
-    both_strands: bool = False,
-    window: int | None = None,
-    flank: int | None = None,
-    control: str | Sequence[str] = ("composition",),
-    seed: int = 0,
-    batch_tokens: int = 16_384,
-    piece: int = PIECE,
-    what: str | None = "reconstructing",
-) -> Landscape:
+    model: DNAModel, reference: Reference, interval: Interval | str, *, out: AnyPath | None = None,
+    what: str | None = "reconstructing", **options: Any,
+) -> Landscape:  # fmt: skip
     """What a model predicts at each base of an interval, when that base is hidden from it with its token.
 
     The interval is read in windows that overlap, and each base is answered for by the one window where it stands at
@@ -70,6 +57,10 @@ def reconstruct(
     out
         Folder for finished pieces. A run that was killed goes on from there, and a piece that is lost or damaged is
         made again alone. The arrays of the result are then files mapped into memory.
+    what
+        Name of the progress bar; None for none.
+    options
+        Those that follow, with seed (of shuffling) and batch_tokens; `Options` has their defaults.
     share
         Share of the tokens hidden at once, up to 0.5: every (1 / share)th token, in as many passes, so that every token is
         hidden exactly once. None hides one token at a time, ten to twenty times as long. **The two are not the same
@@ -87,19 +78,13 @@ def reconstruct(
         Any of "composition" (free) and "shuffled" (doubles the work); see `Landscape.controls`. () for none.
     piece
         bp that are finished, and written, at a time.
-    what
-        Name of the progress bar; None for none.
 
     References
     ----------
     Dalla-Torre et al., Nature Methods 2025, who mask tokens of windows at random and report the probability of the token.
     Ours is by base, a marginal over the k-mers, and over all bases of an interval.
     """
-    options = Options(
-        share=share, frames=frames, both_strands=both_strands, window=window, flank=flank, control=control,
-        seed=seed, batch_tokens=batch_tokens, piece=piece,
-    )  # fmt: skip
-    asked = plan(model, reference, interval, options)
+    asked = plan(model, reference, interval, Options(**options))
     folder = None if out is None else Pieces(out, asked.settings)
     made = _answer(model, reference, asked, folder, (1, 1), what)
     if folder is not None:
@@ -108,21 +93,10 @@ def reconstruct(
 
 
 def reconstruct_file(
-    out: AnyPath,
-    model: DNAModel,
-    reference: Reference,
-    interval: Interval | str,
-    *,
-    shard: tuple[int, int] = (1, 1),
-    cache: AnyPath | None = None,
-    overwrite: bool = False,
-    track: str = "probability",
-    bin: int = 1,
-    elements: Annotation | None = None,
-    what: str | None = "reconstructing",
-    notes: Sequence[str] = (),
-    **options: Any,
-) -> Finished | Unfinished:
+    out: AnyPath, model: DNAModel, reference: Reference, interval: Interval | str, *, shard: tuple[int, int] = (1, 1),
+    cache: AnyPath | None = None, overwrite: bool = False, track: str = "probability", bin: int = 1,
+    elements: Annotation | None = None, what: str | None = "reconstructing", notes: Sequence[str] = (), **options: Any,
+) -> Finished | Unfinished:  # fmt: skip
     """Writes a landscape, and where elements are given its table by element.
 
     A run that was killed goes on where it stopped, several shards may share the folder at once, and the bytes are those
@@ -352,12 +326,7 @@ def _bases_of_a_token(model: Any) -> int:
 
 
 def _answer(
-    model: DNAModel,
-    reference: Reference,
-    asked: Plan,
-    folder: Pieces | None,
-    shard: tuple[int, int],
-    what: Any,
+    model: DNAModel, reference: Reference, asked: Plan, folder: Pieces | None, shard: tuple[int, int], what: Any
 ) -> list[dict[str, np.ndarray]]:
     """The pieces of a shard, arrays by name, in order; with a folder they are kept there, and none is returned."""
     mine = [asked.pieces[number] for number in storage.share(len(asked.pieces), shard)]

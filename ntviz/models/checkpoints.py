@@ -70,10 +70,7 @@ def load(
     located = locate(name_or_path, revision=revision)
     where, family = environment.device(device), peers.family(located.directory) or nucleotide_transformer
     model = family.load(located, max_tokens).placed(located, where, DTYPES[dtype])
-    licence, shared = (
-        located.licence,
-        ", and so is what is derived from them (embeddings, adapters, fine-tuned models)",
-    )
+    licence, shared = located.licence, ", and so is what is derived from them (embeddings, adapters, fine-tuned models)"
     if "-NC" in licence:
         notice = (
             f"The weights of {model.name} are licensed {licence}: not for commercial use{shared * ('-SA' in licence)}."

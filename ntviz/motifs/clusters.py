@@ -148,9 +148,6 @@ def _distinct(averages: np.ndarray, values: np.ndarray, similarity: float, reach
     return averages
 
 
-# Alignment ------------------------------------------------------------------------------------------------------------
-
-
 class Fits(NamedTuple):
     """The best fit of each query to each target, arrays [query, target].
 

@@ -177,9 +177,6 @@ def _asked(ask: Ask, sequences: list[str], batch: int) -> np.ndarray:
     return answers
 
 
-# Sites at known places --------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Planted:
     """Backgrounds with a site each, and where these are.

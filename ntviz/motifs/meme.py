@@ -25,11 +25,7 @@ class Motifs:
     """
 
     def __init__(
-        self,
-        motifs: Iterable[Motif],
-        *,
-        background: tuple[float, ...] = UNIFORM,
-        source: str = "the collection",
+        self, motifs: Iterable[Motif], *, background: tuple[float, ...] = UNIFORM, source: str = "the collection"
     ) -> None:
         self._motifs: dict[str, Motif] = {}
         for motif in motifs:

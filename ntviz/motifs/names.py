@@ -181,22 +181,14 @@ def name(
     kinds = [families.get(motif.id, unversioned.get(motif.id.partition(".")[0], Family("", ""))) for motif in known]
     row, which = np.repeat(np.arange(len(places)), order.shape[1]), order.ravel()
     lefts = np.array([cores[place][0] for place in places])
-    matches = pd.DataFrame(
-        {
-            "query": table["query"].to_numpy()[places[row]],
-            "rank": np.tile(np.arange(1, order.shape[1] + 1), len(places)),
-            "target": [known[target].id for target in which],
-            "name": [known[target].name for target in which],
-            "p": like.p[row, which],
-            "e": e[row, which],
-            "significant": significant[row, which],
-            "strand": np.where(like.turned[row, which], "-", "+"),
-            "offset": like.offset[row, which] - lefts[row],
-            "overlap": like.overlap[row, which],
-            "class": [kinds[target].group for target in which],
-            "family": [kinds[target].family for target in which],
-        }
-    )
+    matches = pd.DataFrame({
+        "query": table["query"].to_numpy()[places[row]], "rank": np.tile(np.arange(1, order.shape[1] + 1), len(places)),
+        "target": [known[target].id for target in which], "name": [known[target].name for target in which],
+        "p": like.p[row, which], "e": e[row, which], "significant": significant[row, which],
+        "strand": np.where(like.turned[row, which], "-", "+"), "offset": like.offset[row, which] - lefts[row],
+        "overlap": like.overlap[row, which], "class": [kinds[target].group for target in which],
+        "family": [kinds[target].family for target in which],
+    })  # fmt: skip
     first = matches[matches["rank"] == 1].set_index("query")
     control = _shuffled(columns, known, nearest / len(known), shuffles, seed)
     votes = [

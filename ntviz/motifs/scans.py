@@ -236,10 +236,7 @@ def _able(scored: list[Scoring], p: float) -> tuple[list[Scoring], tuple[str, ..
 
 
 def _matches(
-    texts: list[str],
-    scored: list[Scoring],
-    both_strands: bool,
-    done: Callable[[int], object] = lambda sequences: None,
+    texts: list[str], scored: list[Scoring], both_strands: bool, done: Callable[[int], object] = lambda sequences: None
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Matches by sequence (its number) and place, and how many stretches without N each motif was compared with [motif]."""
     import pandas as pd
@@ -264,14 +261,7 @@ def _matches(
         start = start - within[which]
         end = start + widths[motif]
         order = np.lexsort((strand, motif, end, start, which))
-        columns = {
-            "sequence": which + rows[0],
-            "start": start,
-            "end": end,
-            "strand": strand,
-            "score": score,
-            "p": p,
-        }
+        columns = {"sequence": which + rows[0], "start": start, "end": end, "strand": strand, "score": score, "p": p}
         tables.append(pd.DataFrame({**columns, "motif": motif}).take(order))
         done(len(rows))
     table = pd.concat(tables, ignore_index=True)

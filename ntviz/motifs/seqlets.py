@@ -129,13 +129,9 @@ def seqlets(
     passing["sum"] = np.array([given[row][start:end].sum() for row, start, end in places], dtype=np.float64)
     limits = passing.groupby("sign")["score"].min()
     expected = sum(int(_as_high(chance[sign], limit)) for sign, limit in limits.items())
-    passing.attrs = {
-        "q": q,
-        "n_tests": len(table),
-        "n_null": sum(map(len, chance.values())),
-        "smallest_q": float(table["q"].min()) if len(table) else float("nan"),
-        "expected": expected * share,
-    }
+    smallest = float(table["q"].min()) if len(table) else float("nan")
+    passing.attrs = {"q": q, "n_tests": len(table), "n_null": sum(map(len, chance.values())), "smallest_q": smallest}
+    passing.attrs["expected"] = expected * share
     return passing
 
 
@@ -234,9 +230,6 @@ def _apart(table: pd.DataFrame) -> pd.DataFrame:
             used.update(range(start, end))
             kept.append(index)
     return table.loc[kept].sort_values(["sequence", "start"], ignore_index=True)
-
-
-# Stretches of the largest sums, many rows at a time -------------------------------------------------------------------
 
 
 def maximal(rows: Sequence[np.ndarray], *, shortest: int = 1, longest: int | None = None) -> np.ndarray:

@@ -14,6 +14,7 @@ import numpy as np
 from ntviz import environment, storage
 from ntviz.genome import Interval
 from ntviz.genome.sequence import codes as encode
+from ntviz.genome.sequence import kmer_numbers
 from ntviz.reference import Reference
 from ntviz.storage import AnyPath
 from ntviz.tokens import VOCABULARIES, Tokenizer, Vocabulary
@@ -171,17 +172,6 @@ def _write(fasta: Path, target: Path, k: int) -> None:
         track.flush()
         del track
         (made / _CONTENTS).write_text(json.dumps({"k": k, "contigs": contigs}) + "\n", encoding="utf-8")
-
-
-def kmer_numbers(codes: np.ndarray, k: int, dtype: type = np.int64) -> tuple[np.ndarray, np.ndarray]:
-    """Base-4 number of the k-mer at each place where one fits, and whether it is free of N."""
-    places = max(len(codes) - k + 1, 0)
-    number, clean = np.zeros(places, dtype), np.ones(places, bool)
-    for offset in range(k):
-        letter = codes[offset : offset + places]
-        number = number * dtype(4) + letter
-        clean &= letter < N
-    return number, clean
 
 
 def token_numbers(vocabulary: Vocabulary, backwards: bool = False) -> np.ndarray:

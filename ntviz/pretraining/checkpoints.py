@@ -47,12 +47,7 @@ class Changed(ValueError):
 
 
 def write(
-    directory: Path,
-    module: EsmForMaskedLM,
-    optimisers: Optimisers,
-    state: dict[str, Any],
-    *,
-    main: bool = True,
+    directory: Path, module: EsmForMaskedLM, optimisers: Optimisers, state: dict[str, Any], *, main: bool = True
 ) -> None:
     """Makes the state of now the directory's checkpoint, whole or not at all; the one before is kept.
 
@@ -78,12 +73,7 @@ def write(
 
 
 def resume(
-    directory: Path,
-    now: dict[str, Any],
-    module: EsmForMaskedLM,
-    optimisers: Optimisers,
-    *,
-    accept: bool = False,
+    directory: Path, now: dict[str, Any], module: EsmForMaskedLM, optimisers: Optimisers, *, accept: bool = False
 ) -> State:
     """Steps done, seconds used, best held-out loss and what decides the run, of the last good checkpoint, which is loaded.
 
@@ -136,9 +126,6 @@ def _load(folder: Path, now: dict[str, Any], module: EsmForMaskedLM, optimisers:
     return state["step"], state["seconds"], best, kept
 
 
-# Models too big for one device: tensors in shards over all processes --------------------------------------------------
-
-
 def gathered(state: Any, *, keep: bool = True) -> Any:
     """Plain data with every sharded tensor whole and on the CPU; all processes must ask, those that keep get it."""
     if isinstance(state, DTensor):
@@ -156,9 +143,6 @@ def _shared_out(whole: Any, like: torch.Tensor) -> Any:
     if not isinstance(like, DTensor) or getattr(whole, "shape", None) != like.shape:
         return whole
     return distribute_tensor(whole.to(like.device), like.device_mesh, like.placements)
-
-
-# What decides a run ---------------------------------------------------------------------------------------------------
 
 
 def decided(source: Source, recipe: Recipe, judged: pd.DataFrame) -> dict[str, Any]:

@@ -266,9 +266,6 @@ def held_out_table(corpus: Corpus, *, limit: int | None = None) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-# Which chunk is read when ---------------------------------------------------------------------------------------------
-
-
 class Order:
     """The chunk that stands at each position of an endless, shuffled reading, computed without reading up to it.
 

@@ -11,8 +11,9 @@ import torch
 from transformers import EsmForMaskedLM
 
 from ntviz.genome import Interval
+from ntviz.genome.sequence import kmer_numbers
 from ntviz.pretraining import masking
-from ntviz.pretraining.bases import decode, kmer_numbers, reverse, token_numbers
+from ntviz.pretraining.bases import decode, reverse, token_numbers
 from ntviz.pretraining.corpus import Corpus
 from ntviz.statistics import draw_groups, middle, ratio
 from ntviz.tokens import Tokenizer, Vocabulary
@@ -120,9 +121,6 @@ def masked_logits(module: EsmForMaskedLM, attention_mask: np.ndarray, masked: ma
     selected = torch.from_numpy(np.flatnonzero(masked.selected)).to(device)
     logits = module.lm_head(hidden.reshape(-1, hidden.shape[-1])[selected])
     return logits, torch.from_numpy(masked.targets).to(device)
-
-
-# What counting alone predicts -----------------------------------------------------------------------------------------
 
 
 def baselines(corpus: Corpus, *, k: int = 6, orders: Sequence[int] = (0, 1, 2, 3, 5, 8, 10, 11)) -> pd.DataFrame:

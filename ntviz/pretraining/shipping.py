@@ -132,10 +132,7 @@ def _verdict(overall: pd.Series, baselines: pd.DataFrame) -> str:
 
 
 def _training_of(path: Path) -> dict[str, Any]:
-    advice, what = (
-        "Pass the best/ folder of a run that ended well.",
-        "A trained model must have a training.json",
-    )
+    advice, what = ("Pass the best/ folder of a run that ended well.", "A trained model must have a training.json")
     if not path.is_file():
         raise FileNotFoundError(f"{what}; {path.parent} has none. {advice}")
     try:

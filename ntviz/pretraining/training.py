@@ -238,9 +238,6 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-# Processes and devices ------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def noted(enabled: bool = True) -> Generator[list[str]]:
     """Names of the signals that asked to stop, which do not end the process; nothing outside the main thread, or if not enabled."""

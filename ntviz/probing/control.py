@@ -63,20 +63,9 @@ def control_labels(
 
 
 def controls(
-    features: Mapping[Hashable, np.ndarray],
-    labels: Any,
-    setting: Setting,
-    *,
-    kind: str,
-    classes: int,
-    learned: Any,
-    held: Any,
-    score: float,
-    meaningless: Any = None,
-    permutations: int = 20,
-    draws: int = 10,
-    seed: int = 0,
-) -> Controls:
+    features: Mapping[Hashable, np.ndarray], labels: Any, setting: Setting, *, kind: str, classes: int, learned: Any,
+    held: Any, score: float, meaningless: Any = None, permutations: int = 20, draws: int = 10, seed: int = 0,
+) -> Controls:  # fmt: skip
     """The controls of a probe with the setting that it chose, which keeps their capacity the same, on the same split.
 
     `learned`, `held`: indices of the examples to learn from and to judge by; `score`: the probe's first metric on `held`. `meaningless`:

@@ -20,9 +20,6 @@ INNER = 3
 """Folds inside the training part, by which a setting is chosen."""
 
 
-# Folds: a region of the genome is either learned from or judged on, never both ----------------------------------------
-
-
 def folds(kind: str, labels: Any, groups: Any, n: int, *, seed: int) -> np.ndarray:
     """The fold in which each example is judged, int64 [example], 0 to n - 1; groups stay whole, classes about balanced.
 
@@ -75,9 +72,6 @@ def splits(
     return [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(n_folds)]
 
 
-# Probes -------------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, eq=False)
 class Probed:
     """What a probe predicted for examples that it did not learn from."""
@@ -104,17 +98,9 @@ class Probed:
 
 
 def probe(
-    features: Mapping[Hashable, Any],
-    labels: Any,
-    groups: Any,
-    *,
-    kind: str,
-    classes: int,
-    method: str = "logistic",
-    train: Any = None,
-    n_folds: int = 10,
-    seed: int = 0,
-) -> Probed:
+    features: Mapping[Hashable, Any], labels: Any, groups: Any, *, kind: str, classes: int, method: str = "logistic",
+    train: Any = None, n_folds: int = 10, seed: int = 0,
+) -> Probed:  # fmt: skip
     """Predictions for held-out examples, with everything chosen where they are not.
 
     Layers are compared at one strength first, and the strength is chosen for the best one: both by `INNER` folds by group inside the
@@ -178,15 +164,9 @@ def probe(
 
 
 def fit(
-    features: Mapping[Hashable, np.ndarray],
-    labels: Any,
-    learned: Any,
-    setting: Setting,
-    *,
-    kind: str,
-    classes: int,
+    features: Mapping[Hashable, np.ndarray], labels: Any, learned: Any, setting: Setting, *, kind: str, classes: int,
     seed: int,
-) -> Fitted:
+) -> Fitted:  # fmt: skip
     """The setting fitted to the examples `learned`, a mask or an index array."""
     labels = door.checked(kind, labels, classes, n=len(features[setting.features]))
     rows = np.flatnonzero(door.learned(learned, len(labels)))
@@ -194,15 +174,9 @@ def fit(
 
 
 def _choose(
-    fitted: Callable[[np.ndarray, Setting], Fitted],
-    features: Mapping[Hashable, np.ndarray],
-    labels: np.ndarray,
-    groups: np.ndarray,
-    learned: np.ndarray,
-    kind: str,
-    method: str,
-    seed: int,
-) -> tuple[Setting, list[dict]]:
+    fitted: Callable[[np.ndarray, Setting], Fitted], features: Mapping[Hashable, np.ndarray], labels: np.ndarray,
+    groups: np.ndarray, learned: np.ndarray, kind: str, method: str, seed: int,
+) -> tuple[Setting, list[dict]]:  # fmt: skip
     """The best setting by inner folds over the examples `learned`, and a row for each that was tried.
 
     With fewer than two groups a class nothing can be compared: then the first setting, and no rows.
@@ -236,16 +210,11 @@ def _choose(
     if method == "logistic":
         winner = best([replace(winner, strength=strength) for strength in STRENGTHS])
     rows = [
-        {
-            "features": setting.features,
-            "strength": setting.strength if method == "logistic" else np.nan,
-            "hidden": " x ".join(map(str, setting.hidden)) if method == "mlp" else "",
-            "score": score,
-            "loss": loss,
-            "chosen": setting == winner,
-        }
+        {"features": setting.features, "strength": setting.strength if method == "logistic" else np.nan,
+         "hidden": " x ".join(map(str, setting.hidden)) if method == "mlp" else "", "score": score, "loss": loss,
+         "chosen": setting == winner}
         for setting, (score, loss) in tried.items()
-    ]
+    ]  # fmt: skip
     return winner, rows
 
 

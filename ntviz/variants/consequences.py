@@ -13,7 +13,7 @@ import numpy as np
 from ntviz.annotation import Annotation
 from ntviz.annotation.transcripts import joined
 from ntviz.genome import Interval, Variant, canonical_contig
-from ntviz.genome.sequence import codes, reverse_complement
+from ntviz.genome.sequence import codes, kmer_numbers, reverse_complement
 from ntviz.reference import Reference
 from ntviz.variants.alleles import Change, smallest
 from ntviz.variants.windows import Contig
@@ -323,12 +323,7 @@ class Markov:
 
     @classmethod
     def fit(
-        cls,
-        reference: Reference,
-        *,
-        order: int = 8,
-        leave_out: Interval | None = None,
-        pseudocount: float = 0.5,
+        cls, reference: Reference, *, order: int = 8, leave_out: Interval | None = None, pseudocount: float = 0.5
     ) -> Markov:
         """Counts all k-mers of `order` + 1 bases of a reference, on both strands, but for a stretch that is left out."""
         if not 1 <= order <= 11:
@@ -338,10 +333,10 @@ class Markov:
             contig = Contig(reference, name)
             skipped = leave_out is not None and leave_out.overlaps(Interval(name, 0, length))
             for start in range(0, length, _BLOCK):
-                bases = codes(contig.bases(start, start + _BLOCK + order)).astype(np.int64)
+                bases = codes(contig.bases(start, start + _BLOCK + order))
                 if skipped and leave_out is not None:
                     bases[max(leave_out.start - start, 0) : max(leave_out.end - start, 0)] = 4
-                kmers, known = _kmers(bases, order + 1)
+                kmers, known = kmer_numbers(bases, order + 1)
                 counts += np.bincount(kmers[known], minlength=len(counts))
         # The same k-mers read on the other strand.
         counts = counts.reshape((4,) * (order + 1))
@@ -357,22 +352,11 @@ class Markov:
         left, right = before[-self.order :], after[: self.order]
         scores = []
         for allele in (alt, ref):
-            kmers, known = _kmers(codes(left + allele + right).astype(np.int64), self.order + 1)
+            kmers, known = kmer_numbers(codes(left + allele + right), self.order + 1)
             if not known.all() or not len(kmers):
                 return float("nan")
             scores.append(self.log_probs.reshape(-1)[kmers].sum())
         return float(scores[0] - scores[1])
-
-
-def _kmers(bases: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Number of each k-mer of `size` bases, and whether it holds no N."""
-    count = max(len(bases) - size + 1, 0)
-    kmers, known = np.zeros(count, np.int64), np.ones(count, bool)
-    for place in range(size):
-        part = bases[place : place + count]
-        kmers = kmers * 4 + np.minimum(part, 3)
-        known &= part < 4
-    return kmers, known
 
 
 def baselines(
@@ -405,9 +389,6 @@ def baselines(
         ))  # fmt: skip
     result["severity"] = -result["rank"].astype(float)
     return pd.concat(
-        [
-            result,
-            pd.DataFrame(rows, table.index, ["transition", "cpg_transition", "gc", "markov_llr"], dtype=float),
-        ],
+        [result, pd.DataFrame(rows, table.index, ["transition", "cpg_transition", "gc", "markov_llr"], dtype=float)],
         axis=1,
     )

@@ -114,12 +114,7 @@ def score(
 
 
 def scorer_of(
-    model: Any,
-    reference: Reference,
-    *,
-    background: Any = None,
-    batch_tokens: int = BATCH_TOKENS,
-    **options: Any,
+    model: Any, reference: Reference, *, background: Any = None, batch_tokens: int = BATCH_TOKENS, **options: Any
 ) -> AnyScorer:
     """The scorer that fits a model; see `score` for the options."""
     if not isinstance(model, SplicePredictor):

@@ -28,12 +28,7 @@ _NEAREST = 40  # places that are asked for their consequence in each gene; nearl
 
 
 def simulate(
-    annotation: Annotation,
-    reference: Reference,
-    *,
-    per_class: int,
-    interval: Interval | None = None,
-    seed: int = 0,
+    annotation: Annotation, reference: Reference, *, per_class: int, interval: Interval | None = None, seed: int = 0
 ) -> pd.DataFrame:
     """Random substitutions, as many of each consequence, each with a control: intergenic, with the same three bases.
 
@@ -77,11 +72,7 @@ def simulate(
 
 
 def intron_controls(
-    changes: Iterable[Variant] | pd.DataFrame,
-    annotation: Annotation,
-    reference: Reference,
-    *,
-    apart: int = 50,
+    changes: Iterable[Variant] | pd.DataFrame, annotation: Annotation, reference: Reference, *, apart: int = 50
 ) -> pd.DataFrame:
     """For each substitution a control: the same change of the same three bases, in an intron of the same gene.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +14,6 @@ import venv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -74,22 +72,14 @@ def open_offline(browser: Browser) -> Iterator[Callable[..., Opened]]:
 
 @dataclass
 class Lab:
-    """A running JupyterLab server and the folder it serves."""
-
     url: str
     folder: Path
 
 
+# The server of a hub or a cluster lives in an environment of its own: here ntviz cannot be imported.
 SERVER = """
 import sys
-# The server of a hub or a cluster lives in an environment of its own: here ntviz cannot be imported.
 sys.modules["ntviz"] = None
-try:
-    import ntviz
-except ImportError:
-    pass
-else:
-    sys.exit("ntviz could be imported in the server")
 from jupyterlab.labapp import main
 sys.argv[0] = "jupyter-lab"
 sys.exit(main())
@@ -103,35 +93,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield started
 
 
-@pytest.fixture
-def lab_of_others(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """JupyterLab as others look after it: `request.param` names the extensions that it lacks, or "old anywidget"."""
-    if request.param == "old anywidget":
-        _other_anywidget(tmp_path / "share" / "labextensions")
-    else:
-        off = dict.fromkeys(request.param, True)
-        _write_json(tmp_path / "config" / "labconfig" / "page_config.json", {"disabledExtensions": off})
-    with _started(tmp_path) as started:
-        yield started
-
-
-def _other_anywidget(folder: Path) -> None:
-    """The browser's part of anywidget under an older version's number; it stands before that of the environment."""
-    shutil.copytree(Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder / "anywidget")
-    for file in folder.rglob("*.js*"):
-        file.write_text(file.read_text("utf-8").replace(version("anywidget"), "0.9.13"), "utf-8")
-
-
 @contextmanager
 def _started(home: Path) -> Iterator[Lab]:
     folder = home / "notebooks"
     folder.mkdir()
     _kernel_elsewhere(home / "share" / "kernels" / "elsewhere", home / "environment")
-    settings = home / "settings" / "@jupyterlab"
-    _write_json(
-        settings / "apputils-extension" / "notification.jupyterlab-settings",
-        {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
-    )
+    quiet = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
+    _write_json(home / "settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings", quiet)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -171,8 +139,8 @@ def _kernel_elsewhere(spec: Path, prefix: Path) -> None:
     packages.mkdir(parents=True, exist_ok=True)
     (packages / "elsewhere.pth").write_text(f"{sysconfig.get_path('purelib')}\n{ROOT}\n")
     command = [str(prefix / "bin" / "python"), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    content = {"argv": command, "display_name": "Elsewhere", "language": "python", "env": {"PYTHONPATH": ""}}
-    _write_json(spec / "kernel.json", content)
+    kernel = {"argv": command, "display_name": "Elsewhere", "language": "python", "env": {"PYTHONPATH": ""}}
+    _write_json(spec / "kernel.json", kernel)
 
 
 def _write_json(path: Path, content: dict) -> None:
@@ -182,9 +150,7 @@ def _write_json(path: Path, content: dict) -> None:
 
 def _wait_for(url: str, server: subprocess.Popen, log: Path) -> None:
     until = time.monotonic() + 60
-    while time.monotonic() < until:
-        if server.poll() is not None:
-            break
+    while time.monotonic() < until and server.poll() is None:
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return

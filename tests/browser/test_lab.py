@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
 
+import lab_pages
 import nbformat
 import numpy as np
 import pytest
-from lab_pages import (
-    SETUP,
-    book,
-    choose_theme,
-    here,
-    live_of,
-    message,
-    opened,
-    parts,
-    pixel,
-    place,
-    restored,
-    run_all,
-    running,
-    says,
-    show,
-    visit,
-)
+from lab_pages import SETUP, here, live_of, message, parts, pixel, place, run_all, running, says, show, visit
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from ntviz import explore, plot
@@ -63,7 +50,6 @@ def seen(panel: Locator) -> None:
 
 
 def cells(live: Locator) -> np.ndarray:
-    """Weights that the page draws."""
     return np.array(live.evaluate("node => node._fullData.find(trace => trace.name === 'weight').z.map(row => [...row])"))  # fmt: skip
 
 
@@ -97,17 +83,12 @@ def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
     page.mouse.down()
     page.mouse.move(*pixel(live, 43_030_500, 43_030_500, ("", "3")), steps=5)
     page.mouse.up()
-    live.page.wait_for_function(
-        "node => node._fullData.find(trace => trace.name === 'weight').z.length < 120",
-        arg=live.element_handle(),
-    )
+    fine = "node => node._fullData.find(trace => trace.name === 'weight').z.length < 120"
+    page.wait_for_function(fine, arg=live.element_handle())
     low, high = sorted(live.evaluate("node => node._fullLayout.xaxis.range"))
     assert 43_029_800 < low < high < 43_030_600
     places = twin.look.tokens.on(twin.look.interval)
-    key = (
-        int(np.flatnonzero(places[:, 1] > low - 0.5)[0]),
-        int(np.flatnonzero(places[:, 0] < high - 0.5)[-1]) + 1,
-    )
+    key = (int(np.flatnonzero(places[:, 1] > low - 0.5)[0]), int(np.flatnonzero(places[:, 0] < high - 0.5)[-1]) + 1)
     shown = cells(live)
     assert shown.shape[1] == key[1] - key[0]
     first = int(np.flatnonzero(places[:, 1] > min(live.evaluate("node => node._fullLayout.yaxis3.range")) - 0.5)[0])
@@ -119,20 +100,15 @@ def test_type_a_place_click_a_head_zoom_and_click_a_cell(live, twin):
     # What JupyterLab's own shortcuts do with these keys must not happen.
     live.focus()
     page.keyboard.press("ArrowRight")
-    live.page.wait_for_function(
-        "([node, low]) => Math.min(...node._fullLayout.xaxis.range) > low + 20",
-        arg=[live.element_handle(), low],
-    )
+    least = "([node, low]) => Math.min(...node._fullLayout.xaxis.range)"
+    page.wait_for_function(f"{least} > low + 20", arg=[live.element_handle(), low])
     page.keyboard.press("0")
-    live.page.wait_for_function("node => Math.min(...node._fullLayout.xaxis.range) < 43029010", arg=live.element_handle())  # fmt: skip
+    page.wait_for_function(f"{least} < 43029010", arg=[live.element_handle(), low])
     assert live.evaluate("node => node === document.activeElement")
 
 
 def test_bad_text_is_answered_in_place(live):
-    for text, answer in (
-        ("HNF4B", "Nearest: HNF4A"),
-        ("43,029,700-43,031,200", "Type chr20:43,029,700-43,031,200"),
-    ):
+    for text, answer in (("HNF4B", "Nearest: HNF4A"), ("43,029,700-43,031,200", "Type chr20:43,029,700-43,031,200")):
         visit(live, text)
         expect(message(live)).to_contain_text(answer)
         expect(place(live)).to_have_value(REGION)
@@ -148,9 +124,8 @@ def test_an_own_file_becomes_a_track_and_a_score(live):
     with live.page.expect_file_chooser() as chooser:
         live.page.get_by_role("button", name="Add file").click()
     chooser.value.set_files({"name": "<b>mine.bed", "mimeType": "text/plain", "buffer": text.encode()})
-    expect(message(live)).to_contain_text(
-        "<b>mine: 1 features, 200 bp of this window. 1 of 2 lines of <b>mine.bed could not be read"
-    )
+    said = "<b>mine: 1 features, 200 bp of this window. 1 of 2 lines of <b>mine.bed could not be read"
+    expect(message(live)).to_contain_text(said)
     assert live.page.locator("img[src=x], .ntviz-live b").count() == 0
     expect(live.locator(".y2tick text", has_text="<b>mine")).to_have_count(1)
     live.page.locator(".jp-OutputArea select").last.select_option("attention to <b>mine".replace(" ", "\xa0"))
@@ -159,11 +134,9 @@ def test_an_own_file_becomes_a_track_and_a_score(live):
 
 def test_an_open_figure_follows_the_theme(live):
     for name, colours in (("JupyterLab Dark", DARK), ("JupyterLab Light", LIGHT)):
-        choose_theme(live.page, name)
-        live.page.wait_for_function(
-            "([node, paper]) => node._fullLayout.paper_bgcolor === paper",
-            arg=[live.element_handle(), colours.paper],
-        )
+        lab_pages.choose_theme(live.page, name)
+        shown = f"node => node._fullLayout.paper_bgcolor === '{colours.paper}'"
+        live.page.wait_for_function(shown, arg=live.element_handle())
         assert live.evaluate("node => node._fullLayout.title.font.color") in (None, colours.ink)
 
 
@@ -177,16 +150,13 @@ def test_a_reloaded_page_has_the_figure_at_once_and_live_when_the_kernel_is_free
     page.evaluate("window.jupyterapp.commands.execute('docmanager:save').then(() => null)")
     saved = json.loads((lab.folder / "explorer.ipynb").read_text())
     for output in (output for cell in saved["cells"] for output in cell.get("outputs", ())):
-        output.get("data", {}).pop(
-            "image/png", None
-        )  # half a megabyte that JupyterLab's plotly extension adds by itself
+        # Half a megabyte that JupyterLab's plotly extension adds by itself.
+        output.get("data", {}).pop("image/png", None)
     assert len(json.dumps(saved)) < 3e6  # 2.0 of it plotly.js
-    page.evaluate(
-        "code => void window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({code})",
-        BUSY.format("again"),
-    )
+    kernel = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
+    page.evaluate(f"code => void {kernel}.requestExecute({{code}})", BUSY.format("again"))
     page.reload()
-    restored(page)
+    lab_pages.restored(page)
     panel = show(page, "explorer.ipynb")
     seen(panel)
     assert panel.locator(".ntviz-live").count() == 0
@@ -202,20 +172,39 @@ def test_a_copy_without_its_kernel_keeps_the_figure(page, lab):
     expect(panel.locator(".js-plotly-plot .annotation-text", has_text="Attention to <b>mine")).to_have_count(1)
 
 
-@pytest.mark.parametrize("lab_of_others", [("anywidget", "jupyterlab-plotly"), "old anywidget"], indirect=True, ids=["none", "old"])  # fmt: skip
-def test_servers_that_others_look_after(browser, lab_of_others, request):
+def other_anywidget(folder: Path) -> None:
+    """The browser's part of anywidget under an older version's number, before that of the environment; files of other names, as the server keeps what it found."""
+    shutil.copytree(Path(sysconfig.get_path("data")) / "share/jupyter/labextensions/anywidget", folder)
+    files = [file for file in folder.rglob("*.js*") if file.is_file()]
+    hashes = [file.name.split(".")[1] for file in files if file.parent.name == "static"]
+    for file in files:
+        text, name = file.read_text("utf-8").replace(version("anywidget"), "0.9.13"), file.name
+        for part in hashes:
+            text, name = text.replace(part, part[::-1]), name.replace(part, part[::-1])
+        file.unlink()
+        (file.parent / name).write_text(text, "utf-8")
+
+
+def test_servers_that_others_look_after(browser, lab):
+    """Without the extensions, and with those of an older anywidget: one notebook and kernel, whose cell runs again."""
     source = "import plotly.graph_objects as go\nfrom ntviz.plot.live import Live\nLive(go.Figure(go.Scatter(y=[1, 3, 2], name='toy')))"
-    nbformat.write(book(source, kernel="elsewhere"), lab_of_others.folder / "toy.ipynb")
-    page = opened(browser, lab_of_others.url)
+    nbformat.write(lab_pages.book(source, kernel="elsewhere"), lab.folder / "toy.ipynb")
+    config, extension = (lab.folder.parent / name for name in ("config/labconfig/page_config.json", "share/labextensions/anywidget"))  # fmt: skip
+    config.parent.mkdir(parents=True)
+    config.write_text('{"disabledExtensions": {"anywidget": true, "jupyterlab-plotly": true}}')
     try:
+        page = lab_pages.opened(browser, lab.url)
         panel = run_all(page, "toy.ipynb")
         panel.locator(".js-plotly-plot:visible .main-svg").first.wait_for(timeout=30_000)
-        if "old" in request.node.callspec.id:
-            live_of(panel)
-        else:
-            page.wait_for_timeout(1_000)
-            assert panel.locator(".ntviz-live").count() == 0
-            assert panel.locator(".js-plotly-plot").first.is_visible()
-            assert "Error" not in panel.locator(".jp-OutputArea").first.inner_text()
-    finally:
+        page.wait_for_timeout(1_000)
+        assert panel.locator(".ntviz-live").count() == 0 and panel.locator(".js-plotly-plot").first.is_visible()
+        assert "Error" not in panel.locator(".jp-OutputArea").first.inner_text()
         page.context.close()
+        config.unlink()
+        other_anywidget(extension)
+        page = lab_pages.opened(browser, lab.url)
+        live_of(run_all(page, "toy.ipynb"))
+        page.context.close()
+    finally:
+        config.unlink(missing_ok=True)
+        shutil.rmtree(extension, ignore_errors=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = '</script><script>window.planted=1</script><img src=x onerror="window.planted=1">'
@@ -67,35 +68,20 @@ CELLS = (LOCUS, MAP, CURVE, OWN, GENES)
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a run of five figures by the command, with script tags planted in gene and contig."""
-    folder = tmp_path_factory.mktemp("pages")
-    parameters = nbformat.v4.new_code_cell(PARAMETERS)
-    parameters.metadata["tags"] = ["parameters"]
-    cells = [nbformat.v4.new_markdown_cell("# What does a report show?"), parameters]
-    cells += [nbformat.v4.new_code_cell(source) for source in CELLS]
-    source = folder / "small.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), source)
-    command = [sys.executable, "-m", "ntviz", "run", str(source), "--out", str(folder / "out"), "-p", f"gene={HOSTILE}", "-p", f"chrom={CONTIG}"]  # fmt: skip
+    folder, new = tmp_path_factory.mktemp("pages"), nbformat.v4
+    parameters = new.new_code_cell(PARAMETERS, metadata={"tags": ["parameters"]})
+    cells = [new.new_markdown_cell("# What does a report show?"), parameters, *map(new.new_code_cell, CELLS)]
+    nbformat.write(new.new_notebook(cells=cells), folder / "small.ipynb")
+    command = [sys.executable, "-m", "ntviz", "run", str(folder / "small.ipynb"), "--out", str(folder / "out"), "-p", f"gene={HOSTILE}", "-p", f"chrom={CONTIG}"]  # fmt: skip
     environment = {name: value for name, value in os.environ.items() if name != "JPY_SESSION_NAME"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder / "out"
 
 
-@pytest.fixture(scope="module")
-def plain(run: Path) -> Path:
-    """The executed notebook as `jupyter nbconvert --to html` makes it."""
-    command = [
-        sys.executable, "-m", "nbconvert", "--to", "html", "--output", "plain.html", str(run / "executed.ipynb"),
-    ]  # fmt: skip
-    subprocess.run(command, check=True, capture_output=True)
-    return run / "plain.html"
-
-
 def drawn(opened) -> list:
-    """The figures of a page, when all of them are drawn."""
-    opened.page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(len(CELLS) - 1).wait_for(
-        state="attached", timeout=60_000
-    )
+    last = opened.page.locator(".ntviz-figure.js-plotly-plot .main-svg:first-child").nth(len(CELLS) - 1)
+    last.wait_for(state="attached", timeout=60_000)
     return opened.page.locator(".ntviz-figure").all()
 
 
@@ -121,8 +107,12 @@ def test_the_report_draws_every_figure_without_a_network(run, open_offline, sche
         ground = figure.evaluate("node => node._fullLayout.paper_bgcolor + node._fullLayout.font.color")
         assert ground.lower() in ("#ffffff#1f2328", "white#2a3f5f")
     assert opened.page.evaluate("window.planted") is None
-    shown = figures[0].locator(".gtitle").text_content()
-    assert "<script>window.planted=1" in shown
+    assert "<script>window.planted=1" in figures[0].locator(".gtitle").text_content()
+    opened.clean()
+    if scheme == "light":
+        a_mouse_zooms_hovers_and_takes_a_picture(opened, figures[0])
+    else:
+        a_big_map_is_exact_to_the_pixel_and_zooms(figures[1])
     opened.clean()
 
 
@@ -134,27 +124,21 @@ def test_plotly_comes_once_and_the_report_stays_small(run):
     assert len(html) < 4_000_000
 
 
-def test_plain_nbconvert_draws_them_too(plain, open_offline):
-    opened = open_offline(plain)
+def test_plain_nbconvert_draws_them_too(run, open_offline):
+    (run / "plain.html").write_text(HTMLExporter().from_filename(str(run / "executed.ipynb"))[0], "utf-8")
+    opened = open_offline(run / "plain.html")
     assert len(drawn(opened)) == len(CELLS)
     # nbconvert's own page asks for these; figures need neither.
-    assert {name for address in opened.refused for name in ("require", "mathjax") if name in address.lower()} == {
-        "require",
-        "mathjax",
-    }
-    assert all("require" in address.lower() or "mathjax" in address.lower() for address in opened.refused)
+    asked = [[name for name in ("require", "mathjax") if name in address.lower()] for address in opened.refused]
+    assert all(asked) and {name for names in asked for name in names} == {"require", "mathjax"}
     assert opened.page.evaluate("window.planted") is None
 
 
-def test_a_mouse_zooms_hovers_and_takes_a_picture(run, open_offline):
-    opened = open_offline(run / "report.html")
-    locus = drawn(opened)[0]
+def a_mouse_zooms_hovers_and_takes_a_picture(opened, locus):
     locus.scroll_into_view_if_needed()
-    plot = locus.locator(".nsewdrag").nth(1)
-    box = plot.bounding_box()
-    middle = box["y"] + box["height"] / 2
+    box = locus.locator(".nsewdrag").nth(1).bounding_box()
     before = locus.evaluate("node => node._fullLayout.xaxis.range")
-    opened.page.mouse.move(box["x"] + box["width"] * 0.5, middle)
+    opened.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     until(lambda: "chr20:1,30" in locus.locator(".hoverlayer").text_content())
     opened.page.mouse.wheel(0, -400)
     until(lambda: locus.evaluate("node => node._fullLayout.xaxis.range[1] - node._fullLayout.xaxis.range[0]") < 590)
@@ -162,30 +146,21 @@ def test_a_mouse_zooms_hovers_and_takes_a_picture(run, open_offline):
     assert before[0] <= after[0] < after[1] <= before[1]
     buttons = locus.locator(".modebar-btn").evaluate_all("nodes => nodes.map((node) => node.dataset.title)")
     assert not [button for button in buttons if "hare" in button], "a figure must not offer to be uploaded"
-    with opened.page.expect_download() as caught:
-        locus.locator('[data-title*="Download plot"]').click()
-    assert caught.value.suggested_filename == "chr20_1001-1601.svg"
-    with opened.page.expect_download() as caught:
-        locus.locator('[data-title="Download as PNG"]').click()
-    assert caught.value.suggested_filename == "chr20_1001-1601.png"
-    assert Path(caught.value.path()).read_bytes().startswith(b"\x89PNG")
-    opened.clean()
+    for title, ending, start in (("Download plot", "svg", b"<svg"), ("Download as PNG", "png", b"\x89PNG")):
+        with opened.page.expect_download() as caught:
+            locus.locator(f'[data-title*="{title}"]').click()
+        assert caught.value.suggested_filename == f"chr20_1001-1601.{ending}"
+        assert Path(caught.value.path()).read_bytes().startswith(start)
 
 
-def test_a_big_map_is_exact_to_the_pixel_and_zooms(run, open_offline):
-    opened = open_offline(run / "report.html")
-    figure = drawn(opened)[1]
+def a_big_map_is_exact_to_the_pixel_and_zooms(figure):
     # The image under the axes has a pixel for each of the 1,000 x 1,000 weights, and lies on them.
     image = figure.locator(".imagelayer image").first
     sizes = image.evaluate(
         """async (node) => {
           const sheets = decodeURIComponent(node.getAttribute('href')).match(/data:image\\/png;base64,[A-Za-z0-9+/=]+/g);
-          const pictures = await Promise.all(sheets.map(async (address) => {
-            const picture = new Image();
-            picture.src = address;
-            await picture.decode();
-            return picture;
-          }));
+          const pictures = sheets.map((address) => Object.assign(new Image(), { src: address }));
+          await Promise.all(pictures.map((picture) => picture.decode()));
           const picture = pictures.sort((a, b) => b.width - a.width)[0];
           const canvas = new OffscreenCanvas(picture.width, picture.height);
           const pen = canvas.getContext('2d', { willReadFrequently: true });
@@ -202,4 +177,3 @@ def test_a_big_map_is_exact_to_the_pixel_and_zooms(run, open_offline):
     wide = image.evaluate("node => node.getBoundingClientRect().width")
     axes = figure.evaluate("node => node._fullLayout.xaxis._length")
     assert wide == pytest.approx(axes * 50, rel=0.02)
-    opened.clean()

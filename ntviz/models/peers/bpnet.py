@@ -82,12 +82,7 @@ class BPNetNetwork(Network):
     def __init__(self, shape: dict[str, Any]) -> None:
         super().__init__(shape)
         width, stem, head, controls = (shape[key] for key in ("width", "stem", "head", "controls"))
-        self.width, self.layers, self.controls, self.trimming = (
-            width,
-            shape["layers"],
-            controls,
-            shape["trimming"],
-        )
+        self.width, self.layers, self.controls, self.trimming = (width, shape["layers"], controls, shape["trimming"])
         self.margin, biases = head // 2, shape["biases"]
         self.iconv = nn.Conv1d(4, width, stem, padding=stem // 2)
         self.rconvs = nn.ModuleList(
