@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ntviz import environment
+from ntviz import environment, storage
 from ntviz.genome import Interval, accession_assembly, canonical_contig, resolve_contig
 from ntviz.genome.sequence import clean, reverse_complement
 
@@ -111,7 +111,7 @@ class Reference:
     """
 
     def __init__(self, path: str | Path, *, index: str | Path | None = None) -> None:
-        self.path = Path(path)
+        self.path = environment.opened(Path(path))
         compressed = _check_fasta(self.path)
         self._fai = _find_index(self.path, index, compressed)
         self.contigs: dict[str, int] = {name: length for name, length, *_ in _read_fai(self._fai)}
@@ -239,7 +239,7 @@ def recompress(path: str | Path, to: str | Path | None = None) -> Path:
     """
     import pysam
 
-    path = Path(path)
+    path = environment.opened(Path(path))
     _check_exists(path)
     plain = Path(path.name.removesuffix(".gz"))
     target = path.with_name(f"{plain.stem}.bgzip{plain.suffix or '.fa'}.gz") if to is None else Path(to)
@@ -408,8 +408,10 @@ def _write_index(path: Path, fai: Path, compressed: bool) -> Path:
     """Make the index of a file at `fai`, whole or not at all; by samtools, which is 20 times as fast as pyfaidx."""
     import pysam
 
-    fai.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=fai.parent, prefix=f".{fai.name}.") as folder:
+    with storage.writing(fai):
+        fai.parent.mkdir(parents=True, exist_ok=True)
+        workplace = tempfile.TemporaryDirectory(dir=fai.parent, prefix=f".{fai.name}.")
+    with workplace as folder:
         made, source = Path(folder, fai.name), path
         with open(path, "rb") as handle:
             mark = len(_BOM) if handle.read(len(_BOM)) == _BOM else 0

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import time
 import zipfile
 import zlib
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
+
+from ntviz.environment.files import opened
+from ntviz.environment.paths import cache_dir, unwritable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +32,8 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, Typ
 AnyPath = str | os.PathLike[str]
 TABLES = (".parquet", ".tsv", ".csv")
 CARD = "pieces.json"
+LARGE = 2**20  # bytes; the SHA-256 of a file as large as this is kept
+SETTLED = 2.0  # s; a file that was changed less long ago might change again within one tick of the disk's clock
 
 
 # Whole or not at all --------------------------------------------------------------------------------------------------
@@ -40,10 +46,11 @@ def beside(path: AnyPath, suffix: str = "") -> Generator[Path]:
     Who has written it renames it. Of a full disk the error says that nothing is left.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part{suffix}")
     try:
-        yield part
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield part
         # Makes the rename itself survive a power cut. Windows and some network file systems refuse; the file is whole there too.
         with suppress(OSError):
             descriptor = os.open(path.parent, os.O_RDONLY)
@@ -51,14 +58,27 @@ def beside(path: AnyPath, suffix: str = "") -> Generator[Path]:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-    except OSError as error:
-        if full := full_disk(error, path):
-            raise full from error
-        raise
     finally:
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: AnyPath) -> Generator[None]:
+    """Of a full disk, or of a folder that must not be written to, the error of the block says what to do."""
+    try:
+        yield
+    except OSError as error:
+        known = (
+            None
+            if isinstance(error.__cause__, OSError)
+            else unwritable(error, Path(path)) or full_disk(error, Path(path))
+        )
+        if known:
+            raise known from error
+        raise
 
 
 def full_disk(error: OSError, path: Path) -> OSError | None:
@@ -173,6 +193,10 @@ def load(path: AnyPath, names: Collection[str] = (), *, version: Any = None) -> 
     `names` are arrays that must be there, `version` what `about["format"]` must be, unless None. A ValueError says that the file is
     damaged, of another version, or something else.
     """
+    return _load(opened(path), names, version)
+
+
+def _load(path: AnyPath, names: Collection[str], version: Any = None) -> tuple[Any, dict[str, np.ndarray]]:
     import numpy as np
 
     content = Path(path).read_bytes()
@@ -202,6 +226,41 @@ def sha256(path: AnyPath) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def content(path: AnyPath) -> dict[str, Any]:
+    """Absolute `path`, `bytes` and `sha256` of a file; of a folder also `files`, the SHA-256 of each, hidden ones left out.
+
+    A large file is read once: its sum is kept in the cache folder by path, size, inode, and times that no edit leaves as they are.
+    """
+    path = Path(path).absolute()
+    if not path.is_dir():
+        return {"path": str(path), "bytes": path.stat().st_size, "sha256": _kept_sha256(path)}
+    found = (file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file())
+    names = [name for name in found if not any(part.startswith(".") for part in name.parts)]
+    files = {name.as_posix(): _kept_sha256(path / name) for name in names}
+    total = sum((path / name).stat().st_size for name in names)
+    return {"path": str(path), "bytes": total, "sha256": digest(files), "files": files}
+
+
+def _kept_sha256(path: Path) -> str:
+    def state() -> list[int]:
+        found = path.stat()
+        return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
+
+    before = state()
+    if before[0] < LARGE:
+        return sha256(path)
+    kept = cache_dir() / "sha256" / digest([str(path.resolve()), *before])
+    with suppress(OSError, ValueError):
+        if re.fullmatch("[0-9a-f]{64}", known := kept.read_text(encoding="ascii")):
+            return known
+    made = sha256(path)
+    if state() == before and time.time() - before[2] / 1e9 > SETTLED:
+        # Without a cache that can be written it is only slower.
+        with suppress(OSError), atomic_write(kept, "w") as handle:
+            handle.write(made)
+    return made
 
 
 def digest(about: Any) -> str:
@@ -289,7 +348,7 @@ class Pieces:
     def read(self, name: str, arrays: Collection[str] = ()) -> tuple[Any, dict[str, np.ndarray]] | None:
         """Plain data and arrays of a piece; None where it is missing or damaged, and has to be made again."""
         try:
-            return load(self.file(name), arrays)
+            return _load(self.file(name), arrays)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
@@ -397,7 +456,8 @@ class Output:
     def begin(self, *, overwrite: bool = False) -> None:
         """Makes the folder beside the file, after `check`."""
         self.check(overwrite=overwrite)
-        self.work.mkdir(parents=True, exist_ok=True)
+        with writing(self.work):
+            self.work.mkdir(parents=True, exist_ok=True)
 
     def end(self) -> None:
         """Removes the folder beside the file, and what killed processes of this host left: all is written."""

@@ -135,7 +135,7 @@ def test_a_bigwig_that_is_cut_or_damaged_and_one_without_pybigtools(tmp_path, mo
         annotation.read_signal(path).values(Interval("20", 0, 4_000))
     path.write_bytes(whole)
     monkeypatch.setitem(sys.modules, "pybigtools", None)
-    with pytest.raises(ImportError, match=r"needs the package pybigtools.*pip install 'ntviz\[bigwig\]'"):
+    with pytest.raises(ImportError, match=r"pybigtools must be installed.*pip install 'ntviz\[bigwig\]'"):
         annotation.read_signal(path)
 
 

@@ -20,7 +20,7 @@ BASE = {"genome", "environment", "storage", "statistics"}  # places and bases; p
 SEEN = BASE | {"reference", "annotation", "tokens", "models.protocol"}  # what an analysis sees; a model is an argument
 ANALYSES = {"attention", "attribution", "embeddings", "landscape", "variants"}
 LAYERS: list[dict[str, set[str]]] = [
-    {"genome": set(), "environment": set(), "storage": set(), "statistics": set()},
+    {"genome": set(), "environment": set(), "storage": {"environment"}, "statistics": set()},
     {"data": {"environment", "storage"}},  # the bundle, the catalogue of files elsewhere, and fetching them
     {"reference": BASE, "annotation": BASE | {"reference"}, "tokens": BASE},
     {"models": BASE | {"tokens"}},

@@ -104,15 +104,14 @@ def test_the_doctor_looks_at_everything(invoke, monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(diagnosis, "_ASK_TORCH", "print('2.13.0', 'none', False, 0)")
     lines = invoke("doctor").stdout
-    for words in ("Python 3.", "ntviz ", "core packages", "GPU", "kernel", "HF_HUB_OFFLINE", "data folder"):
+    for words in ("Python 3.", "ntviz ", "core packages", "GPU", "kernel", "HF_HUB_OFFLINE", "bundle in"):
         assert words in lines, words
-    assert "bundled data 'chr20' at" in lines
     assert lines.splitlines()[-1].endswith(" warnings")
     monkeypatch.setenv("NTVIZ_DATA", str(tmp_path))
     (tmp_path / "file").touch()
     monkeypatch.setenv("NTVIZ_RUNS", str(tmp_path / "file" / "runs"))
     answer = invoke("doctor")
     assert answer.exit_code == 1
-    assert "WARN  bundled data 'chr20' is missing" in answer.stdout
-    assert f"ERROR  the runs folder {tmp_path / 'file' / 'runs'} cannot be made" in answer.stdout
+    assert f"ERROR  no default command can work: the bundle in {tmp_path} lacks chr20" in answer.stdout
+    assert f"ERROR  the runs folder {tmp_path / 'file' / 'runs'} cannot be written" in answer.stdout
     assert "-> export NTVIZ_RUNS=/elsewhere" in answer.stdout

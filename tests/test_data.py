@@ -19,7 +19,7 @@ import filelock
 import httpx
 import pytest
 
-from ntviz import data
+from ntviz import data, environment
 from ntviz.data import External, FetchError, File, downloads
 
 CONTENT = gzip.compress(bytes(range(256)) * 4_000, compresslevel=0, mtime=0)
@@ -445,12 +445,68 @@ def test_unknown_names_propose_the_nearest():
         data.fetch("gencode-37")
 
 
+@pytest.fixture
+def released(server, tmp_path, monkeypatch):
+    """A server with the clone's data/ as a release has it, and an empty NTVIZ_DATA."""
+    clone = environment.project_dir() / "data"
+    sums = [line.split("  ") for line in (clone / "checksums.sha256").read_text().splitlines()]
+    small = {path: digest for digest, path in sums if (clone / path).stat().st_size < 40_000}
+    server.files |= {f"/v1/{path}": (clone / path).read_bytes() for path in small}
+    monkeypatch.setenv("NTVIZ_BUNDLE", server.url("/v1/"))
+    monkeypatch.setenv("NTVIZ_DATA", str(tmp_path / "data"))
+    listing = tmp_path / "checksums.sha256"
+    listing.write_text("".join(f"{digest}  {path}\n" for path, digest in small.items()))
+    monkeypatch.setattr(data, "__file__", str(tmp_path / "__init__.py"))
+    return small
+
+
+def test_the_bundle_is_fetched_file_by_file_with_its_checksums(server, released, tmp_path, monkeypatch):
+    folder = data.fetch("bundle", **QUICK)
+    assert folder == tmp_path / "data"
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert {path: hashlib.sha256(file.read_bytes()).hexdigest() for path, file in found.items()} == released
+    asked = len(server.requests)
+    assert data.fetch("bundle", **QUICK) == folder and len(server.requests) == asked
+    one, other = sorted(released)[:2]
+    (folder / one).unlink()
+    assert data.fetch("bundle", **QUICK) == folder and server.requests[asked:] == [f"/v1/{one}"]
+    # What is damaged here, or on its way, is named; nothing of it stays.
+    (folder / one).write_bytes(b"cut")
+    with pytest.raises(FetchError, match=rf"must have its published checksums, but {one} differ.*--force"):
+        data.fetch("bundle", **QUICK)
+    assert data.fetch("bundle", force=True, **QUICK) and (folder / one).read_bytes() == server.files[f"/v1/{one}"]
+    (folder / other).unlink()
+    server.files[f"/v1/{other}"] = b"something else"
+    with pytest.raises(FetchError, match=r"Checked against the SHA-256 of the bundle.*nothing was kept"):
+        data.fetch("bundle", **QUICK)
+    assert not (folder / other).exists()
+    monkeypatch.delenv("NTVIZ_BUNDLE")
+    with pytest.raises(
+        FetchError, match=r"lacks 1 of its \d+ files. Run `pip install ntviz-data`, or set NTVIZ_BUNDLE"
+    ):
+        data.fetch("bundle", **QUICK)
+
+
+def test_the_bundle_of_a_clone_is_checked_where_it_is():
+    assert data.fetch("bundle") == environment.project_dir() / "data"
+    assert data.look_at_bundle().level == "ok"
+
+
 def test_missing_bundle_says_what_to_type(tmp_path, monkeypatch):
     monkeypatch.setenv("NTVIZ_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"chr20 must be at .*Run `python data/build.py`.*NTVIZ_DATA"):
         data.bundle("chr20")
     with pytest.raises(FileNotFoundError, match=r"build.py --extra`.*NTVIZ_CACHE"):
         data.local("chrX-70mb")
+    for path in ("genome/chr20.GRCh37.fa.gz", "genes/chr20.GRCh37.gtf.gz", "ntviz-mini"):
+        (tmp_path / path).mkdir(parents=True, exist_ok=True)
+    finding = data.look_at_bundle()  # the defaults can work without motifs
+    assert finding.level == "warn" and finding.what.endswith("lacks motifs, motif-families, ci-spliceai, backgrounds")
+    monkeypatch.setattr(environment, "project_dir", lambda: None)
+    with pytest.raises(
+        FileNotFoundError, match=r"Run `pip install ntviz-data` or `ntviz data fetch bundle`, or set NTVIZ_DATA"
+    ):
+        data.bundle("motifs")
 
 
 def test_known_lists_everything(monkeypatch, tmp_path):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import email.message
+import errno
 import io
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -14,9 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
-from ntviz import environment
+from ntviz import cli, data, environment, runs, storage
 from ntviz.environment import diagnosis, reporting
+from ntviz.reference import Reference
+from ntviz.runs import execute
 
 # Folders
 
@@ -233,13 +239,113 @@ def test_a_server_of_another_environment_is_noticed(monkeypatch):
 
 def test_missing_and_unwritable_folders_are_noticed(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    for name, place in ("DATA", "nothing"), ("CACHE", "cache"), ("RUNS", "file/runs"):
-        monkeypatch.setenv(f"NTVIZ_{name}", str(tmp_path / place))
-    data, cache, runs = diagnosis._folders()
-    assert (data.level, cache.level in ("ok", "warn")) == ("warn", True)
-    assert "is missing or empty" in data.what
-    what = f"the runs folder {tmp_path / 'file' / 'runs'} cannot be made"
+    for name, place in ("NTVIZ_CACHE", "cache"), ("NTVIZ_RUNS", "file/runs"), ("HF_HOME", "file/hf"):
+        monkeypatch.setenv(name, str(tmp_path / place))
+    cache, runs, models = diagnosis._folders()
+    assert cache.level in ("ok", "warn")
+    what = f"the runs folder {tmp_path / 'file' / 'runs'} cannot be written"
     assert runs == environment.Finding("error", what, "export NTVIZ_RUNS=/elsewhere")
+    assert (models.level, models.fix) == ("warn", "export HF_HOME=/elsewhere")
+
+
+@pytest.fixture
+def below_a_file(monkeypatch, tmp_path):
+    """A place where nobody can make a folder, root neither; ntviz's folders are there."""
+    (tmp_path / "file").write_text("not a folder")
+    for name in ("RUNS", "CACHE"):
+        monkeypatch.setenv(f"NTVIZ_{name}", str(tmp_path / "file" / name.lower()))
+    return tmp_path / "file"
+
+
+def indexed_elsewhere(place):
+    fasta = place.parent / "genome" / "a.fa"
+    fasta.parent.mkdir()
+    fasta.write_text(">1\nACGT\n")
+    fasta.parent.chmod(0o555)
+    Reference(fasta)
+
+
+ENTRY = data.External("toy", "v1", "", "", (data.File("a", "http://127.0.0.1:9/a"),))
+
+
+@pytest.mark.parametrize(
+    ("write", "variable"),
+    [
+        (lambda place: runs.Run("ci").dir, "RUNS"),
+        (lambda place: execute.prepare("00_start"), "RUNS"),
+        (indexed_elsewhere, "CACHE"),
+        (lambda place: data.fetch(ENTRY), "CACHE"),
+        (lambda place: storage.Pieces.keyed(environment.cache_dir() / "embeddings", {"a": 1}).write("x", {}, {}), "CACHE"),
+        (lambda place: data.fetch("bundle"), "DATA"),
+    ],
+    ids=["live run", "job", "index", "download", "pieces", "bundle"],
+)  # fmt: skip
+def test_a_folder_that_cannot_be_written_is_named_with_its_variable(below_a_file, monkeypatch, write, variable):
+    monkeypatch.setenv("NTVIZ_BUNDLE", "http://127.0.0.1:9/")
+    if variable == "DATA":
+        monkeypatch.setenv("NTVIZ_DATA", str(below_a_file / "data"))
+    where = below_a_file / variable.lower()
+    words = (
+        rf"the {variable.lower()} folder {where} must be writable, .*Set NTVIZ_{variable} to a folder of yours: export"
+    )
+    with pytest.raises(OSError, match=words):
+        write(below_a_file)
+
+
+def test_other_folders_that_cannot_be_written_are_named_and_other_files_are_not_blamed(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=rf"the folder {tmp_path}/file must be writable.*Choose another one"):
+        execute.prepare("00_start", out=tmp_path / "file")
+    read_only = OSError(errno.EROFS, "Read-only file system", str(tmp_path / ".a.tsv.1-ff.part"))
+    with pytest.raises(OSError, match=rf"the folder {tmp_path} must be writable"), storage.writing(tmp_path / "a.tsv"):
+        raise read_only
+    denied = PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "input.vcf"))
+    with pytest.raises(PermissionError) as caught, storage.atomic_write(tmp_path / "a.tsv"):
+        raise denied
+    assert caught.value is denied
+
+
+# Kernels
+
+
+def test_kernels_of_several_environments_stand_side_by_side_and_go_again(monkeypatch, tmp_path):
+    runner = CliRunner()
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share" / "jupyter"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NTVIZ_DATA", "data")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    for name in ("ntviz", "hg38"):
+        answer = runner.invoke(cli.app, ["kernel", "install", "--prefix", ".", "--name", name])
+        assert answer.exit_code == 0, answer.output
+        assert f"kept in these kernels, whatever is set later: NTVIZ_DATA={tmp_path}/data" in answer.stderr
+    folder = tmp_path / "share" / "jupyter" / "kernels"
+    assert sorted(path.name for path in folder.iterdir()) == ["hg38", "hg38-gpu", "ntviz", "ntviz-gpu"]
+    spec = json.loads((folder / "hg38-gpu" / "kernel.json").read_text())
+    assert spec["argv"][0] == sys.executable and "secret" not in json.dumps(spec)
+    assert spec["display_name"].startswith("hg38 (Python 3.") and spec["env"]["NTVIZ_DATA"] == f"{tmp_path}/data"
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o755}  # others of the machine see them
+    assert runner.invoke(cli.app, ["kernel", "remove", "hg38"]).stdout.split() == [
+        f"{folder}/hg38",
+        f"{folder}/hg38-gpu",
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == ["ntviz", "ntviz-gpu"]
+    # Another program's kernel is neither taken away nor replaced.
+    (folder / "ir").mkdir()
+    (folder / "ir" / "kernel.json").write_text('{"argv": ["R"], "display_name": "R", "language": "R"}')
+    for words in (
+        ["remove", "ir"],
+        ["remove", "*"],
+        ["remove", "hg38"],
+        ["install", "--name", "ir"],
+        ["install", "--name", "python3"],
+    ):
+        answer = runner.invoke(cli.app, ["kernel", *words, *(["--prefix", "."] if "install" in words else [])])
+        assert answer.exit_code == 2 and "a kernel " in answer.stderr, words
+    assert sorted(path.name for path in folder.iterdir()) == ["ir", "ntviz", "ntviz-gpu"]
+    shutil.rmtree(folder)
+    folder.touch()
+    answer = runner.invoke(cli.app, ["kernel", "install", "--prefix", "."])
+    assert answer.exit_code == 1 and "the kernels' folder must be writable" in answer.stderr
 
 
 def test_missing_packages_and_extras_are_noticed(monkeypatch):

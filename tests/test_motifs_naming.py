@@ -229,7 +229,7 @@ def test_bad_questions_are_refused(jaspar: Motifs, monkeypatch: pytest.MonkeyPat
         with pytest.raises(ValueError, match=message):
             motifs.name(queries, targets, **options)
     monkeypatch.setitem(sys.modules, "memelite", None)
-    with pytest.raises(ImportError, match=r"needs memelite. Run `pip install 'ntviz\[motifs\]'`"):
+    with pytest.raises(ImportError, match=r"pip install 'ntviz\[motifs\]'"):
         motifs.name(query, jaspar)
 
 

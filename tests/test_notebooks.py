@@ -12,7 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from ntviz.runs import handle, manifest, parameters, report
+from ntviz.runs import manifest, parameters, report
 
 TOP = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((TOP / "notebooks").glob("*.ipynb"))
@@ -162,7 +162,7 @@ def test_it_runs(done, name):
     assert re.search(r"\d", done.facts.answer), "run.answer(text) gives the report its first line, with numbers"
     assert 3 <= len(done.facts.chips) <= 5
     assert done.facts.models, "run.record_model(model) puts the model into the manifest"
-    assert done.facts.data, "run.record_data(path) puts the data into the manifest"
+    assert done.facts.data, "files that ntviz opens are recorded by themselves"
     assert all(len(item["sha256"]) == 64 for item in done.facts.data)
     if (
         name == "10_pretraining"
@@ -170,18 +170,33 @@ def test_it_runs(done, name):
         assert [round(done.facts.metrics[f"{one}_nats"], 2) for one in ("unigram", "markov")] == [8.04, 7.9]
 
 
-def test_a_bed_of_elsewhere_ends_notebook_30_before_anything_is_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(handle, "_current", None)
+def test_a_bed_of_elsewhere_ends_notebook_30_before_anything_is_counted_and_own_files_need_no_bundle(command, tmp_path):
     (tmp_path / "far.bed").write_text("chr20\t10000000\t10000500\n")
-    parameters, *cells = code_of("30_attention")
-    names = {}
-    exec(parameters, names)
-    names |= {"profile": "ci", "beds": [f"{tmp_path}/far.bed"], "gene": "CST3"}
+    data, model = TOP / "data", TOP / "data" / "ntviz-mini"
+    own = {
+        "fasta": data / "genome" / "chr20.GRCh37.fa.gz",
+        "genes": data / "genes" / "chr20.GRCh37.gtf.gz",
+        "model": model,
+    }
+    given = [*own.items(), ("gene", "CST3"), ("beds", f"['{tmp_path}/far.bed']")]
+    words = [word for name, value in given for word in ("-p", f"{name}={value}")]
+    words += ["--profile", "ci", "--out", tmp_path / "out"]
+    variables = {"NTVIZ_DATA": str(tmp_path / "none")}
+    answer = command("run", TOP / "notebooks" / "30_attention.ipynb", *words, cwd=TOP, timeout=300, variables=variables)
+    assert answer.returncode == 1
     # CST3 begins at 23,618,574 on the strand "-" (GENCODE 19): 3 Mb around it are looked at.
-    with pytest.raises(ValueError, match=r"nothing of far.bed \(on chr20\) lies on chr20:22,1"):
-        for cell in cells:
-            assert "save_figure" not in cell
-            exec(cell, names)
+    assert "nothing of far.bed (on chr20) lies on chr20:22,1" in answer.stderr
+    facts = manifest.read(tmp_path / "out")
+    assert not facts.figures
+    files = [own["fasta"], own["genes"], tmp_path / "far.bed"]
+    files += [model / name for name in ("config.json", "vocab.txt", "model.safetensors")]
+    assert {file["path"] for file in facts.data} == set(map(str, files))
+
+
+def test_what_a_person_gives_stands_in_for_the_bundle(name):
+    declared, whole = parameters.read(SOURCES[name]), "\n".join(code_of(name))
+    bundled = [line for line in whole.splitlines() if "data.bundle(" in line]
+    assert "fasta" not in declared or all(re.search(r"\b(?:or|else) \[?data\.bundle\(", line) for line in bundled)
 
 
 def test_it_asks_no_network(done):

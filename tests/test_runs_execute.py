@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 import json
+import os
 import resource
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,8 +18,8 @@ import nbformat
 import pytest
 from typer.testing import CliRunner
 
-from ntviz import cli
-from ntviz.runs import collect, execute, kernel, manifest
+from ntviz import cli, storage
+from ntviz.runs import collect, execute, kernel, manifest, rerun
 
 PARAMETERS = """\
 chrom: str = "20"  # contig
@@ -22,6 +27,7 @@ window: int = 1_000  # bp
 profile: str = "workshop"  # ci, workshop or full
 """
 CASES = Path(__file__).parent / "cases" / "reference"
+FILES = ["executed.ipynb", "manifest.json", "report.html"]
 
 
 def outputs(path: Path) -> str:
@@ -71,7 +77,8 @@ def test_a_run_that_ends_well(make_notebook, command, tmp_path):
     # A run starts where its user is; within a notebook of JupyterLab it is a job all the same.
     options = ("-p", "chrom=7", "--parameter", "window=2e3", "-p", f"file={CASES / 'broken.bed'}")
     options += ("--profile", "ci", "--out", "out")
-    variables = {"JPY_SESSION_NAME": "outer.ipynb"}
+    variables = {"JPY_SESSION_NAME": "outer.ipynb", "SLURM_JOB_ID": "77", "HF_TOKEN": "hf_secret"}
+    variables["HF_ENDPOINT"] = "https://me:word@mirror.org/hub"
     answer = command("run", path, *options, cwd=elsewhere, variables=variables, timeout=300)
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.split() == [
@@ -84,11 +91,22 @@ def test_a_run_that_ends_well(make_notebook, command, tmp_path):
     assert facts.metrics == {"loss": 0.5, "job": True}
     assert (facts.tables, facts.device) == (["tables/t.parquet"], "cpu")
     assert facts.peak_memory_bytes > 30e6 and facts.seconds > 0 and facts.machine["cores"] >= 1
-    assert "torch" in facts.versions and len(facts.notebook_sha256) == 64
+    assert len(facts.notebook_sha256) == 64
+    # What ran is told by the kernel, what started it by the command; what was opened is there without being asked for.
+    assert {"python", "ntviz", "ipykernel", "pandas"} <= facts.versions.keys() and "papermill" not in facts.versions
+    assert "papermill" in facts.launcher["versions"] and facts.launcher["ntviz"] == facts.ntviz
+    assert Path(facts.ntviz["folder"]) == Path(cli.__file__).parents[1]
+    assert facts.machine["python"] == facts.launcher["python"] == sys.executable
+    assert (facts.command[-2:], facts.directory) == (["--out", "out"], str(elsewhere))
+    assert (facts.user, facts.job) == (getpass.getuser(), {"SLURM_JOB_ID": "77"})
+    assert facts.environment["HF_TOKEN"] == "(set)" and "secret" not in (out / "manifest.json").read_text()
+    assert facts.environment["HF_ENDPOINT"] == "https://mirror.org/hub"
+    bed = CASES / "broken.bed"
+    assert facts.data == [{"path": str(bed), "bytes": bed.stat().st_size, "sha256": storage.sha256(bed)}]
     executed = nbformat.read(out / "executed.ipynb", as_version=4)
     assert "'7' 2000 ci found it" in outputs(out / "executed.ipynb")
     assert "widgets" not in executed.metadata
-    assert leftovers(tmp_path) == []
+    assert leftovers(tmp_path) == [] and {path.name for path in out.iterdir()} == {*FILES, "tables"}
     assert not list(Path("/tmp").glob(f"ntviz-*/{facts.pid}*"))
     assert path.read_bytes() == before
 
@@ -178,8 +196,9 @@ def test_a_kernel_that_dies(make_notebook, ran, tmp_path, cell, words):
         assert word in shown and word in page
 
 
-@pytest.mark.parametrize(("number", "words"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
-def test_an_interrupted_run_says_so(make_notebook, start, tmp_path, number, words):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_an_interrupted_run_says_so(make_notebook, start, tmp_path, number):
+    words = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
     path = make_notebook(
         "from ntviz import runs\nrun = runs.current()\nrun.record(step=1)",
         "import os, pathlib, time\n"
@@ -206,9 +225,48 @@ def test_an_interrupted_run_says_so(make_notebook, start, tmp_path, number, word
     assert leftovers(tmp_path) == []
 
 
+def test_after_nohup_a_closed_terminal_ends_nothing_and_a_report_is_not_cut_off():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with execute._on_signals(execute._stop):
+            os.kill(os.getpid(), signal.SIGHUP)
+            with pytest.raises(execute.Stopped, match="SIGUSR1"):
+                signal.raise_signal(signal.SIGUSR1)
+            signal.raise_signal(signal.SIGUSR1)  # a second one, while the kernel is being ended
+        with execute._on_signals(signal.SIG_IGN):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_folder_has_one_run_at_a_time_and_is_free_when_that_is_killed(make_notebook, start, invoke, tmp_path):
+    path, out = (
+        make_notebook("from ntviz import runs\nrun = runs.current()\nrun.record(a=1)\nimport time\ntime.sleep(100)"),
+        tmp_path / "out",
+    )
+    process = start("run", path, "--out", out)
+    deadline = time.monotonic() + 60
+    while not manifest.records(out) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    first = (out / "manifest.json").read_bytes()
+    for options in ((), ("--overwrite",)):
+        answer = invoke("run", path, "--out", out, *options)
+        assert answer.exit_code == 2
+        assert f"another run, process {process.pid} on {manifest.read(out).host}, works here" in answer.stderr
+    assert (out / "manifest.json").read_bytes() == first
+    process.kill()
+    process.communicate()
+    job = execute.prepare(path, out=out)
+    with pytest.raises(FileExistsError, match="another run"):
+        execute.prepare(path, out=out)
+    execute._unlock(job.lock)
+    assert not (out / ".lock").exists()
+
+
 def test_a_run_that_is_interrupted_before_its_first_cell_says_so(make_notebook, tmp_path, monkeypatch):
     def interrupted(**_):
-        raise execute.Stopped
+        raise execute.Stopped("SIGTERM")
 
     monkeypatch.setattr(execute, "Progress", interrupted)
     facts = execute.notebook(execute.prepare(make_notebook("1"), out=tmp_path / "out"))
@@ -238,22 +296,120 @@ def test_without_room_for_its_manifest_a_run_does_not_start(make_notebook, invok
     assert list((tmp_path / "out").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    ("source", "file", "left"),
-    [
-        ("print('x\\n' * 50_000)", "executed.ipynb", ["manifest.json"]),
-        # Coloured code is many times as long as the code.
-        ("x = [1, 2, 3, 4]\n" * 300, "report.html", ["executed.ipynb", "manifest.json"]),
-    ],
-)
-def test_a_full_disk_leaves_nothing_half_written(make_notebook, ran, tmp_path, source, file, left):
-    path = make_notebook(source)
-    with disk_of(60_000), pytest.raises(OSError, match=f"{file} must fit on the disk"):
+def test_a_full_disk_leaves_nothing_half_written(make_notebook, ran, tmp_path):
+    path = make_notebook("print('x\\n' * 50_000)")
+    with disk_of(60_000), pytest.raises(OSError, match=r"executed\.ipynb must fit on the disk"):
         ran(path)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == left
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["manifest.json"]
     found = manifest.read(tmp_path / "out")
     assert found.status == "failed"
     assert "must fit on the disk" in found.error["message"]
+
+
+@pytest.mark.parametrize("source", ["x = [1, 2, 3, 4]\n" * 300, "1"])
+def test_a_report_that_cannot_be_written_takes_nothing_from_the_run(
+    make_notebook, invoke, monkeypatch, tmp_path, source
+):
+    def choke(*_):
+        raise RuntimeError("a template\nchokes")
+
+    # Coloured code is many times as long as the code.
+    words = "OSError: [Errno 27] report.html must fit on the disk"
+    if source == "1":
+        monkeypatch.setattr(execute.report, "render", choke)
+        words = "RuntimeError: a template chokes"
+    with disk_of(60_000):
+        answer = invoke("run", make_notebook(source), "--out", tmp_path / "out")
+    assert answer.exit_code == 1
+    (line,) = [line for line in answer.stderr.splitlines() if line.startswith("ntviz:")]
+    assert line.startswith(f"ntviz: the report of toy could not be written: {words}")
+    found = manifest.read(tmp_path / "out")
+    assert (found.status, found.error) == ("ok", None)
+    assert " ".join(found.report_error.split()).startswith(words)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == FILES[:2]
+    assert [line.split()[0] for line in answer.stdout.splitlines()] == ["notebook", "manifest"]
+
+
+def test_who_stops_reading_does_not_change_the_exit_code(make_notebook, start, tmp_path):
+    good, bad = make_notebook("1"), make_notebook("1 / 0", name="bad")
+    commands = [("run", good, "--out", tmp_path / "out"), ("run", bad), ("collect", tmp_path), ("models",), ("--help",)]
+    for words, code in zip(commands, (0, 1, 0, 0, 0), strict=True):
+        process = start(*words)
+        process.stdout.close()
+        process.stderr.close()
+        assert process.wait(timeout=120) == code, words
+    assert {file.name for file in (tmp_path / "out").iterdir()} == set(FILES)
+
+
+def test_a_run_is_done_again_and_what_differs_is_said(make_notebook, invoke, monkeypatch, tmp_path):
+    def notebook(rate, loss):
+        return make_notebook(
+            f"from ntviz import annotation, runs\nrun = runs.current()\npeaks = [len(annotation.read(bed)) for bed in beds]\n"
+            f"run.record(loss={loss}, peaks=peaks, top=top)\nrun.answer(f'There are {{peaks}} peaks.')",
+            parameters=f"genes: str = ''\ngene: str = ''\nbeds: list[str] = []\nrate: float = {rate}\ntop: float = 1.0",
+        )  # fmt: skip
+
+    monkeypatch.chdir(tmp_path)
+    for name in "ab":
+        Path(f"{name}.bed").write_text("20\t1\t5\n")
+    Path("g.gtf").write_text('20\tx\texon\t1\t9\t.\t+\t.\tgene_id "G"; transcript_id "T";\n')
+    path = notebook(0.5, 7)
+    asked = ("-p", "beds=a.bed,b.bed", "-p", "genes=g.gtf", "-p", "gene=G", "-p", "top=inf", "--profile", "ci")
+    assert invoke("run", path, *asked, "--out", "first").exit_code == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    answer = invoke("rerun", "../first/manifest.json", "--out", "again")
+    assert (answer.exit_code, answer.stdout.splitlines()[-1]) == (0, "nothing differs")
+    assert Path("again/report.html").is_file() and manifest.read("again").profile == "ci"
+
+    notebook(0.25, 8)
+    (tmp_path / "a.bed").write_text("20\t1\t5\n20\t8\t9\n")
+    answer = invoke("rerun", "../first", "--out", "third")
+    assert answer.exit_code == 0
+    lines = [line for line in answer.stdout.splitlines() if ": " in line]
+    assert lines[0].startswith("notebook sha256: '")
+    old, new = (storage.sha256(tmp_path / name)[:16] for name in ("b.bed", "a.bed"))
+    assert lines[1:] == [
+        "parameter rate: 0.5, now 0.25",
+        f"input {tmp_path / 'a.bed'}: other content, sha256 {old}, now {new}",
+        "metric loss: 7, now 8",
+        "metric peaks.0: 1, now 2",
+        "answer: 'There are [1, 1] peaks.', now 'There are [2, 1] peaks.'",
+    ]
+    (tmp_path / "b.bed").unlink()
+    answer = invoke("rerun", "../first")
+    assert answer.exit_code == 1
+    assert f"input {tmp_path / 'b.bed'}: missing now" in answer.stdout
+    assert "status: 'ok', now 'failed'" in answer.stdout
+
+
+def test_other_differences_between_runs():
+    facts = [
+        manifest.Manifest("ok", "toy", versions={"torch": torch, "numpy": "2.4"}, device=device, threads=threads, ntviz=ntviz,
+                          models=[{"name": "m", "sha256": weights}], data=data, chips={"a": "1"})
+        for torch, device, threads, weights, ntviz, data in (
+            ("2.13", "cpu", 2, "x", {"version": "0.1", "commit": "a", "folder": "f"}, [{"path": "/dev/fd/9", "sha256": None}]),
+            ("2.14", "cuda (H200)", 4, "y", {"version": "0.1", "commit": "b", "folder": "g"}, [{"path": "/n.bed", "sha256": "z"}]),
+        )
+    ]  # fmt: skip
+    assert rerun.differences(*facts) == [
+        "input /dev/fd/9: a pipe, whose content then is not known",
+        "input /n.bed: not read then, read now",
+        "model m.sha256: 'x', now 'y'",
+        "version of torch: '2.13', now '2.14'",
+        "ntviz commit: 'a', now 'b'",
+        "device: 'cpu', now 'cuda (H200)'",
+        "threads: 2, now 4",
+    ]
+    assert rerun.differences(facts[1], facts[1]) == []
+
+
+def test_what_was_run_by_hand_cannot_be_run_again(invoke, tmp_path):
+    manifest.Manifest("live", "toy").write(tmp_path)
+    answer = invoke("rerun", tmp_path)
+    assert answer.exit_code == 2
+    assert "must come from `ntviz run` of this version" in answer.stderr
+    assert invoke("rerun", tmp_path / "none").exit_code == 2
 
 
 def test_a_table_that_does_not_fit_fails_the_cell(make_notebook, ran, tmp_path):
@@ -325,7 +481,7 @@ def test_parameters_are_shown(make_notebook, invoke):
 def test_our_own_notebooks_are_found_by_name(monkeypatch, tmp_path):
     (tmp_path / "notebooks").mkdir()
     nbformat.write(nbformat.v4.new_notebook(), tmp_path / "notebooks" / "00_start.ipynb")
-    monkeypatch.setattr(execute, "project_dir", lambda: tmp_path)
+    monkeypatch.setattr(execute, "notebooks_dir", lambda: tmp_path / "notebooks")
     monkeypatch.chdir(tmp_path)
     for name in ("00_start", "00_start.ipynb"):
         assert execute.load(name)[0] == tmp_path / "notebooks" / "00_start.ipynb"
@@ -385,3 +541,62 @@ def test_a_kernel_that_does_not_start(make_notebook, monkeypatch, ran, tmp_path)
     assert (found.status, found.error["name"]) == ("failed", "KernelError")
     assert "the kernel did not start: " in found.error["message"]
     assert "no such module" in found.error["message"]
+
+
+@pytest.fixture
+def make_kernel(monkeypatch, tmp_path):
+    """Register a kernel called `own`."""
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+
+    def make(python, language="python", **environment):
+        folder = tmp_path / "jupyter" / "kernels" / "own"
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        spec = {"argv": command, "display_name": "own", "language": language, "env": environment}
+        (folder / "kernel.json").write_text(json.dumps(spec))
+
+    return make
+
+
+def test_kernels_that_cannot_run_a_notebook_here_are_refused_before_it_starts(
+    make_notebook, make_kernel, invoke, tmp_path
+):
+    bare = tmp_path / "python-bare"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    without = f"have ntviz, but {bare} has none. Run `{bare} -m pip install ntviz`"
+    gpu = "find a GPU, but torch sees none here. Start it on a node with one"
+    cases = [
+        (bare, {}, without), ("/nowhere/python3", {}, "of a Python that is there, but /nowhere/python3 is none"),
+        ("R", {"language": "R"}, "of a Python that is there, but R is none"),
+        (sys.executable, {"NTVIZ_DEVICE": "cuda", "CUDA_VISIBLE_DEVICES": ""}, gpu),
+        (sys.executable, {"NTVIZ_DEVICE": "cuda", "PYTHONPATH": "${HOME}", "PYTHONHOME": "/nowhere"}, "start, but"),
+    ]  # fmt: skip
+    path = make_notebook("1")
+    for python, options, words in cases:
+        make_kernel(python, **options)
+        answer = invoke("run", path, "--kernel", "own")
+        assert (answer.exit_code, len(answer.stderr.splitlines())) == (2, 1), answer.stderr
+        assert "the kernel 'own' must " in answer.stderr and words in answer.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_ntviz_of_a_kernel_is_told_and_another_one_than_the_command_s_is_warned_of(
+    make_notebook, make_kernel, invoke, tmp_path
+):
+    site = tmp_path / "site"
+    shutil.copytree(Path(cli.__file__).parents[1], site / "ntviz", ignore=shutil.ignore_patterns("__pycache__"))
+    (site / "ntviz" / "_commit.txt").write_text("c0ffee\n")
+    (site / "ntviz-9.9.dist-info").mkdir()
+    (site / "ntviz-9.9.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: ntviz\nVersion: 9.9\n")
+    # The wheel lies in a repository of its user, whose commit is another thing.
+    subprocess.run(["git", "init", "-q", site], check=True)
+    make_kernel(sys.executable, PYTHONPATH=str(site))
+    answer = invoke("run", make_notebook("1"), "--kernel", "own", "--out", tmp_path / "out")
+    assert answer.exit_code == 0, answer.stderr
+    facts = manifest.read(tmp_path / "out")
+    assert facts.ntviz == {"version": "9.9", "folder": str(site / "ntviz"), "commit": "c0ffee", "modified": False}
+    assert facts.versions["ntviz"] == "9.9" != facts.launcher["versions"]["ntviz"]
+    (note,) = facts.notes
+    assert note.startswith("The notebook ran with ntviz 9.9 (commit c0ffee) of its kernel; this command is of ntviz ")
+    assert note in answer.stderr

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
+from functools import partial
+from pathlib import Path
 
 import matplotlib.figure
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import plotly.io
+import pysam
+import pysam.bcftools
 import pytest
 
-from ntviz import plot, runs
+from ntviz import annotation, environment, models, motifs, plot, runs, storage
+from ntviz.pretraining import haplotypes
+from ntviz.reference import Reference
 from ntviz.runs import handle, manifest
+from ntviz.variants import survey
 
 
 @pytest.fixture
@@ -88,6 +97,107 @@ def test_data_of_the_bundle_are_named_without_the_path_of_this_machine(job, tmp_
     (tmp_path / "data" / "genome" / "x.fa").write_text("x")
     job.record_data(tmp_path / "data" / "genome" / "x.fa")
     assert manifest.records(job.dir)[0]["value"]["path"] == "data/genome/x.fa"
+
+
+@pytest.fixture
+def listening(monkeypatch, tmp_path):
+    """The run of a job that was asked for by `current`."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("NTVIZ_RUN_DIR", str(tmp_path / "run"))
+    yield runs.current()
+    environment.openings.remove(handle._read)
+
+
+def inputs(run):
+    return [Path(record["value"]["path"]).name for record in manifest.records(run.dir) if record["kind"] == "data"]
+
+
+def test_files_are_recorded_where_they_are_opened(listening, tmp_path):
+    file = {
+        name: tmp_path / name
+        for name in ("a.gtf", "a.bed", "a.fa", "a.vcf", "a.tsv", "a.parquet", "a.npz", "a.meme", "a.bcf")
+    }
+    file["a.gtf"].write_text('20\tx\texon\t1\t9\t.\t+\t.\tgene_id "g"; transcript_id "t";\n')
+    file["a.bed"].write_text("20\t1\t5\n")
+    file["a.fa"].write_text(">20\nACGT\n")
+    file["a.vcf"].write_text("##fileformat=VCFv4.2\n##contig=<ID=20>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n")
+    file["a.tsv"].write_text("chrom\tpos\tref\talt\n20\t1\tA\tG\n")
+    pd.DataFrame({"chrom": ["20"], "pos": [1], "ref": ["A"], "alt": ["G"]}).to_parquet(file["a.parquet"])
+    storage.save(file["a.npz"], {}, {})
+    file["a.meme"].write_text("MEME version 4\n\nMOTIF m\nletter-probability matrix: w= 1\n1 0 0 0\n")
+    with pysam.VariantFile(str(file["a.vcf"])) as text, pysam.VariantFile(str(file["a.bcf"]), "wb", header=text.header):
+        pass
+    pysam.bcftools.index(str(file["a.bcf"]))
+    tables = [partial(survey.opened, file[name]) for name in ("a.tsv", "a.parquet")]
+    reads = [partial(annotation.read, file["a.gtf"]), partial(annotation.read, file["a.bed"]), partial(Reference, file["a.fa"]),
+             lambda: survey.opened(file["a.vcf"]).__exit__(), *tables, partial(storage.load, file["a.npz"]), partial(motifs.read, file["a.meme"]),
+             partial(haplotypes._opened, file["a.bcf"])]  # fmt: skip
+    for read in (*reads, *reads):
+        read()
+    assert sorted(inputs(listening)) == sorted(file)
+    for record in manifest.records(listening.dir):
+        assert record["value"] == storage.content(tmp_path / Path(record["value"]["path"]).name)
+    file["a.bed"].write_text("20\t1\t6\n")  # another file now: the last counts
+    annotation.read(file["a.bed"])
+    facts = manifest.Manifest("ok", "toy")
+    facts.merge(manifest.records(listening.dir))
+    assert len(facts.data) == len(file) and facts.data[-1] == storage.content(file["a.bed"])
+
+
+def test_a_model_s_files_are_recorded_and_neither_what_the_run_wrote_nor_a_file_that_is_not_there(listening, tmp_path):
+    models.load("ntviz-mini", device="cpu")
+    for name in ("made.npz", "before.npz"):
+        storage.save(listening.dir / name, {}, {})
+    os.utime(listening.dir / "before.npz", (1, 1))  # an input that lies in the run's folder
+    for name in ("made.npz", "before.npz"):
+        storage.load(listening.dir / name)
+    with pytest.raises(FileNotFoundError):
+        list(environment.lines_of(tmp_path / "none"))
+    os.mkfifo(tmp_path / "pipe")  # as `<(zcat a.bed.gz)` gives: it can be read only once
+    environment.opened(tmp_path / "pipe")
+    assert sorted(inputs(listening)) == ["before.npz", "config.json", "model.safetensors", "pipe", "vocab.txt"]
+    assert manifest.records(listening.dir)[-1]["value"] == {
+        "path": str(tmp_path / "pipe"),
+        "bytes": None,
+        "sha256": None,
+    }
+
+
+def test_a_live_run_has_what_was_opened_before_its_folder_was_made(monkeypatch, tmp_path):
+    run = runs.current()
+    (tmp_path / "a.bed").write_text("20\t1\t5\n")
+    annotation.read(tmp_path / "a.bed")
+    assert not (tmp_path / "runs").exists()
+    run.record(loss=1)
+    found = manifest.read(run.dir)
+    assert [Path(entry["path"]).name for entry in found.data] == ["a.bed"]
+    assert found.versions["pandas"] == pd.__version__ and found.ntviz["version"] == found.versions["ntviz"]
+    assert found.machine["python"] == sys.executable and found.directory == str(Path.cwd())
+
+
+def test_packages_are_told_when_a_cell_brings_them(job, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        handle.metadata, "packages_distributions", lambda: asked.append(1) or {"numpy": ["numpy"], "extra": ["numpy"]}
+    )
+    job._after_cell()
+    job._after_cell()
+    monkeypatch.setitem(sys.modules, "extra", sys)
+    job._after_cell()
+    assert len(asked) == 1  # nothing new, and then a module that is known
+    monkeypatch.setitem(sys.modules, "unknown_module", sys)
+    job._after_cell()
+    assert len(asked) == 2
+    (record,) = (record["value"] for record in manifest.records(job.dir) if record["kind"] == "versions")
+    assert record["numpy"] == np.__version__
+
+
+def test_a_user_without_a_name_has_a_number(monkeypatch):
+    def nobody():
+        raise KeyError("getpwuid(): uid not found: 77")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    assert environment.invocation()["user"] == str(os.getuid())
 
 
 def test_tables_are_parquet_and_csv(job, monkeypatch):
@@ -176,16 +286,20 @@ def test_a_manifest_of_a_newer_minor_version_is_read(tmp_path):
     assert manifest.read(tmp_path).notebook == "toy"
 
 
-def test_git_states(tmp_path):
+def test_git_states(tmp_path, monkeypatch):
     def git(*words):
         subprocess.run(["git", "-C", str(tmp_path), *words], check=True, capture_output=True)
 
-    assert manifest.git_state(tmp_path) is None
+    assert environment.git_state(tmp_path) is None
     (tmp_path / "file").write_text("1")
     git("init", "-q")
     git("add", "file")
     git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first")
-    state = manifest.git_state(tmp_path)
+    # A clone that belongs to somebody else, which git asks its user about, is read too.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    state = environment.git_state(tmp_path)
     assert (len(state["commit"]), state["modified"]) == (40, False)
     (tmp_path / "file").write_text("2")
-    assert manifest.git_state(tmp_path)["modified"] is True
+    assert environment.git_state(tmp_path)["modified"] is True
+    assert environment.git_state(tmp_path, "file")["modified"] is True
+    assert environment.git_state(tmp_path, "other") is None

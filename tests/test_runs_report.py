@@ -144,7 +144,8 @@ def test_planted_scripts_are_text_everywhere(opened):
     planted = facts(
         status="failed", **texts, parameters={PLANTED: PLANTED}, given=[PLANTED], metrics={PLANTED: PLANTED},
         models=[{"name": PLANTED, "revision": PLANTED}], data=[{"path": PLANTED, "bytes": 3, "sha256": PLANTED}],
-        versions={PLANTED: PLANTED}, tables=[PLANTED], git={"commit": PLANTED, "modified": True},
+        versions={PLANTED: PLANTED}, ntviz={"version": PLANTED, "commit": PLANTED, "modified": True}, job={PLANTED: PLANTED},
+        environment={PLANTED: PLANTED}, command=[PLANTED], tables=[PLANTED], git={"commit": PLANTED, "modified": True},
         machine={"processor": PLANTED, "cores": 2, "gpus": [{"name": PLANTED, "memory": "", "driver": ""}]},
         error={"cell": 9, "cell_id": content.cells[-1].id, "name": PLANTED, "message": PLANTED},
     )  # fmt: skip
@@ -229,8 +230,10 @@ def test_the_header_tells_what_ran(opened):
         parameters={"chrom": "20", "window": 1000}, given=["window"],
         metrics={"loss": 7.61234567, "tokens": 1_234_567, "note": "fine", "curve": [1, 2]},
         models=[{"name": "ntviz-mini", "revision": "abc", "sha256": "f" * 64}],
-        data=[{"path": "data/x.fa", "bytes": 63_000_000, "sha256": "e" * 64}],
-        git={"commit": "c" * 40, "modified": True}, versions={"torch": "2.13.0"},
+        data=[{"path": "data/x.fa", "bytes": 63_000_000, "sha256": "e" * 64}, {"path": "/dev/fd/9", "bytes": None, "sha256": None}],
+        git={"commit": "c" * 40, "modified": True}, versions={"torch": "2.13.0"}, threads=2, job={"SLURM_JOB_ID": "77"},
+        ntviz={"version": "0.1.0", "commit": "d" * 40, "modified": False}, environment={"HF_HUB_OFFLINE": "1"},
+        command=["ntviz", "run", "my notebook.ipynb"],
         machine={"processor": "EPYC", "cores": 2, "memory_bytes": 24e9, "gpus": []},
     )  # fmt: skip
     page, _ = opened(report.render(notebook("# What?"), full))
@@ -249,6 +252,8 @@ def test_the_header_tells_what_ran(opened):
         "data/x.fa, 63.0 MB",
         "EPYC, 2 cores, 24.0 GB",
     )
+    ours = ("0.1.0, commit " + "d" * 40, "SLURM_JOB_ID 77", "HF_HUB_OFFLINE 1", "ntviz run 'my notebook.ipynb'")
+    about += (*ours, "/dev/fd/9, a pipe, which is not kept", "threads\t2")
     for words in (*about, "c" * 40 + ", with local changes", "torch 2.13.0"):
         assert words in text
 

@@ -9,7 +9,7 @@ import pytest
 from typer.main import get_command
 
 from ntviz import cli
-from ntviz.runs import commands, sheet
+from ntviz.runs import commands, execute, loci, sheet
 
 VCF = "##fileformat=VCFv4.3\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
 PARAMETERS = 'profile: str = "ci"  # size\ncount: int = 3  # how many\nbeds: list[str] = []  # elements\nout: str = ""  # parts\n'
@@ -21,6 +21,9 @@ def write(tmp_path, make_notebook):
     (tmp_path / "in.vcf").write_text(VCF)
     (tmp_path / "in.tsv").write_text("chrom\tpos\n")
     (tmp_path / "g.fa").write_text(">1\nACGT\n")
+    (tmp_path / "g.fa.fai").write_text("1\t4\t3\t4\t5\n")
+    row = '1\tx\t{}\t1\t4\t.\t+\t.\tgene_id "g1"; gene_name "{}"; note "HNF4A like";\n'
+    (tmp_path / "own.gtf").write_text(row.format("gene", "TOY1") + row.format("exon", "TOY1"))
     make_notebook("print(count)", parameters=PARAMETERS)
 
     def make(*rows, encoding="utf-8"):
@@ -59,6 +62,7 @@ def test_each_kind_of_run_becomes_its_command(write, tmp_path):
     assert c.words == ("benchmark", "run", "--models", "ntviz-mini", "--tasks", "chr20")
     assert c.report == "matrix/report.html"
     assert d.words[1].endswith("/notebooks/00_start.ipynb")
+    assert (a.models, b.models, d.models) == (("ntviz-mini",), (), ("ntviz-mini", "ci-spliceai"))
 
 
 def test_an_empty_cell_is_the_default_and_a_short_row_is_padded(write):
@@ -137,6 +141,14 @@ def test_a_folder_to_be_made_is_no_path_that_must_be_there(write):
         (("sample|run|in|memory", "a|score|in.vcf|2.5"), "row 2: memory must be a number from 100 .* but '2.5'"),
         (("sample|run|in|minutes", "a|score|in.vcf|0"), "row 2: minutes must be a number from 1 .* but '0'"),
         (("sample|run|in|model", "a|score|in.vcf|ntviz-mino"), "row 2: a model .* 'ntviz-mino' is none. Did you mean"),
+        (("sample|run|in|gpu_model", "a|score|in.vcf|a 100"), "row 2: gpu_model must be a type of GPU .* 'a 100'"),
+        (("sample|run|splicing", "a|00_start|spliceia"), "row 2: a model .* 'spliceia' is none. Did you mean"),
+        (("sample|run|gene", "a|00_start|HNF4"), "row 2: A gene must be one of .* 'HNF4'. Nearest: HNF4A"),
+        (("sample|run|gene|genes", "a|30_attention|HNF4A|own.gtf"), "row 2: .* of own.gtf; received 'HNF4A'"),
+        (("sample|run|region", "a|00_start|chr20:63,025,000-63,026,000"), "row 2: a region must lie .* 63,025,520 bp"),
+        (("sample|run|region|fasta", "a|00_start|1:2-9|g.fa"), "row 2: a region must lie .* is not: 1 has 4 bp"),
+        (("sample|run|in", "a|landscape|chr21:1-100"), "row 2: A contig must be one .* 'chr21'"),
+        (("sample|run|within", "a|enrich|chr20:1-90,000,000"), "row 2: a region must lie on its contig"),
         (("sample|run|in", 'a|score|"in.vcf'), "row 2: its cells must be readable"),
     ],
 )
@@ -163,6 +175,29 @@ def test_what_is_no_sheet_is_refused(tmp_path, write):
     path = tmp_path / "bad.tsv"
     path.write_bytes(b"sample\trun\n\xff\tscore\n")
     assert faults(path) == ["it must be text in UTF-8, but byte 12 is not. Save it as tab-separated text"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"gene": "hnf4a", "genes": "", "region": "", "fasta": ""},
+        {"gene": "TOY1", "genes": "own.gtf"},
+        {"gene": "g1", "genes": "own.gtf"},
+        {"gene": "no such", "genes": "own.gtf", "region": "1:1-4", "fasta": "g.fa"},  # the region goes before it
+        {"gene": "no such"},  # another notebook's parameter, of which nothing is known
+        {"region": "token", "reference": None},  # of `score`
+        {"region": "chr7:1-9", "fasta": "in.tsv"},  # without an index
+    ],
+)
+def test_genes_and_regions_that_are_there_are_let_through(write, tmp_path, values):
+    loci.check(values, tmp_path)
+
+
+def test_a_run_by_itself_refuses_them_too(write, tmp_path):
+    for given, why in (({"gene": "HNF4B"}, "Nearest: HNF4"), ({"region": "chr20:70,000,000"}, "63,025,520 bp")):
+        with pytest.raises(ValueError, match=why):
+            execute.prepare("00_start", given=given, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("command", commands.COMMANDS.values(), ids=lambda command: command.words[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import random
@@ -34,6 +35,52 @@ def ran(script, *arguments):
     """What a script prints in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+# By content -----------------------------------------------------------------------------------------------------------
+
+
+def test_content_of_a_file_and_of_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in (("b", "2"), ("sub/a", "1"), (".part", "x"), (".cache/c", "y")):
+        (tmp_path / "m" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "m" / name).write_text(text)
+    one, two = (hashlib.sha256(text).hexdigest() for text in (b"1", b"2"))
+    assert storage.content("m/b") == {"path": str(tmp_path / "m" / "b"), "bytes": 1, "sha256": two}
+    found = storage.content("m")
+    assert list(found["files"].items()) == [("b", two), ("sub/a", one)]
+    assert found == {
+        "path": str(tmp_path / "m"),
+        "bytes": 2,
+        "sha256": storage.digest(found["files"]),
+        "files": found["files"],
+    }
+    (tmp_path / "m" / "b").rename(tmp_path / "m" / "c")
+    assert storage.content("m")["sha256"] != found["sha256"]
+
+
+def test_a_large_file_is_read_once_and_any_edit_is_seen(tmp_path, monkeypatch):
+    file, read, whole = tmp_path / "x", [], storage.sha256
+    monkeypatch.setenv("NTVIZ_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(storage, "LARGE", 4)
+    monkeypatch.setattr(storage, "sha256", lambda path: read.append(path) or whole(path))
+
+    def sums(text):
+        file.write_text(text)
+        os.utime(file, ns=(1, 1))  # an edit with an old time stamp
+        time.sleep(0.02)  # a tick of the disk's clock
+        before = len(read)
+        assert {storage.content(file)["sha256"] for _ in range(3)} == {whole(file)}
+        return len(read) - before
+
+    assert sums("ACGT") == 3  # changed just now: it might change again before its times do
+    monkeypatch.setattr(storage, "SETTLED", 0.0)
+    assert [sums("ACGT"), sums("ACGA")] == [1, 1]
+    (kept,) = [path for path in (tmp_path / "cache" / "sha256").iterdir() if path.read_text() == whole(file)]
+    kept.write_text("half of a su")
+    assert storage.content(file)["sha256"] == kept.read_text() == whole(file)
+    monkeypatch.setenv("NTVIZ_CACHE", str(file / "no" / "folder"))
+    assert sums("ACGC") == 3
 
 
 # Whole or not at all --------------------------------------------------------------------------------------------------

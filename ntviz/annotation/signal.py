@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ntviz.annotation.formats import LineError, half_open, says_nothing
-from ntviz.environment import lines_of
+from ntviz.environment import lines_of, need, opened
 from ntviz.genome import Interval, canonical_contig
 
 _BINARY = {b"\x26\xfc\x8f\x88": "bigWig", b"\xeb\xf2\x89\x87": "bigBed"}
@@ -188,16 +188,10 @@ def binary_records(path: Path, within: Interval | None = None) -> Iterator[tuple
 
 @contextmanager
 def _opened(path: Path) -> Generator[Any]:
-    try:
-        import pybigtools
-    except ImportError as error:
-        raise ImportError(
-            f"Reading {path.name}, a {binary_kind(path)} file, needs the package pybigtools, which is not installed. Run "
-            f"`pip install 'ntviz[bigwig]'`."
-        ) from error
+    pybigtools = need("pybigtools", "bigwig")
     try:
         # By its path it would be refused under a name without .bw, .bigWig, .bb or .bigBed.
-        with open(path, "rb") as handle, pybigtools.open(handle) as file:
+        with open(opened(path), "rb") as handle, pybigtools.open(handle) as file:
             yield file
     except BaseException as error:
         if type(error).__name__ not in ("BBIReadError", "PanicException"):

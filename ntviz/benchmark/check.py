@@ -20,6 +20,7 @@ import numpy as np
 
 from ntviz import statistics
 from ntviz.benchmark.task import Examples, Task
+from ntviz.environment import need
 from ntviz.genome.sequence import reverse_complement
 from ntviz.probing.labels import BY_CLASS
 
@@ -111,10 +112,9 @@ def _linted(task: Task) -> list[_Row]:
     """What seqleak finds: any copy across the split fails; a near one is a warning, or fails where it is all but equal."""
     import pandas as pd
 
-    try:
-        from seqleak.audit import load_task, run_audit, thresholds
-    except ImportError as error:
-        raise ImportError("Checking a task needs seqleak. Install it: pip install 'ntviz[benchmark]'.") from error
+    need("seqleak.audit", "benchmark")
+    from seqleak.audit import load_task, run_audit, thresholds
+
     limits = thresholds.load()
     limits["overlap.exact"].update(warn=_ANY, fail=_ANY, min_items=0)
     limits["overlap.near"].update(warn=_ANY, near=NEAR[0])
@@ -171,6 +171,7 @@ def _told_apart(task: Task) -> list[_Row]:
     name = "one number tells the label (AUROC)"
     if task.kind == "per_base":
         return [(name, "all", "unknown", np.nan, WARNING, 0, "labels are of bases")]
+    need("seqleak.audit", "benchmark")
     from seqleak.audit.shortcuts import features
 
     texts = [text for examples in task.parts.values() for text in examples.sequences]

@@ -159,7 +159,8 @@ def run(
         raise ValueError("There must be a task and a method; received none. Name some.")
     mine = storage.share(len(planned), shard)
     folder = Path(out)
-    (folder / "cells").mkdir(parents=True, exist_ok=True)
+    with storage.writing(folder / "cells"):
+        (folder / "cells").mkdir(parents=True, exist_ok=True)
 
     def task_of(name: str) -> Task:
         entry = given["task"][name]

@@ -21,7 +21,7 @@ import numpy as np
 from ntviz import storage
 from ntviz.benchmark.methods import suggestion
 from ntviz.benchmark.task import Examples, Task
-from ntviz.environment import encoding_of, is_missing, lines_of
+from ntviz.environment import encoding_of, is_missing, lines_of, opened
 from ntviz.genome import Interval
 from ntviz.genome.sequence import clean
 
@@ -265,7 +265,7 @@ def _frame(file: Path) -> pd.DataFrame:
 
     try:
         if _suffix(file) == ".parquet":
-            table = pd.read_parquet(file)
+            table = pd.read_parquet(opened(file))
         else:
             header = next((line for _, line in lines_of(file)), "")
             # Spreadsheets of many countries write semicolons, and some programs tabs, into a .csv.

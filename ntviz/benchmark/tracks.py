@@ -98,7 +98,7 @@ def _activities(table: Path) -> np.ndarray:
     """float32 [row, activity]; nan where a cell is no number."""
     import pandas as pd
 
-    activity = pd.read_csv(table, sep="\t")
+    activity = pd.read_csv(environment.opened(table), sep="\t")
     missing = [column for column in ACTIVITIES if column not in activity.columns]
     if missing:
         raise ValueError(
@@ -197,15 +197,10 @@ def _arrays(path: Path, part: str, n: int | None) -> tuple[np.ndarray, np.ndarra
             )
         return [held[name] for name in names]
 
-    with path.open("rb") as handle:
+    with environment.opened(path).open("rb") as handle:
         is_hdf5 = b"MATLAB 7.3" in handle.read(128)
     if is_hdf5:
-        try:
-            import h5py
-        except ImportError as error:
-            raise ImportError(
-                f"{path.name} is of MATLAB's version 7.3, which h5py reads. Install it: pip install h5py."
-            ) from error
+        h5py = environment.need("h5py", "benchmark")  # MATLAB's version 7.3
         with h5py.File(path, "r") as file:
             bases, tracks = named(file)
             size = int(bases.shape[-1])

@@ -30,8 +30,10 @@ from ntviz.cli.messages import (
 from ntviz.cli.pretrain import pretrain
 from ntviz.cli.score import score
 from ntviz.cli.submit import submit
+from ntviz.environment import NotInstalledError
 
 if TYPE_CHECKING:
+    from ntviz.runs.execute import Job
     from ntviz.runs.manifest import Manifest
 
 
@@ -43,7 +45,7 @@ class _Commands(typer.core.TyperGroup):
             return super().make_context(*arguments, **options)
 
     def invoke(self, ctx: Any) -> Any:
-        with interruptible():
+        with interruptible(), failing(NotInstalledError):
             return super().invoke(ctx)
 
 
@@ -113,19 +115,50 @@ def run(
         given = dict(_assignment(text) for text in parameter or [])
         options: dict[str, Any] = {"profile": profile, "kernel": kernel, "out": out, "overwrite": overwrite}
         job = execute.prepare(notebook, given=given, **options)
+    _end(_executed(job))
+
+
+@app.command()
+def rerun(
+    manifest: Annotated[Path, Argument(help="manifest.json of a run, or its folder.")],
+    out: Annotated[Path | None, Option(help="Folder of the new run; default: a new one in runs/.")] = None,
+) -> None:
+    """Do a run again: same notebook, parameters, profile and kernel; then say line by line what differs.
+
+    Exit code: that of the run.
+    """
+    from ntviz.runs import rerun as again
+
+    with usage(OSError, ValueError):
+        before, job = again.prepare(manifest, out=out)
+    after = _executed(job)
+    for line in again.differences(before, after) or ["nothing differs"]:
+        say(line)
+    _end(after)
+
+
+def _executed(job: Job) -> Manifest:
+    """What a job found, with its files and notes said."""
+    from ntviz.runs import execute
+
     note(f"{job.name}: profile {job.profile}, into {_shown(job.folder)}")
     with failing(OSError):
         facts = execute.notebook(job, log=None if sys.stderr.isatty() else note)
-    for label, file in (
-        ("report", "report.html"),
-        ("notebook", execute.EXECUTED),
-        ("manifest", "manifest.json"),
-    ):
-        say(f"{label:<9} {_shown(job.folder / file)}")
+    for label, file in (("report", "report.html"), ("notebook", execute.EXECUTED), ("manifest", "manifest.json")):
+        if (job.folder / file).is_file():
+            say(f"{label:<9} {_shown(job.folder / file)}")
     for text in facts.notes:
         note(text)
+    return facts
+
+
+def _end(facts: Manifest) -> None:
+    """Ends the command as its run ended."""
     if facts.status != "ok":
         note(_failure(facts))
+    if facts.report_error:
+        note(f"ntviz: the report of {facts.notebook} could not be written: {' '.join(facts.report_error.split())}")
+    if facts.status != "ok" or facts.report_error:
         raise typer.Exit(INTERRUPTED if facts.status == "interrupted" else FAILED)
 
 
@@ -185,14 +218,7 @@ def doctor() -> None:
     """Say what is wrong with this environment, and what to type. Exit code 1 if something must be mended."""
     from ntviz import data, environment
 
-    findings = environment.doctor()
-    bundled = data.known().query("kind == 'bundle'")[["name", "path", "here"]]
-    for name, path, here in bundled.itertuples(index=False):
-        try:
-            what = f"bundled data '{name}' at {path if here else data.bundle(name)}"
-            findings.append(environment.Finding("ok", what))
-        except FileNotFoundError as error:
-            findings.append(environment.Finding("warn", f"bundled data '{name}' is missing", str(error)))
+    findings = [*environment.doctor(), data.look_at_bundle()]
     marks = {"ok": "  ok ", "note": " note", "warn": " WARN", "error": "ERROR"}
     for finding in findings:
         say(f"{marks[finding.level]}  {finding.what}")
@@ -202,6 +228,29 @@ def doctor() -> None:
     say(f"\n{counts['error']} errors, {counts['warn']} warnings")
     if counts["error"]:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def notebooks(
+    copy: Annotated[Path | None, Option(metavar="DIR", help="Copy them into this folder, over no file.")] = None,
+) -> None:
+    """List ntviz's own notebooks, which `ntviz run NAME` runs from any folder, or copy them."""
+    from ntviz import environment, storage
+    from ntviz.runs import execute, report
+
+    ours = sorted(environment.notebooks_dir().glob("*.ipynb"))
+    if copy is None:
+        say(aligned([(path.stem, report.title_of(execute.load(path)[1])) for path in ours], ("name", "title")))
+        say("\nRun one with `ntviz run NAME`; `ntviz notebooks --copy DIR` copies them, to be opened in JupyterLab.")
+        return
+    if taken := ", ".join(path.name for path in ours if (copy / path.name).exists()):
+        note(f"ntviz: a copy must not take the place of a file, but {copy} has {taken}. Choose another folder")
+        raise typer.Exit(USAGE)
+    with failing(OSError):
+        for path in ours:
+            with storage.atomic_write(copy / path.name) as handle:
+                handle.write(path.read_bytes())
+            say(str(copy / path.name))
 
 
 @models_app.callback()
@@ -263,8 +312,10 @@ def data(context: typer.Context) -> None:
 
 @data_app.command()
 def fetch(
-    name: Annotated[str, Argument(help="A name from `ntviz data`.")],
-    dest: Annotated[Path | None, Option(help="Folder for the files; default: the cache folder.")] = None,
+    name: Annotated[str, Argument(help="A name from `ntviz data`, or bundle for all that ntviz needs by default.")],
+    dest: Annotated[
+        Path | None, Option(help="Folder for the files; default: the cache, of the bundle the data folder.")
+    ] = None,
     force: Annotated[bool, Option("--force", help="Fetch again what is here.")] = False,
 ) -> None:
     """Fetch data once, check them, and print where they are; what is here already is only checked for being whole."""
@@ -288,6 +339,7 @@ def install(
     user: Annotated[bool, Option("--user", help="For this user, where each of their servers finds it.")] = False,
     sys_prefix: Annotated[bool, Option("--sys-prefix", help="Into this environment (the default).")] = False,
     prefix: Annotated[Path | None, Option(help="Into another prefix, such as a server's environment.")] = None,
+    name: Annotated[str, Option(help="A name of your own, beside kernels of other environments.")] = "ntviz",
 ) -> None:
     """Register the kernels ntviz and ntviz-gpu with this Python's absolute path, so that any server can start them."""
     from ntviz.runs import kernel
@@ -295,6 +347,18 @@ def install(
     if user + sys_prefix + (prefix is not None) > 1:
         note("ntviz: only one of --user, --sys-prefix and --prefix can be given. Leave the others out")
         raise typer.Exit(USAGE)
-    with failing(OSError):
-        for folder in kernel.install(user=user, prefix=prefix):
+    with usage(ValueError), failing(OSError):
+        for folder in kernel.install(name=name, user=user, prefix=prefix):
+            say(str(folder))
+    if kept := " ".join(f"{variable}={value}" for variable, value in kernel.frozen().items()):
+        note(f"kept in these kernels, whatever is set later: {kept}. To change it, set it and install again")
+
+
+@kernel_app.command()
+def remove(name: Annotated[str, Argument(help="Name of the kernels; its -gpu goes too.")] = "ntviz") -> None:
+    """Take away kernels that `ntviz kernel install` or a wheel registered, and print where they were."""
+    from ntviz.runs import kernel
+
+    with usage(ValueError), failing(OSError):
+        for folder in kernel.remove(name):
             say(str(folder))

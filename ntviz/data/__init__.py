@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
-from ntviz import environment
-from ntviz.data.catalogue import BUILT, BUNDLE, CATALOGUE, External, File, Local
+from ntviz import environment, storage
+from ntviz.data.catalogue import BUILT, BUNDLE, CATALOGUE, RELEASE, External, File, Local
 from ntviz.data.downloads import FetchError, How, complete, fetch_entry, home
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CATALOGUE", "External", "FetchError", "File", "bundle", "fetch", "known", "local"]
+__all__ = ["CATALOGUE", "External", "FetchError", "File", "bundle", "fetch", "known", "local", "look_at_bundle"]
+
+_NEEDED = {"chr20", "genes", "ntviz-mini"}
+_HOW = "`pip install ntviz-data` or `ntviz data fetch bundle`"
 
 
 def bundle(name: str) -> Path:
@@ -67,9 +72,9 @@ def fetch(
     Parameters
     ----------
     name
-        A name from `known`, one folder of it (`tasks-revised/H3K4me3`), or an entry of your own.
+        A name from `known`, one folder of it (`tasks-revised/H3K4me3`), ``"bundle"`` for all of the bundle, or an entry of your own.
     dest
-        Folder for the files; `external/<name>/<version>` of the cache folder when not given.
+        Folder for the files; `external/<name>/<version>` of the cache folder when not given, of the bundle the data folder.
     force
         Whether to fetch again what is here.
     timeout
@@ -84,6 +89,9 @@ def fetch(
     OSError
         They cannot be written; of a full disk nothing half-written is left.
     """
+    how = How(progress, force, timeout, attempts, wait)
+    if name == "bundle":
+        return _fetch_bundle(environment.data_dir() if dest is None else Path(dest), how)
     if isinstance(name, External):
         name, entry = name.name, name
     elif name in BUNDLE or name in BUILT:
@@ -94,8 +102,45 @@ def fetch(
     if dest is None and not force and complete(entry, provided):
         return _result(name, entry, provided)
     folder = cached if dest is None else Path(dest)
-    fetch_entry(entry, folder, How(progress, force, timeout, attempts, wait))
+    fetch_entry(entry, folder, how)
     return _result(name, entry, folder)
+
+
+def look_at_bundle() -> environment.Finding:
+    """The finding of `ntviz doctor` on the bundle: an error where what every default stands on is not here."""
+    folder = environment.data_dir()
+    missing = [name for name, item in BUNDLE.items() if not (folder / item.path).exists()]
+    if not missing:
+        return environment.Finding("ok", f"bundle in {folder}")
+    level, what = "warn", f"the bundle in {folder} lacks {', '.join(missing)}"
+    if not _NEEDED.isdisjoint(missing):
+        level, what = "error", f"no default command can work: {what}"
+    return environment.Finding(level, what, BUNDLE[missing[0]].command if environment.project_dir() else _HOW)
+
+
+def _fetch_bundle(folder: Path, how: How) -> Path:
+    """`folder`, with all files of the bundle in it, each with the checksum that this ntviz knows."""
+    ours = Path(__file__).with_name("checksums.sha256")
+    listed = ours if ours.is_file() else (environment.project_dir() or Path()) / "data" / ours.name
+    lines = listed.read_text(encoding="utf-8").splitlines()
+    sums = {path: value for value, path in (line.split("  ", 1) for line in lines)}
+    here = {path for path in sums if (folder / path).is_file()}
+    damaged = [path for path in sorted(here) if storage.sha256(folder / path) != sums[path]]
+    if damaged and not how.force:
+        raise FetchError(
+            f"the bundle in {folder} must have its published checksums, but {', '.join(damaged)} differ. "
+            f"They were changed or damaged: fetch them again with --force, or name another folder with --dest."
+        )
+    wanted = sorted(sums.keys() - here | set(damaged))
+    address = os.environ.get("NTVIZ_BUNDLE") or RELEASE
+    if wanted and not address:
+        raise FetchError(
+            f"the bundle must come from somewhere, and {folder} lacks {len(wanted)} of its {len(sums)} files. Run "
+            f"`pip install ntviz-data`, or set NTVIZ_BUNDLE to the address of a folder that holds what data/ of a clone holds."
+        )
+    files = tuple(File(path, f"{address.rstrip('/')}/{quote(path)}", sha256=sums[path]) for path in wanted)
+    fetch_entry(External("bundle", "", "the bundle", "see data/README.md", files), folder, how)
+    return folder
 
 
 def known() -> pd.DataFrame:
@@ -139,9 +184,10 @@ def _result(name: str, entry: External, folder: Path) -> Path:
 def _present(name: str, item: Local, folder: Path) -> Path:
     path, variable = folder / item.path, "NTVIZ_DATA" if name in BUNDLE else "NTVIZ_CACHE"
     if not path.exists():
+        clone = environment.project_dir() or name not in BUNDLE
+        how = f"`{item.command}` in a clone of ntviz" if clone else _HOW
         raise FileNotFoundError(
-            f"{name} must be at {path}, and it is not. Run `{item.command}` in a clone of ntviz, or set {variable} to the folder "
-            f"that holds {item.path}."
+            f"{name} must be at {path}, and it is not. Run {how}, or set {variable} to the folder that holds {item.path}."
         )
     return path
 

@@ -23,7 +23,7 @@ class File:
     """One file at one address.
 
     `path` is below the entry's folder; `url` is http or https. `md5` and `size` (bytes) are there where the publisher's are known;
-    `checksum_url`, a list of files or a single checksum, is read at the first fetch.
+    `checksum_url`, a list of files or a single checksum, is read at the first fetch. Of a file of the bundle `sha256` is known.
     """
 
     path: str
@@ -31,6 +31,7 @@ class File:
     md5: str | None = None
     size: int | None = None
     checksum_url: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +77,6 @@ def _external(name: str, entry: dict[str, Any]) -> External:
 
 _LISTED = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
 BUNDLE = {name: Local(**entry) for name, entry in _LISTED["bundle"].items()}
+RELEASE: str = _LISTED["release"]["url"]
 BUILT = {name: Local(**entry) for name, entry in _LISTED["built"].items()}
 CATALOGUE = {name: _external(name, entry) for name, entry in _LISTED["external"].items()}

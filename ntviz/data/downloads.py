@@ -92,7 +92,8 @@ def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: b
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with storage.writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     with _alone(part):
         record = None if how.force else _read_record(target)
@@ -100,17 +101,18 @@ def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: b
             _check_present(file, target, record)
             return
         md5, source = _stated_md5(file, how)
-        known = f"sha256:{record['sha256']}" if record else f"md5:{md5}" if md5 else None
+        stated = file.sha256 or (record and record["sha256"])
+        known = f"sha256:{stated}" if stated else f"md5:{md5}" if md5 else None
 
         def bring(url: str, output: str, _: object) -> None:
             # Only a checksum tells whether the rest belongs to what came before.
-            kept = part if md5 else Path(output)
+            kept = part if md5 or file.sha256 else Path(output)
             if entry.repository:
                 _from_hub(entry, file, Path(output))
             else:
                 _from_server(file, kept, how, shown=shown)
                 os.replace(kept, output)
-            if fault := _wrong_kind(file, Path(output), stated=md5 is not None):
+            if fault := _wrong_kind(file, Path(output), stated=bool(md5 or file.sha256)):
                 raise ValueError(fault)
 
         last, wrong = "", 0
@@ -121,7 +123,8 @@ def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: b
                 with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
                     made = Path(pooch.retrieve(file.url, known, target.name, folder, downloader=cast(Any, bring)))
                     # The record goes first: a file without one could not be told from one that somebody put there.
-                    _write_record(file, target, made, source)
+                    if not file.sha256:
+                        _write_record(file, target, made, source)
                     os.replace(made, target)
                 return
             except _PassingError as fault:
@@ -132,14 +135,14 @@ def _fetch_file(entry: External, file: File, target: Path, how: How, *, shown: b
                     first = "the SHA-256 of its first fetch; use --force for a new version"
                     raise FetchError(
                         f"{file.url} must be what was published, but: {fault} Checked against "
-                        f"{first if record else source or 'its kind'}. It was changed at its source or damaged on the way; "
+                        f"{first if record else source or ('the SHA-256 of the bundle' if stated else 'its kind')}. It was changed at its source or damaged on the way; "
                         f"nothing was kept. Try again, or see data/README.md."
                     ) from fault
             except OSError as error:
-                if full := storage.full_disk(error, target):
+                if storage.full_disk(error, target):
                     part.unlink(missing_ok=True)
-                    raise full from error
-                raise
+                with storage.writing(target):
+                    raise
     kept = f" {part.stat().st_size:,} bytes are kept for the next fetch." if part.exists() else ""
     raise FetchError(
         f"{file.url} must come within {how.attempts} attempts, but each failed; the last: {last}.{kept} Try again "
@@ -336,7 +339,7 @@ def _record_path(target: Path) -> Path:
 def _read_record(target: Path) -> dict[str, Any] | None:
     try:
         record = json.loads(_record_path(target).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return record if isinstance(record, dict) and {"bytes", "sha256"} <= record.keys() else None
 

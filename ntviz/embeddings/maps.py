@@ -123,15 +123,9 @@ def _umap(main: np.ndarray, seed: int, neighbours: int) -> np.ndarray:
         # What else could be installed, and what its compiler thinks of its code, is nothing to tell a reader of maps.
         warnings.filterwarnings("ignore", module="umap")
         warnings.filterwarnings("ignore", module="numba")
-        try:
-            from umap import UMAP
-        except ImportError as error:
-            raise ImportError(
-                "A UMAP needs the package umap-learn, which is not installed. Install it with pip install 'ntviz[maps]', or "
-                'ask for method="tsne" or "pca".'
-            ) from error
+        umap = environment.need("umap", "maps", 'ask for method="tsne" or "pca"')
         start, neighbours = "pca" if len(main) > 3 else "random", min(neighbours, len(main) - 1)
-        maker = UMAP(n_components=2, n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
+        maker = umap.UMAP(n_components=2, n_neighbors=neighbours, init=start, random_state=seed, n_jobs=1)
         return np.asarray(maker.fit_transform(main.astype(np.float32)), dtype=np.float32)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ntviz.environment.machine import gpus
-from ntviz.environment.paths import cache_dir, data_dir, runs_dir
+from ntviz.environment.paths import cache_dir, runs_dir
 
 _ENOUGH_DISK = 2 * 1024**3  # bytes; a run's figures and a checkpoint of the default model fit easily
 _LOCKED = "pip install -r requirements.lock"
@@ -115,7 +115,11 @@ def _kernels() -> Iterator[Finding]:
     from jupyter_client.kernelspec import KernelSpecManager
 
     specs = KernelSpecManager().get_all_specs()
-    yield from judge_kernels({name: entry["spec"].get("argv", []) for name, entry in specs.items()})
+    commands = {
+        name: [word.replace("{resource_dir}", entry["resource_dir"]) for word in entry["spec"].get("argv", [])]
+        for name, entry in specs.items()
+    }
+    yield from judge_kernels(commands)
 
 
 def judge_kernels(commands: dict[str, list[str]]) -> Iterator[Finding]:
@@ -173,19 +177,16 @@ def _network() -> Finding:
 
 
 def _folders() -> Iterator[Finding]:
-    data = data_dir()
-    if data.is_dir() and any(data.iterdir()):
-        yield Finding("ok", f"data folder {data}")
-    else:
-        fix = "export NTVIZ_DATA=/path/to/ntviz/data  (or work inside a clone of ntviz)"
-        yield Finding("warn", f"the data folder {data} is missing or empty", fix)
-    for what, folder in (("cache", cache_dir()), ("runs", runs_dir())):
+    models = Path(os.environ.get("HF_HOME") or "~/.cache/huggingface").expanduser()
+    for what, folder, variable in (
+        ("cache", cache_dir(), "NTVIZ_CACHE"), ("runs", runs_dir(), "NTVIZ_RUNS"), ("Hugging Face", models, "HF_HOME")
+    ):  # fmt: skip
         # The nearest folder that exists decides whether the rest can be made.
         existing = next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
         free = shutil.disk_usage(existing).free
         if not existing.is_dir() or not os.access(existing, os.W_OK):
-            fix = f"export NTVIZ_{what.upper()}=/elsewhere"
-            yield Finding("error", f"the {what} folder {folder} cannot be made", fix)
+            level = "warn" if variable == "HF_HOME" else "error"
+            yield Finding(level, f"the {what} folder {folder} cannot be written", f"export {variable}=/elsewhere")
         elif free < _ENOUGH_DISK:
             left = f"the {what} folder {folder} has {free / 1024**3:.1f} GiB left"
             yield Finding("warn", left, "Free some disk space")

@@ -8,9 +8,22 @@ import io
 import os
 import re
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+AnyPath = TypeVar("AnyPath", bound=str | os.PathLike[str])
+
+openings: list[Callable[[Path], None]] = []
+"""Who is told of each file and model folder that is opened: the run of a notebook, for its manifest."""
+
+
+def opened(path: AnyPath) -> AnyPath:
+    """`path`, of which all `openings` are told; called where a file that people may give is about to be read."""
+    for hear in openings:
+        hear(Path(path))
+    return path
+
 
 _MISSING = frozenset(
     ("", "na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "null", "nat", "?", ".", "#value!", "#ref!", "#div/0!", "#num!",
@@ -53,7 +66,7 @@ def _opener(path: str | os.PathLike[str]) -> Any:
 
 def encoding_of(path: str | os.PathLike[str]) -> str:
     """Encoding of a text file by its byte order mark: UTF-16, else UTF-8."""
-    with _opener(path)(path, "rb") as handle:
+    with _opener(opened(path))(path, "rb") as handle:
         return "utf-16" if handle.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
 
 

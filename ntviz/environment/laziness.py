@@ -5,10 +5,39 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Callable
-from importlib import import_module
+from contextlib import suppress
+from importlib import import_module, metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+
+class NotInstalledError(ModuleNotFoundError):
+    """A package of an extra that is not installed here."""
+
+
+def need(module: str, extra: str, instead: str = "") -> ModuleType:
+    """The module of one of ntviz's extras; where it, or what it imports, is not installed, the error says what to type."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        absent, install = (error.name or module).partition(".")[0], f"pip install 'ntviz[{extra}]'"
+        if not _brings(extra):
+            version = ".".join(map(str, sys.version_info[:2]))
+            install = f"there is none for Python {version} yet; use an older Python"
+        install += instead and f", or {instead}"
+        what = f"{absent} must be installed for this, and it is not: {install}"
+        raise NotInstalledError(what, name=absent) from error
+
+
+def _brings(extra: str) -> bool:
+    """Whether an extra has packages for this Python; True where ntviz itself is not installed."""
+    from packaging.requirements import Requirement
+
+    with suppress(metadata.PackageNotFoundError):
+        needed = [one.marker for one in map(Requirement, metadata.requires("ntviz") or []) if one.marker]
+        return any(marker.evaluate({"extra": extra}) for marker in needed)
+    return True
 
 
 class _Package(ModuleType):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import html
 import os
 import platform
@@ -9,6 +10,7 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -19,6 +21,12 @@ _REPORTED = (
     "scikit-learn", "captum", "plotly", "matplotlib", "logomaker", "ipywidgets", "anywidget", "papermill", "nbconvert",
     "jinja2", "ipykernel", "typer", "pydantic",
 )  # fmt: skip
+
+_JOB = (
+    *(f"SLURM_{name}" for name in ("JOB_ID", "ARRAY_JOB_ID", "ARRAY_TASK_ID", "JOB_NAME", "JOB_PARTITION", "CLUSTER_NAME")),
+    *("SLURM_RESTART_COUNT", "SLURMD_NODENAME", "PBS_JOBID", "LSB_JOBID", "JOB_ID", "SGE_TASK_ID"),
+)  # fmt: skip
+"""What batch systems call a job and its node: Slurm, PBS, LSF, Grid Engine."""
 
 
 class Versions(dict[str, str]):
@@ -117,6 +125,66 @@ def machine() -> dict:
         "gpus": gpus(),
         "python": sys.executable,
     }
+
+
+def loaded(homes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Version of each distribution of which a module is loaded; `homes` is `importlib.metadata.packages_distributions()`."""
+    modules = {name.partition(".")[0] for name in list(sys.modules)}
+    found = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+    # An editable ntviz has no home there.
+    for name in sorted({"ntviz", *(home for module in modules for home in homes.get(module, ()))}, key=str.lower):
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+def git_state(folder: str | Path, *files: str) -> dict[str, Any] | None:
+    """Commit of the repository that holds `folder`, and whether tracked files differ from it; None without one.
+
+    Of a repository that does not track the `files` in the folder nothing is said either.
+    """
+
+    def git(*arguments: str) -> str:
+        # A clone of somebody else's is read, too, and one on a read-only disk.
+        words = ["git", "--no-optional-locks", "-c", "safe.directory=*", "-C", str(folder), *arguments]
+        return subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+
+    try:
+        if files:
+            git("ls-files", "--error-unmatch", "--", *files)
+        changes = git("status", "--porcelain", "--untracked-files=no")
+        return {"commit": git("rev-parse", "HEAD"), "modified": bool(changes)}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def build() -> dict[str, Any]:
+    """This ntviz: version, folder, and commit with whether files differ from it, of the clone or of what the wheel was built from."""
+    folder = Path(__file__).resolve().parents[1]
+    state = git_state(folder, "__init__.py") or {"commit": None, "modified": None}
+    if state["commit"] is None and (built := folder / "_commit.txt").is_file():
+        commit, _, more = built.read_text(encoding="utf-8").strip().partition(" ")
+        state = {"commit": commit or None, "modified": bool(more)}
+    return {"version": versions()["ntviz"], "folder": str(folder), **state}
+
+
+def invocation() -> dict[str, Any]:
+    """How this process was started: command line, working directory, user, and what the batch system says of its job."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container in which the number of the user has no name
+        user = str(os.getuid())
+    job = {name: os.environ[name] for name in _JOB if os.environ.get(name)}
+    return {"command": list(sys.orig_argv), "directory": str(Path.cwd()), "user": user, "job": job}
+
+
+def variables() -> dict[str, str]:
+    """NTVIZ_*, HF_* and what chooses GPUs and threads, as they are set here; of tokens and passwords only that they are set."""
+    names = (
+        name for name in sorted(os.environ) if re.match("(NTVIZ|HF)_|CUDA_VISIBLE_DEVICES$|OMP_NUM_THREADS$", name)
+    )
+    found = {name: re.sub(r"(?<=//)[^/@\s]*@", "", os.environ[name]) for name in names}
+    return {name: "(set)" if re.search("TOKEN|SECRET|PASSW|KEY", name) else value for name, value in found.items()}
 
 
 def free_memory() -> int:

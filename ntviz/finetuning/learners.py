@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ntviz import environment
 from ntviz.genome.sequence import codes, listed
 from ntviz.tokens import Tokens
 
@@ -150,8 +151,7 @@ def adapted(encoder: nn.Module, method: str, recipe: Recipe, *, name: str) -> nn
             getattr(encoder, unused).requires_grad_(False)
     if method in ("full", "head"):
         return encoder
-    import peft
-
+    peft = environment.need("peft", "benchmark")
     size: dict[str, Any] = {"r": recipe.rank, "lora_alpha": recipe.alpha, "lora_dropout": recipe.dropout}
     config: Any = peft.LoraConfig(**size, target_modules=_QUERY_VALUE)
     if method == "ia3":

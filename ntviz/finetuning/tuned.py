@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ntviz import storage
+from ntviz import environment, storage
 from ntviz.finetuning import fit, learners
 from ntviz.finetuning.fit import RECIPES, Recipe
 from ntviz.finetuning.learners import Learner, ModelLearner, NetworkLearner
@@ -175,6 +175,8 @@ def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
         raise FileNotFoundError(
             f"A tuned model must hold {ABOUT}; {folder} does not. Pass the folder that save() made."
         )
+    for file in filter(Path.is_file, sorted(folder.iterdir())):
+        environment.opened(file)
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         recipe, method = Recipe(**about.pop("recipe")), about["method"]
@@ -185,8 +187,7 @@ def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
         plain = "head" if method in ADAPTERS else method
         learner = _learner(model, about["kind"], about["outputs"], plain, recipe, 0)
         if method in ADAPTERS:
-            import peft
-
+            peft = environment.need("peft", "benchmark")
             with learners.quiet():
                 learner.encoder = peft.PeftModel.from_pretrained(learner.encoder, str(folder))
         elif method == "full":

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ntviz import storage
+from ntviz import environment, storage
 from ntviz.genome import Interval
 from ntviz.statistics import ratio
 from ntviz.storage import AnyPath
@@ -152,15 +152,10 @@ class Landscape:
     def bigwig(self, path: AnyPath, what: str = "probability", *, bin: int = 1, chrom: str | None = None) -> Path:
         """The path of a bigWig with the rows of `bedgraph`; an ImportError without the extra `bigwig`."""
         rows, name = self._rows(what, bin), chrom or self.interval.chrom
-        try:
-            from pybigtools import open as opened
-        except ImportError as error:
-            raise ImportError(
-                "A bigWig needs the package pybigtools, which is not installed. Run `pip install 'ntviz[bigwig]'`, or write "
-                "bedgraph() and chrom_sizes() and run bedGraphToBigWig."
-            ) from error
+        instead = "write bedgraph() and chrom_sizes() and run bedGraphToBigWig"
+        pybigtools = environment.need("pybigtools", "bigwig", instead)
         with storage.beside(path, ".bw") as part:
-            opened(str(part), "w").write({name: self.contig_length}, ((name, *row) for row in rows))
+            pybigtools.open(str(part), "w").write({name: self.contig_length}, ((name, *row) for row in rows))
             os.replace(part, path)
         return Path(path)
 

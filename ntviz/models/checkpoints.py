@@ -32,6 +32,10 @@ _ENDS = {"gamma": "weight", "beta": "bias"}
 """Of a LayerNorm as TensorFlow, and `save_pretrained` of transformers 5 for ESM, name it."""
 
 
+kept: dict[Any, Any] | None = None
+"""Models that were loaded, with their state and their files, where several notebooks share a kernel; None: none is kept."""
+
+
 def load(
     name_or_path: str | os.PathLike[str] = "ntviz-mini", *, device: str = "auto", dtype: str = "float32",
     revision: str | None = None, max_tokens: int | None = None,
@@ -69,7 +73,20 @@ def load(
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}.")
     located = locate(name_or_path, revision=revision)
     where, family = environment.device(device), peers.family(located.directory) or nucleotide_transformer
-    model = family.load(located, max_tokens).placed(located, where, DTYPES[dtype])
+    key, files = (located, where, dtype, max_tokens), list[Path]()
+    model, state, known = (kept or {}).get(key, (None, None, ()))
+    if model is None or state != _state(model, located.directory):
+        environment.openings.append(files.append)
+        try:
+            model, known = family.load(located, max_tokens).placed(located, where, DTYPES[dtype]), ()
+        finally:
+            environment.openings.remove(files.append)
+    for file in known:
+        environment.opened(file)
+    if kept is not None and files:
+        if len(kept) > 3:
+            kept.clear()
+        kept[key] = (model, _state(model, located.directory), files)
     licence, shared = located.licence, ", and so is what is derived from them (embeddings, adapters, fine-tuned models)"
     if "-NC" in licence:
         notice = (
@@ -77,6 +94,12 @@ def load(
         )
         warnings.warn(notice, registry.LicenceNotice, stacklevel=2)
     return model
+
+
+def _state(model: Any, directory: Path) -> Any:
+    """What is another where a network was trained or changed, or a file of its folder replaced."""
+    files = sorted((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in directory.iterdir())
+    return files, [(id(value), value._version) for value in model.module.state_dict(keep_vars=True).values()]
 
 
 @dataclass(frozen=True)
@@ -108,8 +131,11 @@ def local(directory: Path) -> Located:
     return Located(directory, spec, "local", spec.name if spec else directory.name, f"folder {directory}{before}")
 
 
-def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None) -> Located:
-    """The checkpoint's directory: a local one, the bundle's, the Hugging Face cache's, or freshly downloaded; see `models.load`."""
+def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None, fetch: bool = True) -> Located:
+    """The checkpoint's directory: a local one, the bundle's, the Hugging Face cache's, or freshly downloaded; see `models.load`.
+
+    Without `fetch` a FileNotFoundError says that it is not on this machine.
+    """
     name = os.fspath(name_or_path)
     path, spec = Path(name).expanduser(), registry.find(name)
     holds = any((path / held).is_file() for held in ("config.json", _KERAS, _UNPACKED / _KERAS))
@@ -131,7 +157,8 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
         directory = environment.data_dir() / spec.repository
         if not (directory / "config.json").is_file():
             raise FileNotFoundError(
-                f"{directory} must hold the bundled model {spec.name}: set NTVIZ_DATA to a clone's data/ folder."
+                f"{directory} must hold the bundled model {spec.name}: run `pip install ntviz-data` or `ntviz data fetch "
+                "bundle`, or set NTVIZ_DATA to a clone's data/ folder."
             )
         return Located(directory, spec, "bundle", spec.name, "bundle of ntviz")
     if spec is None and not re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
@@ -143,11 +170,11 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None)
         )
     repository = spec.repository if spec is not None else name
     passed_over = f"The folder {path} holds no config.json and was passed over. " if path.is_dir() else ""
-    directory = _from_hub(repository, revision, passed_over)
+    directory = _from_hub(repository, revision, passed_over, fetch)
     return Located(directory, spec, directory.name, spec.name if spec is not None else name.rpartition("/")[2])
 
 
-def _from_hub(repository: str, revision: str | None, passed_over: str) -> Path:
+def _from_hub(repository: str, revision: str | None, passed_over: str, fetch: bool = True) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
@@ -164,6 +191,10 @@ def _from_hub(repository: str, revision: str | None, passed_over: str) -> Path:
         cached = snapshot("*.safetensors*", "pytorch_model*", offline=True)
         if (cached / "config.json").is_file() and weighted(cached):
             return cached
+    if not fetch:
+        raise FileNotFoundError(
+            f"The checkpoint {repository} must be on this machine; it is not. Load it once with network."
+        )
     try:
         # Safetensors first: a repository that holds both formats is not downloaded twice.
         fresh = snapshot("model*.safetensors", SAFE_INDEX)
@@ -173,7 +204,7 @@ def _from_hub(repository: str, revision: str | None, passed_over: str) -> Path:
             f"The checkpoint {repository} is not in the Hugging Face cache and could not be downloaded "
             f"({type(error).__name__}). {passed_over}Connect once and run "
             f"`python -c \"from ntviz import models; models.load('{repository}')\"`, copy the "
-            "directory here and pass its path, or set HF_HOME to a cache that has it."
+            "directory here and pass its path, or set HF_HOME to a cache that has it, or to a folder that you may write to."
         ) from error
 
 
@@ -183,7 +214,7 @@ def read_config(directory: Path, needed: Collection[str] = ()) -> dict[str, Any]
     if not path.is_file():
         raise _absent(directory, "config.json", "Pass the folder that `save_pretrained` wrote.")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(environment.opened(path).read_text(encoding="utf-8"))
         missing = [key for key in needed if config.get(key) is None]
     except (ValueError, AttributeError) as error:
         raise ValueError(f"{path} must be JSON, an object: {error}. Download the file again.") from error
@@ -245,7 +276,7 @@ def read_tensors(directory: Path) -> dict[str, torch.Tensor]:
 
     tensors: dict[str, torch.Tensor] = {}
     for path in weight_files(directory):
-        content = _read(path)
+        content = _read(environment.opened(path))
         for name, value in content.items() if isinstance(content, dict) else [(None, content)]:
             if not isinstance(name, str) or not isinstance(value, torch.Tensor):
                 raise ValueError(f"{directory} must map names to tensors; {name!r} is a {type(value).__name__}.")

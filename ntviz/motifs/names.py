@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -241,10 +240,7 @@ def compare(queries: Sequence[np.ndarray], targets: Sequence[Motif], what: str =
             f"TOMTOM must have {TARGETS} targets or more, because their columns are its null; received {len(targets):,}. "
             f"Pass a whole collection, such as the bundle's, with your own motifs added."
         )
-    try:
-        tomtom = importlib.import_module("memelite").tomtom
-    except ImportError as error:
-        raise ImportError("Naming motifs needs memelite. Run `pip install 'ntviz[motifs]'`.") from error
+    tomtom = environment.need("memelite", "motifs").tomtom
     # Columns last. Both directions of each target are passed as targets, so that a tie is the one as given.
     ways = [np.ascontiguousarray(motif.probabilities.T) for motif in targets]
     ways += [np.ascontiguousarray(way[::-1, ::-1]) for way in ways]

@@ -24,6 +24,7 @@ import plotly.io as pio
 from plotly.io.base_renderers import MimetypeRenderer
 from plotly.offline import get_plotlyjs
 
+from ntviz.environment import need
 from ntviz.plot.theme import colours
 from ntviz.storage import atomic_write
 
@@ -152,9 +153,7 @@ class NoPicture(ValueError):
 def _browser() -> str:
     """Start kaleido's Chromium once a process; what went wrong, in words, or nothing."""
     try:
-        import kaleido
-
-        kaleido.start_sync_server(silence_warnings=True)
+        need("kaleido", "export").start_sync_server(silence_warnings=True)
     except Exception as error:  # noqa: BLE001 - whatever a browser does at its start, there is no picture
         return f"{type(error).__name__}: {error}"
     return ""
@@ -165,9 +164,10 @@ def picture(figure: go.Figure, kind: str) -> bytes:
     try:
         if wrong := _browser():
             raise RuntimeError(wrong)
-        import kaleido
-
-        size = {"width": figure.layout.width or 960, "height": figure.layout.height or 500}
+        kaleido, size = (
+            need("kaleido", "export"),
+            {"width": figure.layout.width or 960, "height": figure.layout.height or 500},
+        )
         return kaleido.calc_fig_sync(as_json(figure), opts={"format": kind, "scale": 2 if kind == "png" else 1, **size})
     except (ValueError, RuntimeError) as error:
         raise NoPicture(f"A .{kind} must be drawn by kaleido in a Chromium; received {str(error).strip().splitlines()[0]}. Run pip install "

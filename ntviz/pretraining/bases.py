@@ -132,7 +132,8 @@ def shards(fasta: AnyPath, folder: AnyPath | None = None, *, k: int = 6) -> dict
     """
     if not 1 <= k <= 7:
         raise ValueError(f"k must be 1 to 7, so that a k-mer fits in two bytes; got {k}.")
-    fasta, kept = Path(fasta), Path(folder) if folder is not None else environment.cache_dir() / "pretraining"
+    fasta = environment.opened(Path(fasta))
+    kept = Path(folder) if folder is not None else environment.cache_dir() / "pretraining"
     target = kept / f"{storage.sha256(fasta)[:32]}-k{k}-{_FORMAT}"
     if not (target / _CONTENTS).is_file():
         _write(fasta, target, k)

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ntviz import storage
+from ntviz import environment, storage
 from ntviz.genome import Interval, resolve_contig
 from ntviz.pretraining import corpus
 from ntviz.pretraining.bases import N, decode, encode, fingerprint, token_ids
@@ -231,7 +231,7 @@ def _opened(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"A VCF must be there to be read; there is no file {path}. Mend the path.")
     try:
-        opened = pysam.VariantFile(str(path))
+        opened = pysam.VariantFile(str(environment.opened(path)))
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} must be a VCF or BCF; opening it failed: {error}. Check the file.") from error
     if opened.index is None:

@@ -17,13 +17,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from safetensors.torch import save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -40,6 +38,9 @@ from ntviz.pretraining.haplotypes import Source
 from ntviz.pretraining.recipe import Recipe
 from ntviz.storage import AnyPath
 from ntviz.tokens import VOCABULARIES
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 # Exit code of a run that was asked to stop and can go on: "temporary failure" in the list of sysexits.
 REQUEUE = 75
@@ -269,8 +270,9 @@ def _accelerator(recipe: Recipe, device: str) -> Accelerator:
     chosen = environment.device(device)
     half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and has_bfloat16(chosen))
     # accelerate keeps the first precision for the whole process; a notebook may train twice.
-    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-    return Accelerator(cpu=chosen == "cpu", mixed_precision="bf16" if half else "no")
+    accelerate = environment.need("accelerate", "pretraining")
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+    return accelerate.Accelerator(cpu=chosen == "cpu", mixed_precision="bf16" if half else "no")
 
 
 def _prepared(accelerator: Accelerator, module: EsmForMaskedLM, recipe: Recipe) -> tuple[torch.nn.Module, Optimisers, list[Any]]:  # fmt: skip

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+import math
+import re
+import subprocess
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntviz.runs import jobs, manifest
-from ntviz.storage import atomic_write
+from ntviz.storage import DAMAGED, atomic_write
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _COLUMNS = (
-    *("status", "notebook", "run", "profile", "started", "seconds", "device", "peak_memory_mb", "model"),
+    *("status", "notebook", "run", "profile", "started", "seconds", "device", "peak_memory_mb", "core_hours"),
+    *("gpu_hours", "hours_from", "model"),
     *("error", "answer", "path", "report"),
 )
 REPORT = "report.html"
 _WORST = (*jobs.BAD, "running", "to do")
 
 
-def runs(*folders: str | Path) -> pd.DataFrame:
+def runs(*folders: str | Path, accounting: bool = True) -> pd.DataFrame:
     """Table of all runs below `folders`, one row a run, oldest first.
 
-    Columns: status, notebook, run (name of its folder), profile, started (UTC), seconds, device, peak_memory_mb, model
-    (names), error, answer (the report's first line), path, report (its page, if there is one), ``param.NAME`` and
-    ``metric.NAME``. Besides the statuses of a manifest there are ``broken``, whose manifest cannot be read, and
+    Columns: status, notebook, run (name of its folder), profile, started (UTC), seconds, device, peak_memory_mb,
+    core_hours, gpu_hours, hours_from, model (names), error, answer (the report's first line), path, report (its page, if
+    there is one), ``param.NAME`` and ``metric.NAME``. Hours are of submitted jobs: from sacct where Slurm's `accounting`
+    is asked and answers, else the time of what ended well, from Snakemake's benchmarks, times what was asked for. Besides the statuses of a manifest there are ``broken``, whose manifest cannot be read, and
     ``lost``: "running" without its process. A folder of `ntviz submit` has one row a sample of its sheet, with its
     filled cells as ``param.NAME``; one that is not done is ``failed``, ``interrupted``, ``running`` or ``to do``.
     """
@@ -46,8 +55,12 @@ def runs(*folders: str | Path) -> pd.DataFrame:
                 if isinstance(config, dict) and config.get("schema") == jobs.SCHEMA:
                     submissions[path.parent] = config
         for place, config in submissions.items():
-            for name, own in itertools.groupby(jobs.of(place, config), key=lambda job: job.sample):
-                row = _sample_row(place / name, config["samples"][name], list(own))
+            of_samples = itertools.groupby(jobs.of(place, config), key=lambda job: job.sample)
+            own = {name: list(group) for name, group in of_samples}
+            hours = _accounted(place, own) if accounting else {}
+            for name, group in own.items():
+                row = _sample_row(place / name, config["samples"][name], group)
+                row |= hours.get(name) or _hours(group, config["job"], row)
                 rows.setdefault((place / name / manifest.FILE).resolve(), row)
         for path in sorted(folder.rglob(manifest.FILE)):
             if not submissions.keys() & set(path.parents):
@@ -81,6 +94,8 @@ def _sample_row(place: Path, sample: dict[str, Any], own: list[jobs.Job]) -> dic
         if text := job.failure():
             lines.append(f"log: {job.log}" if text in known else f"{job.name}: {text} (log: {job.log})")
     row |= {f"param.{column}": text for column, text in sample["given"].items()}
+    if not sample["notebook"]:
+        row |= {f"metric.{name}": number for name, number in _numbers(place / sample["result"]).items()}
     pages = [place / file for file in (sample["report"], sample["result"]) if file]
     return row | {
         "status": next((state for state in _WORST if state in states), "ok"),
@@ -90,6 +105,98 @@ def _sample_row(place: Path, sample: dict[str, Any], own: list[jobs.Job]) -> dic
         "path": str(place),
         "report": next((str(file) for file in pages if file.exists()), None),
     }
+
+
+def measured(place: Path) -> dict[str, int]:
+    """Minutes and memory (MB) to ask for, after a notebook that ran in a folder: twice its time, 1.5 times its memory."""
+    import pandas as pd
+
+    files = [*(place / "benchmarks").glob("notebook.tsv")]
+    if not files or not (place / "marks" / "notebook.json").is_file():
+        return {}
+    used = pd.read_csv(files[0], sep="\t").iloc[-1]
+    memory = pd.to_numeric(used["max_rss"], errors="coerce")
+    found = {"minutes": max(1, math.ceil(2 * used["s"] / 60))}
+    return found | ({"memory_mb": max(100, math.ceil(1.5 * memory))} if memory > 0 else {})
+
+
+def _hours(own: Sequence[jobs.Job], asked: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    """Hours of cores and GPUs by the benchmarks of the jobs of a sample; of one in a pack by its manifest."""
+    import pandas as pd
+
+    seconds = {job: float(pd.read_csv(job.benchmark, sep="\t")["s"].sum()) for job in own if job.benchmark.is_file()}
+    if own[-1].pack is not None and row.get("seconds"):
+        seconds = {own[-1]: row["seconds"]}
+    if not seconds:
+        return {}
+    gpus = sum(spent * asked["gpus"] for job, spent in seconds.items() if not job.before)
+    cores = sum(seconds.values()) * asked["cores"]
+    return {"core_hours": cores / 3600, "gpu_hours": gpus / 3600, "hours_from": "benchmarks"}
+
+
+def _accounted(place: Path, own: Mapping[str, Sequence[jobs.Job]]) -> dict[str, dict[str, Any]]:
+    """The same for all samples whose jobs of Slurm sacct knows, lost tries among them; empty where it does not answer."""
+    started: dict[str, set[str]] = {}
+    for name in own:
+        with contextlib.suppress(OSError, ValueError):
+            lines = (place / name / "logs" / jobs.STARTS).read_text(encoding="utf-8").splitlines()
+            started[name] = {number for line in lines if (number := json.loads(line)["slurm"])}
+    shared = Counter(number for numbers in started.values() for number in numbers)
+    if not shared:
+        return {}
+    words = [
+        "sacct",
+        "--noheader",
+        "--parsable2",
+        "--allocations",
+        "--duplicates",
+        "--format=JobIDRaw,ElapsedRaw,AllocTRES",
+    ]
+    cores, gpus = defaultdict[str, float](float), defaultdict[str, float](float)
+    with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
+        answer = subprocess.run(
+            [*words, f"--jobs={','.join(shared)}"], capture_output=True, text=True, timeout=60, check=True
+        )
+        for line in answer.stdout.splitlines():
+            number, seconds, held = line.split("|")
+            for counted, name in ((cores, "cpu"), (gpus, "gres/gpu")):
+                amount = re.search(rf"(?:^|,){name}=(\d+)", held)
+                # Rows of one pack share a job.
+                counted[number] += int(seconds) * int(amount[1] if amount else 0) / shared[number]
+    return {
+        name: {"core_hours": sum(map(cores.__getitem__, numbers)) / 3600,
+               "gpu_hours": sum(map(gpus.__getitem__, numbers)) / 3600, "hours_from": "sacct"}
+        for name, numbers in started.items() if numbers & cores.keys()
+    }  # fmt: skip
+
+
+def _numbers(path: Path) -> dict[str, float]:
+    """Metrics of what a command wrote: alleles by status of `score`, means over the bases of `landscape`."""
+    card = path.with_name(path.name.removesuffix(".gz")).with_suffix(".json")
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        if counts := json.loads(card.read_text(encoding="utf-8")).get("alleles"):
+            return {
+                "alleles": sum(counts.values()),
+                **{f"alleles {status}": number for status, number in counts.items()},
+            }
+    if path.name == "landscape.npz" and path.is_file():
+        return _means(path, path.stat().st_mtime_ns)
+    return {}
+
+
+@lru_cache(maxsize=10_000)
+def _means(path: Path, _: int) -> dict[str, float]:
+    import numpy as np
+
+    with contextlib.suppress(OSError, *DAMAGED), np.load(path) as arrays:
+        known = np.isfinite(arrays["probability"])
+        if known.any():
+            means = {
+                name: float(arrays[key][known].mean())
+                for name, key in (("probability", "probability"), ("accuracy", "correct"))
+            }
+            return {"bases": int(known.sum()), **means}
+    return {}
 
 
 def _row(folder: Path) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -21,15 +22,37 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NotebookExecutionManager
 
 from ntviz.environment.reporting import METADATA_KEY
+from ntviz.runs.handle import DIR_VARIABLE, PROFILE_VARIABLE
 from ntviz.runs.kernel import Specs
 
 SAVE_EVERY = 30.0  # s between two states of the executed notebook while it runs
 START_TIMEOUT = 120  # s; a cold import of ipykernel on a busy network disk takes a while
 LAST_WORDS = 30  # lines
 LONGEST_SOCKET_FOLDER = 80  # characters; systems allow 104 to 108 for the whole path of a socket
+BEGIN = """
 # IPython's own ask the kernel to end soon: the cell goes on, and the next one finds it dead.
-QUIT = "type(quit).__call__ = lambda self, code=None: __import__('sys').exit(code)"
+type(quit).__call__ = lambda self, code=None: __import__('sys').exit(code)
+# The run listens from its first cell on, whether the notebook asks for it or not.
+__import__('ntviz.runs').runs.current()
+"""
+# Of a kernel that has run another notebook: no name, figure or value of that is left, but modules and loaded models are.
+_RENEW = """
+__import__("os").environ.update({environment!r})
+__import__("os").chdir({folder!r})
+__import__("sys").modules.get("matplotlib.pyplot") and __import__("matplotlib.pyplot").pyplot.close("all")
+torch = __import__("sys").modules.get("torch")
+for device in range(torch.cuda.device_count() if torch and torch.cuda.is_initialized() else 0):
+    torch.cuda.reset_peak_memory_stats(device)
+get_ipython().reset(new_session=True)
+__import__("gc").collect()
+"""
+_KEEP = """
+__import__("ntviz.models.checkpoints").models.checkpoints.kept = {}
+"""
 _SIGNALS = {9: "SIGKILL, often for memory", 11: "SIGSEGV, a crash in compiled code", 6: "SIGABRT"}
+
+_shared: dict[str, _Client] | None = None
+"""Within `shared`, the client that ran the last notebook, by kernel."""
 
 # nbclient's own begins anywhere, so that a printed line of a million characters takes hours.
 nbclient.client._RGX_CARRIAGERETURN = re.compile(r"^.*\r(?=[^\n])", re.MULTILINE)
@@ -67,33 +90,64 @@ def execute(notebook: NotebookNode, kernel: str, watch: Watch) -> None:
     """
     books = NotebookExecutionManager(notebook, progress_bar=False, autosave_cell_every=0)
     books.notebook_start()
-    # The kernel's own words, such as a crash report, are shown only when it dies: cells' output comes by messages.
-    sockets = tempfile.TemporaryDirectory(prefix="ntviz-", ignore_cleanup_errors=True)
-    with sockets as folder, tempfile.TemporaryFile() as words:
-        client = _Client(books, watch, folder, words, kernel_name=kernel, timeout=None, startup_timeout=START_TIMEOUT)
-        try:
-            client.execute(env=watch.environment, stdout=words, stderr=words)
-        except DeadKernelError as error:
-            raise KernelError(client.obituary()) from error
-        except CellTimeoutError as error:
-            raise KernelError(f"the kernel did not answer in time: {error}") from error
-        finally:
-            books.notebook_complete()
-            notebook.metadata.pop("widgets", None)
+    client = _Client(
+        books, watch, (_shared or {}).pop(kernel, None), kernel_name=kernel, timeout=None, startup_timeout=START_TIMEOUT
+    )
+    try:
+        client.execute(env=watch.environment, stdout=client.words, stderr=client.words, cleanup_kc=_shared is None)
+        if _shared is not None:
+            _shared[kernel] = client
+    except DeadKernelError as error:
+        raise KernelError(client.obituary()) from error
+    except CellTimeoutError as error:
+        raise KernelError(f"the kernel did not answer in time: {error}") from error
+    finally:
+        if _shared is None or kernel not in _shared:
+            client.close()
+        books.notebook_complete()
+        notebook.metadata.pop("widgets", None)
     if client.failure is not None:
         raise CellError(client.failure.ename, client.failure.evalue)
+
+
+@contextlib.contextmanager
+def shared() -> Generator[None]:
+    """Meanwhile notebooks run in one kernel, one after the other: what they import and the models they load are kept."""
+    global _shared
+    _shared = {}
+    try:
+        yield
+    finally:
+        clients, _shared = _shared, None
+        for client in clients.values():
+            client.close()
+
+
+def started(kernel: str) -> bool:
+    """Whether a kernel of that name has run a notebook within `shared`."""
+    return kernel in (_shared or {})
 
 
 class _Client(PapermillNotebookClient):
     """Runs the cells; widgets' state is not kept, since reports and untrusted notebooks cannot show it."""
 
-    def __init__(
-        self, books: NotebookExecutionManager, watch: Watch, sockets: str, words: IO[bytes], **kwargs: Any
-    ) -> None:
-        super().__init__(books, store_widget_state=False, coalesce_streams=True, **kwargs)
-        self.watch, self.sockets, self.words = watch, sockets, words
-        self.failure: CellExecutionError | None = None
-        self._process: Any = None
+    def __init__(self, books: NotebookExecutionManager, watch: Watch, before: _Client | None, **kwargs: Any) -> None:
+        super().__init__(books, km=before and before.km, store_widget_state=False, coalesce_streams=True, **kwargs)
+        self.watch, self.failure, self.renewed = watch, None, before is not None
+        self.kc, self._process = (before.kc, before._process) if before else (None, None)
+        # The kernel's own words, such as a crash report, are shown only when it dies: cells' output comes by messages.
+        self.folder = (
+            before.folder if before else tempfile.TemporaryDirectory(prefix="ntviz-", ignore_cleanup_errors=True)
+        )
+        self.words: IO[bytes] = before.words if before else tempfile.TemporaryFile()  # noqa: SIM115
+        self.sockets = self.folder.name
+
+    def close(self) -> None:
+        """Ends the kernel, if it is there, and removes what it used."""
+        if self.km is not None:
+            self._cleanup_kernel()
+        self.words.close()
+        self.folder.cleanup()
 
     def create_kernel_manager(self) -> AsyncKernelManager:
         manager = AsyncKernelManager(kernel_name=self.kernel_name, kernel_spec_manager=Specs())
@@ -115,7 +169,13 @@ class _Client(PapermillNotebookClient):
         return answer
 
     def papermill_execute_cells(self) -> None:
-        self.kc.execute(QUIT, silent=True, stop_on_error=False)  # ty: ignore[missing-union-attribute]
+        begin = BEGIN if _shared is None or self.renewed else BEGIN + _KEEP
+        if self.renewed:
+            own = {name: self.watch.environment[name] for name in (DIR_VARIABLE, PROFILE_VARIABLE)}
+            begin = _RENEW.format(environment=own, folder=os.getcwd()) + BEGIN
+            with contextlib.suppress(OSError):  # the peak of memory begins anew
+                Path(f"/proc/{getattr(self._process, 'pid', None)}/clear_refs").write_text("5")
+        self.kc.execute(begin, silent=True, stop_on_error=False)  # ty: ignore[missing-union-attribute]
         for index, cell in enumerate(self.nb.cells):
             self.watch.cell = index
             self.nb_man.cell_start(cell, index)

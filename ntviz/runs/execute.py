@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import math
 import os
 import re
 import signal
@@ -13,25 +14,29 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntviz.environment import Progress, machine, project_dir, versions
-from ntviz.runs import manifest, parameters, report
+from ntviz.environment import Progress, build, git_state, invocation, loaded, notebooks_dir
+from ntviz.runs import loci, manifest, parameters, report
 from ntviz.runs.handle import DIR_VARIABLE, PROFILE_VARIABLE, check_profile
 from ntviz.runs.manifest import Manifest
-from ntviz.storage import atomic_write
+from ntviz.storage import atomic_write, writing
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from nbformat import NotebookNode
 
 EXECUTED = "executed.ipynb"
 INJECTED = "injected-parameters"
+STOPS = ("SIGTERM", "SIGHUP", "SIGUSR1")
+"""Signals by which batch systems end a job, or warn it, and by which a terminal that is closed ends what it started."""
 
 
 class Stopped(KeyboardInterrupt):
-    """The job was asked to end by SIGTERM, as batch systems do before they kill."""
+    """The job was asked to end by the signal that is the message."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Job:
     profile: str
     kernel: str
     folder: Path
+    lock: FileLock | None = field(default=None, compare=False, repr=False)
+    directory: str = "."  # where the kernel starts
 
     @property
     def name(self) -> str:
@@ -56,13 +63,12 @@ def load(path: str | Path) -> tuple[Path, NotebookNode]:
     """Path and content of a notebook, given as a path or as the name of one of ntviz's own."""
     import nbformat
 
-    path, project = Path(path), project_dir()
-    ours = project / "notebooks" if project else None
-    if ours is not None and path.parent == Path() and not path.exists():
+    path, ours = Path(path), notebooks_dir()
+    if path.parent == Path() and not path.exists():
         own = ours / f"{path.name.removesuffix('.ipynb')}.ipynb"
         path = own if own.exists() else path
     if not path.is_file():
-        places = [folder for folder in (path.parent, ours) if folder is not None and folder.is_dir()]
+        places = [folder for folder in (path.parent, ours) if folder.is_dir()]
         known = {file.stem: file for folder in places for file in folder.glob("*.ipynb")}
         near = difflib.get_close_matches(path.name.removesuffix(".ipynb"), known, n=3, cutoff=0.5)
         hint = f"Did you mean {', '.join(str(known[name]) for name in near)}?" if near else "Check the path"
@@ -101,7 +107,7 @@ def prepare(
         The run's folder; default: a new one in ``runs/NAME/``. A folder of a run that did not end well is used
         again with what is in it, so that a notebook can go on from its own checkpoints.
     overwrite
-        Run again into `out` although the run there ended well.
+        Run again into `out` although the run there ended well. Where another run works there, FileExistsError comes in any case.
     """
     from ntviz.runs import kernel as kernels
 
@@ -114,33 +120,73 @@ def prepare(
             raise ValueError(f"the profile must be given once, but {both} came. Leave one of them out")
         profile = values.get("profile", declared["profile"].default)
     profile = check_profile(profile or "workshop")
-    kernel = kernels.check(kernel) if kernel else kernels.HERE
-    if out is not None:
-        # A manifest that cannot be read, or none, belongs to no run that ended well.
-        with contextlib.suppress(ValueError, FileNotFoundError):
-            if manifest.read(out).status == "ok" and not overwrite:
-                hint = "Choose another --out, or add --overwrite"
-                raise FileExistsError(
-                    f"the folder of a new run must not hold one that ended well, but {out} does. {hint}"
-                )
-        Path(out).mkdir(parents=True, exist_ok=True)
-    folder = manifest.new_folder(path.stem) if out is None else Path(out)
     defaults = {name: entry.default for name, entry in declared.items()}
-    return Job(path, notebook, defaults | values, values, profile, kernel, folder)
+    loci.check(defaults | values)
+    # In a kernel that has run a notebook before, nothing is asked of its Python again.
+    started = bool(kernel) and "ntviz.runs.engine" in sys.modules and sys.modules["ntviz.runs.engine"].started(kernel)
+    kernel = (kernel if started else kernels.ready(kernel)) if kernel else kernels.HERE
+    folder = manifest.new_folder(path.stem) if out is None else Path(out)
+    with writing(folder / manifest.FILE):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = _locked(folder)
+    # A manifest that cannot be read, or none, belongs to no run that ended well.
+    with contextlib.suppress(ValueError, FileNotFoundError):
+        if manifest.read(folder).status == "ok" and not overwrite:
+            _unlock(lock)
+            hint = "Choose another --out, or add --overwrite"
+            raise FileExistsError(f"the folder of a new run must not hold one that ended well, but {out} does. {hint}")
+    return Job(path, notebook, defaults | values, values, profile, kernel, folder, lock)
+
+
+def _locked(folder: Path) -> FileLock | None:
+    """A lock on a run's folder, which the system frees when this process ends in whatever way; None where a disk has no locks."""
+    from filelock import FileLock, Timeout
+
+    try:
+        (lock := FileLock(folder.absolute() / ".lock", thread_local=False)).acquire(timeout=0)
+    except Timeout:
+        who = "another run"
+        with contextlib.suppress(ValueError, FileNotFoundError):
+            if (running := manifest.read(folder)).status == "running":
+                who = f"another run, process {running.pid} on {running.host},"
+        hint = "Wait for its end, or choose another --out"
+        raise FileExistsError(f"the folder of a run must be its own, but {who} works here: {folder}. {hint}") from None
+    except (OSError, NotImplementedError):
+        return None
+    return lock
+
+
+def _unlock(lock: FileLock | None) -> None:
+    if lock is not None:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
     """The manifest of `job`, after running it; the folder then holds manifest, executed notebook and report.
 
-    A failing cell, a dead kernel, Ctrl-C and SIGTERM end the run, not this function: they are the manifest's
-    `status` and `error`. A folder that cannot be written raises OSError; the manifest records it where it can.
-    `log` takes each line of progress that the notebook shows while it runs.
+    A failing cell, a dead kernel, Ctrl-C and the signals `STOPS` end the run, not this function: they are the manifest's
+    `status` and `error`. A folder that cannot be written raises OSError; the manifest records it where it can. A report that cannot
+    be written is the manifest's `report_error`. `log` takes each line of progress that the notebook shows while it runs.
     """
+    try:
+        with contextlib.chdir(job.directory):
+            return _notebook(job, log)
+    finally:
+        _unlock(job.lock)
+
+
+def _notebook(job: Job, log: Callable[[str], None] | None) -> Manifest:
+    # As they are typed: JSON has no infinity.
+    values = {
+        name: str(value) if value in (math.inf, -math.inf) or value != value else value
+        for name, value in job.values.items()
+    }
     facts = Manifest(
-        "running", job.name, notebook_sha256=hashlib.sha256(job.path.read_bytes()).hexdigest(),
+        "running", job.name, str(job.path.absolute()), hashlib.sha256(job.path.read_bytes()).hexdigest(),
         title=report.title_of(job.notebook) or job.name, profile=job.profile, kernel=job.kernel,
-        parameters=manifest.plain(job.values), given=sorted(job.given), started=manifest.now(), machine=machine(),
-        versions=versions(), git=manifest.git_state(job.path.resolve().parent),
+        parameters=manifest.plain(values), given=sorted(job.given), started=manifest.now(),
+        launcher={"python": sys.executable, "ntviz": build()}, git=git_state(job.path.resolve().parent), **invocation(),
     )  # fmt: skip
     for stale in (manifest.RECORDS, EXECUTED, report.FILE):
         (job.folder / stale).unlink(missing_ok=True)
@@ -148,33 +194,60 @@ def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
     started = time.monotonic()
     finished = _parameterized(job)
     try:
-        with _sigterm():
+        with _on_signals(_stop):
             _run(job, finished, facts, log)
     finally:
-        facts.seconds = round(time.monotonic() - started, 2)
-        facts.ended = manifest.now()
-        facts.merge(manifest.records(job.folder))
-        if facts.status == "running":
-            # Something outside of the notebook's cells ended it, such as a full disk: said before it is raised.
-            _fail(facts, sys.exc_info()[1])
-        _write(job, facts, finished)
+        with _on_signals(signal.SIG_IGN):
+            facts.seconds = round(time.monotonic() - started, 2)
+            facts.ended = manifest.now()
+            facts.merge(manifest.records(job.folder))
+            if facts.status == "running":
+                # Something outside of the notebook's cells ended it, such as a full disk: said before it is raised.
+                _fail(facts, sys.exc_info()[1])
+            facts.launcher["versions"] = loaded(metadata.packages_distributions())
+            facts.notes += _other_ntviz(facts)
+            _write(job, facts, finished)
     return facts
 
 
+def _other_ntviz(facts: Manifest) -> list[str]:
+    """What is to be said where the kernel's ntviz is not the one of the command."""
+    ran, here = facts.ntviz, facts.launcher["ntviz"]
+    if all(ran.get(part) == here[part] for part in ("version", "commit", "modified")) or (
+        not ran and facts.status != "ok"
+    ):
+        return []
+    parts = (f"{about.get('version') or 'older than this'} (commit {about.get('commit') or 'not known'}"
+             f"{', changed' * bool(about.get('modified'))})" for about in (ran, here))  # fmt: skip
+    return [
+        "The notebook ran with ntviz {} of its kernel; this command is of ntviz {}. Install one of them anew".format(
+            *parts
+        )
+    ]
+
+
 def _write(job: Job, facts: Manifest, finished: NotebookNode) -> None:
+    def settle() -> None:
+        facts.write(job.folder)
+        (job.folder / manifest.RECORDS).unlink(missing_ok=True)
+
     try:
         _save(finished, job.folder)
-        with atomic_write(job.folder / report.FILE, "w") as handle:
-            handle.write(report.render(finished, facts))
     except OSError as error:
         _fail(facts, error)
         # On a full disk there may be no room for this either; then the manifest still has "running" and
         # the process, which `ntviz collect` finds gone.
         with contextlib.suppress(OSError):
-            facts.write(job.folder)
+            settle()
         raise
-    facts.write(job.folder)
-    (job.folder / manifest.RECORDS).unlink(missing_ok=True)
+    settle()
+    try:
+        with atomic_write(job.folder / report.FILE, "w") as handle:
+            handle.write(report.render(finished, facts))
+    except Exception as error:  # noqa: BLE001 - whatever nbconvert chokes on, what the notebook found is there all the same
+        facts.report_error = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):
+            facts.write(job.folder)
 
 
 def _save(finished: NotebookNode, folder: Path) -> None:
@@ -207,20 +280,26 @@ def _injected(cell: NotebookNode) -> bool:
 
 
 @contextlib.contextmanager
-def _sigterm() -> Generator[None]:
-    """SIGTERM raises `Stopped`, like Ctrl-C; only where signals can be had, which is the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(*_: object) -> None:
-        raise Stopped
-
-    before = signal.signal(signal.SIGTERM, stop)
+def _on_signals(act: Any) -> Generator[None]:
+    """`act` on the signals of `STOPS`, but those that are ignored, as after nohup; only in the main thread can they be had."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (getattr(signal, name, None) for name in STOPS)
+        before = {number: signal.getsignal(number) for number in numbers if number}
+        before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, act)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+def _stop(number: int, _: object) -> None:
+    # A second one must not disturb how the kernel is ended.
+    signal.signal(number, signal.SIG_IGN)
+    raise Stopped(signal.Signals(number).name)
 
 
 def _run(job: Job, finished: NotebookNode, facts: Manifest, log: Callable[[str], None] | None) -> None:
@@ -261,7 +340,7 @@ def _fail(facts: Manifest, failure: BaseException | None) -> None:
     facts.status = "failed"
     if isinstance(failure, KeyboardInterrupt):
         facts.status = "interrupted"
-        message = f"stopped by {'SIGTERM' if isinstance(failure, Stopped) else 'Ctrl-C'}"
+        message = f"stopped by {failure if isinstance(failure, Stopped) else 'Ctrl-C'}"
     facts.error = facts.error or {"cell": None, "name": type(failure).__name__, "message": message}
 
 

@@ -6,14 +6,17 @@ import contextlib
 import json
 import os
 import re
+import stat
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ntviz.environment import data_dir, listeners, versions
+from ntviz import environment
 from ntviz.runs import manifest
-from ntviz.storage import append_line, atomic_write, sha256
+from ntviz.storage import append_line, atomic_write, content
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +47,11 @@ class Run:
         self.job = folder is not None
         self._name, self._folder = name, folder
         self._live: manifest.Manifest | None = None
-        self._memory: dict[str, Any] = {}
+        self._begun, self._memory = time.time(), dict[str, Any]()
+        self._modules: set[str] = set()
+        self._homes: Mapping[str, Sequence[str]] = {}
+        self._versions: dict[str, str] = {}
+        self._states: dict[Path, tuple[int, ...]] = {}
 
     def __repr__(self) -> str:
         return (
@@ -92,15 +99,36 @@ class Run:
         self._record("models", manifest.plain(info))
 
     def record_data(self, path: str | Path) -> None:
-        """Put a file's name, size in bytes and SHA-256 into the manifest."""
+        """Put path, size in bytes and SHA-256 of a file or folder into the manifest; what ntviz opens is there by itself."""
         path = Path(path)
-        if not path.is_file():
-            hint = "Check the path; record a folder's files one by one"
-            raise FileNotFoundError(f"a file must exist to be recorded, but {path} does not. {hint}")
-        shown = path.resolve()
+        if not path.exists():
+            raise FileNotFoundError(f"a file must exist to be recorded, but {path} does not. Check the path")
+        about = content(path)
         with contextlib.suppress(ValueError):
-            shown = Path("data") / shown.relative_to(data_dir().resolve())
-        self._record("data", {"path": shown.as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)})
+            bundled = path.resolve().relative_to(environment.data_dir().resolve())
+            about["path"] = (Path("data") / bundled).as_posix()
+        self._record("data", about)
+
+    def _opened(self, path: Path) -> None:
+        """A file that is about to be read: recorded once for each of its states, unless this run wrote it."""
+        path = path.absolute()
+        try:
+            found = path.stat()
+        except OSError:
+            return  # Who reads it says what is wrong with it.
+        state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        before, self._states[path] = self._states.get(path), state
+        if before == state:
+            return
+        if not self.job and self._live is None:
+            return  # A live notebook has no folder yet, and none is made for this.
+        within = self._folder is not None and path.resolve().is_relative_to(self._folder.resolve())
+        if within and found.st_mtime >= self._begun:
+            return
+        if not stat.S_ISREG(found.st_mode):
+            self._record("data", {"path": str(path), "bytes": None, "sha256": None})  # a pipe can be read once
+        elif os.access(path, os.R_OK):
+            self.record_data(path)
 
     def save_table(self, table: pd.DataFrame, name: str) -> Path:
         """Path of `table` as ``tables/NAME.parquet``; up to 100,000 rows it is written as CSV beside it, too."""
@@ -155,24 +183,43 @@ class Run:
         if self.job:
             return  # The runner reads the records when the kernel is done, or dead.
         if self._live is None:
-            about: dict[str, Any] = {
-                "profile": self.profile,
-                "started": manifest.now(),
-                "versions": versions(),
-            }
-            self._live = manifest.Manifest("live", self._name, **about)
+            self._live = manifest.Manifest(
+                "live", self._name, profile=self.profile, started=manifest.now(), **environment.invocation()
+            )
+            self._begin()
+            files, self._states = list(self._states), {}
+            for path in files:
+                self._opened(path)
         self._live.merge([{"kind": kind, "value": value}])
         self._live.write(folder)
 
-    def _record_memory(self, *_: object) -> None:
-        """After each cell of a job: which device torch used so far, and the most memory it held there."""
+    def _begin(self) -> None:
+        """Where this kernel runs, and with what."""
+        about = {"machine": environment.machine(), "ntviz": environment.build(), "environment": environment.variables()}
+        self._record("kernel", manifest.plain(about))
+        self._after_cell()
+
+    def _after_cell(self) -> None:
+        """After each cell: the packages that it brought, the device that torch used so far, and the most memory it held there."""
+        modules = {name.partition(".")[0] for name in list(sys.modules) if name[0] != "_"} - sys.stdlib_module_names
+        if new := modules - self._modules:
+            self._modules = modules
+            if not new <= self._homes.keys():
+                self._homes = metadata.packages_distributions()
+            if (found := environment.loaded(self._homes)) != self._versions:
+                self._versions = found
+                self._record("versions", found)
+        self._record_memory()
+
+    def _record_memory(self) -> None:
         torch, device, peak = sys.modules.get("torch"), "cpu", None
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             device = f"cuda ({torch.cuda.get_device_name()})"
             peak = sum(map(torch.cuda.max_memory_allocated, range(torch.cuda.device_count())))
         elif torch is not None and torch.backends.mps.is_available() and torch.mps.current_allocated_memory():
             device, peak = "mps", torch.mps.driver_allocated_memory()
-        if (memory := {"device": device, "gpu_peak_bytes": peak}) != self._memory:
+        threads = torch.get_num_threads() if torch is not None else None
+        if (memory := {"device": device, "gpu_peak_bytes": peak, "threads": threads}) != self._memory:
             self._memory = memory
             self._record("memory", memory)
 
@@ -182,6 +229,16 @@ def _hear(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     if _current is not None:
         _current._record("notes", text)
+
+
+def _read(path: Path) -> None:
+    if _current is not None:
+        _current._opened(path)
+
+
+def _cell_ended(*_: object) -> None:
+    if _current is not None and (_current.job or _current._live is not None):
+        _current._after_cell()
 
 
 def current(*, profile: str | None = None) -> Run:
@@ -199,8 +256,11 @@ def current(*, profile: str | None = None) -> Run:
     _current = Run(profile, folder, stem if _NAME.fullmatch(stem) else "live")
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
-    if shell is not None and _hear not in listeners:
-        listeners.append(_hear)
+    if _read not in environment.openings:
+        environment.openings.append(_read)
+    if shell is not None and _hear not in environment.listeners:
+        environment.listeners.append(_hear)
+        shell.events.register("post_run_cell", _cell_ended)
     if _current.job and shell is not None:
-        shell.events.register("post_run_cell", _current._record_memory)
+        _current._begin()
     return _current

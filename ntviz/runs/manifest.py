@@ -8,14 +8,13 @@ import json
 import os
 import platform
 import secrets
-import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ntviz.environment import runs_dir
-from ntviz.storage import atomic_write
+from ntviz.storage import atomic_write, writing
 
 SCHEMA = "ntviz-run/1"
 FILE = "manifest.json"
@@ -29,10 +28,15 @@ class Manifest:
 
     `given` names the parameters that were set for this run. Times are UTC in ISO 8601. `notes` are on the inputs, such as
     lines of a file that could not be read. `error` has `cell` (from 1), `cell_id`, `name`, `message`, `line`, `source`.
+
+    `machine`, `versions` (of all that was loaded), `ntviz`, `environment`, `device`, `threads` and `data` (each file that was opened)
+    are of the kernel; the process that started it is in `launcher`, and how that was started in `command` to `job`. `git` is the
+    repository of the notebook.
     """
 
     status: str
     notebook: str
+    notebook_path: str = ""
     notebook_sha256: str = ""
     title: str = ""
     profile: str = ""
@@ -45,8 +49,16 @@ class Manifest:
     peak_memory_bytes: int | None = None
     gpu_peak_memory_bytes: int | None = None
     device: str | None = None
+    threads: int | None = None
     machine: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    ntviz: dict[str, Any] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    command: list[str] = field(default_factory=list)
+    directory: str = ""
+    user: str = ""
+    job: dict[str, str] = field(default_factory=dict)
+    launcher: dict[str, Any] = field(default_factory=dict)
     git: dict[str, Any] | None = None
     answer: str = ""
     chips: dict[str, str] = field(default_factory=dict)
@@ -57,6 +69,7 @@ class Manifest:
     figures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
+    report_error: str | None = None
     pid: int = field(default_factory=os.getpid)
     host: str = field(default_factory=platform.node)
     schema: str = SCHEMA
@@ -85,7 +98,11 @@ class Manifest:
                 names += [value] if value not in names else []
             elif kind == "memory":
                 self.device = value["device"]
-                self.gpu_peak_memory_bytes = value["gpu_peak_bytes"]
+                self.gpu_peak_memory_bytes, self.threads = value["gpu_peak_bytes"], value.get("threads")
+            elif kind == "kernel":
+                self.machine, self.ntviz, self.environment = value["machine"], value["ntviz"], value["environment"]
+            elif kind == "versions":
+                self.versions = value
 
     def write(self, folder: str | Path) -> Path:
         """Write ``manifest.json`` into `folder`, whole or not at all, and return its path."""
@@ -97,8 +114,8 @@ class Manifest:
 
 
 def read(folder: str | Path) -> Manifest:
-    """The manifest of the run in `folder`; ValueError where it is none of this schema."""
-    path = Path(folder) / FILE
+    """The manifest of the run in `folder`, or the file itself; ValueError where it is none of this schema."""
+    path = Path(folder) if Path(folder).is_file() else Path(folder) / FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if (schema := content.get("schema") if isinstance(content, dict) else None) != SCHEMA:
@@ -140,20 +157,6 @@ def _listed(value: Any) -> Any:
     raise TypeError(f"a recorded value must be a number, text, list or dict, but {type(value).__name__} came. {hint}")
 
 
-def git_state(folder: str | Path) -> dict[str, Any] | None:
-    """Commit of the repository that holds `folder`, and whether tracked files differ from it; None without one."""
-
-    def git(*arguments: str) -> str:
-        words = ["git", "-C", str(folder), *arguments]
-        return subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-
-    try:
-        changes = git("status", "--porcelain", "--untracked-files=no")
-        return {"commit": git("rev-parse", "HEAD"), "modified": bool(changes)}
-    except (OSError, subprocess.SubprocessError):
-        return None
-
-
 def now() -> str:
     """UTC of this moment, ISO 8601 to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -162,5 +165,6 @@ def now() -> str:
 def new_folder(name: str, start: str = "") -> Path:
     """A new folder for a run of the notebook called `name`; its own name is a time in UTC with `start` before it."""
     folder = runs_dir() / name / f"{start}{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
-    folder.mkdir(parents=True)
+    with writing(folder):
+        folder.mkdir(parents=True)
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,8 @@ def title_of(notebook: NotebookNode) -> str:
 def index(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
     """The table of `collect.runs` as an HTML page in the folder `root` that links to all reports; all text is escaped.
 
-    Runs that did not end well come first.
+    Runs that did not end well come first. Of each number of three runs or more of one notebook the median, the quartiles
+    and the outliers stand above them.
     """
     import jinja2
 
@@ -68,7 +70,8 @@ def index(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
     for column in rows:
         values = rows[column].dropna()
         asked = column.startswith("param.") or column in ("profile", "model", "device")
-        if column.startswith("metric.") or (asked and values.map(str).nunique() > 1):
+        hours = column in ("core_hours", "gpu_hours") and len(values) > 0
+        if column.startswith("metric.") or hours or (asked and values.map(str).nunique() > 1):
             numbers = values.map(lambda value: isinstance(value, int | float) and not isinstance(value, bool))
             kinds[column] = "n" if numbers.all() else "set"
     # What was asked stands before what was found, and numbers before words.
@@ -77,18 +80,53 @@ def index(table: pd.DataFrame, root: str | Path, *, title: str) -> str:
     return environment.get_template("runs.html.j2").render(
         title=title, policy=POLICY, css=(TEMPLATE / "report.css").read_text(encoding="utf-8"), words=WORDS,
         counts=[(status, int(count)) for status, count in counts.items() if count],
-        columns=[(column.partition(".")[2] or column, kind) for column, kind in columns],
+        columns=[(column.partition(".")[2] or column.replace("_", " "), kind) for column, kind in columns],
+        hours=[(name, rows[f"{name}_hours"].sum()) for name in ("core", "gpu") if rows[f"{name}_hours"].notna().any()],
+        hours_from=" and ".join(sorted(set(rows["hours_from"].dropna()))), spreads=_spreads(rows, Path(root)),
         rows=[_index_row(row, columns, Path(root)) for row in rows.to_dict("records")],
     )  # fmt: skip
 
 
+def _spreads(rows: pd.DataFrame, root: Path) -> list[dict[str, Any]]:
+    """Median, quartiles and outliers of each number, notebook by notebook.
+
+    An outlier lies more than 3.5 robust standard deviations from the median: 1.4826 times the median distance from it or,
+    where that is 0, 1.2533 times the mean distance.
+    """
+    import pandas as pd
+
+    metrics = [column for column in rows if column.startswith("metric.")]
+    found = []
+    for what, own in rows[rows["status"] == "ok"].groupby("notebook"):
+        for column in ("seconds", "peak_memory_mb", *metrics):
+            numbers = own[column].map(lambda value: value if isinstance(value, int | float) else None)
+            numbers = pd.to_numeric(numbers[~own[column].map(lambda value: isinstance(value, bool))]).dropna()
+            if len(numbers) < 3:
+                continue
+            away = (numbers - numbers.median()).abs()
+            scale = 1.4826 * away.median() or 1.2533 * away.mean()
+            far = away[away > 3.5 * scale].sort_values(ascending=False, kind="stable").index if scale else []
+            low, high = (_figure(float(numbers.quantile(share))) for share in (0.25, 0.75))
+            outliers = [(own.at[row, "run"], _link(own.at[row, "report"], root), _figure(numbers[row])) for row in far]
+            found.append(
+                {"what": what, "name": column.removeprefix("metric.").replace("_mb", ", MB").replace("_", " "),
+                 "number": len(numbers), "median": _figure(float(numbers.median())), "low": low, "high": high,
+                 "outliers": outliers}
+            )  # fmt: skip
+    return found
+
+
+def _link(target: Any, root: Path) -> str:
+    link = os.path.relpath(Path(target).resolve(), root.resolve()) if isinstance(target, str) else ""
+    return quote(link.replace(os.sep, "/"))
+
+
 def _index_row(row: dict[str, Any], columns: list[tuple[str, str]], root: Path) -> dict[str, Any]:
     row = {name: None if value != value or value == "" else value for name, value in row.items()}
-    target, memory, seconds = row["report"], row["peak_memory_mb"], row["seconds"]
-    link = os.path.relpath(Path(target).resolve(), root.resolve()) if target else ""
+    memory, seconds = row["peak_memory_mb"], row["seconds"]
     return {
         **{name: row[name] for name in ("status", "run", "notebook")},
-        "link": quote(link.replace(os.sep, "/")),
+        "link": _link(row["report"], root),
         "time": "–" if seconds is None else _time(seconds),
         "memory": "–" if memory is None else f"{memory:,.0f}",
         "cells": [(kind, "–" if row[column] is None else _figure(row[column])) for column, kind in columns],
@@ -182,7 +220,10 @@ def _facts(facts: Manifest) -> list[tuple[str, str]]:
         parts = [f"{key} {str(model[key])[: 16 if 'sha256' in key else None]}" for key in keys if model.get(key)]
         rows.append(("model", ", ".join([str(model.get("name", "?")), *parts])))
     for file in facts.data:
-        rows.append(("data", f"{file['path']}, {_size(file['bytes'])}, sha256 {file['sha256'][:16]}"))
+        known = (
+            f"{_size(file['bytes'])}, sha256 {file['sha256'][:16]}" if file["sha256"] else "a pipe, which is not kept"
+        )
+        rows.append(("data", f"{file['path']}, {known}"))
     rows += [("tables", ", ".join(facts.tables)), ("figures", ", ".join(facts.figures))]
     if git := facts.git:
         rows.append(("git commit", git["commit"] + ", with local changes" * bool(git["modified"])))
@@ -191,10 +232,19 @@ def _facts(facts: Manifest) -> list[tuple[str, str]]:
         rows.append(("machine", f"{machine.get('processor')}, {machine.get('cores')} cores{memory}"))
         for gpu in machine.get("gpus", []):
             rows.append(("GPU", f"{gpu['name']}, {gpu['memory']}, driver {gpu['driver']}"))
-    versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
+    if ntviz := facts.ntviz:
+        commit = (
+            f", commit {ntviz['commit']}" + ", with local changes" * bool(ntviz["modified"])
+            if ntviz.get("commit")
+            else ""
+        )
+        rows.append(("ntviz", f"{ntviz.get('version')}{commit}"))
+    for name, values in (("versions", facts.versions), ("environment", facts.environment), ("job", facts.job)):
+        rows.append((name, ", ".join(f"{key} {value}" for key, value in values.items())))
     rows += [
         ("kernel", facts.kernel),
-        ("versions", versions),
+        ("threads", str(facts.threads or "")),
+        ("command", shlex.join(facts.command)),
         ("notebook sha256", facts.notebook_sha256[:16]),
     ]
     return [(name, value) for name, value in rows if value]

@@ -6,15 +6,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ntviz.environment import rows_of
-from ntviz.runs import execute, parameters
+from ntviz.runs import execute, loci, parameters
 from ntviz.runs.commands import COMMANDS
 from ntviz.runs.handle import check_profile
 
 NEEDED = ("sample", "run")
 # Columns of whole numbers, from 1 or that many MB, with the most that may come.
 _WHOLE = {"shards": (1, 10_000), "memory": (100, 100_000_000), "minutes": (1, 525_600)}
+MODELS = ("model", "models", "models_", "splicing")
+"""Columns that name models, by commas."""
+_GPU = re.compile(r"[A-Za-z0-9_.]+")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _TAKEN = {"config.yaml", "table.parquet", "index.html"}
 _FILE_ENDINGS = (
@@ -43,8 +47,9 @@ class SheetError(ValueError):
 class Sample:
     """One row of a sheet, which is line `row` of the file: a notebook or a command, and its parameters or options.
 
-    `words` are typed after ``ntviz``, without folder, kernel and shard; when one of the `inputs` changes, the sample is
-    run anew. `result` and `report` lie below its folder. Without `memory_mb` and `minutes` the profile decides.
+    `words` are typed after ``ntviz``, without folder, kernel and shard; when the content of one of the `inputs` or the
+    weights of one of the `models` change, the sample is run anew. `result` and `report` lie below its folder. Without
+    `memory_mb`, `minutes` and `gpu_model` the profile decides.
     """
 
     name: str
@@ -53,12 +58,14 @@ class Sample:
     row: int
     words: tuple[str, ...]
     inputs: tuple[str, ...]
+    models: tuple[str, ...]
     given: Mapping[str, str]
     result: str
     report: str
     shards: int = 1
     memory_mb: int | None = None
     minutes: int | None = None
+    gpu_model: str | None = None
 
 
 def read(path: str | Path) -> list[Sample]:
@@ -66,7 +73,7 @@ def read(path: str | Path) -> list[Sample]:
 
     A sheet is a table with tabs between its columns and a header. `sample` (letters, digits, ``. _ -``, each once) and
     `run` (a notebook's name or file, or score, enrich, landscape, benchmark) must be there; `shards`, `memory` (MB of a
-    job) and `minutes` (its walltime) may be; each other column is a parameter of the notebook or an option of the
+    job), `minutes` (its walltime) and `gpu_model` (of Slurm) may be; each other column is a parameter of the notebook or an option of the
     command, `in` being the command's argument. An empty cell means the default. Paths start at the sheet's own folder.
     What cannot be run is a `SheetError`, which has all faults, each with its row.
 
@@ -132,21 +139,30 @@ def _sample(base: Path, row: int, cells: dict[str, str]) -> Sample:
     if not run:
         raise ValueError(f"sample {name!r} must say what to run, but its cell is empty. Name a notebook or command")
     asked = {column: _whole(column, cells.pop(column, "")) for column in _WHOLE}
+    gpu_model = cells.pop("gpu_model", "")
+    if gpu_model and not _GPU.fullmatch(gpu_model):
+        raise ValueError(
+            f"gpu_model must be a type of GPU such as a100, but {gpu_model!r} came. `sinfo -o %G` lists them"
+        )
     # Jobs start without a shell that would expand ~.
     given = {column: re.sub("^~(?=/)", str(Path.home()), text) for column, text in cells.items() if text}
     _check_models(base, given)
     if run in COMMANDS:
         command = COMMANDS[run]
         words, options = command.typed(given), command.options()
+        values = {option.name: given.get(column, option.default) for column, option in options.items()}
         inputs = _inputs(base, given, lambda column: options[column].path)
         result, report = command.result_of(given), command.report
     else:
-        words = _notebook_words(base, run, asked["shards"], given)
+        words, values = _notebook(base, run, asked["shards"], given)
         inputs = (words[1], *_inputs(base, given, lambda column: False))
         result, report = "", execute.report.FILE
+    loci.check(values, base)
+    models = ",".join(str(values.get(column) or "") for column in MODELS).split(",")
     return Sample(
-        name, run, run not in COMMANDS, row, tuple(words), inputs, given, result, report,
-        shards=asked["shards"] or 1, memory_mb=asked["memory"], minutes=asked["minutes"],
+        name, run, run not in COMMANDS, row, tuple(words), inputs, tuple(filter(None, map(str.strip, models))), given,
+        result, report, shards=asked["shards"] or 1, memory_mb=asked["memory"], minutes=asked["minutes"],
+        gpu_model=gpu_model or None,
     )  # fmt: skip
 
 
@@ -158,7 +174,8 @@ def _whole(column: str, text: str) -> int | None:
     return int(text) if text else None
 
 
-def _notebook_words(base: Path, run: str, shards: int | None, given: Mapping[str, str]) -> list[str]:
+def _notebook(base: Path, run: str, shards: int | None, given: Mapping[str, str]) -> tuple[list[str], dict[str, Any]]:
+    """The words that run a notebook, and the values of all its parameters."""
     beside = base / run
     try:
         path, content = execute.load(beside if beside.is_file() else run)
@@ -166,14 +183,12 @@ def _notebook_words(base: Path, run: str, shards: int | None, given: Mapping[str
         raise FileNotFoundError(f"{error}; or run one of {', '.join(COMMANDS)}") from error
     if shards not in (None, 1):
         raise ValueError(f"a notebook is one job, but {shards} shards came. Leave shards empty")
-    parameters.assign(parameters.read(content), given)
+    declared = parameters.read(content)
+    values = {name: entry.default for name, entry in declared.items()} | parameters.assign(declared, given)
     if "profile" in given:
         check_profile(given["profile"])
-    return [
-        "run",
-        str(path.resolve()),
-        *(word for name, text in given.items() for word in ("-p", f"{name}={text}")),
-    ]
+    words = (word for name, text in given.items() for word in ("-p", f"{name}={text}"))
+    return ["run", str(path.resolve()), *words], values
 
 
 def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]) -> tuple[str, ...]:
@@ -198,7 +213,7 @@ def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]
 def _check_models(base: Path, given: Mapping[str, str]) -> None:
     from ntviz.models import registry
 
-    names = ",".join(given.get(column, "") for column in ("model", "models", "models_")).split(",")
+    names = ",".join(given.get(column, "") for column in MODELS).split(",")
     for name in filter(None, map(str.strip, names)):
         if registry.find(name) or (base / name).is_dir() or re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
             continue

@@ -6,22 +6,28 @@ import contextlib
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ntviz.environment import cache_dir
 from ntviz.runs import collect, jobs, kernel, manifest, sheet
 from ntviz.runs.commands import COMMANDS
 from ntviz.storage import atomic_write
 
 SNAKEFILE = "Snakefile"
+TABLE, INDEX = "table.parquet", "index.html"
 _DEFAULTS = "job.yaml"
+_LOOK_EVERY = 10.0  # s between two looks at what has ended, for the page
+_OURS = "--cores, --gpus, --memory, --minutes, --partition, --account, or the columns of the sheet"
 
 
 class EngineError(RuntimeError):
@@ -35,6 +41,11 @@ class Submission:
     folder: Path
     config: dict[str, Any]
     profile: Path
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether the pilot row has to run before it is known what the others ask for."""
+        return bool(self.config["pilot"]) and "minutes" not in self.config["pilot"]
 
     @property
     def every_job(self) -> list[jobs.Job]:
@@ -53,8 +64,9 @@ def workflow_dir() -> Path:
 
 
 def prepare(
-    path: str | Path, out: str | Path, *, profile: str = "local", given: Mapping[str, Any] | None = None
-) -> Submission:
+    path: str | Path, out: str | Path, *, profile: str = "local", given: Mapping[str, Any] | None = None,
+    keep: bool = False, pack: int = 1, pilot: str = "",
+) -> Submission:  # fmt: skip
     """A sheet as jobs, with everything checked that can be known before they start; nothing is written.
 
     Parameters
@@ -64,6 +76,13 @@ def prepare(
     given
         What each job asks for, over the profile's job.yaml; None stands for what the profile has. Jobs use as many
         threads as cores, and another number of threads may change the last digit of a score.
+    keep
+        Leave results as they are whose inputs, weights, command or version of ntviz have changed.
+    pack
+        So many rows of one notebook are run by one job, one after the other in one kernel.
+    pilot
+        Name of a row that runs first: twice its time and 1.5 times its memory are what the other rows of the same run
+        ask for, where they name none themselves.
 
     Raises
     ------
@@ -85,15 +104,81 @@ def prepare(
         kernel.check(settings["kernel"])
     if executor == "slurm":
         _check_partition(settings["partition"])
+    elif settings["slurm"]:
+        raise ValueError(
+            "--slurm is for jobs of Slurm, but this profile has none. Leave it out, or add --profile slurm"
+        )
     made = {sample.name: _sample(sample, out, settings) for sample in samples}
     config = {
-        "schema": jobs.SCHEMA,
-        "sheet": str(path),
-        "base": str(path.parent),
-        "job": settings,
-        "samples": made,
+        "schema": jobs.SCHEMA, "sheet": str(path), "base": str(path.parent), "job": settings, "keep": keep,
+        "site": _site(settings["slurm"]), "pilot": _pilot(pilot, samples, made), "packs": {}, "samples": made,
+    }  # fmt: skip
+    config["packs"] = _packs(config, pack)
+    return Submission(out, _sized(config, out), folder)
+
+
+def _site(options: str) -> dict[str, str]:
+    """Options of sbatch as resources of Snakemake's plugin, which has names of its own for two of them."""
+    if not options:
+        return {}
+    from snakemake_executor_plugin_slurm.validation import get_forbidden_slurm_options
+
+    found, rest = {}, []
+    # -C x, --constraint x and --constraint=x are one.
+    words = iter(re.sub("^-C", "--constraint=", re.sub("^-q", "--qos=", word)) for word in shlex.split(options))
+    for word in words:
+        name, _, value = word.partition("=")
+        if name in ("--qos", "--constraint"):
+            found[name[2:]] = value or next(words, "")
+        else:
+            rest.append(word)
+    text = shlex.join(rest)
+    ours = [what for pattern, what in get_forbidden_slurm_options().items() if re.search(pattern, f"{text} ")]
+    if ours or "" in found.values() or (rest and not rest[0].startswith("-")):
+        why = f"the {ours[0]} is set by ntviz: see {_OURS}" if ours else f"{options!r} came"
+        raise ValueError(f"--slurm must be options as in `sbatch --qos=short --constraint=a100`, but {why}")
+    return found | ({"slurm_extra": text} if rest else {})
+
+
+def _pilot(name: str, samples: Sequence[sheet.Sample], made: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The pilot row, and what other rows of its notebook leave to it."""
+    if not name:
+        return {}
+    if name not in made or not made[name]["notebook"]:
+        rows = ", ".join([sample.name for sample in samples if sample.notebook][:10]) or "none"
+        raise ValueError(
+            f"--pilot must be a sample of the sheet that runs a notebook, but {name!r} is not. It has {rows}"
+        )
+    same = [
+        sample for sample in samples if sample.name != name and made[sample.name]["words"][1] == made[name]["words"][1]
+    ]
+    left = {sample.name: [key for key in ("memory_mb", "minutes") if getattr(sample, key) is None] for sample in same}
+    return {"sample": name, "left": left}
+
+
+def _sized(config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The configuration, in which rows ask for what the pilot measured, if it has run."""
+    if not config["pilot"]:
+        return config
+    measured = collect.measured(folder / config["pilot"]["sample"])
+    left = config["pilot"]["left"]
+    samples = {
+        name: sample | {key: measured[key] for key in left.get(name, ()) if key in measured}
+        for name, sample in config["samples"].items()
     }
-    return Submission(out, config, folder)
+    return config | {"pilot": config["pilot"] | measured, "samples": samples}
+
+
+def _packs(config: Mapping[str, Any], size: int) -> dict[str, list[str]]:
+    """Rows of one notebook, `size` by `size` in the order of the sheet; a pilot runs by itself."""
+    if size < 1:
+        raise ValueError(f"--pack must be at least 1 row a job, but {size} came")
+    rows: dict[tuple[str, str | None], list[str]] = {}
+    for name, sample in config["samples"].items():
+        if size > 1 and sample["notebook"] and name != config["pilot"].get("sample"):
+            rows.setdefault((sample["words"][1], sample["gpu_model"]), []).append(name)
+    packs = [names[at : at + size] for names in rows.values() for at in range(0, len(names), size)]
+    return {f"pack {number} of {len(packs)}": names for number, names in enumerate(packs, start=1)}
 
 
 def start(submission: Submission, *, unlock: bool = False) -> int:
@@ -103,8 +188,6 @@ def start(submission: Submission, *, unlock: bool = False) -> int:
     jobs, SIGTERM waits for those that run. `unlock` takes away the lock of a submission that was killed, and ends the
     jobs that it left in Slurm. EngineError if the lock is there, or a notebook of a killed submission still runs.
     """
-    import yaml
-
     folder, asked = submission.folder, submission.config["job"]
     executor = _executor(submission.profile)
     command = ["--snakefile", str(workflow_dir() / SNAKEFILE), "--directory", str(folder)]
@@ -116,25 +199,82 @@ def start(submission: Submission, *, unlock: bool = False) -> int:
             hint = "Wait for it or, if it is gone, add --unlock"
             raise EngineError(f"a folder must have one submission at a time, but {folder} is {why}. {hint}")
         _unlock(folder, command, executor)
-    with atomic_write(folder / jobs.CONFIG, "w") as handle:
-        yaml.safe_dump(submission.config, handle, sort_keys=False, allow_unicode=True)
-    jobs.sweep(folder, submission.config)
+    # Snakemake runs what has no mark, and knows of no other reason: `jobs.Job.why` decides.
+    command += ["--rerun-triggers", "input"]
     # Snakemake counts cores of this machine, of which each job takes its own number, but jobs of a cluster.
     local = executor == "local"
     command += ["--cores", str(asked["jobs"] * asked["cores"])] if local else ["--jobs", str(asked["jobs"])]
-    code = _snakemake(command)
+    code, config = 0, submission.config
+    with _indexed(folder):
+        if submission.unmeasured:
+            [pilot] = [job for job in submission.every_job if job.sample == config["pilot"]["sample"]]
+            _write(folder, config)
+            code = _snakemake([str(pilot.mark.relative_to(folder)), *command], folder)
+            config = _sized(config, folder)
+        if not code:
+            _write(folder, config)
+            code = _snakemake(command, folder)
     # What failed is to be seen, too.
-    table = collect.runs(folder)
-    collect.save(table, folder / "table.parquet")
-    collect.save_index(table, folder / "index.html", title=folder.name)
+    index(folder, accounting=True)
     return code
 
 
-def _snakemake(arguments: Sequence[str]) -> int:
-    """0, 130 after Ctrl-C, else 1. In this process, so that Snakemake has the signals and ends with it."""
+def _write(folder: Path, config: Mapping[str, Any]) -> None:
+    """config.yaml for Snakemake, and no mark of what has to be done again."""
+    import yaml
+
+    with atomic_write(folder / jobs.CONFIG, "w") as handle:
+        yaml.safe_dump(config, handle, sort_keys=False, allow_unicode=True)
+    jobs.sweep(folder, config)
+
+
+def index(folder: Path, *, accounting: bool) -> None:
+    """Write the table and the page over all rows as they stand."""
+    table = collect.runs(folder, accounting=accounting)
+    collect.save(table, folder / TABLE)
+    collect.save_index(table, folder / INDEX, title=folder.name)
+
+
+@contextlib.contextmanager
+def _indexed(folder: Path) -> Generator[None]:
+    """Meanwhile a thread rewrites the page whenever a job has begun or ended."""
+    ended = threading.Event()
+
+    def look() -> None:
+        seen, pause = None, _LOOK_EVERY
+        while not ended.wait(pause):
+            files = [*folder.glob("*/marks/*.json"), *folder.glob("*/logs/*")]
+            # What Snakemake is writing just now is read at the next look.
+            with contextlib.suppress(OSError, ValueError, LookupError):
+                state = sorted((str(file), file.stat().st_mtime_ns) for file in files)
+                if state != seen:
+                    began = time.monotonic()
+                    index(folder, accounting=False)
+                    seen, pause = state, max(_LOOK_EVERY, 10 * (time.monotonic() - began))
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _snakemake(arguments: Sequence[str], folder: Path) -> int:
+    """0, 130 after Ctrl-C, else 1. In this process, so that Snakemake has the signals and ends with it.
+
+    Its cache of sources lies in the folder, for it as for its processes on nodes: a home need not be writable there.
+    """
     from snakemake.cli import main
 
-    interrupted = []
+    interrupted: list[bool] = []
+    own = {name: os.environ.get(name) for name in ("XDG_CACHE_HOME", "NTVIZ_CACHE", jobs.OWN_CACHE)}
+    os.environ |= {
+        "NTVIZ_CACHE": str(cache_dir()),
+        jobs.OWN_CACHE: own["XDG_CACHE_HOME"] or "",
+        "XDG_CACHE_HOME": str(folder / ".snakemake" / "cache"),
+    }
 
     def stop(*_: object) -> None:
         interrupted.append(True)
@@ -151,6 +291,9 @@ def _snakemake(arguments: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        for name, value in own.items():
+            os.environ.pop(name)
+            os.environ |= {name: value} if value is not None else {}
     return 130 if interrupted else int(bool(code))
 
 
@@ -227,7 +370,7 @@ def _sample(sample: sheet.Sample, out: Path, settings: Mapping[str, Any]) -> dic
         # Pieces are kept after the merge, so that a lost one is redone alone.
         words += ["--cache", str(out / sample.name / "pieces")] if "cache" in takes else []
         words += ["--overwrite"] if "overwrite" in takes else []
-    asked = {name: getattr(sample, name) or settings[name] for name in ("memory_mb", "minutes")}
+    asked = {name: getattr(sample, name) or settings[name] for name in ("memory_mb", "minutes", "gpu_model")}
     return asdict(replace(sample, words=tuple(words), **asked))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ntviz.environment import opened
 from ntviz.genome.sequence import BASES, require
 from ntviz.tokens.tokens import Tokens
 from ntviz.tokens.vocabulary import Vocabulary
@@ -93,7 +94,7 @@ class BPETokenizer:
             raise FileNotFoundError(
                 f"there is no file {str(path)!r}. Copy tokenizer.json from the model's repository into its directory."
             )
-        return cls(path.read_text(encoding="utf-8", errors="replace"), origin=str(path))
+        return cls(opened(path).read_text(encoding="utf-8", errors="replace"), origin=str(path))
 
     def __repr__(self) -> str:
         return f"BPETokenizer({self.vocabulary.name!r})"

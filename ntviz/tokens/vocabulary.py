@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ntviz.environment import opened
 from ntviz.genome.sequence import BASES
 
 # The published k-mers are in the order of these letters, not of the alphabet.
@@ -56,7 +57,7 @@ class Vocabulary:
                 f"A vocabulary must be a vocab.txt with one token a line; there is no file {str(path)!r}. "
                 "Copy vocab.txt from the model's repository into its directory."
             )
-        lines = tuple(path.read_text(encoding="utf-8", errors="replace").split())
+        lines = tuple(opened(path).read_text(encoding="utf-8", errors="replace").split())
 
         def agreeing(known: Vocabulary) -> int:
             """How many tokens are the same, counted from the first until one differs."""

@@ -166,7 +166,10 @@ def background(
     places = [scored.columns.index(score) for score in options.scores]
     random = {"reference": reference.path.name, "per_class": per_class, "seed": seed}
     made = Background(scorer.about | {"random": random}, options.scores, classes, scored.values[:, places])
-    made.save(kept / name)
+    try:
+        made.save(kept / name)
+    except OSError as error:
+        environment.tell(f"The background could not be kept and is made again next time: {error}")
     return made
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ntviz import environment
 from ntviz.environment import encoding_of, is_missing, lines_of, whole_number
 from ntviz.genome import Variant, accession_assembly, canonical_contig
 from ntviz.storage import TABLES
@@ -98,7 +99,7 @@ class Table:
             raise FileNotFoundError(f"{must} exist; there is no file {str(path)!r}. Check the path.")
         try:
             if path.suffix == ".parquet":
-                given, line = pd.read_parquet(path), 1
+                given, line = pd.read_parquet(environment.opened(path)), 1
             else:
                 # Comments come first in MAF and in a VCF that is called .tsv; #CHROM and #chr are names of a column.
                 line = 1 + next((n for n, text in lines_of(path) if not re.match("##|#version", text)), 1)

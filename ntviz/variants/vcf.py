@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ntviz import storage
+from ntviz.environment import opened
 
 PREFIX = "NTV_"
 COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
@@ -126,7 +127,7 @@ class VcfFile:
             raise FileNotFoundError(f"A VCF must exist; there is no file {str(self.path)!r}. Check the path.")
         if self.path.is_dir():
             raise self._error("A VCF must be a file, not a folder", "Name the file in it.")
-        with open(self.path, "rb") as handle:
+        with open(opened(self.path), "rb") as handle:
             magic = handle.read(18)
             if magic[:2] != b"\x1f\x8b":
                 return open(self.path, "rb")

@@ -77,7 +77,7 @@ class Cluster:
         key.chmod(0o600)
         self.file.write_text(self._configuration())
         # A GPU has to be a device; which one, Slurm asks only where cgroups fence it in.
-        (self.folder / "gres.conf").write_text("AutoDetect=off\nName=gpu File=/dev/null\n")
+        (self.folder / "gres.conf").write_text("AutoDetect=off\nName=gpu Type=toy File=/dev/null\n")
         fences = ("CgroupAutomount", "ConstrainCores", "ConstrainRAMSpace")
         (self.folder / "cgroup.conf").write_text("".join(f"{name}=no\n" for name in fences))
         self.claim()
@@ -265,7 +265,7 @@ DefMemPerCPU=512
 GresTypes=gpu""".splitlines()
         lines += [
             f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} "
-            f"RealMemory={memory} Gres=gpu:1 State=UNKNOWN"
+            f"RealMemory={memory} Gres=gpu:toy:1 Feature=small State=UNKNOWN"
             for name, port in zip(self.nodes, self._ports[1:], strict=True)
         ]
         lines.append(f"PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=INFINITE State=UP")

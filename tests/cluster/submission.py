@@ -27,9 +27,7 @@ class Submission:
     def __init__(self, cluster: slurm.Cluster, folder: Path, rows: Sequence[dict[str, Any]], retries: int = 1) -> None:
         self.cluster, self.folder = cluster, folder
         self.out, self.sheet, self.profile = folder / "out", folder / "sheet.tsv", folder / "profile"
-        columns = list(dict.fromkeys(column for row in rows for column in row))
-        lines = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
-        self.sheet.write_text("".join("\t".join(line) + "\n" for line in lines))
+        self.write(*rows)
         self.profile.mkdir()
         # The profile as it is shipped, only that it looks sooner: what takes minutes takes seconds here. Each look in
         # vain puts off the next one by 10 s, so the first one comes when a small job may have ended.
@@ -43,9 +41,20 @@ class Submission:
         self._heads: list[subprocess.Popen[str]] = []
         self._earlier = set(cluster.jobs())
 
+    def write(self, *rows: dict[str, Any]) -> None:
+        """The sheet, or another one in its place."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        lines = [columns, *([str(row.get(column, "")) for column in columns] for row in rows)]
+        self.sheet.write_text("".join("\t".join(line) + "\n" for line in lines))
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of a head."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("NTVIZ_")}
+        return {**kept, "PYTHONPATH": str(TOP), "HF_HUB_OFFLINE": "1"} | self.cluster.environment
+
     def head(self, *options: object) -> subprocess.Popen[str]:
         """`ntviz submit`, begun; its words go to a file, which nobody needs to empty."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("NTVIZ_")}
         with open(self.folder / f"head-{len(self._heads)}.txt", "w") as output:
             command = [sys.executable, "-m", "ntviz", "submit", self.sheet, "--out", self.out]
             head = subprocess.Popen(
@@ -54,7 +63,7 @@ class Submission:
                 stderr=subprocess.STDOUT,
                 text=True,
                 cwd=self.folder,
-                env={**kept, "PYTHONPATH": str(TOP), "HF_HUB_OFFLINE": "1"} | self.cluster.environment,
+                env=self.variables,
             )
         self._heads.append(head)
         return head
@@ -93,7 +102,7 @@ class Submission:
         for number, facts in self.cluster.jobs().items():
             # Snakemake tells Slurm the rule and its wildcards.
             named = re.fullmatch(
-                r"rule_job_wildcards_(\w+?)_((?:shard|merge|notebook).*)", facts.get("Comment", "").strip()
+                r"rule_job_wildcards_([\w.]+?)_((?:shard|merge|notebook|pack).*)", facts.get("Comment", "").strip()
             )
             if named and number not in self._earlier and facts["StartTime"] not in ("Unknown", "N/A"):
                 found.setdefault((named[1], named[2]), []).append(facts)

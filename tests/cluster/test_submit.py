@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 from collections import Counter
-from urllib.parse import quote
 
 import pandas as pd
 from cluster import slurm
-from cluster.submission import SCORING
+from cluster.submission import SCORING, TOP
 
 NO_GPU = ("--gpus", 0)
-GENES = ("HNF4A", "BMP2")
+PAGE = TOP / "docs" / "operating.md"
 
 
 def written(sheet, names: dict[str, bytes]) -> dict[str, bytes]:
@@ -24,8 +26,9 @@ def shards(count: int) -> list[tuple[str, str]]:
 
 
 def test_what_was_killed_and_cancelled_is_redone_and_nothing_else(cluster, submission, variants, scored_alone):
-    sheet = submission({"sample": "scored", "in": variants, "shards": 3, **SCORING}, retries=0)
-    head = sheet.head(*NO_GPU, "--jobs", 16)
+    row = {"sample": "scored", "in": variants, "shards": 3, "gpu_model": "toy", **SCORING}
+    sheet = submission(row, retries=0)
+    head = sheet.head("--jobs", 16, "--slurm", "--constraint=small --nice=7")
     left = {"shard-2-of-3": "killed", "shard-3-of-3": "cancelled"}
 
     def ended_them() -> bool:
@@ -45,14 +48,22 @@ def test_what_was_killed_and_cancelled_is_redone_and_nothing_else(cluster, submi
     code, output = sheet.ended(head)
     assert code == 1, output
     assert "failed: scored, shard 2 of 3: it ended with code 137\n" in output
-    assert "failed: scored, shard 3 of 3: it ended without a word: killed, cancelled, " in output
+    assert re.search("failed: scored, shard 3 of 3: it ended (without a word: killed, cancelled|with code 143)", output)
     before = sheet.starts()
     assert before == Counter(shards(3))
 
-    code, output = sheet.run(*NO_GPU)
+    # A file that was touched holds what it held.
+    os.utime(variants)
+    code, output = sheet.run()
     assert code == 0, output
     assert sheet.starts() - before == Counter([*shards(3)[1:], ("scored", "merge")])
     assert written(sheet, scored_alone) == scored_alone
+    # What merges asks for no GPU, and the site's options reach Slurm.
+    asked = {job: [facts.get("TresPerJob", "").strip() for facts in records] for job, records in sheet.jobs().items()}
+    assert asked.pop(("scored", "merge")) == [""]
+    assert {text for texts in asked.values() for text in texts} == {"gres:gpu:toy:1"}
+    first = sheet.jobs()["scored", "shard-1-of-3"][0]
+    assert (first["Features"], first["Nice"]) == ("small", "7")
 
 
 def test_the_jobs_of_a_head_that_was_killed_are_ended_and_what_was_done_is_kept(
@@ -103,29 +114,46 @@ def test_the_work_of_a_node_that_failed_is_done_elsewhere(cluster, submission, v
     cluster.wait_idle()
 
 
-def test_notebooks_take_a_gpu_and_the_index_leads_to_their_reports(cluster, submission, browser):
-    sheet = submission(*({"sample": gene.lower(), "run": "00_start", "profile": "ci", "gene": gene} for gene in GENES))
+def test_the_page_for_operators_is_done_as_it_stands(cluster, submission, browser):
+    """Its sheet and its commands, with four loci: a pilot by itself, three in one job and one kernel, the head a job of its own."""
+    sheet = submission()
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     # The profile's own kernel, ntviz-gpu, would rightly refuse a GPU that is none.
-    code, output = sheet.run("--kernel", "ntviz")
-    assert code == 0, output
-    jobs = [facts for records in sheet.jobs().values() for facts in records]
-    assert len(jobs) == len(GENES)
-    # Each node has one GPU and two cores: without their GPUs, two jobs would share a node.
-    assert {facts["TresPerJob"].strip() for facts in jobs} == {"gres:gpu:1"}
-    assert len({facts["NodeList"] for facts in jobs}) == len(GENES)
-    table = pd.read_parquet(sheet.out / "table.parquet")
-    assert sorted(table["param.gene"]) == sorted(GENES)
-    assert set(table["status"]) == {"ok"}
+    own = {"LOCI": 4, "NOTEBOOK": "00_start", "SIZE": "ci", "PROFILE": sheet.profile}
+    own["OPTIONS"] = f"'--partition {slurm.PARTITION} --kernel ntviz'"
+    names = re.findall(r"^(\w+)=", blocks[0], re.MULTILINE)
+    assert names == list(own)
+    script = "\n".join(["set -euo pipefail", *(f"{name}={value}" for name, value in own.items()), *blocks[1:]])
+    done = subprocess.run(["bash", "-c", script], cwd=sheet.folder, env=sheet.variables, capture_output=True, text=True)
+    said = (sheet.folder / "head.txt").read_text() if (sheet.folder / "head.txt").exists() else ""
+    sheet.out = sheet.folder / "loci"
+    assert done.returncode == 0, done.stderr + said + sheet.logs()
+    assert "4 jobs, 0 done, 4 to do" in done.stdout
+    pilot, *others = [line.split("\t")[0] for line in (sheet.folder / "loci.tsv").read_text().splitlines()[1:]]
+    assert f"3 rows ask for what it will measure, by the pilot {pilot}" in done.stdout
+    # Two jobs for four loci; each node has one GPU and two cores.
+    jobs = sheet.jobs()
+    assert sheet.starts() == Counter([(pilot, "notebook"), (".packs", "pack-1-of-1")])
+    first, pack = jobs[pilot, "notebook"][0], jobs[".packs", "pack-1-of-1"][0]
+    assert {facts["TresPerJob"].strip() for facts in (first, pack)} == {"gres:gpu:1"}
+    assert pack["StartTime"] > first["EndTime"]
+    # Three times what the pilot measured, which is less than a minute or two.
+    assert (first["TimeLimit"], pack["TimeLimit"] < "00:30:00") == ("04:00:00", True)
+    table = pd.read_csv(sheet.folder / "loci.csv").set_index("run")
+    assert table["status"].to_dict() == dict.fromkeys([pilot, *others], "ok")
+    assert (table["gpu_hours"] > 0).all() and set(table["hours_from"]) == {"benchmarks"}
 
     page = browser.new_page(color_scheme="dark")
     asked, faults = [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto((sheet.out / "index.html").as_uri())
-    for gene in GENES:
-        link = page.locator(f"tbody tr:has-text('{gene}') a").first
-        assert link.get_attribute("href") == quote(f"{gene.lower()}/report.html")
-    page.locator("tbody a").first.click()
+    rows = page.locator("table.spreads tbody tr")
+    assert "seconds\t4\t" in "\n".join(rows.all_inner_texts())
+    for gene in (pilot, *others):
+        link = page.locator(f"tbody tr:has-text('{gene}') a").last
+        assert link.get_attribute("href") == f"{gene}/report.html"
+    link.click()
     page.wait_for_load_state()
     assert page.url.endswith("/report.html")
     assert page.locator("h1").first.text_content()

@@ -22,6 +22,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from ntviz.environment import need, opened
 from ntviz.genome.sequence import clean, one_hot, reverse_complement
 from ntviz.models import checkpoints
 from ntviz.models.model import States, float32
@@ -271,12 +272,9 @@ def _published(directory: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 def read_h5(path: Path) -> dict[str, torch.Tensor]:
     """Tensors of a network from a Keras file, named as `SpliceNetwork` names them; nothing in the file is run."""
+    h5py = need("h5py", "benchmark")
     try:
-        import h5py
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{path.name} is a Keras file: pip install h5py.") from error
-    try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(opened(path), "r") as file:
             arrays = {
                 name: np.asarray(file[f"model_weights/{layer}/{layer}/{part}:0"])
                 for name, (layer, part) in keras_names().items()
