@@ -1,0 +1,598 @@
+"""NTv3: single bases through a tower of convolutions, attention at 2^D bp, and back to single bases. No remote code.
+
+Two kinds. The pre-trained one predicts masked bases; the post-trained one also takes a species, and predicts tracks of
+experiments and elements of the genome for the middle of a window. Written from the paper and the published layout.
+
+References
+----------
+NTv3, bioRxiv 2025.12.22.695963. Names of modules are those of the published checkpoints, below ``core.``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import conv1d, gelu, silu, softplus
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from ntviz.environment import tell
+from ntviz.models import checkpoints
+from ntviz.models.model import Model, States, float32
+from ntviz.models.peers.peer import limit, parts, read_config, refused
+from ntviz.models.segmentation import Segmentation, tiled
+from ntviz.tokens import VOCABULARIES, Tokenizer, Tokens
+from ntviz.tokens.tokenizer import Bins, BinTokenizer
+
+LONGEST = 1_048_576
+"""bp that the main models were trained up to; the stages called `_8kb` and `_131kb` are earlier ones."""
+UNSEEN = "unseen"
+"""Stands for the species token `<mask>`: a species that the model does not know."""
+_NUMBERS = (
+    "alphabet_size", "token_embed_dim", "conv_init_embed_dim", "embed_dim", "ffn_embed_dim", "attention_heads",
+    "key_size", "num_layers", "num_downsamples",
+)  # fmt: skip
+_PUBLISHED = {"num_hidden_layers_head": 0, "deconv_phase": "odd", "alphabet_size": 11}
+_POST = ("species_to_token_id", "bigwigs_per_species", "bed_elements_names")
+_N = VOCABULARIES["single-base"].n_id
+_UNUSED = r".*\.rotary_embedding\.inv_freq"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a post-trained model says of the middle of a window.
+
+    `tracks` are float32 [base, track], zero or more: the signal as scaled in training (by the track's mean, large values
+    compressed), no read counts. `elements` are probabilities, float32 [base, element], which overlap. `offset` is the
+    number of bases from the start of the window to the first that has a prediction.
+    """
+
+    tracks: np.ndarray
+    track_names: tuple[str, ...]
+    elements: Segmentation
+    offset: int
+    species: str
+    filled: int  # N added to reach a length that the model takes
+
+
+@dataclass(frozen=True, repr=False)
+class NTv3(Model):
+    """A loaded NTv3; implements `models.DNAModel` and `models.Embedder`, single bases being its tokens.
+
+    Each sequence is filled up with N on the right to a multiple of 2^D bp (128 as published), which its attention sees;
+    a note says so, and `<pad>`, on which nothing was trained, is refused. Hidden states are called as in `states`: the stem, the
+    down blocks, the transformer's, the up blocks, of which the last is the embedding. Those of several bp are given to each of
+    their bases. Attention is over bins of 2^D bp, heads zero-based; see `attention_tokens`.
+    """
+
+    module: NTv3Network
+    tokenizer: Tokenizer
+    species: str = ""
+
+    licence_of_outputs: ClassVar[str] = "Terms of NTv3's licence cover its outputs too: not for commercial use."
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Name of each hidden state, 0 to `layers`."""
+        deep, blocks = self.module.shape["num_downsamples"], self.module.shape["num_layers"]
+        names = [*(f"down {i}" for i in range(1, deep + 1)), *(f"transformer {i}" for i in range(1, blocks + 1))]
+        return ("stem", *names, *(f"up {i}" for i in range(1, deep)), "embedding")
+
+    @property
+    def attention_layers(self) -> int:
+        """Blocks that attend, which are fewer than the hidden states."""
+        return self.module.config.num_hidden_layers
+
+    @property
+    def elements(self) -> tuple[str, ...]:
+        """Elements that a post-trained model predicts; empty for the pre-trained kind."""
+        return tuple(self.module.shape.get("bed_elements_names") or ())
+
+    @property
+    def known_species(self) -> tuple[str, ...]:
+        """Species that a post-trained model was trained on, in the order of their tokens."""
+        ids = self.module.shape.get("species_to_token_id") or {}
+        return tuple(name for name in sorted(ids, key=ids.get) if not name.startswith("<"))
+
+    def on(self, species: str) -> Self:
+        """The model for a species, as `known_species` calls it, or "unseen" for another one."""
+        if not self.known_species:
+            raise ValueError(f"{self.name} is pre-trained only and takes no species. Load a model called ..._post.")
+        if species not in (*self.known_species, UNSEEN):
+            known = ", ".join(self.known_species)
+            raise ValueError(
+                f"species must be one of {known}, or 'unseen' for another one; got {species!r} for {self.name}."
+            )
+        return replace(
+            self, species=species, info={**self.info, "species": species + " (<mask>)" * (species == UNSEEN)}
+        )
+
+    def attention_tokens(self, sequence: str) -> Tokens:
+        """What the attention of a sequence is over: bins of 2^D bp, the last shorter where N fill it up."""
+        self.tokenize(sequence)  # the length is held to the limit
+        return BinTokenizer(self.module.step)(sequence)
+
+    def predict(self, sequence: str, *, tracks: Sequence[str] | None = None, interval: Any = None) -> Prediction:
+        """Tracks and elements of the middle of a sequence, as long as the share of it that training compared (37.5 %).
+
+        Parameters
+        ----------
+        sequence
+            Upper-case A, C, G, T, N; filled up with N on the right to a multiple of 2^D bp.
+        tracks
+            Names of those that are wanted; None for all of the species.
+        interval
+            Where the sequence lies, for the coordinates of the elements.
+        """
+        head, names = self._head()
+        wanted = names if tracks is None else tuple(tracks)
+        absent = [name for name in wanted if name not in names]
+        if absent:
+            some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+            raise ValueError(
+                f"Tracks must be among the {len(names):,} of {self.species} ({some or 'it has none'}); got {absent[0]!r}."
+            )
+        embedding, filled = self._embedding(sequence)
+        cut = self._cut(embedding.shape[1])
+        middle = embedding[:, cut : embedding.shape[1] - cut]
+        kept = max(0, min(len(sequence), embedding.shape[1] - cut) - cut)
+        with torch.inference_mode():
+            values = np.zeros((kept, 0), np.float32)
+            if wanted:
+                values = float32(self.module.tracks(middle, head, [names.index(name) for name in wanted])[0, :kept])
+            shares = float32(self.module.elements(middle)[0, :kept])
+        place = interval
+        if interval is not None:
+            start = interval.start + cut if interval.strand != "-" else interval.end - cut - kept
+            place = replace(interval, start=start, end=start + kept)
+        return Prediction(
+            values, wanted, Segmentation(shares, self.elements, place, self.name), cut, self.species, filled
+        )
+
+    def segment(
+        self, what: Any, *, reference: Any = None, tile: int = 32_768, overlap: int | None = None
+    ) -> Segmentation:
+        """Probabilities of the elements at each base of a sequence, or of an interval of a `reference`.
+
+        Read in windows of `tile` bp of which the middle 37.5 % are kept, each window's neighbours `overlap` bp into it; real flanks
+        are taken where a reference has them, N elsewhere.
+        """
+        if not self.elements:
+            raise ValueError(f"{self.name} predicts no elements: load a post-trained NTv3, or SegmentNT.")
+        step = self.module.step
+        if tile % step or tile < 8 * step:
+            raise ValueError(f"tile must be a multiple of {step} bp, at least {8 * step:,}; got {tile:,}.")
+        cut = self._cut(tile)
+
+        def read(bases: str) -> np.ndarray:
+            with torch.inference_mode():
+                embedding, _ = self._embedding(bases)
+                return float32(self.module.elements(embedding[:, cut : tile - cut])[0])
+
+        return tiled(
+            read, what, reference, tile=tile, margin=cut, overlap=overlap, elements=self.elements, model=self.name,
+            takes_n=True,
+        )  # fmt: skip
+
+    def reproduced(self, expected: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """As `models.verify` has it: states under the names of the original implementation, and what the heads say."""
+        ids, ours = torch.from_numpy(self._padded(expected["input_ids"].astype(np.int64))[0]), {}
+        network, post = self.module, "species_ids" in expected
+        if post != bool(self.known_species):
+            raise ValueError(
+                f"species_ids must be given for a post-trained NTv3, and for no other; {self.name} is not so."
+            )
+        species = torch.from_numpy(expected["species_ids"].astype(np.int64)) if post else None
+        with torch.inference_mode():
+            found = network.states(ids, None, attentions=True, species=species)
+            native: list[torch.Tensor] = found.hidden.native  # type: ignore[attr-defined]
+            deep, blocks = len(network.conv_tower_blocks), len(network.transformer_blocks)
+            towers = (("conv_tower", deep), ("transformer", blocks), ("deconv_tower", deep))
+            names = ["after_stem", *(f"{tower}_{i}" for tower, count in towers for i in range(1, count + 1))]
+            states = dict(zip(names, native, strict=True))
+            states |= {
+                "after_conv_tower": native[deep],
+                "after_transformer": native[deep + blocks],
+                "embedding": native[-1],
+            }
+            scores = network.logits(native[-1])
+            states |= {"logits": scores, "probabilities": scores.softmax(-1)}
+            states["attentions"] = torch.stack(list(found.attentions or ()), 1)
+            if species is not None:
+                cut = self._cut(ids.shape[1])
+                middle, first = (
+                    native[-1][:, cut : ids.shape[1] - cut],
+                    network.shape.get("num_species_special_tokens", 6),
+                )
+                scores = network.bed_head.head(network.bed_head.layer_norm(middle)).unflatten(-1, (-1, 2))
+                heads = network.bigwig_head.species_heads
+                signal = middle.new_zeros(
+                    *middle.shape[:2], max((len(own.head.bias) for own in heads.values()), default=0)
+                )
+                for row, one in enumerate(species.tolist()):
+                    if str(one - first) in heads:
+                        own = len(heads[str(one - first)].head.bias)
+                        signal[row, :, :own] = network.tracks(middle[row : row + 1], one - first, range(own))[0]
+                states |= {
+                    "bigwig_tracks_logits": signal,
+                    "bed_tracks_logits": scores,
+                    "bed_probabilities": scores.softmax(-1)[..., 1],
+                }
+                states["species_logits_jax"] = network.conditions_heads[0](_activated(native[deep + blocks].mean(1)))
+        ours = {name: float32(state) for name, state in states.items() if name in expected}
+        return ours
+
+    def _head(self) -> tuple[int, tuple[str, ...]]:
+        """Index of the species' head of tracks, and the names of its tracks."""
+        shape = self.module.shape
+        if not self.elements:
+            raise ValueError(f"{self.name} is pre-trained only and predicts no tracks. Load a model called ..._post.")
+        if self.species == UNSEEN:
+            return -1, ()
+        names = tuple(map(str, shape["bigwigs_per_species"].get(self.species) or ()))
+        return shape["species_to_token_id"][self.species] - shape.get("num_species_special_tokens", 6), names
+
+    def _cut(self, length: int) -> int:
+        return int((1 - self.module.shape.get("keep_target_center_fraction", 0.375)) * length) // 2
+
+    def _embedding(self, sequence: str) -> tuple[torch.Tensor, int]:
+        """The last state [1, base, width], N at the end included, and how many N were added."""
+        ids = self._padded(self.tokenize(sequence))[0]
+        with torch.inference_mode():
+            states = self.read(torch.from_numpy(ids))
+        filled = states.hidden.native[-1].shape[1] - ids.shape[1]  # type: ignore[attr-defined]
+        return states.hidden.native[-1], filled  # type: ignore[attr-defined]
+
+    def read(self, ids: torch.Tensor, *, attentions: bool = False) -> States:
+        """States of ids [sequence, token] of one length, for the species of this model; see `NTv3Network.states`."""
+        device = next(self.module.parameters()).device
+        species = None
+        if self.known_species:
+            tokens = self.module.shape["species_to_token_id"]
+            species = torch.tensor(tokens["<mask>" if self.species == UNSEEN else self.species], device=device)
+        return self.module.states(ids.to(device), None, attentions=attentions, species=species)
+
+    def _padded(self, batch: Any) -> tuple[np.ndarray, np.ndarray]:
+        if not isinstance(batch, np.ndarray):
+            several = [batch] if isinstance(batch, Tokens) else list(batch)
+            batch = [self.tokenize(one.sequence) if isinstance(one, Bins) else one for one in several]
+        ids, mask = super()._padded(batch)
+        if isinstance(batch, np.ndarray) and not mask.all():
+            raise ValueError(
+                f"{self.name} was not trained on <pad>: pass Tokens, or ids of one length that are filled with N "
+                f"(id {self.tokenizer.vocabulary.n_id})."
+            )
+        if (mask.sum(1) % self.module.step).any():
+            tell(f"{self.name}: sequences are filled up with N on the right to multiples of {self.module.step} bp")
+        return ids, mask
+
+    def attended(self, n: int) -> int:
+        return -(-n // self.module.step)
+
+    def _passes(
+        self, batch: Any, ids: np.ndarray, mask: np.ndarray, outputs: Sequence[str], at: np.ndarray | None
+    ) -> Iterator[tuple[Any, States]]:
+        """The sequences of one length after those of another: of padding the model knows nothing."""
+        lengths = mask.sum(axis=1)
+        for length in np.unique(lengths).tolist():
+            rows = np.flatnonzero(lengths == length)
+            yield rows, self.read(torch.from_numpy(ids[rows, :length]), attentions="attentions" in outputs)
+
+    def _fresh(self) -> NTv3Network:
+        return NTv3Network.fresh(self.module.shape)
+
+
+class Spread(Sequence[torch.Tensor]):
+    """Hidden states [sequence, token, width] of the `native` ones, which stand for one token or several."""
+
+    def __init__(self, native: list[torch.Tensor], n: int) -> None:
+        self.native, self.n = native, n
+
+    def __len__(self) -> int:
+        return len(self.native)
+
+    def __getitem__(self, index: Any) -> Any:
+        state = self.native[index]
+        return state.repeat_interleave(self.native[0].shape[1] // state.shape[1], dim=1)[:, : self.n]
+
+
+def _activated(x: torch.Tensor) -> torch.Tensor:
+    return gelu(x, approximate="tanh")
+
+
+def _modulation(shape: dict[str, Any], width: int) -> nn.ModuleList:
+    """How the species changes a layer; nothing in the pre-trained kind."""
+    return nn.ModuleList([nn.Linear(shape["token_embed_dim"], width)] if shape.get("species_to_token_id") else [])
+
+
+class Norm(nn.LayerNorm):
+    """LayerNorm over channels [sequence, position, width], shifted and scaled by the species."""
+
+    def __init__(self, shape: dict[str, Any], width: int) -> None:
+        super().__init__(width, eps=shape.get("layer_norm_eps", 1e-5))
+        self.modulation_layers = _modulation(shape, 2 * width)
+
+    def forward(self, x: torch.Tensor, species: torch.Tensor | None = None) -> torch.Tensor:
+        x = super().forward(x)
+        for layer in self.modulation_layers:
+            shift, scale = layer(species).chunk(2, dim=-1)
+            x = x * (1 + scale) + shift
+        return x
+
+
+def _gated(module: Any, x: torch.Tensor, species: torch.Tensor | None) -> torch.Tensor:
+    for layer in module.modulation_layers:
+        x = x * (1 + layer(species))
+    return x
+
+
+class Convolution(nn.Module):
+    """LayerNorm, then a convolution [sequence, position, width]."""
+
+    def __init__(
+        self, shape: dict[str, Any], before: int, after: int, taps: int, kind: type[nn.Module] = nn.Conv1d
+    ) -> None:
+        super().__init__()
+        self.conv = kind(before, after, taps, padding=taps // 2)
+        self.layer_norm = Norm(shape, before)
+
+    def forward(self, x: torch.Tensor, species: torch.Tensor | None) -> torch.Tensor:
+        return self.conv(self.layer_norm(x, species).transpose(1, 2)).transpose(1, 2)
+
+
+class Residual(nn.Module):
+    """The states plus what a convolution of one tap makes of them, gated by the species."""
+
+    def __init__(self, shape: dict[str, Any], width: int, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.conv_block = Convolution(shape, width, width, 1, kind)
+        self.modulation_layers = _modulation(shape, width)
+
+    def forward(self, x: torch.Tensor, species: torch.Tensor | None) -> torch.Tensor:
+        return x + _gated(self, _activated(self.conv_block(x, species)), species)
+
+
+class Down(nn.Module):
+    """Half as many positions."""
+
+    def __init__(self, shape: dict[str, Any], before: int, after: int) -> None:
+        super().__init__()
+        self.conv, self.res_conv = Convolution(shape, before, after, 5), Residual(shape, after, nn.Conv1d)
+
+    def forward(self, x: torch.Tensor, species: torch.Tensor | None) -> torch.Tensor:
+        x = self.res_conv(_activated(self.conv(x, species)), species)
+        return x.unflatten(1, (-1, 2)).mean(dim=2)
+
+
+class Up(nn.Module):
+    """Twice as many positions: each repeated, or zeros between them ("conv_transpose")."""
+
+    def __init__(self, shape: dict[str, Any], before: int, after: int) -> None:
+        super().__init__()
+        self.zeros = shape.get("deconv_upsample_type", "repeat+conv") == "conv_transpose"
+        self.conv = Convolution(shape, before, after, 5, nn.ConvTranspose1d if self.zeros else nn.Conv1d)
+        self.res_conv = Residual(shape, after, nn.ConvTranspose1d)
+
+    def forward(self, x: torch.Tensor, species: torch.Tensor | None) -> torch.Tensor:
+        y, weight = self.conv.layer_norm(x, species), self.conv.conv.weight
+        if self.zeros:  # of [in, out, tap], whose taps are not turned as a transposed convolution would
+            y, weight = torch.stack((torch.zeros_like(y), y), dim=2).flatten(1, 2), weight.transpose(0, 1)
+        else:
+            y = y.repeat_interleave(2, dim=1)
+        y = conv1d(y.transpose(1, 2), weight, self.conv.conv.bias, padding=2).transpose(1, 2)
+        return self.res_conv(_activated(y), species)
+
+
+def _eager(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, scaling: float, **__: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention [sequence, query, head, size] with its weights [sequence, head, query, key]."""
+    weights = (query @ key.transpose(-1, -2) * scaling).softmax(dim=-1)
+    return (weights @ value).transpose(1, 2), weights
+
+
+class Attention(nn.Module):
+    """Rotary attention over bins, on transformers' attention interface."""
+
+    is_causal = False
+
+    def __init__(self, shape: dict[str, Any], config: Any, layer: int) -> None:
+        super().__init__()
+        self.config, self.layer_idx, self.size = config, layer, shape["key_size"]
+        inner = shape["attention_heads"] * self.size
+        self.query_head, self.key_head, self.value_head = (
+            parts(linear=nn.Linear(shape["embed_dim"], inner)) for _ in range(3)
+        )
+        self.mha_output = nn.Linear(inner, shape["embed_dim"])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
+        query, key, value = (
+            head.linear(x).unflatten(-1, (-1, self.size)).transpose(1, 2)
+            for head in (self.query_head, self.key_head, self.value_head)
+        )
+        half = self.size // 2
+        place = torch.arange(x.shape[1], device=x.device, dtype=torch.float32)[:, None]
+        angle = place * 10_000.0 ** (-torch.arange(half, device=x.device, dtype=torch.float32) / half)
+        cos, sin = angle.cos(), angle.sin()
+
+        def turned(states: torch.Tensor) -> torch.Tensor:
+            a, b = states.float().split(half, dim=-1)
+            return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1).to(states.dtype)
+
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(self.config._attn_implementation, _eager)
+        out, weights = attend(self, turned(query), turned(key), value, None, dropout=0.0, scaling=self.size**-0.5)
+        return self.mha_output(out.flatten(2)), weights
+
+
+class Block(nn.Module):
+    """Attention, and a gated feed-forward part that the species scales."""
+
+    def __init__(self, shape: dict[str, Any], config: Any, layer: int) -> None:
+        super().__init__()
+        width, ffn = shape["embed_dim"], shape["ffn_embed_dim"]
+        self.self_attention_layer_norm, self.final_layer_norm = Norm(shape, width), Norm(shape, width)
+        self.sa_layer = Attention(shape, config, layer)
+        self.fc1, self.fc2 = nn.Linear(width, 2 * ffn, bias=False), nn.Linear(ffn, width, bias=False)
+        self.modulation_layers = _modulation(shape, width)
+
+    def forward(self, x: torch.Tensor, species: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor | None]:
+        attended, weights = self.sa_layer(self.self_attention_layer_norm(x, species))
+        x = x + attended
+        gate, value = self.fc1(self.final_layer_norm(x, species)).chunk(2, dim=-1)
+        return x + _gated(self, self.fc2(silu(gate) * value), species), weights
+
+
+class LanguageHead(nn.Module):
+    """Scores [..., vocab] of states [..., width]."""
+
+    def __init__(self, width: int, vocab: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, vocab)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(_activated(x))
+
+
+class _Config(PreTrainedConfig):
+    model_type = "ntviz_ntv3"
+
+
+class NTv3Network(PreTrainedModel):
+    """The network, its parts named as published; `shape` is config.json."""
+
+    config_class = _Config
+    _supports_sdpa = True
+
+    def __init__(self, shape: dict[str, Any]) -> None:
+        config = _Config()
+        config.num_hidden_layers, config.num_attention_heads = shape["num_layers"], shape["attention_heads"]
+        config.hidden_size, config.intermediate_size = shape["embed_dim"], shape["ffn_embed_dim"]
+        super().__init__(config)
+        deep, embedded, widths = shape["num_downsamples"], shape["token_embed_dim"], _widths(shape)
+        self.shape, self.step, self.width = shape, 2**deep, widths[0]
+        self.layers, self.heads = 2 * deep + shape["num_layers"], shape["attention_heads"]
+        self.embed_layer = nn.Embedding(shape["alphabet_size"], embedded)
+        self.stem = parts(conv=nn.Conv1d(embedded, widths[0], 15, padding=7))
+        self.conv_tower_blocks = nn.ModuleList(Down(shape, widths[i], widths[i + 1]) for i in range(deep))
+        self.transformer_blocks = nn.ModuleList(Block(shape, config, i) for i in range(shape["num_layers"]))
+        self.deconv_tower_blocks = nn.ModuleList(Up(shape, widths[i], widths[i - 1]) for i in range(deep, 0, -1))
+        self.lm_head = LanguageHead(widths[0], shape["alphabet_size"])
+        if ids := shape.get("species_to_token_id"):
+            first = shape.get("num_species_special_tokens", 6)
+            tracks = {ids[name] - first: len(own) for name, own in shape["bigwigs_per_species"].items() if own}
+            size = shape["conditions_vocab_size"][0]
+            self.cond_tables = nn.ModuleList([nn.Embedding(size, embedded)])
+            self.conditions_heads = nn.ModuleList([nn.Linear(shape["embed_dim"], size)])
+            heads = {str(index): _head(widths[0], tracks[index]) for index in sorted(tracks)}
+            self.bigwig_head: Any = parts(species_heads=nn.ModuleDict(heads))
+            self.bed_head: Any = _head(widths[0], 2 * len(shape["bed_elements_names"]))
+
+    @classmethod
+    def fresh(cls, shape: dict[str, Any]) -> Self:
+        """A network with random weights; the species changes nothing yet, as when post-training began."""
+        made = cls(shape)
+        for name, weight in made.named_parameters():
+            if "modulation_layers" in name:
+                nn.init.zeros_(weight)
+        return made
+
+    def states(
+        self, ids: torch.Tensor, mask: Any = None, *, attentions: bool = False, species: torch.Tensor | None = None
+    ) -> States:
+        """Hidden states of ids [sequence, base] of one length, filled up with N; `species` is its token's id."""
+        n = ids.shape[1]
+        if species is None and hasattr(self, "cond_tables"):
+            raise ValueError("A post-trained NTv3 needs a species: model.on('human').")
+        condition = None if species is None else self.cond_tables[0](species)[..., None, :]
+        kernel = self.config._attn_implementation
+        if attentions:  # fused attention gives no maps
+            self.set_attn_implementation("eager")
+        try:
+            x = self.embed_layer(ids)
+            beyond = self.embed_layer.weight[_N].expand(len(x), -n % self.step, -1)
+            x = torch.cat((x, beyond), dim=1).transpose(1, 2)
+            hidden, skips, maps = [x := _activated(self.stem.conv(x)).transpose(1, 2)], [], []
+            for block in self.conv_tower_blocks:
+                skips.append(x)
+                hidden.append(x := block(x, condition))
+            for block in self.transformer_blocks:
+                x, weights = block(x, condition)
+                hidden.append(x)
+                maps.append(weights)
+        finally:
+            if attentions:
+                self.set_attn_implementation(kernel)
+        for block in self.deconv_tower_blocks:
+            x, skip = block(x, condition), skips.pop()
+            hidden.append(x := x + skip if self.shape.get("use_skip_connection", True) else x)
+        return States(Spread(hidden, n), maps if attentions else None)
+
+    def logits(self, last: torch.Tensor) -> torch.Tensor:
+        """Scores [..., vocab] of the last hidden states [..., width]."""
+        return self.lm_head(last)
+
+    def tracks(self, last: torch.Tensor, head: int, wanted: Sequence[int]) -> torch.Tensor:
+        """Scaled signal [sequence, base, track] of some tracks of one species."""
+        own = self.bigwig_head.species_heads[str(head)]
+        wide = list(wanted)
+        return softplus(nn.functional.linear(own.layer_norm(last), own.head.weight[wide], own.head.bias[wide]))
+
+    def elements(self, last: torch.Tensor) -> torch.Tensor:
+        """Probabilities [sequence, base, element]."""
+        scores = self.bed_head.head(self.bed_head.layer_norm(last))
+        return scores.unflatten(-1, (-1, 2)).softmax(dim=-1)[..., 1]
+
+
+def _widths(shape: dict[str, Any]) -> list[int]:
+    """Channels of each level of the towers."""
+    return (
+        np.linspace(shape["conv_init_embed_dim"], shape["embed_dim"], shape["num_downsamples"] + 1).astype(int).tolist()
+    )
+
+
+def _head(width: int, outputs: int) -> Any:
+    return parts(layer_norm=nn.LayerNorm(width, eps=1e-6), head=nn.Linear(width, outputs))
+
+
+def load(located: checkpoints.Located, max_tokens: int | None) -> NTv3:
+    """NTv3 of either kind from a directory as published; a post-trained one is that of the first species, or of human."""
+    config = read_config(located, _NUMBERS, _PUBLISHED)
+    kind = config.get("model_type")
+    if kind not in ("ntv3", "ntv3_posttrained") or "track_metadata" in config:
+        raise refused(
+            located,
+            config,
+            "model_type",
+            "'ntv3' or 'ntv3_posttrained', as of 2025-12; the revised release of 2026 is not supported",
+        )
+    if config.get("deconv_upsample_type", "repeat+conv") not in ("repeat+conv", "conv_transpose"):
+        raise refused(located, config, "deconv_upsample_type", "'repeat+conv' or 'conv_transpose'")
+    if config["attention_heads"] * config["key_size"] != config["embed_dim"] or config["key_size"] % 2:
+        raise refused(located, config, "key_size", "even, and embed_dim / attention_heads")
+    if len(set(_widths(config))) > 1:
+        raise refused(located, config, "conv_init_embed_dim", f"{config['embed_dim']}, as embed_dim")
+    if kind == "ntv3_posttrained":
+        for key in (*_POST, "conditions_vocab_size"):
+            if not config.get(key):
+                raise refused(located, config, key, "given for a post-trained model")
+        strange = [name for name in config["bigwigs_per_species"] if name not in config["species_to_token_id"]]
+        if strange:
+            raise refused(
+                located, config, "species_to_token_id", f"a token for each species with tracks, {strange[0]!r} too"
+            )
+    else:
+        config = {key: value for key, value in config.items() if key not in _POST}
+    given = checkpoints.read_tensors(located.directory)
+    tensors = {name.removeprefix("core."): value for name, value in given.items()}
+    with torch.device("meta"):
+        module = NTv3Network(config)
+    checkpoints.assign(module, tensors, origin=str(located.directory), unused=_UNUSED)
+    step = module.step
+    model = NTv3(module, Tokenizer("single-base"), located.name, limit(max_tokens, LONGEST, least=step), {})
+    known = model.known_species
+    return model.on("human" if "human" in known else known[0]) if known else model
