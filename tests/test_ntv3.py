@@ -82,7 +82,10 @@ def test_zeros_between_positions_equal_a_loop():
     y, weight = block.conv.layer_norm(x)[0], block.conv.conv.weight
     wide = torch.zeros(14, 3)
     wide[3:13:2] = y  # two more on each side
-    by_hand = torch.stack([sum(wide[at + tap] @ weight[:, :, tap] for tap in range(5)) for at in range(10)]) + block.conv.conv.bias
+    by_hand = (
+        torch.stack([sum(wide[at + tap] @ weight[:, :, tap] for tap in range(5)) for at in range(10)])
+        + block.conv.conv.bias
+    )
     torch.testing.assert_close(seen[0][0], torch.nn.functional.gelu(by_hand, approximate="tanh"))
 
 
@@ -104,7 +107,17 @@ def test_a_base_is_a_token_and_states_of_several_bases_stand_at_each(pre):
     tokens = pre.tokenize(text)
     assert tokens.spans.tolist() == [[at, at + 1] for at in range(21)]
     assert [tokens.vocabulary.tokens[index] for index in tokens.ids] == list(text)
-    assert pre.states == ("stem", "down 1", "down 2", "down 3", "transformer 1", "transformer 2", "up 1", "up 2", "embedding")
+    assert pre.states == (
+        "stem",
+        "down 1",
+        "down 2",
+        "down 3",
+        "transformer 1",
+        "transformer 2",
+        "up 1",
+        "up 2",
+        "embedding",
+    )
     hidden = pre.forward(tokens, outputs=("hidden_states",)).hidden_states[0]
     native = pre.read(torch.tensor(tokens.ids[None])).hidden.native
     assert [state.shape[1] for state in native] == [24, 12, 6, 3, 3, 3, 6, 12, 24]
@@ -130,7 +143,9 @@ def test_lengths_are_filled_with_n_and_it_is_said(pre, monkeypatch):
         np.testing.assert_allclose(together.hidden_states[row, :, : len(one)], alone.hidden_states[0], atol=1e-5)
     at = np.array([[3, 5], [0, 7], [12, 2]])
     chosen = pre.forward([pre.tokenize(one) for one in others], at=at).logits
-    np.testing.assert_allclose(chosen, np.stack([together.logits[row, places] for row, places in enumerate(at)]), atol=1e-5)
+    np.testing.assert_allclose(
+        chosen, np.stack([together.logits[row, places] for row, places in enumerate(at)]), atol=1e-5
+    )
 
 
 def test_attention_is_observed_over_bins(pre):
@@ -284,7 +299,12 @@ def test_other_layouts_are_refused(copy):
 
 
 def test_names_of_the_facts_are_known_and_the_licence_covers_outputs(copy, tmp_path):
-    for name in ("ntv3_8m_pre", "NTv3_650M_post", "InstaDeepAI/NTv3_5downsample_post_131kb", "segment_nt_multi_species"):
+    for name in (
+        "ntv3_8m_pre",
+        "NTv3_650M_post",
+        "InstaDeepAI/NTv3_5downsample_post_131kb",
+        "segment_nt_multi_species",
+    ):
         assert registry.find(name) is not None
     assert registry.find("ntv3_100m_pre_8kb").max_bp == 8_192
     directory = copy()

@@ -85,7 +85,9 @@ def test_any_length_and_n_are_read_in_windows_and_seams_are_measured(model):
     starts = [[0, 13], [66, 117, 169, 220]]
     for run, size in zip(starts, (48, 96), strict=True):
         windows = [model.segment(text[start : start + size]).probabilities for start in run]
-        for (left, first), (right, second) in zip(zip(run, windows, strict=True), list(zip(run, windows, strict=True))[1:], strict=False):
+        for (left, first), (right, second) in zip(
+            zip(run, windows, strict=True), list(zip(run, windows, strict=True))[1:], strict=False
+        ):
             meet = (right + left + size) // 2
             assert meet in found.seams[:, 0].astype(int)
             np.testing.assert_allclose(found.probabilities[meet - 1], first[meet - 1 - left], atol=1e-5)
@@ -191,3 +193,38 @@ def test_what_moves_coordinates_is_refused_with_the_remedy(model, tmp_path):
     (directory / "config.json").write_text(json.dumps({**config, "features": config["features"][:-1]}))
     with pytest.raises(ValueError, match="do not have the shape .*fc.weight"):
         models.load(directory)
+
+
+class Sites:
+    """Splice networks whose probability of a donor is 1 behind each GT, and of an acceptor 1 behind each AG, on either strand."""
+
+    name, context = "sites", 5
+
+    def predict(self, bases: str, *, strand: str = "+"):
+        from ntviz.genome.sequence import reverse_complement
+
+        read = reverse_complement(bases) if strand == "-" else bases
+        found = np.zeros((1, len(read), 3), np.float32)
+        for at in range(2, len(read) - 2):
+            found[0, at, 2] = read[at + 1 : at + 3] == "GT"  # the last base of an exon
+            found[0, at, 1] = read[at - 2 : at] == "AG"  # the first one
+        found = found[:, ::-1] if strand == "-" else found
+        return type("P", (), {"probabilities": found[:, 5:-5]})
+
+
+def test_splice_networks_as_elements_mark_both_bases_of_gt_and_ag(tmp_path):
+    reference = toy_reference(tmp_path, contigs={"20": 300})
+    place = Interval("20", 50, 250)
+    found = models.splice_sites(Sites(), place, reference)
+    text = reference.fetch(place.expand(1)).sequence
+    for element, words in (("splice_donor", ("GT", "AC")), ("splice_acceptor", ("AG", "CT"))):
+        marked = {at + i for word in words for at in range(-1, 200) if text[at + 1 : at + 3] == word for i in (0, 1)}
+        assert np.flatnonzero(found.of(element)).tolist() == sorted(marked & set(range(200)))
+
+
+def test_the_untrained_layout_is_read_like_a_checkpoint():
+    one, same, other = (models.untrained(seed=seed, hidden=16, layers=1) for seed in (1, 1, 2))
+    found = [model.segment(bases(96)).probabilities for model in (one, same, other)]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert not np.allclose(found[0], found[2])
+    assert found[0].shape == (96, 14)

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from ntviz.models.checkpoints import load
     from ntviz.models.protocol import OUTPUTS, DNAModel, Embedder, Forward
     from ntviz.models.registry import SPECS, ModelSpec, seen
-    from ntviz.models.segmentation import Segmentation, effect
+    from ntviz.models.segment_nt import untrained
+    from ntviz.models.segmentation import Segmentation, effect, splice_sites
     from ntviz.models.verification import Verification, verify
 
 __getattr__, __all__ = lazily(__name__)

@@ -7,9 +7,9 @@ Segment-NT, Nature Methods 2025, doi 10.1038/s41592-025-02881-2. Names of module
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,12 @@ from ntviz.models.segmentation import Segmentation, tiled
 TRAINED, POSITIONS = 5_000, 2_048
 """Tokens of an input in training, and positions of the encoder that it was made of."""
 _K = 6
+ELEMENTS = (
+    "protein_coding_gene", "lncRNA", "exon", "intron", "splice_donor", "splice_acceptor", "5UTR", "3UTR", "CTCF-bound",
+    "polyA_signal", "enhancer_Tissue_specific", "enhancer_Tissue_invariant", "promoter_Tissue_specific",
+    "promoter_Tissue_invariant",
+)  # fmt: skip
+"""The published 14, in their order; what a checkpoint has is in its config.json."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -186,6 +192,37 @@ class UNet(nn.Module):
 def _with_head(module: Any, width: int, levels: int, features: list[str]) -> Any:
     module.unet, module.fc, module.features = UNet(width, levels), nn.Linear(width, 2 * _K * len(features)), features
     return module
+
+
+def untrained(
+    *,
+    seed: int = 0,
+    hidden: int = 64,
+    layers: int = 2,
+    heads: int = 4,
+    levels: int = 2,
+    elements: Sequence[str] = ELEMENTS,
+) -> SegmentNT:
+    """SegmentNT's layout with random weights of any size: to try a notebook without a checkpoint, and for nothing else."""
+    vocabulary = tokens.VOCABULARIES["nt-v2"]
+    config = {
+        "vocab_size": vocabulary.n_logits, "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
+        "intermediate_size": 2 * hidden, "position_embedding_type": "rotary", "add_bias_fnn": False, "lm_head": False,
+        "rescaling_factor": TRAINED / POSITIONS, "max_position_embeddings": POSITIONS + 2,
+    }  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = _with_head(encoder.build(config), hidden, levels, list(elements))
+    name = f"SegmentNT's layout, {layers} layers, random weights"
+    info = {
+        "name": name,
+        "revision": None,
+        "weights_sha256": f"random weights, seed {seed}",
+        "licence": "none",
+        "training": {},
+    }
+    model = SegmentNT(module, tokens.Tokenizer(vocabulary), name, TRAINED + 1, info)
+    return replace(model, module=model._ready(module, torch.device("cpu"), torch.float32))
 
 
 def load(located: checkpoints.Located, max_tokens: int | None) -> SegmentNT:

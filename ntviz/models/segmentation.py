@@ -58,6 +58,21 @@ class Segmentation:
             raise ValueError(f"An element must be one of {', '.join(self.elements)}; received {element!r}.")
         return self.elements.index(element)
 
+    def annotated(self, annotation: Any, names: dict[str, str] | None = None) -> np.ndarray:
+        """Where an annotation has each element, bool [base, element], along the rows; nowhere for those that it does not know.
+
+        `names` maps elements to the annotation's kinds, over what `ANNOTATED` says.
+        """
+        if self.interval is None:
+            raise ValueError("An annotation needs coordinates: segment an Interval of a reference.")
+        # Without a strand: the model's elements have none.
+        place = Interval(self.interval.chrom, self.interval.start, self.interval.end)
+        truth = np.zeros((len(place), len(self.elements)), dtype=bool)
+        for column, kind in enumerate((ANNOTATED | (names or {})).get(name, name) for name in self.elements):
+            if kind in annotation.kinds:
+                truth[:, column] = annotation.indicator(place, kind)
+        return truth[::-1] if self.interval.strand == "-" else truth
+
     def against(
         self,
         annotation: Any,
@@ -77,26 +92,21 @@ class Segmentation:
 
         from ntviz.statistics import mcc
 
-        if self.interval is None:
-            raise ValueError("An annotation needs coordinates: segment an Interval of a reference.")
-        read = ~np.isnan(self.probabilities[:, 0])
+        known, read = self.annotated(annotation, names), ~np.isnan(self.probabilities[:, 0])
         rng, rows, n = np.random.default_rng(seed), [], int(read.sum())
         turns = rng.integers(1, max(n, 2), draws)
-        for element in self.elements:
+        for element, truth in zip(self.elements, known[read].T, strict=True):
             kind = (ANNOTATED | (names or {})).get(element, element)
             if kind not in annotation.kinds:
                 continue
-            # Without a strand: the model's elements have none.
-            place = Interval(self.interval.chrom, self.interval.start, self.interval.end)
-            truth = annotation.indicator(place, kind)
-            truth = (truth[::-1] if self.interval.strand == "-" else truth)[read]
             called = self.of(element)[read] >= cut
             copies = np.stack([truth, *(np.roll(truth, turn) for turn in turns)])
             both = (copies & called).sum(1)
             parts = (n - called.sum() - truth.sum() + both, called.sum() - both, truth.sum() - both, both)
             tables = np.stack(parts, axis=1).reshape(-1, 2, 2)
             value, *null = mcc(tables)
-            p = (1 + int((np.array(null) >= value).sum())) / (1 + draws)
+            # Without a base that is annotated, or predicted, nothing can be said.
+            p = np.nan if np.isnan(value) else (1 + int((np.array(null) >= value).sum())) / (1 + draws)
             rows.append((element, kind, int(truth.sum()), int(called.sum()), value, float(np.quantile(null, 0.95)), p))
         return pd.DataFrame(rows, columns=["element", "annotated", "bases", "predicted", "mcc", "chance", "p"])
 
@@ -131,7 +141,7 @@ def tiled(
     runs = [(lead, lead + n)] if takes_n else _runs(bases)
     sizes = [width if takes_n else min(width, (last - first) // step * step) for first, last in runs]
     counts = [
-        0 if not size else 1 + max(0, ceil((last - first - size) / max(size - overlap, 1)))
+        0 if not size else 1 + max(0, ceil((last - first - size) / max(size - overlap, size // 2, 1)))
         for (first, last), size in zip(runs, sizes, strict=True)
     ]
     with progress(total=sum(counts), what=f"segmenting with {model}", unit="windows") as bar:
@@ -175,6 +185,24 @@ def _runs(bases: str) -> list[tuple[int, int]]:
     is_base = np.frombuffer(bases.encode("ascii"), np.uint8) != ord("N")
     edges = np.flatnonzero(np.diff(np.concatenate(([False], is_base, [False]))))
     return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def splice_sites(networks: Any, interval: Interval, reference: Any) -> Segmentation:
+    """What splice networks say of both strands of an interval, as elements of an annotation: first and last two bases of introns.
+
+    A donor's probability, which they give the last base of an exon, stands at the two bases behind it, an acceptor's at the two
+    before the first base of an exon.
+    """
+    place = Interval(interval.chrom, interval.start, interval.end)
+    bases = reference.fetch(place.expand(networks.context + 2)).sequence
+    values = np.zeros((len(place), 2), np.float32)
+    for strand, along in (("+", 1), ("-", -1)):
+        # [base, acceptor and donor] of the place and two bases on each side, in the order of the genome.
+        sites = networks.predict(bases, strand=strand).probabilities[0, :, 1:]
+        for column, which, moves in ((0, 1, (1, 2)), (1, 0, (-1, -2))):
+            for move in moves:
+                values[:, column] = np.maximum(values[:, column], np.roll(sites[:, which], along * move)[2:-2])
+    return Segmentation(values, ("splice_donor", "splice_acceptor"), place, networks.name)
 
 
 def effect(
