@@ -97,7 +97,7 @@ class NTv3(Model):
     def known_species(self) -> tuple[str, ...]:
         """Species that a post-trained model was trained on, in the order of their tokens."""
         ids = self.module.shape.get("species_to_token_id") or {}
-        return tuple(name for name in sorted(ids, key=ids.get) if not name.startswith("<"))
+        return tuple(name for _, name in sorted((ids[name], name) for name in ids) if not name.startswith("<"))
 
     def on(self, species: str) -> Self:
         """The model for a species, as `known_species` calls it, or "unseen" for another one."""
@@ -317,7 +317,7 @@ class Norm(nn.LayerNorm):
         super().__init__(width, eps=shape.get("layer_norm_eps", 1e-5))
         self.modulation_layers = _modulation(shape, 2 * width)
 
-    def forward(self, x: torch.Tensor, species: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, species: torch.Tensor | None = None) -> torch.Tensor:  # ty: ignore[lost-keyword-for-regular-parameter]
         x = super().forward(x)
         for layer in self.modulation_layers:
             shift, scale = layer(species).chunk(2, dim=-1)
@@ -338,8 +338,8 @@ class Convolution(nn.Module):
         self, shape: dict[str, Any], before: int, after: int, taps: int, kind: type[nn.Module] = nn.Conv1d
     ) -> None:
         super().__init__()
-        self.conv = kind(before, after, taps, padding=taps // 2)
-        self.layer_norm = Norm(shape, before)
+        self.conv: Any = kind(before, after, taps, padding=taps // 2)
+        self.layer_norm: Any = Norm(shape, before)
 
     def forward(self, x: torch.Tensor, species: torch.Tensor | None) -> torch.Tensor:
         return self.conv(self.layer_norm(x, species).transpose(1, 2)).transpose(1, 2)

@@ -7,7 +7,7 @@ Segment-NT, Nature Methods 2025, doi 10.1038/s41592-025-02881-2. Names of module
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,6 +37,8 @@ ELEMENTS = (
 @dataclass(frozen=True, repr=False)
 class SegmentNT(NucleotideTransformer):
     """A loaded SegmentNT: hidden states and attention as of any Nucleotide Transformer, and `segment`."""
+
+    module: Any
 
     @property
     def elements(self) -> tuple[str, ...]:
@@ -123,7 +125,7 @@ class SegmentNT(NucleotideTransformer):
         return _probability(self.logits(self.tokenizer(bases).ids, factor=factor)[0])
 
     @contextmanager
-    def _scaled(self, n: int, factor: float | None) -> Iterator[None]:
+    def _scaled(self, n: int, factor: float | None) -> Generator[None]:
         """The rotary table for inputs of n tokens, put back afterwards."""
         factor = factor or (n / POSITIONS if n > TRAINED + 1 else None)
         rotary, config = self.module.esm.rotary_embeddings, self.module.config
@@ -242,7 +244,7 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> SegmentNT:
         name: value for name, value in given.items()
         if name not in head and not name.startswith("lm_head.") and not name.endswith("rotary_embeddings.inv_freq")
     }  # fmt: skip
-    config = {**encoder.completed(config, tensors), "lm_head": False}
+    config: dict[str, Any] = {**encoder.completed(config, tensors), "lm_head": False}
     with torch.device("meta"):
         module = _with_head(
             encoder.build(config), config["hidden_size"], config["num_layers_head"], list(config["features"])
