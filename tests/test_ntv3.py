@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from variant_brute import Brute
 from variant_toy import another, toy_reference
 
-from ntviz import attention, attribution, embeddings, models
+from ntviz import attention, attribution, embeddings, models, probing
 from ntviz.genome import Interval
 from ntviz.landscape import expectation
 from ntviz.models import checkpoints, registry
@@ -159,6 +159,7 @@ def test_attention_is_observed_over_bins(pre):
     assert seen.context.tokens.spans.tolist() == bins.spans.tolist()
     assert bins.spans[-1].tolist() == [200, 203]
     assert pre.module.config._attn_implementation == "sdpa"
+    assert "attention over bins of 8 bp" in repr(pre)
     assert len(attention.detect(pre, [bases(160), pre.tokenize(bases(160, 1))]).heads) == 8
 
 
@@ -196,6 +197,16 @@ def test_embeddings_and_a_probe(pre):
     found = embeddings.embed(pre, texts)
     hidden = [pre.forward(pre.tokenize(text), outputs=("hidden_states",)).hidden_states[0] for text in texts]
     np.testing.assert_allclose(found.values, np.stack([one.mean(1) for one in hidden]), atol=1e-5)
+    # A probe tells A from T in sequences that are rich in one of them, from some layer.
+    labels = np.arange(40) % 2
+    rich = [
+        "".join(np.random.default_rng(i).choice(list("ACGT"), 40, p=[0.6, 0.1, 0.1, 0.2][:: 1 - 2 * label]))
+        for i, label in enumerate(labels)
+    ]
+    vectors = embeddings.embed(pre, rich)
+    features = {pre.states[layer]: vectors.layer(layer) for layer in (0, 4, 8)}
+    probed = probing.probe(features, labels, None, kind="multiclass", classes=2, n_folds=4)
+    assert (probed.predicted.argmax(1) == labels[probed.judged]).mean() > 0.8
 
 
 @pytest.mark.parametrize("species", ["", "mouse"])

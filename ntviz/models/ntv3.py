@@ -76,6 +76,10 @@ class NTv3(Model):
 
     licence_of_outputs: ClassVar[str] = "Terms of NTv3's licence cover its outputs too: not for commercial use."
 
+    def __repr__(self) -> str:
+        species = f", for {self.species}" * bool(self.species)
+        return f"{super().__repr__()}; attention over bins of {self.module.step} bp{species}"
+
     @property
     def states(self) -> tuple[str, ...]:
         """Name of each hidden state, 0 to `layers`."""
