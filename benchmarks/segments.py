@@ -40,7 +40,8 @@ def seconds(call, device: str) -> float:
 def measure(family: str, bp: int, device: str, dtype: str) -> None:
     """Print one line."""
     from ntviz import models
-    from ntviz.models.ntv3 import NTv3, NTv3Network
+    from ntviz.models.ntv3 import NTv3
+    from ntviz.models.ntv3_network import NTv3Network
     from ntviz.tokens import Tokenizer
 
     text = "".join(np.random.default_rng(0).choice(list("ACGT"), bp))

@@ -17,7 +17,8 @@ from ntviz import attention, attribution, embeddings, models, probing
 from ntviz.genome import Interval
 from ntviz.landscape import expectation
 from ntviz.models import checkpoints, registry
-from ntviz.models.ntv3 import UNSEEN, Up
+from ntviz.models.ntv3 import UNSEEN
+from ntviz.models.ntv3_network import Up
 from ntviz.variants.alleles import Allele
 from ntviz.variants.options import Options
 from ntviz.variants.scorer import Scorer
