@@ -447,3 +447,26 @@ def test_one_base_and_twelve_kilobases_draw(start, end, strand):
     figure = locus(*tracks, start=start, end=end, strand=strand)
     assert len(figure.to_json()) < 2_500_000 and "nan" not in notes(figure).split()
     assert (len(named(figure, "signal").y) == 1) == (figure.layout.xaxis.dtick == 1) == (n == 1)
+
+
+def test_elements_stand_in_lanes_of_their_own_above_what_is_annotated():
+    probabilities = np.zeros((50, 2))
+    probabilities[10:20, 0], probabilities[:5, 1] = 0.8, np.nan
+    annotated = np.zeros((50, 2), bool)
+    annotated[12:22, 0] = True
+    for strand in "+-":
+        at = Interval("chr20", 100, 150, strand)
+        figure = plot.locus(at, [plot.elements_track(probabilities, ["exon", HOSTILE], annotated=annotated)], title="t")
+        shades, lines = figure.data[-2:]
+        np.testing.assert_allclose(shades.z[0], probabilities[:, 0], atol=1e-6)
+        np.testing.assert_array_equal(np.isnan(shades.z[1])[:5], True)
+        assert np.flatnonzero(lines.z[0] == 1).tolist() == list(range(12, 22))
+        first = 101 if strand == "+" else 150
+        assert (shades.x0, shades.dx) == (first, 1 if strand == "+" else -1)
+        assert (lines.x0, lines.dx) == (shades.x0, shades.dx)
+        assert f"exon up to 0.80 at {first + (10 if strand == '+' else -10)}" in plot.alt(figure)
+        assert_text(figure)
+    with pytest.raises(ValueError, match=r"shape \[base, 2\]; received \[50, 3\]"):
+        plot.elements_track(np.zeros((50, 3)), ["a", "b"])
+    wide = plot.locus(Interval("chr20", 0, 50_000), [plot.elements_track(np.eye(50_000, 1, -49_998), ["a"])], title="t")
+    assert wide.data[-1].z.shape == (1, 16_667) and wide.data[-1].z[0, -1] == 1  # bins keep the highest

@@ -70,6 +70,18 @@ class Context:
         return Grid(_chosen(layers, self.n_layers, "layer"), _chosen(heads, self.n_heads, "head"))
 
 
+def tokens_of(model: Any, given: str | Tokens) -> Tokens:
+    """What a model's attention over a sequence is over: its tokens, or wider bins as in NTv3."""
+    if isinstance(given, Tokens):
+        return model.attention_tokens(given.sequence) if hasattr(model, "attention_tokens") else given
+    return getattr(model, "attention_tokens", model.tokenize)(given)
+
+
+def layers_of(model: Any) -> int:
+    """Blocks of a model that attend."""
+    return getattr(model, "attention_layers", model.layers)
+
+
 class Grid(NamedTuple):
     """The layers and heads that a result covers: its first two axes."""
 

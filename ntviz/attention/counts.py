@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ntviz.attention.blocks import tokens_of
 from ntviz.attention.enrichment_table import ONE, WHOLE
 from ntviz.attention.observation import observe
 from ntviz.attention.observers import Above
@@ -147,7 +148,7 @@ def _tokens(model: Any, window: Window, reference: Any) -> tuple[Tokens | None, 
     if not bases.sequence.strip("N"):
         return None, {**row, "status": "only N"}
     try:
-        tokens = model.tokenize(bases.sequence)
+        tokens = tokens_of(model, bases.sequence)
     except ValueError as error:
         return None, {**row, "status": "longer than the model's context", "note": str(error)}
     return tokens, {**row, "n_tokens": len(tokens)}
@@ -163,7 +164,7 @@ def _observed(
             dna.shuffle(tokens.sequence, k=2, seed=seed_of("shuffle", question.seed, window.interval))
             for window, tokens in together
         ]
-        passes["shuffle_"] = (model, list(map(model.tokenize, bases)))
+        passes["shuffle_"] = (model, [tokens_of(model, one) for one in bases])
     if "twin" in question.nulls:
         passes["twin_"] = (twin, passes[""][1])
     above = Above(question.threshold)

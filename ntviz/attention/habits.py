@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 
 from ntviz import environment
-from ntviz.attention.blocks import Block, Context, Observer, Sums
+from ntviz.attention.blocks import Block, Context, Observer, Sums, tokens_of
 from ntviz.attention.observation import observe
 from ntviz.attention.observers import Distance, Entropy, Received
 from ntviz.genome.sequence import reverse_complement
@@ -144,7 +144,7 @@ def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
         Upper-case sequences or their tokens, 8 tokens or more each; several, for intervals.
     """
     given = [sequences] if isinstance(sequences, (str, Tokens)) else sequences
-    several = [one if isinstance(one, Tokens) else model.tokenize(one) for one in given]
+    several = [tokens_of(model, one) for one in given]
     short = min((len(one) for one in several), default=0)
     if short < 8:
         raise ValueError(

@@ -67,6 +67,7 @@ def plan(model: Any, length: int, *, tokens: int | None = None, free: int | None
         raise ValueError(f"length must be at least 1 bp; received {length}. Give the length of the sequence.")
     vocabulary = getattr(getattr(model, "tokenizer", None), "vocabulary", None)
     n = tokens or (1 + length // vocabulary.k + length % vocabulary.k if vocabulary is not None else length)
+    n = getattr(model, "attended", int)(n)
     module = getattr(model, "module", model)
     config, device = module.config, module.device
     layers, heads, width = config.num_hidden_layers, config.num_attention_heads, config.hidden_size

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from ntviz.attention.blocks import Block, Context, Observer
+from ntviz.attention.blocks import Block, Context, Observer, tokens_of
 from ntviz.attention.memory import plan
 from ntviz.models.protocol import DNAModel, Forward
 from ntviz.tokens import Tokens
@@ -324,6 +324,7 @@ def _contexts(model: Any, module: PreTrainedModel, batch: Any) -> tuple[list[Con
                 f"A batch for {type(model).__name__} must be Tokens, or a list of them, at least one; received "
                 f"{type(batch).__name__}. Pass model.tokenize(sequence)."
             )
+        several = [tokens_of(model, one) for one in several]
         found = [Context(index, np.asarray(one.is_special), one, *shape) for index, one in enumerate(several)]
         return found, [0] * len(several)
     if not isinstance(batch, Mapping):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ntviz.attention.blocks import Block, Context, Observer
+from ntviz.attention.blocks import Block, Context, Observer, layers_of
 from ntviz.attention.maps import Window, token_range
 from ntviz.attention.observation import observe
 from ntviz.tokens import Tokens
@@ -70,7 +70,7 @@ class Scan:
     def observe(self, layers: Sequence[int] | None = None, **observers: Any) -> Any:
         """What observers see; queries and keys of `layers` are kept on the way, when None those of all if they fit."""
         if layers is None:
-            layers = range(self.model.layers) if self.model.layers <= self._most else ()
+            layers = range(layers_of(self.model)) if layers_of(self.model) <= self._most else ()
         if not (self._products and len(layers)):
             return observe(self.model, self.tokens, **observers)
         new = _QueriesAndKeys(layers=layers)

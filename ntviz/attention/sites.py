@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ntviz.attention.blocks import tokens_of
 from ntviz.attention.observation import observe
 from ntviz.attention.observers import Received
 from ntviz.environment import progress
@@ -120,7 +121,7 @@ def attended_sites(
     rows, random, windows = [], [], 0
     for interval in progress(list(intervals), what="windows for the logo"):
         sequence = reference.fetch(interval).sequence
-        tokens = model.tokenize(sequence)
+        tokens = tokens_of(model, sequence)
         windows += 1
         whole = np.flatnonzero(_usable(tokens, flank))
         if not len(whole):

@@ -195,7 +195,7 @@ class TokenReader(Reader):
         encoder = model.module if learner is None else learner.encoder
         parts = dict(encoder.named_modules()) if isinstance(encoder, nn.Module) else {}
         self.layer: Any = next(
-            (part for at, part in parts.items() if at.endswith("word_embeddings") and isinstance(part, nn.Embedding)), None
+            (part for at, part in parts.items() if at.endswith(("word_embeddings", "embed_layer")) and isinstance(part, nn.Embedding)), None
         )  # fmt: skip
         if self.layer is None:
             name = getattr(model if learner is None else learner.model, "name", type(model).__name__)
@@ -233,6 +233,8 @@ class TokenReader(Reader):
                 return self.learner(rows)
             if hasattr(self.module, "esm"):
                 return self.module.esm(input_ids=ids, output_hidden_states=True).hidden_states
+            if hasattr(self.model, "read"):
+                return self.model.read(ids).hidden
             return self.module.states(ids, torch.ones_like(ids, dtype=torch.bool)).hidden
         finally:
             handle.remove()

@@ -291,6 +291,8 @@ def verify(
         result = package.verify(directory, tolerance=tolerance)
     for output, difference in result.differences.items():
         say(f"{output:<14} {difference:.2e}  {'ok' if difference <= tolerance else f'more than {tolerance:g}'}")
+    if result.others:
+        say(f"not compared: {', '.join(result.others)}")
     if not result.ok:
         note(f"ntviz: {directory} does not give the expected numbers within {tolerance:g}")
         raise typer.Exit(FAILED)

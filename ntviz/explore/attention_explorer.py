@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 
 from ntviz import attention as attentions
 from ntviz.annotation import Annotation, Beds, named
+from ntviz.attention.blocks import layers_of, tokens_of
 from ntviz.attention.scan import Scan, pooled, widened
 from ntviz.explore.places import Place, first_gene, locate
 from ntviz.explore.toolbar import Explorer, add_elements, checked_head
@@ -57,9 +58,9 @@ class Sources:
         """A look at a place; ValueError as `places.locate`, or where a variant's REF is not the reference's."""
         place = locate(what, self.reference, self.annotation, window=self.window, longest=self.longest)
         bases = self.reference.fetch(place.interval)
-        scans, note = {"reference": Scan(self.model, self.model.tokenize(bases.sequence))}, bases.note
+        scans, note = {"reference": Scan(self.model, tokens_of(self.model, bases.sequence))}, bases.note
         if place.variant is not None:
-            new = self.model.tokenize(sequence.apply_variant(bases.sequence, place.interval, place.variant))
+            new = tokens_of(self.model, sequence.apply_variant(bases.sequence, place.interval, place.variant))
             if np.array_equal(new.spans, scans["reference"].tokens.spans):
                 scans["alternative"] = Scan(self.model, new)
             else:
@@ -106,7 +107,7 @@ class Look:
         model = self.sources.model
         return self.scans["reference"].observe(
             entropy=attentions.Entropy(), distance=attentions.Distance(), top=attentions.TopPairs(1),
-            received=attentions.Received(), small=attentions.Thumbnails(max(8, min(32, 256 // max(model.layers, model.heads)))),
+            received=attentions.Received(), small=attentions.Thumbnails(max(8, min(32, 256 // max(layers_of(model), model.heads)))),
         )  # fmt: skip
 
     @cached_property
@@ -133,7 +134,7 @@ class Look:
     def contrast(self) -> tuple[np.ndarray, np.ndarray]:
         """[layer, head] mean Kolmogorov-Smirnov distance of a head's entropies here from those in shuffled sequences, and of these."""
         model, bases = self.sources.model, self.tokens.sequence
-        shuffled = [model.tokenize(sequence.shuffle(bases, k=2, seed=seed)) for seed in range(SHUFFLES)]
+        shuffled = [tokens_of(model, sequence.shuffle(bases, k=2, seed=seed)) for seed in range(SHUFFLES)]
         seen = [attentions.observe(model, tokens, entropy=attentions.Entropy()) for tokens in shuffled]
         here, *there = (one.entropy.by_query[..., ~tokens.is_special]
                         for one, tokens in zip([self.seen, *seen], [self.tokens, *shuffled], strict=True))  # fmt: skip
@@ -359,7 +360,7 @@ class AttentionExplorer(Explorer):
     def controls(self) -> Sequence[ipywidgets.Widget]:
         """Drop-down lists of layers, heads, alleles, scales and scores."""
         model, self._lists = self.sources.model, {}
-        for name, options, width in (("layer", range(model.layers), 110), ("head", range(model.heads), 110), ("allele", (), 170),
+        for name, options, width in (("layer", range(layers_of(model)), 110), ("head", range(model.heads), 110), ("allele", (), 170),
                                      ("scale", SCALES, 135), ("score", (), 330)):  # fmt: skip
             self._lists[name] = ipywidgets.Dropdown(options=list(options), description=name.capitalize(), layout={"width": f"{width}px"},
                                                     style={"description_width": "44px"})  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ntviz import attention, attribution, landscape, plot
+from ntviz.attention.blocks import tokens_of
 from ntviz.explore.locus_component import base_table, per_base, text_of, tiles
 from ntviz.genome import Interval, Variant, browser_contig
 from ntviz.genome import sequence as dna
@@ -247,7 +248,7 @@ class Received(Windows):
 
     def _received(self, letters: str) -> np.ndarray:
         """[base] attention received, 1 where all is shared evenly among the bases."""
-        tokens = self.model.tokenize(letters)
+        tokens = tokens_of(self.model, letters)
         by_base = attention.observe(self.model, tokens, all=attention.Received()).all.by_base(tokens)
         one = by_base.mean(axis=(0, 1)) if self.head is None else by_base[self.head]
         return one * len(letters) / int((~np.asarray(tokens.is_special)).sum())

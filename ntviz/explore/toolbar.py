@@ -17,6 +17,7 @@ from ipywidgets import HTML, Button, Dropdown, FileUpload, HBox, Text, VBox, Wid
 
 from ntviz import plot
 from ntviz.annotation import Annotation, named
+from ntviz.attention.blocks import layers_of
 from ntviz.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def add_elements(name: str, text: str, kinds: Sequence[str], beds: dict[str, Ann
 
 def checked_head(model: Any, layer: int, head: int) -> tuple[int, int]:
     """A head as two whole numbers; ValueError where the model has no such head."""
-    if not (0 <= layer < model.layers and 0 <= head < model.heads):
-        size = f"{model.layers} layers by {model.heads} heads"
+    if not (0 <= layer < layers_of(model) and 0 <= head < model.heads):
+        size = f"{layers_of(model)} layers by {model.heads} heads"
         raise ValueError(f"A head must be one of {size}, numbered from 0; received ({layer}, {head}).")
     return int(layer), int(head)
 

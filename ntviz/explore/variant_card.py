@@ -299,10 +299,10 @@ def shift(model: Any, reference: str, alternative: str, token: int) -> Shift:
     """A token's attention in two sequences of whole tokens, one observed pass each; TypeError where it cannot be observed."""
     from ntviz import attention
 
-    at, run = list(np.ndindex(model.layers, model.heads)), (token, token + 1)
+    at, run = list(np.ndindex(attention.blocks.layers_of(model), model.heads)), (token, token + 1)
     observers: Any = {"looks": attention.Window(query=run, at=at), "seen": attention.Window(key=run, at=at)}
-    alleles = [model.tokenize(sequence) for sequence in (reference, alternative)]
+    alleles = [attention.blocks.tokens_of(model, sequence) for sequence in (reference, alternative)]
     found = [attention.observe(model, tokens, **observers) for tokens in alleles]
-    shape = (2, model.layers, model.heads, len(alleles[0]))
+    shape = (2, attention.blocks.layers_of(model), model.heads, len(alleles[0]))
     looks, seen = (np.stack([one[name].weights for one in found]).reshape(shape) for name in observers)
     return Shift(alleles[0], token, looks, seen)

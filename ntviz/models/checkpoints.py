@@ -26,6 +26,7 @@ BIN, BIN_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 _WANTED = ("config.json", "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 _KERAS = "spliceai1.h5"
 _UNPACKED = Path("spliceai", "models")
+_REVISED = re.compile(r"ntv3_(pretrained|tracks|annot|generative)\w*", re.IGNORECASE)
 _WRAPPERS = {"module", "model", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 """Parts of names that DataParallel, a class around the model, torch.compile, FSDP and checkpointed activations add."""
 _ENDS = {"gamma": "weight", "beta": "bias"}
@@ -42,8 +43,8 @@ def load(
 ) -> Any:  # fmt: skip
     """A model ready for `forward` and `embed`, from a directory, the bundle, the Hugging Face cache or the hub.
 
-    A `NucleotideTransformer`, or a peer where config.json is that of DNABERT-2, HyenaDNA, Enformer, BPNet or SpliceAI. Never runs code
-    from the hub. Warns with `LicenceNotice` when the weights are not free for commercial use. An encoder saved without its
+    A `NucleotideTransformer`, a `SegmentNT`, an `NTv3`, or a peer where config.json is that of DNABERT-2, HyenaDNA, Enformer, BPNet or
+    SpliceAI. Never runs code from the hub. Warns with `LicenceNotice` when the weights are not free for commercial use. An encoder saved without its
     language-model head gives hidden states, attentions and `embed`.
 
     Parameters
@@ -87,12 +88,11 @@ def load(
         if len(kept) > 3:
             kept.clear()
         kept[key] = (model, _state(model, located.directory), files)
-    licence, shared = located.licence, ", and so is what is derived from them (embeddings, adapters, fine-tuned models)"
-    if "-NC" in licence:
-        notice = (
-            f"The weights of {model.name} are licensed {licence}: not for commercial use{shared * ('-SA' in licence)}."
-        )
-        warnings.warn(notice, registry.LicenceNotice, stacklevel=2)
+    licence = located.licence
+    if "-NC" in licence or "non-commercial" in licence:
+        shared = ", and so is what is derived from them (embeddings, adapters, fine-tuned models)" * ("-SA" in licence)
+        end = f": not for commercial use{shared}" if "-NC" in licence else ""
+        warnings.warn(f"The weights of {model.name} are licensed {licence}{end}.", registry.LicenceNotice, stacklevel=2)
     return model
 
 
@@ -161,6 +161,11 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None,
                 "bundle`, or set NTVIZ_DATA to a clone's data/ folder."
             )
         return Located(directory, spec, "bundle", spec.name, "bundle of ntviz")
+    if _REVISED.fullmatch(name.rpartition("/")[2]):
+        raise ValueError(
+            f"{name} is of NTv3's revised release of 2026, whose layout is not supported. Load one of 2025, such as ntv3_650m_pre or "
+            "ntv3_650m_post; `ntviz models` lists them."
+        )
     if spec is None and not re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
         near = registry.suggestions(name)
         raise ValueError(
@@ -176,7 +181,7 @@ def locate(name_or_path: str | os.PathLike[str], *, revision: str | None = None,
 
 def _from_hub(repository: str, revision: str | None, passed_over: str, fetch: bool = True) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     def snapshot(*patterns: str, offline: bool = False) -> Path:
         wanted = [*_WANTED, *patterns]
@@ -200,6 +205,8 @@ def _from_hub(repository: str, revision: str | None, passed_over: str, fetch: bo
         fresh = snapshot("model*.safetensors", SAFE_INDEX)
         return fresh if weighted(fresh) else snapshot("pytorch_model*.bin", BIN_INDEX)
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        if isinstance(error, GatedRepoError):
+            passed_over += "It is given out on request: ask on its page, then type `hf auth login`. "
         raise FileNotFoundError(
             f"The checkpoint {repository} is not in the Hugging Face cache and could not be downloaded "
             f"({type(error).__name__}). {passed_over}Connect once and run "

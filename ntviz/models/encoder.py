@@ -104,6 +104,11 @@ def completed(config: dict[str, Any], tensors: dict[str, torch.Tensor]) -> dict[
     return {"add_bias_fnn": not gated, **config, "tie_word_embeddings": tied, "lm_head": head}
 
 
+def rescaled(factor: float, size: int) -> float:
+    """Base of the rotary positions of heads of a size, for inputs longer by a factor than those of pretraining."""
+    return 10_000 * factor ** (size / (size - 2))
+
+
 def build(config: dict[str, Any]) -> EsmForMaskedLM:
     """The encoder with its masked-language-model head, randomly initialised, as config.json, or `module.config.to_dict()`, has it."""
     hidden, heads = config["hidden_size"], config["num_attention_heads"]
@@ -119,6 +124,8 @@ def build(config: dict[str, Any]) -> EsmForMaskedLM:
     }  # fmt: skip
     known |= {key: config[key] for key in _CONFIG_KEYS if config.get(key) is not None}
     known |= {key: float(config[key]) for key in _FRACTIONS if config.get(key) is not None}
+    if config.get("rescaling_factor"):
+        known["rope_theta"] = rescaled(config["rescaling_factor"], hidden // heads)
     # Ids of ESM's own protein vocabulary would otherwise be assumed for the end of a sequence.
     module = EsmForMaskedLM(EsmConfig(**known, eos_token_id=None))
     module.layers, module.heads, module.width = config["num_hidden_layers"], heads, hidden

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -52,6 +52,11 @@ class Model:
     def layers(self) -> int:
         """Number of blocks."""
         return self.module.layers
+
+    @property
+    def attention_layers(self) -> int:
+        """Number of blocks that attend: all of them but in NTv3, whose other blocks are convolutions."""
+        return self.layers
 
     @property
     def heads(self) -> int:
@@ -125,19 +130,30 @@ class Model:
         if "hidden_states" in outputs:
             hidden = np.zeros((len(ids), len(chosen), n, self.hidden_size), dtype=np.float32)
         if "attentions" in outputs:
-            maps = np.zeros((len(ids), self.layers, self.heads, n, n), dtype=np.float32)
+            wide = self.attended(n)
+            maps = np.zeros((len(ids), self.attention_layers, self.heads, wide, wide), dtype=np.float32)
         with torch.inference_mode():
             for rows, states in self._passes(batch, ids, mask, outputs, at):
                 length = states.hidden[0].shape[1]
                 for column, layer in enumerate(chosen if hidden is not None else ()):
                     hidden[rows, column, :length] = float32(states.hidden[layer])
                 for layer, attention in enumerate(states.attentions or ()):
-                    maps[rows, layer, :, :length, :length] = float32(attention)
+                    wide = attention.shape[-1]
+                    maps[rows, layer, :, :wide, :wide] = float32(attention)
                 if "logits" in outputs:
                     last = states.hidden[-1]
                     if at is not None and not states.narrowed:
-                        last = last[torch.arange(len(last))[:, None], torch.from_numpy(at).to(last.device)]
-                    logits = float32(self._logits(last))
+                        last = last[torch.arange(len(last))[:, None], torch.from_numpy(at[rows]).to(last.device)]
+                    values = float32(self._logits(last))
+                    if len(values) == len(ids):
+                        logits = values
+                    else:  # the rows of one length
+                        logits = (
+                            np.zeros((len(ids), at.shape[1] if at is not None else n, values.shape[2]), np.float32)
+                            if logits is None
+                            else logits
+                        )
+                        logits[rows, : values.shape[1]] = values
         return Forward(ids, mask, logits=logits, hidden_states=hidden, attentions=maps)
 
     def embed(
@@ -170,6 +186,16 @@ class Model:
                     for place, how in enumerate(poolings):
                         vectors[rows, column, place] = float32(_pooled(states.hidden[layer], where, how))
         return vectors
+
+    def reproduced(self, expected: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Outputs of `input_ids`, as far as `expected` has them, under its names; see `models.verify`."""
+        names = [name for name in OUTPUTS if name in expected]
+        if not names:
+            return {}
+        found = self.forward(expected["input_ids"].astype(np.int64), outputs=names)
+        ours = {name: getattr(found, name) for name in names}
+        # The embedding is not among those of the original implementation.
+        return ours | ({"hidden_states": ours["hidden_states"][:, 1:]} if "hidden_states" in ours else {})
 
     def random_twin(self, seed: int = 0) -> Self:
         """The same architecture and tokenizer, randomly initialised: what a result owes to the shape alone."""
@@ -207,6 +233,10 @@ class Model:
     ) -> Iterator[tuple[Any, States]]:
         """Rows of the batch that are read together, and their states."""
         raise NotImplementedError
+
+    def attended(self, n: int) -> int:
+        """Queries and keys of n tokens."""
+        return n
 
     def _logits(self, last: torch.Tensor) -> torch.Tensor:
         """Scores [..., vocab] from the last hidden states [..., hidden]."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ import numpy as np
 import torch
 from transformers import EsmForMaskedLM
 
-from ntviz import storage, tokens
+from ntviz import tokens
 from ntviz.models import checkpoints, encoder, registry
 from ntviz.models.model import Model, States
-from ntviz.models.protocol import OUTPUTS
 
-_NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
+NEEDED = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
 
 
 @dataclass(frozen=True, repr=False)
@@ -88,7 +86,7 @@ class NucleotideTransformer(Model):
                 del part.forward
 
 
-def _vocabulary(directory: Path, size: int, spec: registry.ModelSpec | None) -> tokens.Vocabulary:
+def vocabulary_of(directory: Path, size: int, spec: registry.ModelSpec | None) -> tokens.Vocabulary:
     """The vocabulary of a checkpoint: its vocab.txt, else the named model's, else by the number of logits."""
     path = directory / "vocab.txt"
     by_size = {known.n_logits: known for known in tokens.VOCABULARIES.values()}
@@ -114,8 +112,8 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> NucleotideTran
         raise ValueError(
             f"{directory} must hold a checkpoint of {spec.name}, as it is called so, or have another name."
         )
-    config = checkpoints.read_config(directory, _NEEDED)
-    vocabulary = _vocabulary(directory, config["vocab_size"], spec)
+    config = checkpoints.read_config(directory, NEEDED)
+    vocabulary = vocabulary_of(directory, config["vocab_size"], spec)
     tensors = encoder.named(checkpoints.read_tensors(directory))
     config = encoder.completed(config, tensors)
     with torch.device("meta"):
@@ -131,55 +129,3 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> NucleotideTran
         )
     info = {"language_model_head": module.config.lm_head}
     return NucleotideTransformer(module, tokens.Tokenizer(vocabulary), located.name, limit, info)
-
-
-@dataclass(frozen=True)
-class Verification:
-    """By output the largest absolute difference from an expected.npz, padding aside, and what was allowed."""
-
-    differences: dict[str, float]
-    tolerance: float
-
-    @property
-    def ok(self) -> bool:
-        """Whether every difference is a number and within the tolerance."""
-        return all(np.isfinite(d) and d <= self.tolerance for d in self.differences.values())
-
-
-def verify(directory: str | os.PathLike[str], *, tolerance: float = 1e-4) -> Verification:
-    """Largest differences of logits, hidden states and attentions from the expected.npz beside a config.json.
-
-    It holds `input_ids` [sequence, token], and any of `logits` [sequence, token, vocab], `hidden_states` [sequence, layer, token,
-    hidden] (after each block, the last after the final LayerNorm) and `attentions` [sequence, layer, head, query, key]. `tolerance` is
-    the largest absolute difference that passes.
-    """
-    path = Path(directory) / "expected.npz"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"expected.npz must lie beside config.json in {directory}. Write it where the original model runs."
-        )
-    try:
-        # numpy leaves the file open when it is no zip archive, hence a handle of our own; one array has no names.
-        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
-            expected = {name: stored[name] for name in stored.files}
-    except (OSError, *storage.DAMAGED) as error:
-        raise ValueError(f"{path} must be an npz of plain arrays; reading it failed: {error}.") from error
-    names = [name for name in OUTPUTS if name in expected]
-    if "input_ids" not in expected or not names:
-        raise ValueError(
-            f"{path} must hold input_ids and at least one of {', '.join(OUTPUTS)}; it holds "
-            f"{', '.join(sorted(expected)) or 'nothing'}."
-        )
-    located = checkpoints.local(Path(directory))
-    model = load(located, None).placed(located, "cpu", torch.float32)
-    forward = model.forward(expected["input_ids"].astype(np.int64), outputs=names)
-    differences = {}
-    for name in names:
-        ours = getattr(forward, name)
-        ours = ours[:, 1:] if name == "hidden_states" else ours
-        if ours.shape != expected[name].shape:
-            raise ValueError(f"{name} in {path} must have shape {ours.shape}; it has {expected[name].shape}.")
-        # The token axis, or the query axis of attentions, is last but one everywhere.
-        keep = np.moveaxis(np.abs(ours - expected[name]), -2, 1)[forward.attention_mask]
-        differences[name] = float(keep.max())
-    return Verification(differences, tolerance)

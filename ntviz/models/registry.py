@@ -11,6 +11,10 @@ from typing import Any
 
 from ntviz.genome import Interval, canonical_contig
 
+OPEN_MODEL = (
+    "InstaDeep Open Model Licence: non-commercial, and its terms cover the outputs too; read it on the model's page"
+)
+"""Licence of every published NTv3 checkpoint, which are given out on request only."""
 CC_BY_NC_SA = "CC BY-NC-SA 4.0"
 """Licence of every published Nucleotide Transformer checkpoint: not for commercial use; derivatives carry it too."""
 
@@ -105,6 +109,13 @@ class PeerSpec:
     wheel: tuple[str, str, str] | None = None
 
 
+def _ntv3(name: str, layers: int, heads: int, hidden: int, parameters: int, *, down: int = 7) -> PeerSpec:
+    longest = next((bp for end, bp in (("_8kb", 8_192), ("_131kb", 131_072)) if name.endswith(end)), 1_048_576)
+    return PeerSpec(
+        name.lower(), f"InstaDeepAI/{name}", layers + 2 * down, heads, hidden, longest, longest, parameters, OPEN_MODEL
+    )
+
+
 PEERS: dict[str, PeerSpec] = {
     spec.name: spec
     for spec in (
@@ -126,6 +137,17 @@ PEERS: dict[str, PeerSpec] = {
             "(c) Illumina, CC BY-NC 4.0: academic and non-commercial use; cite Jaganathan et al. 2019, Cell 176:535",
             ("spliceai", "1.3.1", "spliceai/models"),
         ),
+        *(
+            PeerSpec(name, f"InstaDeepAI/{name}", 29, 16, 1024, 5_001, 30_000, 559_330_937, CC_BY_NC_SA)
+            for name in ("segment_nt", "segment_nt_multi_species")
+        ),
+        *(_ntv3(f"NTv3_8M_pre{stage}", 2, 8, 256, 7_692_475) for stage in ("", "_8kb")),
+        *(_ntv3(f"NTv3_100M_pre{stage}", 6, 12, 768, 106_463_419) for stage in ("", "_8kb")),
+        *(_ntv3(f"NTv3_650M_pre{stage}", 12, 24, 1536, 651_829_435) for stage in ("", "_8kb")),
+        *(_ntv3(f"NTv3_100M_post{stage}", 6, 12, 768, 120_058_868) for stage in ("", "_131kb")),
+        *(_ntv3(f"NTv3_650M_post{stage}", 12, 24, 1536, 679_787_252) for stage in ("", "_131kb")),
+        *(_ntv3(f"NTv3_5downsample_pre{stage}", 12, 24, 1536, 595_169_467, down=5) for stage in ("", "_8kb")),
+        *(_ntv3(f"NTv3_5downsample_post{stage}", 12, 24, 1536, 622_605_044, down=5) for stage in ("", "_131kb")),
     )
 }  # fmt: skip
 """Every named checkpoint of a peer. Sources: their configuration files, Table A.1 of the HyenaDNA paper, enformer-pytorch, and the

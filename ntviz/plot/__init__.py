@@ -18,12 +18,12 @@ from ntviz.plot.locus import locus
 from ntviz.plot.motif_logo import Beside, aligned_logo, logo, motif_logos, splice_logo
 from ntviz.plot.show import FORMATS, NoPicture, alt, install, save, table
 from ntviz.plot.theme import theme
-from ntviz.plot.tracks import Track, genes_track, regions_track, signal_track, splice_track
+from ntviz.plot.tracks import Track, elements_track, genes_track, regions_track, signal_track, splice_track
 from ntviz.plot.variants import dependency, saturation
 
 __all__ = [
     "FORMATS", "Beside", "LiveCurves", "NoPicture", "Panel", "Track", "aligned_logo", "alt", "attention_map", "attention_track",
-    "bars", "contribution_track", "curves", "dependency", "embedding_map", "enrichment", "genes_track", "head_atlas",
+    "bars", "contribution_track", "curves", "dependency", "elements_track", "embedding_map", "enrichment", "genes_track", "head_atlas",
     "leaderboard", "locus", "logo", "logo_track", "motif_logos", "regions_track", "saturation", "save", "sequence_track",
     "signal_track", "splice_logo", "splice_track", "table", "theme", "thumbnails", "token_strip"]  # fmt: skip
 

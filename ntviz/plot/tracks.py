@@ -511,3 +511,57 @@ def splice_track(
     marks = "▸ acceptor (first base of an exon), ◂ donor (last base)" + "; below 0: the other strand" * bool(below)
     notes = [plain(note, most=90), marks, f"grey: {plain(control_label)}" * (len(given) > 1)]
     return Track(plain(label, most=90), height, draw, "probability", note="; ".join(filter(None, notes)))
+
+
+def elements_track(
+    probabilities: np.ndarray, elements: Sequence[str], *, annotated: np.ndarray | None = None, label: str = "Elements",
+    over: Interval | None = None, note: str = "", lane: int = 30,
+) -> Track:  # fmt: skip
+    """A track with a lane for each element, shaded by its probability, above a line where it is annotated.
+
+    Parameters
+    ----------
+    probabilities, elements, over
+        [base, element] in reading direction, NaN where nothing is predicted; their names; the interval that they cover.
+    annotated
+        bool [base, element] of an annotation; None, or a column without a True, draws no line.
+    lane
+        Pixels of a lane.
+    """
+    given = {label: checked(probabilities, label, ["base", len(elements)])[label]}
+    if annotated is not None:
+        given["annotated"] = checked(np.asarray(annotated, float), "annotated", given[label].shape)["annotated"]
+
+    def draw(panel: Panel) -> str:
+        view, c, said = panel.view, colours(), []
+        step = -(-len(view.interval) // MOST_POINTS)
+        along = -1 if view.reverse else 1
+        across = {"x0": float(view.positions[0]) + along * (step - 1) / 2, "dx": along * step, "showscale": False}
+        starts = np.arange(0, len(view.interval), step)
+        for name, values in given.items():
+            highest = np.fmax.reduceat(view.crop(values, over, name), starts).astype(np.float32)  # [bin, element]
+            own = name == label
+            lanes = {"y0": 0.2 if own else 0.5, "dy": 1.0}  # the name above, the annotated line below
+            if own:
+                panel.add(go.Heatmap(
+                    z=highest.T, zmin=0, zmax=1, colorscale=c.magnitudes, name=escaped(label), ygap=lane * 0.5,
+                    customdata=np.repeat(np.array(list(map(escaped, elements)))[:, None], len(starts), axis=1),
+                    hovertemplate="%{customdata}: %{z:.3f}" + f", highest of {step:,} bp" * (step > 1) + "<extra></extra>",
+                    **across, **lanes))  # fmt: skip
+            else:
+                # A line is a heatmap of thin cells: of one number, or none.
+                lines = np.where(highest > 0, 1.0, np.nan).T
+                panel.add(go.Heatmap(z=lines, colorscale=[c.accent, c.accent], name="annotated", ygap=lane * 0.88, hoverinfo="skip", **across, **lanes))  # fmt: skip
+        values = view.crop(given[label], over, label)
+        for name, column in zip(elements, values.T, strict=True):
+            at = int(np.nanargmax(column)) if not np.isnan(column).all() else None
+            said.append(
+                f"{plain(name)} {'nothing' if at is None else f'up to {column[at]:.2f} at {int(view.positions[at]):,}'}"
+            )
+        names = [escaped(name.replace("_", " ")) for name in elements]
+        panel.yaxis(range=[len(elements) - 0.4, -0.6], tickvals=[i - 0.05 for i in range(len(names))], ticktext=names, ticks="",
+                    showticklabels=True, ticklabelposition="inside top", showgrid=False, fixedrange=True)  # fmt: skip
+        return "; ".join(said)
+
+    notes = [plain(note, most=90), "shade: probability, 0 to 1", "line: annotated" * ("annotated" in given)]
+    return Track(plain(label, most=90), lane * len(elements) + 12, draw, note="; ".join(filter(None, notes)))

@@ -118,7 +118,7 @@ class BinTokenizer:
     """
 
     def __init__(self, width: int) -> None:
-        self.vocabulary = Vocabulary(f"enformer-{width}bp", width, ("<bin>", "<pad>"), None, n_logits=0)
+        self.vocabulary = Vocabulary(f"bins-{width}bp", width, ("<bin>", "<pad>"), None, n_logits=0)
 
     def __repr__(self) -> str:
         return f"BinTokenizer({self.vocabulary.k})"

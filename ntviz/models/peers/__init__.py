@@ -10,13 +10,15 @@ from types import ModuleType
 from typing import Any
 
 FAMILIES: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "dnabert2": lambda config: "alibi_starting_size" in config,
-    "enformer": lambda config: config.get("model_type") == "enformer" and "num_downsamples" in config,
-    "hyenadna": lambda config: config.get("model_type") == "hyenadna" and "d_model" in config,
-    "bpnet": lambda config: config.get("model_type") == "bpnet-lite",
-    "spliceai": lambda config: config.get("model_type") == "spliceai-10k",
+    "segment_nt": lambda config: "num_layers_head" in config and "features" in config,
+    "ntv3": lambda config: str(config.get("model_type")).startswith("ntv3"),
+    "peers.dnabert2": lambda config: "alibi_starting_size" in config,
+    "peers.enformer": lambda config: config.get("model_type") == "enformer" and "num_downsamples" in config,
+    "peers.hyenadna": lambda config: config.get("model_type") == "hyenadna" and "d_model" in config,
+    "peers.bpnet": lambda config: config.get("model_type") == "bpnet-lite",
+    "peers.spliceai": lambda config: config.get("model_type") == "spliceai-10k",
 }
-"""Modules of this package that load a family each, and what tells its config.json."""
+"""Modules of `ntviz.models` that load a family each, and what tells its config.json."""
 
 
 def family(directory: Path) -> ModuleType | None:
@@ -27,5 +29,5 @@ def family(directory: Path) -> ModuleType | None:
         config = {"model_type": "spliceai-10k"} if (directory / "spliceai1.h5").is_file() else None
     for name, fits in FAMILIES.items():
         if isinstance(config, dict) and fits(config):
-            return import_module(f"ntviz.models.peers.{name}")
+            return import_module(f"ntviz.models.{name}")
     return None
