@@ -9,10 +9,12 @@ import json
 import os
 import re
 import resource
+import threading
 from html.parser import HTMLParser
 from itertools import combinations
 from types import SimpleNamespace
 
+import kaleido
 import numpy as np
 import plotly.graph_objects as go
 import plotly.io as pio
@@ -259,3 +261,16 @@ def test_the_frame_adds_titles_and_caption_and_words_are_as_people_read_them():
     assert (words.span(999, 2000), words.span(999, 1000)) == ("1,000–2,000", "1,000")
     assert words.listing(["A", "B"]) == "A and B"
     assert words.listing(list("ABCDEF"), most=3) == "A, B, C and 3 more"
+
+
+def test_a_chromium_that_never_answers_costs_its_patience_once(monkeypatch, tmp_path):
+    waiting, calls = threading.Event(), []
+    monkeypatch.setattr(show, "_browser", lambda: "")
+    monkeypatch.setattr(show, "PATIENCE", 0.2)
+    monkeypatch.setattr(show, "_silent", [])
+    monkeypatch.setattr(kaleido, "calc_fig_sync", lambda *_, **__: (calls.append(1), waiting.wait(30)))
+    for _ in range(2):
+        with pytest.raises(plot.NoPicture, match=r"no answer of Chromium within 0\.2 s"):
+            plot.save(go.Figure(), tmp_path / "x.svg")
+    waiting.set()
+    assert len(calls) == 1 and not list(tmp_path.iterdir())

@@ -13,6 +13,9 @@ import html
 import json
 import os
 import re
+import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -145,6 +148,11 @@ def save(figure: go.Figure, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+PATIENCE = 120.0
+"""Seconds that Chromium may take for a picture."""
+_silent: list[str] = []
+
+
 class NoPicture(ValueError):
     """kaleido or a Chromium is missing, or failed."""
 
@@ -159,16 +167,37 @@ def _browser() -> str:
     return ""
 
 
+def _drawn(draw: Callable[[], bytes]) -> bytes:
+    """What `draw` gives; kaleido waits for ever for a Chromium that ends at its start, so nothing is drawn after a first silence."""
+    if _silent:
+        raise RuntimeError(_silent[0])
+    given: list[Any] = []
+
+    def run() -> None:
+        try:
+            given.append(draw())
+        except Exception as error:  # noqa: BLE001 - raised below, by who waits
+            given.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    if not given:
+        _silent.append(f"no answer of Chromium within {PATIENCE:g} s")
+        raise RuntimeError(_silent[0])
+    if isinstance(given[0], Exception):
+        raise given[0]
+    return given[0]
+
+
 def picture(figure: go.Figure, kind: str) -> bytes:
     """A figure as "svg", "png" or "pdf", drawn by kaleido in a Chromium; NoPicture where either is missing."""
     try:
         if wrong := _browser():
             raise RuntimeError(wrong)
-        kaleido, size = (
-            need("kaleido", "export"),
-            {"width": figure.layout.width or 960, "height": figure.layout.height or 500},
-        )
-        return kaleido.calc_fig_sync(as_json(figure), opts={"format": kind, "scale": 2 if kind == "png" else 1, **size})
+        size = {"width": figure.layout.width or 960, "height": figure.layout.height or 500}
+        asked = {"opts": {"format": kind, "scale": 2 if kind == "png" else 1, **size}}
+        return _drawn(partial(need("kaleido", "export").calc_fig_sync, as_json(figure), **asked))
     except (ValueError, RuntimeError) as error:
         raise NoPicture(f"A .{kind} must be drawn by kaleido in a Chromium; received {str(error).strip().splitlines()[0]}. Run pip install "
                         "'ntviz[export]' and install Chromium or Chrome; or save as .html, or use the figure's camera.") from error  # fmt: skip
