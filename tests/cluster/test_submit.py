@@ -115,11 +115,11 @@ def test_the_work_of_a_node_that_failed_is_done_elsewhere(cluster, submission, v
 
 
 def test_the_page_for_operators_is_done_as_it_stands(cluster, submission, browser):
-    """Its sheet and its commands, with four loci: a pilot by itself, three in one job and one kernel, the head a job of its own."""
+    """Its sheet and its commands, with three loci: a pilot by itself, two in one job and one kernel, the head a job of its own."""
     sheet = submission()
     blocks = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     # The profile's own kernel, ntviz-gpu, would rightly refuse a GPU that is none.
-    own = {"LOCI": 4, "NOTEBOOK": "00_start", "SIZE": "ci", "PROFILE": sheet.profile}
+    own = {"LOCI": 3, "NOTEBOOK": "00_start", "SIZE": "ci", "PROFILE": sheet.profile}
     own["OPTIONS"] = f"'--partition {slurm.PARTITION} --kernel ntviz'"
     names = re.findall(r"^(\w+)=", blocks[0], re.MULTILINE)
     assert names == list(own)
@@ -128,10 +128,10 @@ def test_the_page_for_operators_is_done_as_it_stands(cluster, submission, browse
     said = (sheet.folder / "head.txt").read_text() if (sheet.folder / "head.txt").exists() else ""
     sheet.out = sheet.folder / "loci"
     assert done.returncode == 0, done.stderr + said + sheet.logs()
-    assert "4 jobs, 0 done, 4 to do" in done.stdout
+    assert "3 jobs, 0 done, 3 to do" in done.stdout
     pilot, *others = [line.split("\t")[0] for line in (sheet.folder / "loci.tsv").read_text().splitlines()[1:]]
-    assert f"3 rows ask for what it will measure, by the pilot {pilot}" in done.stdout
-    # Two jobs for four loci; each node has one GPU and two cores.
+    assert f"2 rows ask for what it will measure, by the pilot {pilot}" in done.stdout
+    # Two jobs for three loci; each node has one GPU and two cores.
     jobs = sheet.jobs()
     assert sheet.starts() == Counter([(pilot, "notebook"), (".packs", "pack-1-of-1")])
     first, pack = jobs[pilot, "notebook"][0], jobs[".packs", "pack-1-of-1"][0]
@@ -149,7 +149,7 @@ def test_the_page_for_operators_is_done_as_it_stands(cluster, submission, browse
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto((sheet.out / "index.html").as_uri())
     rows = page.locator("table.spreads tbody tr")
-    assert "seconds\t4\t" in "\n".join(rows.all_inner_texts())
+    assert "seconds\t3\t" in "\n".join(rows.all_inner_texts())
     for gene in (pilot, *others):
         link = page.locator(f"tbody tr:has-text('{gene}') a").last
         assert link.get_attribute("href") == f"{gene}/report.html"
