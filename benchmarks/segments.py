@@ -46,7 +46,7 @@ def measure(family: str, bp: int, device: str, dtype: str) -> None:
 
     text = "".join(np.random.default_rng(0).choice(list("ACGT"), bp))
     if family == "SegmentNT":
-        model = models.untrained(hidden=1024, layers=29, heads=16)
+        model = models.untrained(hidden=1024, ffn=4096, layers=29, heads=16)
         model = type(model)(model._ready(model.module, torch.device(device), DTYPES[dtype]), *[getattr(model, name) for name in ("tokenizer", "name", "max_tokens", "info")])  # fmt: skip
         whole = lambda: model.segment(text)  # noqa: E731
         unet = model.module.unet.forward

@@ -6,16 +6,19 @@ import errno
 import hashlib
 import io
 import json
+import lzma
 import os
 import re
 import secrets
 import shutil
+import sys
 import time
 import zipfile
 import zlib
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -26,7 +29,18 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError, TypeError, ValueError)
+_ZSTD = (import_module("compression.zstd").ZstdError,) if sys.version_info >= (3, 14) else ()
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    *_ZSTD,
+)
 """What reading a damaged .npz ends with; zipfile says RuntimeError of flags that make no sense to it."""
 
 AnyPath = str | os.PathLike[str]

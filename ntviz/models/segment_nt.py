@@ -197,19 +197,14 @@ def _with_head(module: Any, width: int, levels: int, features: list[str]) -> Any
 
 
 def untrained(
-    *,
-    seed: int = 0,
-    hidden: int = 64,
-    layers: int = 2,
-    heads: int = 4,
-    levels: int = 2,
+    *, seed: int = 0, hidden: int = 64, ffn: int = 128, layers: int = 2, heads: int = 4, levels: int = 2,
     elements: Sequence[str] = ELEMENTS,
-) -> SegmentNT:
+) -> SegmentNT:  # fmt: skip
     """SegmentNT's layout with random weights of any size: to try a notebook without a checkpoint, and for nothing else."""
     vocabulary = tokens.VOCABULARIES["nt-v2"]
     config = {
         "vocab_size": vocabulary.n_logits, "hidden_size": hidden, "num_hidden_layers": layers, "num_attention_heads": heads,
-        "intermediate_size": 2 * hidden, "position_embedding_type": "rotary", "add_bias_fnn": False, "lm_head": False,
+        "intermediate_size": ffn, "position_embedding_type": "rotary", "add_bias_fnn": False, "lm_head": False,
         "rescaling_factor": TRAINED / POSITIONS, "max_position_embeddings": POSITIONS + 2,
     }  # fmt: skip
     with torch.random.fork_rng(devices=[]):
