@@ -25,9 +25,10 @@ NTV3 = {
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def seconds(call, device: str) -> float:
-    """Of the second call."""
-    call()
+def seconds(call, device: str, *, warm: bool) -> float:
+    """Of a call, after one before it where it should be warm: what takes minutes needs none."""
+    if warm:
+        call()
     if device == "cuda":
         torch.cuda.synchronize()
     begin = time.perf_counter()
@@ -75,7 +76,7 @@ def measure(family: str, bp: int, device: str, dtype: str) -> None:
                     x, _ = block(x, None)
 
     parameters = sum(weight.numel() for weight in model.module.parameters())
-    all_, encoder = seconds(whole, device), seconds(part, device)
+    all_, encoder = (seconds(call, device, warm=device == "cuda" or bp < 50_000) for call in (whole, part))
     peak = (
         torch.cuda.max_memory_allocated()
         if device == "cuda"
