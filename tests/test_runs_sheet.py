@@ -103,6 +103,14 @@ def test_words_for_tables_and_lists(write):
     assert len(b.inputs) == 3
 
 
+def test_the_files_of_a_folder_are_inputs_but_of_a_model(write, tmp_path):
+    for name in ("tasks/deep/b.tsv", "tasks/a.fa", "tasks/.hidden", "tasks/.git/x", "model/config.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    [a] = sheet.read(write("sample|run|models|tasks", "a|benchmark|./model|./tasks"))
+    assert a.inputs == (str(tmp_path / "tasks/a.fa"), str(tmp_path / "tasks/deep/b.tsv"))
+
+
 def test_a_folder_to_be_made_is_no_path_that_must_be_there(write):
     [a] = sheet.read(write("sample|run|out", "a|toy.ipynb|./parts"))
     assert a.words[2:] == ("-p", "out=./parts")

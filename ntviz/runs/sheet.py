@@ -192,7 +192,7 @@ def _notebook(base: Path, run: str, shards: int | None, given: Mapping[str, str]
 
 
 def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]) -> tuple[str, ...]:
-    """The files that cells name; all of them, and folders, must be there."""
+    """The files that cells name, and those of folders but of models; all must be there."""
     files: dict[str, None] = {}
     parts = [(name, part.strip(" '\"")) for name, text in given.items() for part in text.strip("[]").split(",")]
     for column, part in parts:
@@ -205,8 +205,14 @@ def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]
         if not path.exists():
             hint = "Check the path; it starts at the sheet's folder"
             raise FileNotFoundError(f"what {column!r} names must be there, but {plain!r} is not ({path}). {hint}")
-        if path.is_file():
-            files[str(path.resolve())] = None
+        inside = [path] if path.is_file() else [] if column in MODELS else sorted(path.rglob("*"))
+        # Hidden files are a system's own.
+        shown = [
+            file
+            for file in inside
+            if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
+        ]
+        files |= dict.fromkeys(str(file.resolve()) for file in shown)
     return tuple(files)
 
 
