@@ -31,16 +31,8 @@ if TYPE_CHECKING:
 
 _ZSTD = (import_module("compression.zstd").ZstdError,) if sys.version_info >= (3, 14) else ()
 DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    KeyError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    *_ZSTD,
-)
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, KeyError, RuntimeError, TypeError, ValueError, *_ZSTD,
+)  # fmt: skip
 """What reading a damaged .npz ends with; zipfile says RuntimeError of flags that make no sense to it."""
 
 AnyPath = str | os.PathLike[str]
@@ -250,11 +242,16 @@ def content(path: AnyPath) -> dict[str, Any]:
     path = Path(path).absolute()
     if not path.is_dir():
         return {"path": str(path), "bytes": path.stat().st_size, "sha256": _kept_sha256(path)}
-    found = (file.relative_to(path) for file in sorted(path.rglob("*")) if file.is_file())
-    names = [name for name in found if not any(part.startswith(".") for part in name.parts)]
-    files = {name.as_posix(): _kept_sha256(path / name) for name in names}
-    total = sum((path / name).stat().st_size for name in names)
+    held = files_in(path)
+    files = {file.relative_to(path).as_posix(): _kept_sha256(file) for file in held}
+    total = sum(file.stat().st_size for file in held)
     return {"path": str(path), "bytes": total, "sha256": digest(files), "files": files}
+
+
+def files_in(folder: Path) -> list[Path]:
+    """The files of a folder and of those in it, sorted; hidden ones, which are a system's own, are left out."""
+    found = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return [file for file in found if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
 
 
 def _kept_sha256(path: Path) -> str:

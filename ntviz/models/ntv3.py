@@ -181,7 +181,7 @@ class NTv3(Model):
 
     def reproduced(self, expected: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """As `models.verify` has it: states under the names of the original implementation, and what the heads say."""
-        ids, ours = torch.from_numpy(self._padded(expected["input_ids"].astype(np.int64))[0]), {}
+        ids = torch.from_numpy(self._padded(expected["input_ids"].astype(np.int64))[0])
         network, post = self.module, "species_ids" in expected
         if post != bool(self.known_species):
             raise ValueError(
@@ -224,8 +224,7 @@ class NTv3(Model):
                     "bed_probabilities": scores.softmax(-1)[..., 1],
                 }
                 states["species_logits_jax"] = network.conditions_heads[0](activated(native[deep + blocks].mean(1)))
-        ours = {name: float32(state) for name, state in states.items() if name in expected}
-        return ours
+        return {name: float32(state) for name, state in states.items() if name in expected}
 
     def _head(self) -> tuple[int, tuple[str, ...]]:
         """Index of the species' head of tracks, and the names of its tracks."""

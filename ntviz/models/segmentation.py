@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -51,12 +52,16 @@ class Segmentation:
 
     def of(self, element: str) -> np.ndarray:
         """Probabilities of one element, float32 [base]."""
-        return self.probabilities[:, self._column(element)]
+        return self.probabilities[:, self.column(element)]
 
-    def _column(self, element: str) -> int:
+    def column(self, element: str) -> int:
+        """Place of an element among the columns; a ValueError names those that there are."""
         if element not in self.elements:
             raise ValueError(f"An element must be one of {', '.join(self.elements)}; received {element!r}.")
         return self.elements.index(element)
+
+    def _kinds(self, names: dict[str, str] | None) -> list[str]:
+        return [(ANNOTATED | (names or {})).get(name, name) for name in self.elements]
 
     def annotated(self, annotation: Any, names: dict[str, str] | None = None) -> np.ndarray:
         """Where an annotation has each element, bool [base, element], along the rows; nowhere for those that it does not know.
@@ -68,7 +73,7 @@ class Segmentation:
         # Without a strand: the model's elements have none.
         place = Interval(self.interval.chrom, self.interval.start, self.interval.end)
         truth = np.zeros((len(place), len(self.elements)), dtype=bool)
-        for column, kind in enumerate((ANNOTATED | (names or {})).get(name, name) for name in self.elements):
+        for column, kind in enumerate(self._kinds(names)):
             if kind in annotation.kinds:
                 truth[:, column] = annotation.indicator(place, kind)
         return truth[::-1] if self.interval.strand == "-" else truth
@@ -95,8 +100,7 @@ class Segmentation:
         known, read = self.annotated(annotation, names), ~np.isnan(self.probabilities[:, 0])
         rng, rows, n = np.random.default_rng(seed), [], int(read.sum())
         turns = rng.integers(1, max(n, 2), draws)
-        for element, truth in zip(self.elements, known[read].T, strict=True):
-            kind = (ANNOTATED | (names or {})).get(element, element)
+        for element, kind, truth in zip(self.elements, self._kinds(names), known[read].T, strict=True):
             if kind not in annotation.kinds:
                 continue
             called = self.of(element)[read] >= cut
@@ -138,7 +142,7 @@ def tiled(
     interval, bases, lead = bases_of(what, reference, margin + overlap // 2)
     n = len(bases) - 2 * lead
     values, seams = np.full((n, len(elements)), np.nan, np.float32), []
-    runs = [(lead, lead + n)] if takes_n else _runs(bases)
+    runs = [(lead, lead + n)] if takes_n else [run.span() for run in re.finditer("[^N]+", bases)]
     sizes = [width if takes_n else min(width, (last - first) // step * step) for first, last in runs]
     counts = [
         0 if not size else 1 + max(0, ceil((last - first - size) / max(size - overlap, size // 2, 1)))
@@ -178,13 +182,6 @@ def _padded(bases: str, start: int, end: int) -> str:
     """Bases of a range that may reach beyond both ends, where N stand."""
     inside = bases[max(start, 0) : max(end, 0)]
     return ("N" * max(0, -start) + inside).ljust(end - start, "N")
-
-
-def _runs(bases: str) -> list[tuple[int, int]]:
-    """Stretches without N, 0-based half-open."""
-    is_base = np.frombuffer(bases.encode("ascii"), np.uint8) != ord("N")
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], is_base, [False]))))
-    return [(int(first), int(last)) for first, last in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def splice_sites(networks: Any, interval: Interval, reference: Any) -> Segmentation:
@@ -227,7 +224,7 @@ def effect(
     # Rows of both alleles that stand for one base of the reference.
     rows = np.r_[around : at + kept, at + len(variant.ref) : len(bases) - around]
     other = np.where(rows < at + kept, rows, rows + moved)
-    columns = [ours.elements.index(name) for name in known]
+    columns = [ours.column(name) for name in known]
     difference = theirs.probabilities[other][:, columns] - ours.probabilities[rows][:, columns]
     table = []
     for column, name in enumerate(known):

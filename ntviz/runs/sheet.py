@@ -12,6 +12,7 @@ from ntviz.environment import rows_of
 from ntviz.runs import execute, loci, parameters
 from ntviz.runs.commands import COMMANDS
 from ntviz.runs.handle import check_profile
+from ntviz.storage import files_in
 
 NEEDED = ("sample", "run")
 # Columns of whole numbers, from 1 or that many MB, with the most that may come.
@@ -205,14 +206,8 @@ def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]
         if not path.exists():
             hint = "Check the path; it starts at the sheet's folder"
             raise FileNotFoundError(f"what {column!r} names must be there, but {plain!r} is not ({path}). {hint}")
-        inside = [path] if path.is_file() else [] if column in MODELS else sorted(path.rglob("*"))
-        # Hidden files are a system's own.
-        shown = [
-            file
-            for file in inside
-            if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
-        ]
-        files |= dict.fromkeys(str(file.resolve()) for file in shown)
+        held = [path] if path.is_file() else [] if column in MODELS else files_in(path)
+        files |= dict.fromkeys(str(file.resolve()) for file in held)
     return tuple(files)
 
 
