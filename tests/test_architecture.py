@@ -17,23 +17,24 @@ PACKAGE = Path(__file__).resolve().parents[1] / "ntviz"
 
 ANYTHING = {"*"}
 BASE = {"genome", "environment", "storage", "statistics"}  # places and bases; paths and progress; files; shared numbers
-SEEN = BASE | {"reference", "annotation", "tokens", "models.protocol"}  # what an analysis sees; a model is an argument
+SEEN = BASE | {"reference", "annotation", "tokens", "tiling", "models.protocol"}  # what an analysis sees; a model is an argument
 ANALYSES = {"attention", "attribution", "embeddings", "landscape", "variants"}
 LAYERS: list[dict[str, set[str]]] = [
     {"genome": set(), "environment": set(), "storage": {"environment"}, "statistics": set()},
     {"data": {"environment", "storage"}},  # the bundle, the catalogue of files elsewhere, and fetching them
-    {"reference": BASE, "annotation": BASE | {"reference"}, "tokens": BASE},
-    {"models": BASE | {"tokens"}},
+    {"reference": BASE, "annotation": BASE | {"reference"}, "tokens": BASE, "tiling": BASE},
+    {"models": BASE | {"tokens", "tiling"}},
     {
         "masking": BASE | {"tokens", "models.protocol"},  # hides tokens and reads them in batches
         **{"motifs": BASE, "embeddings": SEEN, "attribution": SEEN},
-        **{"attention": SEEN | {"motifs"}, "landscape": SEEN | {"masking"}, "variants": SEEN | {"masking"}},
+        **{"attention": SEEN | {"masking", "motifs"}, "landscape": SEEN | {"masking"}},
         "pretraining": SEEN | {"models"},
     },
     {
         "probing": BASE | {"embeddings"},
         "finetuning": SEEN | {"models", "probing"},  # probing: its metrics
-        "benchmark": SEEN | {"data", "models", "embeddings", "probing", "finetuning"},
+        "variants": SEEN | {"masking", "embeddings", "probing", "finetuning"},  # what learns from labelled variants
+        "benchmark": SEEN | {"data", "models", "embeddings", "probing", "finetuning", "masking", "motifs", "variants"},
     },
     {
         "plot": BASE | {"annotation", "tokens"},

@@ -476,6 +476,15 @@ def test_an_atlas_has_one_row_a_head():
     ratios = made.grid("element_ratio")
     assert ratios[1, 3] == pytest.approx(2.9) and np.isnan(ratios[0, 0]) and made.grid("entropy").shape == (2, 4)
     assert "8 heads: 2 offset" in repr(made)
+    alone = heads[::2].assign(element="all", effect=np.arange(8) / 10, q=0.04)
+    alone = pd.concat(
+        [alone, alone.assign(element="exon", effect=9.0), pd.DataFrame({"layer": [pd.NA], "effect": [7.0]})]
+    )
+    both = attention.atlas(detection, SimpleNamespace(table=table), SimpleNamespace(table=alone))
+    assert both.grid("effect")[1].tolist() == [0.4, 0.5, 0.6, 0.7] and (both.grid("effect_q") == 0.04).all()
+    assert both.labels == made.labels and np.isnan(made.grid("effect")).all()
+    with pytest.raises(ValueError, match="Detection and ablation must.*received 8 and 6 heads"):
+        attention.atlas(detection, ablation=SimpleNamespace(table=alone[alone["head"].notna() & (alone["head"] < 3)]))
     with pytest.raises(ValueError, match="A score must be one of entropy, .*received 'entropi'"):
         made.grid("entropi")
     with pytest.raises(ValueError, match="received 8 and 4 heads, 4 of them in both"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import ipywidgets
@@ -213,6 +213,32 @@ def test_alleles_and_their_difference(genome, mini):
     assert explorer.where.endswith(f">{base}G")
 
 
+@pytest.mark.parametrize("at", ["ONE", "TWO", "chrT:6,000 {}"])
+def test_what_changes_without_a_head_is_a_track_beside_another_head(genome, mini, at):
+    change = snv(genome[0], 6000, "chrT")
+    explorer = explore.attention(mini, *genome, at=at.format(f"{change.ref}>{change.alt}"), head=(2, 3))
+    traces = len(explorer.figure().data)
+    explorer.ablated, explorer.allele = True, explorer.look.alleles[min(1, len(explorer.look.alleles) - 1)]
+    fig, look = explorer.figure(), explorer.look
+    bases = look.scans[explorer.allele].tokens.sequence
+    own, other = look.change(2, 3, explorer.allele)[0]
+    assert own == (2, 3) and other[0] == 2 and other != own
+    expected = attention.changes(mini, bases, [own, other])
+    for values, name in zip(expected, ("Without layer 2, head 3", f"(without layer 2, head {other[1]})"), strict=True):
+        (trace,) = (trace for trace in fig.data[:-3] if (trace.name or "").endswith(name))
+        np.testing.assert_allclose(trace.y, values, atol=1e-6)
+        assert (
+            trace.yaxis == "y6" and trace.x0 == look.interval.start + 1
+            if look.interval.strand != "-"
+            else look.interval.end
+        )
+    assert len(fig.data) > traces and "log-probabilities of the bases change: farthest from zero" in plot.alt(fig)
+    domains = [fig.layout[f"yaxis{i}"].domain for i in ("", 2, 6, 3)]
+    assert all(upper[0] > lower[1] for upper, lower in pairwise(domains))
+    same_weights(explorer)
+    assert "change = attention.changes(model" in explorer.code()
+
+
 def test_own_elements_become_a_track_and_a_score(explorer, tmp_path, genome, mini):
     start = explorer.look.interval.start
     text = f"chrT\t{start + 60}\t{start + 120}\nchrT\tnonsense\t9\n"
@@ -265,6 +291,10 @@ def test_widgets_follow_and_move_the_explorer(explorer, genome, mini):
     assert (lists["Layer"].value, lists["Head"].value) == (explorer.layer, explorer.head)
     lists["Head"].value = 7 - explorer.head
     assert f"head {explorer.head}" in live.alt and lists["Head"].value == explorer.head
+    lists["Ablated"].value = True
+    assert f"Without layer {explorer.layer}, head {explorer.head}" in live.alt
+    lists["Ablated"].value = False
+    assert "Without" not in live.alt
     lists["Score"].value = "distance"
     assert live.still.data[-1].name == "distance"
     heads = len(live.still.data) - 1

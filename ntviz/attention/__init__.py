@@ -9,7 +9,9 @@ from ntviz.environment import lazily
 if TYPE_CHECKING:
     from ntviz.annotation.windows import Windows
     from ntviz.annotation.windows import around as windows
+    from ntviz.attention.ablation import Ablation, Patching, ablate, changes, patch
     from ntviz.attention.blocks import Block, Context, Observer
+    from ntviz.attention.editing import ablated
     from ntviz.attention.enrichment import Unfinished, enrich_file, enrichment, merge
     from ntviz.attention.enrichment_table import Enrichment
     from ntviz.attention.habits import Atlas, Detection, Habits, atlas, detect

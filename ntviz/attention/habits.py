@@ -151,10 +151,8 @@ def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
             f"There must be a sequence, and each must have 8 tokens or more; received {len(several)} sequences, the shortest "
             f"of {short} tokens. Pass longer windows."
         )
-    passes = []
     asked = {"habits": Habits(), "entropy": Entropy(), "distance": Distance(), "received": Received()}
-    for one in environment.progress(several, what="habits of heads"):
-        passes.append(observe(model, one, **asked))
+    passes = [observe(model, one, **asked) for one in environment.progress(several, what="habits of heads")]
     k = int(np.median(np.concatenate([np.diff(one.spans[~one.is_special], axis=1)[:, 0] for one in several])))
     best = _best_offsets([seen.habits for seen in passes])
     scored = [_scores(seen.habits, seen.received.by_token[..., 0], best, k) for seen in passes]
@@ -172,17 +170,13 @@ def detect(model: Any, sequences: Iterable[str | Tokens]) -> Detection:
         status = np.where(chance > 0, "ok", "nothing").astype(object)
         if np.isnan(mean).all():
             status[:] = "not resolvable" if template in PERIODS else "needs bases"
-        numbers = map(np.ravel, (mean, chance, ratio, ratio - error, ratio + error))
-        own: dict[str, Any] = dict(zip(("score", "expected", "ratio", "low", "high"), numbers, strict=True))
+        own = places.assign(template=template, score=mean.ravel(), expected=chance.ravel(), ratio=ratio.ravel())
+        own["low"], own["high"] = (ratio - error).ravel(), (ratio + error).ravel()
         own["detail"] = [f"{one:+d}" if template == "fixed offset" else "" for one in best.ravel()]
-        tables.append(places.assign(template=template, **own, status=status.ravel()))
+        tables.append(own.assign(status=status.ravel()))
     table = pd.concat(tables, ignore_index=True)
-    heads = {
-        "entropy": [seen.entropy.mean for seen in passes],
-        "distance_bp": [seen.distance.mean for seen in passes],
-        "to_special": [seen.received.special for seen in passes],
-    }
-    about = places.assign(**{name: np.mean(values, axis=0).ravel() for name, values in heads.items()})
+    heads = np.mean([(seen.entropy.mean, seen.distance.mean, seen.received.special) for seen in passes], axis=0)
+    about = places.assign(**dict(zip(("entropy", "distance_bp", "to_special"), heads.reshape(3, -1), strict=True)))
     # Of attention that is alike on all tokens: its entropy, and a third of the sequence as its mean distance.
     even = float(np.mean([np.log(len(one)) for one in several]))
     far = float(np.mean([len(one.sequence) / 3 for one in several]))
@@ -270,9 +264,9 @@ def _kmers(tokens: Tokens, device: torch.device) -> tuple[torch.Tensor, ...]:
 class Atlas:
     """What is known of each head, one row a head of `table`; made by `atlas`.
 
-    Columns layer, head, label, habit, entropy, distance_bp, to_special, element, element_ratio, and the ratio to chance of
-    each template under its name. `element` is that with the largest ratio, at least `LEAST_RATIO`, among those that stand
-    against the shift null; empty where none does.
+    Columns layer, head, label, habit, entropy, distance_bp, to_special, element, element_ratio, effect, effect_q, and the ratio to
+    chance of each template under its name. `element` is that with the largest ratio, at least `LEAST_RATIO`, among those that stand
+    against the shift null; empty where none does. `effect` is what changes without the head, with its false discovery rate.
     """
 
     table: pd.DataFrame
@@ -305,28 +299,33 @@ class Atlas:
         return f"{len(self.table)} heads: {habits}; {looking} look at an element more than chance"
 
 
-def atlas(detection: Detection, enrichment: Any = None) -> Atlas:
-    """One row for each head: its habit, how it scores against each template, and the element it looks at most.
+def atlas(detection: Detection, enrichment: Any = None, ablation: Any = None) -> Atlas:
+    """One row for each head: its habit, how it scores against each template, the element it looks at most, and whether it matters.
 
-    `detection` is from `detect`, `enrichment` from `enrichment`, of the same model; without it no element is named.
+    `detection` is from `detect`, `enrichment` from `enrichment`, `ablation` from `ablate` of all heads, of the same model; without
+    the second no element is named, without the third effects are missing.
     """
     heads = detection.heads.rename(columns={"label": "habit"})
     ratios = detection.table.pivot(index=["layer", "head"], columns="template", values="ratio").reset_index()
     table = heads.merge(ratios, on=["layer", "head"])
-    if enrichment is None:
-        table["element"], table["element_ratio"] = "", np.nan
-    else:
-        tested = enrichment.table
-        own, known = (set(zip(heads["layer"], heads["head"], strict=True)) for heads in (tested, table))
+    pair, known = ["layer", "head"], set(zip(table["layer"], table["head"], strict=True))
+    for name, tested in (("enrichment", enrichment), ("ablation", ablation)):
+        own = known if tested is None else set(tested.table[pair].dropna().itertuples(index=False, name=None))
         if own != known:
             raise ValueError(
-                f"Detection and enrichment must be of the same model; received {len(known)} and {len(own)} heads, "
-                f"{len(own & known)} of them in both. Run both on one model."
+                f"Detection and {name} must be of the same model, and of all its heads; received {len(known)} and {len(own)} "
+                f"heads, {len(own & known)} of them in both. Run both on one model."
             )
-        best = tested[tested["significant"] & (tested["ratio"] >= LEAST_RATIO)]
-        best = best.sort_values("ratio", ascending=False).drop_duplicates(["layer", "head"])
-        best = best[["layer", "head", "element", "ratio"]].rename(columns={"ratio": "element_ratio"})
-        table = table.merge(best, how="left", on=["layer", "head"]).fillna({"element": ""})
+    best = alone = table.head(0).assign(element="", ratio=np.nan, effect=np.nan, q=np.nan)
+    if enrichment is not None:
+        best = enrichment.table[enrichment.table["significant"] & (enrichment.table["ratio"] >= LEAST_RATIO)]
+        best = best.sort_values("ratio", ascending=False).drop_duplicates(pair)
+    if ablation is not None:
+        alone = ablation.table[ablation.table["element"] == "all"].dropna(subset=pair).astype(dict.fromkeys(pair, int))
+    best = best[[*pair, "element", "ratio"]].rename(columns={"ratio": "element_ratio"})
+    alone = alone[[*pair, "effect", "q"]].rename(columns={"q": "effect_q"})
+    table = table.merge(best, how="left", on=pair).merge(alone, how="left", on=pair)
+    table = table.fillna({"element": ""})
     labels = []
     for habit, element, ratio in table[["habit", "element", "element_ratio"]].itertuples(index=False):
         name = element.replace("_", " ").replace("cpg", "CpG").replace("utr", "UTR")

@@ -27,6 +27,7 @@ NAME = "ntviz_observed"
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}
 _fused_with_lse = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 _watching: ContextVar[Watch | None] = ContextVar("_watching", default=None)
+_editing: ContextVar[tuple[Any, Any] | None] = ContextVar("_editing", default=None)  # module, edit
 _NO_INTERFACE = (
     "A model to observe must run its attention through transformers' attention interface; {} does not. Use a "
     "model of `ntviz models`, or an encoder of transformers 5 such as BERT, ESM or ModernBERT."
@@ -179,6 +180,8 @@ def _observed(
             module, query, key, value, attention_mask,
             scaling=scaling, is_causal=is_causal, position_bias=position_bias, **options,
         )  # fmt: skip
+    if (held := _editing.get()) is not None:
+        output = held[1].layer(module, value, attention_mask, causal, output)
     if watch is not None:
         keys = key if groups == 1 else key.repeat_interleave(groups, dim=1)
         terms = [term for term in (attention_mask, position_bias) if term is not None]
@@ -190,15 +193,21 @@ def _observed(
 
 
 @contextmanager
-def _watched(module: PreTrainedModel, watch: Watch) -> Generator[None]:
-    """The module with observed attention in eval mode; as it was afterwards, whatever happens."""
+def watched(module: PreTrainedModel, watch: Watch | None = None, edit: Any = None) -> Generator[None]:
+    """The module in eval mode with attention that is observed or edited; as it was afterwards, whatever happens.
+
+    An edit, which stays in a look inside, is shown each layer: `layer(module, value, mask, causal, output)` gives the output [sequence, query, head, size]
+    that goes on, of values [sequence, head, key, size].
+    """
     ALL_ATTENTION_FUNCTIONS.register(NAME, _observed)
     # Without a mask function of its own, a custom attention would be given no mask, and padding would be attended.
     ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
     configs = {id(part.config): part.config for part in module.modules() if isinstance(part, PreTrainedModel)}
     before = {key: config._attn_implementation for key, config in configs.items()}
     training = [part for part in module.modules() if part.training]
-    token = _watching.set(watch)
+    held = _editing.get()
+    held = (module, edit) if edit is not None else held if held is not None and held[0] is module else None
+    token, edited = _watching.set(watch), _editing.set(held)
     try:
         module.set_attn_implementation(NAME)
         if module.config._attn_implementation != NAME:
@@ -207,6 +216,7 @@ def _watched(module: PreTrainedModel, watch: Watch) -> Generator[None]:
         yield
     finally:
         _watching.reset(token)
+        _editing.reset(edited)
         for key, config in configs.items():
             config._attn_implementation_internal = before[key]
         for part in training:
@@ -287,7 +297,7 @@ def observe(
     watch = Watch(contexts, offsets, seats, None if outputs else deepest, size)
     output = None
     try:
-        with _watched(module, watch), torch.inference_mode():
+        with watched(module, watch), torch.inference_mode():
             output = module(**batch) if model is module else model.forward(batch, outputs=outputs)
     except EnoughSeen:
         pass

@@ -49,22 +49,16 @@ def paper_elements(
         Keep the elements that overlap this interval, and look for islands and motifs in it only, which is fast; else on
         all contigs that have a feature.
     """
-    sources = (genes, *extras)
-    columns = ["chrom", "start", "end", "element"]
-    parts: list[pd.DataFrame] = []
-    kinds: list[str] = []
-    notes: list[str] = []
+    sources, columns = (genes, *extras), ["chrom", "start", "end", "element"]
+    parts, kinds, notes = list[pd.DataFrame](), list[str](), list[str]()
     own = [kind for extra in extras for kind in extra.table["element"].unique() if kind not in _OF_GENES]
     for kind in dict.fromkeys([*PAPER_ELEMENTS, *SITES, *own]):
         having = [source for source in sources if kind in source.kinds]
         if kind == "promoter" and having:
+            derived = f"{PROMOTER[0]:,} bp before to {PROMOTER[1]:,} bp after the first base of each transcript"
             stating = [source for source in having if (source.table["element"] == kind).any()]
-            having = stating or having
-            notes.append(
-                f"promoter is as {' and '.join(source.source for source in stating)} states it."
-                if stating
-                else f"promoter is {PROMOTER[0]:,} bp before to {PROMOTER[1]:,} bp after the first base of each transcript."
-            )
+            said = f"as {' and '.join(source.source for source in stating)} states it" if stating else derived
+            having, notes = stating or having, [*notes, f"promoter is {said}."]
         if having:
             kinds.append(kind)
             parts += [source.elements(kind) for source in having]
@@ -72,12 +66,9 @@ def paper_elements(
         regulatory = ", ".join(kind for kind in absent if kind in _REGULATORY)
         of_genes = ", ".join(kind for kind in absent if kind not in _REGULATORY)
         notes.append(f"Of the nine elements of the paper {len(absent)} are absent.")
-        if regulatory:
-            notes.append(
-                f"{regulatory}: no file that was given has them; ENCODE's cCREs or Ensembl's Regulatory Build would."
-            )
-        if of_genes:
-            notes.append(f"{of_genes}: the genes have none, nor exons with CDS to derive them from.")
+        lacking = f"{regulatory}: no file that was given has them; ENCODE's cCREs or Ensembl's Regulatory Build would."
+        notes += [lacking] * bool(regulatory)
+        notes += [f"{of_genes}: the genes have none, nor exons with CDS to derive them from."] * bool(of_genes)
     regions = [within] if within is not None else _regions(sources, reference, notes)
     matching = [motifs] if isinstance(motifs, Motif) else list(motifs)
     if reference is not None:
@@ -96,11 +87,9 @@ def paper_elements(
                 f"Motifs are looked for in bases; received {len(matching):,} motifs and no reference. Pass a Reference."
             )
         tables = [hits(reference, region, matching, p=p) for region in regions]
-        too_short = tables[0].attrs["too_short"] if tables else ()
-        if too_short:
-            notes.append(
-                f"{len(too_short):,} motifs are too short to match with p of at most {p:g}: {', '.join(too_short[:5])}."
-            )
+        if too_short := tables[0].attrs["too_short"] if tables else ():
+            few = ", ".join(too_short[:5])
+            notes.append(f"{len(too_short):,} motifs are too short to match with p of at most {p:g}: {few}.")
         parts += [table[columns] for table in tables]
         kinds += [f"{motif.name} motif" for motif in matching if motif.id not in too_short]
     if not kinds:
@@ -113,10 +102,8 @@ def paper_elements(
         canonical = {name: canonical_contig(name) for name in table["chrom"].unique()}
         same = table["chrom"].map(canonical) == canonical_contig(within.chrom)
         table = table[same & (table["start"] < within.end) & (table["end"] > within.start)]
-        counts = "".join(
-            f"; {len(extra.within(within)):,} of {len(extra):,} features of {extra.source} do" for extra in extras
-        )
-        notes.append(f"Elements are those that overlap {within.label()}{counts}.")
+        do = [f"; {len(extra.within(within)):,} of {len(extra):,} features of {extra.source} do" for extra in extras]
+        notes.append(f"Elements are those that overlap {within.label()}{''.join(do)}.")
     source = "the elements of " + " and ".join(dict.fromkeys(source.source for source in sources))
     for note in notes:
         tell(note)
@@ -126,8 +113,7 @@ def paper_elements(
 
 def _regions(sources: Sequence[Annotation], reference: Reference | None, notes: list[str]) -> list[Interval]:
     """The contigs with a feature, whole; of those that the reference lacks the features are counted."""
-    found: dict[str, Interval] = {}
-    lacking = Counter[str]()
+    found, lacking = dict[str, Interval](), Counter[str]()
     for source in sources if reference is not None else ():
         for name, count in source.table["chrom"].value_counts(sort=False).items():
             try:
@@ -138,7 +124,6 @@ def _regions(sources: Sequence[Annotation], reference: Reference | None, notes: 
             found.setdefault(canonical_contig(region.chrom), region)
     if lacking:
         names = ", ".join(list(lacking)[:5]) + (f" and {len(lacking) - 5:,} more" if len(lacking) > 5 else "")
-        notes.append(
-            f"{lacking.total():,} features lie on contigs that the reference lacks ({names}); they have no bases."
-        )
+        many = f"{lacking.total():,} features"
+        notes.append(f"{many} lie on contigs that the reference lacks ({names}); they have no bases.")
     return list(found.values())

@@ -52,6 +52,12 @@ class Target:
         """Of the number, in words; empty where it has none."""
         return ""
 
+    def __call__(self, model: Any, sequence: str) -> float:
+        """The number for one sequence: a target is a function of a model and a sequence, as `attention.ablate` takes one."""
+        from ntviz.attribution.reader import reader  # which reads targets
+
+        return float(reader(model).values([sequence], self)[0])
+
 
 def _within(position: int, tokens: Tokens) -> int:
     if not 0 <= position < len(tokens.sequence):

@@ -25,15 +25,16 @@ from ntviz.explore.toolbar import Explorer, add_elements, checked_head
 from ntviz.genome import Interval, browser_contig, sequence
 from ntviz.plot.attention import SCALES
 from ntviz.plot.theme import WIDTH, colours, framed
-from ntviz.plot.tracks import Panel, View, boxes, genes_track
+from ntviz.plot.tracks import Panel, View, boxes, genes_track, signal_track
 from ntviz.plot.words import escaped, number, span
 from ntviz.reference import Reference
+from ntviz.statistics import seed_of
 from ntviz.tokens import Tokens
 
 TABLE, MOST, ELEMENTS, LETTERS = 500, 256, 10, 64
 """At most: pairs of a table, cells along a side of the map, elements drawn, tokens along a side whose bases the hover tells."""
-MAP, LANE, GAP, LEFT, RIGHT = 460, 17, 12, (0.0, 0.6), (0.73, 1.0)
-"""Pixels of a side of the map, of an element, and between rows; of the figure's width, the map with its tracks, and the heads."""
+MAP, LANE, CHANGE, GAP, LEFT, RIGHT = 460, 17, 90, 12, (0.0, 0.6), (0.73, 1.0)
+"""Pixels of the map, an element, what an ablated head changes, and between rows; of the figure's width, the map and the heads."""
 KINDS = ("promoter", "exon", "CDS", "enhancer", "CTCF_binding_site", "open_chromatin", "TF_binding_site", "cpg_island")
 """Elements of an annotation that become tracks, where it has them."""
 SHUFFLES = 4
@@ -77,6 +78,7 @@ class Look:
         self.places = self.tokens.on(self.interval)
         """[token, 2] on the genome, 0-based half-open."""
         self.alleles = [*scans, *(["difference"] if len(scans) > 1 else [])]
+        self._changes: dict[Any, np.ndarray] = {}
         self.note = f"{place.how[:1].upper()}{place.how[1:]}. "
         if len(self.interval) > sources.trained:
             trained = f"{sources.model.name} was trained on up to {sources.trained:,} bp. "
@@ -154,6 +156,16 @@ class Look:
             return after - before
         return self.scans[allele].weights(layer, head, query, key)
 
+    def change(self, layer: int, head: int, allele: str = "reference") -> tuple[list[tuple[int, int]], np.ndarray]:
+        """The head and another one of its layer, and how the log-probability of each base changes without it, [head, base] in nats."""
+        heads = self.sources.model.heads
+        others = [(head + 1 + seed_of(layer, head) % (heads - 1)) % heads] if heads > 1 else []
+        pairs = [(layer, one) for one in (head, *others)]
+        bases = self.scans[allele if allele in self.scans else "reference"].tokens.sequence
+        if (layer, head, bases) not in self._changes:
+            self._changes[layer, head, bases] = attentions.changes(self.sources.model, bases, pairs)
+        return pairs, self._changes[layer, head, bases]
+
 
 def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """[...] largest difference of the cumulative distributions of values [..., n] and [..., m] (Kolmogorov, Smirnov)."""
@@ -202,12 +214,13 @@ class AttentionExplorer(Explorer):
     ----------
     look, layer, head, query, key
         The place with its tracks and scores; zero-based; visible tokens, first and after the last, without special ones.
-    allele, scale, score
-        "reference", "alternative" or "difference"; "sqrt", "linear" or "log" (three powers of ten); one of `look.scores`.
+    allele, scale, score, ablated
+        "reference", "alternative" or "difference"; "sqrt", "linear" or "log" (three powers of ten); one of `look.scores`; whether a
+        track shows what changes without the head, beside another head of its layer.
     """
 
     def __init__(self, sources: Sources, at: Any, head: tuple[int, int] | None = None) -> None:
-        self.sources, self.scale, self.score = sources, "sqrt", CONTRAST
+        self.sources, self.scale, self.score, self.ablated = sources, "sqrt", CONTRAST, False
         self._picked = None if head is None else checked_head(sources.model, *head)
         self._go(at)
 
@@ -346,6 +359,8 @@ class AttentionExplorer(Explorer):
             f"changed = sequence.apply_variant(bases, interval, {self.look.place.variant!r})" if self.allele != "reference" else "",
             f"window = attention.Window(query={self.query}, key={self.key}, at=[({self.layer}, {self.head})])",
             f"weights = {weights.format(observed('bases'), observed('changed'))}",
+            f"change = attention.changes(model, {'changed' if self.allele == 'alternative' else 'bases'}, [({self.layer}, {self.head})])"
+            if self.ablated else "",
         ]  # fmt: skip
         return "\n".join(filter(None, lines)) + "\n"
 
@@ -358,13 +373,16 @@ class AttentionExplorer(Explorer):
         return _draw(self, self._home)
 
     def controls(self) -> Sequence[ipywidgets.Widget]:
-        """Drop-down lists of layers, heads, alleles, scales and scores."""
+        """Drop-down lists of layers, heads, alleles, scales and scores, and whether the head is ablated."""
         model, self._lists = self.sources.model, {}
         for name, options, width in (("layer", range(layers_of(model)), 110), ("head", range(model.heads), 110), ("allele", (), 170),
                                      ("scale", SCALES, 135), ("score", (), 330)):  # fmt: skip
             self._lists[name] = ipywidgets.Dropdown(options=list(options), description=name.capitalize(), layout={"width": f"{width}px"},
                                                     style={"description_width": "44px"})  # fmt: skip
-            self._lists[name].observe(self._listed, "value")
+        self._lists["ablated"] = ipywidgets.ToggleButton(description="Ablated", tooltip="What the model expects without this head",
+                                                         layout={"width": "90px"})  # fmt: skip
+        for one in self._lists.values():
+            one.observe(self._listed, "value")
         return list(self._lists.values())
 
     def sync(self) -> None:
@@ -401,18 +419,22 @@ def _draw(explorer: Any, home: Sequence[tuple[int, int]]) -> go.Figure:
     genes = genes_track(explorer.sources.annotation, most_lanes=3)
     names = list(dict.fromkeys([*explorer.sources.beds, *look.elements]))[:ELEMENTS]
     tall = genes.height if isinstance(genes.height, int) else genes.height(view)
-    heights = [tall, LANE * max(len(names), 1), MAP]
-    total = sum(heights) + 2 * GAP
+    heights = [tall, LANE * max(len(names), 1), *[CHANGE] * explorer.ablated, MAP]
+    total = sum(heights) + (len(heights) - 1) * GAP
     ends = np.cumsum([0, *(height + GAP for height in heights)]) / total
     rows = [{"domain": [max(0.0, 1 - low + GAP / total), 1 - high], "anchor": "x", "fixedrange": True, "ticks": "", "showline": False}
             for high, low in pairwise(ends)]  # fmt: skip
-    fig = go.Figure(layout={"yaxis": {**rows[0], "showticklabels": False}, "yaxis2": rows[1], "yaxis3": rows[2]})
+    fig = go.Figure(layout={"yaxis": {**rows[0], "showticklabels": False}, "yaxis2": rows[1], "yaxis3": rows[-1]})
     genes.draw(Panel(fig, 1, view))
+    alt = _alt(explorer, cells)
     for lane, name in enumerate(names):
         spans = look.stretches(name).tolist()
         texts = [f"{name} {span(*pair)}" for pair in spans]
         Panel(fig, 2, view).add(boxes(spans, texts, middle=lane, half=0.3, colour=c.accent, name=escaped(name)))
-    Panel(fig, 3, view).add(_map(explorer, cells, 1 - float(ends[2])))
+    if explorer.ablated:
+        fig.layout.yaxis6 = rows[2]
+        alt += _without(fig, explorer, view)
+    Panel(fig, 3, view).add(_map(explorer, cells, 1 - float(ends[-2])))
     down, across = ([edge + 0.5 for edge in _span(look, part)][:: -1 if view.reverse else 1] for part in home)
     label = escaped(f"{explorer.sources.reference.assembly or ''} {browser_contig(look.interval.chrom)}")
     ticks = {"tickformat": ",d", "nticks": 6, "ticks": "outside", "showline": True}
@@ -428,10 +450,26 @@ def _draw(explorer: Any, home: Sequence[tuple[int, int]]) -> go.Figure:
     scale = explorer.scale.replace("sqrt", "square-root")
     how = f"; a cell is the largest of {n} × {m} tokens" * (n * m > 1)
     return framed(
-        fig, title=explorer._title, alt=_alt(explorer, cells), height=total, bargap=0,
+        fig, title=explorer._title, alt=alt, height=total, bargap=0,
         name=f"{explorer.where}_layer{explorer.layer}_head{explorer.head}",
         subtitle=f"Rows look (query), columns are looked at (key). Colour: share of attention, {scale} scale{how}.",
     )  # fmt: skip
+
+
+def _without(fig: go.Figure, explorer: Any, view: View) -> str:
+    """Draws how the bases' log-probabilities change without the head, beside another of its layer; in words for the alt sentence."""
+    pairs, values = explorer.look.change(explorer.layer, explorer.head, explorer.allele)
+    own, *other = ("layer {}, head {}".format(*pair) for pair in pairs)
+    track = signal_track(values[0], label=f"Without {own}", unit="nats", control=values[1] if other else None, diverging=True,
+                         control_label=f"without {''.join(other)}")  # fmt: skip
+    said = track.draw(Panel(fig, 6, view))
+    high = fig.layout.yaxis6.domain[1]
+    fig.layout.yaxis6.update(title={"text": "nats", "font": {"size": 11}}, tickfont={"size": 10}, showticklabels=True,
+                             domain=[fig.layout.yaxis6.domain[0], high - 0.2 * (high - fig.layout.yaxis6.domain[0])])  # fmt: skip
+    beside = f"; grey: without head {pairs[-1][1]}" * bool(other)
+    fig.add_annotation(text=f"Change of log-probability without this head{beside}", x=0, y=high, xref="paper", yref="paper",
+                       xanchor="left", yanchor="top", showarrow=False, font={"size": 11})  # fmt: skip
+    return f" {track.label} (its output at its mean), log-probabilities of the bases change: {said}."
 
 
 def _span(look: Any, part: tuple[int, int]) -> tuple[int, int]:
