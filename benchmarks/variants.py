@@ -1,4 +1,4 @@
-"""Scoring 1,000 substitutions against the obvious way on the same model, and a 6,000-bp saturation: readings and seconds.
+"""Scoring 1,000 substitutions against the obvious way on the same model, a 6,000-bp saturation, a calibration: readings, seconds.
 
 Run it from the repository: `python benchmarks/variants.py`. The obvious way is what tools do today: for each variant one
 forward pass of batch 1 with the reference and one with the alternative, the token masked, on one strand. Both ways give
@@ -18,6 +18,7 @@ from ntviz.genome import Interval
 from ntviz.reference import Reference
 from ntviz.variants import backgrounds
 from ntviz.variants.alleles import Allele
+from ntviz.variants.calibration import draw
 
 DENSE = Interval("20", 42_984_150, 42_984_484)  # the promoter of HNF4A: 334 bp, 1,002 substitutions
 
@@ -92,6 +93,20 @@ def compare(name: str, model: models.DNAModel, reference: Reference, alleles: li
         )
 
 
+def calibrate(model: models.DNAModel, reference: Reference, per_context: int, alleles: int = 1_500) -> None:
+    """One line: readings of a calibration, and its time from that of its first substitutions."""
+    drawn, _, tokens = draw(reference, model.tokenize("A").vocabulary.k, per_context, 0)
+    scorer = variants.Scorer(model, reference, variants.Options(("llr", "base_llr")))
+    begin = time.perf_counter()
+    scorer.score(drawn[:alleles])
+    seconds = (time.perf_counter() - begin) * len(drawn) / alleles
+    readings = 2 * len(np.unique(tokens))
+    print(
+        f"calibration of {per_context} sites a context: {len(drawn):,} substitutions, {readings:,} sequences of {4 * len(drawn):,} "
+        f"({4 * len(drawn) / readings:.1f} times fewer), about {seconds / 60:.1f} minutes"
+    )
+
+
 def main() -> None:
     """Print the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -99,6 +114,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000)
     parser.add_argument("--plain", type=int, default=250, help="variants timed the obvious way")
     parser.add_argument("--saturation", type=int, default=6_000, help="bp")
+    parser.add_argument("--calibration", type=int, default=100, help="sites of each context")
     arguments = parser.parse_args()
     model = models.load(arguments.model)
     reference = Reference(data.local("chr20"))
@@ -108,6 +124,7 @@ def main() -> None:
         ("scattered", scattered(reference, arguments.count)),
     ):
         compare(name, model, reference, alleles, arguments.plain)
+    calibrate(model, reference, arguments.calibration)
     start = DENSE.start // 6 * 6
     place = Interval("20", start, start + arguments.saturation)
     begin = time.perf_counter()

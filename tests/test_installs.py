@@ -105,7 +105,7 @@ def test_a_wheel_alone_says_what_is_missing_and_with_the_bundle_runs_its_noteboo
     assert re.fullmatch(r"ERROR  no default command can work: the bundle in \S+ lacks chr20, genes, .*", without[line])
     assert without[line + 1].strip() == "-> `pip install ntviz-data` or `ntviz data fetch bundle`"
     said = elsewhere("ntviz", "data", "fetch", "bundle", code=1)
-    assert "lacks 17 of its 17 files. Run `pip install ntviz-data`, or set NTVIZ_BUNDLE to the address" in said
+    assert "lacks 18 of its 18 files. Run `pip install ntviz-data`, or set NTVIZ_BUNDLE to the address" in said
     assert "bundled model ntviz-mini: run `pip install ntviz-data`" in elsewhere(
         "python", "-c", "from ntviz import models; models.load('ntviz-mini')", code=1
     )

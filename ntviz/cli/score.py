@@ -17,10 +17,22 @@ from ntviz.storage import write_card
 
 if TYPE_CHECKING:
     from ntviz.runs.commands import Score
-    from ntviz.variants import Options, Scorer, SpliceScorer
+    from ntviz.reference import Reference
+    from ntviz.variants import Background, Options, Scorer, SpliceScorer
 
 _OF_SPLICE_NETWORKS = {"genes", "distance", "mask"}
-_OF_LANGUAGE_MODELS = {"scores", "frames", "place", "window", "layer", "region", "forward_only", "background"}
+_OF_LANGUAGE_MODELS = {
+    "scores",
+    "frames",
+    "place",
+    "window",
+    "layer",
+    "region",
+    "forward_only",
+    "background",
+    "calibrate",
+    "head",
+}
 _CHANGES_NO_NUMBER = {
     *("path", "out", "shard", "cache", "table", "no_table", "piece", "device", "batch_tokens", "overwrite")
 }
@@ -77,7 +89,6 @@ def _scorer(asked: Score, options: Options) -> Scorer | SpliceScorer:
     from ntviz import data, models, variants
     from ntviz.models.protocol import SplicePredictor
     from ntviz.reference import Reference
-    from ntviz.variants.backgrounds import TooFew
     from ntviz.variants.files import scorer_of
 
     bases = Reference(asked.reference or data.bundle("chr20"))
@@ -93,15 +104,32 @@ def _scorer(asked: Score, options: Options) -> Scorer | SpliceScorer:
             "on_mismatch": asked.on_mismatch,
         }
         return scorer_of(loaded, bases, annotation=asked.genes or data.bundle("genes"), **given)
-    random, shipped = None, []
+    random = random_substitutions(loaded, bases, options) if asked.background else None
+    calibration = variants.calibration(loaded, bases, options, folders=_shipped()) if asked.calibrate else None
+    head = variants.Head.load(asked.head, loaded, bases) if asked.head else None
+    beside = {"background": random, "calibration": calibration, "head": head}
+    return variants.Scorer(loaded, bases, options, **beside, batch_tokens=asked.batch_tokens)
+
+
+def _shipped() -> list[Path]:
+    """Where backgrounds and calibrations of the bundle are."""
+    from ntviz import data
+
     with contextlib.suppress(FileNotFoundError):
-        shipped = [data.bundle("backgrounds")]
-    if asked.background:
-        try:
-            random = variants.background(loaded, bases, options, folders=shipped)
-        except TooFew as error:
-            tell(f"no percentiles: {str(error).partition('. ')[0]}. A larger --reference gives them.")
-    return variants.Scorer(loaded, bases, options, background=random, batch_tokens=asked.batch_tokens)
+        return [data.bundle("backgrounds")]
+    return []
+
+
+def random_substitutions(model: Any, bases: Reference, options: Options) -> Background | None:
+    """The background that scores are given percentiles of; None, and a note, where the reference is too small for one."""
+    from ntviz import variants
+    from ntviz.variants.backgrounds import TooFew
+
+    try:
+        return variants.background(model, bases, options, folders=_shipped())
+    except TooFew as error:
+        tell(f"no percentiles: {str(error).partition('. ')[0]}. A larger --reference gives them.")
+    return None
 
 
 def _command(asked: Score, *, splicing: bool) -> str:

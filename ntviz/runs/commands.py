@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -57,6 +56,8 @@ class Score(Pieces):
     distance: Annotated[int, "Of a splice network: bp on each side of POS."] = 50
     mask: Annotated[Literal["none", "nearest", "position"], "Of a splice network: what is left out."] = "position"
     background: Annotated[bool, "Percentiles among random substitutions of the same kind, made once for each model."] = True
+    calibrate: Annotated[bool, "llr and base_llr minus the mean of neutral substitutions of the same five bases and change too, made once."] = False
+    head: Annotated[Path | None, "Folder of a head that variants.learn made on this model: its probability or value too."] = None
     table: Annotated[Path | None, "Parquet of alleles; default: beside OUT, none of a table."] = None
     no_table: Annotated[bool, "No parquet."] = False
     piece: Annotated[int, "Records scored and kept at once."] = 500
@@ -102,6 +103,8 @@ class Landscape(Pieces):
     both_strands: Annotated[bool, "Read the reverse complement too, and average."] = False
     window: Annotated[int | None, "bp read at a time; default: what the model takes, at most 1,536."] = None
     flank: Annotated[int | None, "bp at either end that are read only; default: a quarter of the window."] = None
+    limit: Annotated[float | None, "Measure the error of flanks; none given: the shortest with less of the spread."] = None
+    sample: Annotated[int, "Places at which it is measured."] = 16
     control: Annotated[str, "composition, shuffled, both by a comma, or none."] = "composition"
     seed: Annotated[int, "Of the shuffles."] = 0
     piece: Annotated[int, "bp made and kept at once."] = 250_000
@@ -197,7 +200,12 @@ class Command:
         options = self.options()
         words = list(self.words)
         for column, text in given.items():
-            words += _known(column, options, self.words[0]).typed(text)
+            if column in _OURS:
+                raise ValueError(f"{column!r} of {words[0]} is set by the workflow, but its cell is filled. Empty it")
+            if column not in options:
+                must = f"a column must be an option of {words[0]} where its cell is filled"
+                raise ValueError(f"{must}, but {column!r} is not. {parameters.nearest(column, options)}")
+            words += options[column].typed(text)
         for column, option in options.items():
             if option.default is MISSING and column not in given:
                 raise ValueError(f"{self.words[0]} must be given {column!r}, but its cell is empty. Fill it in")
@@ -222,14 +230,3 @@ COMMANDS = {
         Command(("benchmark", "run"), Matrix, "matrix", "matrix/report.html"),
     )
 }
-
-
-def _known(column: str, options: Mapping[str, Option], command: str) -> Option:
-    if column in options:
-        return options[column]
-    if column in _OURS:
-        raise ValueError(f"{column!r} of {command} is set by the workflow, but its cell is filled. Empty it")
-    near = difflib.get_close_matches(column, options, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    hint += f"It has: {', '.join(options)}"
-    raise ValueError(f"a column must be an option of {command} where its cell is filled, but {column!r} is not. {hint}")

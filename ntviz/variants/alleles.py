@@ -99,14 +99,17 @@ def letters_status(ref: str, alt: str) -> str:
     return "same_as_ref" if ref == alt else ""
 
 
-def smallest(start: int, ref: str, alt: str) -> Change:
-    """The change without the bases that both alleles share at their ends, the right end first.
+def smallest(start: int, ref: str, alt: str, *, left_first: bool = False) -> Change:
+    """The change without the bases that both alleles share at their ends, the right end first, or the left.
 
     Examples
     --------
     >>> smallest(100, "CTT", "CT")
     Change(start=101, end=102, ref='T', alt='')
     """
+    if left_first:
+        lead = _shared(ref, alt)
+        start, ref, alt = start + lead, ref[lead:], alt[lead:]
     shared = _shared(ref[::-1], alt[::-1])
     ref, alt = ref[: len(ref) - shared], alt[: len(alt) - shared]
     lead = _shared(ref, alt)

@@ -344,6 +344,13 @@ class Markov:
         counts = counts.reshape(-1, 4) + pseudocount
         return cls(order, np.log(counts / counts.sum(axis=1, keepdims=True)))
 
+    def log_probs_of(self, sequence: str) -> np.ndarray:
+        """Log probability of each base after those before it, in nats, float64 [base]; NaN for the first `order` and near N."""
+        found = np.full(len(sequence), np.nan)
+        kmers, known = kmer_numbers(codes(sequence), self.order + 1)
+        found[self.order :][known] = self.log_probs.reshape(-1)[kmers[known]]
+        return found
+
     def llr(self, before: str, ref: str, alt: str, after: str) -> float:
         """Log p(alternative) - log p(reference) of all k-mers that hold the change, in nats; NaN beside N.
 

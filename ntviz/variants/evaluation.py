@@ -20,7 +20,20 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 HARM = {
-    **dict.fromkeys(("llr", "base_llr", "wt_llr", "entropy", "cosine", "dot", "markov_llr"), -1),
+    **dict.fromkeys(
+        (
+            "llr",
+            "base_llr",
+            "llr_calibrated",
+            "base_llr_calibrated",
+            "wt_llr",
+            "entropy",
+            "cosine",
+            "dot",
+            "markov_llr",
+        ),
+        -1,
+    ),
     **dict.fromkeys(("l1", "l2", "alt_loss", "loss_diff", "jsd", "severity", "gc"), 1),
     **dict.fromkeys(("transition", "cpg_transition"), -1),
 }

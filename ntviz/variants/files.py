@@ -24,6 +24,7 @@ from ntviz.reference import Reference
 from ntviz.storage import TABLES, Output, Pieces
 from ntviz.variants import vcf
 from ntviz.variants.alleles import STATUSES
+from ntviz.variants.calibration import FEWEST, NONE, THREE
 from ntviz.variants.options import Options
 from ntviz.variants.plan import LONG_INDEL, Mismatch
 from ntviz.variants.scorer import Scored, Scorer
@@ -43,6 +44,10 @@ AGREEMENT = 0.95
 _CHUNK = 2_000  # rows of a notebook's table at once
 _MANY = 20  # REF compared; of fewer, each row says it
 _ROWS = 25_000  # of the parquet, held before they are written
+_WAYS = {
+    THREE: f"fewer than {FEWEST} sampled sites have their five bases, or an end or N is near",
+    NONE: f"fewer than {FEWEST} sampled sites have even their three bases, or an end or N is next to them",
+}
 _UNSORTED = "the records are not sorted by position, or those of a contig not side by side"
 _FAR = "htslib cannot index it: a line is no record, or a POS or END beyond what an index reaches"
 _OTHER = {"GRCh37": "GRCh38", "GRCh38": "GRCh37"}
@@ -50,7 +55,7 @@ _OTHER = {"GRCh37": "GRCh38", "GRCh38": "GRCh37"}
 
 def score(
     model: DNAModel, reference: Reference, what: Variant | str | Path | Iterable[Variant | str] | pd.DataFrame, *,
-    background: Any = None, progress: str | None = "variants", **options: Any,
+    background: Any = None, calibration: Any = None, head: Any = None, progress: str | None = "variants", **options: Any,
 ) -> pd.DataFrame:  # fmt: skip
     """One row an allele, in the order given: chrom, pos (1-based), id, ref, alt, status, kind, method, note, and scores.
 
@@ -62,8 +67,9 @@ def score(
         A variant or several, as `Variant` or text ("chr20:43042364 C>T"); a DataFrame with the columns chrom, pos
         (1-based), ref, alt and perhaps id, whose other columns are kept; or the path of a .tsv, .csv or .parquet
         with these. A VCF keeps its form in `variants.score_file`.
-    background
-        From `variants.background`; adds percentiles.
+    background, calibration, head
+        From `variants.background`, adds percentiles; from `variants.calibration`, adds llr_calibrated, base_llr_calibrated and theirs;
+        from `variants.learn` or `variants.Head.load`, adds `head`, its prediction.
     options
         Of `Options`: scores, frames, place, window, layer, region, both_strands, on_mismatch. Of `SpliceScorer` for a splice network:
         annotation (an `Annotation`, or the path of one), distance, mask, on_mismatch.
@@ -100,7 +106,7 @@ def score(
     >>> text, row["method"], bool(abs(row["llr"] - by_hand) < 1e-4), round(float(by_hand), 2)
     ('chr20:43042360:AG>A', 'pll', True, -0.77)
     """
-    scorer = scorer_of(model, reference, background=background, **options)
+    scorer = scorer_of(model, reference, background=background, calibration=calibration, head=head, **options)
     table = Table.of(what)
     summary = Summary(Path(), (1, 1), survey(table), reference.assembly)
     scored = ((one, scorer.score(one.alleles, what=progress)) for one in pieces(table, _CHUNK))
@@ -114,14 +120,20 @@ def score(
 
 
 def scorer_of(
-    model: Any, reference: Reference, *, background: Any = None, batch_tokens: int = BATCH_TOKENS, **options: Any
-) -> AnyScorer:
+    model: Any, reference: Reference, *, background: Any = None, calibration: Any = None, head: Any = None,
+    batch_tokens: int = BATCH_TOKENS, **options: Any,
+) -> AnyScorer:  # fmt: skip
     """The scorer that fits a model; see `score` for the options."""
     if not isinstance(model, SplicePredictor):
-        return Scorer(model, reference, Options(**options), background=background, batch_tokens=batch_tokens)
+        beside = {"background": background, "calibration": calibration, "head": head}
+        return Scorer(model, reference, Options(**options), **beside, batch_tokens=batch_tokens)
     from ntviz import annotation
     from ntviz.variants.splice import SpliceScorer
 
+    if calibration is not None:
+        raise ValueError(
+            "A calibration is of a language model's scores; received one with a splice network. Leave it out."
+        )
     genes = options.pop("annotation", None)
     if genes is None:
         advice = "Pass a GTF or GFF3, or annotation.read(data.bundle('genes'))."
@@ -146,6 +158,7 @@ class Summary:
     checked: int = 0  # records whose REF could be compared with the reference
     agree: int = 0  # those where they are equal
     long: int = 0  # insertions and deletions above 50 bp that have a score
+    calibrated: Counter[str] = field(default_factory=Counter)  # substitutions of each way that is not by five bases
     written: list[Path] = field(default_factory=list)  # none of a shard
     reason: str = ""  # why there is no index
     missing: int = 0  # pieces of other shards that are not there yet
@@ -178,6 +191,7 @@ class Summary:
         self.checked, self.agree = self.checked + len(agrees), self.agree + sum(agrees)
         self.scored += int(np.isfinite(scored.values).any(axis=1).sum())
         self.long += sum(f"above {LONG_INDEL} bp" in note for note in scored.notes)
+        self.calibrated.update(way for note in scored.notes for way in (THREE, NONE) if f"{way}:" in note)
         return replace(scored, statuses=statuses)
 
     @property
@@ -227,6 +241,8 @@ class Summary:
             notes.append(
                 f"{self.long:,} insertions or deletions above {LONG_INDEL} bp: read their scores with caution."
             )
+        for way, count in self.calibrated.items():
+            notes.append(f"{_count(count, 'substitution')} {way}: {_WAYS[way]}.")
         if surveyed.blank_lines:
             notes.append(f"{_count(surveyed.blank_lines, 'blank line')} left out.")
         if surveyed.crlf:

@@ -40,6 +40,9 @@ class Saturation:
     forwards: int  # sequences that the model read
     model: str
     options: dict[str, Any]  # how it was made, as plain data
+    llr_calibrated: np.ndarray | None = (
+        None  # [base, 4] `llr` minus that of neutral substitutions, where a calibration was given
+    )
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -56,7 +59,7 @@ class Saturation:
         return entr(self.probabilities).sum(axis=1)
 
     def table(self) -> pd.DataFrame:
-        """One row a substitution: chrom, pos (1-based), ref, alt, llr, llr_fwd, llr_rev, base_llr, expected."""
+        """One row a substitution: chrom, pos (1-based), ref, alt, llr, llr_fwd, llr_rev, base_llr, expected; llr_calibrated if there."""
         import pandas as pd
 
         rows, columns = np.nonzero(_others(self.sequence))
@@ -64,27 +67,30 @@ class Saturation:
         letters = np.array(list(BASES))
         place = {"chrom": self.interval.chrom, "pos": self.interval.start + rows + 1}
         alleles = {"ref": letters[codes[rows]], "alt": letters[columns]}
-        scores = {name: getattr(self, name)[rows, columns] for name in ("llr", "llr_fwd", "llr_rev", "base_llr")}
-        return pd.DataFrame(place | alleles | scores | {"expected": self.probabilities[rows, columns]})
+        grids = {name: getattr(self, name) for name in ("llr", "llr_fwd", "llr_rev", "base_llr")}
+        grids |= {"expected": self.probabilities, "llr_calibrated": self.llr_calibrated}
+        scores = {name: grid[rows, columns] for name, grid in grids.items() if grid is not None}
+        return pd.DataFrame(place | alleles | scores)
 
 
 def saturation(
     model: DNAModel, reference: Reference, interval: Interval | str, *, frames: int = 1, both_strands: bool = True,
-    window: int | None = None, batch_tokens: int = BATCH_TOKENS, what: str | None = "saturation",
+    window: int | None = None, calibration: Any = None, batch_tokens: int = BATCH_TOKENS, what: str | None = "saturation",
 ) -> Saturation:  # fmt: skip
     """Log-likelihood ratios of all substitutions of a locus of any length.
 
     Each token is masked once a strand, in the middle of a window of its own, and answers for all changes of its bases:
-    a locus of n bp costs n / 3 readings with 6-mers. The numbers are those of `variants.score`.
+    a locus of n bp costs n / 3 readings with 6-mers, and one longer than the model reads has no seams. The numbers are those of `variants.score`.
 
     `interval` may be text such as chr20:43,030,000-43,030,600 (1-based, both ends included); `frames`, `both_strands` and `window`
-    are as in `Options`. A ValueError says that the interval is not on the reference, or that the options do not fit the model.
+    are as in `Options`; `calibration` is from `variants.calibration`, with the same options. A ValueError says that the interval is not
+    on the reference, or that the options do not fit the model or the calibration.
     """
     place = Interval.from_str(interval) if isinstance(interval, str) else interval
     place = Interval(place.chrom, max(place.start, 0), min(place.end, len(reference.whole(place.chrom))))
     sequence = reference.fetch(place).sequence
     options = Options(("llr", "base_llr"), frames=frames, window=window, both_strands=both_strands)
-    scorer = Scorer(model, reference, options, batch_tokens=batch_tokens)
+    scorer = Scorer(model, reference, options, calibration=calibration, batch_tokens=batch_tokens)
     rows, columns = np.nonzero(_others(sequence))
     alleles = [
         Allele(place.chrom, place.start + int(at) + 1, sequence[at], BASES[column])
@@ -102,7 +108,8 @@ def saturation(
 
     forward = "llr_fwd" if both_strands else "llr"
     grids = [grid(name) for name in ("llr", forward, "llr_rev", "base_llr")]
-    return Saturation(place, sequence, *grids, scorer.reader.sequences, model.name, scorer.about)
+    calibrated = None if calibration is None else grid("llr_calibrated")
+    return Saturation(place, sequence, *grids, scorer.reader.sequences, model.name, scorer.about, calibrated)
 
 
 def _others(sequence: str) -> np.ndarray:

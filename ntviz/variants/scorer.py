@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ntviz.genome import sequence as dna
-from ntviz.masking import BATCH_TOKENS, Reader, Reading
+from ntviz.masking import BATCH_TOKENS, Answer, Reader, Reading
 from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.variants.alleles import SCORED, STATUSES, Allele
@@ -118,14 +118,16 @@ class Scorer(AlleleScorer):
     """Scores alleles against a reference with a model; each different sequence with the same tokens hidden is read once.
 
     `model` is any `models.DNAModel` with a mask; `background`, from `variants.background`, adds a column `<score>_percentile`
-    to each score. A ValueError says that the options do not fit the model, or that the background was made in another way.
+    to each score, `calibration`, from `variants.calibration`, `<score>_calibrated` and its percentile to llr and base_llr;
+    `head`, from `variants.learn`, a column "head" with its prediction. A ValueError says that the options do not fit the model, or
+    that one of these was made in another way.
     """
 
     unit = "natural logarithms"
 
     def __init__(
         self, model: DNAModel, reference: Reference, options: Options | None = None, *, background: Any = None,
-        batch_tokens: int = BATCH_TOKENS,
+        calibration: Any = None, head: Any = None, batch_tokens: int = BATCH_TOKENS,
     ) -> None:  # fmt: skip
         self.options = options = options or Options()
         vocabulary = model.tokenize("A").vocabulary
@@ -136,22 +138,34 @@ class Scorer(AlleleScorer):
         how = options.about | {"vocabulary": vocabulary.name, "window_bp": self.window_bp, "layer": layer}
         del how["window"]
         super().__init__(model, reference, METHOD_VERSION, **how)
-        self.background = background
+        self.background, self.calibration = background, calibration
         self.columns = self.options.columns
         if background is not None:
             background.check(self)
             self.columns += tuple(f"{name}_percentile" for name in self.options.scores)
             self.about["background"] = background.digest
+        if calibration is not None:
+            calibration.check(self)
+            self.columns += calibration.columns(self.options)
+            self.about["calibration"] = calibration.digest
+        self.head = None if head is None else head.placed(model, reference, options.on_mismatch, batch_tokens)
+        if self.head is not None:
+            self.columns += ("head",)
+            self.about["head"] = self.head.digest
         self._places = {name: place for place, name in enumerate(self.options.scores)}
         self._strands = (False, True) if self.options.both_strands else (False,)
 
     @property
     def sequences(self) -> int:
         """Sequences that the model read so far."""
-        return self.reader.sequences
+        return self.reader.sequences + (0 if self.head is None else self.head.scorer.reader.sequences)
 
     def _plan(self, allele: Allele) -> Plan:
-        return self.planner.plan(allele)
+        plan = self.planner.plan(allele)
+        notes = [plan.note, "" if self.calibration is None else self.calibration.expected_of(plan)[1]]
+        if self.head is not None and plan.pairs and not (asked := self.head.scorer.planner.plan(allele)).pairs:
+            notes.append(f"no head: {asked.status}")
+        return replace(plan, note="; ".join(filter(None, notes))) if any(notes[1:]) else plan
 
     def _content(self, allele: Allele, plan: Plan) -> str:
         parts = [
@@ -160,6 +174,8 @@ class Scorer(AlleleScorer):
         ]  # fmt: skip
         if self.background is not None and plan.change is not None:
             parts.append(self.background.kind_of(plan))
+        if self.head is not None:
+            parts.append(self.head.scorer._content(allele, self.head.scorer.planner.plan(allele)))
         return "".join(parts)
 
     def score(self, alleles: Sequence[Allele], *, what: str | None = None) -> Scored:
@@ -177,10 +193,48 @@ class Scorer(AlleleScorer):
         if self._places.keys() - set(MASKED):
             jobs = [_Job(*one, _both(one[1], strand)) for one in pairs for strand in self._strands]
             self._fill(found, jobs, self._read_both(jobs, what), self._of_both)
-        values = self._summary(found)
+        parts = [values := self._summary(found)]
         if self.background is not None:
-            values = np.hstack([values, self.background.percentiles(plans, values, self.options)])
-        return self._scored(plans, values)
+            parts.append(self.background.percentiles(plans, values, self.options))
+        if self.calibration is not None:
+            parts.append(self.calibration.calibrated(plans, values, self.options))
+        if self.head is not None:
+            parts.append(self.head.predict(alleles, what=None if what is None else f"{what}, head")[:, None])
+        return self._scored(plans, np.hstack(parts))
+
+    def vectors(
+        self, alleles: Sequence[Allele], layers: Sequence[int] | None = None, *, what: str | None = None
+    ) -> np.ndarray:  # fmt: skip
+        """Embeddings of the reference and of the alternative, float32 [layer, allele, 2, hidden], NaN where nothing is read.
+
+        Means over the compared tokens, then over frames, alignments and strands. Default: the layer of the options alone.
+        """
+        plans, asked = self.plan(alleles), tuple(layers or (self.about["layer"],))
+        pairs = [(index, pair) for index, plan in enumerate(plans) for pair in plan.pairs]
+        jobs = [_Job(*one, _both(one[1], strand)) for one in pairs for strand in self._strands]
+        totals = np.zeros((len(plans), 2, len(asked) * self.reader.model.hidden_size))
+        counts = np.zeros((len(plans), 1, 1))
+
+        def add(job: _Job, answers: list[Answer]) -> tuple[()]:
+            where = self.compared(job.pair)
+            totals[job.index] += [answer.hidden[where].mean(axis=0, dtype=np.float64) for answer in answers]
+            counts[job.index] += 1
+            return ()
+
+        reader = Reader(self.reader.model, asked, self.reader.batch_tokens)
+        read = (answer for _, answer in reader.whole(_different(jobs), own=False, bases=False, hidden=True, what=what))
+        self._fill(np.zeros(0), jobs, read, add)
+        self.reader.sequences += reader.sequences
+        with np.errstate(invalid="ignore"):
+            means = (totals / counts).astype(np.float32)
+        return np.moveaxis(means.reshape(*means.shape[:2], len(asked), -1), 2, 0)
+
+    def compared(self, pair: Pair) -> slice:
+        """Tokens of a pair whose embeddings are compared, by the option `region`."""
+        if self.options.region == "window":
+            return slice(0, len(pair.reference) // self.reader.k)
+        more = 0 if isinstance(self.options.region, str) else self.options.region
+        return slice(max(pair.tokens[0] - more, 0), min(pair.tokens[1] + more, len(pair.reference) // self.reader.k))
 
     def _wants(self, *names: str) -> bool:
         return not self._places.keys().isdisjoint(names)
@@ -284,10 +338,7 @@ class Scorer(AlleleScorer):
 
     def _of_both(self, job: _Job, answers: list[Any]) -> Iterator[tuple[str, float]]:
         (reading, ref), (_, alt) = answers
-        pair, region = job.pair, self.options.region
-        more = 0 if isinstance(region, str) else region
-        tokens = slice(max(pair.tokens[0] - more, 0), pair.tokens[1] + more)
-        tokens = slice(None) if region == "window" else tokens
+        pair, tokens = job.pair, self.compared(job.pair)
         if named := _EMBEDDING.keys() & self._places.keys():
             means = [hidden[tokens].astype(np.float64).mean(axis=0) for hidden in (ref.hidden, alt.hidden)]
             yield from ((name, _EMBEDDING[name](*means)) for name in named)
@@ -316,6 +367,10 @@ class Scorer(AlleleScorer):
                     found[name + ending] = key + ending.upper(), f"{key}: {meaning}"
             if self.background is not None:
                 found[f"{name}_percentile"] = f"{key}_PCT", f"{key}: {self.background.statement}"
+            if self.calibration is not None:
+                found |= self.calibration.keys(self.options, key, name)
+        if self.head is not None:
+            found["head"] = "NTV_HEAD", self.head.statement
         return found
 
     def info_lines(self) -> list[str]:

@@ -11,8 +11,8 @@ import numpy as np
 
 from ntviz.annotation import Annotation
 from ntviz.genome import Interval, Variant
-from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
+from ntviz.variants.backgrounds import folded
 from ntviz.variants.consequences import SEVERITY, Index, Transcript, listed
 from ntviz.variants.windows import Contig
 
@@ -173,9 +173,7 @@ def context_of(around: str, alt: str) -> str:
     >>> context_of("CGA", "A"), context_of("TCG", "T")
     ('TCG>T', 'TCG>T')
     """
-    if around[1] in "GT":
-        return f"{reverse_complement(around)}>{reverse_complement(alt)}"
-    return f"{around}>{alt}"
+    return ">".join(folded(around, alt))
 
 
 def _with_controls(found: dict[str, list[dict[str, Any]]], draw: _Draw) -> list[dict[str, Any]]:

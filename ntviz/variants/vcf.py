@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from ntviz import storage
 from ntviz.environment import opened
+from ntviz.genome import Interval, canonical_contig
 
 PREFIX = "NTV_"
 COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
@@ -185,6 +186,24 @@ class VcfFile:
         for line in self._lines():
             self.records += 1
             yield self._record(line)
+
+    def within(self, place: Interval) -> Iterator[Record]:
+        """Records that touch an interval, by the index beside the file where there is one; malformed lines come too where not."""
+        import pysam
+
+        named = canonical_contig(place.chrom)
+        if any(Path(f"{self.path}{suffix}").is_file() for suffix in _INDEX):
+            with pysam.TabixFile(str(self.path)) as index:
+                for name in index.contigs:
+                    if canonical_contig(name) == named:
+                        yield from map(self._record, index.fetch(name, place.start, place.end))
+            return
+        for record in self:
+            start = record.pos - 1
+            if record.problem or (
+                canonical_contig(record.chrom) == named and start < place.end and start + len(record.ref) > place.start
+            ):
+                yield record
 
     def _record(self, line: str) -> Record:
         fields = line.split("\t", 8)
