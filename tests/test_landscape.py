@@ -18,10 +18,11 @@ from ntviz.genome import Interval
 from ntviz.genome.sequence import codes, reverse_complement
 from ntviz.landscape import Landscape, expectation
 from ntviz.landscape.by_element import Circle
-from ntviz.landscape.reconstruct import Stretch, readings
+from ntviz.landscape.reconstruct import readings
 from ntviz.landscape.result import track_rows
 from ntviz.masking import Reader
 from ntviz.reference import Reference
+from ntviz.tiling import Stretch
 
 PLACE = Interval("20", 600, 1_201)
 ARRAYS = ("probability", "correct", "entropy")

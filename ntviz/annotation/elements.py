@@ -59,9 +59,7 @@ class Annotation:
 
         missing = [column for column in COLUMNS if column not in table.columns]
         if missing:
-            raise ValueError(
-                f"An annotation must have the columns {', '.join(COLUMNS)}; the table lacks {', '.join(missing)}."
-            )
+            raise ValueError(f"An annotation must have the columns {', '.join(COLUMNS)}; the table lacks {', '.join(missing)}.")  # fmt: skip
         unknown = {name: value for name, value in (("phase", -1), ("incomplete", "")) if name not in table}
         self.broken = pd.DataFrame({"line": [], "reason": [], "text": []}) if broken is None else broken
         self.source = source
@@ -212,9 +210,7 @@ class Annotation:
 
     # Elements ---------------------------------------------------------------------------------------------------------
 
-    def elements(
-        self, kinds: str | Sequence[str] | None = None, *, promoter: tuple[int, int] = PROMOTER
-    ) -> pd.DataFrame:
+    def elements(self, kinds: str | Sequence[str] | None = None, *, promoter: tuple[int, int] = PROMOTER) -> pd.DataFrame:  # fmt: skip
         """Stretches [chrom, start, end, element] that are of each kind of element, both strands and all transcripts merged.
 
         `kinds` are of this annotation; all but intergenic, which has no ends, when not given. An intron is a gap between exons of one
@@ -375,9 +371,7 @@ def _any_in_span(inside: np.ndarray, spans: np.ndarray) -> np.ndarray:
     """Which spans [token, 2] hold a base that is inside [base]."""
     spans = np.asarray(spans)
     if spans.ndim != 2 or spans.shape[1] != 2 or not np.issubdtype(spans.dtype, np.integer):
-        raise ValueError(
-            f"spans must be integers [token, 2]; received {spans.dtype} {list(spans.shape)}. Pass Tokens.spans."
-        )
+        raise ValueError(f"spans must be integers [token, 2]; received {spans.dtype} {list(spans.shape)}. Pass Tokens.spans.")  # fmt: skip
     if len(spans) and (spans.min() < 0 or spans.max() > len(inside) or (spans[:, 1] < spans[:, 0]).any()):
         raise ValueError(
             f"spans must lie within the interval's {len(inside):,} bp, start before end; received {spans.min():,} to "

@@ -349,16 +349,12 @@ class Bed(Lines):
 
     def _transcript(self, fields: list[str], chrom: str, start: int, end: int, strand: str, name: str) -> list[Row]:
         """The parts of a transcript; each line is one of its own, the second of a name with _dup1 as UCSC writes it."""
-        sizes, starts = (
-            [integer(number, "block") for number in fields[column].strip(",").split(",")] for column in (10, 11)
-        )
+        sizes, starts = ([integer(number, "block") for number in fields[column].strip(",").split(",")] for column in (10, 11))  # fmt: skip
         if not len(sizes) == len(starts) == integer(fields[9], "number of blocks"):
             raise LineError(f"it must have {fields[9]} block sizes and starts and has {len(sizes)} and {len(starts)}")
         exons = [(start + offset, start + offset + size) for size, offset in zip(sizes, starts, strict=True)]
         if exons[0][0] != start or exons[-1][1] != end or min(sizes) < 1:
-            raise LineError(
-                f"its blocks must begin at {start} and end at {end}, and they go from {exons[0][0]} to {exons[-1][1]}"
-            )
+            raise LineError(f"its blocks must begin at {start} and end at {end}, and they go from {exons[0][0]} to {exons[-1][1]}")  # fmt: skip
         first, last = (integer(fields[at], f"{edge} of the thick part") for at, edge in ((6, "start"), (7, "end")))
         parts = [(start, end, "transcript"), *((*exon, "exon") for exon in exons)]
         before, after = ("five_prime_utr", "three_prime_utr")[:: -1 if strand == "-" else 1]

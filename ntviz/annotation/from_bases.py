@@ -18,9 +18,7 @@ _PIECE = 1 << 20  # windows at a time: the arrays of a piece stay in the cache o
 SIGNALS = ("AATAAA", "ATTAAA")
 
 
-def cpg_islands(
-    sequence: str, interval: Interval, *, length: int = 200, gc: float = 0.5, ratio: float = 0.6
-) -> Annotation:
+def cpg_islands(sequence: str, interval: Interval, *, length: int = 200, gc: float = 0.5, ratio: float = 0.6) -> Annotation:  # fmt: skip
     """CpG islands of a sequence, as the element ``cpg_island``.
 
     An island is a union of windows of `length` bp that overlap or touch. Each of them, taken at every base, holds no N, at

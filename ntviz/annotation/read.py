@@ -175,9 +175,7 @@ def _parser(path: Path, format: str | None, element: str | None) -> Lines:  # no
                 known = "gtf" if quoted else "gff3"
                 break
     if element is not None:
-        raise ValueError(
-            f"element is for BED files; {path.name} is {known.upper()}, whose lines say what they are. Leave it out."
-        )
+        raise ValueError(f"element is for BED files; {path.name} is {known.upper()}, whose lines say what they are. Leave it out.")  # fmt: skip
     return Gtf() if known == "gtf" else Gff3()
 
 
@@ -198,11 +196,7 @@ def _sided(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _completed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows and, after them, exons that follow; and transcripts and genes that follow. `origin` says from what.
-
-    A transcript with CDS and without exons has exons where its CDS, UTRs and codons are; exons without a transcript have one, and
-    transcripts without a gene have one in each place where those of its identifier overlap.
-    """
+    """The rows and exons that follow from CDS, UTRs and codons; and transcripts and genes that follow. `origin` says from what."""
     import pandas as pd
 
     table = _apart(table)
@@ -231,10 +225,7 @@ def _completed(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _apart(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows in which transcripts of one identifier at several places have one each: t, t_dup1, t_dup2, as UCSC writes them.
-
-    Places are told by the lines of the transcripts, and only where parts of it lie in more than one.
-    """
+    """Rows in which transcripts of one identifier with parts at several places have one each: t, t_dup1, as UCSC writes them."""
     lines = table[table["element"] == "transcript"]
     repeated = lines[lines.duplicated(KEY)]
     if repeated.empty:
@@ -253,10 +244,9 @@ def _apart(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, str]:
-    """Whether the CDS of a GTF ends with the stop codon, and a sentence that says why.
+    """Whether the CDS of a GTF ends with the stop codon, against GTF's own rule, and a sentence that says why.
 
-    GTF's own rule is that it ends before. Programs break it, so what the file says decides, in this order: its stop codons, its 3'
-    UTRs, the program (`writers`: names in the file, in lower case), and whether transcripts have room for a codon after the CDS.
+    What the file says decides: its stop codons, its 3' UTRs, the program (`writers`), and whether transcripts have room after the CDS.
     """
     table = turned(table[table["element"].isin(PARTS | {"transcript"})])
     coding = table[table["element"] == "CDS"]
@@ -266,9 +256,7 @@ def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, 
 
     def beside(rows: pd.DataFrame) -> pd.DataFrame:
         """Ends of the CDS and (_other) of `rows` of each transcript that has both, from small to large along it."""
-        cds, other = (
-            part.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max")) for part in (coding, rows)
-        )
+        cds, other = (part.groupby(KEY, sort=False).agg(start=("start", "min"), end=("end", "max")) for part in (coding, rows))  # fmt: skip
         return cds.join(other.add_suffix("_other"), how="inner")
 
     both = beside(table[table["element"] == "stop_codon"])
@@ -294,7 +282,5 @@ def _stop_in_cds(table: pd.DataFrame, writers: str, source: str) -> tuple[bool, 
     votes = Counter((both["end_other"] - both["end"] < 3)[whole].tolist())
     if votes[True] > votes[False]:
         return True, f"{taken}: most transcripts end with their CDS."
-    silent = (
-        f"{source} does not say whether its CDS holds the stop codon; it is taken to end before it, as GTF defines."
-    )
+    silent = (f"{source} does not say whether its CDS holds the stop codon; it is taken to end before it, as GTF defines.")  # fmt: skip
     return False, silent if votes else ""

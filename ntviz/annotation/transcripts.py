@@ -34,9 +34,7 @@ def derivable(stated: Collection[str]) -> list[str]:
     return [kind for kind in found if kind not in stated]
 
 
-def derived(
-    kind: str, features: pd.DataFrame, *, starting: str, promoter: tuple[int, int], stop_in_cds: bool
-) -> pd.DataFrame:
+def derived(kind: str, features: pd.DataFrame, *, starting: str, promoter: tuple[int, int], stop_in_cds: bool) -> pd.DataFrame:  # fmt: skip
     """Stretches of a kind of element that `derivable` names; promoters are of the element `starting`."""
     if kind == "promoter":
         stretches = _promoters(features[features["element"] == starting], *promoter)
@@ -79,9 +77,7 @@ def merge_groups(table: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
 def turned(table: pd.DataFrame) -> pd.DataFrame:
     """Rows whose coordinates are negated on the strand "-"; turned twice they are as before."""
     forward = table["strand"] != "-"
-    return table.assign(
-        start=table["start"].where(forward, -table["end"]), end=table["end"].where(forward, -table["start"])
-    )
+    return table.assign(start=table["start"].where(forward, -table["end"]), end=table["end"].where(forward, -table["start"]))  # fmt: skip
 
 
 def _promoters(starting: pd.DataFrame, before: int, after: int) -> pd.DataFrame:
@@ -160,10 +156,7 @@ def _cut(pieces: pd.DataFrame, first: pd.Series, last: pd.Series) -> pd.DataFram
 
 
 def _frames(coding: pd.DataFrame) -> pd.DataFrame:
-    """CDS of each transcript: its length, whether it begins with a codon, and whether it ends with one.
-
-    Column 8, the phase, tells; where that is missing or against itself a CDS of whole codons begins with one.
-    """
+    """CDS of each transcript: its length, whether it begins and ends with a codon, by its phases or else by its length."""
     before, number = _before(coding), coding["number"]
     frames = coding.groupby("number").agg(length=("length", "sum"), lacks=("incomplete", "".join))
     first = coding["phase"][before == 0].set_axis(number[before == 0]).reindex(frames.index, fill_value=-1)

@@ -54,9 +54,7 @@ class Windows:
         reasons = "; ".join(f"{count:,} {reason}" for reason, count in self.dropped.items() if count)
         text = f"Left out: {reasons}." if reasons else ""
         if len(self) < self.asked:
-            text += (
-                f" {len(self):,} of {self.asked:,} windows were found before {PATIENCE:,} in a row had to be left out."
-            )
+            text += (f" {len(self):,} of {self.asked:,} windows were found before {PATIENCE:,} in a row had to be left out.")  # fmt: skip
         return text.strip()
 
 
@@ -113,9 +111,7 @@ def around(
     if kind is None:
         places = _contigs(reference, chrom, length)
     elif elements is None:
-        raise ValueError(
-            f"elements must hold the kind {kind!r}; received None. Pass an Annotation, or kind=None for any window."
-        )
+        raise ValueError(f"elements must hold the kind {kind!r}; received None. Pass an Annotation, or kind=None for any window.")  # fmt: skip
     else:
         places = _elements(elements, kind, length, reference, chrom, dropped)
     drawn = Windows([], [], kind, n, dropped)

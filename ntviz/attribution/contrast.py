@@ -96,9 +96,7 @@ def aligned(reference: str, alternative: str) -> tuple[np.ndarray, tuple[int, in
     ([[0, 0], [1, 1], [-1, 2], [-1, 3], [2, 4], [3, 5]], (2, 2))
     """
     if reference == alternative:
-        raise ValueError(
-            f"Two alleles must differ; received the same {len(reference):,} bp twice. Put the other allele into one."
-        )
+        raise ValueError(f"Two alleles must differ; received the same {len(reference):,} bp twice. Put the other allele into one.")  # fmt: skip
     start = len(commonprefix([reference, alternative]))  # noqa: RUF071 - letters, not paths
     behind = len(commonprefix([reference[start:][::-1], alternative[start:][::-1]]))  # noqa: RUF071
     ends = len(reference) - behind, len(alternative) - behind

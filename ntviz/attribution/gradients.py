@@ -203,9 +203,7 @@ def _shares(of: Reader, rows: list[_Row], ids: np.ndarray, slopes: torch.Tensor)
     return [by_gradient(row.tokens, own, slope, table) for row, own, slope in zip(rows, ids, slopes, strict=True)]
 
 
-def _integrals(
-    of: Reader, ids: np.ndarray, begins: torch.Tensor, target: Target, tokens: Tokens, steps: int
-) -> np.ndarray:
+def _integrals(of: Reader, ids: np.ndarray, begins: torch.Tensor, target: Target, tokens: Tokens, steps: int) -> np.ndarray:  # fmt: skip
     """Contributions [row, token] of ids [row, token] against vectors [row, token, channel], by captum."""
     from captum.attr import IntegratedGradients  # it loads matplotlib
 

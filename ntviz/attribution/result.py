@@ -82,9 +82,7 @@ class Attribution:
             raise ValueError(f"share must be one of {', '.join(SHARES)}; received {share!r}.")
         if self.views:
             if share == "none":
-                raise ValueError(
-                    "Strands and frames have tokens of their own; their mean has shares only. Ask for share='even'."
-                )
+                raise ValueError("Strands and frames have tokens of their own; their mean has shares only. Ask for share='even'.")  # fmt: skip
             each = [view.attribution.per_base(share)[:: -1 if view.flipped else 1] for view in self.views]
             return np.mean(each, axis=0)
         whole = self.tokens.to_bases(self.per_token)
@@ -110,9 +108,7 @@ class Attribution:
         if interval is None:
             return pd.DataFrame({"position": place, "base": list(sequence), "attribution": values})
         if len(interval) != len(sequence):
-            raise ValueError(
-                f"The interval must be as long as the sequence, {len(sequence):,} bp; received {len(interval):,} bp."
-            )
+            raise ValueError(f"The interval must be as long as the sequence, {len(sequence):,} bp; received {len(interval):,} bp.")  # fmt: skip
         start = interval.end - 1 - place if interval.strand == "-" else interval.start + place
         places = {"chrom": interval.chrom, "start": start, "end": start + 1}
         return pd.DataFrame({**places, "base": list(sequence), "attribution": values})

@@ -249,9 +249,7 @@ class Probe(_OfOutputs):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not hasattr(self.fitted, "layers") or not hasattr(self.fitted, "kind"):
-            raise ValueError(
-                f"A probe must be fitted and have kind and layers(); received {type(self.fitted).__name__}."
-            )
+            raise ValueError(f"A probe must be fitted and have kind and layers(); received {type(self.fitted).__name__}.")  # fmt: skip
         features: Any = getattr(getattr(self.fitted, "setting", None), "features", None)
         if self.layer is None and not isinstance(features, (int, np.integer)):
             raise ValueError(
@@ -280,9 +278,7 @@ class Probe(_OfOutputs):
         column = {int(output): place for place, output in enumerate(layers.outputs)}
         missing = [output for output in (self.index, self.against) if output not in (*column, None)]
         if missing:
-            raise ValueError(
-                f"An output of a probe must be one that it was fitted to, of {sorted(column)}; received {missing[0]}."
-            )
+            raise ValueError(f"An output of a probe must be one that it was fitted to, of {sorted(column)}; received {missing[0]}.")  # fmt: skip
         against = None if self.against is None else column[self.against]
         return self.number(model, x, column[self.index], against)
 
@@ -309,9 +305,7 @@ class Output(_OfOutputs):
     def score(self, model: Any, scores: Any, tokens: Tokens) -> torch.Tensor:
         """[sequence], of scores [sequence], [sequence, output] or [sequence, base, output]."""
         if scores.ndim not in (1, 2, 3):
-            raise ValueError(
-                f"Scores must be [sequence, output] or [sequence, base, output]; received shape {list(scores.shape)}."
-            )
+            raise ValueError(f"Scores must be [sequence, output] or [sequence, base, output]; received shape {list(scores.shape)}.")  # fmt: skip
         scores = scores[:, None] if scores.ndim == 1 else scores
         if (self.position is not None) != (scores.ndim == 3):
             raise ValueError(
@@ -332,8 +326,6 @@ def _mean_state(model: Any, states: Sequence[torch.Tensor], tokens: Tokens, laye
     import torch
 
     if not -1 <= layer < len(states):
-        raise ValueError(
-            f"The layer of a target must lie in 0 to {len(states) - 1} for {model.name}, or be -1; received {layer}."
-        )
+        raise ValueError(f"The layer of a target must lie in 0 to {len(states) - 1} for {model.name}, or be -1; received {layer}.")  # fmt: skip
     covering = torch.from_numpy(~np.asarray(tokens.is_special)).to(states[layer].device)
     return states[layer][:, covering].float().mean(1)

@@ -163,9 +163,7 @@ class Maps:
         shapes = ((panels, windows, 2), (panels, len(SPACES), len(MEASURES), windows), (windows,))
         for name, shape in zip(_ARRAYS, shapes, strict=True):
             if (came := np.shape(getattr(self, name))) != shape:
-                raise ValueError(
-                    f"{name} must be {list(shape)}, and is {list(came)}. Make maps with embeddings.by_layer."
-                )
+                raise ValueError(f"{name} must be {list(shape)}, and is {list(came)}. Make maps with embeddings.by_layer.")  # fmt: skip
 
     def __repr__(self) -> str:
         rows = self.overview()[["panel", "value"]].itertuples(index=False)

@@ -128,9 +128,7 @@ def by_class(values: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray
     return _class_means(values, labels, classes, np.zeros(len(labels), int), np.ones((1, 1)))[0]
 
 
-def redrawn(
-    values: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray, *, draws: int, seed: int
-) -> np.ndarray:
+def redrawn(values: np.ndarray, labels: np.ndarray, classes: int, groups: np.ndarray, *, draws: int, seed: int) -> np.ndarray:  # fmt: skip
     """`by_class` when whole groups are drawn again and each window keeps what it has, float64 [draw, 1 + class]."""
     names, group = np.unique(groups, return_inverse=True)
     weights = draw_weights(len(names), draws, np.random.default_rng(seed))

@@ -84,9 +84,7 @@ class Windows:
         counts, notes = self.counts, list(map(str, self.settings.get("notes", ())))
         short = counts[counts["found"] < counts["asked"]]
         if len(short):
-            notes.append(
-                f"Fewer windows than the {self.asked:,} asked for of an element: {_listed(short, 'found', ',d')}."
-            )
+            notes.append(f"Fewer windows than the {self.asked:,} asked for of an element: {_listed(short, 'found', ',d')}.")  # fmt: skip
         return " ".join([*notes, f"Share of G and C: {_listed(counts[counts['found'] > 0], 'gc', '.2f')}."])
 
     def gc_matched(self, *, width: float = 0.05, seed: int = 0) -> Windows:
@@ -153,9 +151,7 @@ def windows(
     """
     names = [elements] if isinstance(elements, str) else list(elements)
     if not names or len(set(names)) < len(names):
-        raise ValueError(
-            f"elements must name one or more, each once; received {names}. Pass for instance {list(ELEMENTS)}."
-        )
+        raise ValueError(f"elements must name one or more, each once; received {names}. Pass for instance {list(ELEMENTS)}.")  # fmt: skip
     if length < 1 or per_element < 1 or not 0.5 < share <= 1:
         raise ValueError(
             "length and per_element must be at least 1, and share above 0.5 and at most 1, so that a window has one element; "

@@ -14,12 +14,12 @@ from ntviz.attention.blocks import tokens_of
 from ntviz.explore.locus_component import base_table, per_base, text_of, tiles
 from ntviz.genome import Interval, Variant, browser_contig
 from ntviz.genome import sequence as dna
-from ntviz.landscape.reconstruct import runs, whole_tokens
 from ntviz.masking import Reader, Reading
 from ntviz.models.protocol import SPLICE_CLASSES
 from ntviz.plot.tracks import Track
 from ntviz.plot.words import number, plain
 from ntviz.reference import Reference
+from ntviz.tiling import runs, whole_tokens
 from ntviz.tokens import Vocabulary
 from ntviz.variants.windows import Contig
 

@@ -73,9 +73,7 @@ def resolve_contig(name: str, available: Iterable[str]) -> str:
             return found[0]
         if found:
             spellings = " and ".join(map(repr, found))
-            raise ValueError(
-                f"A contig must match one name; received {name!r}, which matches {spellings}. Use one of these."
-            )
+            raise ValueError(f"A contig must match one name; received {name!r}, which matches {spellings}. Use one of these.")  # fmt: skip
     nearest = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     hint = f"Nearest: {', '.join(nearest)}. " if nearest else ""
     listed = ", ".join(names[:10]) + (f", and {len(names) - 10:,} more" if len(names) > 10 else "")
@@ -87,9 +85,7 @@ def resolve_contig(name: str, available: Iterable[str]) -> str:
 def check_contig_name(name: str) -> None:
     """Raise unless the name is text, not empty and without whitespace."""
     if not isinstance(name, str):
-        raise TypeError(
-            f"A contig name must be text; received {type(name).__name__} {name!r}. Write it in quotes: '{name}'."
-        )
+        raise TypeError(f"A contig name must be text; received {type(name).__name__} {name!r}. Write it in quotes: '{name}'.")  # fmt: skip
     if not name or any(letter.isspace() for letter in name):
         raise ValueError(
             f"A contig name must have letters and no whitespace; received {name!r}. Use the first word of the FASTA header."

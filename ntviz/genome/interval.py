@@ -19,9 +19,7 @@ _REGION = re.compile(
     rf"(?:\((?P<strand>\+|\.|{_DASH})\))?"
 )
 # Ensembl writes the strand as a third field: 20:1000-2000:-1 or 20:1000..2000:1.
-_REGION_ENSEMBL = re.compile(
-    rf"(?P<chrom>[^:]+):(?P<start>-?{NUMBER})(?:{_DASH}|\.\.)(?P<end>-?{NUMBER}):(?P<strand>[+-]1?|1)"
-)
+_REGION_ENSEMBL = re.compile(rf"(?P<chrom>[^:]+):(?P<start>-?{NUMBER})(?:{_DASH}|\.\.)(?P<end>-?{NUMBER}):(?P<strand>[+-]1?|1)")  # fmt: skip
 _ADVICE = "Write a region as chr20:1,000-2,000 (1-based, both ends included), with (+) or (-) after it for a strand."
 
 

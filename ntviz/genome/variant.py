@@ -104,9 +104,7 @@ class Variant:
             parts = {"chrom": fields[0], "pos": fields[1], "ref": ref, "alt": alt}
         else:
             reasons = (f"{why} " for form, why in _FOREIGN if re.fullmatch(form, stripped, re.IGNORECASE))
-            raise ValueError(
-                f"A variant must name contig, position, REF and ALT; received {text!r}. {next(reasons, '')}{_ADVICE}"
-            )
+            raise ValueError(f"A variant must name contig, position, REF and ALT; received {text!r}. {next(reasons, '')}{_ADVICE}")  # fmt: skip
         chrom, pos, ref, alt = parts["chrom"], _number(parts["pos"]), parts["ref"], parts["alt"]
         if parts.get("sep") == ":" and ACCESSION.fullmatch(chrom):
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,11 @@ import numpy as np
 from ntviz.genome import sequence as dna
 from ntviz.masking import BATCH_TOKENS, Reader, Reading
 from ntviz.models.protocol import DNAModel
+from ntviz.tiling import Stretch, centred, runs, whole_tokens
+
+_AT_ONCE = 4_096
+_Hidden = tuple[int, slice, int, int]
+"""First base of a token, the window in which it is hidden, its number there, and the phase of the window."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +24,7 @@ class Expectation:
     sequence: str
     probabilities: (
         np.ndarray
-    )  # [base, 4] in order ACGT: mean over frames and strands; NaN where no k-mer token covers the base
+    )  # [base, 4] in order ACGT: mean over frames and strands; NaN where no k-mer covers the base
     readings: np.ndarray  # [base], how many frames and strands were averaged
     spread: np.ndarray  # [base], standard deviation over them of the probability of the reference base
 
@@ -57,10 +63,13 @@ def masked(
     A model over 6-mers cannot hide one base: its token goes, all six bases at once. Shifting the frame puts each base
     at every place of its token, and the mean no longer depends on where the sequence happened to begin.
 
+    A sequence that is longer than the model reads has no seams either: each token is hidden in the middle of a window of its
+    own, of `model.max_bp`, as near as the ends of the sequence and N allow; no window reaches over N.
+
     Parameters
     ----------
     sequence
-        Upper-case A, C, G, T, N, within the model's limit in every frame.
+        Upper-case A, C, G, T, N.
     frames
         Frames averaged, 1 to k; default all k. There are frames x tokens (x 2 strands) passes.
     both_strands
@@ -79,13 +88,19 @@ def masked(
             f"frames must lie in 1 to {reader.k}, the bases of a token; received {frames}. Leave it out for all of them."
         )
     strands = range(1 + both_strands)
-    plain = [Reading(sequence, bool(reverse), phase=phase) for reverse in strands for phase in range(count)]
-    starts = list(map(reader.starts, plain))
-    where = [(way, token, start) for way, of in enumerate(starts) for token, start in enumerate(of)]
-    work = [plain[way]._replace(masked=(token,)) for way, token, _ in where]
-    found = np.full((len(plain), len(sequence), 4), np.nan)
-    for (way, _, start), (reading, logits) in zip(where, reader.masked(work, what), strict=True):
-        found[way, start : start + reader.k] = np.exp(reader.base_log_probs(reading, logits)[0])
+    ways = [(bool(reverse), phase) for reverse in strands for phase in range(count)]
+    # What fits is read whole, N included; else each run between them by itself.
+    fits = len(sequence) <= getattr(model, "max_bp", len(sequence))
+    parts = [(0, len(sequence))] if fits else runs(sequence)
+    work = [
+        (way, *one) for way, (reverse, phase) in enumerate(ways) for part in parts
+        for one in _tokens(reader, sequence, Stretch(*part), reverse, phase, whole=fits)
+    ]  # fmt: skip
+    found = np.full((len(ways), len(sequence), 4), np.nan)
+    for part in (work[at : at + _AT_ONCE] for at in range(0, len(work), _AT_ONCE)):
+        jobs = [Reading(sequence[window], ways[way][0], (token,), phase=phase) for way, _, window, token, phase in part]
+        for (way, start, *_), (reading, logits) in zip(part, reader.masked(jobs, what), strict=True):
+            found[way, start : start + reader.k] = np.exp(reader.base_log_probs(reading, logits)[0])
     known = np.isfinite(found[..., :1])
     readings = known.sum(axis=(0, 2))
     with np.errstate(invalid="ignore"):
@@ -94,3 +109,16 @@ def masked(
         square = np.where(known[..., 0], (found[own] - mean[own[1:]]) ** 2, 0).sum(axis=0)
         spread = np.sqrt(square / readings)
     return Expectation(sequence, mean, readings, spread)
+
+
+def _tokens(reader: Reader, sequence: str, run: Stretch, reverse: bool, phase: int, *, whole: bool) -> Iterator[_Hidden]:  # fmt: skip
+    """Each token of a run: hidden in all of it, or if that is too long in the middle of a window of whole tokens of its frame."""
+    k, text = reader.k, sequence[slice(*run)]
+    if whole or len(text) <= reader.model.max_bp - 2 * (k - 1) ** 2:  # each single letter at the ends is a token
+        for token, start in enumerate(reader.starts(Reading(text, reverse, phase=phase)).tolist()):
+            yield run.start + start, slice(*run), token, phase
+        return
+    part = whole_tokens(run, k, run.end - phase if reverse else run.start + phase)
+    for start in range(part.start, part.end, k):
+        window = centred(start, reader.model.max_bp // k * k, part, k)
+        yield start, slice(*window), (start - window.start) // k, 0

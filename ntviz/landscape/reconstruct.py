@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from ntviz.models.protocol import DNAModel
 from ntviz.reference import Reference
 from ntviz.statistics import ratio, seed_of
 from ntviz.storage import AnyPath, Finished, Output, Pieces, Unfinished
+from ntviz.tiling import LIMIT, SAMPLE, Seams, Stretch, choose, on_contig, overlaps, runs, whole_tokens
 from ntviz.tokens import Vocabulary
 
 SUFFIXES = (".npz", ".bedgraph")
@@ -74,6 +74,11 @@ def reconstruct(
     flank
         bp at either end of a window that are read and not answered for, rounded down to whole tokens; a quarter of
         the window when not given, so that each base is read in two windows and answered for by one.
+    limit
+        When given, the error at the edges of flanks is measured against windows centred on the place, see `seams`, and is in
+        `settings["seams"]`. Without a `flank`, the shortest that keeps the error under this share of the spread is taken.
+    sample
+        Places at which that is measured.
     control
         Any of "composition" (free) and "shuffled" (doubles the work); see `Landscape.controls`. () for none.
     piece
@@ -84,7 +89,7 @@ def reconstruct(
     Dalla-Torre et al., Nature Methods 2025, who mask tokens of windows at random and report the probability of the token.
     Ours is by base, a marginal over the k-mers, and over all bases of an interval.
     """
-    asked = plan(model, reference, interval, Options(**options))
+    asked = _planned(model, reference, interval, Options(**options))
     folder = None if out is None else Pieces(out, asked.settings)
     made = _answer(model, reference, asked, folder, (1, 1), what)
     if folder is not None:
@@ -128,7 +133,7 @@ def reconstruct_file(
             f"A model must say which weights it has for its pieces to be kept; info of {model.name} has no "
             "weights_sha256. Add it, or use landscape.reconstruct, which need not keep any."
         )
-    asked = plan(model, reference, interval, Options(**options))
+    asked = _planned(model, reference, interval, Options(**options))
     target.begin(overwrite=overwrite)
     folder = target.pieces(asked.settings)
     _answer(model, reference, asked, folder, shard, what)
@@ -159,28 +164,6 @@ def output(out: AnyPath, cache: AnyPath | None = None, *, track: str = "probabil
 # What is asked, checked -----------------------------------------------------------------------------------------------
 
 
-class Stretch(NamedTuple):
-    """Consecutive bases on the forward strand of a contig, 0-based half-open."""
-
-    start: int
-    end: int
-
-
-def runs(sequence: str, start: int) -> list[Stretch]:
-    """The stretches without N of a sequence whose first base is at `start`."""
-    return [Stretch(start + run.start(), start + run.end()) for run in re.finditer("[^N]+", sequence)]
-
-
-def whole_tokens(run: Stretch, k: int, frame: int) -> Stretch:
-    """The part of a run that whole tokens cover, those that begin at `frame` modulo k; it may be empty.
-
-    >>> tuple(whole_tokens(Stretch(4, 20), 6, 1))
-    (7, 19)
-    """
-    start = run.start + (frame - run.start) % k
-    return Stretch(start, max(start, run.end - (run.end - frame) % k))
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """How tokens are hidden, in what windows, and with what controls; as of `reconstruct`."""
@@ -194,6 +177,8 @@ class Options:
     seed: int = 0
     batch_tokens: int = 16_384
     piece: int = PIECE
+    limit: float | None = None
+    sample: int = SAMPLE
 
     def __post_init__(self) -> None:
         if self.share is not None and not 0 < self.share <= 0.5:
@@ -203,9 +188,7 @@ class Options:
             )
         given = (self.control,) if isinstance(self.control, str) else self.control
         if unknown := set(given) - set(CONTROLS):
-            raise ValueError(
-                f"A control must be one of {', '.join(CONTROLS)}; received {unknown.pop()!r}. Use () for none."
-            )
+            raise ValueError(f"A control must be one of {', '.join(CONTROLS)}; received {unknown.pop()!r}. Use () for none.")  # fmt: skip
         if self.batch_tokens < 1 or self.piece < 1:
             raise ValueError(
                 f"batch_tokens and piece must be at least 1; received {self.batch_tokens} and {self.piece} bp. Leave them out."
@@ -238,6 +221,7 @@ class Plan:
     length: int  # of the contig
     k: int
     settings: dict[str, Any]  # the same as plain data, and which weights; batches change nothing
+    seams: Seams | None = None
 
     @property
     def core(self) -> int:
@@ -292,20 +276,56 @@ def plan(model: Any, reference: Reference, interval: Interval | str, options: Op
     return Plan(model.name, place, options, window, flank, length, k, settings)
 
 
+def _planned(model: DNAModel, reference: Reference, interval: Interval | str, options: Options) -> Plan:
+    """The plan, its flank chosen by what it costs where a limit is given."""
+    asked = plan(model, reference, interval, options)
+    if options.limit is None:
+        return asked
+    measured = seams(model, reference, asked)
+    if not measured.sample:  # runs are short, but windows may end within one
+        return replace(asked, seams=replace(measured, overlap=2 * asked.flank))
+    return replace(plan(model, reference, interval, replace(options, flank=measured.overlap // 2)), seams=measured)
+
+
+def seams(model: DNAModel, reference: Reference, asked: Plan) -> Seams:
+    """What flanks cost: probabilities of reference bases at the edge of what a window answers for, and in its middle.
+
+    Both windows are of the plan's length and hide the same tokens; in the first frame only, whatever is averaged. Places are of the
+    interval and of a window to each side.
+    """
+    options, k, place = asked.options, asked.k, asked.interval
+    first, last = max(0, place.start - asked.window), min(asked.length, place.end + asked.window)
+    text, reader = (
+        reference.fetch(Interval(place.chrom, first, last)).sequence,
+        Reader(model, batch_tokens=options.batch_tokens),
+    )
+    parts = [part for run in runs(text, first) if len(range(*(part := whole_tokens(run, k, 0))))]
+    how: dict[str, Any] = {"k": k, "apart": options.apart, "both_strands": options.both_strands}
+
+    def read(work: list[tuple[int, Stretch]]) -> np.ndarray:
+        sums, jobs = [], []
+        for at, window in work:
+            here = Stretch(at, at + k)
+            sums.append(_Sums(here, dna.codes(text[at - first : at - first + k])))
+            bases = text[window.start - first : window.end - first]
+            jobs += [(*one, here, sums[-1]) for one in readings(bases, window, here, **how)]
+        _answered(reader, jobs)
+        return np.stack([one.summary()[0] for one in sums])
+
+    tried = overlaps(asked.window, k, None if options.flank is None else 2 * asked.flank)
+    return choose(
+        read, parts, tile=asked.window, context=asked.window, step=k, tried=tried, limit=LIMIT if options.limit is None else options.limit,
+        sample=options.sample, seed=options.seed, unit="the probability of a reference base",
+    )  # fmt: skip
+
+
 def check_place(reference: Reference, interval: Interval) -> int:
     """The length of the contig; refuses what is not on it or holds only N, and reads no further than the first base."""
-    length = reference.whole(interval.chrom).end
-    if interval.start < 0 or interval.end > length:
-        raise ValueError(
-            f"An interval must lie on its contig; received {interval.label()}, and {interval.chrom} has "
-            f"{length:,} bp. Narrow it."
-        )
+    length = on_contig(reference, interval)
     for start, end in cuts(interval.start, interval.end, 1_000_000):
         if reference.fetch(Interval(interval.chrom, start, end)).sequence.strip("N"):
             return length
-    raise ValueError(
-        f"An interval must hold a base that is known; {interval.label()} holds only N. Choose another region."
-    )
+    raise ValueError(f"An interval must hold a base that is known; {interval.label()} holds only N. Choose another region.")  # fmt: skip
 
 
 def _bases_of_a_token(model: Any) -> int:
@@ -373,7 +393,8 @@ def _assembled(asked: Plan, folder: Pieces) -> Landscape:
 
 def _landscape(asked: Plan, arrays: dict[str, np.ndarray]) -> Landscape:
     main = [arrays.pop(name) for name in ("probability", "correct", "entropy")]
-    return Landscape(asked.interval, *main, asked.model, asked.length, arrays, asked.settings)
+    about = {"seams": asdict(asked.seams) | {"note": asked.seams.note}} if asked.seams else {}
+    return Landscape(asked.interval, *main, asked.model, asked.length, arrays, asked.settings | about)
 
 
 class _Sums:
@@ -404,6 +425,9 @@ class _Sums:
         return whole
 
 
+_Work = tuple[Reading, np.ndarray, Stretch, _Sums]
+
+
 def readings(
     text: str, place: Stretch, wanted: Stretch, *, k: int, apart: int | None, both_strands: bool
 ) -> Iterator[tuple[Reading, np.ndarray]]:
@@ -419,6 +443,13 @@ def readings(
             yield Reading(text, reverse, masked, asked), starts[hidden & answered]
 
 
+def _answered(reader: Reader, work: list[_Work]) -> None:
+    """Reads, and adds what is wanted to the sums of each."""
+    answers = reader.masked([reading for reading, *_ in work])
+    for (reading, logits), (_, starts, wanted, sums) in zip(answers, work, strict=True):
+        sums.add(starts, reader.base_probs(reading, logits), wanted)
+
+
 def _piece(model: DNAModel, asked: Plan, place: Stretch, text: str, first: int) -> dict[str, np.ndarray]:
     """The arrays of a piece; the text, from `first` on the contig, reaches as far as its windows."""
     options, contig, n = asked.options, canonical_contig(asked.interval.chrom), place.end - place.start
@@ -426,7 +457,7 @@ def _piece(model: DNAModel, asked: Plan, place: Stretch, text: str, first: int) 
     turned = _Sums(place, np.full(n, 4, np.uint8))
     composition = np.full(n, np.nan, np.float32)
     how: dict[str, Any] = {"k": asked.k, "apart": options.apart, "both_strands": options.both_strands}
-    work: list[tuple[Reading, np.ndarray, Stretch, _Sums]] = []
+    work: list[_Work] = []
     for core, window in asked.windows(*place):
         for run in runs(text[window.start - first : window.end - first], window.start):
             wanted = Stretch(max(core.start, place.start, run.start), min(core.end, place.end, run.end))
@@ -449,10 +480,7 @@ def _piece(model: DNAModel, asked: Plan, place: Stretch, text: str, first: int) 
                     part = whole_tokens(run, asked.k, frame)
                     tokens = letters[part.start - run.start : part.end - run.start]
                     work += [(*one, wanted, sums) for one in readings(tokens, part, wanted, **how)]
-    reader = Reader(model, batch_tokens=options.batch_tokens)
-    answers = reader.masked([reading for reading, *_ in work])
-    for (reading, logits), (_, starts, wanted, sums) in zip(answers, work, strict=True):
-        sums.add(starts, reader.base_probs(reading, logits), wanted)
+    _answered(Reader(model, batch_tokens=options.batch_tokens), work)
     controls = {"composition": composition, "shuffled": turned.summary()[0]}
     arrays = [*plain.summary(), *(controls[name] for name in options.controls)]
     return dict(zip(asked.names, arrays, strict=True))

@@ -73,7 +73,8 @@ class Landscape:
         known, means = int(np.isfinite(self.probability).sum()), "no base known"
         if known:
             means = f"mean probability {np.nanmean(self.probability):.3f}, accuracy {np.nanmean(self.correct):.3f}"
-        return f"Landscape({self.interval.label()} by {self.model}: {known:,} bases, {means})"
+        seams = f". {self.settings['seams']['note']}" if "seams" in self.settings else ""
+        return f"Landscape({self.interval.label()} by {self.model}: {known:,} bases, {means}{seams})"
 
     @property
     def perplexity(self) -> np.ndarray:
@@ -163,9 +164,7 @@ class Landscape:
 def check_track(track: str, size: int) -> None:
     """Refuses a track that there is not, and bins of no base."""
     if track not in TRACKS or size < 1:
-        raise ValueError(
-            f"A track must be one of {', '.join(TRACKS)}, in bins of at least 1 bp; received {track!r} in {size}."
-        )
+        raise ValueError(f"A track must be one of {', '.join(TRACKS)}, in bins of at least 1 bp; received {track!r} in {size}.")  # fmt: skip
 
 
 def cuts(start: int, end: int, step: int) -> list[tuple[int, int]]:

@@ -105,12 +105,8 @@ class NTv3(Model):
             raise ValueError(f"{self.name} is pre-trained only and takes no species. Load a model called ..._post.")
         if species not in (*self.known_species, UNSEEN):
             known = ", ".join(self.known_species)
-            raise ValueError(
-                f"species must be one of {known}, or 'unseen' for another one; got {species!r} for {self.name}."
-            )
-        return replace(
-            self, species=species, info={**self.info, "species": species + " (<mask>)" * (species == UNSEEN)}
-        )
+            raise ValueError(f"species must be one of {known}, or 'unseen' for another one; got {species!r} for {self.name}.")  # fmt: skip
+        return replace(self, species=species, info={**self.info, "species": species + " (<mask>)" * (species == UNSEEN)})  # fmt: skip
 
     def attention_tokens(self, sequence: str) -> Tokens:
         """What the attention of a sequence is over: bins of 2^D bp, the last shorter where N fill it up."""
@@ -150,13 +146,9 @@ class NTv3(Model):
         if interval is not None:
             start = interval.start + cut if interval.strand != "-" else interval.end - cut - kept
             place = replace(interval, start=start, end=start + kept)
-        return Prediction(
-            values, wanted, Segmentation(shares, self.elements, place, self.name), cut, self.species, filled
-        )
+        return Prediction(values, wanted, Segmentation(shares, self.elements, place, self.name), cut, self.species, filled)  # fmt: skip
 
-    def segment(
-        self, what: Any, *, reference: Any = None, tile: int = 32_768, overlap: int | None = None
-    ) -> Segmentation:
+    def segment(self, what: Any, *, reference: Any = None, tile: int = 32_768, overlap: int | None = None) -> Segmentation:  # fmt: skip
         """Probabilities of the elements at each base of a sequence, or of an interval of a `reference`.
 
         Read in windows of `tile` bp of which the middle 37.5 % are kept, each window's neighbours `overlap` bp into it; real flanks
@@ -184,9 +176,7 @@ class NTv3(Model):
         ids = torch.from_numpy(self._padded(expected["input_ids"].astype(np.int64))[0])
         network, post = self.module, "species_ids" in expected
         if post != bool(self.known_species):
-            raise ValueError(
-                f"species_ids must be given for a post-trained NTv3, and for no other; {self.name} is not so."
-            )
+            raise ValueError(f"species_ids must be given for a post-trained NTv3, and for no other; {self.name} is not so.")  # fmt: skip
         species = torch.from_numpy(expected["species_ids"].astype(np.int64)) if post else None
         with torch.inference_mode():
             found = network.states(ids, None, attentions=True, species=species)
@@ -211,9 +201,7 @@ class NTv3(Model):
                 )
                 scores = network.bed_head.head(network.bed_head.layer_norm(middle)).unflatten(-1, (-1, 2))
                 heads = network.bigwig_head.species_heads
-                signal = middle.new_zeros(
-                    *middle.shape[:2], max((len(own.head.bias) for own in heads.values()), default=0)
-                )
+                signal = middle.new_zeros(*middle.shape[:2], max((len(own.head.bias) for own in heads.values()), default=0))  # fmt: skip
                 for row, one in enumerate(species.tolist()):
                     if str(one - first) in heads:
                         own = len(heads[str(one - first)].head.bias)
@@ -309,9 +297,7 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> NTv3:
                 raise refused(located, config, key, "given for a post-trained model")
         strange = [name for name in config["bigwigs_per_species"] if name not in config["species_to_token_id"]]
         if strange:
-            raise refused(
-                located, config, "species_to_token_id", f"a token for each species with tracks, {strange[0]!r} too"
-            )
+            raise refused(located, config, "species_to_token_id", f"a token for each species with tracks, {strange[0]!r} too")  # fmt: skip
     else:
         config = {key: value for key, value in config.items() if key not in _POST}
     given = checkpoints.read_tensors(located.directory)

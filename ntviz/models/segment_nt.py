@@ -74,7 +74,7 @@ class SegmentNT(NucleotideTransformer):
             )
         return tiled(
             lambda bases: self._read(bases, factor), what, reference, tile=longest, margin=0, overlap=overlap,
-            elements=self.elements, model=self.name, takes_n=False, step=self.unit,
+            elements=self.elements, model=self.name, takes_n=False, step=self.unit, grid=_K,
         )  # fmt: skip
 
     def logits(self, ids: np.ndarray, *, factor: float | None = None) -> np.ndarray:
@@ -116,9 +116,7 @@ class SegmentNT(NucleotideTransformer):
             ours[name] = float32(state.repeat_interleave(2, dim=1) if name.startswith("unet_up") else state)
         ours |= {"logits": scores, "probabilities": _probability(scores)}
         if "rescaling_override" in expected:
-            ours["logits_rescaling_override"] = self.logits(
-                expected["input_ids"], factor=float(expected["rescaling_override"])
-            )
+            ours["logits_rescaling_override"] = self.logits(expected["input_ids"], factor=float(expected["rescaling_override"]))  # fmt: skip
         return {name: values for name, values in ours.items() if name in expected}
 
     def _read(self, bases: str, factor: float | None) -> np.ndarray:
@@ -211,13 +209,8 @@ def untrained(
         torch.manual_seed(seed)
         module = _with_head(encoder.build(config), hidden, levels, list(elements))
     name = f"SegmentNT's layout, {layers} layers, random weights"
-    info = {
-        "name": name,
-        "revision": None,
-        "weights_sha256": f"random weights, seed {seed}",
-        "licence": "none",
-        "training": {},
-    }
+    weights = f"random weights, seed {seed}"
+    info = {"name": name, "revision": None, "weights_sha256": weights, "licence": "none", "training": {}}
     model = SegmentNT(module, tokens.Tokenizer(vocabulary), name, TRAINED + 1, info)
     return replace(model, module=model._ready(module, torch.device("cpu"), torch.float32))
 
@@ -226,9 +219,7 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> SegmentNT:
     """SegmentNT from a directory as published."""
     config = checkpoints.read_config(located.directory, (*nucleotide_transformer.NEEDED, "features", "num_layers_head"))
     if config.get("position_embedding_type") != "rotary":
-        raise ValueError(
-            f"SegmentNT has rotary positions; {located.directory} says {config.get('position_embedding_type')!r}."
-        )
+        raise ValueError(f"SegmentNT has rotary positions; {located.directory} says {config.get('position_embedding_type')!r}.")  # fmt: skip
     vocabulary = nucleotide_transformer.vocabulary_of(located.directory, config["vocab_size"], None)
     if vocabulary.k != _K:
         raise ValueError(f"SegmentNT reads 6-mers; the vocabulary of {located.directory} is {vocabulary.name}.")
@@ -241,9 +232,7 @@ def load(located: checkpoints.Located, max_tokens: int | None) -> SegmentNT:
     }  # fmt: skip
     config: dict[str, Any] = {**encoder.completed(config, tensors), "lm_head": False}
     with torch.device("meta"):
-        module = _with_head(
-            encoder.build(config), config["hidden_size"], config["num_layers_head"], list(config["features"])
-        )
+        module = _with_head(encoder.build(config), config["hidden_size"], config["num_layers_head"], list(config["features"]))  # fmt: skip
     encoder.assign(module, {**tensors, **head}, origin=str(located.directory))
     limit = max_tokens or max(TRAINED + 1, config.get("max_position_embeddings", 0) - 2)
     return SegmentNT(module, tokens.Tokenizer(vocabulary), located.name, limit, {"language_model_head": False})

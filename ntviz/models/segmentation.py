@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ntviz import tiling
 from ntviz.environment import progress
 from ntviz.genome import Interval
-from ntviz.genome.sequence import clean
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,9 +39,7 @@ class Segmentation:
         where = "a sequence" if self.interval is None else self.interval.label()
         worst = f"; seams differ by up to {self.seams[:, 1].max():.3f}" if len(self.seams) else ""
         unread = f", {self.unread:,} not read" if self.unread else ""
-        return (
-            f"Segmentation({len(self.elements)} elements over {len(self.probabilities):,} bp of {where}{unread}{worst})"
-        )
+        return (f"Segmentation({len(self.elements)} elements over {len(self.probabilities):,} bp of {where}{unread}{worst})")  # fmt: skip
 
     @property
     def unread(self) -> int:
@@ -79,14 +75,8 @@ class Segmentation:
         return truth[::-1] if self.interval.strand == "-" else truth
 
     def against(
-        self,
-        annotation: Any,
-        *,
-        cut: float = 0.5,
-        draws: int = _DRAWS,
-        seed: int = 0,
-        names: dict[str, str] | None = None,
-    ) -> pd.DataFrame:
+        self, annotation: Any, *, cut: float = 0.5, draws: int = _DRAWS, seed: int = 0, names: dict[str, str] | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
         """Matthews correlation of each element with an annotation of the place, beside turned copies of the annotation.
 
         One row an element that the annotation has: [element, annotated, bases, predicted, mcc, chance, p]: bases that are annotated and
@@ -115,61 +105,44 @@ class Segmentation:
         return pd.DataFrame(rows, columns=["element", "annotated", "bases", "predicted", "mcc", "chance", "p"])
 
 
-def bases_of(what: Any, reference: Any, flank: int) -> tuple[Interval | None, str, int]:
-    """Interval, bases with up to `flank` more on each side, and how many of these come first; of text there are none."""
-    if isinstance(what, Interval):
-        if reference is None:
-            raise ValueError("An interval needs a reference to be read from: pass reference=Reference(...).")
-        bases = reference.fetch(what.expand(flank)).sequence
-        return what, bases, flank
-    return None, clean(what, typed=True).sequence, 0
-
-
 def tiled(
     read: Callable[[str], np.ndarray], what: Any, reference: Any, *, tile: int, margin: int, overlap: int | None,
     elements: tuple[str, ...], model: str, takes_n: bool, step: int = 1,
+    grid: int = 1,
 ) -> Segmentation:  # fmt: skip
     """A `Segmentation` of a sequence or an interval, window after window.
 
     `read` gives [base, element] of a window of `tile` bp, but for `margin` bp at each end, which are context. Neighbouring windows
     overlap by `overlap` bp, and the middle of it is where one gives way to the next. A model that takes no N reads the runs
-    between them, in windows of a multiple of `step` bp.
+    between them, in windows of a multiple of `step` bp that begin whole tokens of `grid` bp behind the start of a run.
     """
     width = tile - 2 * margin
     overlap = width // 8 if overlap is None else overlap
     if not 0 <= overlap < width:
         raise ValueError(f"overlap must be 0 to {width - 1:,} bp, less than what a window predicts; got {overlap:,}.")
-    interval, bases, lead = bases_of(what, reference, margin + overlap // 2)
+    interval, bases, lead = tiling.bases_of(what, reference, margin + overlap // 2)
     n = len(bases) - 2 * lead
-    values, seams = np.full((n, len(elements)), np.nan, np.float32), []
-    runs = [(lead, lead + n)] if takes_n else [run.span() for run in re.finditer("[^N]+", bases)]
-    sizes = [width if takes_n else min(width, (last - first) // step * step) for first, last in runs]
-    counts = [
-        0 if not size else 1 + max(0, ceil((last - first - size) / max(size - overlap, size // 2, 1)))
-        for (first, last), size in zip(runs, sizes, strict=True)
-    ]
-    with progress(total=sum(counts), what=f"segmenting with {model}", unit="windows") as bar:
-        for (first, last), size, count in zip(runs, sizes, counts, strict=True):
-            before: tuple[int, np.ndarray] | None = None
-            for start in np.linspace(first, max(first, last - size), count).round().astype(int).tolist():
-                found = read(
-                    _padded(bases, start - margin, start + size + margin) if takes_n else bases[start : start + size]
-                )
-                turn = start
-                if before is not None:
-                    turn = (start + before[0] + len(before[1])) // 2
-                    beside = (
-                        slice(turn - start - 1, turn - start + 1),
-                        slice(turn - before[0] - 1, turn - before[0] + 1),
-                    )
-                    a, b = found[beside[0]], before[1][beside[1]]
+    values, seams, every = np.full((n, len(elements)), np.nan, np.float32), [], []
+    for run in [tiling.Stretch(lead, lead + n)] if takes_n else tiling.runs(bases):
+        size = width if takes_n else min(width, (run.end - run.start) // step * step)
+        if size:
+            every.append((run, size, tiling.tiles(run, size, min(overlap, size - max(size // 2, 1)), grid)))
+    with progress(total=sum(len(run[2]) for run in every), what=f"segmenting with {model}", unit="windows") as bar:
+        for run, size, tiles in every:
+            before, earlier = np.zeros((0, len(elements)), np.float32), 0
+            for tile in tiles:
+                # A last window is moved to be a whole one; then it is off the grid.
+                start = max(run.start, min(tile.start, run.end - size))
+                whole = start - margin, start + size + margin
+                found = read(_padded(bases, *whole) if takes_n else bases[start : start + size])
+                if len(before) and lead <= tile.first < lead + n:
+                    a, b = (of[tile.first - at - 1 :][:2] for of, at in ((found, start), (before, earlier)))
                     shared = min(len(a), len(b))
-                    if 0 <= turn - lead < n and shared:
-                        seams.append((turn - lead, float(np.abs(a[:shared] - b[:shared]).max())))
-                low, high = max(turn, lead), min(start + size, lead + n)
+                    seams.append((tile.first - lead, float(np.abs(a[:shared] - b[:shared]).max())))
+                low, high = max(tile.first, lead), min(tile.last, start + size, lead + n)
                 if high > low:
                     values[low - lead : high - lead] = found[low - start : high - start]
-                before = start, found
+                before, earlier = found, start
                 bar.update(1)
     if n and np.isnan(values).all():
         raise ValueError(

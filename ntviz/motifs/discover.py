@@ -168,9 +168,7 @@ class Windows(NamedTuple):
     covered: np.ndarray
 
     @classmethod
-    def around(
-        cls, table: pd.DataFrame, sequences: Sequence[str], contributions: Sequence[np.ndarray], flank: int
-    ) -> Windows:
+    def around(cls, table: pd.DataFrame, sequences: Sequence[str], contributions: Sequence[np.ndarray], flank: int) -> Windows:  # fmt: skip
         """Windows with the seqlets of a table in the middle, wider than the longest by a flank on either side."""
         sequence, start, end = (table[name].to_numpy(dtype=np.int64) for name in ("sequence", "start", "end"))
         half = -(-int((end - start).max()) // 2) + flank
@@ -178,13 +176,9 @@ class Windows(NamedTuple):
         ends = np.cumsum([0, *map(len, sequences)])
         known = (place >= 0) & (place < np.diff(ends)[sequence][:, None])
         at = np.where(known, place + ends[sequence][:, None], ends[-1])  # the last stands for what is beyond
-        return cls(
-            sequence,
-            np.where(known, place, -1),
-            np.append(codes("".join(sequences)), 4)[at],
-            np.append(np.concatenate(contributions), 0)[at],
-            (place >= start[:, None]) & (place < end[:, None]),
-        )
+        letters, values = np.append(codes("".join(sequences)), 4)[at], np.append(np.concatenate(contributions), 0)[at]
+        covered = (place >= start[:, None]) & (place < end[:, None])
+        return cls(sequence, np.where(known, place, -1), letters, values, covered)
 
     def weighted(self, sign: int) -> np.ndarray:
         """Bases of the seqlets times contributions in the direction of the sign, float64 [window, column, base]."""
@@ -196,13 +190,9 @@ class Windows(NamedTuple):
         row, flipped = group.members[:, None], group.flipped[:, None]
         at, inside = group.columns(self.codes.shape[1])
         letters = np.where(inside, self.codes[row, at], 4)
-        return Windows(
-            self.sequence[group.members],
-            np.where(inside, self.position[row, at], -1),
-            np.where(flipped & (letters < 4), 3 - letters, letters),
-            np.where(inside, self.values[row, at], 0),
-            inside & self.covered[row, at],
-        )
+        position, values = np.where(inside, self.position[row, at], -1), np.where(inside, self.values[row, at], 0)
+        letters = np.where(flipped & (letters < 4), 3 - letters, letters)
+        return Windows(self.sequence[group.members], position, letters, values, inside & self.covered[row, at])
 
 
 def _pattern(

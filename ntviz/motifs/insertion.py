@@ -88,9 +88,7 @@ def insertion(
     if site not in ("best", "drawn"):
         raise ValueError(f"site must be 'best' or 'drawn'; received {site!r}. Use one of them.")
     if min(shuffles, bootstrap, batch) < 1:
-        raise ValueError(
-            f"shuffles, bootstrap and batch must be at least 1; received {shuffles}, {bootstrap} and {batch}."
-        )
+        raise ValueError(f"shuffles, bootstrap and batch must be at least 1; received {shuffles}, {bootstrap} and {batch}.")  # fmt: skip
     for number, background in enumerate(backgrounds):
         try:
             require(background)
@@ -142,9 +140,7 @@ def _sites(motif: Motif, kind: str, count: int, rng: np.random.Generator) -> lis
         pool = motif.drawn(_POOL * count, seed=int(rng.integers(2**32)))
     sites = [site for site in pool if len(set(site)) > 1][:count]
     if len(sites) < count:
-        raise ValueError(
-            f"A site must have another order of its bases to compare with; {pool[0]} has none. Take a longer motif."
-        )
+        raise ValueError(f"A site must have another order of its bases to compare with; {pool[0]} has none. Take a longer motif.")  # fmt: skip
     return sites
 
 

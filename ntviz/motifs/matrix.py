@@ -108,9 +108,7 @@ class Motif:
         """The motif without the positions at both ends of less information, in bits."""
         start, end = self.core(min_information)
         if start == end:
-            raise ValueError(
-                f"A motif must say {min_information:g} bits at a position to be trimmed to it; {self.id} does not."
-            )
+            raise ValueError(f"A motif must say {min_information:g} bits at a position to be trimmed to it; {self.id} does not.")  # fmt: skip
         return replace(self, probabilities=self.probabilities[start:end])
 
     def core(self, min_information: float = 0.25) -> tuple[int, int]:
@@ -138,9 +136,7 @@ class Motif:
         p = self.probabilities
         return 2 + (p * np.log2(p, where=p > 0, out=np.zeros_like(p))).sum(axis=1)
 
-    def log_odds(
-        self, background: Sequence[float] | np.ndarray = UNIFORM, pseudocount: float = PSEUDOCOUNT
-    ) -> np.ndarray:
+    def log_odds(self, background: Sequence[float] | np.ndarray = UNIFORM, pseudocount: float = PSEUDOCOUNT) -> np.ndarray:  # fmt: skip
         """Log of probability over background [position, base] in bits; always finite.
 
         The probabilities are those after `pseudocount` more sites, above 0, whose bases are those of the background.
@@ -177,9 +173,7 @@ def as_background(background: Sequence[float] | np.ndarray) -> np.ndarray:
 def _by_position(values: Sequence[Sequence[float]] | np.ndarray, what: str, id: str) -> np.ndarray:  # noqa: A002
     array = np.array(values, dtype=np.float64)
     if array.ndim != 2 or array.shape[1] != 4 or not len(array):
-        raise ValueError(
-            f"The {what} of a motif must be [position, 4], in the order ACGT; received {list(array.shape)} for {id}."
-        )
+        raise ValueError(f"The {what} of a motif must be [position, 4], in the order ACGT; received {list(array.shape)} for {id}.")  # fmt: skip
     return array
 
 

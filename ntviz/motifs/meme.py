@@ -264,8 +264,6 @@ def _motif(matrix: _Matrix, identifier: str) -> Motif:
     elif values.ndim == 2 and values.shape[1] != 4:
         values = values.T
     if (values < 0).any():
-        raise ValueError(
-            f"a matrix must hold counts or probabilities; {identifier} holds scores below 0. Take its counts."
-        )
+        raise ValueError(f"a matrix must hold counts or probabilities; {identifier} holds scores below 0. Take its counts.")  # fmt: skip
     probable = values.ndim == 2 and values.shape[1] == 4 and np.allclose(values.sum(axis=1), 1, atol=0.01)
     return (Motif if probable else Motif.from_counts)(identifier, values, name="".join(matrix.names[1:2]))

@@ -35,9 +35,7 @@ def composition(sequence: str) -> tuple[float, float, float, float]:
     text = require(sequence)
     weak, strong = (sum(map(text.count, pair)) for pair in ("AT", "CG"))
     if not weak or not strong:
-        raise ValueError(
-            f"A background must hold A or T, and C or G; received a sequence with {weak:,} and {strong:,} of them."
-        )
+        raise ValueError(f"A background must hold A or T, and C or G; received a sequence with {weak:,} and {strong:,} of them.")  # fmt: skip
     at, cg = weak / (weak + strong) / 2, strong / (weak + strong) / 2
     return at, cg, cg, at
 

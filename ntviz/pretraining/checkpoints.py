@@ -46,9 +46,7 @@ class Changed(ValueError):
     """A run would go on with something else than what its checkpoint was made with."""
 
 
-def write(
-    directory: Path, module: EsmForMaskedLM, optimisers: Optimisers, state: dict[str, Any], *, main: bool = True
-) -> None:
+def write(directory: Path, module: EsmForMaskedLM, optimisers: Optimisers, state: dict[str, Any], *, main: bool = True) -> None:  # fmt: skip
     """Makes the state of now the directory's checkpoint, whole or not at all; the one before is kept.
 
     Where parameters are sharded every process must call; the main one writes.
@@ -229,10 +227,7 @@ def _shown(words: Sequence[str]) -> str:
 
 
 def _leak(held_out: Sequence[Sequence[Any]], before: Sequence[Sequence[Any]], learned: Sequence[Sequence[Any]]) -> str:
-    """The first stretch that is newly held out and was learned from; empty if there is none.
-
-    A contig of other bases is taken for the one that had its name, such as a masked or mended version of it.
-    """
+    """The first stretch that is newly held out and was learned from, or empty; contigs of other bases are told by name."""
     known = {stretch[0] for stretch in (*before, *learned)}
     for mark, chrom, start, end in (stretch for stretch in held_out if stretch not in before):
         for other, name, low, high in learned:

@@ -342,10 +342,7 @@ class _Objective(torch.nn.Module):
 def _step(
     accelerator: Accelerator, objective: torch.nn.Module, optimisers: list[Any], batches: list[_Batch], rate: float, clip: float
 ) -> tuple[float, float]:  # fmt: skip
-    """Mean loss over the masked tokens of all processes, in nats, and norm of the gradient, of one optimiser step.
-
-    Where they or the rate are not finite no weight is changed.
-    """
+    """Mean loss (nats) and gradient norm of one optimiser step; where they or the rate are not finite no weight changes."""
     count = sum(len(masked.targets) for _, masked in batches)
     total = accelerator.reduce(torch.tensor(float(count), device=accelerator.device), reduction="sum")
     losses = torch.zeros((), device=accelerator.device)

@@ -74,9 +74,7 @@ class BPETokenizer:
             content = json.loads(text)
             self._tokenizer = Tokenizer.from_str(text)
         except Exception as error:  # the library raises plain Exception
-            raise ValueError(
-                f"{origin} must be a tokenizer.json of the library tokenizers; reading it failed: {error}."
-            ) from error
+            raise ValueError(f"{origin} must be a tokenizer.json of the library tokenizers; reading it failed: {error}.") from error  # fmt: skip
         # A file saved after use may cut or pad; bases would go missing.
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()

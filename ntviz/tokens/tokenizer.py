@@ -53,7 +53,7 @@ class Tokenizer:
         ids = self._single_ids[codes[starts]]
         if k > 1:
             full = np.flatnonzero(sizes == k)
-            ids[full] = vocabulary.kmer_ids.start + _kmer_codes(codes, starts[full], k)
+            ids[full] = vocabulary.kmer_ids.start + codes[starts[full, None] + np.arange(k)] @ 4 ** np.arange(k)[::-1]
         cls, sep = ([] if index is None else [index] for index in (vocabulary.cls_id, vocabulary.sep_id))
         covering = slice(len(cls), len(cls) + len(ids))
         all_ids = np.concatenate((np.array(cls, np.int64), ids, np.array(sep, np.int64)))
@@ -88,14 +88,6 @@ def _token_sizes(codes: np.ndarray, k: int, phase: int) -> np.ndarray:
     sizes = np.ones(len(stretches), dtype=np.int64)
     sizes[1::2] = k
     return np.repeat(sizes, stretches)
-
-
-def _kmer_codes(codes: np.ndarray, starts: np.ndarray, k: int) -> np.ndarray:
-    """The k bases from each start as a number in base 4, the first base leading, int64 [start]."""
-    result = np.zeros(len(starts), dtype=np.int64)
-    for offset in range(k):
-        result = 4 * result + codes[starts + offset]
-    return result
 
 
 class Bins(Tokens):
