@@ -58,7 +58,7 @@ class Reader:
     """Runs readings through a model, any `models.DNAModel` over k-mers, and counts them."""
 
     model: DNAModel
-    layer: int = 0  # hidden states that are kept
+    layer: int | tuple[int, ...] = 0  # hidden states that are kept; of several, side by side
     batch_tokens: int = BATCH_TOKENS  # of a forward pass at most, unless a sequence has more
     sequences: int = 0  # readings so far
     forwards: int = 0  # forward passes so far
@@ -95,7 +95,7 @@ class Reader:
         for batch, found in self._run(readings, outputs, what):
             for row, one in enumerate(batch):
                 n = len(one.tokens)
-                states = None if found.hidden_states is None else found.hidden_states[row, 0, :n]
+                states = None if found.hidden_states is None else np.hstack([*found.hidden_states[row, :, :n]])
                 logits = None if found.logits is None else found.logits[row, :n]
                 yield one.reading, self._answer(one, logits, states, own, bases)
 
@@ -142,7 +142,8 @@ class Reader:
         bars = nullcontext() if what is None or not readings else progress(total=len(readings), what=what)
         with bars as bar:
             for batch in self._batches(readings):
-                options: dict[str, Any] = {"layers": (self.layer,)} if "hidden_states" in outputs else {}
+                layers = self.layer if isinstance(self.layer, tuple) else (self.layer,)
+                options: dict[str, Any] = {"layers": layers} if "hidden_states" in outputs else {}
                 if only_asked:
                     at = options["at"] = np.zeros((len(batch), max(len(one.at) for one in batch)), np.int64)
                     for row, one in zip(at, batch, strict=True):

@@ -148,6 +148,7 @@ _COMMANDS_OF = {
     "variants": ["score"], "attention": ["enrich"], "landscape": ["landscape"], "storage.py": ["enrich", "landscape"],
     "pretraining": ["pretrain"], "benchmark": ["benchmark.run"], "data/downloads.py": ["fetch"],
     "runs/execute.py": ["run"], "runs/submitting.py": ["submit"], "runs/kernel.py": ["install"],
+    "runs/variant_report.py": ["report"],
 }  # fmt: skip
 """Commands whose person reads what these parts of the library raise."""
 _OTHERS = re.compile(r"`(?!ntviz)[^`]*`|pip install [^.]*")

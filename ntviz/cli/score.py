@@ -16,8 +16,8 @@ from ntviz.environment import tell
 from ntviz.storage import write_card
 
 if TYPE_CHECKING:
-    from ntviz.runs.commands import Score
     from ntviz.reference import Reference
+    from ntviz.runs.commands import Score
     from ntviz.variants import Background, Options, Scorer, SpliceScorer
 
 _OF_SPLICE_NETWORKS = {"genes", "distance", "mask"}

@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from ntviz import environment
-from ntviz.genome.sequence import codes, listed
+from ntviz.genome.sequence import codes, listed, reverse_complement
 from ntviz.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -42,11 +42,30 @@ DILATED = 9
 STEM = 25
 
 
+class Alleles(NamedTuple):
+    """Windows with the reference and the alternative of one change, on the forward strand, and the bases [start, end) compared.
+
+    An example is a tuple of these: the mean over them and over both strands is compared, as in `variants.Scorer.vectors`.
+    """
+
+    reference: str
+    alternative: str
+    start: int
+    end: int
+
+
 class Prepared(NamedTuple):
-    """A sequence as a learner takes it: tokens or codes of bases, and its length in bp."""
+    """A sequence as a learner takes it: tokens or codes of bases, and its length in bp; or tokens and places of both alleles."""
 
     item: Any
     length: int
+
+
+def examples(given: Sequence[Any]) -> list[Any]:
+    """What is learned from as a list: sequences, or changes, each a tuple of `Alleles`."""
+    if given and all(isinstance(one, tuple) for one in given):
+        return list(given)
+    return listed(given)
 
 
 # Models with a head -------------------------------------------------------------------------------------------------
@@ -84,23 +103,52 @@ def _mean(values: torch.Tensor, real: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 class ModelLearner(nn.Module):
-    """A copy of the encoder of a `models.NucleotideTransformer` or a peer, with a head."""
+    """A copy of the encoder of a `models.NucleotideTransformer` or a peer, with a head.
 
-    def __init__(self, model: Any, outputs: int, *, per_base: bool) -> None:
+    Of changes the head sees the vectors of the reference and of alternative minus reference, [example, 2 x hidden].
+    """
+
+    def __init__(self, model: Any, outputs: int, *, per_base: bool, paired: bool = False) -> None:
         super().__init__()
         self.model, self.per_base = model, per_base
         self.encoder = copy.deepcopy(getattr(model.module, "esm", model.module))
         vocabulary = model.tokenizer.vocabulary
         self.pad_id = int(vocabulary.pad_id)
         widest = int(getattr(vocabulary, "k", 1)) if per_base else 0
-        self.head = Head(model.hidden_size, outputs, widest=widest)
+        self.paired = paired
+        self.head = Head((1 + paired) * model.hidden_size, outputs, widest=widest)
         self.head.to(next(self.encoder.parameters()).device)
 
-    def prepare(self, sequences: Sequence[str]) -> list[Prepared]:
-        """Tokens of each sequence."""
-        return [Prepared(self.model.tokenize(text), len(text)) for text in listed(sequences)]
+    def prepare(self, sequences: Sequence[Any]) -> list[Prepared]:
+        """Tokens of each sequence; of changes tokens, and which are compared, of both alleles on both strands."""
+        if not self.paired:
+            return [Prepared(self.model.tokenize(text), len(text)) for text in listed(sequences)]
+        return [
+            Prepared([read for one in change for read in self._both(one)], sum(len(one.reference) for one in change))
+            for change in sequences
+        ]
+
+    def _both(self, one: Alleles) -> list[tuple[Tokens, np.ndarray]]:
+        reads, length = [], len(one.reference)
+        for start, end, turn in ((one.start, one.end, str), (length - one.end, length - one.start, reverse_complement)):
+            for text in (one.reference, one.alternative):
+                tokens = self.model.tokenize(turn(text))
+                reads.append((tokens, ~tokens.is_special & (tokens.spans[:, 0] < end) & (tokens.spans[:, 1] > start)))
+        return reads
+
+    def compared(self, batch: Sequence[Prepared]) -> torch.Tensor:
+        """Vectors of the reference and of alternative minus reference, float32 [example, 2 x hidden]."""
+        reads, device = [read for entry in batch for read in entry.item], self.head.linear.weight.device
+        ids, mask = _padded([tokens.ids for tokens, _ in reads], self.pad_id, device)
+        touched, _ = _padded([at for _, at in reads], 0, device)
+        means = _mean(self._states(ids, mask).float(), touched.bool(), 1).unflatten(0, (-1, 2))
+        parts = means.split([len(entry.item) // 2 for entry in batch])
+        reference, alternative = torch.stack([part.mean(0) for part in parts]).unbind(1)
+        return torch.cat([reference, alternative - reference], 1)
 
     def forward(self, batch: Sequence[Prepared]) -> torch.Tensor:
+        if self.paired:
+            return self.head.linear(self.compared(batch))
         tokens: list[Tokens] = [entry.item for entry in batch]
         device = self.head.linear.weight.device
         ids, mask = _padded([part.ids for part in tokens], self.pad_id, device)

@@ -17,7 +17,6 @@ from ntviz import environment, storage
 from ntviz.finetuning import fit, learners
 from ntviz.finetuning.fit import RECIPES, Recipe
 from ntviz.finetuning.learners import Learner, ModelLearner, NetworkLearner
-from ntviz.genome.sequence import listed
 from ntviz.probing import labels as door
 from ntviz.probing import metrics
 
@@ -69,12 +68,12 @@ class Tuned:
 
         return pd.DataFrame(self.rows, columns=["step", "loss", "validation_loss", "validation"])
 
-    def predict(self, sequences: Sequence[str]) -> np.ndarray:
+    def predict(self, sequences: Sequence[Any]) -> np.ndarray:
         """Probabilities [sequence, class] or [sequence, track], or values [sequence, target], float32.
 
         By base: [sequence, base, class] for sequences, which must have one length then.
         """
-        texts = listed(sequences)
+        texts = learners.examples(sequences)
         if not texts:
             raise ValueError("There must be at least one sequence; received none.")
         lengths = {len(text) for text in texts}
@@ -115,7 +114,7 @@ class Tuned:
 
 
 def tune(
-    model: Any, sequences: Sequence[str], labels: Any, *, kind: str, outputs: int, method: str = "ia3",
+    model: Any, sequences: Sequence[Any], labels: Any, *, kind: str, outputs: int, method: str = "ia3",
     groups: Any = None, validation: _Data | None = None, validation_share: float = 0.1, recipe: Recipe | None = None,
     seed: int = 0,
 ) -> Tuned:  # fmt: skip
@@ -127,7 +126,7 @@ def tune(
         `models.NucleotideTransformer`, or a peer for "full" and "head"; of any dtype: the head, the loss and all that is trained are
         float32.
     sequences, labels
-        Upper-case A, C, G, T, N; by kind of task, as `probing.labels.checked` takes them.
+        Upper-case A, C, G, T, N, or changes, each a tuple of `Alleles`; by kind of task, as `probing.labels.checked` takes them.
     outputs
         Number of classes, tracks or targets.
     method
@@ -147,8 +146,11 @@ def tune(
     """
     recipe = recipe or RECIPES.get(method, Recipe())
     given = sequences, labels, groups, validation, validation_share, seed
-    make = partial(_learner, model, kind, outputs, method, recipe, seed)
-    return _trained(make, kind, outputs, method, recipe, _base(model), *given)
+    paired = bool(len(sequences)) and isinstance(sequences[0], tuple)
+    if paired and kind == "per_base":
+        raise ValueError("Changes have one label each; received kind 'per_base'. Pass sequences, or another kind.")
+    make = partial(_learner, model, kind, outputs, method, recipe, seed, paired)
+    return _trained(make, kind, outputs, method, recipe, base_of(model), *given)
 
 
 def train_network(
@@ -180,12 +182,12 @@ def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
     try:
         about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         recipe, method = Recipe(**about.pop("recipe")), about["method"]
-        _check_base(folder, about["base"], _base(model))
+        check_base(folder, about["base"], base_of(model))
         about["rows"] = [
             {name: np.nan if value is None else value for name, value in row.items()} for row in about["rows"]
         ]
         plain = "head" if method in ADAPTERS else method
-        learner = _learner(model, about["kind"], about["outputs"], plain, recipe, 0)
+        learner = _learner(model, about["kind"], about["outputs"], plain, recipe, 0, about["made"].get("paired", False))
         if method in ADAPTERS:
             peft = environment.need("peft", "benchmark")
             with learners.quiet():
@@ -201,8 +203,8 @@ def load(folder: str | os.PathLike[str], model: Any) -> Tuned:
         ) from error
 
 
-def _check_base(folder: Path, was: dict[str, Any], comes: dict[str, Any]) -> None:
-    """Folders of older versions know the weights alone."""
+def check_base(folder: Path, was: dict[str, Any], comes: dict[str, Any]) -> None:
+    """Refuses another model than the one that was tuned; folders of older versions know the weights alone."""
     other = [name for name in was if name != "name" and was[name] != comes[name]]
     if other:
         kept, received = (
@@ -213,26 +215,28 @@ def _check_base(folder: Path, was: dict[str, Any], comes: dict[str, Any]) -> Non
         raise ValueError(f"{folder} was tuned from {kept}; received {received}. Load that model, as it was.")
 
 
-def _base(model: Any) -> dict[str, Any]:
+def base_of(model: Any) -> dict[str, Any]:
     """What tells the model that is tuned from others."""
     known = {name: model.info.get(name) for name in ("weights_sha256", "dtype", "vocabulary")}
     return {"name": model.name, **known, "tokens_sha256": door.digest(model.tokenizer.vocabulary.tokens)}
 
 
-def _learner(model: Any, kind: str, outputs: int, method: str, recipe: Recipe, seed: int) -> ModelLearner:
+def _learner(
+    model: Any, kind: str, outputs: int, method: str, recipe: Recipe, seed: int, paired: bool
+) -> ModelLearner:  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        learner = ModelLearner(model, outputs, per_base=kind == "per_base")
+        learner = ModelLearner(model, outputs, per_base=kind == "per_base", paired=paired)
         learner.encoder = learners.adapted(learner.encoder, method, recipe, name=model.name)
     return learner
 
 
 def _trained(
     make: Callable[[], Learner], kind: str, outputs: int, method: str, recipe: Recipe, base: dict[str, Any],
-    sequences: Sequence[str], labels: Any, groups: Any, validation: _Data | None, share: float, seed: int,
+    sequences: Sequence[Any], labels: Any, groups: Any, validation: _Data | None, share: float, seed: int,
 ) -> Tuned:  # fmt: skip
     """A learner trained on a task as it came in: what is learned from and chosen by is checked first."""
-    texts = listed(sequences)
+    texts = learners.examples(sequences)
     labels = door.checked(kind, labels, outputs, n=len(texts))
     names = door.grouped(groups, len(texts))
     door.learnable(kind, labels)
@@ -241,7 +245,7 @@ def _trained(
         train, held = (([texts[row] for row in np.flatnonzero(part)], labels[part]) for part in (~aside, aside))
         door.learnable(kind, train[1])
     else:
-        others, what = listed(validation[0]), "Labels of the validation part"
+        others, what = learners.examples(validation[0]), "Labels of the validation part"
         train = texts, labels
         held = others, door.checked(kind, validation[1], outputs, n=len(others), what=what)
         if not others:
@@ -249,7 +253,9 @@ def _trained(
                 "The validation part must have a sequence; received none. Leave it out to set a share aside."
             )
     made = {"seed": seed, "validation_share": share if validation is None else None}
-    made["examples_sha256"] = door.digest(texts, labels, names, *held)
+    if texts and isinstance(texts[0], tuple):
+        made["paired"] = True
+    made["examples_sha256"] = door.digest(list(map(str, texts)), labels, names, list(map(str, held[0])), held[1])
     if kind == "per_base":
         train, held = _labelled(*train), _labelled(*held)
         if not held[0]:

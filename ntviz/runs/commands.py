@@ -83,7 +83,7 @@ class Enrich(Pieces):
     bootstrap: Annotated[int, "Resamples behind the intervals."] = 1000
     alpha: Annotated[float, "False discovery rate of what is called significant."] = 0.05
     special: Annotated[Literal["exclude", "include"], "Whether special tokens count."] = "exclude"
-    batch: Annotated[int, "Windows of a forward pass; changes time and memory only."] = 1
+    batch: Annotated[int | None, "Windows of a forward pass; default: 1 on a CPU, on a GPU what fills it and fits."] = None
     seed: Annotated[int, "Of everything that is drawn."] = 0
 
 
@@ -189,11 +189,8 @@ class Command:
 
     def options(self) -> dict[str, Option]:
         """What a sheet may set, by column: all but outputs and shards, which the workflow sets."""
-        return {
-            POSITIONAL if option.metavar else name: option
-            for name, option in self.all_options().items()
-            if name not in _OURS
-        }
+        ours = {name: option for name, option in self.all_options().items() if name not in _OURS}
+        return {POSITIONAL if option.metavar else name: option for name, option in ours.items()}
 
     def typed(self, given: Mapping[str, str]) -> list[str]:
         """The words after ``ntviz`` that run the command with the values in `given`, by column; ValueError if one does not fit."""

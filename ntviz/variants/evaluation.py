@@ -289,8 +289,7 @@ def read_clinvar(path: str | Path) -> pd.DataFrame:
             info = dict(part.partition("=")[::2] for part in record.raw.split("\t", 8)[7].split(";"))
             gene = info.get("GENE") or info.get("GENEINFO", "").partition(":")[0]
             for number, alt in enumerate(record.alts, start=1):
-                significance = _significance(info, number)
-                verdict = _verdict(significance, conflicted=info.get("CONFLICTED") == "1")
+                significance, verdict = _significance(info, number), clinvar_verdict(info, number)
                 counts[verdict] += 1
                 if verdict in ("pathogenic", "benign"):
                     place = (record.chrom, record.pos, record.id, record.ref, alt)
@@ -317,7 +316,9 @@ def _significance(info: Mapping[str, str], number: int) -> str:
     return ",".join(verdict for verdict, allele in alleles if allele == str(number))
 
 
-def _verdict(significance: str, *, conflicted: bool) -> str:
+def clinvar_verdict(info: Mapping[str, str], number: int) -> str:
+    """What ClinVar's INFO says of an alternative, from 1: pathogenic, benign, conflicting, and so on."""
+    significance, conflicted = _significance(info, number), info.get("CONFLICTED") == "1"
     if not significance:
         return "no CLNSIG"
     terms = {_CODES.get(term.strip(), term.strip().lower()) for term in re.split("[|/,]", significance)}
