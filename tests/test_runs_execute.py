@@ -15,11 +15,13 @@ import time
 from pathlib import Path
 
 import nbformat
+import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from ntviz import cli, storage
-from ntviz.runs import collect, execute, kernel, manifest, rerun
+from ntviz import cli, runs, storage
+from ntviz.runs import collect, engine, execute, kernel, manifest, rerun
 
 PARAMETERS = """\
 chrom: str = "20"  # contig
@@ -158,45 +160,33 @@ def test_a_failing_cell_and_its_folder_used_again(make_notebook, invoke, ran, tm
     assert execute.prepare(path, out=tmp_path / "out", overwrite=True).folder == tmp_path / "out"
 
 
-@pytest.mark.parametrize(
-    ("cell", "status"),
-    [
-        ("print('before')\nexit()\nprint('after')", "ok"),
-        ("quit", "ok"),  # on a line of its own IPython needs no parentheses
-        ("check = lambda n: n or quit('no rows')\nprint('before')\ncheck(0)\nprint('after')", "failed"),
-    ],
-)
-def test_a_notebook_may_end_itself(make_notebook, ran, tmp_path, cell, status):
-    found = ran(make_notebook("print(0)", cell, "print('later')"))
-    assert found.status == status, found.error
-    assert (found.error or {"name": "SystemExit"})["name"] == "SystemExit"
-    executed = outputs(tmp_path / "out" / "executed.ipynb")
-    assert ("before" in executed) is ("before" in cell)
-    assert "after" not in executed and "later" not in executed
+def test_a_notebook_may_end_itself(make_notebook, ran, tmp_path):
+    cases = {
+        "print('before')\nexit()\nprint('after')": "ok",
+        "quit": "ok",  # on a line of its own IPython needs no parentheses
+        "check = lambda n: n or quit('no rows')\nprint('before')\ncheck(0)\nprint('after')": "failed",
+    }
+    with engine.shared():
+        for cell, status in cases.items():
+            found = ran(make_notebook("print(0)", cell, "print('later')"), overwrite=True)
+            assert found.status == status, found.error
+            assert (found.error or {"name": "SystemExit"})["name"] == "SystemExit"
+            executed = outputs(tmp_path / "out" / "executed.ipynb")
+            assert ("before" in executed) is ("before" in cell)
+            assert "after" not in executed and "later" not in executed
 
 
-@pytest.mark.parametrize(
-    ("cell", "words"),
-    [
-        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", ["signal 9 (SIGKILL, often for memory)"]),
-        # A crash in compiled code leaves its report.
-        (
-            "import ctypes\nctypes.string_at(0)",
-            ["signal 11 (SIGSEGV, a crash in compiled code)", "string_at"],
-        ),
-    ],
-)
-def test_a_kernel_that_dies(make_notebook, ran, tmp_path, cell, words):
-    found = ran(make_notebook(cell))
+def test_a_kernel_that_dies(make_notebook, ran, tmp_path):
+    found = ran(make_notebook("import ctypes\nctypes.string_at(0)"))
     assert (found.status, found.error["name"]) == ("failed", "KernelError")
     page, shown = (tmp_path / "out" / "report.html").read_text(), cli._failure(found)
     assert shown.startswith("ntviz: toy failed in cell 1\n")
-    assert f"KernelError: the kernel's process was killed by {words[0]}" in shown
-    for word in words:
-        assert word in shown and word in page
+    # A crash in compiled code leaves its report.
+    for words in ("KernelError: the kernel's process was killed by signal 11 (SIGSEGV, a crash in ", "string_at"):
+        assert words in shown and words in page.replace("&#39;", "'")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupted_run_says_so(make_notebook, start, tmp_path, number):
     words = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
     path = make_notebook(
@@ -241,10 +231,8 @@ def test_after_nohup_a_closed_terminal_ends_nothing_and_a_report_is_not_cut_off(
 
 
 def test_a_folder_has_one_run_at_a_time_and_is_free_when_that_is_killed(make_notebook, start, invoke, tmp_path):
-    path, out = (
-        make_notebook("from ntviz import runs\nrun = runs.current()\nrun.record(a=1)\nimport time\ntime.sleep(100)"),
-        tmp_path / "out",
-    )
+    cell = "from ntviz import runs\nrun = runs.current()\nrun.record(a=1)\nimport time\ntime.sleep(100)"
+    path, out = make_notebook(cell), tmp_path / "out"
     process = start("run", path, "--out", out)
     deadline = time.monotonic() + 60
     while not manifest.records(out) and time.monotonic() < deadline:
@@ -332,15 +320,23 @@ def test_a_report_that_cannot_be_written_takes_nothing_from_the_run(
 
 def test_who_stops_reading_does_not_change_the_exit_code(make_notebook, start, tmp_path):
     good, bad = make_notebook("1"), make_notebook("1 / 0", name="bad")
-    commands = [("run", good, "--out", tmp_path / "out"), ("run", bad), ("collect", tmp_path), ("models",), ("--help",)]
-    for words, code in zip(commands, (0, 1, 0, 0, 0), strict=True):
-        process = start(*words)
+    commands = {("run", good, "--out", tmp_path / "out"): 0, ("run", bad): 1, ("--help",): 0}
+    processes = [start(*words) for words in commands]
+    for process in processes:
         process.stdout.close()
         process.stderr.close()
-        assert process.wait(timeout=120) == code, words
+    assert [process.wait(timeout=120) for process in processes] == list(commands.values())
     assert {file.name for file in (tmp_path / "out").iterdir()} == set(FILES)
 
 
+@pytest.fixture
+def one_kernel():
+    """One kernel for all runs of a test, as jobs of a pack have it."""
+    with engine.shared():
+        yield
+
+
+@pytest.mark.usefixtures("one_kernel")
 def test_a_run_is_done_again_and_what_differs_is_said(make_notebook, invoke, monkeypatch, tmp_path):
     def notebook(rate, loss):
         return make_notebook(
@@ -412,16 +408,11 @@ def test_what_was_run_by_hand_cannot_be_run_again(invoke, tmp_path):
     assert invoke("rerun", tmp_path / "none").exit_code == 2
 
 
-def test_a_table_that_does_not_fit_fails_the_cell(make_notebook, ran, tmp_path):
-    path = make_notebook(
-        "import numpy as np, pandas as pd, resource\nfrom ntviz import runs\nrun = runs.current()\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))",
-        "run.save_table(pd.DataFrame({'a': np.random.default_rng(0).random(100_000)}), 'big')",
-    )
-    found = ran(path)
-    assert (found.status, found.error["cell"]) == ("failed", 2)
-    assert "big.parquet must fit on the disk" in found.error["message"]
-    assert list((tmp_path / "out" / "tables").iterdir()) == []
+def test_a_table_that_does_not_fit_leaves_nothing_half_written(tmp_path):
+    big = pd.DataFrame({"a": np.random.default_rng(0).random(100_000)})
+    with disk_of(200_000), pytest.raises(OSError, match=r"big\.parquet must fit on the disk"):
+        runs.Run("ci", tmp_path).save_table(big, "big")
+    assert list((tmp_path / "tables").iterdir()) == []
 
 
 # What is wrong before anything runs: exit code 2, and no folder is made.
@@ -434,10 +425,7 @@ def test_a_table_that_does_not_fit_fails_the_cell(make_notebook, ran, tmp_path):
         (["-p", "window"], "a parameter must be given as NAME=VALUE, but 'window' came"),
         (["--profile", "big"], "profile must be one of ci, workshop, full, but 'big' came"),
         (["--profile", "ci", "-p", "profile=full"], "the profile must be given once"),
-        (
-            ["--kernel", "no-such"],
-            "a kernel must be registered to be used, but 'no-such' is not. Choose one of",
-        ),
+        (["--kernel", "no-such"], "a kernel must be registered to be used, but 'no-such' is not. Choose one of"),
         (["--no-such"], "No such option"),
     ],
 )

@@ -113,10 +113,8 @@ def inputs(run):
 
 
 def test_files_are_recorded_where_they_are_opened(listening, tmp_path):
-    file = {
-        name: tmp_path / name
-        for name in ("a.gtf", "a.bed", "a.fa", "a.vcf", "a.tsv", "a.parquet", "a.npz", "a.meme", "a.bcf")
-    }
+    endings = ("gtf", "bed", "fa", "vcf", "tsv", "parquet", "npz", "meme", "bcf")
+    file = {f"a.{ending}": tmp_path / f"a.{ending}" for ending in endings}
     file["a.gtf"].write_text('20\tx\texon\t1\t9\t.\t+\t.\tgene_id "g"; transcript_id "t";\n')
     file["a.bed"].write_text("20\t1\t5\n")
     file["a.fa"].write_text(">20\nACGT\n")
@@ -156,11 +154,8 @@ def test_a_model_s_files_are_recorded_and_neither_what_the_run_wrote_nor_a_file_
     os.mkfifo(tmp_path / "pipe")  # as `<(zcat a.bed.gz)` gives: it can be read only once
     environment.opened(tmp_path / "pipe")
     assert sorted(inputs(listening)) == ["before.npz", "config.json", "model.safetensors", "pipe", "vocab.txt"]
-    assert manifest.records(listening.dir)[-1]["value"] == {
-        "path": str(tmp_path / "pipe"),
-        "bytes": None,
-        "sha256": None,
-    }
+    pipe = {"path": str(tmp_path / "pipe"), "bytes": None, "sha256": None}
+    assert manifest.records(listening.dir)[-1]["value"] == pipe
 
 
 def test_a_live_run_has_what_was_opened_before_its_folder_was_made(monkeypatch, tmp_path):
@@ -177,9 +172,8 @@ def test_a_live_run_has_what_was_opened_before_its_folder_was_made(monkeypatch, 
 
 def test_packages_are_told_when_a_cell_brings_them(job, monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        handle.metadata, "packages_distributions", lambda: asked.append(1) or {"numpy": ["numpy"], "extra": ["numpy"]}
-    )
+    found = {"numpy": ["numpy"], "extra": ["numpy"]}
+    monkeypatch.setattr(handle.metadata, "packages_distributions", lambda: asked.append(1) or found)
     job._after_cell()
     job._after_cell()
     monkeypatch.setitem(sys.modules, "extra", sys)
@@ -188,8 +182,8 @@ def test_packages_are_told_when_a_cell_brings_them(job, monkeypatch):
     monkeypatch.setitem(sys.modules, "unknown_module", sys)
     job._after_cell()
     assert len(asked) == 2
-    (record,) = (record["value"] for record in manifest.records(job.dir) if record["kind"] == "versions")
-    assert record["numpy"] == np.__version__
+    (versions,) = (found for record in manifest.records(job.dir) if (found := record["value"].get("versions")))
+    assert versions["numpy"] == np.__version__
 
 
 def test_a_user_without_a_name_has_a_number(monkeypatch):

@@ -216,10 +216,8 @@ def test_a_phone_needs_no_sideways_scrolling(opened):
         ("x" * 300, shown(text_html=wide.to_html(), text_plain="")),
         ("p", shown(text_plain="y" * 900)),
     )
-    page, _ = opened(
-        report.render(content, facts(parameters={"sequence": "ACGT" * 200})),
-        viewport={"width": 390, "height": 800},
-    )
+    html = report.render(content, facts(parameters={"sequence": "ACGT" * 200}))
+    page, _ = opened(html, viewport={"width": 390, "height": 800})
     page.evaluate(OPEN)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
@@ -247,11 +245,7 @@ def test_the_header_tells_what_ran(opened):
     assert header.locator("tr.given").inner_text().split("\t") == ["window", "1000", "this run"]
     header.locator("summary", has_text="What ran").click()
     text = header.inner_text()
-    about = (
-        "ntviz-mini, revision abc, sha256 ffffffffffffffff",
-        "data/x.fa, 63.0 MB",
-        "EPYC, 2 cores, 24.0 GB",
-    )
+    about = ("ntviz-mini, revision abc, sha256 ffffffffffffffff", "data/x.fa, 63.0 MB", "EPYC, 2 cores, 24.0 GB")
     ours = ("0.1.0, commit " + "d" * 40, "SLURM_JOB_ID 77", "HF_HUB_OFFLINE 1", "ntviz run 'my notebook.ipynb'")
     about += (*ours, "/dev/fd/9, a pipe, which is not kept", "threads\t2")
     for words in (*about, "c" * 40 + ", with local changes", "torch 2.13.0"):

@@ -65,12 +65,6 @@ def test_each_kind_of_run_becomes_its_command(write, tmp_path):
     assert (a.models, b.models, d.models) == (("ntviz-mini",), (), ("ntviz-mini", "ci-spliceai"))
 
 
-def test_an_empty_cell_is_the_default_and_a_short_row_is_padded(write):
-    [a] = sheet.read(write("sample|run|shards|in|frames|place", "a|score||in.vcf"))
-    assert a.words == ("score", "in.vcf")
-    assert a.given == {"in": "in.vcf"}
-
-
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_a_spreadsheets_file_is_read(write, encoding):
     # A byte order mark, quotes around a cell, spaces, Windows' line ends, and a cell too many that is empty.
@@ -81,6 +75,10 @@ def test_a_spreadsheets_file_is_read(write, encoding):
 @pytest.mark.parametrize(
     "rows",
     [
+        (
+            "sample|run|shards|in|frames|place",
+            "a|score||in.vcf",
+        ),  # an empty cell is the default, and a short row is padded
         ("sample|run|in||", "a|score|in.vcf||"),  # two columns that a spreadsheet had in use once
         ("sample|run||in", "a|score||in.vcf"),  # and one in the middle
         ("# my study", "sample|run|in", "# redo|these|two", "a|score|in.vcf|||"),

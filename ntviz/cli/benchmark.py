@@ -11,7 +11,7 @@ import typer
 from typer import Argument
 
 from ntviz.cli import sharded
-from ntviz.cli.messages import FAILED, aligned, cell_text, failing, note, say, usage
+from ntviz.cli.messages import FAILED, aligned, cell_text, failing, note, say, tabulated, usage
 from ntviz.storage import atomic_write
 
 if TYPE_CHECKING:
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from ntviz.runs.commands import Matrix
 
-benchmark_app = typer.Typer(
-    help="Benchmark: models by tasks by methods, with controls and baselines.", no_args_is_help=True
-)
+_HELP = "Benchmark: models by tasks by methods, with controls and baselines."
+benchmark_app = typer.Typer(help=_HELP, no_args_is_help=True)
 
 
 def run(context: typer.Context, asked: Matrix) -> None:
@@ -72,18 +71,16 @@ def tasks() -> None:
     """List the tasks that come with ntviz."""
     from ntviz.benchmark.chr20 import TASKS
 
-    rows = []
-    for name, about in TASKS.items():
-        held = f"{about['test']:,}" if "test" in about else "by folds"
-        sizes = f"{about['length']:,} bp", f"{about['train']:,}", held
-        rows.append((name, about["kind"], *sizes, ", ".join(about["classes"])))
+    rows = [
+        (name, about["kind"], f"{about['length']:,} bp", f"{about['train']:,}",
+         f"{about['test']:,}" if "test" in about else "by folds", ", ".join(about["classes"]))
+        for name, about in TASKS.items()
+    ]  # fmt: skip
     say(aligned(rows, ("task", "kind", "length", "train", "test", "classes")))
 
 
 @benchmark_app.command()
-def check(
-    task: Annotated[str, Argument(help="A name of `ntviz benchmark tasks`, or a file or folder of examples.")],
-) -> None:
+def check(task: Annotated[str, Argument(help="A name of `ntviz benchmark tasks`, or a file or folder.")]) -> None:
     """Check a task: counts, balance, duplicates on both strands, copies across the split, shortcuts, constructed negatives.
 
     Exit code: 0 nothing failed, 1 a check failed, 2 there is no such task.
@@ -122,4 +119,4 @@ def show(out: Annotated[Path, Argument(help="Folder of a matrix.")]) -> None:
 
 def shown(table: pd.DataFrame) -> str:
     """A table as aligned text, numbers to three places and what is missing as a dash."""
-    return aligned(table.map(cell_text).to_numpy().tolist(), list(table.columns))
+    return tabulated(table.map(cell_text))

@@ -30,18 +30,13 @@ def report(board: Leaderboard, compared: pd.DataFrame, layers: pd.DataFrame, com
     figure = plot.leaderboard(board.tasks, board.overall, title="Leaderboard", label=_metric(board.tasks))
     failed = board.failed[["task", "model", "method", "status", "error"]]
     parts = [
-        "<h1>Benchmark</h1>",
-        f"<p>Made by <code>{html.escape(command)}</code>. Values are each task's first metric on held-out examples, with a 95 % "
+        f"<h1>Benchmark</h1><p>Made by <code>{html.escape(command)}</code>. Values are each task's first metric on held-out examples, with a 95 % "
         "interval over regions drawn again. The twin is the same probe on the randomly initialised model; p is that of "
         "permuted labels; selectivity is the score less that on labels without meaning. What a row lacks is named: a score "
         "without controls proves little.</p>",
         show.element(figure, with_plotlyjs=True),
-        "<h2>All tasks</h2>",
-        _html(board.overall),
-        "<h2>By category</h2>",
-        _html(board.categories),
-        "<h2>By task</h2>",
-        _html(board.tasks.drop(columns=["model", "method"])),
+        f"<h2>All tasks</h2>{_html(board.overall)}<h2>By category</h2>{_html(board.categories)}",
+        f"<h2>By task</h2>{_html(board.tasks.drop(columns=['model', 'method']))}",
         "<h2>Differences</h2><p>First less second, paired by region; q is p after Benjamini and Hochberg over all rows.</p>",
         _html(compared.drop(columns=["note"])),
     ]

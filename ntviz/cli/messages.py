@@ -7,14 +7,16 @@ import functools
 import os
 import sys
 from collections.abc import Generator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ntviz.environment import listeners
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+if TYPE_CHECKING:
+    import pandas as pd
 
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 say = typer.echo
 """Writes to standard output what was asked for."""
@@ -71,13 +73,17 @@ def interruptible(kept: str = "") -> Generator[None]:
 def aligned(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
     """Columns of text, as wide as needed; the last one is cut at the terminal's width if that is one."""
     texts = [[str(value) for value in row] for row in [header, *rows]]
-    widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
-    padded = (map(str.ljust, row, widths) for row in texts)
-    lines = ["  ".join(row).rstrip() for row in padded]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in texts]
     if sys.stdout.isatty():
         wide = os.get_terminal_size().columns
         lines = [line if len(line) <= wide else line[: wide - 1] + "…" for line in lines]
     return "\n".join(lines)
+
+
+def tabulated(table: pd.DataFrame) -> str:
+    """A table as `aligned` text."""
+    return aligned(table.to_numpy().tolist(), list(table.columns))
 
 
 def cell_text(value: object) -> str:

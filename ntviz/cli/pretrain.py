@@ -66,13 +66,12 @@ def pretrain(
             recipe, source, out, steps=steps, device=device, max_seconds=None if hours is None else 3600 * hours,
             heed_signals=True, accept_changes=accept_changes, on_step=show, **asked.get("run", {}),
         )  # fmt: skip
-    if run.stopped:
-        if main:
-            done = f"{len(run.history):,} of {steps:,}"
-            note(f"ntviz: asked to stop after step {done}; the same command goes on")
-        raise typer.Exit(training.REQUEUE)
-    if main:
+    if main and run.stopped:
+        note(f"ntviz: asked to stop after step {len(run.history):,} of {steps:,}; the same command goes on")
+    elif main:
         say(str(run.directory))
+    if run.stopped:
+        raise typer.Exit(training.REQUEUE)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -123,34 +122,31 @@ def _source(asked: Mapping[str, Any], recipe: Recipe, folder: Path) -> Source:
     cut |= {name: asked[name] for name in ("overlap_bp", "max_n") if name in asked}
     kinds = [name for name in ("fastas", "genomes") if name in asked]
     if len(kinds) != 1:
-        raise ValueError(
-            "[corpus] must name fastas (a list of files) or genomes (a sheet), one of them; it names "
-            f"{' and '.join(kinds) or 'neither'}. Remove or add one"
-        )
+        one = "fastas (a list of files) or genomes (a sheet), one of them"
+        raise ValueError(f"[corpus] must name {one}; it names {' and '.join(kinds) or 'neither'}. Remove or add one")
     if "vcf" not in asked and ("sheet" in asked or "unphased" in asked):
         raise ValueError("sheet and unphased of [corpus] belong to a vcf; there is none. Add or remove it")
     if kinds == ["genomes"]:
         if "vcf" in asked or "held_out" in asked:
-            raise ValueError(
-                "With genomes, [corpus] must hold neither vcf nor held_out: the sheet has a column held_out"
-            )
+            why = "the sheet has a column held_out"
+            raise ValueError(f"With genomes, [corpus] must hold neither vcf nor held_out: {why}")
         return corpus.read_sheet(folder / asked["genomes"], store=asked.get("store", "shards"), **cut)
     if not isinstance(asked["fastas"], list) or not asked["fastas"]:
-        hint = 'Write fastas = ["hg38.fa"]'
-        raise ValueError(f"fastas of [corpus] must be a list of files; got {asked['fastas']!r}. {hint}")
+        came = f"""got {asked["fastas"]!r}. Write fastas = ["hg38.fa"]"""
+        raise ValueError(f"fastas of [corpus] must be a list of files; {came}")
     fastas = [folder / name for name in asked["fastas"]]
     held_out = [Interval.from_str(text) for text in asked.get("held_out", [])]
     if "vcf" not in asked:
         return corpus.read(fastas, held_out=held_out, store=asked.get("store", "memory"), **cut)
     if len(fastas) != 1 or "store" in asked:
-        raise ValueError(
-            "With vcf, [corpus] must name one FASTA and no store: its windows are fetched through the index"
-        )
+        why = "its windows are fetched through the index"
+        raise ValueError(f"With vcf, [corpus] must name one FASTA and no store: {why}")
     if recipe.random_replacement:
-        raise ValueError(
-            "A corpus of individuals must be masked without random k-mers, which would look like variants. Set "
-            "random_replacement = false in [changes], or take a recipe of individual genomes such as v1-500m-1000g"
+        hint = (
+            "Set random_replacement = false in [changes], or take a recipe of individual genomes such as v1-500m-1000g"
         )
+        why = "which would look like variants"
+        raise ValueError(f"A corpus of individuals must be masked without random k-mers, {why}. {hint}")
     return haplotypes.read(
         folder / asked["vcf"], fastas[0], held_out=held_out, unphased=asked.get("unphased", "reference"),
         sheet=folder / asked["sheet"] if "sheet" in asked else None, **cut,

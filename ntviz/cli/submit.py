@@ -92,18 +92,13 @@ def _sum(submission: Submission) -> str:
     done, total = sum(not job.why for job in submission.every_job), len(submission.every_job)
     asked, pilot, packs = (submission.config[name] for name in ("job", "pilot", "packs"))
     gpus = f" and {asked['gpus']} GPU each" if asked["gpus"] else " each"
-    lines = [
-        f"{total:,} jobs, {done:,} done, {total - done:,} to do, {asked['jobs']:,} at once, {asked['cores']} cores{gpus}"
-    ]
-    if packs:
-        lines.append(
-            f"{sum(map(len, packs.values())):,} rows in {len(packs):,} jobs of at most {max(map(len, packs.values()))}"
-        )
+    each = f"{asked['jobs']:,} at once, {asked['cores']} cores{gpus}"
+    lines = [f"{total:,} jobs, {done:,} done, {total - done:,} to do, {each}"]
+    if sizes := list(map(len, packs.values())):
+        lines += [f"{sum(sizes):,} rows in {len(sizes):,} jobs of at most {max(sizes)}"]
     if pilot:
-        known = (
-            f"{pilot.get('memory_mb', 0):,} MB and {pilot['minutes']:,} min"
-            if "minutes" in pilot
-            else "what it will measure"
-        )
-        lines.append(f"{len(pilot['left']):,} rows ask for {known}, by the pilot {pilot['sample']}")
+        known = "what it will measure"
+        if not submission.unmeasured:
+            known = f"{pilot.get('memory_mb', 0):,} MB and {pilot['minutes']:,} min"
+        lines += [f"{len(pilot['left']):,} rows ask for {known}, by the pilot {pilot['sample']}"]
     return "\n".join(lines)

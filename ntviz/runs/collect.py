@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntviz.runs import jobs, manifest
+from ntviz.runs import jobs, manifest, report
 from ntviz.storage import DAMAGED, atomic_write
 
 if TYPE_CHECKING:
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     *("status", "notebook", "run", "profile", "started", "seconds", "device", "peak_memory_mb", "core_hours"),
-    *("gpu_hours", "hours_from", "model"),
-    *("error", "answer", "path", "report"),
+    *("gpu_hours", "hours_from", "model", "error", "answer", "path", "report"),
 )
-REPORT = "report.html"
 _WORST = (*jobs.BAD, "running", "to do")
 
 
@@ -76,9 +74,7 @@ def _sample_row(place: Path, sample: dict[str, Any], own: list[jobs.Job]) -> dic
     import pandas as pd
 
     states = {job.state for job in own}
-    row: dict[str, Any] = {}
-    if sample["notebook"] and (place / manifest.FILE).is_file():
-        row = _row(place)
+    row: dict[str, Any] = _row(place) if sample["notebook"] and (place / manifest.FILE).is_file() else {}
     measured = [job.benchmark for job in own if job.benchmark.is_file()]
     if measured and not sample["notebook"]:
         table = pd.concat([pd.read_csv(file, sep="\t") for file in measured], ignore_index=True)
@@ -89,10 +85,8 @@ def _sample_row(place: Path, sample: dict[str, Any], own: list[jobs.Job]) -> dic
         # Snakemake counts in MiB, and misses a job of milliseconds.
         row["peak_memory_mb"] = pd.to_numeric(table["max_rss"], errors="coerce").max() * 2**20 / 1e6
     # The manifest's error is of an earlier try where no job failed.
-    known, lines = row.get("error") or "", []
-    for job in own:
-        if text := job.failure():
-            lines.append(f"log: {job.log}" if text in known else f"{job.name}: {text} (log: {job.log})")
+    known, failures = row.get("error") or "", [(job, text) for job in own if (text := job.failure())]
+    lines = [f"log: {job.log}" if text in known else f"{job.name}: {text} (log: {job.log})" for job, text in failures]
     row |= {f"param.{column}": text for column, text in sample["given"].items()}
     if not sample["notebook"]:
         row |= {f"metric.{name}": number for name, number in _numbers(place / sample["result"]).items()}
@@ -111,10 +105,10 @@ def measured(place: Path) -> dict[str, int]:
     """Minutes and memory (MB) to ask for, after a notebook that ran in a folder: twice its time, 1.5 times its memory."""
     import pandas as pd
 
-    files = [*(place / "benchmarks").glob("notebook.tsv")]
-    if not files or not (place / "marks" / "notebook.json").is_file():
+    file = place / "benchmarks" / "notebook.tsv"
+    if not file.is_file() or not (place / "marks" / "notebook.json").is_file():
         return {}
-    used = pd.read_csv(files[0], sep="\t").iloc[-1]
+    used = pd.read_csv(file, sep="\t").iloc[-1]
     memory = pd.to_numeric(used["max_rss"], errors="coerce")
     found = {"minutes": max(1, math.ceil(2 * used["s"] / 60))}
     return found | ({"memory_mb": max(100, math.ceil(1.5 * memory))} if memory > 0 else {})
@@ -144,19 +138,11 @@ def _accounted(place: Path, own: Mapping[str, Sequence[jobs.Job]]) -> dict[str, 
     shared = Counter(number for numbers in started.values() for number in numbers)
     if not shared:
         return {}
-    words = [
-        "sacct",
-        "--noheader",
-        "--parsable2",
-        "--allocations",
-        "--duplicates",
-        "--format=JobIDRaw,ElapsedRaw,AllocTRES",
-    ]
+    words = ["sacct", "--noheader", "--parsable2", "--allocations", "--duplicates"]
+    words += ["--format=JobIDRaw,ElapsedRaw,AllocTRES", f"--jobs={','.join(shared)}"]
     cores, gpus = defaultdict[str, float](float), defaultdict[str, float](float)
     with contextlib.suppress(OSError, subprocess.SubprocessError, ValueError):
-        answer = subprocess.run(
-            [*words, f"--jobs={','.join(shared)}"], capture_output=True, text=True, timeout=60, check=True
-        )
+        answer = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
         for line in answer.stdout.splitlines():
             number, seconds, held = line.split("|")
             for counted, name in ((cores, "cpu"), (gpus, "gres/gpu")):
@@ -175,10 +161,7 @@ def _numbers(path: Path) -> dict[str, float]:
     card = path.with_name(path.name.removesuffix(".gz")).with_suffix(".json")
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if counts := json.loads(card.read_text(encoding="utf-8")).get("alleles"):
-            return {
-                "alleles": sum(counts.values()),
-                **{f"alleles {status}": number for status, number in counts.items()},
-            }
+            return {"alleles": sum(counts.values())} | {f"alleles {status}": n for status, n in counts.items()}
     if path.name == "landscape.npz" and path.is_file():
         return _means(path, path.stat().st_mtime_ns)
     return {}
@@ -191,11 +174,8 @@ def _means(path: Path, _: int) -> dict[str, float]:
     with contextlib.suppress(OSError, *DAMAGED), np.load(path) as arrays:
         known = np.isfinite(arrays["probability"])
         if known.any():
-            means = {
-                name: float(arrays[key][known].mean())
-                for name, key in (("probability", "probability"), ("accuracy", "correct"))
-            }
-            return {"bases": int(known.sum()), **means}
+            means = {"probability": arrays["probability"][known].mean(), "accuracy": arrays["correct"][known].mean()}
+            return {"bases": int(known.sum()), **{name: float(mean) for name, mean in means.items()}}
     return {}
 
 
@@ -207,7 +187,7 @@ def _row(folder: Path) -> dict[str, Any]:
         return row | {"status": "broken", "error": str(error)}
     if facts.status in ("running", "live"):
         facts.merge(manifest.records(folder))
-    page, error = folder / REPORT, facts.error
+    page, error = folder / report.FILE, facts.error
     place = f"cell {error['cell']}: " if error and error.get("cell") else ""
     row |= {
         "report": str(page) if page.is_file() else None,
@@ -261,8 +241,6 @@ def save(table: pd.DataFrame, path: str | Path) -> Path:
 
 def save_index(table: pd.DataFrame, path: str | Path, *, title: str) -> Path:
     """Path of a page with a row for each run of the table and links to their reports; see `report.index`."""
-    from ntviz.runs import report
-
     path = Path(path)
     with atomic_write(path, "w") as handle:
         handle.write(report.index(table, path.parent, title=title))

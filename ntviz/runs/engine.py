@@ -46,9 +46,7 @@ for device in range(torch.cuda.device_count() if torch and torch.cuda.is_initial
 get_ipython().reset(new_session=True)
 __import__("gc").collect()
 """
-_KEEP = """
-__import__("ntviz.models.checkpoints").models.checkpoints.kept = {}
-"""
+_KEEP = '__import__("ntviz.models.checkpoints").models.checkpoints.kept = {}\n'
 _SIGNALS = {9: "SIGKILL, often for memory", 11: "SIGSEGV, a crash in compiled code", 6: "SIGABRT"}
 
 _shared: dict[str, _Client] | None = None
@@ -90,9 +88,8 @@ def execute(notebook: NotebookNode, kernel: str, watch: Watch) -> None:
     """
     books = NotebookExecutionManager(notebook, progress_bar=False, autosave_cell_every=0)
     books.notebook_start()
-    client = _Client(
-        books, watch, (_shared or {}).pop(kernel, None), kernel_name=kernel, timeout=None, startup_timeout=START_TIMEOUT
-    )
+    options: dict[str, Any] = {"kernel_name": kernel, "timeout": None, "startup_timeout": START_TIMEOUT}
+    client = _Client(books, watch, (_shared or {}).pop(kernel, None), **options)
     try:
         client.execute(env=watch.environment, stdout=client.words, stderr=client.words, cleanup_kc=_shared is None)
         if _shared is not None:
@@ -136,11 +133,9 @@ class _Client(PapermillNotebookClient):
         self.watch, self.failure, self.renewed = watch, None, before is not None
         self.kc, self._process = (before.kc, before._process) if before else (None, None)
         # The kernel's own words, such as a crash report, are shown only when it dies: cells' output comes by messages.
-        self.folder = (
-            before.folder if before else tempfile.TemporaryDirectory(prefix="ntviz-", ignore_cleanup_errors=True)
-        )
         self.words: IO[bytes] = before.words if before else tempfile.TemporaryFile()  # noqa: SIM115
-        self.sockets = self.folder.name
+        folder = before.folder if before else tempfile.TemporaryDirectory(prefix="ntviz-", ignore_cleanup_errors=True)
+        self.folder, self.sockets = folder, folder.name
 
     def close(self) -> None:
         """Ends the kernel, if it is there, and removes what it used."""
@@ -162,8 +157,7 @@ class _Client(PapermillNotebookClient):
         try:
             answer = super().start_new_kernel_client(**kwargs)
         except RuntimeError as error:
-            lines = [f"the kernel did not start: {error}", *self.last_words()]
-            raise KernelError("\n".join(lines)) from error
+            raise KernelError("\n".join([f"the kernel did not start: {error}", *self.last_words()])) from error
         # Provisioners of other packages may start kernels elsewhere, without a process of ours.
         self._process = getattr(getattr(self.km, "provisioner", None), "process", None)
         return answer
@@ -208,10 +202,9 @@ class _Client(PapermillNotebookClient):
     def obituary(self) -> str:
         """What is known of the end of the kernel's process, with its last words."""
         code = self._process.poll() if self._process is not None else None
+        end = "ended" if code is None else f"ended with exit code {code}"
         if code is not None and code < 0:
             end = f"was killed by signal {-code} ({_SIGNALS.get(-code, 'see `kill -l`')})"
-        else:
-            end = "ended" if code is None else f"ended with exit code {code}"
         return "\n".join([f"the kernel's process {end}", *self.last_words()])
 
     def last_words(self) -> list[str]:

@@ -85,14 +85,9 @@ def load(path: str | Path) -> tuple[Path, NotebookNode]:
 
 
 def prepare(
-    path: str | Path,
-    *,
-    given: Mapping[str, Any] | None = None,
-    profile: str | None = None,
-    kernel: str | None = None,
-    out: str | Path | None = None,
-    overwrite: bool = False,
-) -> Job:
+    path: str | Path, *, given: Mapping[str, Any] | None = None, profile: str | None = None, kernel: str | None = None,
+    out: str | Path | None = None, overwrite: bool = False,
+) -> Job:  # fmt: skip
     """The job that would run a notebook, with its folder made; everything that can be wrong before it runs is found.
 
     Parameters
@@ -178,14 +173,11 @@ def notebook(job: Job, *, log: Callable[[str], None] | None = None) -> Manifest:
 
 def _notebook(job: Job, log: Callable[[str], None] | None) -> Manifest:
     # As they are typed: JSON has no infinity.
-    values = {
-        name: str(value) if value in (math.inf, -math.inf) or value != value else value
-        for name, value in job.values.items()
-    }
+    odd = {name: str(value) for name, value in job.values.items() if value in (math.inf, -math.inf) or value != value}
     facts = Manifest(
         "running", job.name, str(job.path.absolute()), hashlib.sha256(job.path.read_bytes()).hexdigest(),
         title=report.title_of(job.notebook) or job.name, profile=job.profile, kernel=job.kernel,
-        parameters=manifest.plain(values), given=sorted(job.given), started=manifest.now(),
+        parameters=manifest.plain(job.values | odd), given=sorted(job.given), started=manifest.now(),
         launcher={"python": sys.executable, "ntviz": build()}, git=git_state(job.path.resolve().parent), **invocation(),
     )  # fmt: skip
     for stale in (manifest.RECORDS, EXECUTED, report.FILE):
@@ -213,17 +205,13 @@ def _notebook(job: Job, log: Callable[[str], None] | None) -> Manifest:
 def _other_ntviz(facts: Manifest) -> list[str]:
     """What is to be said where the kernel's ntviz is not the one of the command."""
     ran, here = facts.ntviz, facts.launcher["ntviz"]
-    if all(ran.get(part) == here[part] for part in ("version", "commit", "modified")) or (
-        not ran and facts.status != "ok"
-    ):
+    same = all(ran.get(part) == here[part] for part in ("version", "commit", "modified"))
+    if same or (not ran and facts.status != "ok"):
         return []
-    parts = (f"{about.get('version') or 'older than this'} (commit {about.get('commit') or 'not known'}"
-             f"{', changed' * bool(about.get('modified'))})" for about in (ran, here))  # fmt: skip
-    return [
-        "The notebook ran with ntviz {} of its kernel; this command is of ntviz {}. Install one of them anew".format(
-            *parts
-        )
-    ]
+    other, own = (f"{about.get('version') or 'older than this'} (commit {about.get('commit') or 'not known'}"
+                  f"{', changed' * bool(about.get('modified'))})" for about in (ran, here))  # fmt: skip
+    ran_with = f"The notebook ran with ntviz {other} of its kernel"
+    return [f"{ran_with}; this command is of ntviz {own}. Install one of them anew"]
 
 
 def _write(job: Job, facts: Manifest, finished: NotebookNode) -> None:
@@ -336,11 +324,9 @@ def _run(job: Job, finished: NotebookNode, facts: Manifest, log: Callable[[str],
 
 def _fail(facts: Manifest, failure: BaseException | None) -> None:
     """Put `failure` into `facts`; one that is there already stays."""
-    message = str(failure)
-    facts.status = "failed"
+    facts.status, message = "failed", str(failure)
     if isinstance(failure, KeyboardInterrupt):
-        facts.status = "interrupted"
-        message = f"stopped by {failure if isinstance(failure, Stopped) else 'Ctrl-C'}"
+        facts.status, message = "interrupted", f"stopped by {failure if isinstance(failure, Stopped) else 'Ctrl-C'}"
     facts.error = facts.error or {"cell": None, "name": type(failure).__name__, "message": message}
 
 

@@ -54,9 +54,8 @@ class Run:
         self._states: dict[Path, tuple[int, ...]] = {}
 
     def __repr__(self) -> str:
-        return (
-            f"Run(profile={self.profile!r}, {'job' if self.job else 'live'}, dir={str(self._folder or 'none yet')!r})"
-        )
+        kind, folder = "job" if self.job else "live", str(self._folder or "none yet")
+        return f"Run(profile={self.profile!r}, {kind}, dir={folder!r})"
 
     @property
     def dir(self) -> Path:
@@ -86,7 +85,7 @@ class Run:
         """
         if not text.strip():
             raise ValueError("an answer must be a sentence, but no text came. Write the result, or that there is none")
-        self._record("answer", manifest.plain({"text": text, "chips": chips or {}}))
+        self._record("facts", manifest.plain({"answer": text, "chips": chips or {}}))
         return text
 
     def record_model(self, model: Any) -> None:
@@ -118,10 +117,9 @@ class Run:
             return  # Who reads it says what is wrong with it.
         state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
         before, self._states[path] = self._states.get(path), state
-        if before == state:
+        # A live notebook may have no folder yet, and none is made for this.
+        if before == state or (not self.job and self._live is None):
             return
-        if not self.job and self._live is None:
-            return  # A live notebook has no folder yet, and none is made for this.
         within = self._folder is not None and path.resolve().is_relative_to(self._folder.resolve())
         if within and found.st_mtime >= self._begun:
             return
@@ -196,7 +194,7 @@ class Run:
     def _begin(self) -> None:
         """Where this kernel runs, and with what."""
         about = {"machine": environment.machine(), "ntviz": environment.build(), "environment": environment.variables()}
-        self._record("kernel", manifest.plain(about))
+        self._record("facts", manifest.plain(about))
         self._after_cell()
 
     def _after_cell(self) -> None:
@@ -208,7 +206,7 @@ class Run:
                 self._homes = metadata.packages_distributions()
             if (found := environment.loaded(self._homes)) != self._versions:
                 self._versions = found
-                self._record("versions", found)
+                self._record("facts", {"versions": found})
         self._record_memory()
 
     def _record_memory(self) -> None:
@@ -219,9 +217,9 @@ class Run:
         elif torch is not None and torch.backends.mps.is_available() and torch.mps.current_allocated_memory():
             device, peak = "mps", torch.mps.driver_allocated_memory()
         threads = torch.get_num_threads() if torch is not None else None
-        if (memory := {"device": device, "gpu_peak_bytes": peak, "threads": threads}) != self._memory:
+        if (memory := {"device": device, "gpu_peak_memory_bytes": peak, "threads": threads}) != self._memory:
             self._memory = memory
-            self._record("memory", memory)
+            self._record("facts", memory)
 
 
 def _hear(text: str) -> None:

@@ -135,9 +135,10 @@ class Job:
         """Why it failed: the last thing that its log says; empty if it did not fail."""
         if (state := self.state) not in BAD:
             return ""
-        if (code := self.code) is None:
-            silent = "it ended without a word: killed, cancelled, out of memory, or out of time"
-            return "the submission that ran it has ended" if state == "interrupted" else silent
+        if (code := self.code) is None and state == "interrupted":
+            return "the submission that ran it has ended"
+        if code is None:
+            return "it ended without a word: killed, cancelled, out of memory, or out of time"
         # Our own commands end with one sentence, also after Ctrl-C; a signal leaves no last words.
         words = self._last_words()[-2] if code < 128 or code == INTERRUPTED else ""
         return words.removeprefix("ntviz: ") or f"it ended with code {code}"
@@ -152,9 +153,8 @@ def changed(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
         if old == new or (name.startswith(_WEIGHTS) and not (old and new)):
             continue
         how = "changed" if old and new else "is gone" if old else "is new"
-        found.append(
-            f"ntviz {old} -> {new}" if name == "ntviz" else f"{name if ' ' in name else Path(name).name} {how}"
-        )
+        what = name if " " in name else Path(name).name
+        found.append(f"ntviz {old} -> {new}" if name == "ntviz" else f"{what} {how}")
     return found
 
 

@@ -95,15 +95,10 @@ def install(*, name: str = "ntviz", user: bool = False, prefix: str | Path | Non
     manager, made = KernelSpecManager(), []
     if name == HERE or _registered(manager, name) != _registered(manager, name, ours=True):
         raise ValueError(f"a kernel of another program must keep its name, but {name!r} came. Choose another --name")
-    for suffix, (label, device) in _DEVICES.items():
-        python = f"Python {sys.version_info.major}.{sys.version_info.minor}"
-        spec = {
-            "argv": command(),
-            "display_name": f"{name} ({python}, {label})",
-            "language": "python",
-            "env": {_OURS: device, **frozen()},
-            "metadata": {"debugger": True},
-        }
+    for suffix, (kind, device) in _DEVICES.items():
+        label = f"{name} (Python {sys.version_info.major}.{sys.version_info.minor}, {kind})"
+        spec = {"argv": command(), "display_name": label, "language": "python", "env": {_OURS: device, **frozen()}}
+        spec["metadata"] = {"debugger": True}
         with tempfile.TemporaryDirectory() as source:
             os.chmod(source, 0o755)  # the folder is copied with its mode, and others may share the environment
             Path(source, "kernel.json").write_text(json.dumps(spec, indent=1) + "\n", encoding="utf-8")
@@ -116,18 +111,16 @@ def install(*, name: str = "ntviz", user: bool = False, prefix: str | Path | Non
 
 def remove(name: str = "ntviz") -> list[Path]:
     """Folders of the kernels `name` and `name`-gpu, wherever Jupyter found them, which are gone now; ValueError where none is ours."""
-    manager, gone = KernelSpecManager(), []
-    known = {folder.name for folder in _registered(manager, ours=True)}
-    for each in (name, f"{name}-gpu"):
-        for folder in _registered(manager, each, ours=True):
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise _kept(error, "Ask whoever made the environment") from error
-            gone.append(folder)
+    manager = KernelSpecManager()
+    gone = [folder for suffix in _DEVICES for folder in _registered(manager, name + suffix, ours=True)]
     if not gone:
-        listed = ", ".join(sorted(known)) or "there is none"
+        listed = ", ".join(sorted({folder.name for folder in _registered(manager, ours=True)})) or "there is none"
         raise ValueError(f"a kernel must be one that ntviz registered, but {name!r} is not. Choose of these: {listed}")
+    for folder in gone:
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise _kept(error, "Ask whoever made the environment") from error
     return gone
 
 

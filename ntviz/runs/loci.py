@@ -46,9 +46,8 @@ def check(values: Mapping[str, Any], base: str | Path = ".") -> None:
     base, region = Path(base), str(values.get("region") or values.get("within") or "")
     file = next((values[name] or data.bundle("chr20") for name in ("fasta", "reference") if name in values), None)
     if region:
-        index = Path(f"{base / file}.fai") if file is not None else Path()
-        if index.is_file() and ":" in region:
-            _check_region(region, Path(index))
+        if file is not None and (index := Path(f"{base / file}.fai")).is_file() and ":" in region:
+            _check_region(region, index)
     elif (gene := values.get("gene")) and "genes" in values:
         path = base / (values["genes"] or data.bundle("genes"))
         if path.is_file() and (path.suffix in (".bb", ".bigbed") or not _holds(path, gene)):
@@ -61,7 +60,5 @@ def _check_region(region: str, index: Path) -> None:
     contigs = {row[0]: int(row[1]) for row in rows if len(row) > 1}
     name = resolve_contig(place.chrom, contigs)
     if place.end > contigs[name] or place.start < 0:
-        where = f"{region} is not: {name} has {contigs[name]:,} bp"
-        raise ValueError(
-            f"a region must lie on its contig, but {where}. Correct it, or name the reference that it is of"
-        )
+        where = f"{region} is not: {name} has {contigs[name]:,} bp. Correct it, or name the reference that it is of"
+        raise ValueError(f"a region must lie on its contig, but {where}")

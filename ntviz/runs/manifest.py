@@ -82,13 +82,13 @@ class Manifest:
         return psutil.pid_exists(self.pid) if self.host == platform.node() else None
 
     def merge(self, records: Iterable[Mapping[str, Any]]) -> None:
-        """Take over what a notebook recorded; of several values for one thing the last counts."""
+        """Take over what a notebook recorded; of several values for one thing the last counts; `facts` are fields by name."""
         for record in records:
             kind, value = record["kind"], record["value"]
-            if kind == "metrics":
+            if kind == "facts":
+                vars(self).update(value)
+            elif kind == "metrics":
                 self.metrics.update(value)
-            elif kind == "answer":
-                self.answer, self.chips = value["text"], value["chips"]
             elif kind in ("models", "data"):
                 key = "name" if kind == "models" else "path"
                 kept = [entry for entry in getattr(self, kind) if entry.get(key) != value.get(key)]
@@ -96,13 +96,6 @@ class Manifest:
             elif kind in ("tables", "figures", "notes"):
                 names = getattr(self, kind)
                 names += [value] if value not in names else []
-            elif kind == "memory":
-                self.device = value["device"]
-                self.gpu_peak_memory_bytes, self.threads = value["gpu_peak_bytes"], value.get("threads")
-            elif kind == "kernel":
-                self.machine, self.ntviz, self.environment = value["machine"], value["ntviz"], value["environment"]
-            elif kind == "versions":
-                self.versions = value
 
     def write(self, folder: str | Path) -> Path:
         """Write ``manifest.json`` into `folder`, whole or not at all, and return its path."""

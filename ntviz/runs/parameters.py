@@ -11,7 +11,7 @@ import re
 import tokenize
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -113,16 +113,16 @@ def _above(comments: Mapping[int, str], line: int) -> str:
 
 def assign(declared: Mapping[str, Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
     """Values of the parameters in `given`, by name, coerced to what the notebook declares; see `read` and `coerce`."""
-    return {name: coerce(value, _known(name, declared)) for name, value in given.items()}
+    for name in (name for name in given if name not in declared):
+        has = nearest(name, declared) if declared else "It has no cell tagged 'parameters'"
+        raise ValueError(f"a parameter must be one that the notebook declares, but {name!r} came. {has}")
+    return {name: coerce(value, declared[name]) for name, value in given.items()}
 
 
-def _known(name: str, declared: Mapping[str, Parameter]) -> Parameter:
-    if name in declared:
-        return declared[name]
-    near = difflib.get_close_matches(name, declared, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    has = f"It has: {', '.join(declared)}" if declared else "It has no cell tagged 'parameters'"
-    raise ValueError(f"a parameter must be one that the notebook declares, but {name!r} came. {hint}{has}")
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What is said of a name that is not among those known: the nearest, and all that there are."""
+    near = difflib.get_close_matches(name, known := list(known), n=1, cutoff=0.5)
+    return "".join(f"Did you mean {other!r}? " for other in near) + f"It has: {', '.join(known)}"
 
 
 def coerce(value: Any, parameter: Parameter) -> Any:
@@ -171,8 +171,7 @@ def _type(tree: ast.expr) -> Any:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return _type(left) | _type(right)
         case ast.Subscript(value=name, slice=inner):
-            parts = inner.elts if isinstance(inner, ast.Tuple) else [inner]
-            outer = _type(name)
+            parts, outer = inner.elts if isinstance(inner, ast.Tuple) else [inner], _type(name)
             read = ast.literal_eval if outer is typing.Literal else _type
             arguments = tuple(... if ast.unparse(part) == "..." else read(part) for part in parts)
             return Any if outer is Any else outer[arguments[0] if outer is typing.Optional else arguments]

@@ -34,6 +34,7 @@ POLICY = (
 # What can be shown in a file that is opened offline, best first; widgets are not among it, their text is.
 _PICTURES = ["image/svg+xml", "image/png", "image/jpeg"]
 _SHOWN = ["text/html", "text/markdown", *_PICTURES, "text/latex", "text/plain"]
+_LOCAL = ", with local changes"
 _LABELS = {"parameters": "Parameters", "injected-parameters": "Set by this run"}
 WORDS = {
     "failed": "Failed", "broken": "Broken", "lost": "Lost", "interrupted": "Interrupted", "running": "Still running",
@@ -126,12 +127,10 @@ def _index_row(row: dict[str, Any], columns: list[tuple[str, str]], root: Path) 
     memory, seconds = row["peak_memory_mb"], row["seconds"]
     return {
         **{name: row[name] for name in ("status", "run", "notebook")},
-        "link": _link(row["report"], root),
-        "time": "–" if seconds is None else _time(seconds),
-        "memory": "–" if memory is None else f"{memory:,.0f}",
+        "link": _link(row["report"], root), "time": "–" if seconds is None else _time(seconds),
+        "memory": "–" if memory is None else f"{memory:,.0f}", "error": row["error"] or "",
         "cells": [(kind, "–" if row[column] is None else _figure(row[column])) for column, kind in columns],
-        "error": row["error"] or "",
-    }
+    }  # fmt: skip
 
 
 def _time(seconds: float) -> str:
@@ -144,12 +143,9 @@ def render(notebook: NotebookNode, facts: Manifest) -> str:
     from traitlets.config import Config
 
     exporter = HTMLExporter(
-        extra_template_basedirs=[str(TEMPLATE.parent)],
-        template_name=TEMPLATE.name,
-        embed_images=True,
+        extra_template_basedirs=[str(TEMPLATE.parent)], template_name=TEMPLATE.name, embed_images=True, log=_LOG,
         config=Config(NbConvertBase={"display_data_priority": _SHOWN}),
-        log=_LOG,
-    )
+    )  # fmt: skip
     metrics = [(n, _figure(v)) for n, v in facts.metrics.items() if not isinstance(v, list | dict)]
     resources = {
         "run": facts, "title": facts.title or facts.notebook, "status": WORDS[facts.status], "glance": _glance(facts),
@@ -190,14 +186,11 @@ def _annotated(notebook: NotebookNode, facts: Manifest) -> NotebookNode:
 
 
 def _glance(facts: Manifest) -> list[str]:
-    seconds, memory, gpu = facts.seconds, facts.peak_memory_bytes, facts.gpu_peak_memory_bytes
+    memory, gpu = facts.peak_memory_bytes, facts.gpu_peak_memory_bytes
     known = (
-        facts.profile and f"profile {facts.profile}",
-        seconds is not None and _time(seconds),
-        facts.device,
-        memory and f"{_size(memory)} of memory at the peak",
-        gpu and f"{_size(gpu)} on the GPU",
-    )
+        facts.profile and f"profile {facts.profile}", facts.seconds is not None and _time(facts.seconds), facts.device,
+        memory and f"{_size(memory)} of memory at the peak", gpu and f"{_size(gpu)} on the GPU",
+    )  # fmt: skip
     return [str(text) for text in known if text]
 
 
@@ -220,34 +213,22 @@ def _facts(facts: Manifest) -> list[tuple[str, str]]:
         parts = [f"{key} {str(model[key])[: 16 if 'sha256' in key else None]}" for key in keys if model.get(key)]
         rows.append(("model", ", ".join([str(model.get("name", "?")), *parts])))
     for file in facts.data:
-        known = (
-            f"{_size(file['bytes'])}, sha256 {file['sha256'][:16]}" if file["sha256"] else "a pipe, which is not kept"
-        )
-        rows.append(("data", f"{file['path']}, {known}"))
+        about = file["sha256"] and f"{_size(file['bytes'])}, sha256 {file['sha256'][:16]}"
+        rows.append(("data", f"{file['path']}, {about or 'a pipe, which is not kept'}"))
     rows += [("tables", ", ".join(facts.tables)), ("figures", ", ".join(facts.figures))]
     if git := facts.git:
-        rows.append(("git commit", git["commit"] + ", with local changes" * bool(git["modified"])))
+        rows.append(("git commit", git["commit"] + _LOCAL * bool(git["modified"])))
     if machine := facts.machine:
         memory = f", {_size(machine['memory_bytes'])} of memory" if machine.get("memory_bytes") else ""
         rows.append(("machine", f"{machine.get('processor')}, {machine.get('cores')} cores{memory}"))
-        for gpu in machine.get("gpus", []):
-            rows.append(("GPU", f"{gpu['name']}, {gpu['memory']}, driver {gpu['driver']}"))
+        rows += [("GPU", f"{gpu['name']}, {gpu['memory']}, driver {gpu['driver']}") for gpu in machine.get("gpus", [])]
     if ntviz := facts.ntviz:
-        commit = (
-            f", commit {ntviz['commit']}" + ", with local changes" * bool(ntviz["modified"])
-            if ntviz.get("commit")
-            else ""
-        )
+        commit = f", commit {ntviz['commit']}{_LOCAL * bool(ntviz['modified'])}" if ntviz.get("commit") else ""
         rows.append(("ntviz", f"{ntviz.get('version')}{commit}"))
     for name, values in (("versions", facts.versions), ("environment", facts.environment), ("job", facts.job)):
         rows.append((name, ", ".join(f"{key} {value}" for key, value in values.items())))
-    rows += [
-        ("kernel", facts.kernel),
-        ("threads", str(facts.threads or "")),
-        ("command", shlex.join(facts.command)),
-        ("notebook sha256", facts.notebook_sha256[:16]),
-    ]
-    return [(name, value) for name, value in rows if value]
+    rows += [("kernel", facts.kernel), ("threads", str(facts.threads or "")), ("command", shlex.join(facts.command))]
+    return [(name, value) for name, value in (*rows, ("notebook sha256", facts.notebook_sha256[:16])) if value]
 
 
 def _size(count: float) -> str:

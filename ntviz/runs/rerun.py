@@ -33,32 +33,21 @@ def prepare(path: str | Path, *, out: str | Path | None = None) -> tuple[Manifes
 
 def differences(before: Manifest, after: Manifest) -> list[str]:
     """A line for each difference between two runs of a notebook: what went in, what it ran with, and what came out."""
-
-    def same(what: str, name: str) -> Iterator[str]:
-        return _changes(what, {"": getattr(before, name)}, {"": getattr(after, name)})
-
-    defaults = [
-        {name: value for name, value in facts.parameters.items() if name not in before.given}
-        for facts in (before, after)
-    ]
-    models = [{model.get("name", "?"): model for model in facts.models} for facts in (before, after)]
     return [
-        *same("notebook sha256", "notebook_sha256"),
-        *_changes("parameter", *defaults),
+        *_changes("notebook sha256", before.notebook_sha256, after.notebook_sha256),
+        *_changes("parameter", *({n: v for n, v in facts.parameters.items() if n not in before.given} for facts in (before, after))),
         *_inputs(before, after),
-        *_changes("model", *models),
+        *_changes("model", *({model.get("name", "?"): model for model in facts.models} for facts in (before, after))),
         *_changes("version of", before.versions, after.versions),
         *_changes("ntviz", *({**facts.ntviz, "folder": ""} for facts in (before, after))),
-        *same("device", "device"),
-        *same("threads", "threads"),
-        *same("status", "status"),
+        *(line for name in ("device", "threads", "status") for line in _changes(name, getattr(before, name), getattr(after, name))),
         *_changes("metric", before.metrics, after.metrics),
-        *same("answer", "answer"),
+        *_changes("answer", before.answer, after.answer),
         *_changes("chip", before.chips, after.chips),
-    ]
+    ]  # fmt: skip
 
 
-def _changes(what: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def _changes(what: str, before: Any, after: Any) -> Iterator[str]:
     old, new = dict(_leaves(before)), dict(_leaves(after))
     for name in sorted(old.keys() | new.keys()):
         if name not in old or name not in new or old[name] != new[name]:

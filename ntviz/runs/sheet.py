@@ -142,9 +142,8 @@ def _sample(base: Path, row: int, cells: dict[str, str]) -> Sample:
     asked = {column: _whole(column, cells.pop(column, "")) for column in _WHOLE}
     gpu_model = cells.pop("gpu_model", "")
     if gpu_model and not _GPU.fullmatch(gpu_model):
-        raise ValueError(
-            f"gpu_model must be a type of GPU such as a100, but {gpu_model!r} came. `sinfo -o %G` lists them"
-        )
+        hint = "`sinfo -o %G` lists them"
+        raise ValueError(f"gpu_model must be a type of GPU such as a100, but {gpu_model!r} came. {hint}")
     # Jobs start without a shell that would expand ~.
     given = {column: re.sub("^~(?=/)", str(Path.home()), text) for column, text in cells.items() if text}
     _check_models(base, given)
@@ -202,8 +201,7 @@ def _inputs(base: Path, given: Mapping[str, str], is_path: Callable[[str], bool]
         named = plain and "://" not in plain and (is_path(column) or _PATH.fullmatch(plain))
         if column in _OUTPUTS or not named:
             continue
-        path = base / plain
-        if not path.exists():
+        if not (path := base / plain).exists():
             hint = "Check the path; it starts at the sheet's folder"
             raise FileNotFoundError(f"what {column!r} names must be there, but {plain!r} is not ({path}). {hint}")
         held = [path] if path.is_file() else [] if column in MODELS else files_in(path)
@@ -216,9 +214,8 @@ def _check_models(base: Path, given: Mapping[str, str]) -> None:
 
     names = ",".join(given.get(column, "") for column in MODELS).split(",")
     for name in filter(None, map(str.strip, names)):
-        if registry.find(name) or (base / name).is_dir() or re.fullmatch(r"\w[\w.-]*/[\w.-]+", name):
-            continue
-        near = registry.suggestions(name)
-        hint = f"Did you mean {' or '.join(near)}? " if near else ""
-        form = "a name, a hub repository or a checkpoint directory"
-        raise ValueError(f"a model must be {form}, but {name!r} is none. {hint}`ntviz models` lists the names")
+        if not (registry.find(name) or (base / name).is_dir() or re.fullmatch(r"\w[\w.-]*/[\w.-]+", name)):
+            near = registry.suggestions(name)
+            hint = f"Did you mean {' or '.join(near)}? " * bool(near) + "`ntviz models` lists the names"
+            form = "a name, a hub repository or a checkpoint directory"
+            raise ValueError(f"a model must be {form}, but {name!r} is none. {hint}")

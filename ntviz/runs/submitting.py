@@ -105,9 +105,8 @@ def prepare(
     if executor == "slurm":
         _check_partition(settings["partition"])
     elif settings["slurm"]:
-        raise ValueError(
-            "--slurm is for jobs of Slurm, but this profile has none. Leave it out, or add --profile slurm"
-        )
+        hint = "Leave it out, or add --profile slurm"
+        raise ValueError(f"--slurm is for jobs of Slurm, but this profile has none. {hint}")
     made = {sample.name: _sample(sample, out, settings) for sample in samples}
     config = {
         "schema": jobs.SCHEMA, "sheet": str(path), "base": str(path.parent), "job": settings, "keep": keep,
@@ -144,15 +143,12 @@ def _pilot(name: str, samples: Sequence[sheet.Sample], made: Mapping[str, Mappin
     """The pilot row, and what other rows of its notebook leave to it."""
     if not name:
         return {}
-    if name not in made or not made[name]["notebook"]:
-        rows = ", ".join([sample.name for sample in samples if sample.notebook][:10]) or "none"
-        raise ValueError(
-            f"--pilot must be a sample of the sheet that runs a notebook, but {name!r} is not. It has {rows}"
-        )
-    same = [
-        sample for sample in samples if sample.name != name and made[sample.name]["words"][1] == made[name]["words"][1]
-    ]
+    if name not in (books := [sample.name for sample in samples if sample.notebook]):
+        hint = f"It has {', '.join(books[:10]) or 'none'}"
+        raise ValueError(f"--pilot must be a sample of the sheet that runs a notebook, but {name!r} is not. {hint}")
+    same = [sample for sample in samples if made[sample.name]["words"][1] == made[name]["words"][1]]
     left = {sample.name: [key for key in ("memory_mb", "minutes") if getattr(sample, key) is None] for sample in same}
+    del left[name]
     return {"sample": name, "left": left}
 
 
@@ -269,12 +265,9 @@ def _snakemake(arguments: Sequence[str], folder: Path) -> int:
     from snakemake.cli import main
 
     interrupted: list[bool] = []
-    own = {name: os.environ.get(name) for name in ("XDG_CACHE_HOME", "NTVIZ_CACHE", jobs.OWN_CACHE)}
-    os.environ |= {
-        "NTVIZ_CACHE": str(cache_dir()),
-        jobs.OWN_CACHE: own["XDG_CACHE_HOME"] or "",
-        "XDG_CACHE_HOME": str(folder / ".snakemake" / "cache"),
-    }
+    own = dict(os.environ)
+    os.environ |= {jobs.OWN_CACHE: own.get("XDG_CACHE_HOME", ""), "NTVIZ_CACHE": str(cache_dir())}
+    os.environ["XDG_CACHE_HOME"] = str(folder / ".snakemake" / "cache")
 
     def stop(*_: object) -> None:
         interrupted.append(True)
@@ -291,9 +284,9 @@ def _snakemake(arguments: Sequence[str], folder: Path) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for name, value in own.items():
+        for name in (jobs.OWN_CACHE, "NTVIZ_CACHE", "XDG_CACHE_HOME"):
             os.environ.pop(name)
-            os.environ |= {name: value} if value is not None else {}
+        os.environ |= own
     return 130 if interrupted else int(bool(code))
 
 
@@ -352,8 +345,8 @@ def _settings(profile: Path, given: Mapping[str, Any]) -> dict[str, Any]:
     fault = next(iter(jsonschema.Draft202012Validator(schema).iter_errors(settings)), None)
     if fault is not None:
         place = ".".join(map(str, fault.absolute_path)) or _DEFAULTS
-        hint = "Change it in the profile or the call"
-        raise ValueError(f"{place} must fit config.schema.yaml, but {fault.message}. {hint}")
+        why = f"{fault.message}. Change it in the profile or the call"
+        raise ValueError(f"{place} must fit config.schema.yaml, but {why}")
     settings["cores"] = settings["cores"] or max(1, (os.cpu_count() or 1) // settings["jobs"])
     return settings
 
@@ -379,17 +372,15 @@ def _check_partition(name: str) -> None:
     if shutil.which("sinfo") is None:
         hint = "Submit from a login node, or with --profile local"
         raise EngineError(f"the profile 'slurm' needs Slurm's commands, but sinfo is not on the PATH. {hint}")
-    words = ["sinfo", "--noheader", "--format=%P"]
-    answer = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    asked = ["sinfo", "--noheader", "--format=%P"]
+    answer = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
     if answer.returncode:
-        hint = "Ask whoever runs the cluster"
-        raise EngineError(f"Slurm must answer, but sinfo said {answer.stderr.strip()!r}. {hint}")
+        raise EngineError(f"Slurm must answer, but sinfo said {answer.stderr.strip()!r}. Ask whoever runs the cluster")
     known = list(dict.fromkeys(answer.stdout.replace("*", "").split()))
     names = ", ".join(known)
-    for asked in filter(None, name.split(",")):
-        if asked not in known:
-            where = f"It has {names}: choose with --partition"
-            raise ValueError(f"the partition must be one of this cluster, but {asked!r} is not. {where}")
+    if strange := [asked for asked in name.split(",") if asked and asked not in known]:
+        where = f"It has {names}: choose with --partition"
+        raise ValueError(f"the partition must be one of this cluster, but {strange[0]!r} is not. {where}")
     # The default has a star behind its name.
     if not name and "*" not in answer.stdout:
         hint = f"Choose of {names} with --partition"
