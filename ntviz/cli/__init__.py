@@ -12,22 +12,12 @@ import typer
 import typer.core
 from typer import Argument, Option
 
-from ntviz.cli import sharded
+from ntviz.cli import messages, sharded
 from ntviz.cli.benchmark import benchmark_app
 from ntviz.cli.elements import enrich, landscape
-from ntviz.cli.messages import (
-    FAILED,
-    INTERRUPTED,
-    USAGE,
-    aligned,
-    failing,
-    interruptible,
-    note,
-    noted,
-    say,
-    usage,
-)
+from ntviz.cli.messages import FAILED, INTERRUPTED, USAGE, aligned, failing, interruptible, note, noted, say, usage
 from ntviz.cli.pretrain import pretrain
+from ntviz.cli.report import report
 from ntviz.cli.score import score
 from ntviz.cli.submit import submit
 from ntviz.environment import NotInstalledError
@@ -50,13 +40,9 @@ class _Commands(typer.core.TyperGroup):
 
 
 app = typer.Typer(
-    cls=_Commands,
-    help="See what DNA language models see: notebooks as jobs, models, data and kernels.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+    cls=_Commands, help="See what DNA language models see: notebooks as jobs, models, data and kernels.",
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
 models_app = typer.Typer(help="Models: list them, verify a checkpoint directory.", invoke_without_command=True)
 data_app = typer.Typer(help="Data: list them, fetch them, say where they are.", invoke_without_command=True)
 kernel_app = typer.Typer(help="Jupyter kernels of this environment.", no_args_is_help=True)
@@ -68,6 +54,7 @@ for command in (score, enrich, landscape):
     sharded.register(app, command.__name__, command)
 app.command()(pretrain)
 app.command()(submit)
+app.command()(report)
 
 
 def main() -> None:
@@ -112,9 +99,8 @@ def run(
             say(aligned(rows, header) if rows else "This notebook has no parameters.")
         return
     with usage(OSError, ValueError):
-        given = dict(_assignment(text) for text in parameter or [])
-        options: dict[str, Any] = {"profile": profile, "kernel": kernel, "out": out, "overwrite": overwrite}
-        job = execute.prepare(notebook, given=given, **options)
+        given = dict(map(_assignment, parameter or []))
+        job = execute.prepare(notebook, given=given, profile=profile, kernel=kernel, out=out, overwrite=overwrite)
     _end(_executed(job))
 
 
@@ -182,8 +168,8 @@ def _failure(facts: Manifest) -> str:
     if facts.status == "interrupted":
         return f"ntviz: {facts.notebook} was {error.get('message', 'stopped')} {place}"
     code = error.get("line") or "\n".join(str(error.get("source", "")).strip().splitlines()[:5])
-    lines = (f"ntviz: {facts.notebook} failed {place}", textwrap.indent(code, "    "))
-    return "\n".join([*filter(None, lines), f"{error.get('name')}: {error.get('message')}"])
+    lines = (textwrap.indent(code, "    "), f"{error.get('name')}: {error.get('message')}")
+    return "\n".join([f"ntviz: {facts.notebook} failed {place}", *filter(None, lines)])
 
 
 @app.command()
@@ -207,8 +193,7 @@ def collect(
     if table.empty:
         say("No runs found.")
         return
-    shown = collecting.brief(table)
-    say(aligned(shown.to_numpy().tolist(), list(shown.columns)))
+    say(messages.tabulated(collecting.brief(table)))
     counts = ", ".join(f"{number} {status}" for status, number in table["status"].value_counts().items())
     say(f"\n{len(table)} runs: {counts}" + (f"; all columns in {out}" if out is not None else ""))
 
@@ -307,19 +292,16 @@ def data(context: typer.Context) -> None:
 
     table = package.known()
     table["here"] = table["here"].map({True: "here", False: "-"})
-    columns = ["name", "kind", "here", "version", "what", "licence"]
-    say(aligned(table[columns].to_numpy().tolist(), columns))
+    say(messages.tabulated(table[["name", "kind", "here", "version", "what", "licence"]]))
     say("\nFetch with `ntviz data fetch NAME`; `ntviz data path NAME` prints where it is.")
 
 
 @data_app.command()
 def fetch(
     name: Annotated[str, Argument(help="A name from `ntviz data`, or bundle for all that ntviz needs by default.")],
-    dest: Annotated[
-        Path | None, Option(help="Folder for the files; default: the cache, of the bundle the data folder.")
-    ] = None,
+    dest: Annotated[Path | None, Option(help="Folder for the files; default: the cache, of the bundle the data folder.")] = None,
     force: Annotated[bool, Option("--force", help="Fetch again what is here.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Fetch data once, check them, and print where they are; what is here already is only checked for being whole."""
     from ntviz import data as package
 

@@ -115,7 +115,7 @@ class VariantExplorer(Explorer):
 
     def tsv(self) -> str:
         """The table as text, with what it is in the first lines."""
-        said = [repr(self), f"status: {self.card.status or 'no variant'}", words.limits(self.card)]
+        said = [repr(self), f"status: {self.card.status or 'no variant'}", words.limits(self.bench)]
         return "".join(f"# {line}\n" for line in said) + self.table().to_csv(sep="\t", index=False)
 
     def code(self) -> str:

@@ -6,29 +6,31 @@ import numpy as np
 from jinja2 import Environment
 
 from ntviz.annotation import PROMOTER
-from ntviz.explore.variant_card import Card
+from ntviz.explore.variant_card import Bench, Card
 from ntviz.plot.words import element_name, listing, number, plain
 from ntviz.variants import STATUSES
 
 SPLICED = "acceptor gain", "acceptor loss", "donor gain", "donor loss"
 _HTML = Environment(autoescape=True, trim_blocks=True).from_string("""\
-<section aria-label="Variant {{ name }}" data-ntviz="variant"
- style="max-width:960px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;font-size:13px;line-height:1.5;text-align:left">
-<h3 style="margin:4px 0;font-size:16px;font-weight:700" data-ntviz="title">{{ name }} by {{ model }}</h3>
-<p style="margin:4px 0{% if wrong %};font-weight:600;border-left:4px solid #b34a00;padding-left:8px{% endif %}">{{ said }}</p>
+{% macro look(css) %}{% if styled %} style="{{ css }}"{% endif %}{% endmacro %}
+{% macro side(name) %}{% if styled %}{{ look("padding:3px 14px 3px 0;font-variant-numeric:tabular-nums;text-align:" ~ name) }}
+{% elif name == "right" %} class="n"{% endif %}{% endmacro %}
+<section aria-label="Variant {{ name }}" data-ntviz="variant"{{ look("max-width:960px;font-family:Helvetica,Arial,'Liberation Sans',sans-serif;font-size:13px;line-height:1.5;text-align:left") }}>
+<h3{{ look("margin:4px 0;font-size:16px;font-weight:700") }} data-ntviz="title">{{ name }} by {{ model }}</h3>
+<p{% if wrong and not styled %} class="wrong"{% endif %}{{ look("margin:4px 0" ~ (";font-weight:600;border-left:4px solid #b34a00;padding-left:8px" if wrong else "")) }}>{{ said }}</p>
 {% for text in texts %}
-<p style="margin:4px 0{% if rows and loop.last %};font-style:italic{% endif %}">{{ text }}</p>
+<p{{ look("margin:4px 0" ~ (";font-style:italic" if rows and loop.last else "")) }}>{{ text }}</p>
 {% endfor %}
-{% if rows %}{% set cell = "padding:3px 14px 3px 0;font-variant-numeric:tabular-nums;text-align:" %}
-<div style="overflow-x:auto"><table style="border-collapse:collapse;font-size:12px;white-space:nowrap;color:inherit" data-ntviz="scores">
-<thead><tr style="background-color:transparent">{% for name in ["score"] + columns + ["unit", "meaning"] %}
-<th scope="col" style="{{ cell }}{{ 'right' if name in columns else 'left' }}">{{ name }}</th>{% endfor %}</tr></thead><tbody>
+{% if rows %}
+<div{{ look("overflow-x:auto") }}{% if not styled %} class="scroll"{% endif %}><table{{ look("border-collapse:collapse;font-size:12px;white-space:nowrap;color:inherit") }} data-ntviz="scores">
+<thead><tr{{ look("background-color:transparent") }}>{% for name in ["score"] + columns + ["unit", "meaning"] %}
+<th scope="col"{{ side("right" if name in columns else "left") }}>{{ name }}</th>{% endfor %}</tr></thead><tbody>
 {% for row in rows %}
-<tr style="background-color:transparent"><th scope="row" style="{{ cell }}left" title="{{ row.description }}">{{ row.score }}</th>
-{% for name in columns %}<td style="{{ cell }}right">{{ number(row[name]) }}</td>{% endfor %}
-<td style="{{ cell }}left">{{ row.unit }}</td><td style="{{ cell }}left">{{ row.direction }}</td></tr>
+<tr{{ look("background-color:transparent") }}><th scope="row"{{ side("left") }} title="{{ row.description }}">{{ row.score }}</th>
+{% for name in columns %}<td{{ side("right") }}>{{ number(row[name]) }}</td>{% endfor %}
+<td{{ side("left") }}>{{ row.unit }}</td><td{{ side("left") }}>{{ row.direction }}</td></tr>
 {% endfor %}</tbody></table></div>
-<p style="margin:4px 0;font-size:12px">Forward and reverse: the strand; gap: their difference. Far apart, the model is unsure.</p>
+<p{{ look("margin:4px 0;font-size:12px") }}>Forward and reverse: the strand; gap: their difference. Far apart, the model is unsure.</p>
 {% endif %}</section>""")
 
 
@@ -133,19 +135,19 @@ def splicing_said(card: Card) -> list[str]:
     return said
 
 
-def limits(card: Card) -> str:
+def limits(bench: Bench) -> str:
     """What no score of this kind tells."""
-    return (f"A score is no verdict: {plain(card.bench.model.name)} reads {card.bench.scorer.window_bp:,} bp of sequence and knows no cells, "
+    return (f"A score is no verdict: {plain(bench.model.name)} reads {bench.scorer.window_bp:,} bp of sequence and knows no cells, "
             "proteins, inheritance or people; a small model mostly knows the composition, repeats and common k-mers of a genome. A low score "
             "is no proof of harm, and a score near 0 none of its absence.")  # fmt: skip
 
 
-def as_html(card: Card, *, scores: bool = True) -> str:
-    """Words and table of the scores, escaped; without `scores` nothing is computed."""
+def as_html(card: Card, *, scores: bool = True, styled: bool = True) -> str:
+    """Words and table of the scores, escaped; without `scores` nothing is computed, and without `styled` a page of many cards has the styles and the limits."""
     rows = card.table().to_dict("records") if scores and card.scored else []
     columns = [*rows[0]][1:-3] if rows else []
     said = [] if scores else ["Scoring …"]
     if rows:
-        said = [" ".join(seen(card)), *splicing_said(card), limits(card)]
+        said = [" ".join(seen(card)), *splicing_said(card), *([limits(card.bench)] if styled else [])]
     return _HTML.render(name=plain(card.name), model=plain(card.bench.model.name), wrong=card.variant and not card.scored, rows=rows,
-                        said=reference_said(card), texts=[*_located(card), *said], columns=columns, number=number)  # fmt: skip
+                        said=reference_said(card), texts=[*_located(card), *said], columns=columns, number=number, styled=styled)  # fmt: skip

@@ -9,7 +9,9 @@
   })();
   try {
     await window.ntvizPlotly;
-    const { data, layout, config } = JSON.parse(await unzipped(packed));
+    const text = (await unzipped(packed)).replace(/#[0-9a-f]{6}/g, (colour) => window.ntvizColours?.[colour] ?? colour); // of a page with a dark theme
+    const { data, layout, config } = JSON.parse(text);
+    window.ntvizUnfold?.(data); // letters of a page of many figures
     const png = { name: "png", title: "Download as PNG", icon: Plotly.Icons.disk, click: (gd) =>
       Plotly.downloadImage(gd, { ...config.toImageButtonOptions, format: "png", scale: 2 }) };
     await Plotly.newPlot(place, data, layout, { ...config, modeBarButtonsToAdd: [png] });

@@ -37,7 +37,7 @@ FORMATS = (".html", ".json", ".tsv", ".svg", ".png", ".pdf")
 _ELEMENT = """<div class="ntviz-figure" id="{id}" role="img" aria-label="{alt}" style="min-height:{height}px">
 <noscript>{alt}</noscript></div>{plotlyjs}<script>{loader}("{id}", "{figure}")</script>"""
 
-_LOADER = Path(__file__).with_name("loader.js").read_text("utf-8").partition("\n")[2].strip()
+LOADER = Path(__file__).with_name("loader.js").read_text("utf-8").partition("\n")[2].strip()
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -100,9 +100,30 @@ def alt(figure: Figure) -> str:
     return str(layout.get("meta", {}).get("alt") or layout.get("title", {}).get("text") or "Figure")
 
 
-def as_json(figure: Figure) -> dict[str, Any]:
-    """A figure as plotly.js takes it, arrays as base64: the wheel zooms, the camera saves SVG, nothing can be uploaded."""
+def _lighter(value: Any) -> Any:
+    """Numbers to four digits, or two behind the point from 10 on, as text, which gzip packs well: what can be seen."""
+    if isinstance(value, dict):
+        return {name: _lighter(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_lighter(part) for part in value]
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
+        return _lighter(value.tolist())
+    if isinstance(value, float):
+        return round(value, 2) if abs(value) >= 10 else float(f"{value:.4g}")
+    return value
+
+
+def as_json(figure: Figure, *, light: bool = False) -> dict[str, Any]:
+    """A figure as plotly.js takes it, arrays as base64: the wheel zooms, the camera saves SVG, nothing can be uploaded.
+
+    `light`: numbers rounded to what can be seen and letters `folded`, for a page of many figures.
+    """
     content = figure if isinstance(figure, dict) else figure.to_dict()
+    if light:
+        from ntviz.plot.letters import folded
+
+        data = [trace if isinstance(trace, dict) else trace.to_plotly_json() for trace in figure["data"]]
+        content = _lighter({**content, "data": folded(data)})
     name = str(content.get("layout", {}).get("meta", {}).get("name") or alt(figure))
     picture = {"format": "svg", "filename": re.sub(r"[^\w.-]+", "_", name).strip("_")[:80]}
     config = {"responsive": True, "displaylogo": False, "scrollZoom": True, "toImageButtonOptions": picture,
@@ -114,7 +135,7 @@ def element(figure: Figure, *, with_plotlyjs: bool) -> str:
     """A figure as HTML that needs nothing from outside its page."""
     content = as_json(figure)
     return _ELEMENT.format(
-        id=f"ntviz-{uuid4().hex[:12]}", alt=html.escape(alt(figure)), height=content["layout"].get("height", 450), loader=_LOADER,
+        id=f"ntviz-{uuid4().hex[:12]}", alt=html.escape(alt(figure)), height=content["layout"].get("height", 450), loader=LOADER,
         plotlyjs=carrier(full=with_plotlyjs), figure=base64.b64encode(gzip.compress(json.dumps(content).encode(), 6)).decode(),
     )  # fmt: skip
 

@@ -12,7 +12,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from explore_toy import annotated, snv
 from nbconvert import HTMLExporter
+from playwright.sync_api import expect
+from variant_toy import ToyModel, toy_reference
+
+from ntviz import variants
+from ntviz.explore.variant_card import Bench
+from ntviz.plot.theme import DARK, LIGHT
+from ntviz.runs import variant_report
 
 ROOT = Path(__file__).resolve().parents[2]
 HOSTILE = '</script><script>window.planted=1</script><img src=x onerror="window.planted=1">'
@@ -177,3 +185,54 @@ def a_big_map_is_exact_to_the_pixel_and_zooms(figure):
     wide = image.evaluate("node => node.getBoundingClientRect().width")
     axes = figure.evaluate("node => node._fullLayout.xaxis._length")
     assert wide == pytest.approx(axes * 50, rel=0.02)
+
+
+def rgb(colour: str) -> str:
+    """A colour as a browser says it."""
+    return f"rgb({', '.join(str(int(colour[at : at + 2], 16)) for at in (1, 3, 5))})"
+
+
+def test_a_report_of_variants_is_sorted_by_keyboard_drawn_where_it_is_seen_and_follows_the_theme(
+    open_offline, tmp_path
+):
+    reference, toy = toy_reference(tmp_path), ToyModel(vocabulary="nt-3mer")
+    genes, path = annotated(tmp_path, "20", ("ONE", "+", (2001, 2300))), tmp_path / "toy.vcf"
+    variants_ = [snv(reference, pos) for pos in (2150, 1500, 2101)]
+    rows = [f"20\t{v.pos}\t{HOSTILE}\t{v.ref}\t{v.alt}\t.\t.\tA={HOSTILE}\n" for v in variants_]
+    path.write_text(
+        "##fileformat=VCFv4.2\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+        + "".join([*rows, "20\t9\t.\tA\t<DEL>\t.\t.\t.\n"])
+    )
+    bench = Bench(toy, reference, genes, variants.Scorer(toy, reference, variants.Options(("all",))), None, 10, {})
+    made = variant_report.write(variant_report.choose(path), tmp_path / "page.html", bench, what=None)
+    opened = open_offline(made.written[0], color_scheme="dark")
+    page = opened.page
+    assert page.locator(".ntviz-figure.drawn").count() < page.locator(".ntviz-figure").count() == 6
+    page.locator("#variant-1 .ntviz-figure").first.scroll_into_view_if_needed()
+    page.wait_for_selector("#figure-1-1 .main-svg")
+    letters = "[...document.getElementById('figure-1-1').data].filter((trace) => trace.letter)"
+    unfolded = page.evaluate(f"{letters}.map((t) => [t.letter, t.x.length === t.y.length && t.x.length > 10])")
+    assert unfolded == [[letter, letter != "N"] for letter in "ACGTNACGT"]
+    svg = page.locator("#figure-1-1 .main-svg").first
+    expect(svg).to_have_css("background-color", rgb(DARK.paper))
+    page.emulate_media(color_scheme="light")
+    expect(svg).to_have_css("background-color", rgb(LIGHT.paper))
+    heads = page.locator(".list thead th")
+    order = "[...document.querySelectorAll('.list tbody tr')].map((row) => row.cells[0].innerText)"
+    heads.nth(0).locator("button").focus()
+    for key, sort, first in (("Enter", "ascending", "chr20:9"), ("Space", "descending", "chr20:2,150")):
+        page.keyboard.press(key)
+        assert heads.nth(0).get_attribute("aria-sort") == sort and page.evaluate(order)[0] == first
+    llr = [head.strip() for head in heads.all_inner_texts()].index("LLR, nats")
+    for sign in (1, -1):
+        heads.nth(llr).locator("button").press("Enter")
+        numbers = page.evaluate(
+            f"[...document.querySelectorAll('.list tbody tr')].map((row) => row.cells[{llr}].dataset.sort)"
+        )
+        scored = sorted((row["llr"] for row in made.rows if row["llr"] is not None), key=lambda value: sign * value)
+        assert [float(text) for text in numbers[:3]] == pytest.approx(scored) and numbers[3] == ""
+    assert heads.nth(0).get_attribute("aria-sort") == "none"
+    page.locator("#draw").click()
+    expect(page.locator(".ntviz-figure .svg-container")).to_have_count(6)
+    assert page.evaluate("window.planted") is None
+    opened.clean()
