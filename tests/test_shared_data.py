@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ntviz import annotation, data, variants
+from ntviz import annotation, benchmark, data, variants
 from ntviz.genome import Interval, Variant
 from ntviz.genome.sequence import apply_variant, reverse_complement
 from ntviz.reference import Reference
@@ -18,6 +18,7 @@ from ntviz.reference import Reference
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 CLINVAR = SHARED / "clinvar_2016-05_grch37_chr20.vcf.gz"
 MPRA = SHARED / "mpra_hnf4a_grch37.tsv"
+PROMOTERS = SHARED / "mit650.fasta"
 AROUND = 20  # bp on each side of a variant
 
 
@@ -118,3 +119,16 @@ def test_the_class_of_consequence_alone_orders_the_verdicts(verdicts):
     severity = found.loc[("severity", "AUROC")]
     assert severity["value"] == pytest.approx(0.862, abs=0.005) and severity["low"] > 0.8
     assert severity["groups"] == 87 and abs(found.loc[("markov_llr", "AUROC"), "value"] - 0.5) < 0.06
+
+
+def test_published_promoters_are_answered_by_a_matrix_and_not_by_k_mers(reference):
+    """Published of compensated above broken ones: a PWM with relative positions 1.00, k-mers 0.43, other counts than ours."""
+    chain = variants.Markov.fit(reference)
+    found = benchmark.known_answers(
+        chain, reference, questions=["promoter"], n=5, sequences=there(PROMOTERS), markov=chain, draws=200
+    )
+    row = found.table[found.table["case"].str.startswith("published")].iloc[0]
+    assert (row["n"], row["pwm"], row["pwm_low"]) == (100, 1, 1)
+    assert row["value"] == row["kmers"] and row["low"] < 0.5 < row["high"] and np.isnan(row["random"])
+    published = {name: share for name, share, *_ in benchmark.PUBLISHED_PROMOTERS}
+    assert published["PWM with relative positions"] == row["pwm"]

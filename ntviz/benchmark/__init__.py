@@ -8,6 +8,7 @@ from ntviz.environment import lazily
 
 if TYPE_CHECKING:
     from ntviz.benchmark.check import Checks, check
+    from ntviz.benchmark.known_answers import PUBLISHED_PROMOTERS, KnownAnswers, known_answers
     from ntviz.benchmark.matrix import expand, find_task, predictions, results, run
     from ntviz.benchmark.methods import METHODS, Method, Settings
     from ntviz.benchmark.registry import published
