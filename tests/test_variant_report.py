@@ -116,10 +116,15 @@ def test_each_alternative_has_a_card_with_the_numbers_of_the_library(made, bench
     ([None, None], "2 of 2 variants have scores by toy of nt-3mer; none has a percentile: there is no substitution among them."),
 ])  # fmt: skip
 def test_the_answer_is_a_count_beside_what_chance_gives(bench, percentiles, says):
-    rows = [{"status": "ok", "percentile": value} for value in percentiles]
+    place = {"place": "chr20:7", "change": "A>C", "splice": None}
+    rows = [{"status": "ok", "percentile": value, **place} for value in percentiles]
     assert says in report._answer(rows, bench)
+    answer = report._answer([rows[0] | {"splice": 0.5}, rows[-1] | {"splice": 0.49}, rows[0]], bench)
+    assert answer.startswith(
+        "By sites, 1 of 2 within a gene change a splice site by 0.5 or more, most chr20:7 A>C (0.50). "
+    )
     if percentiles[0] is not None:
-        ranked = [*rows, {"status": "duplicate", "percentile": 0.0}]
+        ranked = [*rows, {"status": "duplicate", "percentile": 0.0, **place}]
         assert f"5 % ({0.05 * len(rows):.3g}) are expected by chance" in report._answer(ranked, bench)
         assert says.split(" (")[0] in report._answer(ranked, bench)
     assert "there is no background" in report._answer(rows[-1:], replace(bench, background=None)) or percentiles[-1]
@@ -129,7 +134,7 @@ def test_low_scores_are_counted_as_often_as_chance_gives(bench):
     """Of sampled substitutions themselves, about 5 % lie in the lowest 5 %: the rule has no bias of its own."""
     ranks = np.concatenate([100 * (np.arange(40) + 0.5) / 40] * 9)
     low = int((ranks < report.LOW).sum())
-    rows = [{"status": "ok", "percentile": rank} for rank in ranks]
+    rows = [{"status": "ok", "percentile": rank, "splice": None} for rank in ranks]
     assert low == 0.05 * len(ranks) and f"{low} of 360 substitutions (5 %" in report._answer(rows, bench)
 
 
@@ -264,7 +269,7 @@ def test_regions_and_first_ones_are_chosen(bench, asked, tmp_path):
     assert len(report.choose(path, region="chr20:1,000-1,499").variants) == 500
     chosen = report.choose(path, first=2)
     assert ([record.pos for record in chosen.records], chosen.of) == ([1000, 1001], 501)
-    assert report._notes(chosen, bench, [])[0] == "These are the first 2 of 501 variants of many.vcf."
+    assert report._notes(chosen)[0] == "These are the first 2 of 501 variants of many.vcf."
     assert [record.pos for record in report.choose(asked, region="20:2101").records] == [2101, 2101]
     assert report.choose(asked, first=3).of == len(STATUSES)
 
@@ -320,7 +325,10 @@ def test_the_command_writes_a_page_and_says_what_it_found(bench, mini, tmp_path,
     found = ntviz(*given, "--splice", "sites")
     assert found.exit_code == 0, found.output
     assert "2 of 2 variants have scores by ntviz-mini; none has a percentile: there is no background." in found.output
-    assert "sites was asked about 0 of 2" in found.output and str(tmp_path / "out.html") in found.output
+    assert (
+        "By sites, 0 of 0 within a gene change a splice site" in found.output
+        and str(tmp_path / "out.html") in found.output
+    )
     assert "ntviz report many.vcf --model ntviz-mini --splice sites --around 30" in (tmp_path / "out.html").read_text()
     assert "--model must be a language model" in ntviz(*given, "--overwrite", "--model", "sites").output
     assert "--splice must be a splice network" in ntviz(*given, "--overwrite", "--splice", "ntviz-mini").output

@@ -178,7 +178,7 @@ def write(
         cards.append(card)
     rows = [card["row"] | {"number": number} for number, card in enumerate(cards, 1)]
     statuses = dict(Counter(row["status"] for row in rows).most_common())
-    answer, notes, written = _answer(rows, bench), _notes(chosen, bench, rows), []
+    answer, notes, written = _answer(rows, bench), _notes(chosen), []
     if not _is_page(out):
         more, written = _beside(chosen, target, bench, rows, command)
         notes += more
@@ -278,35 +278,37 @@ def _packed(figure: Any) -> dict[str, Any]:
 
 
 def _answer(rows: Sequence[dict[str, Any]], bench: Bench) -> str:
-    """The first sentence of the page: how many score low, where how many would by chance."""
+    """The first lines of the page: how many change a splice site, and how many score low, where how many would by chance."""
     from scipy.stats import binomtest
 
+    first, asked = "", [row for row in rows if row["splice"] is not None]
+    if bench.splicing is not None:
+        likely = sum(row["splice"] >= LIKELY for row in asked)
+        top = max(asked, key=lambda row: row["splice"], default=None)
+        most = f", most {top['place']} {top['change']} ({top['splice']:.2f})" if top and likely else ""
+        first = f"By {bench.splicing.model.name}, {likely:,} of {len(asked):,} within a gene change a splice site by {LIKELY:g} or more{most}. "
     scored = [row for row in rows if row["status"] in SCORED]
     scores = f"{len(scored):,} of {len(rows):,} variant{'s' * (len(rows) != 1)} have scores by {bench.model.name}"
     ranked = [row["percentile"] for row in scored if row["percentile"] is not None and row["status"] != "duplicate"]
     if not ranked:
         why = "there is no background" if bench.background is None else "there is no substitution among them"
-        return f"{scores}; none has a percentile: {why}."
+        return f"{first}{scores}; none has a percentile: {why}."
     low, count = sum(percentile < LOW for percentile in ranked), len(ranked)
     test = binomtest(low, count, LOW / 100)
     ends = test.proportion_ci(method="wilson")
     return (
-        f"{low:,} of {count:,} substitution{'s' * (count != 1)} ({100 * low / count:.0f} %, 95 % interval {100 * ends.low:.0f} to "
+        f"{first}{low:,} of {count:,} substitution{'s' * (count != 1)} ({100 * low / count:.0f} %, 95 % interval {100 * ends.low:.0f} to "
         f"{100 * ends.high:.0f} %) lie in the lowest {LOW:g} % of sampled substitutions of their kind, where {LOW:g} % ({LOW / 100 * count:.3g}) "
         f"are expected by chance (exact binomial p = {test.pvalue:.2g}); {scores}."
     )  # fmt: skip
 
 
-def _notes(chosen: Chosen, bench: Bench, rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What is to be known beside the answer: what was left out, and what the network of splice sites says."""
+def _notes(chosen: Chosen) -> list[str]:
+    """What is to be known beside the answer: what was left out."""
     notes, shown = [], len(chosen.variants)
     if shown < chosen.of:
         where = f"{chosen.path.name}{f' in {chosen.region}' if chosen.region else ''}"
         notes.append(f"These are the first {shown:,} of {chosen.of:,} variants of {where}.")
-    if bench.splicing is not None:
-        changes = [row["splice"] for row in rows if row["splice"] is not None]
-        likely = f"{sum(change >= LIKELY for change in changes):,} change a splice site by {LIKELY:g} or more"
-        notes.append(f"{bench.splicing.model.name} was asked about {len(changes):,} of {len(rows):,}, those within a gene: {likely}.")  # fmt: skip
     return notes
 
 
