@@ -17,8 +17,9 @@ import transformers
 from attention_toy import ToyModel, first_token, motif, previous_token, random_keys, same_kmer, toy, uniform
 
 from ntviz import attention, models
-from ntviz.attention import observation
+from ntviz.attention import blocks, observation
 from ntviz.attention.habits import CONTENT
+from ntviz.attention.memory import sequences_a_pass
 from ntviz.genome import Interval
 from ntviz.genome.sequence import reverse_complement
 from ntviz.reference import Reference
@@ -127,6 +128,37 @@ def test_a_batch_equals_its_sequences_and_the_output_is_that_of_fused_attention(
         real = plain.attention_mask
         np.testing.assert_allclose(seen.logits[real], plain.logits[real], atol=1e-5)
         np.testing.assert_allclose(seen.hidden_states, plain.hidden_states, atol=1e-5)
+
+
+@pytest.mark.parametrize("few", [True, False], ids=["few threads", "many threads"])
+@pytest.mark.parametrize("rows", [7, 64, 500])
+def test_blocks_of_rows_sum_to_what_float64_gives_by_hand(mini, monkeypatch, few, rows):
+    """Peaked weights and near keys beside a window of 3 kb: where sums of places would cancel, if they were the wrong ones."""
+    monkeypatch.setattr("ntviz.attention.observers._few_threads", lambda values: few)
+    tokens = replace(mini, max_tokens=8192).tokenize("".join(np.random.default_rng(1).choice(list("ACGT"), 2_993)))
+    n, rng = len(tokens), np.random.default_rng(2)
+    scores = rng.normal(0, 5, (3, n, n)) - 0.5 * np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    weights = np.exp(scores - np.log(np.exp(scores).sum(-1, keepdims=True)))
+    context = blocks.Context(0, np.asarray(tokens.is_special), tokens, 1, 4, torch.device("cpu"))
+    asked = {"heads": (0, 1, 3)}
+    seats = [
+        kind(**asked).start(context)
+        for kind in (attention.Entropy, attention.Distance, attention.Received, attention.Above)
+    ]
+    for first in range(0, n, rows):
+        last, log_weights = min(first + rows, n), torch.from_numpy(np.log(weights)).float()
+        for kept in seats:
+            kept.see(blocks.Block(0, (0, 1, 3), (first, last), log_weights[:, first:last].contiguous()))
+    entropy, distance, received, above = (kept.finish() for kept in seats)
+    base, middle = ~np.asarray(tokens.is_special), tokens.spans.mean(1)
+    np.testing.assert_allclose(entropy.by_query[0], -(weights * np.log(weights)).sum(-1), rtol=1e-4, atol=1e-5)
+    to_bases = weights[:, :, base] / weights[:, :, base].sum(-1, keepdims=True)
+    expected = (to_bases * np.abs(middle[:, None] - middle[base])).sum(-1)
+    np.testing.assert_allclose(distance.by_query[0][:, base], expected[:, base], rtol=1e-4)
+    assert np.isnan(distance.by_query[0][:, ~base]).all()
+    np.testing.assert_allclose(received.by_token[0], weights[:, base].sum(1), rtol=1e-4, atol=1e-6)
+    sure = np.abs(weights - 0.3) > 1e-5
+    assert sure.all() and ((weights[:, base] > 0.3).sum(1) == above.counts[0]).all()
 
 
 @pytest.mark.parametrize("fixture", ["nt_v1_tiny", "nt_v2_tiny"])
@@ -367,6 +399,18 @@ def test_plans_follow_length_and_memory(mini):
     answers = [[*vars(seen.a).values()], [seen.t.maps], [seen.w.weights]]
     planned = attention.plan(mini, len(BASES)).requests["output"].tolist()
     assert [sum(part.nbytes for part in answer) for answer in answers] == [planned[0], *planned[2:4]]
+
+
+def test_passes_hold_what_fills_a_gpu_and_fits(mini):
+    assert sequences_a_pass(mini, 1_000) == 1
+    gpu = SimpleNamespace(module=SimpleNamespace(config=mini.module.config, device=torch.device("cuda")))
+    assert [sequences_a_pass(gpu, n, free=100 << 30) for n in (1_000, 2_048, 90_000)] == [65, 32, 1]
+    tight = sequences_a_pass(gpu, 1_000, free=2 << 30)
+    memory = attention.plan(gpu, 1, tokens=1_000, free=2 << 30).requests["memory"][0]
+    assert 1 < tight < 65 and memory + (tight - 1) * (memory - (8 << 26)) < 1 << 30
+    assert sequences_a_pass(gpu, 1_000, free=1 << 20) == 1
+    binned = SimpleNamespace(module=gpu.module, attention_tokens=len)
+    assert sequences_a_pass(binned, 1_000, free=100 << 30) == 1
 
 
 # Habits of heads ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from attention_toy import first_token, motif, previous_token, random_keys, toy
 from ntviz import annotation, attention
 from ntviz.attention import counts
 from ntviz.attention.enrichment_table import concluded
+from ntviz.attention.observation import observe
 from ntviz.genome import Interval
 from ntviz.reference import Reference
 from ntviz.storage import Unfinished
@@ -136,6 +137,21 @@ def test_a_run_that_was_cut_off_goes_on_in_other_batches(genome, found, tmp_path
         asked(genome, out=tmp_path, threshold=0.4)
 
 
+def test_passes_of_any_size_give_the_same_integers(genome, monkeypatch):
+    mixed = [replace(one, end=one.end - 6 * (i % 3)) for i, one in enumerate(windows(8))]
+    alone, options, sizes = asked(genome, mixed, batch=1, shifts=20), {"shifts": 20}, []
+    monkeypatch.setattr(
+        counts, "observe", lambda model, several, **o: (sizes.append(len(several)), observe(model, several, **o))[1]
+    )
+    monkeypatch.setattr(counts, "sequences_a_pass", lambda model, tokens: 2)
+    monkeypatch.setattr(counts, "_PARTS", 1)  # all windows in one part: more of them to put together
+    for batch, expected in ((None, {1, 2}), (3, {2, 3})):
+        sizes.clear()
+        together = asked(genome, mixed, batch=batch, **options)
+        assert set(sizes) == expected and len(sizes) < 3 * len(mixed)
+        pd.testing.assert_frame_equal(together.table, alone.table, check_exact=True)
+
+
 def test_windows_that_cannot_be_used_are_counted_and_paths_may_be_text(genome, tmp_path):
     model, options = toy(HEADS), {"kinds": ["word"], "nulls": (), "bootstrap": 10}
     model.max_tokens = 60
@@ -157,6 +173,7 @@ def test_bad_requests_say_what_was_expected(genome):
         ({"shard": (1, 2)}, "must have a folder where all shards meet"),
         ({"shard": (0, 2), "out": "x"}, r"shard must be \(i, n\)"),
         ({"special": "both"}, "special must be 'exclude' or 'include'"),
+        ({"batch": 0}, "batch must be at least 1; received 200 and 0"),
         ({"alpha": 0}, "alpha must lie strictly between 0 and 1"),
         ({"intervals": []}, "at least one; received none"),
         ({"intervals": [5]}, "received int 5"),

@@ -36,7 +36,13 @@ answer |= {"available": triton_counts.available("cpu"), "trial": triton_counts._
 answer["cases"] = {name: torch.stack(kernel(**case)) for name, case in given["cases"].items()}
 mini, calls[:] = models.load("ntviz-mini"), []
 seen = attention.observe(mini, mini.tokenize(given["bases"]), above=attention.Above(layers=(2,))).above
-answer |= {"calls": calls, "model": torch.stack([*map(torch.from_numpy, vars(seen).values())])}
+answer |= {"calls": calls[:], "model": torch.stack([*map(torch.from_numpy, vars(seen).values())])}
+pair, chosen = [mini.tokenize(text) for text in (given["bases"], given["bases"][::-1])], {"layers": (0, 2), "heads": (1, 6)}
+alone = [attention.observe(mini, one, above=attention.Above(**chosen)).above for one in pair]
+calls[:] = []
+together = attention.observe(mini, pair, above=attention.Above(**chosen), again=attention.Above(0.5))
+numbers = [[{name: torch.from_numpy(n) for name, n in vars(one).items()} for one in side] for side in (alone, [one.above for one in together])]
+answer["launches"], answer["pair"] = len(calls), numbers
 torch.save(answer, target)
 """
 
@@ -200,6 +206,13 @@ def test_layers_of_a_model_are_counted_as_by_plain_torch(interpreted):
     # At the threshold lie no more than two pairs.
     assert (np.abs(interpreted["model"].numpy() - expected).sum((1, 2, 3)) <= 2).all()
     assert plain.counts.sum() > 100
+
+
+def test_sequences_of_one_length_take_one_launch_a_layer(interpreted):
+    assert interpreted["launches"] == 2 + 4  # of layers 0 and 2, and of all four for the other threshold
+    for alone, together in zip(*interpreted["pair"], strict=True):
+        assert alone["counts"].shape[:2] == (2, 2) and alone["counts"].sum() > 0
+        assert all((alone[name] == together[name]).all() for name in alone)
 
 
 def test_it_compiles_for_gpus(tmp_path):

@@ -88,9 +88,11 @@ class Grid(NamedTuple):
     layers: tuple[int, ...]
     heads: tuple[int, ...]
 
-    def place(self, block: Block) -> tuple[int, list[int]]:
-        """Where a block belongs: the index of its layer, and those of its heads."""
-        return self.layers.index(block.layer), [self.heads.index(head) for head in block.heads]
+    def place(self, block: Block) -> tuple[int, list[int] | slice]:
+        """Where a block belongs: the index of its layer, and those of its heads; a slice where they follow each other."""
+        heads = [self.heads.index(head) for head in block.heads]
+        run = heads == list(range(heads[0], heads[0] + len(heads)))
+        return self.layers.index(block.layer), slice(heads[0], heads[-1] + 1) if run else heads
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ class Sums:
     """What an observer keeps for one sequence: tensors for its layers and heads.
 
     `see` takes in a block, whose tensors are overwritten afterwards; `finish` gives the result, numpy arrays with the axes
-    [layer, head, ...]. One that has `see_layer` may take whole queries and keys instead, and returns whether it did.
+    [layer, head, ...]. One that has `see_layer` may take whole queries and keys instead, and returns whether it did; one with
+    `see_layers` those of a whole pass, with all that keep something for its sequences.
     """
 
     def __init__(self, observer: Any, context: Context) -> None:

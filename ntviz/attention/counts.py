@@ -14,6 +14,7 @@ import torch
 
 from ntviz.attention.blocks import tokens_of
 from ntviz.attention.enrichment_table import ONE, WHOLE
+from ntviz.attention.memory import sequences_a_pass
 from ntviz.attention.observation import observe
 from ntviz.attention.observers import Above
 from ntviz.genome import Interval, canonical_contig
@@ -112,7 +113,7 @@ def _runs(inner: np.ndarray, size: float) -> np.ndarray:
 
 def count(
     model: Any, twin: Any, windows: Sequence[Window], reference: Any, elements: Any, question: Question,
-    *, batch: int = 1, done: Callable[[int], object] = lambda n: None,
+    *, batch: int | None = None, done: Callable[[int], object] = lambda n: None,
 ) -> Part:  # fmt: skip
     """Counts in some windows; those that can't be used get a status and nothing else."""
     part = Part(np.unique([window.group for window in windows]))
@@ -125,9 +126,10 @@ def count(
         else:
             # Windows of one size go together: no padding, so the arithmetic is that of one alone.
             ready.setdefault(len(tokens), []).append((window, tokens))
-    for same in ready.values():
-        for start in range(0, len(same), batch):
-            together = same[start : start + batch]
+    for length, same in ready.items():
+        step = batch or sequences_a_pass(model, length)
+        for start in range(0, len(same), step):
+            together = same[start : start + step]
             several = _observed(model, twin, together, question)
             for (window, tokens), seen in zip(together, several, strict=True):
                 inside = np.array([elements.indicator(window.interval, kind) for kind in question.kinds])

@@ -24,7 +24,7 @@ from ntviz.storage import Finished, Output, Pieces, Unfinished
 def enrichment(
     model: DNAModel, intervals: Any, reference: Reference, elements: Annotation, *, kinds: Sequence[str] | None = None,
     threshold: float = 0.3, nulls: Sequence[str] = NULLS, shifts: int = 200, bootstrap: int = 1000, alpha: float = 0.05,
-    batch: int = 1, special: Literal["exclude", "include"] = "exclude", seed: int = 0,
+    batch: int | None = None, special: Literal["exclude", "include"] = "exclude", seed: int = 0,
     shard: tuple[int, int] | None = None, out: str | Path | Output | None = None,
 ) -> Enrichment | Unfinished:  # fmt: skip
     """How much of each head's attention above a threshold falls on each element, and whether that says anything.
@@ -61,7 +61,7 @@ def enrichment(
     alpha
         False discovery rate of `significant`, and level of `significant_published`.
     batch
-        Windows a pass; it changes time and memory only.
+        Windows a pass, of one length; it changes time and memory only. None: one on a CPU, on a GPU as many as fill it and fit.
     special
         "exclude": from bases to bases; what `<cls>` gets stands in `to_special`. "include": `<cls>` is a key, a
         query and a position like any other, as the formula reads to the letter.
@@ -218,7 +218,7 @@ def windows_of(intervals: Any) -> list[Interval]:
 
 def check(
     elements: Annotation, *, kinds: Sequence[str] | str | None = None, nulls: Sequence[str] = NULLS,
-    bootstrap: int = 1000, alpha: float = 0.05, batch: int = 1, **options: Any,
+    bootstrap: int = 1000, alpha: float = 0.05, batch: int | None = None, **options: Any,
 ) -> Question:  # fmt: skip
     """What is asked of `enrichment`, each value in its range; parameters as there."""
     wanted = tuple(elements.kinds if kinds is None else [kinds] if isinstance(kinds, str) else kinds)
@@ -245,9 +245,9 @@ def check(
             f"shifts must be at least {fewest} for alpha {alpha}: of fewer, not even the rarest is rare enough; "
             f"received {question.shifts}. 200 is a good number."
         )
-    if bootstrap < 1 or batch < 1:
+    if bootstrap < 1 or (batch is not None and batch < 1):
         raise ValueError(
-            f"bootstrap and batch must be at least 1; received {bootstrap} and {batch}. 1000 and 1 are usual."
+            f"bootstrap and batch must be at least 1; received {bootstrap} and {batch}. 1000 is usual; leave batch out."
         )
     return question
 

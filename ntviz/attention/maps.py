@@ -107,7 +107,7 @@ class TopPairs(Observer):
             layer, heads = self.grid.place(block)
             first, last = block.queries
             n = self.context.n_tokens
-            for row, head in enumerate(heads):
+            for row, head in enumerate(np.arange(len(self.grid.heads))[heads]):
                 kept = self.log_weight[layer, head]
                 # Rows whose largest weight is below the weakest kept have nothing to add.
                 best = block.log_weights[row].amax(-1).masked_fill(self.banned[first:last], -torch.inf)

@@ -11,6 +11,10 @@ import torch
 
 from ntviz import environment
 
+BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}
+"""Scores held at a time, by device; twice, with their weights."""
+_FULL = 1 << 16  # tokens that keep a GPU busy
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -72,8 +76,8 @@ def plan(model: Any, length: int, *, tokens: int | None = None, free: int | None
     config, device = module.config, module.device
     layers, heads, width = config.num_hidden_layers, config.num_attention_heads, config.hidden_size
     if free is None:
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else environment.free_memory()
-    block = 8 * (1 << (20 if device.type == "cpu" else 26))
+        free = _free_on(device) if device.type == "cuda" else environment.free_memory()
+    block = 8 * BLOCK.get(device.type, BLOCK["cpu"])
     # Residual stream, query, key, value and the widest layer of the feed-forward, a few copies of each.
     activations = 4 * n * (10 * width + 2 * getattr(config, "intermediate_size", 4 * width))
     base = max(n - 1, 1)  # without <cls>
@@ -89,6 +93,25 @@ def plan(model: Any, length: int, *, tokens: int | None = None, free: int | None
     table = [(request, activations + work + output, output) for request, work, output in answers]
     requests = pd.DataFrame(table, columns=["request", "memory", "output"])
     return Plan(n, layers, heads, free, requests.assign(fits=requests["memory"] <= 0.9 * free))
+
+
+def sequences_a_pass(model: Any, tokens: int, *, free: int | None = None) -> int:
+    """Sequences of so many tokens to observe in one pass: 1 on a CPU, which one keeps busy; on a GPU, what fills it and fits.
+
+    `free` bytes, what the device has when None, are used by half: fused attention and the allocator need some, too. 1 also
+    where tokens are bins of something finer, as in NTv3, whose memory they do not tell.
+    """
+    if getattr(model, "module", model).device.type != "cuda" or hasattr(model, "attention_tokens"):
+        return 1
+    memory = plan(model, tokens, tokens=tokens, free=free)
+    each = int(memory.requests["memory"].iloc[0]) - 8 * BLOCK["cuda"]
+    return max(1, min(_FULL // tokens, (memory.free // 2 - 8 * BLOCK["cuda"]) // each))
+
+
+def _free_on(device: torch.device) -> int:
+    """Bytes of a GPU that are free, those that torch holds without using them included."""
+    held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + held
 
 
 def _size(n_bytes: float) -> str:

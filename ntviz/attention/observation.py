@@ -19,12 +19,11 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from ntviz.attention.blocks import Block, Context, Observer, tokens_of
-from ntviz.attention.memory import plan
+from ntviz.attention.memory import BLOCK, plan
 from ntviz.models.protocol import DNAModel, Forward
 from ntviz.tokens import Tokens
 
 NAME = "ntviz_observed"
-_BLOCK = {"cpu": 1 << 20, "cuda": 1 << 26}
 _fused_with_lse = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 _watching: ContextVar[Watch | None] = ContextVar("_watching", default=None)
 _editing: ContextVar[tuple[Any, Any] | None] = ContextVar("_editing", default=None)  # module, edit
@@ -75,8 +74,13 @@ class Watch:
 
     def layer(self, query: torch.Tensor, key: torch.Tensor, lse: torch.Tensor | None, terms: Terms) -> None:
         layer, self.seen = self.seen, self.seen + 1
+        taken = set() if terms else self._together(layer, query, key)
         for context, offset, seats in zip(self.contexts, self.offsets, self.seats, strict=True):
-            asking = [(kept, needs[layer], queries) for kept, needs, queries in seats if layer in needs]
+            asking = [
+                (kept, needs[layer], queries)
+                for column, (kept, needs, queries) in enumerate(seats)
+                if layer in needs and column not in taken
+            ]
             real = slice(offset, offset + context.n_tokens)
             own = context.index, slice(None), real
             masked = _cut(terms, context.index, real) if asking else []
@@ -92,6 +96,17 @@ class Watch:
                 self._blocks(layer, left, query[own], key[own], None if lse is None else lse[own], masked)
         if self.stop_after is not None and layer >= self.stop_after:
             raise EnoughSeen
+
+    def _together(self, layer: int, query: torch.Tensor, key: torch.Tensor) -> set[int]:
+        """Which observers took the layer of all sequences at once; for those that can, where nothing is padded."""
+        if len(self.contexts) == 1 or any(context.n_tokens != query.shape[2] for context in self.contexts):
+            return set()
+        return {
+            column
+            for column, (first, needs, _) in enumerate(self.seats[0])
+            if layer in needs and hasattr(first, "see_layers")
+            and first.see_layers([row[column][0] for row in self.seats], layer, needs[layer], query, key)
+        }  # fmt: skip
 
     def _blocks(
         self, layer: int, seats: list[Any], query: torch.Tensor, key: torch.Tensor, lse: Any, terms: Terms
@@ -293,7 +308,7 @@ def observe(
         for context in contexts
     ]
     deepest = max(layer for row in seats for _, needs, _ in row for layer in needs)
-    size = block or _BLOCK.get(module.device.type, _BLOCK["cpu"])
+    size = block or BLOCK.get(module.device.type, BLOCK["cpu"])
     watch = Watch(contexts, offsets, seats, None if outputs else deepest, size)
     output = None
     try:

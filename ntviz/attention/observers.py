@@ -49,10 +49,10 @@ class Entropy(Observer):
 
     class _Sums(_PerQuery):
         def see(self, block: Block) -> None:
-            expected = torch.linalg.vecdot(block.probabilities, block.log_weights)
-            if not bool(expected.isfinite().all()):
+            expected = _dot(block.probabilities, block.log_weights)
+            if not math.isfinite(float(expected.sum())):
                 # A masked key has weight 0 and minus infinity for its logarithm.
-                expected = torch.linalg.vecdot(block.probabilities, block.log_weights.clamp(min=-1e30))
+                expected = _dot(block.probabilities, block.log_weights.clamp(min=-1e30))
             self.keep(block, -expected)
 
 
@@ -73,15 +73,28 @@ class Distance(Observer):
                 )
             middle = context.tokens.spans.mean(axis=1).astype(np.float32)
             self.middle = torch.from_numpy(middle).to(context.device)
-            self.apart: tuple[tuple[int, int], torch.Tensor] = (0, 0), self.middle
+            self.terms: tuple[tuple[int, int], tuple[torch.Tensor, ...]] = (0, 0), ()
 
         def see(self, block: Block) -> None:
-            if self.apart[0] != block.queries:
-                apart = (self.middle[slice(*block.queries), None] - self.middle[None]).abs_()
-                self.apart = block.queries, apart.mul_(self.context.is_base)
+            if self.terms[0] != block.queries:
+                self.terms = block.queries, self._terms(*block.queries)
+            away, within, *columns = self.terms[1]
             weights = block.probabilities
-            total = torch.matmul(weights, self.context.is_base)
-            self.keep(block, torch.einsum("hqk,qk->hq", weights, self.apart[1]) / total)
+            total, side, reach = (torch.mv(weights.flatten(0, 1), column).view(weights.shape[:2]) for column in columns)
+            near = torch.einsum("hqk,qk->hq", weights[..., slice(*block.queries)], within)
+            self.keep(block, (near + reach - away * side) / total)
+
+        def _terms(self, first: int, last: int) -> tuple[torch.Tensor, ...]:
+            """Tokens lie in order, so beside a run of queries a distance is a difference: sums of weights and places are enough.
+
+            Places count from the middle of the run, which keeps small distances exact.
+            """
+            away = self.middle - self.middle[(first + last) // 2]
+            within = (away[first:last, None] - away[first:last]).abs_() * self.context.is_base[first:last]
+            side = self.context.is_base.clone()
+            side[:first] *= -1
+            side[first:last] = 0
+            return away[first:last], within, self.context.is_base, side, side * away
 
         def finish(self) -> PerQuery:
             found = super().finish()
@@ -164,23 +177,26 @@ class Above(Observer):
             self.threshold = observer.threshold
             shape = (4, *map(len, self.grid), context.n_tokens)
             self.sums = torch.zeros(shape, dtype=torch.int64, device=context.device)
+            self.number = torch.arange(shape[1] * shape[2], device=context.device).view(shape[1:3])
             self.pairs: list[torch.Tensor] = []
-            self.length = torch.tensor([context.n_tokens], device=context.device)
+            self.waiting = 0
+            self.together: tuple[torch.Tensor, ...] = ()  # sums, lengths and special tokens of all sequences of a pass
 
         def see(self, block: Block) -> None:
             layer, heads = self.grid.place(block)
             row, query, key = _exceeding(block.log_weights, math.log(self.threshold))
             if len(row):
-                head = torch.tensor(heads, device=row.device)[row] + layer * len(self.grid.heads)
+                head = self.number[layer, heads][row]
                 self.pairs.append(torch.stack([head, query + block.queries[0], key]))
-            if sum(pairs.shape[1] for pairs in self.pairs) > 1 << 20:
+                self.waiting += len(row)
+            if self.waiting > 1 << 20:
                 self._count()
 
         def _count(self) -> None:
             if not self.pairs:
                 return
             head, query, key = torch.cat(self.pairs, dim=1)
-            self.pairs = []
+            self.pairs, self.waiting = [], 0
             n, special = self.context.n_tokens, self.context.special
             from_base = ~special[query]
             mirror = 2 * query - key
@@ -191,13 +207,24 @@ class Above(Observer):
                 sums += torch.bincount((head * n + token)[which], minlength=sums.numel()).view(sums.shape)
 
         def see_layer(self, layer: int, heads: tuple[int, ...], query: torch.Tensor, key: torch.Tensor) -> bool:
+            return self.see_layers([self], layer, heads, query[None], key[None])
+
+        def see_layers(self, several: list[Any], layer: int, heads: tuple[int, ...], query: Any, key: Any) -> bool:
+            """One launch for all sequences of a pass, [sequence, head, token, unit] of one length; the first of them is asked."""
             if not triton_counts.available(query.device):
                 return False
-            if heads != tuple(range(len(query))):
-                query, key = query[list(heads)], key[list(heads)]
-            special, out = self.context.special[None], self.sums[:, self.grid.layers.index(layer)][:, None]
+            if not self.together:
+                sums = torch.stack([one.sums for one in several], dim=1)
+                for one, own in zip(several, sums.unbind(1), strict=True):
+                    one.sums = own
+                lengths = torch.full([len(several)], self.context.n_tokens, device=query.device)
+                self.together = sums, lengths, torch.stack([one.context.special for one in several])
+            if heads != tuple(range(query.shape[1])):
+                query, key = query[:, list(heads)], key[:, list(heads)]
+            sums, lengths, special = self.together
             triton_counts.above(
-                query[None], key[None], scaling=1.0, threshold=self.threshold, lengths=self.length, is_special=special, out=out,
+                query, key, scaling=1.0, threshold=self.threshold, lengths=lengths, is_special=special,
+                out=sums[:, :, self.grid.layers.index(layer)],
             )  # fmt: skip
             return True
 
@@ -206,18 +233,30 @@ class Above(Observer):
             return Above.Result(*self.sums.cpu().numpy())
 
 
-def _exceeding(values: torch.Tensor, limit: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Head, query and key, as indices into the block, of the values [head, query, key] above a limit.
+def _few_threads(values: torch.Tensor) -> bool:
+    """Whether NumPy, which takes one thread but writes nothing between, is the faster one."""
+    return values.device.type == "cpu" and torch.get_num_threads() <= 2
 
-    At most 1 / threshold keys of a row are, in most rows none: the largest of each row, then of each piece of the rows
-    that are left, is found much faster than every value is compared.
-    """
-    piece = 32
-    rows = (values.amax(-1) > limit).flatten().nonzero()[:, 0]
-    few = values.flatten(0, 1).index_select(0, rows)
-    few = torch.nn.functional.pad(few, (0, -few.shape[1] % piece), value=-torch.inf).unflatten(1, (-1, piece))
-    row, part = (few.amax(-1) > limit).nonzero(as_tuple=True)
-    pieces = few.flatten(0, 1).index_select(0, row * few.shape[1] + part)
-    hit, key = (pieces > limit).nonzero(as_tuple=True)
-    rows = rows[row[hit]]
-    return rows // values.shape[1], rows % values.shape[1], part[hit] * piece + key
+
+def _dot(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Sums of products along the last axis."""
+    if not _few_threads(one):
+        return torch.linalg.vecdot(one, other)
+    with np.errstate(invalid="ignore"):  # of masked keys
+        return torch.from_numpy(np.vecdot(one.numpy(), other.numpy()))
+
+
+def _exceeding(values: torch.Tensor, limit: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Head, query and key, as indices into the block, of the values [head, query, key] above a limit."""
+    _, queries, keys = values.shape
+    rows = None
+    if values.device.type == "cpu" and not _few_threads(values):
+        rows = (values.amax(-1) > limit).flatten().nonzero()[:, 0]
+        values = values.flatten(0, 1).index_select(0, rows)
+    if values.device.type == "cpu":
+        found = torch.from_numpy(np.flatnonzero(values.numpy() > np.float32(limit)))
+    else:
+        found = (values > limit).flatten().nonzero()[:, 0]
+    row, key = found // keys, found % keys
+    row = row if rows is None else rows[row]
+    return row // queries, row % queries, key

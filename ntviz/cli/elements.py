@@ -109,15 +109,12 @@ def _elements(asked: Any, bases: Reference, within: Interval | None, motifs: Seq
     from ntviz.annotation.combine import require_within
 
     if asked.genes is None and asked.reference is not None:
-        raise FileNotFoundError(
-            "--genes must name the genes of the genome that --reference is, but none came. Give a GTF, GFF3 or BED"
-        )
-    files = [asked.genes or data.bundle("genes"), *map(Path, split(asked.beds))]
+        why = "none came. Give a GTF, GFF3 or BED"
+        raise FileNotFoundError(f"--genes must name the genes of the genome that --reference is, but {why}")
+    first, *more = files = [asked.genes or data.bundle("genes"), *map(Path, split(asked.beds))]
     if missing := [str(file) for file in files if not file.is_file()]:
-        raise FileNotFoundError(
-            f"elements must be in files, but there is none at {missing[0]}. Check --genes and --beds"
-        )
-    first, *more = files
+        hint = "Check --genes and --beds"
+        raise FileNotFoundError(f"elements must be in files, but there is none at {missing[0]}. {hint}")
     known = annotation.read(first)
     contigs = [bases.whole(name) for name in bases.contigs]
     require_within(known, contigs)
