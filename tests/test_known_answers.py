@@ -293,7 +293,7 @@ def test_bad_input_ends_in_words(genes, tmp_path):
         (r"coding transcripts, whole and in frame, on 7; received Annotation", (elsewhere, told), {"questions": ["start codon"]}),
         ("There must be 600 bp without N in the reference; none was found", (small,), {"questions": ["copying"]}),
         ("8 to 20 bp and 1 bit a position on average; received 1 motifs", genes, {"questions": ["motif"], "motifs": plain}),
-        (r"has 1 and 0\. Pass the file", genes, {"questions": ["promoter"], "sequences": lonely}),
+        (r"has 1 and 0\. Pass the file", genes, {"questions": ["promoter"], "promoters": lonely}),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             benchmark.known_answers(judge, *given, **{"n": 6, "markov": FLAT} | options)

@@ -228,6 +228,7 @@ def per_token(method, model, sequences, **how):
 
 
 SEQUENCES = {
+    "attention.ablate": lambda s, m: attention.ablate(m, s, [(0, 0)], control=None, random=0).effects,
     "attention.detect": lambda s, m: attention.detect(m, s).table["score"].to_numpy(),
     "attribution.ask": lambda s, m: attribution.ask(m, s, attribution.BaseProbability(3, "A")),
     "attribution.gradient_times_input": lambda s, m: per_token(attribution.gradient_times_input, m, s),

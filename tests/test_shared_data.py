@@ -125,7 +125,7 @@ def test_published_promoters_are_answered_by_a_matrix_and_not_by_k_mers(referenc
     """Published of compensated above broken ones: a PWM with relative positions 1.00, k-mers 0.43, other counts than ours."""
     chain = variants.Markov.fit(reference)
     found = benchmark.known_answers(
-        chain, reference, questions=["promoter"], n=5, sequences=there(PROMOTERS), markov=chain, draws=200
+        chain, reference, questions=["promoter"], n=5, promoters=there(PROMOTERS), markov=chain, draws=200
     )
     row = found.table[found.table["case"].str.startswith("published")].iloc[0]
     assert (row["n"], row["pwm"], row["pwm_low"]) == (100, 1, 1)

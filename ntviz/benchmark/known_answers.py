@@ -36,7 +36,7 @@ class KnownAnswers:
         One row a question and case: [question, case, kind, n, value, low, high, nats, kmers, kmers_low, kmers_high, pwm, random,
         random_low, random_high, over_kmers, over_kmers_low, over_kmers_high, over_random and its ends, verdict]. `value` is the share of `n` examples answered
         rightly (ties count half), 0.5 by chance; `low` and `high` hold 95 % of it when examples are drawn anew (no width
-        where all answers are alike). `nats` is the median by which the right sequence is likelier, or, of agreement, by which two readings
+        where all answers are alike). `nats` is the median by which the right sequence is likelier, or, of agreement, by which two ways to read
         differ. `kmers` is a Markov chain of the reference, `pwm` a position weight matrix where one applies, `random` the randomly initialised model, all on the same examples; `over_` are differences.
     how
         What a log-likelihood is here.
@@ -188,7 +188,7 @@ def _right(answers: np.ndarray) -> np.ndarray:
 
 def known_answers(
     model: Any, reference: Reference, annotation: Any = None, *, motifs: Iterable[Motif] = (), questions: Sequence[str] = (),
-    n: int = 100, sequences: Any = None, markov: Markov | None = None, control: Any = "twin", draws: int = 1_000,
+    n: int = 100, promoters: Any = None, markov: Markov | None = None, control: Any = "twin", draws: int = 1_000,
     batch_tokens: int = BATCH_TOKENS, seed: int = 0,
 ) -> KnownAnswers:  # fmt: skip
     """How often a model prefers the right one of two sequences, question by question, beside three controls.
@@ -203,7 +203,7 @@ def known_answers(
         Names of `QUESTIONS`, such as "copying" and "promoter"; all that can be asked when none are given.
     n
         Examples of each case; fewer where the annotation has no more. Those of a seed are always the same.
-    sequences
+    promoters
         FASTA of published promoters, with names such as E_000, asked as one more case; see `questions.published`.
     markov
         The chain that stands beside; None fits one of order 8 on the reference. It has counted the sequences that it is asked about.
@@ -230,11 +230,11 @@ def known_answers(
             model.random_twin(seed) if control == "twin" else control, batch_tokens=batch_tokens
         )[0]
     asked = [(one, items(one, given, n, seed)) for one in chosen]
-    if sequences is not None:
+    if promoters is not None:
         asked.append(
             (
                 Question("promoter", "published: compensated or not", "known", lambda *_: iter(())),
-                list(published(sequences)),
+                list(published(promoters)),
             )
         )
     rows = []

@@ -48,7 +48,7 @@ class Item(NamedTuple):
 class Question:
     """A question in one of its cases.
 
-    `kind` is "known" (one answer is right), "agreement" (how often two readings, or what composition alone leaves of a sequence, give one
+    `kind` is "known" (one answer is right), "agreement" (how often two ways to read it, or what composition alone leaves of a sequence, give one
     answer), or "neutral" (neither answer is right: 0.5 says that the model has no preference).
     """
 

@@ -63,9 +63,8 @@ class Prepared(NamedTuple):
 
 def examples(given: Sequence[Any]) -> list[Any]:
     """What is learned from as a list: sequences, or changes, each a tuple of `Alleles`."""
-    if given and all(isinstance(one, tuple) for one in given):
-        return list(given)
-    return listed(given)
+    several = [given] if isinstance(given, str) else list(given)
+    return several if several and all(isinstance(one, tuple) for one in several) else listed(several)
 
 
 # Models with a head -------------------------------------------------------------------------------------------------

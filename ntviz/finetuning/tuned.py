@@ -145,8 +145,9 @@ def tune(
         Labels that do not fit, one class only, or a method that the model has no place for; the loss is not finite.
     """
     recipe = recipe or RECIPES.get(method, Recipe())
+    sequences = learners.examples(sequences)
     given = sequences, labels, groups, validation, validation_share, seed
-    paired = bool(len(sequences)) and isinstance(sequences[0], tuple)
+    paired = bool(sequences) and isinstance(sequences[0], tuple)
     if paired and kind == "per_base":
         raise ValueError("Changes have one label each; received kind 'per_base'. Pass sequences, or another kind.")
     make = partial(_learner, model, kind, outputs, method, recipe, seed, paired)

@@ -155,7 +155,7 @@ def calibration(
 
     Tokens of the reference are drawn at random; of each context the first `per_context` sites in them are taken, with all three
     changes, and a token is read once a strand for all of its sites. On human chromosome 20, 100 sites of each of the 512 contexts
-    lie in 14,311 tokens of 6 bp: 28,622 readings on both strands. Contexts with fewer than 10 sites fall back to their three
+    lie in 14,311 tokens of 6 bp: 28,622 sequences on both strands. Contexts with fewer than 10 sites fall back to their three
     middle bases: `table()` has them, and `Calibration.statement` their number.
 
     It is kept as `background` is, by content (weights, options, the bytes of the FASTA), and goes on where it was stopped. Which `scores`,
