@@ -118,7 +118,7 @@ class Reader:
         kmers = logits[one.places]
         return Answer(
             logits[one.at],
-            _log_probs_of(kmers, one.tokens.ids[one.places]) if own else _NOTHING,
+            log_probs_of(kmers, one.tokens.ids[one.places]) if own else _NOTHING,
             self.base_probs(one.reading, kmers).reshape(-1, 4) if bases else _NOTHING,
             hidden,
         )
@@ -168,7 +168,7 @@ class Reader:
             yield batch
 
 
-def _log_probs_of(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def log_probs_of(logits: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Log probability of one id of each row, [row], in nats."""
     top = logits.max(axis=-1)
     total = np.exp(logits - top[:, None]).sum(axis=-1, dtype=np.float64)

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from ntviz import environment
-from ntviz.attention.observation import _NO_INTERFACE, watched
+from ntviz.attention.observation import NO_INTERFACE, watched
 from ntviz.genome import Interval
 from ntviz.genome.sequence import codes
 from ntviz.masking import Reader, Reading
@@ -87,7 +87,7 @@ class Edit:
         if self._deepest < max(deepest, several):
             raise TypeError(
                 f"Layer {deepest} must reach the attention interface by a module of its own; {self._deepest + 1} layer(s) do. "
-                + _NO_INTERFACE.format(type(model).__name__)
+                + NO_INTERFACE.format(type(model).__name__)
             )
         if isinstance(self.heads, list) and self.rows != len(sets):
             raise RuntimeError(f"{len(sets)} sequences must pass the model, each once; {self.rows} did.")
@@ -127,7 +127,7 @@ def module_of(model: Any) -> PreTrainedModel:
     parts = outer.modules() if isinstance(outer, torch.nn.Module) else ()
     found = next((part for part in parts if isinstance(part, PreTrainedModel)), None)
     if found is None:
-        raise TypeError(_NO_INTERFACE.format(type(model).__name__))
+        raise TypeError(NO_INTERFACE.format(type(model).__name__))
     return found
 
 

@@ -27,7 +27,7 @@ NAME = "ntviz_observed"
 _fused_with_lse = getattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu", None)
 _watching: ContextVar[Watch | None] = ContextVar("_watching", default=None)
 _editing: ContextVar[tuple[Any, Any] | None] = ContextVar("_editing", default=None)  # module, edit
-_NO_INTERFACE = (
+NO_INTERFACE = (
     "A model to observe must run its attention through transformers' attention interface; {} does not. Use a "
     "model of `ntviz models`, or an encoder of transformers 5 such as BERT, ESM or ModernBERT."
 )
@@ -226,7 +226,7 @@ def watched(module: PreTrainedModel, watch: Watch | None = None, edit: Any = Non
     try:
         module.set_attn_implementation(NAME)
         if module.config._attn_implementation != NAME:
-            raise TypeError(_NO_INTERFACE.format(type(module).__name__))
+            raise TypeError(NO_INTERFACE.format(type(module).__name__))
         module.eval()
         yield
     finally:
@@ -296,7 +296,7 @@ def observe(
             )
     module = model if isinstance(model, PreTrainedModel) else getattr(model, "module", None)
     if not isinstance(module, PreTrainedModel):
-        raise TypeError(_NO_INTERFACE.format(type(model).__name__))
+        raise TypeError(NO_INTERFACE.format(type(model).__name__))
     if "attentions" in outputs and model is not module:
         raise ValueError(
             "outputs of an observed pass must be among logits and hidden_states; received 'attentions', which fused "
@@ -329,7 +329,7 @@ def observe(
     if watch.seen <= deepest:
         raise TypeError(
             f"{deepest + 1} layers must reach the attention interface; {watch.seen} did. "
-            + _NO_INTERFACE.format(type(module).__name__)
+            + NO_INTERFACE.format(type(module).__name__)
         )
     results = []
     for context, row in zip(contexts, seats, strict=True):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ntviz.benchmark.questions import QUESTIONS, Item, Question, Source, Term, items, published
 from ntviz.environment import progress
-from ntviz.masking import BATCH_TOKENS
+from ntviz.masking import BATCH_TOKENS, log_probs_of
 from ntviz.motifs import Motif
 from ntviz.reference import Reference
 from ntviz.statistics import FEWEST, draw_weights, middle, seed_of
@@ -150,9 +150,10 @@ def _read(model: Any, asked: Sequence[tuple[str, int, int]], causal: bool, batch
                 number, tokens, place = work[row]
                 if causal:  # the logits of a token are those of the next one
                     places = _inside(tokens, *asked[number][1:])
-                    found[number] = sum(_log_prob(scores[at - 1], tokens.ids[at]) for at in places if at)
+                    places = np.array([at for at in places if at], np.int64)
+                    found[number] = log_probs_of(scores[places - 1], tokens.ids[places]).sum()
                 else:
-                    found[number] += _log_prob(scores[0], ids[number][place])
+                    found[number] += log_probs_of(scores, ids[number][[place]])[0]
             bar.update(len(rows))
     return found
 
@@ -161,11 +162,6 @@ def _inside(tokens: Any, start: int, end: int) -> list[int]:
     """Tokens of bases that begin in [start, end)."""
     first, last = tokens.spans[:, 0], tokens.spans[:, 1]
     return np.flatnonzero(~np.asarray(tokens.is_special) & (first >= start) & (first < end) & (last > first)).tolist()
-
-
-def _log_prob(scores: np.ndarray, number: int) -> float:
-    top = scores.max()
-    return float(scores[number] - top - np.log(np.exp(scores - top).sum()))
 
 
 def _answers(likelihood: Likelihood, several: Sequence[Item]) -> np.ndarray:

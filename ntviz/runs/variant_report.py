@@ -75,7 +75,7 @@ def choose(path: str | Path, *, region: str | None = None, first: int | None = N
     with opened(path) as file:
         header = _HEADER if isinstance(file, Table) else file.header
         for record in file if isinstance(file, Table) or place is None else file.within(place):
-            if place is not None and (record.problem or not _touches(record, place)):
+            if place is not None and (record.problem or not record.touches(place)):
                 continue
             total += (size := max(len(record.alts), 1))
             if total == shown + size <= most:
@@ -89,11 +89,6 @@ def choose(path: str | Path, *, region: str | None = None, first: int | None = N
             f"region (--region chr20:43,000,000-43,100,000, or bcftools view -r), or the first ones (--first {MOST}); `ntviz score` takes any number."
         )  # fmt: skip
     return Chosen(path, header, records, total, region or "")
-
-
-def _touches(record: vcf.Record, place: Interval) -> bool:
-    same = canonical_contig(record.chrom) == canonical_contig(place.chrom)
-    return same and record.pos - 1 < place.end and record.pos - 1 + len(record.ref) > place.start
 
 
 @dataclass(frozen=True)

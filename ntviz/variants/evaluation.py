@@ -20,20 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 HARM = {
-    **dict.fromkeys(
-        (
-            "llr",
-            "base_llr",
-            "llr_calibrated",
-            "base_llr_calibrated",
-            "wt_llr",
-            "entropy",
-            "cosine",
-            "dot",
-            "markov_llr",
-        ),
-        -1,
-    ),
+    **dict.fromkeys(("llr", "base_llr", "llr_calibrated", "base_llr_calibrated", "wt_llr"), -1),
+    **dict.fromkeys(("entropy", "cosine", "dot", "markov_llr"), -1),
     **dict.fromkeys(("l1", "l2", "alt_loss", "loss_diff", "jsd", "severity", "gc"), 1),
     **dict.fromkeys(("transition", "cpg_transition"), -1),
 }
@@ -286,7 +274,7 @@ def read_clinvar(path: str | Path) -> pd.DataFrame:
             if record.problem:
                 counts["malformed"] += 1
                 continue
-            info = dict(part.partition("=")[::2] for part in record.raw.split("\t", 8)[7].split(";"))
+            info = record.info
             gene = info.get("GENE") or info.get("GENEINFO", "").partition(":")[0]
             for number, alt in enumerate(record.alts, start=1):
                 significance, verdict = _significance(info, number), clinvar_verdict(info, number)

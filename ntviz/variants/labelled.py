@@ -98,7 +98,7 @@ def read_labelled(
 def _of_vcf(path: Path, label: str, scores: Sequence[str]) -> Iterator[tuple]:
     with VcfFile(path) as file:
         for record in file:
-            info = {} if record.problem else dict(part.partition("=")[::2] for part in record.raw.split("\t", 8)[7].split(";"))  # fmt: skip
+            info = record.info
             gene = info.get("GENE") or info.get("GENEINFO", "").partition(":")[0]
             for number, alt in enumerate(record.alts or ("",)):
                 text = _at(info.get(label, ""), number)

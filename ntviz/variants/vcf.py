@@ -84,6 +84,16 @@ class Record:
     ref: str = ""
     alts: tuple[str, ...] = ()  # none where ALT is "."
 
+    @property
+    def info(self) -> dict[str, str]:
+        """Values of INFO by key, as they are written; a flag has the empty text, a malformed line nothing."""
+        return {} if self.problem else dict(part.partition("=")[::2] for part in self.raw.split("\t", 8)[7].split(";"))
+
+    def touches(self, place: Interval) -> bool:
+        """Whether REF has a base of an interval, under any alias of its contig."""
+        same = canonical_contig(self.chrom) == canonical_contig(place.chrom)
+        return same and self.pos - 1 < place.end and self.pos - 1 + len(self.ref) > place.start
+
     def annotated(self, info: Mapping[str, str]) -> str:
         """The line with these keys in its INFO; those of an earlier scoring go. A malformed line stays as it is."""
         if self.problem:
@@ -198,12 +208,7 @@ class VcfFile:
                     if canonical_contig(name) == named:
                         yield from map(self._record, index.fetch(name, place.start, place.end))
             return
-        for record in self:
-            start = record.pos - 1
-            if record.problem or (
-                canonical_contig(record.chrom) == named and start < place.end and start + len(record.ref) > place.start
-            ):
-                yield record
+        yield from (record for record in self if record.problem or record.touches(place))
 
     def _record(self, line: str) -> Record:
         fields = line.split("\t", 8)
